@@ -1,0 +1,29 @@
+"""Diagnostics and operations for the RabbitMQ side of Attune.
+
+`connect` is where a notebook starts; importing the package loads neither pandas, ipywidgets nor pika.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+__all__ = ["AttuneOpsError", "Ops", "__version__", "connect"]
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attune_ops.errors import AttuneOpsError
+    from attune_ops.ops import Ops, connect
+
+_HOME = {"connect": "attune_ops.ops", "Ops": "attune_ops.ops", "AttuneOpsError": "attune_ops.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        import importlib
+
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

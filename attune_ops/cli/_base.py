@@ -1,0 +1,214 @@
+"""What every command shares: how it is found, the target options, output on stdout, the exit status."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+import attune_ops.cli as package
+from attune_ops.errors import AttuneOpsError
+
+if TYPE_CHECKING:
+    from attune_ops.config import Settings
+    from attune_ops.ops import Ops
+
+# Option, environment variable, metavar, help: how the tool is pointed at an installation.
+TARGET = (
+    ("env", "NAME", "A named environment of the configuration file."),
+    ("config", "FILE", "The configuration file (default: attune-ops.toml here, then the user's)."),
+    ("attune-config", "FILE", "The Attune installation's own config.yaml."),
+    ("amqp-url", "URL", "amqp://user:pass@host:5672/vhost, or amqps://…"),
+    ("management-url", "URL", "http(s)://host:15672; credentials in it, or those of the AMQP URL."),
+    ("database-url", "URL", "The worker registry: postgresql://… or sqlite:///file."),
+    ("topology", "NAME|FILE", "attune-2026-01 (default), attune-2026-09, or a topology file."),
+)
+TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
+
+
+class Cli:
+    """The state of one run: what the command line said, and what is resolved from it when it is needed."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, str] = {}
+        self.color: bool | None = None
+        self.verbose = 0
+        self._settings: Settings | None = None
+        self._ops: Ops | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The resolved settings; raises `ConfigError`."""
+        if self._settings is None:
+            from attune_ops.config import resolve
+
+            self._settings = resolve(self.options)
+        return self._settings
+
+    @property
+    def ops(self) -> Ops:
+        """The facade over the chosen installation; closed when the command ends."""
+        if self._ops is None:
+            from attune_ops.ops import Ops
+
+            self._ops = Ops(self.settings)
+        return self._ops
+
+    @property
+    def secrets(self) -> tuple[Any, ...]:
+        """The secrets that were resolved in this run, for masking."""
+        return self._settings.secrets if self._settings is not None else ()
+
+    def close(self) -> None:
+        """Closes what was opened."""
+        if self._ops is not None:
+            self._ops.close()
+
+    def show(self, value: Any, format: str) -> None:
+        """Prints a table, report, … on stdout in one of the formats; the only way to stdout for data."""
+        from attune_ops.render import show
+
+        show(value, format, color=self.color)
+
+    def note(self, text: str) -> None:
+        """Prints a line for the person, on stderr."""
+        click.echo(text, err=True)
+
+    def exit(self, status: int) -> NoReturn:
+        """Ends the command with a status of `attune_ops.cli._exit`."""
+        raise click.exceptions.Exit(status)
+
+
+def _target_options() -> list[click.Parameter]:
+    made: list[click.Parameter] = [
+        click.Option([f"--{name}"], metavar=metavar, help=help, expose_value=False, callback=_remember)
+        for name, metavar, help in TARGET
+    ]
+    made.append(click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_no_color, help="No colours."))
+    made.append(click.Option(["-v", "--verbose"], count=True, expose_value=False, callback=_verbose, help="Say more."))
+    return made
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None and param.name is not None:
+        ctx.ensure_object(Cli).options[param.name] = value
+
+
+def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Cli).color = False
+
+
+def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    ctx.ensure_object(Cli).verbose += value
+
+
+class Command(click.Command):
+    """A command with the target options, whose help ends with an example that works."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+        self.params.extend(_target_options())
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Ends the help with the example."""
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line.strip())
+
+
+class Group(click.Group):
+    """A command with sub-commands (`topology list`)."""
+
+    command_class = Command
+
+
+class Commands(click.Group):
+    """The command itself: every module of `attune_ops.cli` is a command, imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the modules on the package's path."""
+        names = (m.name for m in pkgutil.iter_modules(package.__path__))
+        return sorted(n.replace("_", "-") for n in names if not n.startswith("_"))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Imports the module of that name."""
+        if name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+        found: click.Command = module.command
+        return found
+
+
+def command(example: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Makes a function a command; `example` is a line that works as printed and ends the help."""
+    return click.command(cls=Command, example=example, **kwargs)
+
+
+def group(**kwargs: Any) -> Callable[[Callable[..., Any]], Group]:
+    """Makes a function a command with sub-commands."""
+    return click.group(cls=Group, **kwargs)
+
+
+def format_option(*more: str) -> Callable[[Any], Any]:
+    """`--format table|json|csv|markdown`, and `more`."""
+    choices = ("table", "json", "csv", "markdown", *more)
+    return click.option(
+        "--format",
+        "format",
+        type=click.Choice(choices),
+        default="table",
+        show_default=True,
+        help="Form of the output.",
+    )
+
+
+pass_cli = click.make_pass_decorator(Cli, ensure=True)
+
+
+@click.command(cls=Commands, params=_target_options(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attune-ops", message="attune-ops %(version)s")
+def root() -> None:
+    """Diagnostics and operations for the RabbitMQ side of Attune."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit status; every error ends in one line on stderr."""
+    from attune_ops.cli import _exit
+
+    cli = Cli()
+    try:
+        result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
+        return result if isinstance(result, int) else _exit.OK
+    except click.UsageError as e:
+        e.show()
+        return _exit.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        cli.note("attune-ops: interrupted")
+        return _exit.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return _exit.OK
+    except AttuneOpsError as e:
+        _complain(cli, str(e), e)
+        return _exit.status_of(e)
+    except Exception as e:  # noqa: BLE001 - the last line of defence: a bug ends in one line too
+        _complain(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv shows where)", e)
+        return _exit.FOUND
+    finally:
+        cli.close()
+
+
+def _complain(cli: Cli, sentence: str, error: BaseException) -> None:
+    from attune_ops.secret import scrub
+
+    if cli.verbose >= 2:
+        import traceback
+
+        cli.note(scrub("".join(traceback.format_exception(error)), cli.secrets))
+    cli.note("attune-ops: " + scrub(" ".join(sentence.split()), cli.secrets))

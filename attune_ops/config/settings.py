@@ -1,0 +1,86 @@
+"""What the tool is pointed at, fully resolved. Where it came from is kept, so that errors can say so."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.findings import Severity
+from attune_ops.secret import MASK, Secret
+from attune_ops.topology import Topology
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A host and port with credentials. `str` shows the URL without the password.
+
+    `path` is the virtual host for AMQP (`/` is "/"), and a prefix ('' or '/rabbit') for the management API.
+    """
+
+    scheme: str  # amqp, amqps, http, https
+    host: str
+    port: int
+    user: str
+    password: Secret
+    path: str = ""
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme in ("amqps", "https")
+
+    @property
+    def address(self) -> str:
+        """host:port, with brackets round an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        path = "/" + quote(self.path, safe="") if self.scheme.startswith("amqp") else self.path
+        return f"{self.scheme}://{quote(self.user, safe='')}:{MASK}@{self.address}{path}"
+
+
+class Database(msgspec.Struct, frozen=True):
+    """The worker registry's database: `url` as SQLAlchemy takes it, shown masked."""
+
+    url: Secret
+    kind: str  # postgresql, sqlite
+    shown: str  # the URL without its password
+    schema: str = "attune"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One installation. What was not said and has no default is None; `origin` says where each member came from.
+
+    `env` is the environment's name. `protected`: changes want its name typed; `drills`: drills are allowed.
+    `severities` maps a check's code to another severity, or None to switch it off. `timeout` is in seconds.
+    """
+
+    amqp: Endpoint
+    management: Endpoint
+    database: Database | None
+    topology: Topology
+    env: str | None = None
+    protected: bool = False
+    drills: bool = False
+    ca_file: str | None = None
+    worker_name: str | None = None
+    heartbeat_interval: float = 30.0
+    timeout: float = 10.0
+    severities: dict[str, Severity | None] = {}
+    thresholds: dict[str, float] = {}
+    redact: tuple[str, ...] = ()
+    origin: dict[str, str] = {}
+
+    @property
+    def vhost(self) -> str:
+        """The virtual host of Attune."""
+        return self.amqp.path
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret of these settings, for masking output."""
+        found: list[Any] = [self.amqp.password, self.management.password]
+        if self.database is not None:
+            found.append(self.database.url)
+        return tuple(s for s in found if s)

@@ -1,0 +1,146 @@
+"""What a diagnosis says: checks, the problems they yield, findings, and the report they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+from attune_ops.facts import Facts, Source
+
+
+class Severity(StrEnum):
+    """How bad a problem is; only `error` fails by default."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        """0 for info, 1 for warning, 2 for error."""
+        return list(Severity).index(self)
+
+
+class CheckStatus(StrEnum):
+    """How a check ended. Skipped and crashed mean "could not look"; neither passes for healthy."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"
+
+
+SubjectKind = Literal[
+    "queue", "exchange", "binding", "route", "worker", "execution", "consumer", "connection", "node",
+    "broker", "registry", "policy",
+]  # fmt: skip
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a problem is about."""
+
+    kind: SubjectKind
+    name: str
+    vhost: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What a check yields: one cause.
+
+    `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do
+    and `commands` are shell commands that do it as printed. `severity` overrides the check's own.
+    """
+
+    subject: Subject
+    message: str
+    evidence: dict[str, Any] = {}
+    remedy: str = ""
+    commands: tuple[str, ...] = ()
+    severity: Severity | None = None
+
+
+CheckFunction = Callable[[Facts], Iterator[Problem]]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One question asked of the facts.
+
+    `code` is stable and never reused; `name` is its slug; `title` is a positive sentence that holds when all
+    is well; `needs` are the sources without which it cannot look; the function's docstring explains it.
+    """
+
+    code: str
+    name: str
+    group: str
+    title: str
+    severity: Severity
+    needs: tuple[Source, ...]
+    function: CheckFunction
+    matters: bool = True  # whether skipping it leaves the summary `unknown`
+
+    @property
+    def explanation(self) -> str:
+        """The text of `doctor --explain CODE`."""
+        import inspect
+
+        return inspect.getdoc(self.function) or ""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A problem together with the check that found it."""
+
+    code: str
+    check: str
+    severity: Severity
+    subject: Subject
+    title: str
+    detail: str
+    evidence: dict[str, Any]
+    remedy: str
+    commands: tuple[str, ...]
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """How one check ended, with its findings' number and, where it could not look, the reason."""
+
+    code: str
+    check: str
+    group: str
+    title: str
+    status: CheckStatus
+    severity: Severity | None = None  # the worst of its findings
+    reason: str | None = None
+    findings: int = 0
+    duration_ms: float = 0.0
+    matters: bool = True
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The outcome of one diagnosis; the same facts give the same report, byte for byte."""
+
+    facts: Facts
+    results: tuple[CheckResult, ...]
+    findings: tuple[Finding, ...]
+    taken_at: datetime
+    duration_ms: float = 0.0
+
+    def count(self, severity: Severity) -> int:
+        """The number of findings of that severity."""
+        return sum(f.severity is severity for f in self.findings)
+
+    @property
+    def status(self) -> Literal["healthy", "degraded", "unhealthy", "unknown"]:
+        """unhealthy with an error, degraded with a warning, unknown where a check that matters could not look."""
+        if self.count(Severity.ERROR):
+            return "unhealthy"
+        if any(r.matters and r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED) for r in self.results):
+            return "unknown"
+        return "degraded" if self.count(Severity.WARNING) else "healthy"
+
+    def at_least(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of that severity or worse."""
+        return tuple(f for f in self.findings if f.severity.rank >= severity.rank)

@@ -1,0 +1,191 @@
+"""The observed broker: what its management API tells, as plain frozen values.
+
+`None` means "not told" (too young, not permitted, not in this version), never 0. Times are aware UTC
+datetimes; rates are messages per second; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from attune_ops.topology import Arguments
+
+
+class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exchange on the broker; the default exchange has the name ''."""
+
+    name: str
+    vhost: str
+    type: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Arguments = {}
+    policy: str | None = None
+    publish_in: int | None = None
+    publish_out: int | None = None
+
+
+class QueueState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A queue on the broker.
+
+    The three message counts come from totals mode, which asks the queue itself (10 ms old). `consumers`
+    and the rates come from the statistics, up to 10 s old; None while the queue is too young to have any.
+    """
+
+    name: str
+    vhost: str
+    type: str = "classic"
+    durable: bool = True
+    auto_delete: bool = False
+    exclusive: bool = False
+    arguments: Arguments = {}
+    policy: str | None = None
+    operator_policy: str | None = None
+    effective_policy: dict[str, Any] | None = None
+    node: str | None = None
+    state: str | None = None
+    messages: int | None = None
+    messages_ready: int | None = None
+    messages_unacknowledged: int | None = None
+    consumers: int | None = None
+    message_bytes: int | None = None
+    memory: int | None = None
+    head_message_timestamp: datetime | None = None
+    idle_since: datetime | None = None
+    publish_rate: float | None = None
+    deliver_rate: float | None = None
+    ack_rate: float | None = None
+    redeliver_rate: float | None = None
+    owner: str | None = None  # the connection that holds an exclusive queue
+
+
+class BindingState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A binding on the broker; the implicit ones of the default exchange are not among them."""
+
+    vhost: str
+    source: str
+    destination: str
+    routing_key: str = ""
+    destination_kind: Literal["queue", "exchange"] = "queue"
+    arguments: Arguments = {}
+    properties_key: str = ""
+
+
+class ConsumerState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A consumer on the broker; `channel` and `connection` are the broker's own names for them."""
+
+    vhost: str
+    queue: str
+    tag: str
+    channel: str = ""
+    connection: str = ""
+    peer_host: str | None = None
+    prefetch: int | None = None
+    ack_required: bool | None = None
+    exclusive: bool = False
+    active: bool | None = None
+    activity_status: str | None = None
+    user: str | None = None
+
+
+class ConnectionState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A client connection; `client_name` is the `connection_name` that the client gave itself."""
+
+    name: str
+    vhost: str
+    user: str | None = None
+    state: str | None = None
+    peer_host: str | None = None
+    peer_port: int | None = None
+    client_name: str | None = None
+    product: str | None = None
+    connected_at: datetime | None = None
+    heartbeat: int | None = None
+    channels: int | None = None
+    node: str | None = None
+
+
+class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A channel; what it holds unacknowledged tells who holds a queue's messages."""
+
+    name: str
+    vhost: str
+    connection: str
+    number: int | None = None
+    prefetch: int | None = None
+    messages_unacknowledged: int | None = None
+    consumers: int | None = None
+    idle_since: datetime | None = None
+    state: str | None = None
+    ack_rate: float | None = None
+
+
+class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A policy, or an operator policy where `operator` says so."""
+
+    vhost: str
+    name: str
+    pattern: str
+    apply_to: str = "all"
+    priority: int = 0
+    definition: dict[str, Any] = {}
+    operator: bool = False
+
+
+class NodeState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cluster node with its limits; memory and disk in bytes."""
+
+    name: str
+    running: bool
+    memory_used: int | None = None
+    memory_limit: int | None = None
+    memory_alarm: bool | None = None
+    disk_free: int | None = None
+    disk_free_limit: int | None = None
+    disk_alarm: bool | None = None
+    descriptors_used: int | None = None
+    descriptors_total: int | None = None
+    uptime_ms: int | None = None
+    partitions: tuple[str, ...] = ()
+
+
+class DeprecatedFeature(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A deprecated feature as this broker describes it; `state` is None where the broker does not say."""
+
+    name: str
+    phase: str | None = None
+    state: Literal["permitted", "denied"] | None = None
+    used: bool | None = None
+    description: str = ""
+
+
+class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything seen on one broker in one go; a member that is None could not be read.
+
+    `vhost` is the virtual host of Attune; the objects of that one virtual host are listed.
+    """
+
+    vhost: str
+    taken_at: datetime
+    product: str = "RabbitMQ"
+    version: str | None = None
+    erlang: str | None = None
+    cluster: str | None = None
+    exchanges: tuple[ExchangeState, ...] | None = None
+    queues: tuple[QueueState, ...] | None = None
+    bindings: tuple[BindingState, ...] | None = None
+    consumers: tuple[ConsumerState, ...] | None = None
+    connections: tuple[ConnectionState, ...] | None = None
+    channels: tuple[ChannelState, ...] | None = None
+    policies: tuple[PolicyState, ...] | None = None
+    nodes: tuple[NodeState, ...] | None = None
+    alarms: tuple[str, ...] | None = None
+    deprecated: tuple[DeprecatedFeature, ...] | None = None
+    default_queue_type: str | None = None
+    statistics_disabled: bool = False
+    returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts
+    dropped_unroutable: int | None = None
