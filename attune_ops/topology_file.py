@@ -12,18 +12,37 @@ from attune_ops.errors import TopologyError
 from attune_ops.topology import ID, Binding, Consumer, Exchange, Per, Publish, Queue, Topology
 
 
-def parse(data: Mapping[str, Any], origin: str) -> Topology:
+def parse_toml(text: str, origin: str) -> Topology:
+    """Builds a `Topology` from the text of a TOML file; raises `TopologyError` naming the line and the field."""
+    import tomllib
+
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        line = re.search(r"at line (\d+)", str(e))
+        at = f", line {line[1]}" if line else ""
+        raise TopologyError(f"{origin}{at}: not TOML: {e}") from None
+    except RecursionError:
+        raise TopologyError(f"{origin}: not a topology: nested too deeply") from None
+    return parse(data, origin, text)
+
+
+def parse(data: Mapping[str, Any], origin: str, text: str = "") -> Topology:
     """Builds a `Topology` from decoded TOML or JSON; `origin` (a file) stands in front of every complaint.
 
-    Raises `TopologyError` naming the path of the field, what was found and what is allowed.
+    `text` is the TOML that `data` came from, for the line number. Raises `TopologyError` naming the path of
+    the field, what was found and what is allowed.
     """
     try:
         topology = msgspec.convert(data, Topology, strict=True)
     except msgspec.ValidationError as e:
-        raise TopologyError(f"{origin}: {_explain(e, data)}") from None
-    for problem in _problems(topology):
-        raise TopologyError(f"{origin}: {problem}")
-    return topology
+        problem = _explain(e, data)
+    else:
+        problem = next(_problems(topology), "")
+        if not problem:
+            return topology
+    line = line_of(text, problem.split(":")[0])
+    raise TopologyError(f"{origin}{f', line {line}' if line else ''}: {problem}")
 
 
 def to_dict(topology: Topology) -> dict[str, Any]:
@@ -116,3 +135,40 @@ def _reference_problems(topology: Topology, exchanges: set[str], queues: set[str
             yield f"consumers[{i}].queue: no queue {consumer.queue!r} in this file"
         if isinstance(consumer.prefetch, str) and not re.fullmatch(r"concurrency(\+\d+)?", consumer.prefetch):
             yield f'consumers[{i}].prefetch: found {consumer.prefetch!r}; allowed is a number or "concurrency+N"'
+
+
+# What can hold or hide a bracket in TOML: strings of the four kinds, comments, the brackets themselves.
+_TOKEN = r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}]'
+
+
+def line_of(text: str, path: str) -> int | None:
+    """The line of a TOML text where `queues[3].name` (its element of the array) or the field `name` stands, or None."""
+    found = re.match(r"(\w+)(?:\[(\d+)\])?", path)
+    if not found:
+        return None
+    kind, index = found[1], int(found[2] or 0)
+    headers = list(re.finditer(rf"^[ \t]*\[\[\s*{kind}\s*\]\]", text, re.MULTILINE))
+    start = re.search(rf"^[ \t]*{kind}[ \t]*=[ \t]*", text, re.MULTILINE)
+    at: int | None = None
+    if index < len(headers):
+        at = headers[index].start()
+    elif start:
+        at = start.start() if found[2] is None else _element(text, start.end(), index)
+    return None if at is None else text.count("\n", 0, at) + 1
+
+
+def _element(text: str, start: int, index: int) -> int | None:
+    """Where the inline table number `index` of the array that begins at `start` opens."""
+    depth = 0
+    for token in re.compile(_TOKEN, re.DOTALL).finditer(text, start):
+        if token[0] in "[{":
+            if depth == 1 and token[0] == "{":
+                if index == 0:
+                    return token.start()
+                index -= 1
+            depth += 1
+        elif token[0] in "]}":
+            depth -= 1
+            if depth <= 0:
+                return None
+    return None
