@@ -32,7 +32,7 @@ def load(name_or_path: str) -> Topology:
     if name_or_path not in known and not _looks_like_a_path(name_or_path, path):
         listed = ", ".join(sorted(known))
         raise TopologyError(f"unknown topology {name_or_path!r}; known are {listed}, or give the path of a file")
-    shown = ascii(str(path))[1:-1]  # a name with a newline stays one line
+    shown = repr(str(path))[1:-1]  # a name with a newline stays one line
     return parse_toml(_read(path, shown), shown)
 
 
