@@ -10,11 +10,23 @@ __all__ = ["AttuneOpsError", "Ops", "__version__", "connect"]
 
 from typing import TYPE_CHECKING, Any
 
+from attune_ops import shown
+
 if TYPE_CHECKING:
     from attune_ops.errors import AttuneOpsError
     from attune_ops.ops import Ops, connect
 
 _HOME = {"connect": "attune_ops.ops", "Ops": "attune_ops.ops", "AttuneOpsError": "attune_ops.errors"}
+
+
+def _form(value: object, name: str) -> Any:
+    from attune_ops.render import form
+
+    return form(value, name)
+
+
+# Values at the lowest layer show themselves through the renderers, which they may not import.
+shown.form = _form
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.errors import ConfigError
+from attune_ops.shown import Shown
 
 Cell = str | int | float | bool | None | datetime | timedelta | tuple[str, ...]
 
@@ -29,15 +30,19 @@ class Kind(StrEnum):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column: its name (also the JSON member), kind, unit where it has one, and what it says."""
+    """A column: its name (also the JSON member), kind, unit where it has one, and what it says.
+
+    Where a terminal has no room for all columns, those with the largest `priority` go first; 1 always stays.
+    """
 
     name: str
     kind: Kind = Kind.TEXT
     unit: str = ""
     doc: str = ""
+    priority: int = 1
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(Shown, msgspec.Struct, frozen=True):
     """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen."""
 
     name: str
@@ -64,10 +69,10 @@ class Table(msgspec.Struct, frozen=True):
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
     def select(self, columns: Iterable[str]) -> Table:
-        """The same rows with only these columns, in this order."""
+        """The same rows with only these columns, in this order; columns chosen by name always stay."""
         picks = [self.index(c) for c in columns]
         return self._with(
-            columns=tuple(self.columns[i] for i in picks),
+            columns=tuple(msgspec.structs.replace(self.columns[i], priority=1) for i in picks),
             rows=tuple(tuple(row[i] for i in picks) for row in self.rows),
         )
 

@@ -1,0 +1,53 @@
+"""The facade that notebooks and the command line share: one installation, and what can be asked of it.
+
+Thin on purpose: each method resolves, collects and hands over; the thinking lives below. Everything a method
+returns shows itself (`attune_ops.shown`).
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from attune_ops.facts import Facts
+
+if TYPE_CHECKING:
+    from attune_ops.config import Settings
+
+
+def connect(env: str | None = None, lab: bool = False, **options: str) -> Ops:
+    """Points at an installation, by the same resolution as the command line; nothing is contacted yet.
+
+    `env` is a named environment of the configuration file, `lab` the running lab; `options` are those of the
+    command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`). Raises `ConfigError`.
+    """
+    from attune_ops.config import resolve
+
+    return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
+
+
+class Ops:
+    """One installation. Use it as a context manager, or call `close`; it holds nothing open in between calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def facts(self, **wanted: Any) -> Facts:
+        """Reads broker and registry anew, needs tag monitoring, changes nothing; `wanted` as `sources.collect`."""
+        from attune_ops.sources import collect
+
+        return collect(self.settings, **wanted)
+
+    def close(self) -> None:
+        """Closes what was opened; calling it twice does no harm."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<attune_ops.Ops {self.settings.env or ''} {self.settings.amqp}>".replace("  ", " ")

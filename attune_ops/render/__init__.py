@@ -1,0 +1,96 @@
+"""How values show themselves: each type in one file here, found by convention, loaded on first use.
+
+The module of a type is its name in snake case: `Table` → `table.py`, `StartupReport` → `startup_report.py`.
+It offers a form by defining a function `as_FORM(value)`:
+
+- `as_table` → a rich renderable (or text) for a terminal of any width
+- `as_text` → uncut text without colours; made from `as_table` where it is not defined
+- `as_json` → plain data for JSON, with its `schema` member
+- `as_html` → an HTML fragment; made from the text where it is not defined
+- `as_frame` → a pandas DataFrame
+- `as_csv`, `as_markdown`, `as_junit`, `as_svg`, … → the text itself
+
+Nothing else needs an edit to add a type or a form.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import re
+from types import ModuleType
+from typing import Any
+
+from attune_ops.errors import ConfigError
+
+NOT_FOR_SHOW = ("frame", "bundle")
+
+
+def show(value: object, format: str = "table", color: bool | None = None) -> None:
+    """Prints a value on stdout in one of its formats.
+
+    A table fits the terminal, or is uncut and without colours in a pipe. `color` False switches colours off.
+    Raises `ConfigError` naming the formats that the value has.
+    """
+    from attune_ops.render import terminal, wire
+
+    if format not in formats(value):
+        raise ConfigError(f"no format {format!r} for {_name(value)}; it has {', '.join(formats(value))}")
+    if format == "table":
+        terminal.write(value, color)
+        return
+    made = form(value, format)
+    if format == "html":
+        from attune_ops.render.html import page
+
+        made = page(_name(value).capitalize(), made)
+    wire.write(wire.json_text(made) if format == "json" else made)
+
+
+def form(value: object, name: str) -> Any:
+    """One form of a value, as the module docstring lists them; raises `ConfigError` where there is none."""
+    own = getattr(_module(value), f"as_{name}", None)
+    if own is not None:
+        return own(value)
+    if name == "text":
+        from attune_ops.render.terminal import plain
+
+        return plain(form(value, "table"))
+    if name == "html":
+        from attune_ops.render.html import preformatted
+
+        return preformatted(form(value, "text"))
+    if name == "bundle":
+        return _bundle(value)
+    raise ConfigError(f"no {name} form of {_name(value)}; it has {', '.join(formats(value))}")
+
+
+def formats(value: object) -> tuple[str, ...]:
+    """The formats in which `show` prints a value: `table` first, then as its module defines them."""
+    defined = [n.removeprefix("as_") for n in vars(_module(value)) if n.startswith("as_")]
+    return tuple(dict.fromkeys(["table", *(n for n in defined if n not in NOT_FOR_SHOW), "text", "html"]))
+
+
+def _bundle(value: object) -> dict[str, Any]:
+    """What a notebook is given: text always, HTML where Jinja2 is installed."""
+    bundle = {"text/plain": form(value, "text")}
+    with contextlib.suppress(ConfigError):  # without the extra a notebook still has the text
+        bundle["text/html"] = form(value, "html")
+    return bundle
+
+
+def _module(value: object) -> ModuleType:
+    for kind in type(value).__mro__:
+        name = f"{__name__}.{_snake(kind.__name__)}"
+        if importlib.util.find_spec(name) is not None:
+            return importlib.import_module(name)
+    raise ConfigError(f"nothing here shows a {type(value).__name__}")
+
+
+def _name(value: object) -> str:
+    return _snake(type(value).__name__).replace("_", " ")
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,59 @@
+"""HTML for notebooks and files: Jinja2 with autoescape, colours that hold in light and dark, no script.
+
+A fragment inherits the page's text colour and draws its lines half transparent, so it reads in JupyterLab's
+light and dark theme and on a static site alike; details fold with `<details>`.
+"""
+
+from __future__ import annotations
+
+import html as escaping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.errors import ConfigError
+from attune_ops.render import text
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def fragment(template: str, **context: Any) -> str:
+    """Fills in a template of `render/templates`; every value is escaped.
+
+    Filters for a template: `visible` for names, `age`, `moment`, `size`. Raises `ConfigError` without Jinja2.
+    """
+    return _environment().get_template(template).render(**context)
+
+
+def page(title: str, body: str) -> str:
+    """A page of its own round a fragment that is already HTML; it asks nothing of the network."""
+    from markupsafe import Markup
+
+    return fragment("page.html", title=title, body=Markup(body))
+
+
+def preformatted(plain: str) -> str:
+    """Plain text as HTML, for a type without a template of its own."""
+    return f'<pre class="attune-ops">{escaping.escape(plain)}</pre>'
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    try:
+        import jinja2
+    except ImportError:
+        raise ConfigError("HTML needs Jinja2: pip install 'attune-ops[notebook]'") from None
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("attune_ops.render"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "visible": text.visible,
+        "age": text.age,
+        "moment": text.moment,
+        "size": text.size,
+    }
+    return environment

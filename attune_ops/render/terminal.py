@@ -1,0 +1,38 @@
+"""Text on stdout: rich in a terminal, uncut and plain in a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from attune_ops.render import form
+
+UNCUT = 100_000  # columns; rich wraps at the width it is told
+
+
+def write(value: object, color: bool | None) -> None:
+    """Prints the table form in a terminal and the text form elsewhere."""
+    if not sys.stdout.isatty():
+        text = form(value, "text")
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        return
+    from rich.console import Console
+
+    plain_wanted = color is False or bool(os.environ.get("NO_COLOR"))
+    console = Console(file=sys.stdout, color_system=None if plain_wanted else "auto", highlight=False)
+    console.print(form(value, "table"), markup=False, emoji=False)
+
+
+def plain(renderable: Any) -> str:
+    """A rich renderable as text: no colours, nothing wrapped, no spaces at the ends of lines."""
+    if isinstance(renderable, str):
+        return renderable
+    import io
+
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=UNCUT, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(renderable, markup=False, emoji=False, soft_wrap=True)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

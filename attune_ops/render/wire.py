@@ -1,0 +1,66 @@
+"""Forms for programs: JSON, CSV and how they reach stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from attune_ops.table import Cell
+
+
+def json_text(data: Any) -> str:
+    """Indented JSON of plain data; whatever a terminal might act on is escaped, which reads back as the same text."""
+    encoded = msgspec.json.encode(data, enc_hook=_builtin)
+    text = msgspec.json.format(encoded, indent=2).decode()
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """Characters that are not printable stand only inside strings, the escapes of a string are thus allowed."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+
+def _builtin(value: Any) -> Any:
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def plain(value: Cell) -> str | int | float | bool | list[str] | None:
+    """A cell as JSON has it: UTC RFC 3339 for a time, milliseconds for a span."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return round(value.total_seconds() * 1000, 3)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Cell]]) -> str:
+    """RFC 4180: CRLF after each record, quotes where needed, the data exactly as it is; None is an empty field."""
+    import csv
+    import io
+
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(header)
+    writer.writerows([_field(plain(value)) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def write(text: str) -> None:
+    """Writes text to stdout, exactly as it is; only a terminal, which acts on control characters, gets them escaped."""
+    from attune_ops.render.text import visible
+
+    if sys.stdout.isatty():
+        text = visible(text, keep="\r\n\t")
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
