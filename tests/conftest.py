@@ -1,0 +1,135 @@
+"""The real RabbitMQ and PostgreSQL that the tests run on.
+
+The suite starts its own unless a running one is named: `ATTUNE_OPS_TEST_AMQP_URL` with
+`ATTUNE_OPS_TEST_MANAGEMENT_URL` (an administrator's credentials in both), `ATTUNE_OPS_TEST_DATABASE_URL`
+(a superuser's, without a database name). `ATTUNE_OPS_TEST_SERVER` chooses the installation of the broker that
+it starts. Without any, tests skip on a laptop and fail where `CI` is set.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests import postgres as pg
+from tests.world import Broker, Run, Users, Vhost, clean_environment
+
+SHARED = "ATTUNE_OPS_TEST_FOLDER"  # one folder for the whole run, shared by the xdist workers
+LAB = "test"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Points this process and the workers it starts at a state folder of the run's own."""
+    if hasattr(config, "workerinput"):
+        return
+    folder = tempfile.mkdtemp(prefix="attune-ops-tests-")
+    for name in [n for n in os.environ if n.startswith("ATTUNE_") and not n.startswith("ATTUNE_OPS_TEST_")]:
+        del os.environ[name]
+    os.environ[SHARED] = folder
+    os.environ |= clean_environment(Path(folder)) | {"HOME": os.environ.get("HOME", folder)}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops what the run started, once every worker has ended."""
+    if hasattr(config, "workerinput") or SHARED not in os.environ:
+        return
+    shared = Path(os.environ.pop(SHARED))
+    if (shared / "postgres.json").exists():
+        pg.stop(Path(json.loads((shared / "postgres.json").read_text())["folder"]), shared / "postgres.log")
+    if (shared / "state" / "attune-ops" / "lab" / LAB).exists():
+        from attune_ops import lab
+
+        lab.down(LAB)
+    shutil.rmtree(shared, ignore_errors=True)
+
+
+def _lacking(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} (in CI this is no reason to skip)")
+    pytest.skip(what)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[Path]:
+    """Holds a lock over all workers; gives the run's shared folder."""
+    shared = Path(os.environ[SHARED])
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def broker() -> Broker:
+    """A running RabbitMQ, as an administrator: the suite's own lab, or the one named in the environment."""
+    given = os.environ.get("ATTUNE_OPS_TEST_AMQP_URL"), os.environ.get("ATTUNE_OPS_TEST_MANAGEMENT_URL")
+    if given[0] and given[1]:
+        return Broker(given[0], given[1])
+    from attune_ops import lab
+    from attune_ops.errors import AttuneOpsError
+
+    try:
+        up = lab.up(LAB, server=os.environ.get("ATTUNE_OPS_TEST_SERVER")).state
+    except AttuneOpsError as e:
+        _lacking(f"no broker for the live tests: {e}")
+    return Broker(up.amqp_url, up.management_url)
+
+
+@pytest.fixture
+def vhost(broker: Broker) -> Iterator[Vhost]:
+    """A fresh virtual host with all rights, deleted after the test."""
+    with broker.vhost() as made:
+        yield made
+
+
+@pytest.fixture
+def user(broker: Broker) -> Iterator[Users]:
+    """`user(vhost, tags=…, configure=…)` makes a broker user and returns the virtual host as that user sees it."""
+    made = Users(broker)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> pg.Server:
+    """A PostgreSQL server, the suite's own or the one named in the environment."""
+    if given := os.environ.get("ATTUNE_OPS_TEST_DATABASE_URL"):
+        return pg.Server(given.rstrip("/"))
+    if pg.programs() is None:
+        _lacking("no PostgreSQL server programs (initdb) for the live tests")
+    with _alone("postgres") as shared:
+        told = shared / "postgres.json"
+        if not told.exists():
+            server, folder = pg.start(shared / "postgres.log")
+            told.write_text(json.dumps({"url": server.url, "folder": str(folder)}))
+        return pg.Server(json.loads(told.read_text())["url"])
+
+
+@pytest.fixture
+def database(postgres: pg.Server) -> Iterator[str]:
+    """The URL of a fresh database with the tables of a present Attune release."""
+    with postgres.database(pg.SCHEMA) as url:
+        yield url
+
+
+@pytest.fixture
+def older_database(postgres: pg.Server) -> Iterator[str]:
+    """The URL of a fresh database as an older release has it: no cordon columns, no roles."""
+    with postgres.database(pg.SCHEMA, pg.OLDER) as url:
+        yield url
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs the installed `attune-ops` as a process with a clean environment, in a folder of its own."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return Run(folder, clean_environment(tmp_path / "home"))
