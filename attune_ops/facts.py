@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
-from attune_ops.registry import RegistryView
+from attune_ops.registry import RegistryView, Worker
 from attune_ops.snapshot import BrokerSnapshot
 from attune_ops.topology import Topology
 
@@ -26,7 +28,8 @@ class Source(StrEnum):
 
     AMQP = "amqp"
     MANAGEMENT = "management"  # the API itself: latency, user, tags
-    BROKER = "broker"  # exchanges, queues, bindings, policies
+    BROKER = "broker"  # exchanges, queues, bindings
+    POLICIES = "policies"  # needs tag policymaker
     DEPTHS = "depths"  # message counts
     CONSUMERS = "consumers"
     CONNECTIONS = "connections"  # connections and channels
@@ -34,6 +37,7 @@ class Source(StrEnum):
     DEPRECATED = "deprecated"  # deprecated features and their state
     REGISTRY = "registry"  # workers
     EXECUTIONS = "executions"
+    EARLIER = "earlier"  # a first sample, for what grows or moves
 
 
 class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,8 +60,11 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     certificate_days: int | None = None
 
 
-class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wanted, what is there, what is registered, when it was seen, and what is missing and why."""
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """What is wanted, what is there, what is registered, when it was seen, and what is missing and why.
+
+    `target_version` is the RabbitMQ version that an upgrade is judged for.
+    """
 
     topology: Topology
     taken_at: datetime
@@ -68,14 +75,46 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: dict[Source, str] = {}
     env: str | None = None
     vhost: str = "/"
+    target_version: str | None = None
     schema: str = SCHEMA
 
     def lacks(self, needs: tuple[Source, ...]) -> str | None:
         """The reason why something of `needs` is not known, or None when all of it is."""
         for need in needs:
-            if need in self.missing:
-                return self.missing[need]
+            if need in self.missing or not self._holds(need):
+                return self.missing.get(need, f"{need} was not read")
         return None
+
+    def _holds(self, source: Source) -> bool:
+        """Whether the data of a source is there, whatever `missing` says."""
+        broker, registry = self.broker, self.registry
+        match source:
+            case Source.REGISTRY:
+                return registry is not None
+            case Source.EXECUTIONS:
+                return registry is not None and registry.executions is not None
+            case Source.EARLIER:
+                return self.earlier is not None
+            case Source.AMQP | Source.MANAGEMENT:
+                return any(r.source is source for r in self.reach)
+            case Source.BROKER | Source.DEPTHS:
+                return broker is not None and None not in (broker.exchanges, broker.queues, broker.bindings)
+            case _:
+                return broker is not None and getattr(broker, source.value) is not None
+
+    @cached_property
+    def worker_named(self) -> Mapping[int, Worker]:
+        """The registered workers by id."""
+        return {w.id: w for w in self.registry.workers} if self.registry else {}
+
+    @cached_property
+    def live_workers(self) -> tuple[Worker, ...]:
+        """The workers that have queues, are registered as running and have a fresh heartbeat, by id."""
+        if self.registry is None:
+            return ()
+        found = (w for w in self.registry.workers if w.has_queues and w.is_registered_live)
+        fresh = (w for w in found if not w.is_stale(self.taken_at, self.registry.interval))
+        return tuple(sorted(fresh, key=lambda w: w.id))
 
 
 def encode(facts: Facts) -> bytes:

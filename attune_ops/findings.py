@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from attune_ops.facts import Facts, Source
+from attune_ops.shown import Shown
 
 
 class Severity(StrEnum):
@@ -53,6 +54,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do
     and `commands` are shell commands that do it as printed. `severity` overrides the check's own.
+    `causes` are (code, subject's name) of problems that explain this one: where one of them was found, it takes
+    this one in as its consequence, so that one cause gives one finding.
     """
 
     subject: Subject
@@ -61,9 +64,11 @@ class Problem(msgspec.Struct, frozen=True):
     remedy: str = ""
     commands: tuple[str, ...] = ()
     severity: Severity | None = None
+    causes: tuple[tuple[str, str], ...] = ()
 
 
-CheckFunction = Callable[[Facts], Iterator[Problem]]
+# Takes `Facts`; keyword-only parameters are thresholds, whose defaults the settings may replace by name.
+CheckFunction = Callable[..., Iterator[Problem]]
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -71,6 +76,8 @@ class Check(msgspec.Struct, frozen=True):
 
     `code` is stable and never reused; `name` is its slug; `title` is a positive sentence that holds when all
     is well; `needs` are the sources without which it cannot look; the function's docstring explains it.
+    `tried` is a source whose answering the check judges: it looks wherever somebody tried to reach it.
+    `heals` says whether waiting may help.
     """
 
     code: str
@@ -81,6 +88,19 @@ class Check(msgspec.Struct, frozen=True):
     needs: tuple[Source, ...]
     function: CheckFunction
     matters: bool = True  # whether skipping it leaves the summary `unknown`
+    tried: Source | None = None
+    heals: bool = True
+
+    def blind(self, facts: Facts) -> str | None:
+        """The reason why this check cannot look at these facts, or None where it can."""
+        if self.tried is not None and not any(r.source is self.tried for r in facts.reach):
+            return facts.missing.get(self.tried, "nothing was connected to")
+        return facts.lacks(self.needs)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The numbers that the settings may change, with their defaults."""
+        return dict(getattr(self.function, "__kwdefaults__", None) or {})
 
     @property
     def explanation(self) -> str:
@@ -90,8 +110,16 @@ class Check(msgspec.Struct, frozen=True):
         return inspect.getdoc(self.function) or ""
 
 
+class Consequence(msgspec.Struct, frozen=True):
+    """What another check found and what this finding's cause explains."""
+
+    code: str
+    subject: Subject
+    detail: str
+
+
 class Finding(msgspec.Struct, frozen=True):
-    """A problem together with the check that found it."""
+    """A problem together with the check that found it, and what follows from it."""
 
     code: str
     check: str
@@ -102,10 +130,19 @@ class Finding(msgspec.Struct, frozen=True):
     evidence: dict[str, Any]
     remedy: str
     commands: tuple[str, ...]
+    consequences: tuple[Consequence, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells findings of two reports apart: code, kind and name of the subject."""
+        return self.code, self.subject.kind, self.subject.name
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """How one check ended, with its findings' number and, where it could not look, the reason."""
+    """How one check ended, with its findings' number.
+
+    `reason` says why it could not look, or which findings of other checks explain what it found.
+    """
 
     code: str
     check: str
@@ -117,16 +154,21 @@ class CheckResult(msgspec.Struct, frozen=True):
     findings: int = 0
     duration_ms: float = 0.0
     matters: bool = True
+    heals: bool = True
 
 
-class Report(msgspec.Struct, frozen=True):
-    """The outcome of one diagnosis; the same facts give the same report, byte for byte."""
+class Report(Shown, msgspec.Struct, frozen=True):
+    """The outcome of one diagnosis; the same facts give the same report, byte for byte.
+
+    `known` is the number of findings left out because a baseline has them.
+    """
 
     facts: Facts
     results: tuple[CheckResult, ...]
     findings: tuple[Finding, ...]
     taken_at: datetime
     duration_ms: float = 0.0
+    known: int = 0
 
     def count(self, severity: Severity) -> int:
         """The number of findings of that severity."""

@@ -6,8 +6,11 @@ datetimes; rates are messages per second; sizes are bytes.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -163,10 +166,15 @@ class DeprecatedFeature(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
 
 
-class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True):
+_Named = TypeVar("_Named")
+
+
+class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """Everything seen on one broker in one go; a member that is None could not be read.
 
-    `vhost` is the virtual host of Attune; the objects of that one virtual host are listed.
+    `vhost` is the virtual host of Attune; the objects of that one virtual host are listed. The look-ups at
+    the end are built once, on first use; what could not be read is empty there, so ask the list whether it was.
+    `statistics_backlog` is the number of events that wait to be counted: with many, statistics are old.
     """
 
     vhost: str
@@ -189,3 +197,47 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     statistics_disabled: bool = False
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts
     dropped_unroutable: int | None = None
+    statistics_backlog: int | None = None
+
+    @cached_property
+    def exchange_named(self) -> Mapping[str, ExchangeState]:
+        """The exchanges by name."""
+        return {e.name: e for e in self.exchanges or ()}
+
+    @cached_property
+    def queue_named(self) -> Mapping[str, QueueState]:
+        """The queues by name."""
+        return {q.name: q for q in self.queues or ()}
+
+    @cached_property
+    def bindings_from(self) -> Mapping[str, tuple[BindingState, ...]]:
+        """The bindings by source exchange."""
+        return _grouped(self.bindings, lambda b: b.source)
+
+    @cached_property
+    def bindings_to_queue(self) -> Mapping[str, tuple[BindingState, ...]]:
+        """The bindings to queues, by queue."""
+        bindings = (b for b in self.bindings or () if b.destination_kind == "queue")
+        return _grouped(bindings, lambda b: b.destination)
+
+    @cached_property
+    def consumers_of(self) -> Mapping[str, tuple[ConsumerState, ...]]:
+        """The consumers by queue."""
+        return _grouped(self.consumers, lambda c: c.queue)
+
+    @cached_property
+    def channel_named(self) -> Mapping[str, ChannelState]:
+        """The channels by name."""
+        return {c.name: c for c in self.channels or ()}
+
+    @cached_property
+    def connection_named(self) -> Mapping[str, ConnectionState]:
+        """The connections by name."""
+        return {c.name: c for c in self.connections or ()}
+
+
+def _grouped(items: Iterable[_Named] | None, key: Callable[[_Named], str]) -> Mapping[str, tuple[_Named, ...]]:
+    found: defaultdict[str, list[_Named]] = defaultdict(list)
+    for item in items or ():
+        found[key(item)].append(item)
+    return {name: tuple(members) for name, members in found.items()}

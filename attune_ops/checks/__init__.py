@@ -28,6 +28,8 @@ def check(
     severity: Severity,
     needs: tuple[Source, ...] = (),
     matters: bool = True,
+    tried: Source | None = None,
+    heals: bool = True,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence that holds when all is well."""
 
@@ -41,6 +43,8 @@ def check(
             needs=needs,
             function=function,
             matters=matters,
+            tried=tried,
+            heals=heals,
         )
         return function
 
