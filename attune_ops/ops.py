@@ -6,13 +6,16 @@ returns shows itself (`attune_ops.shown`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from attune_ops.facts import Facts
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
+    from attune_ops.table import Table
+    from attune_ops.tables import Narrowing
 
 
 def connect(env: str | None = None, lab: bool = False, **options: str) -> Ops:
@@ -37,6 +40,47 @@ class Ops:
         from attune_ops.sources import collect
 
         return collect(self.settings, **wanted)
+
+    def queues(self, **narrow: Unpack[Narrowing]) -> Table:
+        """The queues: what they hold, who consumes them, whose they are (columns: `tables/queues.py`)."""
+        from attune_ops.tables.queues import queues
+
+        return self._inspect(queues, narrow)
+
+    def bindings(self, **narrow: Unpack[Narrowing]) -> Table:
+        """The bindings, and whether the topology makes them (columns: `tables/bindings.py`)."""
+        from attune_ops.tables.bindings import bindings
+
+        return self._inspect(bindings, narrow)
+
+    def exchanges(self, **narrow: Unpack[Narrowing]) -> Table:
+        """The exchanges (columns: `tables/exchanges.py`)."""
+        from attune_ops.tables.exchanges import exchanges
+
+        return self._inspect(exchanges, narrow)
+
+    def consumers(self, **narrow: Unpack[Narrowing]) -> Table:
+        """The consumers and where they come from (columns: `tables/consumers.py`)."""
+        from attune_ops.tables.consumers import consumers
+
+        return self._inspect(consumers, narrow)
+
+    def workers(self, **narrow: Unpack[Narrowing]) -> Table:
+        """The registered workers, and what the broker has for each (columns: `tables/workers.py`)."""
+        from attune_ops.tables.workers import workers
+
+        return self._inspect(workers, narrow)
+
+    def orphans(self, **narrow: Unpack[Narrowing]) -> Table:
+        """Queues without a live worker and live workers without their queue (columns: `tables/orphans.py`)."""
+        from attune_ops.tables.orphans import orphans
+
+        return self._inspect(orphans, narrow)
+
+    def _inspect(self, inspection: Callable[[Facts], Table], narrow: Narrowing) -> Table:
+        from attune_ops.tables import narrowed
+
+        return narrowed(inspection(narrow.get("facts") or self.facts()), narrow)
 
     def close(self) -> None:
         """Closes what was opened; calling it twice does no harm."""

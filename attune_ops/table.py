@@ -43,13 +43,17 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table(Shown, msgspec.Struct, frozen=True):
-    """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen."""
+    """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen.
+
+    `key` are the columns in which a pattern is looked for.
+    """
 
     name: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     taken_at: datetime
     notes: tuple[str, ...] = ()
+    key: tuple[str, ...] = ("name",)
 
     def index(self, column: str) -> int:
         """The position of a column; raises `ConfigError` naming the columns there are."""
@@ -81,8 +85,8 @@ class Table(Shown, msgspec.Struct, frozen=True):
         names = [c.name for c in self.columns]
         return self._with(rows=tuple(r for r in self.rows if keep(dict(zip(names, r, strict=True)))))
 
-    def matching(self, pattern: str, column: str = "name") -> Table:
-        """The rows whose `column` matches the glob, or the regular expression between slashes (`/^w.*s$/`)."""
+    def matching(self, pattern: str) -> Table:
+        """The rows where a `key` column matches the glob, or the regular expression between slashes (`/^w.*s$/`)."""
         import fnmatch
 
         source = pattern[1:-1] if len(pattern) > 1 and pattern[0] == pattern[-1] == "/" else None
@@ -91,16 +95,16 @@ class Table(Shown, msgspec.Struct, frozen=True):
         except re.error as e:
             raise ConfigError(f"pattern {pattern!r} is not a regular expression: {e}") from None
         match = regex.search if source is not None else regex.match
-        i = self.index(column)
-        return self._with(rows=tuple(r for r in self.rows if match(str(r[i]))))
+        keys = [self.index(c) for c in self.key]
+        return self._with(rows=tuple(r for r in self.rows if any(match(str(r[i])) for i in keys if r[i] is not None)))
 
     def sorted(self, *by: str) -> Table:
-        """Sorted by columns; `-name` sorts from large to small; None comes last either way."""
+        """Sorted by columns; `-name` sorts from large to small; None comes last either way, `w.2` before `w.10`."""
         rows = list(self.rows)
         for key in reversed(by):
-            i = self.index(key.lstrip("-"))
+            i = self.index(key.removeprefix("-"))
             told = [r for r in rows if r[i] is not None]
-            told.sort(key=lambda r: r[i], reverse=key.startswith("-"))  # type: ignore[arg-type, return-value]
+            told.sort(key=lambda r: _natural(r[i]), reverse=key.startswith("-"))
             rows = told + [r for r in rows if r[i] is None]
         return self._with(rows=tuple(rows))
 
@@ -114,3 +118,11 @@ class Table(Shown, msgspec.Struct, frozen=True):
     def _with(self, **changes: Any) -> Table:
         changed: Table = msgspec.structs.replace(self, **changes)
         return changed
+
+
+def _natural(value: Any) -> Any:
+    """A sort key under which the numbers inside a text count as numbers."""
+    if not isinstance(value, str):
+        return value
+    parts = re.split(r"([0-9]+)", value)
+    return [(len(p.lstrip("0")), p.lstrip("0")) if i % 2 else p for i, p in enumerate(parts)]

@@ -1,0 +1,47 @@
+"""What the inspections share: pattern, sort, columns, limit, and help that documents the columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from attune_ops.cli._base import Cli, Command, format_option, pass_cli
+from attune_ops.table import Column
+
+
+class Inspection(Command):
+    """A command that prints a table; its help lists the columns with their units."""
+
+    def __init__(self, *args: Any, columns: tuple[Column, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.columns = columns
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The columns, then the example."""
+        with formatter.section("Columns"):
+            formatter.write_dl(
+                [(c.name, f"{c.doc} ({c.unit})" if c.unit not in ("", c.name) else c.doc) for c in self.columns]
+            )
+        super().format_epilog(ctx, formatter)
+
+
+def inspection(name: str, columns: tuple[Column, ...], help: str, example: str) -> Command:
+    """Makes the command that prints the table of `Ops.NAME`."""
+
+    @click.command(name, cls=Inspection, columns=columns, help=help, example=example)
+    @click.argument("pattern", required=False)
+    @click.option("--sort", metavar="COLUMN,…", callback=_names, help="Sort; -COLUMN from large to small.")
+    @click.option("--columns", metavar="COLUMN,…", callback=_names, help="Only these columns, in this order.")
+    @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N rows.")
+    @format_option()
+    @pass_cli
+    def run(cli: Cli, /, format: str, **narrow: Any) -> None:
+        cli.show(getattr(cli.ops, name)(**narrow), format)
+
+    assert isinstance(run, Command)
+    return run
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(n.strip() for n in (value or "").split(",") if n.strip())

@@ -1,0 +1,15 @@
+"""`attune-ops bindings`."""
+
+from __future__ import annotations
+
+from attune_ops.cli._inspect import inspection
+from attune_ops.tables.bindings import COLUMNS
+
+command = inspection(
+    "bindings",
+    COLUMNS,
+    "Lists the bindings, and whether the topology makes them.\n\n"
+    "PATTERN is a glob or a regular expression between slashes on source, routing key or destination. "
+    "`topology diff` lists those that should be there and are not.",
+    example="attune-ops bindings 'worker.*' --sort destination",
+)

@@ -1,0 +1,14 @@
+"""`attune-ops exchanges`."""
+
+from __future__ import annotations
+
+from attune_ops.cli._inspect import inspection
+from attune_ops.tables.exchanges import COLUMNS
+
+command = inspection(
+    "exchanges",
+    COLUMNS,
+    "Lists the exchanges with their type and number of bindings.\n\n"
+    "PATTERN is a glob or a regular expression between slashes on the name.",
+    example="attune-ops exchanges 'attune.*'",
+)

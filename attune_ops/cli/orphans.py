@@ -1,0 +1,15 @@
+"""`attune-ops orphans`."""
+
+from __future__ import annotations
+
+from attune_ops.cli._inspect import inspection
+from attune_ops.tables.orphans import COLUMNS
+
+command = inspection(
+    "orphans",
+    COLUMNS,
+    "Lists worker queues that no registered live worker owns, and live workers whose queue is missing.\n\n"
+    "PATTERN is a glob or a regular expression between slashes on queue or worker. Having orphans is no "
+    "failure here; `doctor` judges, `reap` removes.",
+    example="attune-ops orphans --sort -messages",
+)

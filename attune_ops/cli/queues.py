@@ -1,0 +1,15 @@
+"""`attune-ops queues`."""
+
+from __future__ import annotations
+
+from attune_ops.cli._inspect import inspection
+from attune_ops.tables.queues import COLUMNS
+
+command = inspection(
+    "queues",
+    COLUMNS,
+    "Lists the queues: what they hold, who consumes them and whose they are.\n\n"
+    "PATTERN is a glob (worker.*) or a regular expression between slashes (/^worker/) on the name. "
+    "Queues that the topology does not know are shown as foreign.",
+    example="attune-ops queues 'worker.*' --sort -messages --limit 10",
+)

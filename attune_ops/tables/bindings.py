@@ -1,0 +1,32 @@
+"""The bindings of the virtual host."""
+
+from __future__ import annotations
+
+from attune_ops.facts import Facts, Source
+from attune_ops.ownership import Ownership, told
+from attune_ops.table import Column, Kind, Table
+from attune_ops.tables import arguments
+
+COLUMNS = (
+    Column("source", doc="the exchange that messages come from"),
+    Column("routing_key", doc="the binding key"),
+    Column("destination", doc="the queue or exchange that they go to"),
+    Column("destination_kind", Kind.CATEGORY, doc="queue or exchange", priority=3),
+    Column("wanted", Kind.FLAG, doc="the topology makes this binding", priority=2),
+    Column("arguments", Kind.LIST, doc="as bound; they matter to headers exchanges", priority=4),
+)
+
+
+def bindings(facts: Facts) -> Table:
+    """Every binding but the implicit ones of the default exchange; raises `SourceError` without a broker."""
+    owners = Ownership(facts)
+    return Table(
+        name="bindings",
+        columns=COLUMNS,
+        rows=tuple(
+            (b.source, b.routing_key, b.destination, b.destination_kind, owners.wants(b), arguments(b.arguments))
+            for b in told(facts, owners.broker.bindings, Source.BROKER)
+        ),
+        taken_at=facts.taken_at,
+        key=("source", "routing_key", "destination"),
+    ).sorted("source", "routing_key", "destination")

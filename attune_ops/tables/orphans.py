@@ -1,0 +1,60 @@
+"""What lost its other half: worker queues without a live worker, and live workers without their queue."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from attune_ops.facts import Facts, Source
+from attune_ops.ownership import Orphan, Ownership
+from attune_ops.table import Cell, Column, Kind, Table
+from attune_ops.tables import STATISTICS, freshness
+
+COLUMNS = (
+    Column(
+        "kind", Kind.CATEGORY, doc="queue: no registered live worker owns it; worker: it lives, its queue is missing"
+    ),
+    Column("queue", doc="the queue that is there, or missing"),
+    Column("worker_id", Kind.INTEGER, doc="the id in the queue's name", priority=4),
+    Column("worker", doc="the registered name of that worker", priority=2),
+    Column("messages", Kind.INTEGER, "messages", "in the queue"),
+    Column("consumers", Kind.INTEGER, "consumers", "still attached, such as over a half-open connection"),
+    Column("why", doc="why it is an orphan"),
+    Column("status", Kind.CATEGORY, doc="of the worker, as the registry has it", priority=5),
+    Column("heartbeat", Kind.AGE, "s", "age of the worker's last heartbeat", 3),
+)
+
+
+def orphans(facts: Facts) -> Table:
+    """Both kinds of orphans; raises `SourceError` where broker or registry was not read."""
+    owners = Ownership(facts)
+    found = chain(owners.orphaned_queues(), owners.workers_without_queue())
+    return Table(
+        name="orphans",
+        columns=COLUMNS,
+        rows=tuple(_row(owners, orphan) for orphan in found),
+        taken_at=facts.taken_at,
+        notes=freshness(
+            facts,
+            {
+                "messages": (Source.DEPTHS, "live"),
+                "consumers": (Source.CONSUMERS, STATISTICS),
+                "registry": (Source.REGISTRY, "live"),
+            },
+        ),
+        key=("queue", "worker"),
+    ).sorted("kind", "queue")
+
+
+def _row(owners: Ownership, orphan: Orphan) -> tuple[Cell, ...]:
+    state, worker = orphan.state, orphan.worker
+    return (
+        orphan.kind,
+        orphan.queue,
+        orphan.worker_id,
+        None if worker is None else worker.name,
+        None if state is None else state.messages,
+        None if state is None else state.consumers,
+        orphan.why,
+        None if worker is None else worker.status,
+        None if worker is None else owners.heartbeat_age(worker),
+    )

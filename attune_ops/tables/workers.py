@@ -1,0 +1,116 @@
+"""The registered workers, joined with what the broker has for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from attune_ops.facts import Facts, Source
+from attune_ops.ownership import Ownership
+from attune_ops.registry import Worker, WorkerStatus
+from attune_ops.table import Cell, Column, Kind, Table
+from attune_ops.tables import STATISTICS, freshness
+
+COLUMNS = (
+    Column("id", Kind.INTEGER, doc="the id in the registry, which its queues are named after"),
+    Column("name", doc="the registered name; not told for an id that only a queue on the broker knows"),
+    Column(
+        "state",
+        Kind.CATEGORY,
+        doc="ready, or the first thing that keeps it from working: unregistered, stopped, error, stale, no queue, "
+        "no consumer; not told where the broker was not read",
+    ),
+    Column("status", Kind.CATEGORY, doc="as the registry has it", priority=2),
+    Column("heartbeat", Kind.AGE, "s", "age of the last heartbeat; stale after three intervals"),
+    Column("queue", Kind.FLAG, doc="all its queues are on the broker; not told for a role without queues"),
+    Column("consumer", Kind.FLAG, doc="each of its queues has the consumer with its tag", priority=2),
+    Column("messages", Kind.INTEGER, "messages", "in its queues", 2),
+    Column("executions", Kind.INTEGER, "executions", "that the registry has on it and that have not ended", 4),
+    Column("cordoned", Kind.FLAG, doc="alive, but to be given no new work", priority=4),
+    Column("role", Kind.CATEGORY, doc="action, sensor or hybrid", priority=5),
+    Column("type", Kind.CATEGORY, doc="local, remote or container", priority=6),
+    Column("host", doc="where it says it runs", priority=5),
+    Column("concurrency", Kind.INTEGER, "executions", "how many it runs at a time", 7),
+    Column("missing", Kind.LIST, doc="its queues that are not on the broker", priority=7),
+    Column("last_heartbeat", Kind.TIME, doc="UTC", priority=7),
+    Column("cordon_reason", doc="why it was cordoned", priority=8),
+)
+
+
+def workers(facts: Facts) -> Table:
+    """Every registered worker, and every id that a worker queue on the broker has without being registered.
+
+    Raises `SourceError` without a registry; without a broker its columns are not told.
+    """
+    owners = Ownership(facts)
+    known = owners.workers
+    seen = set() if facts.broker is None else {owners.worker_id(name) for name in owners.queues}
+    running = Counter(e.worker for e in (facts.registry and facts.registry.executions) or ())
+    rows = [_row(owners, worker, running) for worker in known.values()]
+    rows += [_unregistered(owners, i) for i in seen if i is not None and i not in known]
+    return Table(
+        name="workers",
+        columns=COLUMNS,
+        rows=tuple(rows),
+        taken_at=facts.taken_at,
+        notes=freshness(
+            facts,
+            {
+                "registry": (Source.REGISTRY, "live"),
+                "queue": (Source.BROKER, "live"),
+                "messages": (Source.DEPTHS, "live"),
+                "consumer": (Source.CONSUMERS, STATISTICS),
+                "executions": (Source.EXECUTIONS, "live"),
+            },
+        ),
+        key=("name", "id"),
+    ).sorted("id")
+
+
+def _row(owners: Ownership, worker: Worker, running: Counter[int | None]) -> tuple[Cell, ...]:
+    view = owners.facts.registry
+    has_broker = owners.facts.broker is not None
+    missing = owners.missing_queues(worker) if has_broker else None
+    queued = missing is not None and worker.has_queues
+    consumer = owners.is_consumed(worker) if queued else None
+    return (
+        worker.id,
+        worker.name,
+        _state(owners, worker, missing, consumer),
+        worker.status,
+        owners.heartbeat_age(worker),
+        not missing if queued else None,
+        consumer,
+        owners.backlog(worker.id) if queued else None,
+        None if view is None or view.executions is None else running[worker.id],
+        worker.cordoned,
+        worker.role,
+        worker.type,
+        worker.host,
+        worker.concurrency,
+        missing,
+        worker.last_heartbeat,
+        worker.cordon_reason,
+    )
+
+
+def _state(owners: Ownership, worker: Worker, missing: tuple[str, ...] | None, consumer: bool | None) -> str | None:
+    if worker.status == WorkerStatus.INACTIVE:
+        return "stopped"
+    if not worker.is_registered_live:
+        return worker.status
+    if owners.is_stale(worker):
+        return "stale"
+    if missing:
+        return "no queue"
+    if consumer is False:
+        return "no consumer"
+    return None if missing is None or (consumer is None and worker.has_queues) else "ready"
+
+
+def _unregistered(owners: Ownership, worker_id: int) -> tuple[Cell, ...]:
+    told: dict[str, Cell] = {
+        "id": worker_id,
+        "state": "unregistered",
+        "messages": owners.backlog(worker_id),
+    }
+    return tuple(told.get(c.name) for c in COLUMNS)
