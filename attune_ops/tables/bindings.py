@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from attune_ops.facts import Facts, Source
-from attune_ops.ownership import Ownership, told
+from attune_ops.facts import Facts
+from attune_ops.ownership import is_wanted, seen
 from attune_ops.table import Column, Kind, Table
 from attune_ops.tables import arguments
 
@@ -19,13 +19,12 @@ COLUMNS = (
 
 def bindings(facts: Facts) -> Table:
     """Every binding but the implicit ones of the default exchange; raises `SourceError` without a broker."""
-    owners = Ownership(facts)
     return Table(
         name="bindings",
         columns=COLUMNS,
         rows=tuple(
-            (b.source, b.routing_key, b.destination, b.destination_kind, owners.wants(b), arguments(b.arguments))
-            for b in told(facts, owners.broker.bindings, Source.BROKER)
+            (b.source, b.routing_key, b.destination, b.destination_kind, is_wanted(facts, b), arguments(b.arguments))
+            for b in seen(facts).bindings or ()
         ),
         taken_at=facts.taken_at,
         key=("source", "routing_key", "destination"),

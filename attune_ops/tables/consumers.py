@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attune_ops.facts import Facts, Source
-from attune_ops.ownership import Ownership, told
+from attune_ops.ownership import require, seen, service_of
 from attune_ops.snapshot import ConsumerState
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import STATISTICS, freshness
@@ -28,12 +28,11 @@ COLUMNS = (
 
 def consumers(facts: Facts) -> Table:
     """Every consumer with the connection it uses; raises `SourceError` where the broker did not tell them."""
-    owners = Ownership(facts)
-    rows = tuple(_row(facts, owners, c) for c in told(facts, owners.broker.consumers, Source.CONSUMERS))
+    require(facts, Source.CONSUMERS)
     return Table(
         name="consumers",
         columns=COLUMNS,
-        rows=rows,
+        rows=tuple(_row(facts, c) for c in seen(facts).consumers or ()),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
@@ -46,13 +45,13 @@ def consumers(facts: Facts) -> Table:
     ).sorted("queue", "tag")
 
 
-def _row(facts: Facts, owners: Ownership, consumer: ConsumerState) -> tuple[Cell, ...]:
-    connection = owners.connections.get(consumer.connection)
+def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
+    connection = seen(facts).connection_named.get(consumer.connection)
     since = None if connection is None else connection.connected_at
     return (
         consumer.queue,
         consumer.tag,
-        owners.service(consumer),
+        service_of(facts.topology, consumer),
         consumer.prefetch,
         consumer.ack_required,
         consumer.active,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from attune_ops.facts import Facts, Source
-from attune_ops.ownership import Ownership, exchange_kind, told
+from attune_ops.facts import Facts
+from attune_ops.ownership import exchange_kind, seen
 from attune_ops.table import Column, Kind, Table
 from attune_ops.tables import STATISTICS, arguments
 
@@ -26,8 +24,7 @@ COLUMNS = (
 
 def exchanges(facts: Facts) -> Table:
     """Every exchange with its number of bindings; raises `SourceError` without a broker."""
-    broker = Ownership(facts).broker
-    bound = Counter(b.source for b in told(facts, broker.bindings, Source.BROKER))
+    broker = seen(facts)
     return Table(
         name="exchanges",
         columns=COLUMNS,
@@ -35,8 +32,8 @@ def exchanges(facts: Facts) -> Table:
             (
                 e.name,
                 e.type,
-                exchange_kind(facts, e.name),
-                bound[e.name] if e.name else None,
+                exchange_kind(facts.topology, e.name),
+                len(broker.bindings_from.get(e.name, ())) if e.name else None,
                 e.durable,
                 e.auto_delete,
                 e.internal,
@@ -45,7 +42,7 @@ def exchanges(facts: Facts) -> Table:
                 e.publish_out,
                 arguments(e.arguments),
             )
-            for e in told(facts, broker.exchanges, Source.BROKER)
+            for e in broker.exchanges or ()
         ),
         taken_at=facts.taken_at,
         notes=(f"published_in, published_out: {STATISTICS}; not told for an exchange that nothing was published to",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from attune_ops.facts import Facts, Source
-from attune_ops.ownership import Orphan, Ownership
+from attune_ops.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import STATISTICS, freshness
 
@@ -26,12 +26,11 @@ COLUMNS = (
 
 def orphans(facts: Facts) -> Table:
     """Both kinds of orphans; raises `SourceError` where broker or registry was not read."""
-    owners = Ownership(facts)
-    found = chain(owners.orphaned_queues(), owners.workers_without_queue())
+    require(facts, Source.BROKER, Source.REGISTRY)
     return Table(
         name="orphans",
         columns=COLUMNS,
-        rows=tuple(_row(owners, orphan) for orphan in found),
+        rows=tuple(_row(facts, o) for o in chain(orphaned_queues(facts), workers_without_queue(facts))),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
@@ -45,7 +44,7 @@ def orphans(facts: Facts) -> Table:
     ).sorted("kind", "queue")
 
 
-def _row(owners: Ownership, orphan: Orphan) -> tuple[Cell, ...]:
+def _row(facts: Facts, orphan: Orphan) -> tuple[Cell, ...]:
     state, worker = orphan.state, orphan.worker
     return (
         orphan.kind,
@@ -56,5 +55,5 @@ def _row(owners: Ownership, orphan: Orphan) -> tuple[Cell, ...]:
         None if state is None else state.consumers,
         orphan.why,
         None if worker is None else worker.status,
-        None if worker is None else owners.heartbeat_age(worker),
+        None if worker is None else worker.heartbeat_age(facts.taken_at),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attune_ops.facts import Facts, Source
-from attune_ops.ownership import Ownership
+from attune_ops.ownership import queue_kind, seen, worker_id
 from attune_ops.snapshot import QueueState
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import STATISTICS, arguments, freshness
@@ -35,12 +35,10 @@ COLUMNS = (
 
 def queues(facts: Facts) -> Table:
     """Every queue with what it holds, who consumes it and whose it is; raises `SourceError` without a broker."""
-    owners = Ownership(facts)
-    names = {} if facts.registry is None else {w: worker.name for w, worker in owners.workers.items()}
     return Table(
         name="queues",
         columns=COLUMNS,
-        rows=tuple(_row(facts, owners, names, queue) for queue in owners.queues.values()),
+        rows=tuple(_row(facts, queue) for queue in seen(facts).queue_named.values()),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
@@ -53,8 +51,9 @@ def queues(facts: Facts) -> Table:
     ).sorted("name")
 
 
-def _row(facts: Facts, owners: Ownership, names: dict[int, str], queue: QueueState) -> tuple[Cell, ...]:
-    worker_id = owners.worker_id(queue.name)
+def _row(facts: Facts, queue: QueueState) -> tuple[Cell, ...]:
+    owner = worker_id(facts.topology, queue.name)
+    worker = None if owner is None else facts.worker_named.get(owner)
     policy = queue.effective_policy or {}
     dead_letters = queue.arguments.get("x-dead-letter-exchange", policy.get("dead-letter-exchange"))
     head = queue.head_message_timestamp
@@ -64,9 +63,9 @@ def _row(facts: Facts, owners: Ownership, names: dict[int, str], queue: QueueSta
         queue.messages_ready,
         queue.messages_unacknowledged,
         queue.consumers,
-        owners.kind(queue),
-        None if worker_id is None else names.get(worker_id),
-        worker_id,
+        queue_kind(facts, queue),
+        None if worker is None else worker.name,
+        owner,
         queue.type,
         queue.state,
         queue.durable,

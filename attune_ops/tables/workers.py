@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from attune_ops.facts import Facts, Source
-from attune_ops.ownership import Ownership
+from attune_ops.ownership import backlog, is_consumed, missing_queues, require, worker_id
 from attune_ops.registry import Worker, WorkerStatus
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import STATISTICS, freshness
@@ -41,12 +41,13 @@ def workers(facts: Facts) -> Table:
 
     Raises `SourceError` without a registry; without a broker its columns are not told.
     """
-    owners = Ownership(facts)
-    known = owners.workers
-    seen = set() if facts.broker is None else {owners.worker_id(name) for name in owners.queues}
+    require(facts, Source.REGISTRY)
+    known = facts.worker_named
+    queues = facts.broker.queue_named if facts.broker is not None else ()
+    on_broker = {worker_id(facts.topology, name) for name in queues}
     running = Counter(e.worker for e in (facts.registry and facts.registry.executions) or ())
-    rows = [_row(owners, worker, running) for worker in known.values()]
-    rows += [_unregistered(owners, i) for i in seen if i is not None and i not in known]
+    rows = [_row(facts, worker, running) for worker in known.values()]
+    rows += [_unregistered(facts, i) for i in on_broker if i is not None and i not in known]
     return Table(
         name="workers",
         columns=COLUMNS,
@@ -66,22 +67,20 @@ def workers(facts: Facts) -> Table:
     ).sorted("id")
 
 
-def _row(owners: Ownership, worker: Worker, running: Counter[int | None]) -> tuple[Cell, ...]:
-    view = owners.facts.registry
-    has_broker = owners.facts.broker is not None
-    missing = owners.missing_queues(worker) if has_broker else None
+def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Cell, ...]:
+    missing = missing_queues(facts, worker) if facts.lacks((Source.BROKER,)) is None else None
     queued = missing is not None and worker.has_queues
-    consumer = owners.is_consumed(worker) if queued else None
+    consumer = is_consumed(facts, worker) if queued else None
     return (
         worker.id,
         worker.name,
-        _state(owners, worker, missing, consumer),
+        _state(facts, worker, missing, consumer),
         worker.status,
-        owners.heartbeat_age(worker),
+        worker.heartbeat_age(facts.taken_at),
         not missing if queued else None,
         consumer,
-        owners.backlog(worker.id) if queued else None,
-        None if view is None or view.executions is None else running[worker.id],
+        backlog(facts, worker.id) if queued else None,
+        running[worker.id] if facts.lacks((Source.EXECUTIONS,)) is None else None,
         worker.cordoned,
         worker.role,
         worker.type,
@@ -93,12 +92,12 @@ def _row(owners: Ownership, worker: Worker, running: Counter[int | None]) -> tup
     )
 
 
-def _state(owners: Ownership, worker: Worker, missing: tuple[str, ...] | None, consumer: bool | None) -> str | None:
+def _state(facts: Facts, worker: Worker, missing: tuple[str, ...] | None, consumer: bool | None) -> str | None:
     if worker.status == WorkerStatus.INACTIVE:
         return "stopped"
     if not worker.is_registered_live:
         return worker.status
-    if owners.is_stale(worker):
+    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.interval):
         return "stale"
     if missing:
         return "no queue"
@@ -107,10 +106,10 @@ def _state(owners: Ownership, worker: Worker, missing: tuple[str, ...] | None, c
     return None if missing is None or (consumer is None and worker.has_queues) else "ready"
 
 
-def _unregistered(owners: Ownership, worker_id: int) -> tuple[Cell, ...]:
+def _unregistered(facts: Facts, unknown: int) -> tuple[Cell, ...]:
     told: dict[str, Cell] = {
-        "id": worker_id,
+        "id": unknown,
         "state": "unregistered",
-        "messages": owners.backlog(worker_id),
+        "messages": backlog(facts, unknown),
     }
     return tuple(told.get(c.name) for c in COLUMNS)
