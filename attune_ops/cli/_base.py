@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import os
 import pkgutil
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 import attune_ops.cli as package
+from attune_ops import __version__
 from attune_ops.errors import AttuneOpsError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from attune_ops.config import Settings
     from attune_ops.ops import Ops
 
@@ -69,28 +77,54 @@ class Cli:
             self._ops.close()
 
     def show(self, value: Any, format: str) -> None:
-        """Prints a table, report, … on stdout in one of the formats; the only way to stdout for data."""
+        """Prints a table, report, … on stdout in one of the formats; what is to be read, or piped on."""
         from attune_ops.render import show
 
         show(value, format, color=self.color)
 
+    def write(self, text: str) -> None:
+        """Prints text that has its final form on stdout: a script, a file's content."""
+        from attune_ops.render.wire import write
+
+        write(text)
+
     def note(self, text: str) -> None:
-        """Prints a line for the person, on stderr."""
-        click.echo(text, err=True)
+        """Prints a line for the person, on stderr; no secret and no control character gets there."""
+        from attune_ops.render.text import visible
+        from attune_ops.secret import scrub
+
+        click.echo(visible(scrub(text, self.secrets), keep="\n"), err=True)
 
     def exit(self, status: int) -> NoReturn:
         """Ends the command with a status of `attune_ops.cli._exit`."""
         raise click.exceptions.Exit(status)
 
 
-def _target_options() -> list[click.Parameter]:
+def _common_options() -> list[click.Parameter]:
+    """The target options and the few that every command takes, before its name or after it."""
     made: list[click.Parameter] = [
-        click.Option([f"--{name}"], metavar=metavar, help=help, expose_value=False, callback=_remember)
+        click.Option(
+            [f"--{name}"],
+            metavar=metavar,
+            help=help,
+            expose_value=False,
+            callback=_remember,
+            shell_complete=_complete_topology if name == "topology" else None,
+        )
         for name, metavar, help in TARGET
     ]
     made.append(click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_no_color, help="No colours."))
     made.append(click.Option(["-v", "--verbose"], count=True, expose_value=False, callback=_verbose, help="Say more."))
     return made
+
+
+def _complete_topology(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from attune_ops.topologies import names
+
+    known = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+    return known or [CompletionItem(incomplete, type="file")]
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -107,28 +141,46 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
     ctx.ensure_object(Cli).verbose += value
 
 
-class Command(click.Command):
-    """A command with the target options, whose help ends with an example that works."""
+class _Common(click.Command):
+    """A command that takes the common options; its help lists those that choose the target apart."""
 
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options first."""
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        records = {p.name: p.get_help_record(ctx) for p in options}
+        for title, wanted in (("Options", False), ("Where (or ATTUNE_OPS_… in the environment)", True)):
+            listed = [r for name, r in records.items() if r is not None and (name in TARGET_NAMES) is wanted]
+            with formatter.section(title):
+                formatter.write_dl(listed)
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+
+
+class Command(_Common):
+    """A command whose help ends with an example that works."""
+
+    def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.example = example
-        self.params.extend(_target_options())
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Ends the help with the example."""
+        """Ends the help with the example, unwrapped, so that it can be copied."""
         with formatter.section("Example"):
             for line in self.example.splitlines():
-                formatter.write_text(line.strip())
+                formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
 
 
-class Group(click.Group):
+class Group(_Common, click.Group):
     """A command with sub-commands (`topology list`)."""
 
     command_class = Command
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The command itself: every module of `attune_ops.cli` is a command, imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -139,7 +191,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Imports the module of that name."""
         if name not in self.list_commands(ctx):
-            return None
+            if ctx.resilient_parsing:  # completion asks about words that are half typed
+                return None
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            ctx.fail(f"No such command {name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
         module = importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
         found: click.Command = module.command
         return found
@@ -171,8 +226,8 @@ def format_option(*more: str) -> Callable[[Any], Any]:
 pass_cli = click.make_pass_decorator(Cli, ensure=True)
 
 
-@click.command(cls=Commands, params=_target_options(), context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="attune-ops", message="attune-ops %(version)s")
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="attune-ops %(version)s")
 def root() -> None:
     """Diagnostics and operations for the RabbitMQ side of Attune."""
 
@@ -183,16 +238,22 @@ def main(arguments: list[str] | None = None) -> int:
 
     cli = Cli()
     try:
-        result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
+        with _terminable():
+            result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
+            sys.stdout.flush()
         return result if isinstance(result, int) else _exit.OK
+    except click.exceptions.NoArgsIsHelpError as e:
+        cli.note(e.format_message())
+        return _exit.USAGE
     except click.UsageError as e:
-        e.show()
+        path = e.ctx.command_path if e.ctx else "attune-ops"
+        _complain(cli, f"{e.format_message().rstrip('.')}; see {path} --help", e)
         return _exit.USAGE
     except (KeyboardInterrupt, click.Abort):
         cli.note("attune-ops: interrupted")
         return _exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
         return _exit.OK
     except AttuneOpsError as e:
         _complain(cli, str(e), e)
@@ -204,11 +265,28 @@ def main(arguments: list[str] | None = None) -> int:
         cli.close()
 
 
-def _complain(cli: Cli, sentence: str, error: BaseException) -> None:
-    from attune_ops.secret import scrub
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone."""
 
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    caught = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        caught = []
+    for number in caught:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _complain(cli: Cli, sentence: str, error: BaseException) -> None:
     if cli.verbose >= 2:
         import traceback
 
-        cli.note(scrub("".join(traceback.format_exception(error)), cli.secrets))
-    cli.note("attune-ops: " + scrub(" ".join(sentence.split()), cli.secrets))
+        cli.note("".join(traceback.format_exception(error)))
+    cli.note("attune-ops: " + " ".join(sentence.split()))

@@ -29,10 +29,27 @@ class Inspection(Command):
 def inspection(name: str, columns: tuple[Column, ...], help: str, example: str) -> Command:
     """Makes the command that prints the table of `Ops.NAME`."""
 
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        typed, comma, last = incomplete.rpartition(",")
+        sign = "-" if last.startswith("-") else ""
+        return [f"{typed}{comma}{sign}{c.name}" for c in columns if c.name.startswith(last.removeprefix("-"))]
+
     @click.command(name, cls=Inspection, columns=columns, help=help, example=example)
     @click.argument("pattern", required=False)
-    @click.option("--sort", metavar="COLUMN,…", callback=_names, help="Sort; -COLUMN from large to small.")
-    @click.option("--columns", metavar="COLUMN,…", callback=_names, help="Only these columns, in this order.")
+    @click.option(
+        "--sort",
+        metavar="COLUMN,…",
+        callback=_names,
+        shell_complete=complete,
+        help="Sort; -COLUMN from large to small.",
+    )
+    @click.option(
+        "--columns",
+        metavar="COLUMN,…",
+        callback=_names,
+        shell_complete=complete,
+        help="Only these columns, in this order.",
+    )
     @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N rows.")
     @format_option()
     @pass_cli

@@ -8,7 +8,7 @@ from attune_ops.tables.bindings import COLUMNS
 command = inspection(
     "bindings",
     COLUMNS,
-    "Lists the bindings, and whether the topology makes them.\n\n"
+    "Lists the bindings, and which are wanted.\n\n"
     "PATTERN is a glob or a regular expression between slashes on source, routing key or destination. "
     "`topology diff` lists those that should be there and are not.",
     example="attune-ops bindings 'worker.*' --sort destination",

@@ -8,7 +8,7 @@ from attune_ops.tables.consumers import COLUMNS
 command = inspection(
     "consumers",
     COLUMNS,
-    "Lists the consumers: of which queue, by which tag, from where.\n\n"
+    "Lists the consumers: queue, tag, client.\n\n"
     "PATTERN is a glob or a regular expression between slashes on queue or tag.",
     example="attune-ops consumers 'worker.*' --columns queue,tag,peer,connected",
 )

@@ -8,7 +8,6 @@ from attune_ops.tables.exchanges import COLUMNS
 command = inspection(
     "exchanges",
     COLUMNS,
-    "Lists the exchanges with their type and number of bindings.\n\n"
-    "PATTERN is a glob or a regular expression between slashes on the name.",
+    "Lists the exchanges.\n\nPATTERN is a glob or a regular expression between slashes on the name.",
     example="attune-ops exchanges 'attune.*'",
 )

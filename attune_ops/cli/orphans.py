@@ -8,7 +8,8 @@ from attune_ops.tables.orphans import COLUMNS
 command = inspection(
     "orphans",
     COLUMNS,
-    "Lists worker queues that no registered live worker owns, and live workers whose queue is missing.\n\n"
+    "Lists queues without worker, workers without queue.\n\n"
+    "These are worker queues that no registered live worker owns, and live workers whose queue is missing. "
     "PATTERN is a glob or a regular expression between slashes on queue or worker. Having orphans is no "
     "failure here; `doctor` judges, `reap` removes.",
     example="attune-ops orphans --sort -messages",

@@ -8,7 +8,7 @@ from attune_ops.tables.queues import COLUMNS
 command = inspection(
     "queues",
     COLUMNS,
-    "Lists the queues: what they hold, who consumes them and whose they are.\n\n"
+    "Lists the queues: depth, consumers, owner.\n\n"
     "PATTERN is a glob (worker.*) or a regular expression between slashes (/^worker/) on the name. "
     "Queues that the topology does not know are shown as foreign.",
     example="attune-ops queues 'worker.*' --sort -messages --limit 10",

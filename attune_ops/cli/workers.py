@@ -8,7 +8,7 @@ from attune_ops.tables.workers import COLUMNS
 command = inspection(
     "workers",
     COLUMNS,
-    "Lists the registered workers, and whether the broker has what each needs.\n\n"
+    "Lists workers, and what the broker has for each.\n\n"
     "PATTERN is a glob or a regular expression between slashes on name or id. An id that only a queue on the "
     "broker knows is shown as unregistered.",
     example="attune-ops workers --sort -heartbeat",
