@@ -64,6 +64,8 @@ class RunningLab(msgspec.Struct, frozen=True):
     epmd: Process | None = None
     ready: bool = False  # False until every node has answered once
     version: str | None = None
+    config: tuple[str, ...] = ()  # lines of rabbitmq.conf that were asked for
+    plugins: tuple[str, ...] = ()
 
     @property
     def node(self) -> LabNode:

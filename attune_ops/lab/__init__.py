@@ -1,23 +1,13 @@
-"""The private broker: a throw-away RabbitMQ of one's own on loopback."""
+"""The private broker: a throw-away RabbitMQ of one's own on loopback.
+
+`up` starts it in a folder of its own below the user's state folder, with a node name, ports, an epmd and a
+password that no other broker shares; `down` ends exactly what `up` started and removes the folder.
+Each lab has a name, so that tests and drills make their own beside the user's.
+"""
 
 from __future__ import annotations
 
-import msgspec
+from attune_ops.lab.control import Lab, down, up
+from attune_ops.lab.status import status
 
-from attune_ops.config.running_lab import RunningLab
-from attune_ops.errors import ActionError
-
-
-class Lab(msgspec.Struct, frozen=True):
-    """A lab that is up."""
-
-    state: RunningLab
-
-
-def up(name: str = "default", *, nodes: int = 1, server: str | None = None) -> Lab:
-    """Starts the lab of that name, or returns the running one."""
-    raise ActionError("the lab has not landed yet")
-
-
-def down(name: str = "default") -> None:
-    """Stops what `up` started and removes the lab's folder."""
+__all__ = ["Lab", "down", "status", "up"]

@@ -1,0 +1,53 @@
+"""`attune-ops lab`: a private broker for trying things out."""
+
+from __future__ import annotations
+
+import click
+
+from attune_ops.cli import _exit
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+
+name_option = click.option("--name", default="default", show_default=True, help="Which lab, where you have several.")
+
+
+@group()
+def command() -> None:
+    """A private RabbitMQ on loopback: own ports, own data, own password; no other broker is touched."""
+
+
+@command.command(example="attune-ops lab up")
+@name_option
+@click.option("--nodes", type=int, metavar="N", help="How many nodes form the cluster (default: 1).")
+@click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
+@pass_cli
+def up(cli: Cli, name: str, nodes: int | None, server: str | None) -> None:
+    """Starts the lab, or says that it runs already."""
+    from attune_ops import lab
+
+    made = lab.up(name, nodes=nodes, server=server, note=cli.note)
+    cli.show(lab.status(made.name), "table")
+
+
+@command.command(example="attune-ops lab down")
+@name_option
+@pass_cli
+def down(cli: Cli, name: str) -> None:
+    """Stops exactly what `lab up` started and removes its data."""
+    from attune_ops import lab
+
+    cli.note("the lab is down" if lab.down(name, note=cli.note) else f"there was no lab {name!r}")
+
+
+@command.command(example="attune-ops lab status --format json")
+@click.option("--name", help="Only this lab (default: all).")
+@format_option()
+@pass_cli
+def status(cli: Cli, name: str | None, format: str) -> None:
+    """Shows what runs, where, and its URLs; exit status 1 where nothing runs."""
+    from attune_ops import lab
+
+    found = lab.status(name)
+    cli.show(found, format)
+    if "running" not in found.column("state"):
+        cli.note("no lab is running; `attune-ops lab up` starts one")
+        cli.exit(_exit.FOUND)

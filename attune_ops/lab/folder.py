@@ -1,0 +1,69 @@
+"""The lab's folder: its state file, its lock, its password."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from attune_ops.config.running_lab import PASSWORD_FILE, STATE_FILE, RunningLab, lab_folder, labs_folder
+from attune_ops.errors import ActionError
+from attune_ops.lab.node import write_private
+
+
+@contextmanager
+def locked(name: str, note: Callable[[str], None]) -> Iterator[Path]:
+    """Lets one caller at a time work on the lab of that name; gives its folder, which need not exist.
+
+    The lock file stands beside the folder and stays, since a removed one would lock nobody out.
+    """
+    folder = lab_folder(name)
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = folder.with_suffix(".lock").open("w")
+    except OSError as e:
+        raise ActionError(f"the lab's folder {folder.parent} cannot be used: {e.strerror}") from e
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"another command is at work on the lab {name!r}: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def make(folder: Path) -> None:
+    """Makes the folder with a fresh password and the nodes' common cookie, all for its owner alone."""
+    folder.mkdir(mode=0o700)
+    write_private(folder / PASSWORD_FILE, secrets.token_urlsafe(18) + "\n")
+    write_private(folder / ".erlang.cookie", secrets.token_hex(16))
+    (folder / ".erlang.cookie").chmod(0o400)
+
+
+def save(lab: RunningLab) -> RunningLab:
+    """Writes the state file, whole or not at all."""
+    path = Path(lab.folder, STATE_FILE)
+    new = path.with_suffix(".new")
+    write_private(new, msgspec.json.format(msgspec.json.encode(lab).decode()))
+    os.replace(new, path)
+    return lab
+
+
+def remove(folder: Path) -> None:
+    """Removes the lab's folder; a broker that is just ending may still write into it."""
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+    raise ActionError(f"the lab's folder {folder} could not be removed")
+
+
+def names() -> list[str]:
+    """The names of all labs that have a folder."""
+    return sorted(p.parent.name for p in labs_folder().glob(f"*/{STATE_FILE}"))

@@ -1,0 +1,81 @@
+"""Which RabbitMQ installation the lab starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from attune_ops.errors import ConfigError
+
+# Where packages put the scripts that any user may run, first choice first. What Debian puts on the PATH is a
+# wrapper that refuses everybody but root and its own account, and keeps to the system-wide broker's folders.
+FOLDERS = (
+    "/usr/lib/rabbitmq/bin",
+    "/opt/homebrew/opt/rabbitmq/sbin",
+    "/usr/local/opt/rabbitmq/sbin",
+    "/home/linuxbrew/.linuxbrew/opt/rabbitmq/sbin",
+    "/opt/rabbitmq/sbin",
+)
+MORE_PATH = ("/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin")
+WRAPPER = "rabbitmq-script-wrapper"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The programs of one installation."""
+
+    start: str
+    ctl: str
+    epmd: str
+
+
+def search_path() -> str:
+    """The caller's PATH with the folders where an ordinary user's shell does not look."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *MORE_PATH])
+
+
+def find(wanted: str | None = None) -> Server:
+    """The installation at `wanted`, a folder or a `rabbitmq-server`, or else the one of this machine.
+
+    Raises `ConfigError` where there is none.
+    """
+    for start in _candidates(wanted):
+        if start.name == WRAPPER:
+            start = start.with_name("rabbitmq-server")
+        if start.is_file() and os.access(start, os.X_OK):
+            return Server(str(start), str(start.with_name("rabbitmqctl")), _epmd(start.parent))
+    if wanted is not None:
+        raise ConfigError(f"no rabbitmq-server in {wanted}: name an installation's folder or its sbin/rabbitmq-server")
+    raise ConfigError(
+        "no RabbitMQ is installed here: ./scripts/quickstart installs one (so does the package rabbitmq-server of "
+        "Debian, Ubuntu or Homebrew), or name an installation with --server"
+    )
+
+
+def _candidates(wanted: str | None) -> Iterator[Path]:
+    if wanted is not None:
+        # Scripts find their own installation from where they stand, so links are followed.
+        path = Path(wanted).expanduser().resolve()
+        yield path
+        for folder in ("sbin", "bin", "."):
+            yield (path / folder / "rabbitmq-server").resolve()
+        return
+    for name in FOLDERS:
+        yield (Path(name) / "rabbitmq-server").resolve()
+    on_path = shutil.which("rabbitmq-server", path=search_path())
+    if on_path is not None:
+        yield Path(on_path).resolve()
+
+
+def _epmd(folder: Path) -> str:
+    beside = folder / "epmd"
+    found = str(beside) if beside.is_file() else shutil.which("epmd", path=search_path())
+    if found is None and (erl := shutil.which("erl", path=search_path())) is not None:
+        runtimes = sorted(Path(erl).resolve().parents[1].glob("**/erts-*/bin/epmd"))
+        found = str(runtimes[-1]) if runtimes else None
+    if found is None:
+        raise ConfigError("Erlang's epmd was not found: install Erlang, or put the folder with epmd on the PATH")
+    return found
