@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from attune_ops.errors import TopologyError
-from attune_ops.topology import ID, Binding, Consumer, Exchange, Per, Publish, Queue, Topology
+from attune_ops.topology import ID, Per, Topology
+from attune_ops.wrong_file import explain
 
 
 def parse_toml(text: str, origin: str) -> Topology:
@@ -36,7 +37,7 @@ def parse(data: Mapping[str, Any], origin: str, text: str = "") -> Topology:
     try:
         topology = msgspec.convert(data, Topology, strict=True)
     except msgspec.ValidationError as e:
-        problem = _explain(e, data)
+        problem = explain(e, data, Topology)
     else:
         problem = next(_problems(topology), "")
         if not problem:
@@ -49,41 +50,6 @@ def to_dict(topology: Topology) -> dict[str, Any]:
     """The plain data of a topology, defaults left out: what `parse` takes and what a TOML file holds."""
     plain: dict[str, Any] = msgspec.to_builtins(topology)
     return plain
-
-
-_AT = re.compile(r" - at `\$\.?(?P<path>.*)`$")
-
-
-def _explain(error: msgspec.ValidationError, data: Any) -> str:
-    """Words for msgspec's complaint: path of the field, what is wrong, what was found there."""
-    text = str(error)
-    found = _AT.search(text)
-    path = found["path"] if found else ""
-    what = _AT.sub("", text)
-    value = data
-    for name, index in re.findall(r"\.?([^.\[\]]+)|\[(\d+)\]", path):
-        try:
-            value = value[int(index)] if index else value[name]
-        except (KeyError, IndexError, TypeError):
-            return f"{path or 'the file'}: {what}"
-    if "unknown field" in what:
-        return f"{path or 'the file'}: {what}; allowed are {_fields_at(path)}"
-    if "enum" in what:
-        what += f" (allowed: {', '.join(Per)})"
-    shown = repr(value)
-    return f"{path or 'the file'}: {what}" + (f"; found {shown}" if path and len(shown) <= 80 else "")
-
-
-def _fields_at(path: str) -> str:
-    kinds: dict[str, type[msgspec.Struct]] = {
-        "exchanges": Exchange,
-        "queues": Queue,
-        "bindings": Binding,
-        "publishes": Publish,
-        "consumers": Consumer,
-    }
-    kind = kinds.get(path.split("[")[0], Topology)
-    return ", ".join(kind.__struct_fields__)
 
 
 def _problems(topology: Topology) -> Iterator[str]:

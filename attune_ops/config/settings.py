@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -47,6 +47,12 @@ class Database(msgspec.Struct, frozen=True):
     kind: str  # postgresql, sqlite
     shown: str  # the URL without its password
     schema: str = "attune"
+    password: Secret = msgspec.field(default_factory=lambda: Secret(""))
+
+    @property
+    def file(self) -> Path:
+        """The file of a SQLite database."""
+        return Path(self.url.reveal().removeprefix("sqlite:///"))
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -80,7 +86,8 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret of these settings, for masking output."""
-        found: list[Any] = [self.amqp.password, self.management.password]
+        found = [self.amqp.password, self.management.password]
         if self.database is not None:
-            found.append(self.database.url)
-        return tuple(s for s in found if s)
+            found += [self.database.url, self.database.password] if self.database.password else []
+        # RabbitMQ's public default is no secret, and masking it would mask the user's name everywhere.
+        return tuple(s for s in found if s and s != Secret("guest"))

@@ -1,0 +1,140 @@
+"""Connecting to the broker over AMQP, and the one place that puts a failed connection into words."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from attune_ops import __version__
+from attune_ops.config.settings import Endpoint
+from attune_ops.errors import SourceError
+from attune_ops.facts import Reach, Source
+from attune_ops.sources.http import tls_context
+
+if TYPE_CHECKING:
+    import pika
+
+
+class Depth(NamedTuple):
+    """What a passive declare tells of a queue, 1 ms old: ready messages and consumers."""
+
+    messages: int
+    consumers: int
+
+
+def open_connection(
+    endpoint: Endpoint,
+    *,
+    name: str,
+    timeout: float = 10.0,
+    ca_file: str | None = None,
+    heartbeat: int | None = None,
+) -> pika.BlockingConnection:
+    """Connects and logs in; `name` is shown in the broker's list of connections. Times in s.
+
+    Raises `SourceError` naming the URL (password masked), the virtual host and what to try.
+    """
+    import pika
+
+    parameters = pika.ConnectionParameters(
+        host=endpoint.host,
+        port=endpoint.port,
+        virtual_host=endpoint.path,
+        credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
+        ssl_options=pika.SSLOptions(tls_context(ca_file), endpoint.host) if endpoint.tls else None,
+        heartbeat=heartbeat,
+        socket_timeout=timeout,
+        stack_timeout=timeout,
+        blocked_connection_timeout=timeout,
+        client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
+    )
+    try:
+        return pika.BlockingConnection(parameters)
+    except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
+        raise SourceError(unreachable(endpoint, e, timeout)) from None
+
+
+def reach(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> Reach:
+    """Connects, logs in and leaves again; says how long it took and what answered. Changes nothing."""
+    import pika  # noqa: F401 - loaded before the clock starts
+
+    started = time.perf_counter()
+    connection = open_connection(endpoint, name="attune-ops reach", timeout=timeout, ca_file=ca_file)
+    latency = (time.perf_counter() - started) * 1000
+    try:
+        properties = connection._impl.server_properties or {}
+    finally:
+        connection.close()
+    version = properties.get("version")
+    return Reach(
+        Source.AMQP,
+        target=str(endpoint),
+        latency_ms=latency,
+        user=endpoint.user,
+        version=version.decode(errors="replace") if isinstance(version, bytes) else version,
+    )
+
+
+def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
+    """Asks the broker for one queue's ready messages and consumers, live; None where it is missing. Changes nothing.
+
+    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue costs a channel.
+    """
+    import pika.exceptions
+
+    channel = connection.channel()
+    try:
+        found = channel.queue_declare(queue, passive=True).method
+    except pika.exceptions.ChannelClosedByBroker as e:
+        if e.reply_code == 404:
+            return None
+        raise SourceError(f"queue {queue!r} does not answer: {e.reply_code} {e.reply_text}") from None
+    channel.close()
+    return Depth(found.message_count, found.consumer_count)
+
+
+def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
+    """The sentence for a broker that could not be connected to."""
+    return f"AMQP {endpoint} (virtual host {endpoint.path!r}): {_why(endpoint, error, timeout)}"
+
+
+def _why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
+    text = " ".join(f"{type(e).__name__} {e!r}" for e in _parts(error))
+    user, vhost = endpoint.user, endpoint.path
+    if "not found" in text and "530" in text:
+        return f"there is no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
+    if "530" in text and "refused" in text:
+        return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'"
+    if "530" in text:
+        return f"the broker does not allow it: {getattr(error, 'reply_text', None) or error}"
+    if "ACCESS_REFUSED" in text or "ProbableAuthentication" in text:
+        return f"wrong user or password for user {user!r}, or it may log in only from the broker's host (guest)"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not trusted for this host; name its authority as ca_file in the configuration file"
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+        return "what listens there does not speak TLS; try amqp:// instead of amqps://"
+    if "gaierror" in text:
+        return f"host name {endpoint.host!r} is not known; check its spelling"
+    if "ConnectionRefused" in text:
+        return "connection refused; is the broker up, is the port right (5672 by default, 5671 with TLS)?"
+    if "imeout" in text or "timed out" in text:
+        return f"no answer within {timeout:g} s; check host, port and firewall"
+    if "unreachable" in text or "No route" in text:
+        return "the network or host is unreachable; check host and routes"
+    if any(
+        w in text for w in ("IncompatibleProtocol", "StreamLost", "ConnectionReset", "EOF", "Protocol", "InvalidFrame")
+    ):
+        return (
+            "what listens there does not speak AMQP (an HTTP or TLS port?); AMQP is on 5672 by default, 5671 with TLS"
+        )
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _parts(error: BaseException | None) -> list[BaseException]:
+    """An error, what pika wrapped into it and what caused it."""
+    found: list[BaseException] = []
+    while error is not None and len(found) < 10:
+        found.append(error)
+        inner = next((a for a in error.args if isinstance(a, BaseException)), None)
+        error = inner or getattr(error, "exception", None) or error.__cause__ or error.__context__
+    return found

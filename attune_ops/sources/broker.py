@@ -1,0 +1,99 @@
+"""Reading one broker's objects side by side: each listing a request, each failure the absence of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from attune_ops.errors import SourceError
+from attune_ops.facts import Source
+from attune_ops.snapshot import BrokerSnapshot
+from attune_ops.sources.management import Management, merge
+from attune_ops.sources.wire import MessageStats, Overview
+
+# Members of `Source.BROKER` that can be asked for one by one.
+LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies")
+
+SEES_ALL_CONNECTIONS = frozenset({"monitoring", "administrator"})
+
+
+class BrokerReading:
+    """The requests that some sources need, under way at once; `snapshot` waits for them."""
+
+    def __init__(self, management: Management, overview: Overview, tags: tuple[str, ...]) -> None:
+        self._management, self._overview, self._tags = management, overview, tags
+        self._asked: dict[str, tuple[Source, Future[Any]]] = {}
+        self.missing: dict[Source, str] = {}
+
+    def ask(self, pool: ThreadPoolExecutor, wants: frozenset[Source], listings: frozenset[str]) -> None:
+        """Sends off the requests; the slowest answers first, so that the others are read beside them."""
+        m = self._management
+        reads: list[tuple[str, Source, Callable[[], Any]]] = [
+            ("statistics", Source.BROKER, m.statistics),
+            ("queues", Source.BROKER, m.totals),
+            ("bindings", Source.BROKER, m.bindings),
+            ("consumers", Source.CONSUMERS, m.consumers),
+            ("connections", Source.CONNECTIONS, m.connections),
+            ("channels", Source.CONNECTIONS, m.channels),
+            ("exchanges", Source.BROKER, m.exchanges),
+            ("policies", Source.BROKER, m.policies),
+            ("alarms", Source.NODES, m.alarms),
+            ("nodes", Source.NODES, m.nodes),
+            ("deprecated", Source.DEPRECATED, m.deprecated_features),
+        ]
+        own_only = not SEES_ALL_CONNECTIONS & set(self._tags)
+        if own_only and Source.CONNECTIONS in wants:
+            user = self._management.http.endpoint.user
+            self.missing[Source.CONNECTIONS] = (
+                f"user {user!r} has no monitoring tag and is told only of its own connections"
+            )
+        for name, source, read in reads:
+            wanted = (name in listings if source is Source.BROKER else True) and source in wants
+            wanted |= name == "queues" and Source.DEPTHS in wants
+            if wanted and source not in self.missing:
+                self._asked[name] = (source, pool.submit(read))
+
+    def snapshot(self) -> BrokerSnapshot:
+        """Waits for the answers; what failed is None in the snapshot and its source is in `missing`."""
+        read = {name: self._result(name) for name in self._asked}
+        totals, overview = read.get("queues"), self._overview
+        stats = overview.message_stats or MessageStats()
+        if "deprecated" in read and read["deprecated"] is None:
+            self.missing.setdefault(
+                Source.DEPRECATED,
+                f"RabbitMQ {overview.rabbitmq_version} does not tell deprecated features, 3.13 and later do",
+            )
+        if Source.BROKER in self.missing:
+            self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
+        return BrokerSnapshot(
+            vhost=self._management.vhost,
+            taken_at=datetime.now(UTC),
+            product=overview.product_name or "RabbitMQ",
+            version=overview.rabbitmq_version,
+            erlang=overview.erlang_version,
+            cluster=overview.cluster_name,
+            exchanges=read.get("exchanges"),
+            queues=None if totals is None else merge(totals, read.get("statistics") or {}),
+            bindings=read.get("bindings"),
+            consumers=read.get("consumers"),
+            connections=read.get("connections"),
+            channels=read.get("channels"),
+            policies=read.get("policies"),
+            nodes=read.get("nodes"),
+            alarms=read.get("alarms"),
+            deprecated=read.get("deprecated"),
+            default_queue_type=overview.default_queue_type,
+            statistics_disabled=overview.disable_stats,
+            returned_unroutable=stats.return_unroutable,
+            dropped_unroutable=stats.drop_unroutable,
+        )
+
+    def _result(self, name: str) -> Any:
+        source, future = self._asked[name]
+        try:
+            return future.result()
+        except SourceError as e:
+            self.missing.setdefault(source, str(e))
+            return None

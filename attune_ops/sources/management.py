@@ -1,0 +1,162 @@
+"""Typed reads of RabbitMQ's management API. Each says which user tag it needs; none changes anything."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import quote
+
+from attune_ops.config.settings import Settings
+from attune_ops.snapshot import (
+    BindingState,
+    ChannelState,
+    ConnectionState,
+    ConsumerState,
+    DeprecatedFeature,
+    ExchangeState,
+    NodeState,
+    PolicyState,
+    QueueState,
+)
+from attune_ops.sources import http, wire
+from attune_ops.sources.http import ApiError, Http
+
+T = TypeVar("T")
+
+TOTALS = "disable_stats=true&enable_queue_totals=true"
+
+
+class Management:
+    """The management API of one broker, seen from one virtual host.
+
+    Every method raises `SourceError` where the API cannot be reached, and `ApiError` (one too) for an error
+    status, in a sentence that names URL, user and virtual host.
+    """
+
+    def __init__(self, transport: Http, vhost: str, timeout: float = 10.0) -> None:
+        self.http, self.vhost, self._timeout = transport, vhost, timeout
+        self._vhost = quote(vhost, safe="")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.http.close()
+
+    def overview(self) -> wire.Overview:
+        """Reads versions, cluster name and counters. Needs tag management, changes nothing."""
+        return self._get("overview", wire.Overview)
+
+    def overview_answer(self) -> tuple[wire.Overview, http.Answer]:
+        """Like `overview`, with the answer as it came: its time taken and its headers."""
+        answer = self.http.request("GET", "overview")
+        http.check(self.http.endpoint, "overview", answer)
+        return http.decode(self.http.endpoint, "overview", answer, wire.Overview), answer
+
+    def whoami(self) -> wire.WhoAmI:
+        """Reads the user's own name and tags. Needs tag management, changes nothing."""
+        return self._get("whoami", wire.WhoAmI)
+
+    def exchanges(self) -> tuple[ExchangeState, ...]:
+        """Reads the exchanges of the virtual host. Needs tag management and any permission there, changes nothing."""
+        return tuple(e.state() for e in self._list("exchanges", wire.ExchangeWire))
+
+    def queues(self, statistics: bool = True) -> tuple[QueueState, ...]:
+        """Reads the queues: counts live in totals mode, the rest from statistics up to 10 s old (left out on request).
+
+        Needs tag management and any permission in the virtual host, changes nothing. With `statistics` two
+        requests: totals mode never tells consumers, the ordinary list never tells live counts.
+        """
+        told = self.statistics() if statistics else {}
+        return merge(self.totals(), told)
+
+    def totals(self) -> list[wire.QueueWire]:
+        """Reads what each queue is and its live message counts. Needs tag management, changes nothing."""
+        return self._list("queues", wire.QueueWire, TOTALS)
+
+    def statistics(self) -> dict[str, wire.Statistics]:
+        """Reads what only statistics know of the queues, by name. Needs tag management, changes nothing."""
+        return {q.name: q for q in self._list("queues", wire.Statistics, f"columns={wire.STATISTICS}")}
+
+    def queue(self, name: str) -> wire.OneQueue | None:
+        """Reads one queue with its consumers; None where it is missing. Needs tag management, changes nothing."""
+        return self._maybe(f"queues/{self._vhost}/{quote(name, safe='')}", wire.OneQueue)
+
+    def bindings(self) -> tuple[BindingState, ...]:
+        """Reads the bindings, without the default exchange's implicit ones. Needs tag management, changes nothing."""
+        return tuple(b.state() for b in self._list("bindings", wire.BindingWire) if b.source)
+
+    def bindings_of(self, queue: str) -> tuple[BindingState, ...]:
+        """Reads the bindings of one queue, () where it is missing. Needs tag management, changes nothing."""
+        path = f"queues/{self._vhost}/{quote(queue, safe='')}/bindings"
+        return tuple(b.state() for b in self._maybe(path, list[wire.BindingWire]) or () if b.source)
+
+    def consumers(self) -> tuple[ConsumerState, ...]:
+        """Reads the consumers of the virtual host. Needs tag management, changes nothing."""
+        return tuple(c.state() for c in self._list("consumers", wire.ConsumerWire))
+
+    def connections(self) -> tuple[ConnectionState, ...]:
+        """Reads the connections to the virtual host. Needs tag monitoring (others see their own), changes nothing."""
+        path = f"vhosts/{self._vhost}/connections"
+        # A connection that has not finished its handshake has no virtual host yet.
+        return tuple(c.told() for c in self._get(path, list[wire.ConnectionWire], listing=True) if c.vhost)
+
+    def channels(self) -> tuple[ChannelState, ...]:
+        """Reads the channels of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
+        path = f"vhosts/{self._vhost}/channels"
+        return tuple(c.told() for c in self._get(path, list[wire.ChannelWire], listing=True))
+
+    def policies(self) -> tuple[PolicyState, ...]:
+        """Reads policies and operator policies. Needs tag management, changes nothing."""
+        own = [p.state(False) for p in self._list("policies", wire.PolicyWire)]
+        return (*own, *(p.state(True) for p in self._list("operator-policies", wire.PolicyWire)))
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """Reads the cluster's nodes. Needs tag monitoring, changes nothing."""
+        return tuple(n.state() for n in self._get("nodes", list[wire.NodeWire]))
+
+    def alarms(self) -> tuple[str, ...]:
+        """Reads the resource alarms in effect anywhere in the cluster. Needs tag management, changes nothing."""
+        answer = self.http.request("GET", "health/checks/alarms")
+        if answer.status != 503:
+            http.check(self.http.endpoint, "health/checks/alarms", answer)
+            return ()
+        told = http.decode(self.http.endpoint, "health/checks/alarms", answer, wire.Alarms)
+        return tuple(f"{a.resource} alarm on {a.node}" for a in told.alarms) or (str(told.reason),)
+
+    def deprecated_features(self) -> tuple[DeprecatedFeature, ...] | None:
+        """Reads the deprecated features, None before 3.13. Needs tag management, changes nothing."""
+        known = self._maybe("deprecated-features", list[wire.DeprecatedWire])
+        if known is None:
+            return None
+        used = {f.name for f in self._maybe("deprecated-features/used", list[wire.DeprecatedWire]) or ()}
+        return tuple(f.feature(f.name in used) for f in known)
+
+    def permissions(self, user: str) -> tuple[str, str, str] | None:
+        """Reads a user's configure, write and read patterns. Needs tag administrator, changes nothing."""
+        found = self._maybe(f"permissions/{self._vhost}/{quote(user, safe='')}", wire.Permissions)
+        return None if found is None else (found.configure, found.write, found.read)
+
+    def _list(self, what: str, kind: type[T], query: str = "") -> list[T]:
+        path = f"{what}/{self._vhost}" + (f"?{query}" if query else "")
+        return self._get(path, list[kind], self.vhost, listing=True)  # type: ignore[valid-type]
+
+    def _get(self, path: str, kind: type[T], vhost: str | None = None, listing: bool = False) -> T:
+        return http.get(self.http, path, kind, vhost=vhost, listing=listing, timeout=self._timeout)
+
+    def _maybe(self, path: str, kind: type[T]) -> T | None:
+        """What is there, or None where the API says 404."""
+        try:
+            return self._get(path, kind)
+        except ApiError as e:
+            if e.status == 404:
+                return None
+            raise
+
+
+def merge(totals: list[wire.QueueWire], told: dict[str, wire.Statistics]) -> tuple[QueueState, ...]:
+    """The queues of a totals-mode list, each with what the statistics told of it."""
+    return tuple(q.merged(told.get(q.name)) for q in totals)
+
+
+def open_management(settings: Settings, *, light: bool = False) -> Management:
+    """Connects to the management API of an installation when first used; `light` is for a probe that starts fast."""
+    transport = http.open_http(settings.management, timeout=settings.timeout, ca_file=settings.ca_file, light=light)
+    return Management(transport, settings.vhost, settings.timeout)
