@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import Any, TypeVar
 
 import msgspec
 
 from attune_ops.registry import RegistryView, Worker
-from attune_ops.snapshot import BrokerSnapshot
+from attune_ops.snapshot import BrokerSnapshot, QueueState
 from attune_ops.topology import Topology
 
 SCHEMA = "attune-ops/snapshot/1"
+
+Made = TypeVar("Made")
 
 
 class Source(StrEnum):
@@ -28,12 +31,12 @@ class Source(StrEnum):
 
     AMQP = "amqp"
     MANAGEMENT = "management"  # the API itself: latency, user, tags
-    BROKER = "broker"  # exchanges, queues, bindings
-    POLICIES = "policies"  # needs tag policymaker
+    BROKER = "broker"  # exchanges, queues, bindings, policies
     DEPTHS = "depths"  # message counts
     CONSUMERS = "consumers"
     CONNECTIONS = "connections"  # connections and channels
-    NODES = "nodes"  # nodes and alarms
+    NODES = "nodes"
+    ALARMS = "alarms"
     DEPRECATED = "deprecated"  # deprecated features and their state
     REGISTRY = "registry"  # workers
     EXECUTIONS = "executions"
@@ -102,10 +105,34 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             case _:
                 return broker is not None and getattr(broker, source.value) is not None
 
+    def once(self, make: Callable[[Facts], Made]) -> Made:
+        """The value of `make(self)`, made at the first call: what several questions about these facts share."""
+        made: dict[Any, Any] = self.__dict__.setdefault("_made", {})
+        if make not in made:
+            made[make] = make(self)
+        value: Made = made[make]
+        return value
+
+    @property
+    def seen(self) -> BrokerSnapshot:
+        """The broker, for a question whose needs say that it was read; raises `ValueError` where it was not."""
+        if self.broker is None:
+            raise ValueError("no broker was read")
+        return self.broker
+
     @cached_property
     def worker_named(self) -> Mapping[int, Worker]:
         """The registered workers by id."""
         return {w.id: w for w in self.registry.workers} if self.registry else {}
+
+    @cached_property
+    def worker_queues(self) -> Mapping[int, tuple[QueueState, ...]]:
+        """The queues on the broker that are named as a worker's, by the worker's id, registered or not."""
+        found: dict[int, list[QueueState]] = {}
+        for queue in (self.broker.queues if self.broker else None) or ():
+            if owner := self.topology.worker_of(queue.name):
+                found.setdefault(owner[0], []).append(queue)
+        return {worker_id: tuple(queues) for worker_id, queues in found.items()}
 
     @cached_property
     def live_workers(self) -> tuple[Worker, ...]:

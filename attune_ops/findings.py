@@ -76,7 +76,7 @@ class Check(msgspec.Struct, frozen=True):
 
     `code` is stable and never reused; `name` is its slug; `title` is a positive sentence that holds when all
     is well; `needs` are the sources without which it cannot look; the function's docstring explains it.
-    `tried` is a source whose answering the check judges: it looks wherever somebody tried to reach it.
+    `tried` are sources whose answering the check judges: it looks wherever somebody tried to reach one of them.
     `heals` says whether waiting may help.
     """
 
@@ -88,13 +88,13 @@ class Check(msgspec.Struct, frozen=True):
     needs: tuple[Source, ...]
     function: CheckFunction
     matters: bool = True  # whether skipping it leaves the summary `unknown`
-    tried: Source | None = None
+    tried: tuple[Source, ...] = ()
     heals: bool = True
 
     def blind(self, facts: Facts) -> str | None:
         """The reason why this check cannot look at these facts, or None where it can."""
-        if self.tried is not None and not any(r.source is self.tried for r in facts.reach):
-            return facts.missing.get(self.tried, "nothing was connected to")
+        if self.tried and not any(r.source in self.tried for r in facts.reach):
+            return facts.missing.get(self.tried[0], "nothing was connected to")
         return facts.lacks(self.needs)
 
     @property

@@ -28,7 +28,7 @@ def check(
     severity: Severity,
     needs: tuple[Source, ...] = (),
     matters: bool = True,
-    tried: Source | None = None,
+    tried: tuple[Source, ...] = (),
     heals: bool = True,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence that holds when all is well."""

@@ -39,7 +39,7 @@ class BrokerReading:
             ("channels", Source.CONNECTIONS, m.channels),
             ("exchanges", Source.BROKER, m.exchanges),
             ("policies", Source.BROKER, m.policies),
-            ("alarms", Source.NODES, m.alarms),
+            ("alarms", Source.ALARMS, m.alarms),
             ("nodes", Source.NODES, m.nodes),
             ("deprecated", Source.DEPRECATED, m.deprecated_features),
         ]
@@ -88,6 +88,7 @@ class BrokerReading:
             statistics_disabled=overview.disable_stats,
             returned_unroutable=stats.return_unroutable,
             dropped_unroutable=stats.drop_unroutable,
+            statistics_backlog=overview.statistics_db_event_queue,
         )
 
     def _result(self, name: str) -> Any:

@@ -22,6 +22,7 @@ from attune_ops.sources.management import Management, open_management
 T = TypeVar("T")
 
 NOT_ASKED = "not asked for"
+ONE_SAMPLE = "only one sample was taken (doctor --samples 2 takes two)"
 SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples closer than that may be the same
 SIDE_BY_SIDE = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
 
@@ -46,10 +47,12 @@ def collect(
     wanted = frozenset(Source if wants is None else wants)
     earlier = None
     if samples > 1:
-        depths = wanted & {Source.BROKER, Source.DEPTHS}
+        depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"})).read().broker
         time.sleep(interval_s)
-    return msgspec.structs.replace(Round(settings, wanted, frozenset(listings)).read(), earlier=earlier)
+    facts = Round(settings, wanted, frozenset(listings)).read()
+    missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
+    return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 
 
 class Round:
@@ -98,6 +101,9 @@ class Round:
         settings = self._settings
         if settings.database is None:
             self._missing |= dict.fromkeys(REGISTERED & self._wants, "no registry is configured")
+            return None
+        if database.is_yet_to_come(settings.database):
+            self._missing |= dict.fromkeys(REGISTERED & self._wants, database.no_file(settings.database))
             return None
         shown = settings.database.shown
         executions = Source.EXECUTIONS in self._wants

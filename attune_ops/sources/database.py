@@ -174,6 +174,19 @@ def _notes(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(note for note in (older, newer) if note)
 
 
+def is_yet_to_come(database: Database) -> bool:
+    """Whether this is a SQLite file that no worker has made yet, which is no failure of the registry."""
+    return database.kind == "sqlite" and not database.file.exists()
+
+
+def no_file(database: Database) -> str:
+    """The reason for which such a registry tells nothing."""
+    return (
+        f"registry {database.shown}: there is no such file yet, so no worker has registered; "
+        f"for Attune's own registry give --database-url (ATTUNE_OPS_DATABASE_URL)"
+    )
+
+
 def _connect(database: Database, timeout: float) -> Any:
     return _connect_sqlite(database, timeout) if database.kind == "sqlite" else _connect_postgresql(database, timeout)
 
@@ -181,11 +194,8 @@ def _connect(database: Database, timeout: float) -> Any:
 def _connect_sqlite(database: Database, timeout: float) -> Any:
     import sqlite3
 
-    if not database.file.exists():
-        raise SourceError(
-            f"registry {database.shown}: there is no such file yet, so no worker has registered; "
-            f"for Attune's own registry give --database-url (ATTUNE_OPS_DATABASE_URL)"
-        )
+    if is_yet_to_come(database):
+        raise SourceError(no_file(database))
     try:
         # mode=ro: to read must never create a file.
         uri = f"file:{quote(str(database.file.absolute()))}?mode=ro"

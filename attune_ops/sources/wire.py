@@ -72,6 +72,7 @@ class Overview(msgspec.Struct):
     default_queue_type: str | None = None
     disable_stats: bool = False
     message_stats: MessageStats | None = None
+    statistics_db_event_queue: int | None = None
     object_totals: ObjectTotals | None = None
     exchange_types: list[ExchangeTypeOffered] = []
 

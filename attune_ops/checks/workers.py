@@ -1,0 +1,277 @@
+"""Whether every live worker has on the broker what it consumes from, and nobody else does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.checks import check
+from attune_ops.checks._phrases import binding_name, counted, listed
+from attune_ops.facts import Facts, Source
+from attune_ops.findings import Problem, Severity, Subject
+from attune_ops.registry import Worker
+from attune_ops.snapshot import ConsumerState
+
+RESTART = "Restart the worker: its start-up declares, binds and consumes anew."
+
+
+@check(
+    "AT401",
+    "worker-queues",
+    group="workers",
+    title="every live worker has its queues",
+    severity=Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER),
+)
+def worker_queues(facts: Facts) -> Iterator[Problem]:
+    """A registered worker without its queue is sent work that nobody keeps.
+
+    This is the incident of January 2026: the worker registered, but its queue was never declared, so its
+    consume ended in 404 NOT_FOUND, and what the scheduler published to it was dropped without a word (only a
+    publisher that asks for `mandatory` is told). Reasons: the worker died after it registered; its declare was
+    refused (403, 406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last
+    consumer; the broker restarted, which removes queues that are not durable.
+    """
+    named = facts.seen.queue_named
+    for worker in facts.live_workers:
+        wanted = facts.topology.worker_queues(worker.id)
+        missing = [q.name for q in wanted if q.name not in named]
+        if not missing:
+            continue
+        transient = [q for q in wanted if not q.durable and not q.exclusive]
+        causes = [("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)]
+        causes += [("AT702", "transient_nonexcl_queues")] if transient else []
+        yield Problem(
+            Subject("queue", missing[0]),
+            f"{_who(worker)} is registered as {worker.status}, but has no queue {listed(missing)}",
+            evidence={"worker": worker.id, "name": worker.name, "status": worker.status, "missing": missing},
+            remedy=RESTART,
+            causes=tuple(causes),
+        )
+
+
+@check(
+    "AT402",
+    "worker-bindings",
+    group="workers",
+    title="every live worker's queues are bound by their keys",
+    severity=Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER),
+)
+def worker_bindings(facts: Facts) -> Iterator[Problem]:
+    """A queue that is there but not bound by the right key gets nothing, and nobody is told.
+
+    The worker looks well: it consumes, its heartbeat is fresh. What is published to it is dropped. Reasons: it
+    died between declare and bind; the exchange was deleted and made again, which loses its bindings; a hand-made
+    queue; a release with another key.
+    """
+    broker = facts.seen
+    for worker in facts.live_workers:
+        wanted: dict[str, list[tuple[str, str]]] = {}
+        for b in facts.topology.worker_bindings(worker.id):
+            wanted.setdefault(b.destination, []).append((b.source, b.routing_key))
+        for queue, keys in wanted.items():
+            there = [(b.source, b.routing_key) for b in broker.bindings_to_queue.get(queue, ())]
+            missing = [k for k in keys if k not in there]
+            if not missing or queue not in broker.queue_named:
+                continue
+            instead = [k for k in there if k not in keys]
+            yield Problem(
+                Subject("binding", binding_name(*missing[0], queue)),
+                f"{_who(worker)}: {queue} is not bound to {listed(_quoted(missing))}"
+                + (f", but to {listed(_quoted(instead))}" if instead else ""),
+                evidence={"worker": worker.id, "queue": queue, "missing": missing, "instead": instead},
+                remedy=RESTART,
+                causes=tuple((code, source) for source, _ in missing for code in ("AT201", "AT205")),
+            )
+
+
+def _quoted(keys: list[tuple[str, str]]) -> list[str]:
+    return [f"{source} by {key!r}" for source, key in keys]
+
+
+@check(
+    "AT403",
+    "worker-consumers",
+    group="workers",
+    title="every live worker consumes from its queues",
+    severity=Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
+)
+def worker_consumers(facts: Facts) -> Iterator[Problem]:
+    """A queue without its consumer keeps what it gets until it overflows, expires or is deleted.
+
+    With a fresh heartbeat and no consumer the process lives, but its consumer does not: it was cancelled by the
+    broker, its channel was closed by an error (404, 406, an acknowledgement timeout), or start-up hangs before
+    `consume`. A consumer with another tag than the worker's own is a stranger's: what it takes never reaches
+    the worker.
+    """
+    for worker in facts.live_workers:
+        silent, strange = [], []
+        for expected in facts.topology.worker_consumers(worker.id):
+            there = facts.seen.consumers_of.get(expected.queue, ())
+            if not there and _told_unconsumed(facts, expected.queue):
+                silent.append(expected.queue)
+            elif there and expected.tag and expected.tag not in [c.tag for c in there]:
+                strange.append((expected, there))
+        if silent:
+            depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
+            yield Problem(
+                Subject("queue", silent[0]),
+                f"{_who(worker)} does not consume from {listed(silent)}"
+                + (f", where {counted(depth, 'message')} wait" if depth else ""),
+                evidence={"worker": worker.id, "queues": silent, "messages": depth},
+                remedy=RESTART,
+                causes=tuple(("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)),
+            )
+        for expected, there in strange:
+            yield Problem(
+                Subject("queue", expected.queue),
+                f"{expected.queue} is consumed by {listed(map(_whose, there))}, not by {expected.tag!r}",
+                evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
+                remedy=f"Stop what consumes there in place of {_who(worker)}.",
+            )
+
+
+def _told_unconsumed(facts: Facts, queue: str) -> bool:
+    """Whether the broker says "no consumer"; of a queue too young for statistics it says nothing."""
+    state = facts.seen.queue_named.get(queue)
+    return state is not None and state.consumers == 0
+
+
+@check(
+    "AT404",
+    "one-process-per-worker",
+    group="workers",
+    title="no two processes share a worker's queue",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
+    """Two consumers on one worker's queue take turns: each gets every other execution.
+
+    Usually two processes run under one name (a copied configuration, a container restarted elsewhere while the
+    old one lives on): registration looks the name up and gives both the same id. They overwrite each other's
+    heartbeat, so that one of them can die unseen.
+    """
+    wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
+    for worker_id, queues in facts.worker_queues.items():
+        for queue in queues:
+            owner = facts.topology.worker_of(queue.name)
+            there = facts.seen.consumers_of.get(queue.name, ())
+            if owner is None or len(there) <= max(1, wanted[owner[1].name]):
+                continue
+            worker = facts.worker_named.get(worker_id)
+            hosts = sorted({c.peer_host or "?" for c in there})
+            yield Problem(
+                Subject("worker", worker.name) if worker else Subject("queue", queue.name),
+                f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_whose, there))}",
+                evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
+                remedy="Give each worker process a name of its own, and stop the one that is too many.",
+            )
+            break
+
+
+@check(
+    "AT405",
+    "service-consumers",
+    group="workers",
+    title="every service consumes from its queues",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def service_consumers(facts: Facts) -> Iterator[Problem]:
+    """A queue that a service should consume from, and none does: the service is down, or has lost its consumer.
+
+    What the topology file says of consumers is compared by queue and tag. Replicas of a service use the same
+    tags, so more consumers than expected are no problem; one tag missing among others is a warning.
+    """
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for c in facts.topology.consumers:
+        state = facts.seen.queue_named.get(c.queue)
+        if state is not None and not (state.consumers is None and c.queue not in facts.seen.consumers_of):
+            wanted.setdefault(c.service, {}).setdefault(c.queue, []).append(c.tag)
+    for service, queues in wanted.items():
+        silent = {
+            q: tags for q, tags in queues.items() if not facts.seen.consumers_of.get(q) and _told_unconsumed(facts, q)
+        }
+        if len(silent) == len(queues) > 1:
+            depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
+            yield Problem(
+                Subject("consumer", service),
+                f"no {service} consumes from any of its {len(silent)} queues; {counted(depth, 'message')} wait there",
+                evidence={"service": service, "queues": list(silent), "messages": depth},
+                remedy=f"Start the {service}.",
+            )
+            continue
+        for queue, tags in queues.items():
+            yield from _missing_tags(facts, service, queue, tags, queue in silent)
+
+
+def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silent: bool) -> Iterator[Problem]:
+    there = facts.seen.consumers_of.get(queue, ())
+    missing = [t for t in tags if t and t not in {c.tag for c in there}]
+    if silent:
+        depth = facts.seen.queue_named[queue].messages or 0
+        message = f"{queue} has no consumer; {counted(depth, 'message')} wait for the {service}"
+    elif there and missing:
+        depth = None
+        message = f"{queue} lacks the consumer {listed(missing)} of the {service}; it has {listed(map(_whose, there))}"
+    else:
+        return
+    yield Problem(
+        Subject("queue", queue),
+        message,
+        evidence={"service": service, "expected": tags, "missing": missing or tags, "messages": depth},
+        remedy=f"{'Start' if silent else 'Restart'} the {service}.",
+        severity=None if silent else Severity.WARNING,
+        causes=tuple(("AT503", t) for t in missing),
+    )
+
+
+@check(
+    "AT406",
+    "prefetch",
+    group="workers",
+    title="every consumer has the expected prefetch",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER, Source.CONSUMERS),
+    matters=False,
+)
+def prefetch(facts: Facts) -> Iterator[Problem]:
+    """The prefetch bounds what a consumer holds without having acknowledged it; 0 means without bound.
+
+    With too large a one a single consumer takes the whole queue into its memory, the others stand idle, and
+    when it dies all of it is delivered again. With too small a one it waits for the network after each message.
+    Where the expected number follows a worker's concurrency and the registry does not tell it, nothing is said.
+    """
+    expected: dict[tuple[str, str], int] = {}
+    for c in facts.topology.consumers:
+        if isinstance(c.prefetch, int):
+            expected[c.queue, c.tag] = c.prefetch
+    for worker in facts.live_workers:
+        for c in facts.topology.worker_consumers(worker.id):
+            if isinstance(c.prefetch, int) or worker.concurrency is not None:
+                expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
+    for there in facts.seen.consumers or ():
+        wanted = expected.get((there.queue, there.tag))
+        if wanted is not None and there.prefetch not in (None, wanted):
+            found = "0, without bound" if there.prefetch == 0 else f"{there.prefetch}"
+            yield Problem(
+                Subject("consumer", there.tag),
+                f"{there.tag} on {there.queue} has prefetch {found}; {wanted} is expected",
+                evidence={**_evidence(there), "expected": wanted},
+                remedy="Correct the service's setting and restart it.",
+            )
+
+
+def _who(worker: Worker) -> str:
+    return f"worker {worker.id} ({worker.name})"
+
+
+def _whose(consumer: ConsumerState) -> str:
+    return f"{consumer.tag!r} of {consumer.connection or 'an unknown connection'}"
+
+
+def _evidence(consumer: ConsumerState) -> dict[str, object]:
+    names = ("queue", "tag", "connection", "channel", "peer_host", "user", "prefetch")
+    return {name: getattr(consumer, name) for name in names}
