@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from attune_ops import units
 from attune_ops.errors import SourceError
 from attune_ops.facts import Facts, Source
 from attune_ops.registry import Worker, WorkerStatus
@@ -123,7 +124,7 @@ def why_not_live(facts: Facts, worker_id: int) -> str | None:
         return f"its status is {worker.status}"
     if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.interval):
         age = worker.heartbeat_age(facts.taken_at)
-        return "it never sent a heartbeat" if age is None else f"its heartbeat is {round(age.total_seconds())} s old"
+        return "it never sent a heartbeat" if age is None else f"its heartbeat is {units.age(age)} old"
     return None
 
 

@@ -112,7 +112,8 @@ class Table(Shown, msgspec.Struct, frozen=True):
         """The first `count` rows, with a note where rows were left out."""
         if count is None or len(self.rows) <= count:
             return self
-        note = f"{len(self.rows) - count} more rows not shown (--limit {count})"
+        left = len(self.rows) - count
+        note = f"{left} more {'row' if left == 1 else 'rows'} not shown (--limit {count})"
         return self._with(rows=self.rows[:count], notes=(*self.notes, note))
 
     def _with(self, **changes: Any) -> Table:

@@ -90,10 +90,10 @@ class Cli:
 
     def note(self, text: str) -> None:
         """Prints a line for the person, on stderr; no secret and no control character gets there."""
-        from attune_ops.render.text import visible
+        from attune_ops.render.text import visible_lines
         from attune_ops.secret import scrub
 
-        click.echo(visible(scrub(text, self.secrets), keep="\n"), err=True)
+        click.echo(visible_lines(scrub(text, self.secrets)), err=True)
 
     def exit(self, status: int) -> NoReturn:
         """Ends the command with a status of `attune_ops.cli._exit`."""

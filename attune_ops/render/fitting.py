@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.style import Style
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -13,7 +12,21 @@ from attune_ops.render.text import NOT_TOLD
 from attune_ops.table import Kind, Table
 
 GAP = 2  # columns between two columns
-NARROWEST = 24  # a text that is longer may wrap to this width
+WIDEST = 60  # a longer text wraps rather than push out other columns
+
+# What a reader looks for first; everything else keeps the terminal's own colour.
+STYLES = {
+    NOT_TOLD: "dim",
+    "foreign": "dim",
+    "builtin": "dim",
+    "stopped": "dim",
+    "ready": "green",
+    "stale": "yellow",
+    "unregistered": "yellow",
+    "no queue": "red",
+    "no consumer": "red",
+    "error": "red",
+}
 
 
 class Fitting:
@@ -24,38 +37,37 @@ class Fitting:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = cells(self.table)
-        picked, hidden = self.choose(lines, options.max_width)
+        picked = self.choose(lines, options.max_width)
         made = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, collapse_padding=True)
         for i in picked:
             column = self.table.columns[i]
             right = column.kind in RIGHT
-            made.add_column(
-                Text(column.name, style="bold"), justify="right" if right else "left", no_wrap=right, overflow="fold"
-            )
+            header = Text(column.name, style="bold")
+            made.add_column(header, justify="right" if right else "left", no_wrap=right, overflow="fold")
         for line in lines:
-            made.add_row(*(_styled(line[i]) for i in picked))
+            made.add_row(*(Text(line[i], style=self._style(i, line[i])) for i in picked))
         yield made
-        for remark in remarks(self.table):
-            yield Text(remark, style="dim")
+        hidden = len(self.table.columns) - len(picked)
         if hidden:
-            yield Text(f"not shown for lack of room: {', '.join(hidden)} (--columns, or a wider terminal)", style="dim")
+            hint = f"{hidden} more {'column' if hidden == 1 else 'columns'}: --columns NAME,… or a wider terminal"
+            yield from (Text(line, style="dim") for line in [*(remarks(self.table) or [""]), hint])
+        else:
+            yield from (Text(line, style="dim") for line in remarks(self.table))
 
-    def choose(self, lines: list[list[str]], width: int) -> tuple[list[int], list[str]]:
-        """The positions of the columns that have room in `width`, and the names of the others."""
+    def choose(self, lines: list[list[str]], width: int) -> list[int]:
+        """The positions of the columns that have room in `width`."""
         columns = self.table.columns
-        needs = []
-        for i, column in enumerate(columns):
-            longest = max((cell_len(line[i]) for line in lines), default=0)
-            if column.kind in (Kind.TEXT, Kind.LIST):
-                longest = min(longest, NARROWEST)
-            needs.append(max(longest, cell_len(column.name)) + GAP)
+        needs = [
+            min(max(cell_len(column.name), *(cell_len(line[i]) for line in lines), 0), WIDEST) + GAP
+            for i, column in enumerate(columns)
+        ]
         picked = list(range(len(columns)))
         for i in sorted(picked, key=lambda i: (-columns[i].priority, -i)):
             if sum(needs[j] for j in picked) - GAP <= width or columns[i].priority <= 1:
                 break
             picked.remove(i)
-        return picked, [c.name for i, c in enumerate(columns) if i not in picked]
+        return picked
 
-
-def _styled(value: str) -> Text:
-    return Text(value, style=Style(dim=True) if value == NOT_TOLD else "")
+    def _style(self, column: int, value: str) -> str:
+        coloured = value == NOT_TOLD or self.table.columns[column].kind is Kind.CATEGORY
+        return STYLES.get(value, "") if coloured else ""

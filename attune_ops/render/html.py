@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attune_ops.errors import ConfigError
 from attune_ops.render import text
+from attune_ops.units import age, size
 
 if TYPE_CHECKING:
     import jinja2
@@ -52,8 +53,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "visible": text.visible,
-        "age": text.age,
+        "age": age,
         "moment": text.moment,
-        "size": text.size,
+        "size": size,
     }
     return environment

@@ -9,25 +9,31 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from attune_ops.table import Cell, Column, Kind
+from attune_ops.table import Cell, Column
+from attune_ops.units import age, number, size
 
 NOT_TOLD = "—"
 
 
-def visible(text: str, keep: str = "") -> str:
-    r"""The text with what cannot be seen written as an escape (`\n`, `\x1b`, `\u202e`), `keep` left as it is.
+def visible(text: str) -> str:
+    r"""The text with what cannot be seen written as an escape (`\n`, `\x1b`, `\u202e`), so that it is one line.
 
     A space is seen between other characters, so one at the start or end is written `\x20`.
     """
     if not text.isprintable():
-        text = "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
-    if not keep and text != text.strip(" "):
+        text = _escaped(text)
+    if text != text.strip(" "):
         text = re.sub(r"^ +| +$", lambda m: r"\x20" * len(m[0]), text)
     return text
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+def visible_lines(text: str) -> str:
+    """The same for text of several lines: line breaks, tabs and indents stay."""
+    return re.sub(r"[^\r\n\t]+", lambda m: m[0] if m[0].isprintable() else _escaped(m[0]), text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def cell(value: Cell, column: Column) -> str:
@@ -46,36 +52,12 @@ def cell(value: Cell, column: Column) -> str:
         return visible(value) or '""'
     if column.unit == "bytes":
         return size(value)
-    return str(value) if isinstance(value, int) or column.kind is Kind.INTEGER else f"{value:.3g}"
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def moment(time: datetime) -> str:
     """A time in UTC to the second."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def age(span: timedelta) -> str:
-    """A span in its two largest units; a clock that runs ahead gives a negative one."""
-    seconds = span.total_seconds()
-    if seconds < 0:
-        return f"-{age(-span)}"
-    if seconds < 10:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    whole = round(seconds)
-    for size_of, unit, smaller_size, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size_of:
-            rest = whole % size_of // smaller_size
-            return f"{whole // size_of} {unit} {rest} {smaller}" if rest else f"{whole // size_of} {unit}"
-    return f"{whole} s"
-
-
-def size(count: float) -> str:
-    """A number of bytes with a binary unit."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"
 
 
 def markdown(text: str) -> str:

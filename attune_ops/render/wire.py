@@ -15,13 +15,17 @@ from attune_ops.table import Cell
 
 def json_text(data: Any) -> str:
     """Indented JSON of plain data; whatever a terminal might act on is escaped, which reads back as the same text."""
-    encoded = msgspec.json.encode(data, enc_hook=_builtin)
-    text = msgspec.json.format(encoded, indent=2).decode()
-    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+    text = msgspec.json.format(msgspec.json.encode(data, enc_hook=_builtin), indent=2).decode()
+    if text.isascii() and "\x7f" not in text:  # JSON itself escapes the other control characters
+        return text
+    lines = (line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
+    return "\n".join(lines)
 
 
 def _escaped(character: str) -> str:
-    """Characters that are not printable stand only inside strings, the escapes of a string are thus allowed."""
+    """What is not printable stands only inside strings, where JSON allows an escape."""
+    if character.isprintable():
+        return character
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
@@ -59,8 +63,8 @@ def _field(value: Any) -> Any:
 
 def write(text: str) -> None:
     """Writes text to stdout, exactly as it is; only a terminal, which acts on control characters, gets them escaped."""
-    from attune_ops.render.text import visible
+    from attune_ops.render.text import visible_lines
 
     if sys.stdout.isatty():
-        text = visible(text, keep="\r\n\t")
+        text = visible_lines(text)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")

@@ -34,15 +34,20 @@ def narrowed(table: Table, narrow: Narrowing) -> Table:
     return table.select(columns) if columns else table
 
 
-def freshness(facts: Facts, ages: dict[str, tuple[Source, str]]) -> tuple[str, ...]:
-    """One note on how old the numbers are, and one for each source that did not tell, with the reason."""
-    fresh = [f"{what}: {age}" for what, (source, age) in ages.items() if source not in facts.missing]
-    reasons = {s: facts.missing[s] for s, _ in ages.values() if s in facts.missing}
-    silent = tuple(
-        f"not told: {', '.join(what for what, (s, _) in ages.items() if s is source)} ({reason})"
-        for source, reason in reasons.items()
-    )
-    return (("; ".join(fresh),) if fresh else ()) + silent
+def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] | None = None) -> tuple[str, ...]:
+    """How old the numbers are, and the reason for what was not told; both map what is told of to its source."""
+    fresh: dict[str, list[str]] = {}
+    silent: dict[str, list[str]] = {}
+    for told, age in ((live, "live"), (sampled or {}, STATISTICS)):
+        for what, source in told.items():
+            reason = facts.lacks((source,))
+            if reason is None:
+                fresh.setdefault(age, []).append(what)
+            else:
+                silent.setdefault(reason, []).append(what)
+    ages = "; ".join(f"{', '.join(whats)}: {age}" for age, whats in fresh.items())
+    reasons = [f"{', '.join(whats)}: not told ({reason})" for reason, whats in silent.items()]
+    return (*([ages] if ages else []), *reasons)
 
 
 def arguments(values: Arguments) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from attune_ops.facts import Facts, Source
 from attune_ops.ownership import require, seen, service_of
 from attune_ops.snapshot import ConsumerState
 from attune_ops.table import Cell, Column, Kind, Table
-from attune_ops.tables import STATISTICS, freshness
+from attune_ops.tables import freshness
 
 COLUMNS = (
     Column("queue", doc="the queue that is consumed"),
@@ -28,7 +28,7 @@ COLUMNS = (
 
 def consumers(facts: Facts) -> Table:
     """Every consumer with the connection it uses; raises `SourceError` where the broker did not tell them."""
-    require(facts, Source.CONSUMERS)
+    require(facts, Source.BROKER, Source.CONSUMERS)
     return Table(
         name="consumers",
         columns=COLUMNS,
@@ -36,10 +36,8 @@ def consumers(facts: Facts) -> Table:
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
-            {
-                "consumers": (Source.CONSUMERS, STATISTICS),
-                "client, connected": (Source.CONNECTIONS, STATISTICS),
-            },
+            live={},
+            sampled={"consumers": Source.CONSUMERS, "client, connected": Source.CONNECTIONS},
         ),
         key=("queue", "tag"),
     ).sorted("queue", "tag")

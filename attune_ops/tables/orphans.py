@@ -7,7 +7,7 @@ from itertools import chain
 from attune_ops.facts import Facts, Source
 from attune_ops.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.table import Cell, Column, Kind, Table
-from attune_ops.tables import STATISTICS, freshness
+from attune_ops.tables import freshness
 
 COLUMNS = (
     Column(
@@ -34,11 +34,8 @@ def orphans(facts: Facts) -> Table:
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
-            {
-                "messages": (Source.DEPTHS, "live"),
-                "consumers": (Source.CONSUMERS, STATISTICS),
-                "registry": (Source.REGISTRY, "live"),
-            },
+            live={"registry": Source.REGISTRY, "queues": Source.BROKER, "messages": Source.DEPTHS},
+            sampled={"consumers": Source.BROKER},
         ),
         key=("queue", "worker"),
     ).sorted("kind", "queue")

@@ -6,7 +6,7 @@ from attune_ops.facts import Facts, Source
 from attune_ops.ownership import queue_kind, seen, worker_id
 from attune_ops.snapshot import QueueState
 from attune_ops.table import Cell, Column, Kind, Table
-from attune_ops.tables import STATISTICS, arguments, freshness
+from attune_ops.tables import arguments, freshness
 
 COLUMNS = (
     Column("name", doc="the queue's name"),
@@ -42,11 +42,8 @@ def queues(facts: Facts) -> Table:
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
-            {
-                "messages": (Source.DEPTHS, "live"),
-                "consumers": (Source.CONSUMERS, STATISTICS),
-                "worker": (Source.REGISTRY, "live"),
-            },
+            live={"messages": Source.DEPTHS, "worker": Source.REGISTRY},
+            sampled={"consumers, rates": Source.BROKER},
         ),
     ).sorted("name")
 

@@ -8,7 +8,7 @@ from attune_ops.facts import Facts, Source
 from attune_ops.ownership import backlog, is_consumed, missing_queues, require, worker_id
 from attune_ops.registry import Worker, WorkerStatus
 from attune_ops.table import Cell, Column, Kind, Table
-from attune_ops.tables import STATISTICS, freshness
+from attune_ops.tables import freshness
 
 COLUMNS = (
     Column("id", Kind.INTEGER, doc="the id in the registry, which its queues are named after"),
@@ -55,13 +55,13 @@ def workers(facts: Facts) -> Table:
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
-            {
-                "registry": (Source.REGISTRY, "live"),
-                "queue": (Source.BROKER, "live"),
-                "messages": (Source.DEPTHS, "live"),
-                "consumer": (Source.CONSUMERS, STATISTICS),
-                "executions": (Source.EXECUTIONS, "live"),
+            live={
+                "registry": Source.REGISTRY,
+                "queue": Source.BROKER,
+                "messages": Source.DEPTHS,
+                "executions": Source.EXECUTIONS,
             },
+            sampled={"consumer": Source.CONSUMERS},
         ),
         key=("name", "id"),
     ).sorted("id")

@@ -1,0 +1,36 @@
+"""Spans, sizes and rates in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+def age(span: timedelta) -> str:
+    """A span in its two largest units; a clock that runs ahead gives a negative one."""
+    seconds = span.total_seconds()
+    if seconds < 0:
+        return f"-{age(-span)}"
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    for size_of, unit, smaller_size, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size_of:
+            rest = whole % size_of // smaller_size
+            return f"{whole // size_of} {unit} {rest} {smaller}" if rest else f"{whole // size_of} {unit}"
+    return f"{whole} s"
+
+
+def size(count: float) -> str:
+    """A number of bytes with a binary unit."""
+    units = iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while abs(count) >= 1024:
+        count, unit = count / 1024, next(units, "TiB")
+        if unit == "TiB":
+            break
+    return f"{number(count)} {unit}"
+
+
+def number(value: float) -> str:
+    """A number with three digits, or all before the point."""
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
