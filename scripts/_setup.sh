@@ -1,0 +1,64 @@
+# Shared by the scripts: the virtual environment, Debian packages without their services, the caller's rights.
+# Sourced from the project's folder.
+
+say() { printf '%s\n' "${0##*/}: $*" >&2; }
+die() { say "$@"; exit 1; }
+
+# Runs a command as root where the caller may: as root, or through sudo (which asks only at a terminal).
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+        sudo "$@"
+    else
+        return 1
+    fi
+}
+
+# Prints the first Python that is new enough.
+python_new_enough() {
+    local candidate
+    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "needs Python 3.11 or newer; found: $(python3 --version 2>&1 || true). Set PYTHON=/path/to/python3.11"
+}
+
+# Makes .venv with what the lock file lists and this project, editable. A second run finds it done.
+virtual_environment() {
+    local lock=$1 stamp=.venv/installed python wanted
+    wanted=$(cat "$lock" pyproject.toml requirements.lock | cksum)
+    if [ -x .venv/bin/attune-ops ] && [ "$(cat "$stamp-$lock" 2>/dev/null)" = "$wanted" ] &&
+        .venv/bin/python -c pass 2>/dev/null; then
+        return
+    fi
+    python=$(python_new_enough)
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        say "making .venv with $("$python" --version)"
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || python_venv_package "$python"
+        "$python" -m venv --clear .venv
+    fi
+    say "installing the packages of $lock into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    # Bytecode is written now, since the environment may forbid to write it later (PYTHONDONTWRITEBYTECODE).
+    .venv/bin/python -m compileall -q attune_ops
+    printf '%s\n' "$wanted" >"$stamp-$lock"
+}
+
+# Debian keeps venv in a package of its own.
+python_venv_package() {
+    local package
+    package=$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+    debian_install "$package" || die "$1 has no venv module: install $package, or set PYTHON to another Python"
+}
+
+# Installs Debian packages without starting or enabling their services; fails where the caller may not.
+debian_install() {
+    command -v apt-get >/dev/null || return 1
+    say "installing the Debian packages: $* (none of their services is started or enabled)"
+    as_root scripts/_debian_install "$@"
+}
