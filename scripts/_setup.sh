@@ -41,9 +41,9 @@ virtual_environment() {
         "$python" -c 'import ensurepip, venv' 2>/dev/null || python_venv_package "$python"
         "$python" -m venv --clear .venv
     fi
-    say "installing the packages of $lock into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    say "installing the packages of $lock into .venv (about a minute)"
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r "$lock"
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
     # Bytecode is written now, since the environment may forbid to write it later (PYTHONDONTWRITEBYTECODE).
     .venv/bin/python -m compileall -q attune_ops
     printf '%s\n' "$wanted" >"$stamp-$lock"
