@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import zlib
+from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import msgspec
 
 from attune_ops.config import attune, running_lab
 from attune_ops.config import file as config_file
+from attune_ops.config.file import ConfigFile
 from attune_ops.config.settings import Database, Endpoint, Settings
 from attune_ops.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.errors import ConfigError
@@ -23,6 +26,9 @@ from attune_ops.topologies import load
 
 KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology")
 
+LONGEST_NAME = 200  # of a file; the file systems allow 255 bytes
+
+NO_LAB = "no lab is running: attune-ops lab up starts one"
 NOTHING_FOUND = (
     "no installation is named: give --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
     "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG), or set ATTUNE__MESSAGE_QUEUE__URL, "
@@ -38,117 +44,134 @@ class Said(msgspec.Struct, frozen=True):
     password: Secret | None = None
 
 
-class Sought:
-    """Everything that was said about one installation; `get` finds what comes first."""
-
-    def __init__(self, options: Mapping[str, str], environ: Mapping[str, str]) -> None:
-        self._explicit = {k: Said(v, f"--{k.replace('_', '-')}") for k, v in options.items() if v}
-        for key in KEYS:
-            variable = f"ATTUNE_OPS_{key.upper()}"
-            if environ.get(variable):
-                self._explicit.setdefault(key, Said(environ[variable], variable))
-        self.file, self.env, self.env_name = config_file.ConfigFile(), config_file.Environment(), ""
-        self._where = ""
-        self._passwords: dict[str, Secret | None] = {}
-        self._read_file(environ)
-        attune_file = self._first("attune_config")
-        said = attune.read(attune_file.value if attune_file else None, environ)
-        self._attune = {k: Said(v, origin) for k, (v, origin) in said.items()}
-        self.lab: dict[str, Said] = {}
-
-    def _read_file(self, environ: Mapping[str, str]) -> None:
-        named, env = self._explicit.get("config"), self._explicit.get("env")
-        path = config_file.find(named.value if named else None)
-        if path is None:
-            if env:
-                raise ConfigError(
-                    f"{env.origin} names the environment {env.value!r}, but there is no {config_file.FILE} here nor "
-                    f"{config_file.user_file()}; give --config (ATTUNE_OPS_CONFIG)"
-                )
-            return
-        self.file = config_file.read(path)
-        self.env_name = env.value if env else self.file.default_env or ""
-        if self.env_name:
-            self.env = config_file.environment(self.file, self.env_name, path, environ)
-            self._where = f"{path} [env.{self.env_name}]"
-            for key in ("amqp_url", "management_url", "database_url"):
-                prefix = {"amqp_url": ""}.get(key, key.replace("url", ""))
-                self._passwords[key] = config_file.password(self.env, prefix, self._where, environ)
-
-    def _first(self, key: str) -> Said | None:
-        if key in self._explicit:
-            return self._explicit[key]
-        value = getattr(self.env, key, None)
-        return None if value is None else Said(value, self._where, self._passwords.get(key))
-
-    def get(self, key: str) -> Said | None:
-        """What was said first about `key`, or None."""
-        return self._first(key) or self._attune.get(key) or self.lab.get(key)
-
-    def use_lab(self) -> None:
-        """Falls back on the running lab; raises `ConfigError` naming all ways where there is none."""
-        lab = running_lab.read()
-        if lab is None:
-            raise ConfigError(NOTHING_FOUND)
-        urls = {"amqp_url": lab.amqp_url, "management_url": lab.management_url, "database_url": lab.database_url}
-        self.lab = {key: Said(url, "the running lab") for key, url in urls.items()}
+Layer = dict[str, Said]
 
 
 def resolve(options: Mapping[str, str], environ: Mapping[str, str] | None = None, *, lab: bool = False) -> Settings:
     """Finds the installation: for each value option, variable, named environment, Attune's own, lab, in that order.
 
-    `options` holds what the command line said, by the names in `KEYS`; with `lab` only the running lab and the
-    options count. Raises `ConfigError` in one sentence. Reads files; connects to nothing.
+    `options` holds what the command line said, by the names in `KEYS`. With `lab` it is the running lab, and
+    neither variables nor environments count. Raises `ConfigError`. Reads files; connects to nothing.
     """
-    sought = Sought(options, {} if lab else os.environ if environ is None else environ)
-    amqp_url = sought.get("amqp_url")
-    if amqp_url is None:
-        if sought.env_name:
-            # The lab would answer in the place of an installation that the user named: a false all-clear.
-            raise ConfigError(f"{sought.env_name!r} names no amqp_url, and neither option, variable nor Attune does")
-        sought.use_lab()
-        amqp_url = sought.lab["amqp_url"]
-    amqp = parse_amqp(amqp_url.value, amqp_url.origin, amqp_url.password)
-    management_url = sought.get("management_url")
-    topology = sought.get("topology")
-    database, database_origin = _database(sought, amqp)
+    environ = os.environ if environ is None else environ
+    explicit = {} if lab else _variables(environ)
+    explicit |= {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    file, path = _file(explicit, environ)
+    name = _env_name(explicit, file, lab)
+    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    if lab:
+        said.maps.append(_lab(NO_LAB))
+    else:
+        named = said["attune_config"].value if "attune_config" in said else None
+        said.maps.append({key: Said(*found) for key, found in attune.read(named, environ).items()})
+        if "amqp_url" not in said:
+            # In the place of an environment that the user named the lab would give a false all-clear.
+            said.maps.append(_lab(NOTHING_FOUND) if not name else _refuse(name))
+    return _settings(said, file, name)
+
+
+def _variables(environ: Mapping[str, str]) -> Layer:
+    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in KEYS}
+    return {key: Said(environ[name], name) for key, name in names.items() if environ.get(name)}
+
+
+def _file(explicit: Layer, environ: Mapping[str, str]) -> tuple[ConfigFile, Path | None]:
+    path = config_file.find(explicit["config"].value if "config" in explicit else None, environ)
+    if path is None and "env" in explicit:
+        env = explicit["env"]
+        raise ConfigError(
+            f"{env.origin} names the environment {env.value!r}, but there is no {config_file.FILE} here nor "
+            f"{config_file.user_file(environ)}; give --config (ATTUNE_OPS_CONFIG)"
+        )
+    return (ConfigFile(), None) if path is None else (config_file.read(path), path)
+
+
+def _env_name(explicit: Layer, file: ConfigFile, lab: bool) -> str | None:
+    if "env" in explicit:
+        return str(explicit["env"].value)
+    return None if lab else file.default_env
+
+
+def _environment(file: ConfigFile, name: str, path: Path, environ: Mapping[str, str]) -> Layer:
+    env = config_file.environment(file, name, path, environ)
+    where = f"{path} [env.{name}]"
+    said = {key: Said(value, where) for key, value in msgspec.structs.asdict(env).items() if value is not None}
+    for key, prefix in (("amqp_url", ""), ("management_url", "management_"), ("database_url", "database_")):
+        password = config_file.password(env, prefix, where, environ)
+        if password is not None and key in said:
+            said[key] = Said(said[key].value, where, password)
+    return said
+
+
+def _lab(complaint: str) -> Layer:
+    lab = running_lab.read()
+    if lab is None:
+        raise ConfigError(complaint)
+    urls = {"amqp_url": lab.amqp_url, "management_url": lab.management_url, "database_url": lab.database_url}
+    return {key: Said(url, "the running lab") for key, url in urls.items()} | {
+        "env": Said("lab", "the running lab"),
+        "drills": Said(True, "the running lab"),
+    }
+
+
+def _refuse(name: str) -> Layer:
+    raise ConfigError(
+        f"environment {name!r} names no amqp_url, and neither --amqp-url, ATTUNE_OPS_AMQP_URL nor Attune's own "
+        "configuration does"
+    )
+
+
+def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> Settings:
+    amqp = _amqp(said["amqp_url"])
+    database, database_origin = _database(said, amqp)
+    env = said.get("env")
     return Settings(
         amqp=amqp,
-        management=_management(management_url, amqp),
+        management=_management(said.get("management_url"), amqp),
         database=database,
-        topology=load(topology.value if topology else DEFAULT_TOPOLOGY),
-        env=sought.env_name or ("lab" if sought.lab else None),
-        protected=sought.env.protected,
-        drills=sought.env.drills or bool(sought.lab),
-        ca_file=sought.env.ca_file,
-        worker_name=_text(sought.get("worker_name")),
-        heartbeat_interval=_seconds(sought.get("heartbeat_interval"), 30.0),
-        timeout=_seconds(sought.get("timeout"), 10.0),
-        severities={c: None if s == "off" else Severity(s) for c, s in sought.file.severities.items()},
-        thresholds=sought.file.thresholds,
-        redact=sought.file.redact,
-        origin=_origins(sought, database_origin),
+        topology=load(_text(said.get("topology")) or DEFAULT_TOPOLOGY),
+        env=name or (env.value if env else None),
+        protected=_flag(said.get("protected")),
+        drills=_flag(said.get("drills")),
+        ca_file=_text(said.get("ca_file")),
+        worker_name=_text(said.get("worker_name")),
+        heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),
+        timeout=_seconds(said.get("timeout"), 10.0),
+        severities={c: None if s == "off" else Severity(s) for c, s in file.severities.items()},
+        thresholds=file.thresholds,
+        redact=file.redact,
+        origin=_origins(said, database_origin),
     )
+
+
+def _amqp(said: Said) -> Endpoint:
+    return parse_amqp(str(said.value), said.origin, said.password)
 
 
 def _management(said: Said | None, amqp: Endpoint) -> Endpoint:
     return management_of(amqp) if said is None else parse_management(said.value, said.origin, amqp, said.password)
 
 
-def _database(sought: Sought, amqp: Endpoint) -> tuple[Database, str]:
+def _database(said: Mapping[str, Said], amqp: Endpoint) -> tuple[Database, str]:
     """The registry's database: the one that was named, else a SQLite file of our own for this broker and vhost."""
-    said, schema = sought.get("database_url"), _text(sought.get("database_schema")) or "attune"
-    if said is not None:
-        return parse_database(str(said.value), said.origin, schema, said.password), said.origin
+    found, schema = said.get("database_url"), _text(said.get("database_schema")) or "attune"
+    if found is not None:
+        return parse_database(str(found.value), found.origin, schema, found.password), found.origin
     import platformdirs
 
     name = "-".join((quote(amqp.host, safe=""), str(amqp.port), quote(amqp.path, safe="")))
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
     path = Path(platformdirs.user_state_dir("attune-ops"), "registry", f"{name}.sqlite")
     return parse_database(f"sqlite:///{quote(str(path))}", "default"), "default"
 
 
 def _text(said: Said | None) -> str | None:
     return None if said is None else str(said.value)
+
+
+def _flag(said: Said | None) -> bool:
+    return said is not None and bool(said.value)
 
 
 def _seconds(said: Said | None, default: float) -> float:
@@ -163,10 +186,9 @@ def _seconds(said: Said | None, default: float) -> float:
     return seconds
 
 
-def _origins(sought: Sought, database: str) -> dict[str, str]:
-    """Where each member of the settings was said."""
-    keys = {"amqp": "amqp_url", "management": "management_url", "topology": "topology", "worker_name": "worker_name"}
-    keys |= {name: name for name in ("heartbeat_interval", "timeout", "ca_file", "env")}
-    found = {member: said.origin for member, key in keys.items() if (said := sought.get(key))}
-    found.setdefault("management", "derived from the AMQP URL")
-    return {"topology": "default"} | found | {"database": database}
+def _origins(said: Mapping[str, Said], database: str) -> dict[str, str]:
+    """Where each member of the settings was said; what was not is left out."""
+    keys = {"amqp": "amqp_url", "management": "management_url"}
+    keys |= {key: key for key in Settings.__struct_fields__ if key not in ("database", *keys)}
+    found = {member: said[key].origin for member, key in keys.items() if key in said}
+    return {"management": "derived from the AMQP URL"} | found | {"database": database}

@@ -44,7 +44,7 @@ def parse_management(text: str, origin: str, amqp: Endpoint, password: Secret | 
     """
     url = _split(text, origin, tuple(HTTP_PORTS))
     user, secret = _credentials(url, origin, password) or (amqp.user, password or amqp.password)
-    prefix = url.path.rstrip("/").removesuffix("/api").rstrip("/")
+    prefix = quote(url.path.rstrip("/").removesuffix("/api").rstrip("/"), safe="/%")
     return Endpoint(url.scheme, *_address(url, origin, HTTP_PORTS), user, secret, prefix)
 
 

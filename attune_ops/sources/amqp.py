@@ -9,10 +9,14 @@ from attune_ops import __version__
 from attune_ops.config.settings import Endpoint
 from attune_ops.errors import SourceError
 from attune_ops.facts import Reach, Source
-from attune_ops.sources.http import tls_context
+from attune_ops.sources.light_http import connect
 
 if TYPE_CHECKING:
     import pika
+
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
 
 
 class Depth(NamedTuple):
@@ -36,12 +40,14 @@ def open_connection(
     """
     import pika
 
+    from attune_ops.sources.tls import context
+
     parameters = pika.ConnectionParameters(
         host=endpoint.host,
         port=endpoint.port,
         virtual_host=endpoint.path,
         credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
-        ssl_options=pika.SSLOptions(tls_context(ca_file), endpoint.host) if endpoint.tls else None,
+        ssl_options=pika.SSLOptions(context(ca_file), endpoint.host) if endpoint.tls else None,
         heartbeat=heartbeat,
         socket_timeout=timeout,
         stack_timeout=timeout,
@@ -52,6 +58,21 @@ def open_connection(
         return pika.BlockingConnection(parameters)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
         raise SourceError(unreachable(endpoint, e, timeout)) from None
+
+
+def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
+    """Makes sure that the port answers AMQP's greeting, without logging in and without pika. Changes nothing.
+
+    Raises `SourceError`. A server that speaks AMQP 0-9-1 answers the protocol header with connection.start.
+    """
+    try:
+        with connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream:
+            stream.sendall(PROTOCOL_HEADER)
+            answer = stream.recv(11)
+    except OSError as e:
+        raise SourceError(unreachable(endpoint, e, timeout)) from None
+    if not (answer[:1] == b"\x01" and answer[7:11] == CONNECTION_START):
+        raise SourceError(unreachable(endpoint, EOFError("no greeting"), timeout))
 
 
 def reach(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> Reach:

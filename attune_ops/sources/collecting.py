@@ -27,7 +27,7 @@ SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples 
 SIDE_BY_SIDE = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
 
 REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS})
-MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP}
+MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
 
 
 def collect(
@@ -60,7 +60,7 @@ class Round:
 
     def __init__(self, settings: Settings, wants: frozenset[Source], listings: frozenset[str]) -> None:
         self._settings, self._wants, self._listings = settings, wants, listings
-        self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in wants}
+        self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in wants | {Source.EARLIER}}
         self._reach: dict[Source, Reach] = {}
 
     def read(self) -> Facts:

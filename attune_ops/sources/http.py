@@ -12,11 +12,9 @@ import msgspec
 
 from attune_ops.config.settings import Endpoint
 from attune_ops.errors import SourceError
+from attune_ops.sources import light_http
 
 if TYPE_CHECKING:
-    import http.client
-    import ssl
-
     import requests
 
 T = TypeVar("T")
@@ -56,7 +54,7 @@ class Http(Protocol):
 
 
 def open_http(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None, light: bool = False) -> Http:
-    """Makes a transport: a pooled `requests` session, or with `light` the standard library's, loaded in 25 ms.
+    """Makes a transport: a pooled `requests` session, or with `light` our own, which loads nothing.
 
     The light one knows no proxies, so where a proxy is configured the pooled one takes its place.
     """
@@ -123,53 +121,25 @@ def basic(endpoint: Endpoint) -> str:
 
 
 class LightHttp:
-    """One connection of the standard library's http.client, for a probe that must start fast; for one thread."""
+    """One connection for one thread, for a probe that must start fast."""
 
     def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
-        self.endpoint, self._timeout, self._ca_file = endpoint, timeout, ca_file
-        self._headers = {"authorization": basic(endpoint)}
-        self._connection: http.client.HTTPConnection | None = None
+        self.endpoint, self._timeout = endpoint, timeout
+        self._connection = light_http.Connection(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file)
+        self._headers = {"Authorization": basic(endpoint), "Content-Type": "application/json"}
 
     def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
         """Sends one request and reads the whole answer."""
-        import http.client
-
         started = time.perf_counter()
-        headers = self._headers | ({"content-type": "application/json"} if body is not None else {})
         try:
-            connection = self._connection = self._connection or self._connect()
-            connection.request(method, f"{self.endpoint.path}/api/{path}", body, headers)
-            found = connection.getresponse()
-            content = found.read()
-        except (OSError, http.client.HTTPException, ValueError) as e:
-            self.close()
+            found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
+        except OSError as e:
             raise SourceError(unreachable(self.endpoint, e, self._timeout)) from None
-        answered = {k.lower(): v for k, v in found.getheaders()}
-        return Answer(found.status, answered, content, (time.perf_counter() - started) * 1000)
-
-    def _connect(self) -> http.client.HTTPConnection:
-        import http.client
-
-        host, port = self.endpoint.host, self.endpoint.port
-        if not self.endpoint.tls:
-            return http.client.HTTPConnection(host, port, timeout=self._timeout)
-        return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=tls_context(self._ca_file))
+        return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
         """Closes the connection."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """The TLS settings for every connection; `ca_file` holds authorities to trust besides the system's."""
-    import ssl
-
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as e:
-        raise SourceError(f"ca_file {ca_file!r} cannot be used: {e.strerror or e}") from None
+        self._connection.close()
 
 
 def get(
@@ -262,7 +232,7 @@ def _why(endpoint: Endpoint, text: str, timeout: float) -> str:
         )
     if "gaierror" in low or "name resolution" in low or "name or service not known" in low or "getaddrinfo" in low:
         return f"host name {endpoint.host!r} is not known; check its spelling"
-    if "badstatusline" in low or "badhttp" in low or "unknownprotocol" in low:
+    if "badstatusline" in low or "nothttp" in low:
         return "what listens there does not speak HTTP (an AMQP port?); the management API is on 15672 by default"
     if any(
         w in low for w in ("incompleteread", "remotedisconnected", "connectionreset", "chunkedencoding", "eof occurred")

@@ -121,6 +121,16 @@ class Management:
         told = http.decode(self.http.endpoint, "health/checks/alarms", answer, wire.Alarms)
         return tuple(f"{a.resource} alarm on {a.node}" for a in told.alarms) or (str(told.reason),)
 
+    def virtual_hosts_down(self) -> tuple[str, ...]:
+        """Reads which virtual hosts are down on some node. Needs tag management, changes nothing."""
+        path = "health/checks/virtual-hosts"
+        answer = self.http.request("GET", path)
+        if answer.status != 503:
+            http.check(self.http.endpoint, path, answer)
+            return ()
+        told = http.decode(self.http.endpoint, path, answer, wire.VirtualHostsDown)
+        return tuple(map(str, told.names)) or (str(told.reason),)
+
     def deprecated_features(self) -> tuple[DeprecatedFeature, ...] | None:
         """Reads the deprecated features, None before 3.13. Needs tag management, changes nothing."""
         known = self._maybe("deprecated-features", list[wire.DeprecatedWire])

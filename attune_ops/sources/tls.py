@@ -1,25 +1,31 @@
-"""How long a server's certificate is still valid."""
+"""TLS: what is trusted, and how long a server's certificate is still valid."""
 
 from __future__ import annotations
 
-import socket
+import ssl
 import time
 
 from attune_ops.config.settings import Endpoint
 from attune_ops.errors import SourceError
-from attune_ops.sources.http import tls_context
+from attune_ops.sources.light_http import connect
+
+
+def context(ca_file: str | None) -> ssl.SSLContext:
+    """The settings of every encrypted connection; `ca_file` holds authorities to trust besides the system's."""
+    try:
+        made = ssl.create_default_context()
+        if ca_file is not None:
+            made.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as e:
+        raise SourceError(f"ca_file {ca_file!r} cannot be used: {e.strerror or e}") from None
+    return made
 
 
 def certificate_days(endpoint: Endpoint, ca_file: str | None, timeout: float) -> int:
     """Shakes hands and says how many whole days the certificate is valid; raises `SourceError`. Changes nothing."""
-    import ssl
-
     try:
-        with (
-            socket.create_connection((endpoint.host, endpoint.port), timeout) as plain,
-            tls_context(ca_file).wrap_socket(plain, server_hostname=endpoint.host) as encrypted,
-        ):
-            ends = (encrypted.getpeercert() or {}).get("notAfter")
+        with connect(endpoint.host, endpoint.port, timeout, tls=True, ca_file=ca_file) as stream:
+            ends = (stream.getpeercert() or {}).get("notAfter")  # type: ignore[attr-defined]
     except OSError as e:
         raise SourceError(f"{endpoint}: its certificate cannot be read: {e}") from None
     return int((ssl.cert_time_to_seconds(str(ends)) - time.time()) // 86400)

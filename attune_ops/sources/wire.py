@@ -379,6 +379,13 @@ class Alarms(msgspec.Struct):
     alarms: list[Alarm] = []
 
 
+class VirtualHostsDown(msgspec.Struct, rename={"names": "virtual-hosts"}):
+    """The answer of a failed `/api/health/checks/virtual-hosts`."""
+
+    reason: Any = None
+    names: list[Any] = []
+
+
 class Permissions(msgspec.Struct):
     """`/api/permissions/{vhost}/{user}`."""
 

@@ -1,0 +1,77 @@
+"""`attune-ops health`: one look for a probe, one line, an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._duration import seconds as duration
+from attune_ops.cli._exit import FOUND, OK
+
+if TYPE_CHECKING:
+    from attune_ops.health import Health
+
+
+WAIT = click.option(
+    "--wait",
+    "seconds",
+    type=duration,
+    default="0s",
+    metavar="TIME",
+    help="Look again until it is healthy, for at most so long (30s, 5m).",
+)
+
+
+@group()
+def command() -> None:
+    """Says in one line whether a worker, the broker or a route is healthy; fast enough for a probe.
+
+    Exit status: 0 healthy, 1 not healthy, 2 wrong command line or configuration, 3 could not look.
+    """
+
+
+@command.command(example="attune-ops health worker 1 --wait 30s")
+@click.argument("worker", metavar="ID|NAME")
+@WAIT
+@format_option()
+@pass_cli
+def worker(cli: Cli, worker: str, seconds: float, format: str) -> None:
+    """Registered with a fresh heartbeat, its queues there and bound, each with its one consumer."""
+    from attune_ops.sources.health import worker_health
+
+    _tell(cli, lambda: worker_health(cli.settings, worker), seconds, format)
+
+
+@command.command(example="attune-ops health broker")
+@WAIT
+@format_option()
+@pass_cli
+def broker(cli: Cli, seconds: float, format: str) -> None:
+    """Speaks AMQP, has no alarm, its virtual host is up."""
+    from attune_ops.sources.health import broker_health
+
+    _tell(cli, lambda: broker_health(cli.settings), seconds, format)
+
+
+@command.command(example="attune-ops health route attune.executions execution")
+@click.argument("exchange")
+@click.argument("key")
+@WAIT
+@format_option()
+@pass_cli
+def route(cli: Cli, exchange: str, key: str, seconds: float, format: str) -> None:
+    """A message published to EXCHANGE with KEY would reach a queue. Nothing is published."""
+    from attune_ops.sources.health import route_health
+
+    _tell(cli, lambda: route_health(cli.settings, exchange, key), seconds, format)
+
+
+def _tell(cli: Cli, look: Callable[[], Health], seconds: float, format: str) -> None:
+    from attune_ops.sources.health import wait
+
+    health = wait(look, seconds)
+    cli.show(health, format)
+    cli.exit(OK if health.healthy else FOUND)
