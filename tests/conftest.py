@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Points this process and the workers it starts at a state folder of the run's own."""
     if hasattr(config, "workerinput"):
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
     folder = tempfile.mkdtemp(prefix="attune-ops-tests-")
     for name in [n for n in os.environ if n.startswith("ATTUNE_") and not n.startswith("ATTUNE_OPS_TEST_")]:
         del os.environ[name]
@@ -45,14 +47,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shared = Path(os.environ.pop(SHARED))
     if (shared / "postgres.json").exists():
         pg.stop(Path(json.loads((shared / "postgres.json").read_text())["folder"]), shared / "postgres.log")
-    if (shared / "state" / "attune-ops" / "lab" / LAB).exists():
-        from attune_ops import lab
+    from attune_ops import lab
+    from attune_ops.lab.folder import names
 
-        lab.down(LAB)
+    for name in names():
+        lab.down(name)
     shutil.rmtree(shared, ignore_errors=True)
 
 
-def _lacking(what: str) -> NoReturn:
+def lacking(what: str) -> NoReturn:
+    """Skips the test, or fails it in CI."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} (in CI this is no reason to skip)")
     pytest.skip(what)
@@ -79,7 +83,7 @@ def broker() -> Broker:
     try:
         up = lab.up(LAB, server=os.environ.get("ATTUNE_OPS_TEST_SERVER")).state
     except AttuneOpsError as e:
-        _lacking(f"no broker for the live tests: {e}")
+        lacking(f"no broker for the live tests: {e}")
     return Broker(up.amqp_url, up.management_url)
 
 
@@ -104,7 +108,7 @@ def postgres() -> pg.Server:
     if given := os.environ.get("ATTUNE_OPS_TEST_DATABASE_URL"):
         return pg.Server(given.rstrip("/"))
     if pg.programs() is None:
-        _lacking("no PostgreSQL server programs (initdb) for the live tests")
+        lacking("no PostgreSQL server programs (initdb) for the live tests")
     with _alone("postgres") as shared:
         told = shared / "postgres.json"
         if not told.exists():

@@ -19,12 +19,13 @@ def command() -> None:
 @name_option
 @click.option("--nodes", type=int, metavar="N", help="How many nodes form the cluster (default: 1).")
 @click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
+@click.option("--set", "config", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; may be repeated.")
 @pass_cli
-def up(cli: Cli, name: str, nodes: int | None, server: str | None) -> None:
+def up(cli: Cli, name: str, nodes: int | None, server: str | None, config: tuple[str, ...]) -> None:
     """Starts the lab, or says that it runs already."""
     from attune_ops import lab
 
-    made = lab.up(name, nodes=nodes, server=server, note=cli.note)
+    made = lab.up(name, nodes=nodes, server=server, config=config, note=cli.note)
     cli.show(lab.status(made.name), "table")
 
 

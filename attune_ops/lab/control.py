@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from attune_ops.lab import ports, process, starting
 from attune_ops.lab.server import find
 from attune_ops.lab.starting import Note
 
+CONFIG_LINE = re.compile(r"[\w.-]+\s*=\s*\S[^\n]*")
 LAST_WORDS_S = 1.0  # what `down` gives a broker for telling its clients; its data go anyway
 GRACE_S = 60.0  # what `stop_node` gives it for a clean stop; RabbitMQ takes 6 s
 
@@ -118,6 +120,9 @@ def up(
     """
     if nodes is not None and not 1 <= nodes <= ports.MOST_NODES:
         raise ConfigError(f"a lab has 1 to {ports.MOST_NODES} nodes, not {nodes}")
+    for line in config:
+        if not CONFIG_LINE.fullmatch(line):
+            raise ConfigError(f"a line of rabbitmq.conf is KEY = VALUE, not {line!r}")
     programs = find(server)
     with files.locked(name, note) as folder:
         running = _state(name, note)
