@@ -291,12 +291,13 @@ def test_a_cluster_of_three(name: str, server: str | None) -> None:
 def test_a_process_runs_only_once_it_is_on_record(tmp_path: Path) -> None:
     from attune_ops.lab.process import launch
 
+    seen: list[Process] = []
+
     def record(process: Process) -> None:
+        seen.append(process)
         raise KeyboardInterrupt
 
-    proof = tmp_path / "ran"
     with pytest.raises(KeyboardInterrupt):
-        launch(
-            [sys.executable, "-c", f"open({str(proof)!r}, 'w')"], dict(os.environ), tmp_path, tmp_path / "log", record
-        )
-    assert not proof.exists()
+        launch(["touch", "ran"], dict(os.environ), tmp_path, tmp_path / "log", record)
+    eventually(lambda: not seen[0].alive)
+    assert not (tmp_path / "ran").exists()
