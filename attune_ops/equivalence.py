@@ -17,7 +17,7 @@ from attune_ops.routing.patterns import compile_pattern
 from attune_ops.routing.rules import Rules
 from attune_ops.routing.values import comparable
 from attune_ops.snapshot import ExchangeState, QueueState
-from attune_ops.topology import Exchange, Queue
+from attune_ops.topology import Arguments, Exchange, Queue
 
 TRANSIENT = "transient_nonexcl_queues"
 
@@ -111,12 +111,16 @@ class Answers(msgspec.Struct, frozen=True):
             yield Attribute("durable", wanted.durable, found.durable)  # an exclusive queue is transient in any case
         if wanted.auto_delete != found.auto_delete:
             yield Attribute("auto_delete", wanted.auto_delete, found.auto_delete)
-        ours = {**wanted.arguments, "x-queue-type": self.type_of(wanted)}
-        theirs = {**found.arguments, "x-queue-type": found.type}
-        compared = self._compared(found.type)
-        for name in dict.fromkeys((*compared, *ours, *theirs)):
-            if not same(ours.get(name), theirs.get(name)):
-                yield _argument(name, ours.get(name), theirs.get(name), name in compared)
+        ours, theirs = wanted.arguments, found.arguments
+        other = {n for n in ours if n != "x-queue-type" and not same(ours[n], theirs.get(n))}
+        other.update(n for n in theirs if n not in ours and n != "x-queue-type")
+        wanted_type = self.type_of(wanted)
+        if wanted_type != found.type:
+            yield from self._arguments(
+                {*other, "x-queue-type"}, {**ours, "x-queue-type": wanted_type}, {**theirs, "x-queue-type": found.type}
+            )
+        elif other:
+            yield from self._arguments(other, ours, {**theirs, "x-queue-type": found.type})
 
     def exchange_attributes(self, wanted: Exchange, found: ExchangeState) -> Iterator[Attribute]:
         """The attributes of an exchange that differ, in the order in which the broker compares them."""
@@ -166,6 +170,11 @@ class Answers(msgspec.Struct, frozen=True):
     def not_found(self, kind: str, name: str) -> BrokerError:
         """The answer to using what does not exist."""
         return self._error(404, f"NOT_FOUND - no {kind} '{name}' in vhost '{self.vhost}'")
+
+    def _arguments(self, names: set[str], ours: Arguments, theirs: Arguments) -> Iterator[Attribute]:
+        compared = self._compared(str(theirs["x-queue-type"]))
+        for name in (*(n for n in compared if n in names), *sorted(names.difference(compared))):
+            yield _argument(name, ours.get(name), theirs.get(name), name in compared)
 
     def _compared(self, queue_type: str) -> tuple[str, ...]:
         version = Rules.of(self.version).version
@@ -223,8 +232,13 @@ class Answers(msgspec.Struct, frozen=True):
         return BrokerError(code, shown, closes)
 
 
+_SIMPLE = frozenset({str, int, bool})
+
+
 def same(one: Any, other: Any) -> bool:
     """Whether the broker takes two argument values for equal: 1 is neither true, "1" nor 1.0."""
+    if type(one) is type(other) and type(one) in _SIMPLE:
+        return bool(one == other)
     return comparable(one, loose=False) == comparable(other, loose=False)
 
 

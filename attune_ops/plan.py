@@ -89,10 +89,10 @@ class Comparison:
         return {worker_id: self.topology.worker_bindings(worker_id) for worker_id in ids}
 
     def _worker(self, worker_id: int) -> Iterator[Difference]:
-        queues = self.topology.worker_queues(worker_id)
-        yield from self._queues(queues, worker_id)
-        judged = {q.name for q in queues if worker_id in self.live or q.name in self.broker.queue_named}
-        bindings = tuple(b for b in self._worker_bindings[worker_id] if b.destination in judged)
+        yield from self._queues(self.topology.worker_queues(worker_id), worker_id)
+        bindings = self._worker_bindings[worker_id]
+        if worker_id not in self.live:  # its bindings went with those queues that are gone
+            bindings = tuple(b for b in bindings if b.destination in self.broker.queue_named)
         yield from self._bindings(bindings, worker_id)
 
     def _exchanges(self) -> Iterator[Difference]:
@@ -100,7 +100,8 @@ class Comparison:
             found = self.broker.exchange_named.get(wanted.name)
             if found is not None:
                 attributes = tuple(self.answers.exchange_attributes(wanted, found))
-                yield from self._existing("exchange", wanted, found, attributes, None)
+                if attributes or self.broker.policies:
+                    yield from self._existing("exchange", wanted, found, attributes, None)
                 continue
             declaring = self.answers.new_exchange(wanted)
             using = self.answers.not_found("exchange", wanted.name)
@@ -111,7 +112,8 @@ class Comparison:
             found = self.broker.queue_named.get(wanted.name)
             if found is not None:
                 attributes = tuple(self.answers.queue_attributes(wanted, found))
-                yield from self._existing("queue", wanted, found, attributes, worker_id)
+                if attributes or self.broker.policies:
+                    yield from self._existing("queue", wanted, found, attributes, worker_id)
             elif worker_id is None or worker_id in self.live:
                 declaring = self.answers.new_queue(wanted)
                 using = self.answers.not_found("queue", wanted.name)
@@ -196,11 +198,13 @@ class Comparison:
     def _is_owned(self, kind: str, name: str) -> bool:
         if kind == "exchange":
             return self.topology.exchange(name) is not None
-        return name in self._base_names or self.topology.worker_of(name) is not None
+        return name in self._owned
 
     @cached_property
-    def _base_names(self) -> frozenset[str]:
-        return frozenset(q.name for q in self.topology.base_queues)
+    def _owned(self) -> frozenset[str]:
+        """The names of the base queues, and of all worker queues that are there."""
+        there = (q.name for queues in self.facts.worker_queues.values() for q in queues)
+        return frozenset((*(q.name for q in self.topology.base_queues), *there))
 
     def _is_replicas(self, binding: BindingState) -> bool:
         return binding.destination_kind == "queue" and binding.destination in self._replicas
@@ -268,13 +272,8 @@ def _by_policy(
 
 
 def _key(binding: Binding | BindingState) -> _BindingKey:
-    return (
-        binding.source,
-        binding.destination_kind,
-        binding.destination,
-        binding.routing_key,
-        comparable(binding.arguments, loose=False),
-    )
+    arguments = comparable(binding.arguments, loose=False) if binding.arguments else ()
+    return binding.source, binding.destination_kind, binding.destination, binding.routing_key, arguments
 
 
 def _name(binding: Binding | BindingState) -> str:

@@ -131,23 +131,33 @@ class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     def _worker_templates(self) -> tuple[Queue, ...]:
         return tuple(q for q in self.queues if q.per is Per.WORKER)
 
+    @cached_property
+    def _worker_binding_templates(self) -> tuple[Binding, ...]:
+        templates = {q.name for q in self._worker_templates}
+        return tuple(b for b in self.bindings if b.destination_kind == "queue" and b.destination in templates)
+
+    # The two below are asked for every worker there is: a constructor takes a quarter of the time of `replace`.
+
     def worker_queues(self, worker_id: int) -> tuple[Queue, ...]:
         """The queues of one worker, by their real names; the first is the one it is dispatched to."""
+        text = str(worker_id)
         return tuple(
-            msgspec.structs.replace(q, name=q.name.replace(ID, str(worker_id))) for q in self._worker_templates
+            Queue(q.name.replace(ID, text), q.durable, q.auto_delete, q.exclusive, q.arguments, q.per, q.service)
+            for q in self._worker_templates
         )
 
     def worker_bindings(self, worker_id: int) -> tuple[Binding, ...]:
         """The bindings of one worker's queues, with real names and routing keys."""
-        templates = {q.name for q in self._worker_templates}
+        text = str(worker_id)
         return tuple(
-            msgspec.structs.replace(
-                b,
-                destination=b.destination.replace(ID, str(worker_id)),
-                routing_key=b.routing_key.replace(ID, str(worker_id)),
+            Binding(
+                b.source,
+                b.destination.replace(ID, text),
+                b.routing_key.replace(ID, text),
+                b.destination_kind,
+                b.arguments,
             )
-            for b in self.bindings
-            if b.destination_kind == "queue" and b.destination in templates
+            for b in self._worker_binding_templates
         )
 
     def worker_consumers(self, worker_id: int) -> tuple[Consumer, ...]:
