@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "attune_ops"
 
 # First match wins; a module is named by its path below the package.
 LEVELS: dict[str, int] = {
+    "steps": 0, "explanation": 0, "explain": 1,
     "graph": 0, "route": 0,
     "errors": 0, "shown": 0, "secret": 0, "topology": 0, "topology_file": 0, "snapshot": 0, "registry": 0, "facts": 0,
     "findings": 0, "table": 0, "units": 0, "wrong_file": 0, "differences": 0,
