@@ -33,8 +33,11 @@ def open_connection(
     timeout: float = 10.0,
     ca_file: str | None = None,
     heartbeat: int | None = None,
+    blocked_timeout: float | None = None,
 ) -> pika.BlockingConnection:
     """Connects and logs in; `name` is shown in the broker's list of connections. Times in s.
+
+    Where the broker blocks publishers (an alarm), the connection is given up after `blocked_timeout`, or never.
 
     Raises `SourceError` naming the URL (password masked), the virtual host and what to try.
     """
@@ -51,7 +54,7 @@ def open_connection(
         heartbeat=heartbeat,
         socket_timeout=timeout,
         stack_timeout=timeout,
-        blocked_connection_timeout=timeout,
+        blocked_connection_timeout=blocked_timeout,
         client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
     )
     try:
@@ -83,17 +86,22 @@ def reach(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = No
     connection = open_connection(endpoint, name="attune-ops reach", timeout=timeout, ca_file=ca_file)
     latency = (time.perf_counter() - started) * 1000
     try:
-        properties = connection._impl.server_properties or {}
+        version = server_version(connection)
     finally:
         connection.close()
-    version = properties.get("version")
     return Reach(
         Source.AMQP,
         target=str(endpoint),
         latency_ms=latency,
         user=endpoint.user,
-        version=version.decode(errors="replace") if isinstance(version, bytes) else version,
+        version=version,
     )
+
+
+def server_version(connection: pika.BlockingConnection) -> str | None:
+    """The version that the broker told when the connection was opened."""
+    version = (connection._impl.server_properties or {}).get("version")
+    return version.decode(errors="replace") if isinstance(version, bytes) else version
 
 
 def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:

@@ -72,7 +72,7 @@ def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
     except SourceError:
         raise
     except Exception as e:  # noqa: BLE001 - whatever the driver raises
-        raise SourceError(f"registry {database.shown}: {_first_line(e)}") from None
+        raise SourceError(f"registry {database.shown}: {first_line(e)}") from None
     finally:
         connection.close()
 
@@ -118,7 +118,7 @@ def clock_offset(s: Session) -> float | None:
 def _workers(
     s: Session, columns: tuple[str, ...], where: str = "", *values: Any, newest_first: bool = False
 ) -> tuple[Worker, ...]:
-    _check_table(s, "worker", columns, WORKER_NEEDS)
+    check_table(s, "worker", columns, WORKER_NEEDS)
     members = {member: column for member, column in WORKER.items() if column in columns}
     sql = f"SELECT {', '.join(members.values())} FROM {s.table('worker')}"
     sql += (f" WHERE {where}" if where else "") + f" ORDER BY id{' DESC' if newest_first else ''}"
@@ -152,7 +152,7 @@ def _executions(s: Session, columns: tuple[str, ...]) -> tuple[Execution, ...]:
     return tuple(found)
 
 
-def _check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[str, ...]) -> None:
+def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[str, ...]) -> None:
     shown = s.database.shown
     if not columns and s.kind == "sqlite":
         raise SourceError(f"registry {shown}: it has no table {table}; is it the registry's file?")
@@ -188,7 +188,7 @@ def no_file(database: Database) -> str:
 
 
 def _connect(database: Database, timeout: float) -> Any:
-    return _connect_sqlite(database, timeout) if database.kind == "sqlite" else _connect_postgresql(database, timeout)
+    return _connect_sqlite(database, timeout) if database.kind == "sqlite" else connect_postgresql(database, timeout)
 
 
 def _connect_sqlite(database: Database, timeout: float) -> Any:
@@ -206,14 +206,17 @@ def _connect_sqlite(database: Database, timeout: float) -> Any:
     return connection
 
 
-def _connect_postgresql(database: Database, timeout: float) -> Any:
+def connect_postgresql(database: Database, timeout: float, *, read_only: bool = True) -> Any:
+    """Connects to PostgreSQL; raises `SourceError` naming the database and what to try. `timeout` in s."""
     try:
         import psycopg
     except ImportError:
         raise SourceError(
             f"registry {database.shown}: PostgreSQL needs psycopg; pip install 'attune-ops[postgres]'"
         ) from None
-    options = f"-c default_transaction_read_only=on -c statement_timeout={int(timeout * 1000)}"
+    options = (
+        f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={int(timeout * 1000)}"
+    )
     url = database.url.reveal().replace("postgresql+psycopg://", "postgresql://", 1)
     try:
         return psycopg.connect(
@@ -224,7 +227,7 @@ def _connect_postgresql(database: Database, timeout: float) -> Any:
 
 
 def _why(error: Exception) -> str:
-    text = _first_line(error)
+    text = first_line(error)
     low = text.lower()
     if "password authentication failed" in low or "no password supplied" in low or "no pg_hba.conf entry" in low:
         return f"it refused the login ({text}); check user and password"
@@ -237,7 +240,7 @@ def _why(error: Exception) -> str:
     return text
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The driver's complaint without its hints, which stand on further lines."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return text.removeprefix("connection failed: ").rstrip(": ")

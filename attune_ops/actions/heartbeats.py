@@ -1,0 +1,41 @@
+"""The heartbeats of a worker in the registry, from a thread of their own as in Attune's services."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from attune_ops.actions import registry
+from attune_ops.config.settings import Database
+from attune_ops.errors import AttuneOpsError
+
+
+class Heartbeats:
+    """Sets a worker's heartbeat every `interval` s until it is closed, whether or not single ones fail.
+
+    `on_failure` is told of each that failed, in the thread. Undo: `registry.deactivate`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: int,
+        interval: float,
+        on_failure: Callable[[AttuneOpsError], None] = lambda error: None,
+    ) -> None:
+        self._database, self._worker_id, self._interval, self._on_failure = database, worker_id, interval, on_failure
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeats of worker {worker_id}", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._closed.wait(self._interval):
+            try:
+                registry.heartbeat(self._database, self._worker_id, timeout=self._interval)
+            except AttuneOpsError as e:
+                self._on_failure(e)
+
+    def close(self) -> None:
+        """Ends the heartbeats; none is under way afterwards, so that it cannot undo a clean stop."""
+        self._closed.set()
+        self._thread.join()

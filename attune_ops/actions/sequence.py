@@ -1,0 +1,270 @@
+"""Taking the start-up for real: the seven steps of a service over one AMQP connection, and its clean stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from attune_ops.actions import registry
+from attune_ops.actions.broker import BrokerRefused, OnMessage, asking, bind, consume, declare_queue
+from attune_ops.actions.setup import SetUp, set_up
+from attune_ops.config.settings import Database, Settings
+from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, SourceError
+from attune_ops.sources.amqp import open_connection, server_version
+from attune_ops.startup import steps_of
+from attune_ops.steps import StartupReport, Step, StepError, StepResult, StepStatus, WorkerRef
+from attune_ops.topology import Binding, Consumer, Queue
+
+if TYPE_CHECKING:
+    from pika import BlockingConnection
+    from pika.adapters.blocking_connection import BlockingChannel
+
+OnStep = Callable[[StepResult], None]
+Explain = Callable[[BrokerRefused, "Service"], StepError]
+
+CONCURRENCY = 8  # what a worker says it takes at once where nothing else is said
+
+
+class OwnQueue(NamedTuple):
+    """A queue that this service declared: as the topology says it, and its real name."""
+
+    queue: Queue
+    name: str
+    consumers_before: int
+
+
+class Attached(NamedTuple):
+    """A consumer of this service, on a channel of its own."""
+
+    channel: BlockingChannel
+    consumer: Consumer
+    queue: str
+    tag: str
+
+
+def _ignore(step: StepResult) -> None:
+    pass
+
+
+def _hold(channel: BlockingChannel, method: object, properties: object, body: bytes) -> None:
+    """Takes a message and acknowledges nothing: it goes back to its queue when the channel closes."""
+
+
+class Service:
+    """A stand-in for one service of Attune: `start` takes its steps, `stop` ends it as cleanly as Attune does.
+
+    As a context manager it stops at the end whatever happens. `name` is a worker's name in the registry;
+    `prefetch` replaces the topology's; `heartbeat` is the connection's, in s, the broker's where it is None;
+    `skip` are steps to leave out; `on_step` is told of each step as it ends; `on_message` gets what its consumers
+    are given (by default nothing is acknowledged, so that messages go back when it stops); `explain` turns a
+    refusal into words (see `attune_ops.actions.refusal`).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: str,
+        *,
+        name: str | None = None,
+        concurrency: int = CONCURRENCY,
+        prefetch: int | None = None,
+        heartbeat: int | None = None,
+        skip: Collection[Step] = (),
+        on_step: OnStep = _ignore,
+        on_message: OnMessage = _hold,
+        explain: Explain | None = None,
+    ) -> None:
+        self.settings = settings
+        self.service = service
+        self.steps = steps_of(settings.topology, service)
+        self.name = name or settings.worker_name or registry.default_name() if service == "worker" else service
+        self.concurrency = concurrency
+        self.prefetch, self.heartbeat = prefetch, heartbeat
+        self.skip = frozenset(skip)
+        self.worker: registry.Registered | None = None
+        self.base: SetUp | None = None
+        self.own: list[OwnQueue] = []
+        self.attached: list[Attached] = []
+        self._connection: BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+        self._on_step, self._on_message, self._explain = on_step, on_message, explain
+
+    @property
+    def database(self) -> Database:
+        """The registry's database; raises `ConfigError` where there is none."""
+        if self.settings.database is None:
+            raise ConfigError("no registry to register in; give --database-url (ATTUNE_OPS_DATABASE_URL)")
+        return self.settings.database
+
+    @property
+    def connection(self) -> BlockingConnection:
+        """The connection; raises `ActionError` while there is none."""
+        if self._connection is None:
+            raise ActionError("there is no connection: the connect step was left out")
+        return self._connection
+
+    @property
+    def channel(self) -> BlockingChannel:
+        """The channel for set-up and declarations, opened on first use."""
+        if self._channel is None:
+            with asking("opening a channel"):
+                self._channel = self.connection.channel()
+        return self._channel
+
+    def start(self) -> StartupReport:
+        """Takes the steps in order, up to the first that fails; changes what they change, `stop` undoes it."""
+        began = time.perf_counter()
+        results: list[StepResult] = []
+        for step in self.steps:
+            failed = next((r for r in results if r.status is StepStatus.FAILED), None)
+            results.append(self._take(step, failed))
+            self._on_step(results[-1])
+        return StartupReport(
+            service=self.service,
+            worker=WorkerRef(self.worker.id, self.worker.name) if self.worker else None,
+            ok=all(r.status is not StepStatus.FAILED for r in results),
+            duration_ms=_ms_since(began),
+            steps=tuple(results),
+        )
+
+    def stop(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Ends the service as Attune's end; returns what was done and what is left, as sentences. See `stopping`."""
+        from attune_ops.actions.stopping import stop
+
+        done = stop(self)
+        self._connection = self._channel = self.worker = self.base = None
+        self.own, self.attached = [], []
+        return done
+
+    def disconnect(self) -> None:
+        """Closes the connection alone: consumers and what goes with them are gone, the worker stays registered."""
+        from attune_ops.actions.stopping import close
+
+        if self._connection is not None:
+            close(self._connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _take(self, step: Step, failed: StepResult | None) -> StepResult:
+        if failed is not None:
+            return StepResult(step, StepStatus.SKIPPED, 0.0, f"not reached: {failed.step} failed")
+        if step in self.skip:
+            return StepResult(step, StepStatus.SKIPPED, 0.0, f"left out{_CONSEQUENCES.get(step, '')}")
+        began = time.perf_counter()
+        try:
+            detail: str = getattr(self, f"_{step}")()
+        except AttuneOpsError as e:
+            return StepResult(step, StepStatus.FAILED, _ms_since(began), str(e), self._error(e))
+        return StepResult(step, StepStatus.OK, _ms_since(began), detail)
+
+    def _error(self, error: AttuneOpsError) -> StepError:
+        if isinstance(error, BrokerRefused):
+            if self._explain is not None:
+                return self._explain(error, self)
+            return StepError(error.code, error.text, "")
+        return StepError(None, str(error), "", unreachable=isinstance(error, SourceError))
+
+    def _connect(self) -> str:
+        shown = f"attune {self.service}" + (f" {self.name}" if self.service == "worker" else "")
+        s = self.settings
+        self._connection = open_connection(
+            s.amqp, name=shown, timeout=s.timeout, ca_file=s.ca_file, heartbeat=self.heartbeat
+        )
+        version = server_version(self._connection)
+        return f"RabbitMQ {version or '?'} at {s.amqp.address}, vhost {s.vhost!r}, as {shown!r}"
+
+    def _setup(self) -> str:
+        self.base = set_up(self.channel, self.settings.topology)
+        return str(self.base)
+
+    def _register(self) -> str:
+        s = self.settings
+        self.worker = registry.register(self.database, self.name, concurrency=self.concurrency, timeout=s.timeout)
+        known = "known, keeps its id" if self.worker.known else "new"
+        return f"worker {self.worker.id} {self.name!r} ({known})"
+
+    def _worker_id(self) -> int:
+        """The id that the registry gave; without it a worker cannot name its queues."""
+        if self.worker is None:
+            raise ActionError("the worker has no id, so its queue has no name: the register step was left out")
+        return self.worker.id
+
+    def _declare(self) -> str:
+        topology = self.settings.topology
+        queues = topology.worker_queues(self._worker_id()) if self.service == "worker" else ()
+        for queue in queues:
+            declared = declare_queue(self.channel, queue)
+            self.own.append(OwnQueue(queue, declared.name, declared.consumers))
+        for queue in topology.replica_queues(self.service):
+            declared = declare_queue(self.channel, queue, server_named=True)
+            self.own.append(OwnQueue(queue, declared.name, 0))
+        return ", ".join(_described(own) for own in self.own)
+
+    def _bind(self) -> str:
+        topology = self.settings.topology
+        bindings = [(b, b.destination) for b in self._worker_bindings()]
+        for own in self.own:
+            bindings += [(b, own.name) for b in topology.bindings_to(own.queue.name) if own.queue.per == "replica"]
+        for binding, destination in bindings:
+            bind(self.channel, binding, destination)
+        return ", ".join(f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings)
+
+    def _worker_bindings(self) -> tuple[Binding, ...]:
+        return self.settings.topology.worker_bindings(self._worker_id()) if self.service == "worker" else ()
+
+    def _consume(self) -> str:
+        for consumer, queue in self._consumers():
+            with asking("opening a channel"):
+                channel = self.connection.channel()
+            tag = consume(channel, consumer.tag, queue, self._on_message, prefetch=self._prefetch(consumer))
+            self.attached.append(Attached(channel, consumer, queue, tag))
+        return ", ".join(f"{a.tag} on {a.queue} (prefetch {self._prefetch(a.consumer)})" for a in self.attached)
+
+    def _consumers(self) -> list[tuple[Consumer, str]]:
+        """The consumers of this service, each with the real name of its queue."""
+        topology = self.settings.topology
+        found = [(c, c.queue) for c in topology.service_consumers(self.service)]
+        if self.service == "worker":
+            found += [(c, c.queue) for c in topology.worker_consumers(self._worker_id())]
+        replicas = {own.queue.name: own.name for own in self.own if own.queue.per == "replica"}
+        return found + [(c, replicas[c.queue]) for c in topology.consumers if c.queue in replicas]
+
+    def _prefetch(self, consumer: Consumer) -> int:
+        return consumer.prefetch_at(self.concurrency) if self.prefetch is None else self.prefetch
+
+    def _ready(self) -> str:
+        """Asks the broker, live, who consumes the queues: the proof that the steps before it have worked."""
+        queues = dict.fromkeys(a.queue for a in self.attached)
+        with asking("looking at the queues"):
+            counts = {q: self.channel.queue_declare(q, passive=True).method.consumer_count for q in queues}
+        if not counts:
+            return "it consumes nothing"
+        return ", ".join(f"{n} consumer{'s' * (n != 1)} on {q}" for q, n in counts.items())
+
+
+# What leaving a step out leads to where no later step fails for it.
+_CONSEQUENCES = {
+    Step.SETUP: "; fails later if nobody else has set up",
+    Step.BIND: ": no message will reach the queue",
+    Step.CONSUME: ": nobody will take the messages",
+}
+
+
+def _described(own: OwnQueue) -> str:
+    words = "durable" if own.queue.durable else "transient"
+    words += ", exclusive" * own.queue.exclusive + ", auto-delete" * own.queue.auto_delete
+    if own.consumers_before:
+        words += f"; {own.consumers_before} consumer(s) there already: another process runs under this id"
+    return f"{own.name} ({words})"
+
+
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)

@@ -1,0 +1,185 @@
+"""The life of a stand-in: its start-up, its loop, losing and finding the connection again, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from attune_ops.actions.broker import BrokerRefused, asking
+from attune_ops.actions.heartbeats import Heartbeats
+from attune_ops.actions.sequence import Service
+from attune_ops.actions.services.job import Job
+from attune_ops.actions.services.journal import Journal
+from attune_ops.actions.services.messages import Publisher
+from attune_ops.errors import AttuneOpsError
+from attune_ops.steps import StepResult, StepStatus
+
+TICK_S = 0.1  # how long the loop waits at most: SIGTERM is noticed within it
+GRACE_S = 3  # after SIGTERM, for a publish that the broker does not answer
+RETRY_S = (0.2, 0.5, 1.0, 2.0)  # the delays before a reconnect; the last one repeats
+
+
+class Lost(Exception):
+    """The connection, a channel or a consumer is gone; the start-up has to be taken again."""
+
+
+class Stop(Exception):
+    """SIGTERM came, and the grace for what was under way is over."""
+
+
+class StandIn:
+    """One stand-in process. A subclass says what it does with a message, and what it does on its own."""
+
+    def __init__(self, job: Job, journal: Journal) -> None:
+        self.job, self.behaviour, self.journal = job, job.behaviour, journal
+        self.settings = job.settings()
+        self.service = self._service()
+        self.stopping = False
+        self.cancelled = False
+        self.publisher: Publisher | None = None
+
+    def on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        """Takes one message; the base acknowledges it."""
+        channel.basic_ack(method.delivery_tag)
+
+    def on_lost(self) -> None:
+        """Is told that the connection is gone, and with it all that was under way."""
+
+    def act(self, publisher: Publisher) -> float:
+        """Does what is due without a message; returns in how many seconds it is due again."""
+        return TICK_S
+
+    def run(self) -> int:
+        """Lives until SIGTERM (0), or until it is lost and may not reconnect, or cannot start (1)."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGALRM, _end_of_grace)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started it, who then stops it in order
+        attempt = 0
+        while not self.stopping:
+            ready_at = self._live_once()
+            if self.stopping or not self.behaviour.reconnect:
+                break
+            attempt = 0 if ready_at is not None and time.monotonic() - ready_at > RETRY_S[-1] else attempt + 1
+            self.journal.write("reconnecting", attempt=attempt)
+            self._pause(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+            self.service = self._service()
+        return 0 if self.stopping else 1
+
+    def _service(self) -> Service:
+        b = self.behaviour
+        return Service(
+            self.settings,
+            self.job.service,
+            name=self.job.name or None,
+            concurrency=b.concurrency,
+            prefetch=b.prefetch,
+            heartbeat=b.amqp_heartbeat,
+            skip=b.skip,
+            on_step=self._on_step,
+            on_message=lambda *message: self.on_message(*message),
+        )
+
+    def _live_once(self) -> float | None:
+        """One start-up and the time after it; returns when it was ready, or None where it did not get there."""
+        if not self.service.start().ok:
+            self.service.stop()
+            return None
+        ready_at = time.monotonic()
+        worker = self.service.worker
+        self.journal.write("ready", worker=worker.id if worker else None)
+        heartbeats = self._heartbeats()
+        try:
+            self._loop()
+        except Lost as e:
+            self.journal.write("lost", text=str(e))
+            self.on_lost()
+        except Stop:
+            self.journal.write("cut")
+        finally:
+            if heartbeats is not None:
+                heartbeats.close()
+            self._end()
+        return ready_at
+
+    def _loop(self) -> None:
+        connection = self.service.connection
+        connection.add_on_connection_blocked_callback(lambda _c, m: self.journal.write("blocked", text=_reason(m)))
+        connection.add_on_connection_unblocked_callback(lambda _c, _m: self.journal.write("unblocked"))
+        for attached in self.service.attached:
+            attached.channel.add_on_cancel_callback(self._on_cancel)
+        try:
+            self.publisher = Publisher(connection, self.job, self.journal)
+            while not self.stopping:
+                wait = self.act(self.publisher)
+                with asking("serving the connection"):
+                    connection.process_data_events(time_limit=max(0.0, min(wait, TICK_S)))
+                self._look_at_channels()
+        except BrokerRefused as e:
+            raise Lost(str(e)) from None
+
+    def _look_at_channels(self) -> None:
+        """A channel that the broker closed ends its consumer without a word to anybody; so does a cancel."""
+        for attached in self.service.attached:
+            if attached.channel.is_closed:
+                self.journal.write("channel_closed", tag=attached.tag, queue=attached.queue)
+                raise Lost(f"the channel of consumer {attached.tag} is closed")
+        if self.cancelled and self.behaviour.reconnect:
+            self.cancelled = False
+            raise Lost("a consumer was cancelled by the broker")
+
+    def _on_cancel(self, frame: Any) -> None:
+        self.cancelled = True
+        tag = frame.method.consumer_tag
+        self.journal.write("cancelled", tag=tag.decode() if isinstance(tag, bytes) else tag)
+
+    def _heartbeats(self) -> Heartbeats | None:
+        worker, database = self.service.worker, self.settings.database
+        if worker is None or database is None:
+            return None
+        return Heartbeats(database, worker.id, self.settings.heartbeat_interval, self._on_heartbeat_failure)
+
+    def _on_heartbeat_failure(self, error: AttuneOpsError) -> None:
+        self.journal.write("heartbeat_failed", text=str(error))
+
+    def _end(self) -> None:
+        if not self.stopping and self.behaviour.reconnect:
+            self.service.disconnect()  # its row stays active meanwhile, as that of a service of Attune does
+            return
+        signal.alarm(0)
+        done, left = self.service.stop()
+        self.journal.write("stopped", done=done, left=left)
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def _on_step(self, step: StepResult) -> None:
+        self.journal.write("step", **_plain(step))
+        if step.status is StepStatus.OK and step.step is self.behaviour.crash_after:
+            self.journal.write("crashing", step=step.step)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _on_sigterm(self, number: int, frame: object) -> None:
+        if not self.stopping:
+            self.journal.write("stopping")
+        self.stopping = True
+        signal.alarm(GRACE_S)
+
+
+def _end_of_grace(number: int, frame: object) -> None:
+    raise Stop
+
+
+def _reason(frame: Any) -> str:
+    reason = frame.method.reason
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+
+
+def _plain(step: StepResult) -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(step)
+    return plain
