@@ -65,6 +65,8 @@ def _problems(topology: Topology) -> Iterator[str]:
                 yield f"{where}: it is empty; the name '' belongs to the broker"
             if len(name.encode()) > 255:
                 yield f"{where}: {len(name.encode())} bytes; AMQP allows 255"
+            if "\n" in name or "\r" in name:
+                yield f"{where}: {name!r} has a line break; RabbitMQ takes line breaks out of the names it declares"
             if names.index(name) != i:
                 yield f"{where}: {name!r} stands twice ({kind}[{names.index(name)}] has it too)"
     yield from _queue_problems(topology)

@@ -14,7 +14,7 @@ from attune_ops.sources.management import Management, merge
 from attune_ops.sources.wire import MessageStats, Overview
 
 # Members of `Source.BROKER` that can be asked for one by one.
-LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies")
+LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
 
 SEES_ALL_CONNECTIONS = frozenset({"monitoring", "administrator"})
 
@@ -39,6 +39,7 @@ class BrokerReading:
             ("channels", Source.CONNECTIONS, m.channels),
             ("exchanges", Source.BROKER, m.exchanges),
             ("policies", Source.BROKER, m.policies),
+            ("default_queue_type", Source.BROKER, m.default_queue_type),
             ("alarms", Source.ALARMS, m.alarms),
             ("nodes", Source.NODES, m.nodes),
             ("deprecated", Source.DEPRECATED, m.deprecated_features),
@@ -84,7 +85,7 @@ class BrokerReading:
             nodes=read.get("nodes"),
             alarms=read.get("alarms"),
             deprecated=read.get("deprecated"),
-            default_queue_type=overview.default_queue_type,
+            default_queue_type=read.get("default_queue_type") or overview.default_queue_type,
             statistics_disabled=overview.disable_stats,
             returned_unroutable=stats.return_unroutable,
             dropped_unroutable=stats.drop_unroutable,

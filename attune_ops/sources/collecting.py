@@ -40,9 +40,10 @@ def collect(
 ) -> Facts:
     """Reads what is wanted (all, by default) of broker and registry side by side; changes nothing.
 
-    `listings` narrows `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings and
-    policies. With two `samples` the queues are read twice, `interval_s` seconds apart, and the first are
-    `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is raised for it.
+    `listings` narrows `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
+    policies and default_queue_type. With two `samples` the queues are read twice, `interval_s` seconds apart,
+    and the first are `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
+    raised for it.
     """
     wanted = frozenset(Source if wants is None else wants)
     earlier = None

@@ -108,6 +108,12 @@ class Management:
         own = [p.state(False) for p in self._list("policies", wire.PolicyWire)]
         return (*own, *(p.state(True) for p in self._list("operator-policies", wire.PolicyWire)))
 
+    def default_queue_type(self) -> str | None:
+        """Reads the type of queues declared without one, None before 4.0. Needs tag management, changes nothing."""
+        told = self._maybe(f"vhosts/{self._vhost}?columns=default_queue_type", wire.VirtualHost)
+        kind = told.default_queue_type if told else None
+        return None if kind == "undefined" else kind
+
     def nodes(self) -> tuple[NodeState, ...]:
         """Reads the cluster's nodes. Needs tag monitoring, changes nothing."""
         return tuple(n.state() for n in self._get("nodes", list[wire.NodeWire]))

@@ -77,6 +77,12 @@ class Overview(msgspec.Struct):
     exchange_types: list[ExchangeTypeOffered] = []
 
 
+class VirtualHost(msgspec.Struct):
+    """`/api/vhosts/{vhost}`; before 4.0 the type is "undefined"."""
+
+    default_queue_type: str | None = None
+
+
 class WhoAmI(msgspec.Struct):
     """`/api/whoami`; old releases give the tags as one text."""
 

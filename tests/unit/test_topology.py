@@ -90,6 +90,7 @@ def test_worker_of(queue: str, worker: int | None) -> None:
         ({"consumers": [{"service": "w", "queue": "nope"}]}, "consumers[0].queue: no queue 'nope'"),
         ({"name": ""}, "name: it is empty"),
         ({"queues": [{"name": "ä" * 128}]}, "queues[0].name: 256 bytes; AMQP allows 255"),
+        ({"queues": [{"name": "q\n"}]}, "queues[0].name: 'q\\n' has a line break"),
         (
             {"queues": [{"name": "q"}, {"name": "q"}]},
             "queues[1].name: 'q' stands twice (queues[0] has it too)",
