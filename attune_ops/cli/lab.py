@@ -6,6 +6,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._progress import progress
 
 name_option = click.option("--name", default="default", show_default=True, help="Which lab, where you have several.")
 
@@ -19,14 +20,15 @@ def command() -> None:
 @name_option
 @click.option("--nodes", type=int, metavar="N", help="How many nodes form the cluster (default: 1).")
 @click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
-@click.option("--set", "config", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; may be repeated.")
+@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; may be repeated.")
 @pass_cli
-def up(cli: Cli, name: str, nodes: int | None, server: str | None, config: tuple[str, ...]) -> None:
+def up(cli: Cli, name: str, nodes: int | None, server: str | None, lines: tuple[str, ...]) -> None:
     """Starts the lab, or says that it runs already."""
     from attune_ops import lab
 
-    made = lab.up(name, nodes=nodes, server=server, config=config, note=cli.note)
-    cli.show(lab.status(made.name), "table")
+    with progress(cli, "starting RabbitMQ") as note:
+        lab.up(name, nodes=nodes, server=server, config=lines, note=note)
+    cli.show(lab.status(name), "table")
 
 
 @command.command(example="attune-ops lab down")
@@ -36,19 +38,22 @@ def down(cli: Cli, name: str) -> None:
     """Stops exactly what `lab up` started and removes its data."""
     from attune_ops import lab
 
-    cli.note("the lab is down" if lab.down(name, note=cli.note) else f"there was no lab {name!r}")
+    with progress(cli, "stopping RabbitMQ") as note:
+        found = lab.down(name, note=note)
+    cli.note("the lab is down" if found else f"there was no lab {name!r}")
 
 
 @command.command(example="attune-ops lab status --format json")
 @click.option("--name", help="Only this lab (default: all).")
+@click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
 @format_option()
 @pass_cli
-def status(cli: Cli, name: str | None, format: str) -> None:
+def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None:
     """Shows what runs, where, and its URLs; exit status 1 where nothing runs."""
     from attune_ops import lab
 
     found = lab.status(name)
-    cli.show(found, format)
+    cli.show(found.select(columns.split(",")) if columns else found, format)
     if "running" not in found.column("state"):
         cli.note("no lab is running; `attune-ops lab up` starts one")
         cli.exit(_exit.FOUND)

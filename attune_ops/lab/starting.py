@@ -60,7 +60,8 @@ def start_epmd(lab: RunningLab, server: Server) -> RunningLab:
 
 def start_all(lab: RunningLab, server: Server, note: Note, timeout: float) -> None:
     """Starts the first node, then the others together, which join it; writes down that the lab is ready."""
-    note(f"starting {server.start} with its data in {lab.folder}")
+    note(f"starting {server.start}")
+    note(f"data in {lab.folder}")
     began = time.monotonic()
     for group in (lab.nodes[:1], lab.nodes[1:]):
         for node in group:

@@ -13,16 +13,16 @@ from attune_ops.table import Cell, Column, Kind, Table
 COLUMNS = (
     Column("lab", doc="the lab's name"),
     Column("node", doc="the node's name"),
-    Column("state", Kind.CATEGORY, doc="running, down, or half-started"),
-    Column("amqp_url", doc="AMQP, the password masked"),
-    Column("management_url", doc="the management API and UI"),
-    Column("prometheus_url", doc="the broker's own metrics"),
+    Column("state", Kind.CATEGORY, doc="running, down or half-started"),
     Column("version", Kind.CATEGORY, doc="the version of RabbitMQ"),
-    Column("pid", Kind.INTEGER, doc="the broker's process id"),
-    Column("database_url", doc="the lab's worker registry"),
-    Column("password_file", doc="where the password is, mode 600"),
-    Column("server", doc="the rabbitmq-server that was started"),
-    Column("created", Kind.TIME, doc="when it was started"),
+    Column("management_url", doc="the management API and UI"),
+    Column("amqp_url", doc="AMQP, the password masked", priority=2),
+    Column("pid", Kind.INTEGER, doc="the broker's process id", priority=3),
+    Column("prometheus_url", doc="the broker's own metrics", priority=4),
+    Column("database_url", doc="the lab's worker registry", priority=5),
+    Column("password_file", doc="where the password is, mode 600", priority=6),
+    Column("server", doc="the rabbitmq-server that was started", priority=7),
+    Column("created", Kind.TIME, doc="when it was started", priority=8),
 )
 
 
@@ -38,7 +38,7 @@ def status(name: str | None = None) -> Table:
             continue
         if lab is not None:
             rows += [_row(lab, node) for node in lab.nodes]
-            notes.append(f"{each}: user {lab.user}, password in {lab.password_file} (mode 600), data in {lab.folder}")
+            notes += [f"{each}: {_amqp_url(lab, lab.node)}", f"password: {lab.password_file} (mode 600)"]
     return Table("lab", COLUMNS, tuple(rows), datetime.now(UTC), tuple(notes))
 
 
@@ -48,13 +48,17 @@ def _row(lab: RunningLab, node: LabNode) -> tuple[Cell, ...]:
         lab.name,
         node.name,
         state,
-        f"amqp://{lab.user}:{MASK}@127.0.0.1:{node.amqp_port}/%2F",
-        f"http://127.0.0.1:{node.management_port}",
-        f"http://127.0.0.1:{node.prometheus_port}/metrics",
         lab.version,
+        f"http://127.0.0.1:{node.management_port}",
+        _amqp_url(lab, node),
         node.process.pid if node.process is not None and node.alive else None,
+        f"http://127.0.0.1:{node.prometheus_port}/metrics",
         lab.database_url,
         str(lab.password_file),
         lab.server,
         lab.created,
     )
+
+
+def _amqp_url(lab: RunningLab, node: LabNode) -> str:
+    return f"amqp://{lab.user}:{MASK}@127.0.0.1:{node.amqp_port}/%2F"
