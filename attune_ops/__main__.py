@@ -12,6 +12,9 @@ def main() -> int:
 
         sys.stdout.write(f"attune-ops {__version__}\n")
         return 0
+    from attune_ops.cli._title import hide_passwords
+
+    hide_passwords()
     from attune_ops.cli._base import main as run
 
     return run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -141,3 +142,20 @@ def _beside(path: Path, field: str, value: str) -> str:
     if field in FILES or (field == "topology" and ("/" in value or value.endswith(".toml"))):
         return str(path.parent / Path(value).expanduser())
     return value
+
+
+def example() -> str:
+    """The text of a commented configuration file."""
+    return Path(__file__).with_name("example.toml").read_text(encoding="utf-8")
+
+
+def write_example(path: Path) -> None:
+    """Writes the commented file, readable for its owner alone; raises `ConfigError` where something is there."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(example())
+    except FileExistsError:
+        raise ConfigError(f"{str(path)!r} exists and stays as it is; name another file") from None
+    except (OSError, ValueError) as e:
+        raise ConfigError(f"{str(path)!r} cannot be written: {getattr(e, 'strerror', None) or e}") from None

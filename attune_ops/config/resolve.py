@@ -18,11 +18,12 @@ from attune_ops.config import file as config_file
 from attune_ops.config.file import ConfigFile
 from attune_ops.config.settings import Database, Endpoint, Settings
 from attune_ops.config.urls import management_of, parse_amqp, parse_database, parse_management
-from attune_ops.errors import ConfigError
+from attune_ops.errors import ConfigError, TopologyError
 from attune_ops.findings import Severity
 from attune_ops.secret import Secret
 from attune_ops.topologies import DEFAULT as DEFAULT_TOPOLOGY
 from attune_ops.topologies import load
+from attune_ops.topology import Topology
 
 KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology")
 
@@ -129,7 +130,7 @@ def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> S
         amqp=amqp,
         management=_management(said.get("management_url"), amqp),
         database=database,
-        topology=load(_text(said.get("topology")) or DEFAULT_TOPOLOGY),
+        topology=_topology(said.get("topology")),
         env=name or (env.value if env else None),
         protected=_flag(said.get("protected")),
         drills=_flag(said.get("drills")),
@@ -164,6 +165,14 @@ def _database(said: Mapping[str, Said], amqp: Endpoint) -> tuple[Database, str]:
         name = f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
     path = Path(platformdirs.user_state_dir("attune-ops"), "registry", f"{name}.sqlite")
     return parse_database(f"sqlite:///{quote(str(path))}", "default"), "default"
+
+
+def _topology(said: Said | None) -> Topology:
+    try:
+        return load(DEFAULT_TOPOLOGY if said is None else str(said.value))
+    except TopologyError as e:
+        where = "" if said is None or said.origin.startswith("--") else f"{said.origin}: "
+        raise TopologyError(f"{where}{e}") from None
 
 
 def _text(said: Said | None) -> str | None:

@@ -1,0 +1,55 @@
+"""`attune-ops config`: what the tool is pointed at, and the file that says so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._exit import OK, USAGE
+
+
+@group()
+def command() -> None:
+    """Shows, writes and checks the configuration."""
+
+
+@command.command(example="attune-ops config show --format json")
+@format_option()
+@pass_cli
+def show(cli: Cli, format: str) -> None:
+    """Every setting, its value with passwords masked, and where it was said."""
+    from attune_ops.config.report import settings_table
+
+    cli.show(settings_table(cli.settings), format)
+
+
+@command.command(example="attune-ops config init --apply")
+@click.argument("file", type=click.Path(path_type=Path), default=Path("attune-ops.toml"), required=False)
+@click.option("--apply", is_flag=True, help="Write the file; without it the text is only printed.")
+@pass_cli
+def init(cli: Cli, file: Path, apply: bool) -> None:
+    """Writes a commented configuration FILE (attune-ops.toml); one that exists is never touched."""
+    from attune_ops.config.file import example, write_example
+
+    if apply:
+        write_example(file)
+        cli.note(f"wrote {file}; to undo, remove it")
+    else:
+        cli.write(example())
+        cli.note(f"nothing was written; --apply writes this to {file}")
+
+
+@command.command(example="attune-ops config check")
+@format_option()
+@pass_cli
+def check(cli: Cli, format: str) -> None:
+    """Checks the file and every environment in it, without connecting. Exit status 2 where something is wrong."""
+    from attune_ops.checks import all_checks
+    from attune_ops.config.report import check_table
+
+    found = check_table(cli.options, os.environ, {c.code for c in all_checks()})
+    cli.show(found, format)
+    cli.exit(OK if all(found.column("ok")) else USAGE)
