@@ -13,7 +13,7 @@ from attune_ops.errors import ConfigError
 from attune_ops.secret import Secret, mask_url
 
 # What a user name, password or virtual host may hold: anything that UTF-8 has, encoded for the URL.
-anything = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
+anything = st.text(min_size=1, max_size=60)
 # A password that is found nowhere by chance.
 secret = anything.map(lambda text: f"S3cr{text}eT")
 
@@ -70,7 +70,7 @@ def test_credentials() -> None:
     assert apart.password.reveal() == "kept elsewhere"
 
 
-@given(user=anything, password=secret, vhost=st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
+@given(user=anything, password=secret, vhost=st.text(max_size=60))
 def test_percent_encoded_parts_come_back(user: str, password: str, vhost: str) -> None:
     url = f"amqp://{encoded(user)}:{encoded(password)}@[::1]:5671/{encoded(vhost)}"
     found = parse_amqp(url, "--amqp-url")
@@ -86,13 +86,11 @@ def test_percent_encoded_parts_come_back(user: str, password: str, vhost: str) -
 def test_any_text_is_read_or_refused_without_its_password(text: str, password: str) -> None:
     for url in (text, f"amqp://u:{password}{text}@host/v", f"amqp://u:{password}@host:{text}"):
         try:
-            found = parse_amqp(url, "--amqp-url")
+            said = str(parse_amqp(url, "--amqp-url"))
         except ConfigError as e:
-            assert password not in str(e)
-            assert "\n" not in str(e)
-        else:
-            assert 0 < found.port < 65536
-            assert found.path
+            said = str(e)
+        assert password not in said
+        assert "\n" not in said
 
 
 @pytest.mark.parametrize(
