@@ -130,6 +130,7 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
     made = Finding(
         code=check.code,
         check=check.name,
+        group=check.group,
         severity=severity or problem.severity or check.severity,
         subject=subject,
         title=check.title,

@@ -123,6 +123,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     code: str
     check: str
+    group: str
     severity: Severity
     subject: Subject
     title: str
@@ -179,9 +180,40 @@ class Report(Shown, msgspec.Struct, frozen=True):
         """unhealthy with an error, degraded with a warning, unknown where a check that matters could not look."""
         if self.count(Severity.ERROR):
             return "unhealthy"
-        if any(r.matters and r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED) for r in self.results):
+        if any(r.matters for r in self.blind):
             return "unknown"
         return "degraded" if self.count(Severity.WARNING) else "healthy"
+
+    @property
+    def blind(self) -> tuple[CheckResult, ...]:
+        """The checks that could not look, crashed ones included."""
+        return tuple(r for r in self.results if r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence to quote: the status, the numbers, and what is worst or was not seen."""
+        return f"{self.status}: {self._counts}{self._remark}"
+
+    @property
+    def _counts(self) -> str:
+        held = sum(r.status is CheckStatus.PASSED for r in self.results)
+        errors, warnings = self.count(Severity.ERROR), self.count(Severity.WARNING)
+        parts = [f"{errors} error{'s' * (errors != 1)}"] if errors or warnings else []
+        parts += [f"{warnings} warning{'s' * (warnings != 1)}"] if errors or warnings else []
+        parts += [f"{held} check{'s' * (held != 1)} hold{'s' * (held == 1)}"]
+        return ", ".join([*parts, *([f"{len(self.blind)} could not look"] if self.blind else [])])
+
+    @property
+    def _remark(self) -> str:
+        serious = self.at_least(Severity.WARNING)
+        if self.status == "unknown":
+            first = next(r for r in self.blind if r.matters)
+            return f" ({first.reason})"
+        if self.status == "unhealthy":
+            return f"; {self.at_least(Severity.ERROR)[0].detail}"
+        if serious and all(f.group == "design" for f in serious):
+            return f"; all warnings are of the design of {self.facts.topology.name}, nothing on the broker is amiss"
+        return f"; {serious[0].detail}" if serious else ""
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of that severity or worse."""

@@ -54,7 +54,7 @@ class Wanted:
             (queue, self.router.dead_letter(queue.name.replace(ID, str(WORKERS[0])), reason, key))
             for queue in self.topology.queues
             if "x-dead-letter-exchange" in queue.arguments
-            for reason in reasons(queue)
+            for reason in reasons(self.router, queue.name.replace(ID, str(WORKERS[0])))
             for key in self.keys.get(queue.name, ())
         )
 
@@ -82,12 +82,13 @@ def wanted(facts: Facts) -> Wanted:
     return Wanted(facts.topology)
 
 
-def reasons(queue: Queue) -> Iterator[Reason]:
-    """Why this queue may give messages up: a consumer can always reject; the rest follows from its arguments."""
+def reasons(router: Router, queue: str) -> Iterator[Reason]:
+    """Why a queue may give messages up: a consumer can always reject; the rest follows from what is in force."""
+    settings, state = router.queue_settings(queue), router.queue(queue)
     yield "rejected"
-    if "x-message-ttl" in queue.arguments:
+    if "message-ttl" in settings:
         yield "expired"
-    if {"x-max-length", "x-max-length-bytes"} & queue.arguments.keys():
+    if {"max-length", "max-length-bytes"} & settings.keys():
         yield "maxlen"
-    if queue.type == "quorum":
+    if state is not None and state.type == "quorum":
         yield "delivery_limit"

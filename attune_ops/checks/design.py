@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.checks import check
-from attune_ops.checks._phrases import binding_name, counted, listed, route_name
+from attune_ops.checks._phrases import counted, listed, route_name
 from attune_ops.checks._wanted import WORKERS, wanted
+from attune_ops.differences import binding_name
 from attune_ops.facts import Facts
 from attune_ops.findings import Problem, Severity, Subject
 from attune_ops.topology import ID, Topology
@@ -63,7 +64,7 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     for binding in facts.topology.bindings if facts.topology.publishes else ():
         if world.goes_by(binding):
             continue
-        name = binding_name(binding.source, binding.routing_key, binding.destination)
+        name = binding_name(binding.source, binding.destination, binding.routing_key)
         elsewhere = [p for p in facts.topology.publishes if p.routing_key == binding.routing_key]
         yield Problem(
             Subject("binding", name),
@@ -96,7 +97,7 @@ def wildcards(facts: Facts) -> Iterator[Problem]:
         if exchange is None or not taken_literally(exchange.type, binding.routing_key):
             continue
         yield Problem(
-            Subject("binding", binding_name(binding.source, binding.routing_key, binding.destination)),
+            Subject("binding", binding_name(binding.source, binding.destination, binding.routing_key)),
             f"{binding.routing_key!r} is no wildcard on the {exchange.type} exchange {binding.source}: "
             f"{binding.destination} gets only messages with literally this key",
             evidence={"source": binding.source, "type": exchange.type, "routing_key": binding.routing_key,
@@ -145,7 +146,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
             remedy=f"Bind a queue to {exchange} that takes these keys.",
             causes=(
                 ("AT610", exchange),
-                *(("AT603", binding_name(b.source, b.routing_key, b.destination)) for b in bindings),
+                *(("AT603", binding_name(b.source, b.destination, b.routing_key)) for b in bindings),
             ),
         )
 
@@ -200,10 +201,10 @@ def queues_reached(facts: Facts) -> Iterator[Problem]:
             Subject("queue", queue.name),
             f"no message reaches {queue.name}: "
             + (f"its {counted(len(bindings), 'binding')} match nothing" if bindings else "it is not bound"),
-            evidence={"bindings": [binding_name(b.source, b.routing_key, b.destination) for b in bindings]},
+            evidence={"bindings": [binding_name(b.source, b.destination, b.routing_key) for b in bindings]},
             remedy="Correct its binding, or leave the queue out.",
             causes=tuple(
-                (code, binding_name(b.source, b.routing_key, b.destination))
+                (code, binding_name(b.source, b.destination, b.routing_key))
                 for b in bindings
                 for code in ("AT603", "AT602")
             ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.checks import check
-from attune_ops.checks._phrases import counted, listed, sized
+from attune_ops.checks._phrases import counted, listed
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
 from attune_ops.snapshot import NodeState
+from attune_ops.units import size
 
 
 @check(
@@ -80,8 +81,8 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
     raised = [n for n in _nodes(facts) if n.memory_alarm or n.disk_alarm]
     for node in raised:
         said = [
-            f"memory {sized(node.memory_used or 0)} of {sized(node.memory_limit or 0)}" if node.memory_alarm else "",
-            f"disk {sized(node.disk_free or 0)} free, {sized(node.disk_free_limit or 0)} wanted"
+            f"memory {size(node.memory_used or 0)} of {size(node.memory_limit or 0)}" if node.memory_alarm else "",
+            f"disk {size(node.disk_free or 0)} free, {size(node.disk_free_limit or 0)} wanted"
             if node.disk_alarm
             else "",
         ]
@@ -127,12 +128,12 @@ def headroom(
             _percent(node.descriptors_used, node.descriptors_total),
         )
         if memory > memory_percent and not node.memory_alarm:
-            tight.append(f"memory at {memory:.0f} % of its limit of {sized(node.memory_limit or 0)}")
+            tight.append(f"memory at {memory:.0f} % of its limit of {size(node.memory_limit or 0)}")
         if descriptors > descriptors_percent:
             tight.append(f"{node.descriptors_used} of {node.descriptors_total} file descriptors used")
         limit = node.disk_free_limit or 0
         if node.disk_free is not None and limit and node.disk_free < disk_factor * limit and not node.disk_alarm:
-            tight.append(f"disk {sized(node.disk_free)} free, alarm at {sized(limit)}")
+            tight.append(f"disk {size(node.disk_free)} free, alarm at {size(limit)}")
         if tight:
             yield Problem(
                 Subject("node", node.name),

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.checks import check
-from attune_ops.checks._phrases import binding_name, counted, listed
+from attune_ops.checks._phrases import counted, listed, worker_name
+from attune_ops.checks.declared import cure, keys_in_place
+from attune_ops.differences import Difference, Kind
+from attune_ops.equivalence import TRANSIENT
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.registry import Worker
+from attune_ops.ownership import missing_queues
+from attune_ops.plan import plan
 from attune_ops.snapshot import ConsumerState
+from attune_ops.topology import Binding
 
 RESTART = "Restart the worker: its start-up declares, binds and consumes anew."
 
@@ -31,21 +36,24 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
     refused (403, 406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last
     consumer; the broker restarted, which removes queues that are not durable.
     """
-    named = facts.seen.queue_named
-    for worker in facts.live_workers:
-        wanted = facts.topology.worker_queues(worker.id)
-        missing = [q.name for q in wanted if q.name not in named]
-        if not missing:
-            continue
-        transient = [q for q in wanted if not q.durable and not q.exclusive]
-        causes = [("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)]
-        causes += [("AT702", "transient_nonexcl_queues")] if transient else []
+    missing: dict[int, list[Difference]] = {}
+    for d in facts.once(plan).of(Kind.MISSING):
+        if d.subject == "queue" and d.worker_id is not None:
+            missing.setdefault(d.worker_id, []).append(d)
+    for worker_id, differences in missing.items():
+        worker, names = facts.worker_named[worker_id], [d.name for d in differences]
+        remedy, commands = cure(differences[0])
+        denied = any(d.declaring and d.declaring.code == 541 for d in differences)
         yield Problem(
-            Subject("queue", missing[0]),
-            f"{_who(worker)} is registered as {worker.status}, but has no queue {listed(missing)}",
-            evidence={"worker": worker.id, "name": worker.name, "status": worker.status, "missing": missing},
-            remedy=RESTART,
-            causes=tuple(causes),
+            Subject("queue", names[0]),
+            f"{worker_name(worker)} is registered as {worker.status}, but has no queue {listed(names)}",
+            evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names},
+            remedy=f"{RESTART} Until then: declare its queues." if commands else remedy,
+            commands=commands,
+            causes=(
+                *([("AT702", TRANSIENT)] if denied else ()),
+                *(("AT503", c.tag) for c in facts.topology.worker_consumers(worker_id)),
+            ),
         )
 
 
@@ -64,29 +72,23 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
     died between declare and bind; the exchange was deleted and made again, which loses its bindings; a hand-made
     queue; a release with another key.
     """
-    broker = facts.seen
-    for worker in facts.live_workers:
-        wanted: dict[str, list[tuple[str, str]]] = {}
-        for b in facts.topology.worker_bindings(worker.id):
-            wanted.setdefault(b.destination, []).append((b.source, b.routing_key))
-        for queue, keys in wanted.items():
-            there = [(b.source, b.routing_key) for b in broker.bindings_to_queue.get(queue, ())]
-            missing = [k for k in keys if k not in there]
-            if not missing or queue not in broker.queue_named:
-                continue
-            instead = [k for k in there if k not in keys]
-            yield Problem(
-                Subject("binding", binding_name(*missing[0], queue)),
-                f"{_who(worker)}: {queue} is not bound to {listed(_quoted(missing))}"
-                + (f", but to {listed(_quoted(instead))}" if instead else ""),
-                evidence={"worker": worker.id, "queue": queue, "missing": missing, "instead": instead},
-                remedy=RESTART,
-                causes=tuple((code, source) for source, _ in missing for code in ("AT201", "AT205")),
-            )
-
-
-def _quoted(keys: list[tuple[str, str]]) -> list[str]:
-    return [f"{source} by {key!r}" for source, key in keys]
+    for d in facts.once(plan).of(Kind.MISSING):
+        b = d.wanted
+        if d.worker_id is None or not isinstance(b, Binding):
+            continue
+        worker = facts.worker_named[d.worker_id]
+        instead = facts.once(keys_in_place).get((b.source, b.destination), [])
+        remedy, commands = cure(d)
+        yield Problem(
+            Subject("binding", d.name),
+            f"{worker_name(worker)}: {b.destination} is not bound to {b.source} by {b.routing_key!r}"
+            + (f", but by {listed(map(repr, instead))}" if instead else ""),
+            evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
+                      "instead": instead},
+            remedy=f"{RESTART} Until then: bind it." if commands else remedy,
+            commands=commands,
+            causes=(("AT201", b.source), *(("AT401", q) for q in missing_queues(facts, worker)[:1])),
+        )  # fmt: skip
 
 
 @check(
@@ -117,7 +119,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
             depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
             yield Problem(
                 Subject("queue", silent[0]),
-                f"{_who(worker)} does not consume from {listed(silent)}"
+                f"{worker_name(worker)} does not consume from {listed(silent)}"
                 + (f", where {counted(depth, 'message')} wait" if depth else ""),
                 evidence={"worker": worker.id, "queues": silent, "messages": depth},
                 remedy=RESTART,
@@ -128,7 +130,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 Subject("queue", expected.queue),
                 f"{expected.queue} is consumed by {listed(map(_whose, there))}, not by {expected.tag!r}",
                 evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
-                remedy=f"Stop what consumes there in place of {_who(worker)}.",
+                remedy=f"Stop what consumes there in place of {worker_name(worker)}.",
             )
 
 
@@ -262,10 +264,6 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
                 evidence={**_evidence(there), "expected": wanted},
                 remedy="Correct the service's setting and restart it.",
             )
-
-
-def _who(worker: Worker) -> str:
-    return f"worker {worker.id} ({worker.name})"
 
 
 def _whose(consumer: ConsumerState) -> str:

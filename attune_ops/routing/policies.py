@@ -102,6 +102,14 @@ class Policies:
         top = tuple(p.name for p in fitting if p.priority == fitting[0].priority)
         return top if len(top) > 1 else ()
 
+    def inapplicable(self, name: str, queue_type: str = "classic") -> Iterable[tuple[PolicyState, tuple[str, ...]]]:
+        """The policies that match a queue but do not apply, each with the keys that its type does not support."""
+        bad = unsupported_keys(queue_type, self._rules)
+        for p in self._user:
+            keys = tuple(sorted(bad & p.definition.keys()))
+            if keys and self._applies_to(p.apply_to, "queue", queue_type) and compile_pattern(p.pattern)(name):
+                yield p, keys
+
     def _fits(self, policy: PolicyState, kind: ObjectKind, name: str, queue_type: str) -> bool:
         if not self._applies_to(policy.apply_to, kind, queue_type):
             return False

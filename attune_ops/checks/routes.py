@@ -1,0 +1,248 @@
+"""Where the topology's messages really go on this broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.checks import check
+from attune_ops.checks._live import Letters, causes_of_loss, dead_letters, live_router, live_routes
+from attune_ops.checks._phrases import listed, route_name
+from attune_ops.differences import binding_name
+from attune_ops.facts import Facts, Source
+from attune_ops.findings import Problem, Severity, Subject
+from attune_ops.ownership import queue_kind
+
+
+@check(
+    "AT301",
+    "publishes-arrive",
+    group="routes",
+    title="every message that is published reaches a queue",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def publishes_arrive(facts: Facts) -> Iterator[Problem]:
+    """A message that no binding takes is dropped, and confirmed to its publisher all the same.
+
+    Every publish of the topology, for every live worker, is routed through the exchanges, bindings and policies
+    that are on the broker. Where a missing object explains the loss, that is the finding and this its
+    consequence. What only replicas of a service listen to is not missed while none of them runs.
+    """
+    for live in facts.once(live_routes):
+        if not live.route.unroutable or live.for_replicas:
+            continue
+        key = live.route.routing_key
+        whom = f" for worker {live.worker}" if live.worker is not None else ""
+        why = f": {live.route.error.text}" if live.route.error else ""
+        yield Problem(
+            Subject("route", route_name(live.publish.exchange, key)),
+            f"{live.publish.message_type}{whom} reaches no queue ({live.publish.exchange}, key {key}){why}",
+            evidence={"message_type": live.publish.message_type, "exchange": live.publish.exchange,
+                      "routing_key": key, "worker": live.worker, "expected": sorted(live.expected)},
+            remedy="Bind a queue for this key.",
+            severity=None if live.expected else Severity.WARNING,  # the topology itself has no queue for it
+            causes=causes_of_loss(facts, live),
+        )  # fmt: skip
+
+
+@check(
+    "AT302",
+    "publishes-complete",
+    group="routes",
+    title="every message reaches all the queues it should",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def publishes_complete(facts: Facts) -> Iterator[Problem]:
+    """A message that reaches one of its queues and not the other is lost for one service and not for the other.
+
+    Nobody is told: it was routed. What the topology's own routing gives for the publish is compared with what
+    the broker's objects give.
+    """
+    for live in facts.once(live_routes):
+        lacking = live.expected.difference(live.route.queues, live.route.possible)
+        if live.route.unroutable or not lacking:
+            continue
+        key, unmet = live.route.routing_key, listed(sorted(lacking))
+        yield Problem(
+            Subject("route", route_name(live.publish.exchange, key)),
+            f"{live.publish.message_type} ({live.publish.exchange}, key {key}) does not reach {unmet}",
+            evidence={"exchange": live.publish.exchange, "routing_key": key, "lacking": sorted(lacking),
+                      "queues": list(live.route.queues)},
+            remedy="Bind them as the topology says.",
+            causes=causes_of_loss(facts, live, lacking),
+        )  # fmt: skip
+
+
+@check(
+    "AT303",
+    "publishes-confined",
+    group="routes",
+    title="messages reach only the queues they should",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def publishes_confined(facts: Facts) -> Iterator[Problem]:
+    """A queue that gets what is not meant for it carries it out twice, rejects it, or hoards it.
+
+    One of Attune's own queues that gets another message than the topology says is a warning. A queue of somebody
+    else that listens in is merely noted: it may be meant, but it holds copies of all it gets.
+    """
+    extra: dict[str, set[str]] = {}
+    ways: dict[str, set[str]] = {}
+    for live in facts.once(live_routes):
+        for q in set(live.route.queues).difference(live.expected):
+            extra.setdefault(q, set()).add(live.publish.message_type)
+            ways.setdefault(q, set()).update(
+                binding_name(s.exchange, s.destination, s.binding_key or "") for s in live.route.path
+            )
+    for name, kinds in sorted(extra.items()):
+        kind = queue_kind(facts, facts.seen.queue_named[name])
+        if kind == "replica":
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"{name} also gets {listed(sorted(kinds))}" + ("" if kind == "foreign" else ", which is not meant for it"),
+            evidence={"message_types": sorted(kinds), "by": sorted(ways[name])},
+            remedy="Remove the binding, unless it is meant.",
+            severity=Severity.INFO if kind == "foreign" else None,
+            causes=tuple((code, way) for way in sorted(ways[name]) for code in ("AT207", "AT208")),
+        )
+
+
+@check(
+    "AT304",
+    "publishes-read",
+    group="routes",
+    title="every queue that is published to is read",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def publishes_read(facts: Facts) -> Iterator[Problem]:
+    """A message that reaches a queue which nobody reads has not arrived.
+
+    Every queue of the topology that a publish reaches and that should have a consumer is asked for one. What
+    explains it (the service is down, the worker's consumer is gone) has the finding where it is known.
+    """
+    meant = {c.queue for c in facts.topology.consumers}
+    read: dict[str, str] = {}
+    for live in facts.once(live_routes):
+        for reached in live.route.queues:
+            read.setdefault(reached, live.publish.message_type)
+    for name, message_type in read.items():
+        q, owner = facts.seen.queue_named[name], facts.topology.worker_of(name)
+        if q.consumers != 0 or facts.seen.consumers_of.get(name) or (owner[1].name if owner else name) not in meant:
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"{message_type} reaches {name}, which has no consumer",
+            evidence={"message_type": message_type, "messages": q.messages},
+            remedy="Start the service that consumes from it.",
+            causes=tuple((code, name) for code in ("AT403", "AT405", "AT407", "AT408", "AT501")),
+        )
+
+
+@check(
+    "AT305",
+    "dead-letters-arrive",
+    group="routes",
+    title="every dead letter reaches a queue",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
+    """What a queue gives up, and its dead-letter exchange routes nowhere, is gone without a trace.
+
+    Every queue with a dead-letter exchange, by argument or policy, is followed for each reason it may give a
+    message up for, and each key its messages have. A missing dead-letter exchange is no error to the broker: it
+    drops silently. What the topology itself gets wrong is found under design.
+    """
+    lost: dict[str, list[Letters]] = {}
+    for letters in facts.once(dead_letters):
+        first = letters.route.hops[0]
+        if first.unroutable and not first.dropped and first.exchange is not None:
+            lost.setdefault(first.exchange, []).append(letters)
+    for exchange, ways in lost.items():
+        queues = list(dict.fromkeys(q for w in ways for q in w.queues))
+        bindings = [b for b in facts.topology.bindings if b.source == exchange]
+        names = [binding_name(b.source, b.destination, b.routing_key) for b in bindings]
+        yield Problem(
+            Subject("exchange", exchange),
+            f"dead letters of {listed(queues)} go to {exchange or 'the default exchange'} and are lost: "
+            f"{ways[0].route.hops[0].end}",
+            evidence={"queues": queues, "routing_keys": sorted({w.route.routing_key for w in ways})},
+            remedy=f"Bind a queue to {exchange} that takes these keys." if exchange else "Correct the routing key.",
+            severity=None if any(w.own for w in ways) else Severity.INFO,
+            causes=(
+                *((code, exchange) for code in ("AT610", "AT604", "AT201", "AT205")),
+                *((code, name) for name in names for code in ("AT603", "AT204")),
+                *(("AT202", b.destination) for b in bindings),
+            ),
+        )
+
+
+@check(
+    "AT306",
+    "dead-letters-end",
+    group="routes",
+    title="no dead letter goes in a circle",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def dead_letters_end(facts: Facts) -> Iterator[Problem]:
+    """A circle of dead-lettering turns for ever when a consumer rejects in it, and else loses the message.
+
+    The broker drops a message that comes back to a queue by expiry or length alone. Retry queues make a circle
+    that is meant; whatever turns in it must be counted (`x-death`) and taken out at last.
+    """
+    told: set[frozenset[str]] = set()
+    for letters in facts.once(dead_letters):
+        circle = frozenset(h.queue for h in letters.route.hops)
+        turning = [h for h in letters.route.hops if h.loops or h.dropped]
+        if not turning or circle in told:
+            continue
+        told.add(circle)
+        turns = "turns for ever" if turning[0].loops else "is dropped by the broker as a cycle"
+        yield Problem(
+            Subject("queue", letters.queues[0]),
+            f"a message that {listed(letters.queues, 2)} gives up ({letters.route.reason}) goes round by "
+            f"{listed(sorted(circle))} and {turns}",
+            evidence={"queues": list(letters.queues), "reason": letters.route.reason, "circle": sorted(circle),
+                      "dropped": [q for h in turning for q in h.dropped]},
+            remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
+            severity=None if letters.own else Severity.INFO,
+            causes=tuple(("AT605", q) for q in circle),
+        )  # fmt: skip
+
+
+@check(
+    "AT307",
+    "dead-letters-bounded",
+    group="routes",
+    title="dead letters end in a queue that is read or bounded",
+    severity=Severity.INFO,
+    needs=(Source.BROKER, Source.CONSUMERS),
+    matters=False,
+)
+def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
+    """A dead-letter queue that nobody reads and that has no limit grows, slowly and unseen.
+
+    It may be meant for a person to look into; then a length limit or TTL keeps it from filling the disk, and
+    AT510 says when there is something in it.
+    """
+    router, ends = facts.once(live_router), dict[str, list[str]]()
+    for letters in facts.once(dead_letters):
+        for q in {q for h in letters.route.hops for q in h.queues} if letters.own else ():
+            ends.setdefault(q, []).extend(letters.queues)
+    for name, sources in sorted(ends.items()):
+        state, settings = facts.seen.queue_named.get(name), router.queue_settings(name)
+        limited = settings.keys() & {"message-ttl", "max-length", "max-length-bytes", "expires"}
+        if state is None or state.consumers != 0 or limited:
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"dead letters of {listed(dict.fromkeys(sources), 3)} end in {name}, without consumer and limit",
+            evidence={"queues": list(dict.fromkeys(sources)), "messages": state.messages},
+            remedy="Give it a max-length or message-ttl, or a consumer.",
+            causes=(("AT405", name), ("AT606", name), ("AT510", name)),
+        )

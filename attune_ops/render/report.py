@@ -1,0 +1,276 @@
+"""How a diagnosis shows itself: assurances by group with the findings below them, and one line to quote."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.findings import CheckResult, CheckStatus, Finding, Report, Severity
+from attune_ops.render import frame, html, table, text, wire
+from attune_ops.table import Column, Kind, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.text import Text
+
+SCHEMA = "attune-ops/doctor/1"
+FOLLOWING = 3  # consequences of one finding that a person is shown
+SHOWN = 5  # findings of one check that a person is shown; programs get them all
+
+# Mark and word of each way a check can end, so that nothing is told by colour alone.
+MARKS = {
+    "ok": ("√", "green"),
+    "info": ("i", "cyan"),
+    "warning": ("!", "yellow"),
+    "error": ("×", "red"),
+    "skipped": ("–", "dim"),
+    "crashed": ("?", "magenta"),
+}
+
+VERDICTS = {"unhealthy": "error", "degraded": "warning", "unknown": "crashed", "healthy": "ok"}
+
+COLUMNS = (
+    Column("code", doc="the check's code"),
+    Column("severity", Kind.CATEGORY, doc="error, warning or info"),
+    Column("group", Kind.CATEGORY, doc="the check's group"),
+    Column("check", doc="the check's name"),
+    Column("kind", Kind.CATEGORY, doc="what the finding is about"),
+    Column("subject", doc="its name"),
+    Column("vhost", doc="its virtual host"),
+    Column("detail", doc="what is wrong"),
+    Column("remedy", doc="what to do"),
+    Column("commands", Kind.LIST, doc="commands that do it"),
+    Column("consequences", Kind.INTEGER, doc="how many findings of other checks it explains"),
+)
+
+
+def word(result: CheckResult) -> str:
+    """How a check ended: ok, info, warning, error, skipped or crashed."""
+    if result.status is CheckStatus.PASSED:
+        return "ok"
+    return str(result.severity or Severity.INFO) if result.status is CheckStatus.FAILED else str(result.status)
+
+
+def as_table(report: Report) -> Any:
+    """Groups of checks, a line each, their findings below them; a last line to quote. Wraps to the terminal."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[tuple[int, Text]] = [(0, Text(line, overflow="fold")) for line in heading(report)]
+    for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
+        title = group.capitalize()
+        lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
+        lines += _group(report, list(results))
+    mark, style = MARKS[VERDICTS[report.status]]
+    lines += [(0, Text("")), (0, Text(f"{mark} {text.visible(report.verdict)}", style=style, overflow="fold"))]
+    return Group(*(Padding(line, (0, 0, 0, indent)) if indent else line for indent, line in lines))
+
+
+def _order(result: CheckResult) -> int:
+    """By group, in the order of the codes: AT1xx first."""
+    return int(result.code[2]) if result.code[2:3].isdigit() else 9
+
+
+def _group(report: Report, results: list[CheckResult]) -> Iterator[tuple[int, Text]]:
+    for result in (r for r in results if r.status is not CheckStatus.SKIPPED):
+        said = f"{result.title} ({result.reason})" if result.reason else result.title
+        yield 0, _marked(result, said)
+        yield from _findings([f for f in report.findings if f.code == result.code])
+    skipped = [r for r in results if r.status is CheckStatus.SKIPPED]
+    for reason in dict.fromkeys(r.reason for r in skipped):
+        yield from ((0, _marked(r, r.title)) for r in skipped if r.reason == reason)
+        yield 4, _plain(f"not looked at: {reason}", "dim")
+
+
+def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
+    for i, finding in enumerate(findings[:SHOWN]):
+        yield 4, _plain(finding.detail)
+        for consequence in finding.consequences[:FOLLOWING]:
+            yield 6, _plain(f"so {consequence.code}: {consequence.detail}", "dim")
+        if len(finding.consequences) > FOLLOWING:
+            yield 6, _plain(f"and {len(finding.consequences) - FOLLOWING} more that follow from it", "dim")
+        following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
+        if following is None or (following.remedy, following.commands) != (finding.remedy, finding.commands):
+            if finding.remedy:
+                yield 6, _plain(f"→ {finding.remedy}")
+            for command in finding.commands:
+                yield 6, _plain(f"$ {command}", "bold")
+    if len(findings) > SHOWN:
+        names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
+        rest = len(findings) - SHOWN
+        yield 4, _plain(f"and {rest} more: {names}" + (", …" if rest > 3 * SHOWN else ""))
+
+
+def _marked(result: CheckResult, said: str) -> Text:
+    from rich.text import Text
+
+    mark, style = MARKS[word(result)]
+    line = Text(overflow="fold")
+    return line.append(f"{mark} {word(result):<8}", style=style).append(f"{result.code} {text.visible(said)}")
+
+
+def _plain(said: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text.visible(said), style=style, overflow="fold")
+
+
+def heading(report: Report) -> list[str]:
+    """What was looked at, as whom, and how fast it answered."""
+    facts = report.facts
+    env = f", environment {facts.env}" if facts.env else ""
+    lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {text.moment(facts.taken_at)}"]
+    broker = facts.broker
+    if broker is not None and broker.version:
+        lines.append(
+            f"  broker      {broker.product} {broker.version}" + (f", {broker.cluster}" if broker.cluster else "")
+        )
+    for reach in facts.reach:
+        if reach.error is None:
+            user = f" as {reach.user}" if reach.user else ""
+            tags = f" ({', '.join(reach.tags)})" if reach.tags else ""
+            latency = f", {reach.latency_ms:.0f} ms" if reach.latency_ms is not None else ""
+            lines.append(f"  {reach.source:<11} {reach.target}{user}{tags}{latency}")
+    if facts.registry is not None:
+        live = len(facts.live_workers)
+        lines.append(f"  workers     {len(facts.registry.workers)} registered, {live} live")
+    return [text.visible_lines(line) for line in lines]
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """`attune-ops/doctor/1`."""
+    facts, broker, known = report.facts, report.facts.broker, report.known
+    return {
+        "schema": SCHEMA,
+        "target": {
+            "env": facts.env,
+            "vhost": facts.vhost,
+            "topology": facts.topology.name,
+            "broker": None if broker is None else {
+                "product": broker.product, "version": broker.version, "cluster": broker.cluster,
+                "nodes": None if broker.nodes is None else [n.name for n in broker.nodes],
+            },
+            "registry": None if facts.registry is None else {
+                "kind": facts.registry.kind, "workers": len(facts.registry.workers),
+            },
+        },
+        "taken_at": wire.plain(report.taken_at),
+        "duration_ms": round(report.duration_ms, 3),
+        "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known},
+        "findings": [_finding(f) for f in report.findings],
+        "checks": [_check(r) for r in report.results],
+    }  # fmt: skip
+
+
+def counts(report: Report) -> dict[str, int]:
+    """The findings by severity, and the checks that hold or could not look."""
+    return {
+        **{str(s): report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)},
+        "ok": sum(r.status is CheckStatus.PASSED for r in report.results),
+        "skipped": len(report.blind),
+    }
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {
+        "code": f.code, "check": f.check, "severity": str(f.severity),
+        "subject": {"kind": f.subject.kind, "name": f.subject.name, "vhost": f.subject.vhost},
+        "title": f.title, "detail": f.detail, "evidence": f.evidence, "remedy": f.remedy, "commands": list(f.commands),
+        "consequences": [
+            {"code": c.code, "subject": {"kind": c.subject.kind, "name": c.subject.name, "vhost": c.subject.vhost},
+             "detail": c.detail}
+            for c in f.consequences
+        ],
+    }  # fmt: skip
+
+
+def _check(r: CheckResult) -> dict[str, Any]:
+    status = word(r)
+    return {
+        "code": r.code, "check": r.check, "group": r.group, "title": r.title,
+        "status": "skipped" if status == "crashed" else status, "reason": r.reason, "findings": r.findings,
+        "duration_ms": round(r.duration_ms, 3),
+    }  # fmt: skip
+
+
+def findings_table(report: Report) -> Table:
+    """The findings as a table, for the forms that have rows."""
+    return Table(
+        name="findings",
+        columns=COLUMNS,
+        rows=tuple(
+            (f.code, str(f.severity), f.group, f.check, f.subject.kind, f.subject.name, f.subject.vhost, f.detail,
+             f.remedy, f.commands, len(f.consequences))
+            for f in report.findings
+        ),
+        taken_at=report.taken_at,
+        notes=(report.verdict,),
+    )  # fmt: skip
+
+
+def as_csv(report: Report) -> str:
+    """The findings, a line each."""
+    return table.as_csv(findings_table(report))
+
+
+def as_frame(report: Report) -> pd.DataFrame:
+    """The findings, a row each; `attrs` hold status and verdict."""
+    found = findings_table(report)
+    attrs: dict[Hashable, Any] = {"name": found.name, "status": report.status, "verdict": report.verdict}
+    return frame.frame(found.columns, found.rows, attrs)
+
+
+def as_markdown(report: Report) -> str:
+    """The verdict, the findings with what to do, and how each check ended."""
+    lines = [f"**{text.markdown(text.visible(report.verdict))}**", ""]
+    lines += [f"- {text.markdown(line.strip())}" for line in heading(report)]
+    if report.findings:
+        lines += ["", "| | finding | what to do |", "| --- | --- | --- |"]
+    for f in report.findings:
+        said = text.markdown(text.visible(f.detail))
+        said += f" (and {len(f.consequences)} that follow)" if f.consequences else ""
+        do = text.markdown(text.visible(f.remedy)) + "".join(
+            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in f.commands
+        )
+        lines.append(f"| {f.severity} {f.code} | {said} | {do} |")
+    lines += ["", "| check | | |", "| --- | --- | --- |"]
+    for r in report.results:
+        reason = text.markdown(text.visible(r.reason or ""))
+        lines.append(f"| {r.code} {text.markdown(r.title)} | {word(r)} | {reason} |")
+    return "\n".join(lines)
+
+
+def as_junit(report: Report) -> str:
+    """JUnit XML: a suite for each group, a case for each check; findings of severity error or warning are failures."""
+    from attune_ops.render.junit import Case, document
+
+    cases = [
+        Case(
+            suite=r.group,
+            name=f"{r.code} {r.check}",
+            seconds=r.duration_ms / 1000,
+            failures=[f"{f.severity}: {f.detail}\n{f.remedy}" for f in report.findings
+                      if f.code == r.code and f.severity is not Severity.INFO],
+            skipped=r.reason if r.status is CheckStatus.SKIPPED else None,
+            error=r.reason if r.status is CheckStatus.CRASHED else None,
+        )
+        for r in report.results
+    ]  # fmt: skip
+    return document("attune-ops doctor", cases, report.taken_at)
+
+
+def as_html(report: Report) -> str:
+    """The verdict and the findings unfolded, the checks that hold folded by group."""
+    groups = [(name, list(rs)) for name, rs in groupby(sorted(report.results, key=_order), key=lambda r: r.group)]
+    return html.fragment(
+        "report.html",
+        report=report,
+        groups=groups,
+        word=word,
+        heading=heading(report),
+        marks=MARKS,
+        verdicts=VERDICTS,
+        shown=4 * SHOWN,
+    )
