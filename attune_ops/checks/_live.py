@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from attune_ops.checks._own import own_queues
 from attune_ops.checks._phrases import route_name
 from attune_ops.checks._wanted import Wanted, reasons, wanted
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts
-from attune_ops.ownership import missing_queues, queue_kind
+from attune_ops.ownership import missing_queues
 from attune_ops.route import Route
 from attune_ops.routing import Router
 from attune_ops.snapshot import QueueState
@@ -90,20 +91,20 @@ class Letters(NamedTuple):
 
 def dead_letters(facts: Facts) -> tuple[Letters, ...]:
     """For `facts.once`: every dead-letter way on the broker; queues that are declared alike are followed once."""
-    router, world = facts.once(live_router), facts.once(wanted)
+    router, world, own = facts.once(live_router), facts.once(wanted), facts.once(own_queues)
     alike: dict[tuple[str, ...], list[QueueState]] = {}
     for q in facts.seen.queues or ():
         if q.arguments or q.policy or facts.seen.policies:
-            alike.setdefault((world.template(q.name), repr(q.arguments), str(q.policy)), []).append(q)
+            alike.setdefault((own.get(q.name, q.name), repr(q.arguments), str(q.policy)), []).append(q)
     found = []
     for queues in alike.values():
         first = queues[0]
         if "dead-letter-exchange" not in router.queue_settings(first.name):
             continue
-        names, own = tuple(q.name for q in queues), queue_kind(facts, first) != "foreign"
+        names = tuple(q.name for q in queues)
         for reason in reasons(router, first.name):
             for key in _keys(facts, world, first.name):
-                found.append(Letters(names, own, router.dead_letter(first.name, reason, key)))
+                found.append(Letters(names, first.name in own, router.dead_letter(first.name, reason, key)))
     return tuple(found)
 
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.checks import check
+from attune_ops.checks._own import own, own_queues
 from attune_ops.checks._phrases import counted
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.ownership import queue_kind
 from attune_ops.snapshot import QueueState
 from attune_ops.units import age
-
-
-def _own(facts: Facts) -> Iterator[QueueState]:
-    """The queues of the topology that are on the broker; those of others are theirs to look after."""
-    return (q for q in facts.seen.queues or () if queue_kind(facts, q) != "foreign")
 
 
 def _reasons(queue: QueueState) -> tuple[tuple[str, str], ...]:
@@ -40,7 +35,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     reads, it has the finding. Only queues of the topology are looked at.
     """
     expected = {c.queue for c in facts.topology.consumers}
-    for q in _own(facts):
+    for q in own(facts):
         if not q.messages or q.consumers != 0 or facts.seen.consumers_of.get(q.name):
             continue
         meant = q.name in expected or facts.topology.worker_of(q.name) is not None
@@ -73,14 +68,13 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
         silent = q.messages is None and q.messages_ready is None
         if not silent and q.state not in ("down", "crashed", "stopped", "minority"):
             continue
-        own = queue_kind(facts, q) != "foreign"
         yield Problem(
             Subject("queue", q.name),
             f"{q.name} is listed, but " + ("tells no message count" if silent else "does not answer")
             + (f" (state {q.state})" if q.state else ""),
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
             remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",
-            severity=None if own else Severity.INFO,
+            severity=None if q.name in facts.once(own_queues) else Severity.INFO,
             causes=(("AT110", q.node),) if q.node in down and q.node else (),
         )  # fmt: skip
 
@@ -101,7 +95,7 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
     """
     before = facts.earlier.queue_named if facts.earlier else {}
     seconds = (facts.seen.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
-    for q in _own(facts):
+    for q in own(facts):
         old = before[q.name].messages if q.name in before else None
         if old is None or q.messages is None or q.messages - old < max(growth, old * growth_percent / 100):
             continue
@@ -124,7 +118,7 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
 )
 def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
     """Many messages that wait mean that consumers are slower than publishers, or were away for a while."""
-    for q in _own(facts):
+    for q in own(facts):
         if (q.messages_ready or 0) > backlog and q.consumers != 0:
             yield Problem(
                 Subject("queue", q.name),
@@ -150,7 +144,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
     Attune's consumers requeue after connection, publish and timeout errors; while what they need is away, they
     turn round at full speed. From statistics: more than 5 redeliveries a second that are half of all deliveries.
     """
-    for q in _own(facts):
+    for q in own(facts):
         again, delivered = q.redeliver_rate or 0, q.deliver_rate or 0
         if again > redeliveries and again >= delivered * redelivered_percent / 100:
             yield Problem(
@@ -176,7 +170,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
     It is known only where publishers set the `timestamp` property and the message is in the broker's memory;
     where it is not told, nothing is said.
     """
-    for q in _own(facts):
+    for q in own(facts):
         if q.head_message_timestamp is None or not q.messages:
             continue
         waits = facts.taken_at - q.head_message_timestamp

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from attune_ops.checks import check
+from attune_ops.checks._own import consumers_wanted
 from attune_ops.checks._phrases import counted, listed, worker_name
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
@@ -132,9 +133,9 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
         if (c.tag, c.connection) not in there and c.connection in facts.seen.connection_named:
             gone[c.tag] = (c.queue, c.connection, "it was there a moment ago")
     for worker in facts.live_workers:
-        for wanted in facts.topology.worker_consumers(worker.id):
+        for wanted in facts.once(consumers_wanted)[worker.id] if living else ():
             queue = facts.seen.queue_named.get(wanted.queue)
-            if facts.seen.consumers_of.get(wanted.queue) or queue is None or queue.consumers != 0:
+            if queue is None or queue.consumers != 0 or facts.seen.consumers_of.get(wanted.queue):
                 continue
             connection = living.get(worker.name) or living.get(wanted.tag)
             if connection is not None:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from attune_ops.checks import check
+from attune_ops.checks._own import own_queues
 from attune_ops.checks._phrases import counted, listed
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.ownership import exchange_kind, queue_kind, why_not_live
+from attune_ops.ownership import exchange_kind, why_not_live
 from attune_ops.registry import WorkerStatus
 from attune_ops.snapshot import QueueState
 from attune_ops.topology import ID, Topology
@@ -109,7 +110,8 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
     names = _namespace(topology)
     if names is None:
         return
-    foreign = [q for q in broker.queues or () if names.match(q.name) and queue_kind(facts, q) == "foreign"]
+    known = facts.once(own_queues)
+    foreign = [q for q in broker.queues or () if q.name not in known and names.match(q.name)]
     queues = [q.name for q in foreign if not q.exclusive]
     exchanges = [
         e.name for e in broker.exchanges or () if names.match(e.name) and exchange_kind(topology, e.name) == "foreign"

@@ -8,11 +8,12 @@ import msgspec
 
 from attune_ops.checks import check
 from attune_ops.checks._live import live_router
+from attune_ops.checks._own import own_queues
 from attune_ops.checks._phrases import listed
 from attune_ops.differences import Kind
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.ownership import exchange_kind, queue_kind
+from attune_ops.ownership import exchange_kind
 from attune_ops.plan import plan
 from attune_ops.routing.policies import ObjectKind
 from attune_ops.snapshot import PolicyState
@@ -32,12 +33,10 @@ def _objects(facts: Facts) -> Iterator[_Object]:
         if exchange_kind(facts.topology, exchange.name) == "base":
             yield _Object("exchange", exchange.name, exchange.type)
     told: set[str] = set()
-    for queue in facts.seen.queues or ():
-        owner = facts.topology.worker_of(queue.name)
-        name = owner[1].name if owner else queue.name
-        if name not in told and queue_kind(facts, queue) != "foreign":
-            told.add(name)
-            yield _Object("queue", queue.name, queue.type)
+    for name, template in facts.once(own_queues).items():
+        if template not in told:
+            told.add(template)
+            yield _Object("queue", name, facts.seen.queue_named[name].type)
 
 
 def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]]:

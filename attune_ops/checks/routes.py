@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from attune_ops.checks import check
 from attune_ops.checks._live import Letters, causes_of_loss, dead_letters, live_router, live_routes
+from attune_ops.checks._own import own_queues
 from attune_ops.checks._phrases import listed, route_name
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.ownership import queue_kind
 
 
 @check(
@@ -97,15 +97,15 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
                 binding_name(s.exchange, s.destination, s.binding_key or "") for s in live.route.path
             )
     for name, kinds in sorted(extra.items()):
-        kind = queue_kind(facts, facts.seen.queue_named[name])
-        if kind == "replica":
+        own = name in facts.once(own_queues)
+        if own and facts.seen.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
             continue
         yield Problem(
             Subject("queue", name),
-            f"{name} also gets {listed(sorted(kinds))}" + ("" if kind == "foreign" else ", which is not meant for it"),
+            f"{name} also gets {listed(sorted(kinds))}" + (", which is not meant for it" if own else ""),
             evidence={"message_types": sorted(kinds), "by": sorted(ways[name])},
             remedy="Remove the binding, unless it is meant.",
-            severity=Severity.INFO if kind == "foreign" else None,
+            severity=None if own else Severity.INFO,
             causes=tuple((code, way) for way in sorted(ways[name]) for code in ("AT207", "AT208")),
         )
 
@@ -130,8 +130,8 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         for reached in live.route.queues:
             read.setdefault(reached, live.publish.message_type)
     for name, message_type in read.items():
-        q, owner = facts.seen.queue_named[name], facts.topology.worker_of(name)
-        if q.consumers != 0 or facts.seen.consumers_of.get(name) or (owner[1].name if owner else name) not in meant:
+        q = facts.seen.queue_named[name]
+        if q.consumers != 0 or facts.seen.consumers_of.get(name) or facts.once(own_queues).get(name) not in meant:
             continue
         yield Problem(
             Subject("queue", name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.checks import check
+from attune_ops.checks._own import consumers_wanted, own_queues
 from attune_ops.checks._phrases import counted, listed, worker_name
 from attune_ops.checks.declared import cure, keys_in_place
 from attune_ops.differences import Difference, Kind
@@ -109,7 +110,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     """
     for worker in facts.live_workers:
         silent, strange = [], []
-        for expected in facts.topology.worker_consumers(worker.id):
+        for expected in facts.once(consumers_wanted)[worker.id]:
             there = facts.seen.consumers_of.get(expected.queue, ())
             if not there and _told_unconsumed(facts, expected.queue):
                 silent.append(expected.queue)
@@ -158,9 +159,8 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
     for worker_id, queues in facts.worker_queues.items():
         for queue in queues:
-            owner = facts.topology.worker_of(queue.name)
             there = facts.seen.consumers_of.get(queue.name, ())
-            if owner is None or len(there) <= max(1, wanted[owner[1].name]):
+            if len(there) < 2 or len(there) <= wanted[facts.once(own_queues)[queue.name]]:
                 continue
             worker = facts.worker_named.get(worker_id)
             hosts = sorted({c.peer_host or "?" for c in there})
@@ -251,7 +251,7 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
         if isinstance(c.prefetch, int):
             expected[c.queue, c.tag] = c.prefetch
     for worker in facts.live_workers:
-        for c in facts.topology.worker_consumers(worker.id):
+        for c in facts.once(consumers_wanted)[worker.id]:
             if isinstance(c.prefetch, int) or worker.concurrency is not None:
                 expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
     for there in facts.seen.consumers or ():
