@@ -79,7 +79,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     env: str | None = None
     vhost: str = "/"
     target_version: str | None = None
-    schema: str = SCHEMA
+    schema: str = msgspec.field(default_factory=lambda: SCHEMA)  # a factory's value is never left out of the JSON
 
     def lacks(self, needs: tuple[Source, ...]) -> str | None:
         """The reason why something of `needs` is not known, or None when all of it is."""

@@ -1,0 +1,206 @@
+"""Files that hold facts: a snapshot of ours, or a definitions export of RabbitMQ, each plain or gzipped.
+
+Which of them a file is, its content says and never its name. A file may be wrong, half, huge or hostile: it
+ends in one `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from attune_ops.definitions import UNTOLD, Definitions
+from attune_ops.errors import ConfigError
+from attune_ops.facts import SCHEMA, Facts, encode
+from attune_ops.secret import mask_url
+from attune_ops.snapshot import BrokerSnapshot
+from attune_ops.topologies import DEFAULT, load
+from attune_ops.topology import Topology
+
+# Unpacked. A hundred thousand workers with four queues each take about 300 MB.
+MAX_BYTES = 1_000_000_000
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+T = TypeVar("T")
+
+
+def load_facts(path: str, topology: Topology | None = None, vhost: str | None = None) -> Facts:
+    """Reads a file as facts; `topology` and `vhost` are those to judge by where they are not the file's own.
+
+    `-` is the standard input. What a definitions file cannot know is in `Facts.missing` with its reason. Of
+    several virtual hosts in it, the one that holds most of the topology's objects is taken.
+    Raises `ConfigError`.
+    """
+    content = _Content(path)
+    if content.is_snapshot:
+        facts = content.decode(Facts)
+        if vhost is not None and vhost != facts.vhost:
+            raise ConfigError(f"{content.shown}: it is a snapshot of virtual host {facts.vhost!r}, not of {vhost!r}")
+        return facts if topology is None else msgspec.structs.replace(facts, topology=topology)
+    topology = topology or load(DEFAULT)
+    brokers = content.brokers()
+    broker = _chosen(brokers, topology) if vhost is None else brokers.get(vhost)
+    if broker is None:
+        raise ConfigError(f"{content.shown}: no virtual host {vhost!r} in it; it has {', '.join(map(repr, brokers))}")
+    return Facts(
+        topology=topology, taken_at=broker.taken_at, broker=broker, missing=dict(UNTOLD), vhost=broker.vhost
+    )  # fmt: skip
+
+
+def load_brokers(path: str) -> Mapping[str, BrokerSnapshot]:
+    """Reads the broker of a file, each virtual host in it by its name; raises `ConfigError`."""
+    content = _Content(path)
+    if not content.is_snapshot:
+        return content.brokers()
+    facts = content.decode(Facts)
+    if facts.broker is None:
+        raise ConfigError(f"{content.shown}: the snapshot holds no broker: {facts.missing.get('broker', 'not read')}")  # type: ignore[call-overload]
+    return {facts.vhost: facts.broker}
+
+
+def save_facts(facts: Facts, path: str) -> int:
+    """Writes a snapshot file, gzipped, the same bytes for the same facts; returns its size in bytes.
+
+    It holds no secrets: client properties are never read, and a password in a URL is masked wherever it
+    stands. Replaces the file in one go, or leaves it as it was; raises `ConfigError`. Delete it to undo.
+    """
+    import gzip
+    import os
+
+    target = Path(path).expanduser()
+    data = gzip.compress(encode(_masked(facts)), compresslevel=6, mtime=0)
+    partly = target.with_name(f".{target.name[:100]}.{os.getpid()}")
+    try:
+        partly.write_bytes(data)
+        partly.replace(target)
+    except (OSError, ValueError) as e:
+        _discard(partly)
+        raise ConfigError(f"{_shown(path)}: cannot write the snapshot: {_reason(e)}") from None
+    return len(data)
+
+
+def _masked(facts: Facts) -> Facts:
+    """The facts with every password in a URL masked, also in what a client or an operator put in a text."""
+    text = mask_url(msgspec.json.encode(msgspec.structs.replace(facts, broker=None, earlier=None)).decode())
+    masked = msgspec.json.decode(text, type=Facts)
+    return msgspec.structs.replace(masked, broker=_masked_broker(facts.broker), earlier=_masked_broker(facts.earlier))
+
+
+def _masked_broker(broker: BrokerSnapshot | None) -> BrokerSnapshot | None:
+    if broker is None or broker.connections is None:
+        return broker
+    connections = tuple(
+        msgspec.structs.replace(c, client_name=mask_url(c.client_name)) if c.client_name else c
+        for c in broker.connections
+    )
+    return msgspec.structs.replace(broker, connections=connections)
+
+
+class _Head(msgspec.Struct):
+    """Enough of a file to tell what it is."""
+
+    schema: str | None = None
+    exchanges: msgspec.Raw = msgspec.Raw()
+    queues: msgspec.Raw = msgspec.Raw()
+
+
+class _Content:
+    """The unpacked bytes of a file, and what they are."""
+
+    def __init__(self, path: str) -> None:
+        self.shown = _shown(path)
+        self.data, self.time = self._read(path)
+        head = self.decode(_Head)
+        self.is_snapshot = head.schema == SCHEMA
+        if self.is_snapshot or (head.schema is None and (head.exchanges or head.queues)):
+            return
+        if head.schema is not None and head.schema.startswith(SCHEMA.rpartition("/")[0]):
+            raise ConfigError(
+                f"{self.shown}: {head.schema!r} is of another release of attune-ops, which reads {SCHEMA!r}"
+            )
+        what = f"it is {head.schema!r}" if head.schema else "it has neither exchanges nor queues"
+        raise ConfigError(f"{self.shown}: neither a snapshot nor a RabbitMQ definitions export: {what}")
+
+    def decode(self, kind: type[T]) -> T:
+        """The content as `kind`; raises `ConfigError` for what is no JSON or has other fields."""
+        try:
+            return msgspec.json.decode(self.data, type=kind)
+        except msgspec.ValidationError as e:
+            raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise ConfigError(f"{self.shown}: no JSON, or only half of it: {e}") from None
+        except RecursionError:
+            raise ConfigError(f"{self.shown}: nested too deeply to be a snapshot or definitions") from None
+
+    def brokers(self) -> Mapping[str, BrokerSnapshot]:
+        """The virtual hosts of a definitions export."""
+        try:
+            return self.decode(Definitions).brokers(self.time)
+        except msgspec.DecodeError as e:
+            raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
+
+    def _read(self, path: str) -> tuple[bytes, datetime]:
+        try:
+            if path == "-":
+                return self._unpack(sys.stdin.buffer.read(MAX_BYTES + 1)), datetime.now(UTC)
+            file = Path(path).expanduser()
+            if file.is_dir():
+                raise ConfigError(f"{self.shown}: it is a folder; give a snapshot or a definitions export")
+            with file.open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+            return self._unpack(data), datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        except (OSError, ValueError) as e:
+            raise ConfigError(f"{self.shown}: cannot read it: {_reason(e)}") from None
+
+    def _unpack(self, data: bytes) -> bytes:
+        if data.startswith(ZSTD):
+            raise ConfigError(f"{self.shown}: packed with zstd; unpack it first (zstd -d)")
+        if data.startswith(GZIP):
+            data = self._gunzip(data)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(
+                f"{self.shown}: more than {MAX_BYTES // 1_000_000} MB; this is no snapshot or definitions"
+            )
+        return data.removeprefix(b"\xef\xbb\xbf")
+
+    def _gunzip(self, data: bytes) -> bytes:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked = unpacker.decompress(data, MAX_BYTES + 1)
+        except zlib.error as e:
+            raise ConfigError(f"{self.shown}: the gzip data is damaged: {e}") from None
+        if not unpacker.eof and len(unpacked) <= MAX_BYTES:
+            raise ConfigError(f"{self.shown}: the gzip data is cut off after {len(data)} bytes")
+        return unpacked
+
+
+def _chosen(brokers: Mapping[str, BrokerSnapshot], topology: Topology) -> BrokerSnapshot | None:
+    exchanges, queues = {e.name for e in topology.exchanges}, {q.name for q in topology.base_queues}
+
+    def fit(broker: BrokerSnapshot) -> tuple[int, bool]:
+        held = len(exchanges & broker.exchange_named.keys()) + len(queues & broker.queue_named.keys())
+        return held, broker.vhost == "/"
+
+    return max(brokers.values(), key=fit, default=None)
+
+
+def _shown(path: str) -> str:
+    return repr(path)[1:-1]  # a name with a line break stays one line
+
+
+def _reason(error: Any) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _discard(path: Path) -> None:
+    import contextlib
+
+    with contextlib.suppress(OSError, ValueError):
+        path.unlink(missing_ok=True)
