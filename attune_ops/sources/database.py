@@ -196,6 +196,8 @@ def _connect_sqlite(database: Database, timeout: float) -> Any:
 
     if is_yet_to_come(database):
         raise SourceError(no_file(database))
+    if not database.file.is_file():
+        raise SourceError(f"registry {database.shown}: it is no file; give the path of a SQLite file")
     try:
         # mode=ro: to read must never create a file.
         uri = f"file:{quote(str(database.file.absolute()))}?mode=ro"
