@@ -233,6 +233,10 @@ def _why(error: Exception) -> str:
     low = text.lower()
     if "password authentication failed" in low or "no password supplied" in low or "no pg_hba.conf entry" in low:
         return f"it refused the login ({text}); check user and password"
+    if "invalid response" in low:
+        return "what listens there does not speak PostgreSQL; its port is 5432 by default"
+    if "timeout" in low:
+        return "no answer in time; check host, port and firewall"
     if "does not exist" in low:
         return f"{text}; check the database's name and the user"
     if "resolve" in low or "name or service not known" in low:

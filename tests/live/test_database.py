@@ -128,8 +128,8 @@ def test_unreachable(database: str) -> None:
             f"postgresql://{login}@no-such-host.invalid/x": "host name",
             f"postgresql://attune:wr0ng-s3cret@{place}{url.path}": "refused the login",
             f"postgresql://{login}@{place}/no_such_database": "does not exist",
-            f"postgresql://{login}@127.0.0.1:{http}/x": "",
-            f"postgresql://{login}@127.0.0.1:{silent}/x": "",
+            f"postgresql://{login}@127.0.0.1:{http}/x": "does not speak PostgreSQL",
+            f"postgresql://{login}@127.0.0.1:{silent}/x": "no answer in time",
         }
         for where, says in wrong.items():
             with pytest.raises(SourceError) as e:

@@ -16,6 +16,7 @@ from attune_ops.registry import RegistryView, Worker
 from attune_ops.sources import database as source
 
 NOW = datetime(2026, 1, 16, 12, 0, 0, 500_000, tzinfo=UTC)
+CONCURRENCY = '{"concurrency": 4}'
 NEWEST = (
     "id INTEGER PRIMARY KEY, name TEXT, worker_type TEXT, worker_role TEXT, runtime INTEGER, host TEXT, port INTEGER, "
     "status TEXT, capabilities TEXT, meta TEXT, last_heartbeat TEXT, created TEXT, updated TEXT, cordoned INTEGER, "
@@ -51,10 +52,11 @@ def test_present_release(tmp_path: Path) -> None:
         tmp_path / "r.db",
         f"CREATE TABLE worker ({NEWEST})",
         "INSERT INTO worker (id, name, worker_type, worker_role, host, port, status, capabilities, last_heartbeat, "
-        "cordoned, cordon_reason, created) VALUES (7, 'w7', 'local', 'hybrid', 'h', 80, 'busy', '{\"concurrency\": 4}', "
-        f"'{beat}', 1, 'why', '2026-01-16 12:00:00.500000')",
+        "cordoned, cordon_reason, created) "
+        f"VALUES (7, 'w7', 'local', 'hybrid', 'h', 80, 'busy', '{CONCURRENCY}', '{beat}', 1, 'why', '2026-01-16 12:00:00.500000')",
         "CREATE TABLE execution (id INTEGER, action_ref TEXT, status TEXT, worker INTEGER, created TEXT)",
-        "INSERT INTO execution VALUES (1, 'core.a', 'running', 7, '2026-01-16 12:00:00.5'), (2, 'b', 'completed', 7, '')",
+        "INSERT INTO execution VALUES (1, 'core.a', 'running', 7, '2026-01-16 12:00:00.5')",
+        "INSERT INTO execution VALUES (2, 'core.a', 'completed', 7, '')",
     )
     found = read(database)
     assert found.workers == (
