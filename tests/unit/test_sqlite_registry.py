@@ -53,7 +53,8 @@ def test_present_release(tmp_path: Path) -> None:
         f"CREATE TABLE worker ({NEWEST})",
         "INSERT INTO worker (id, name, worker_type, worker_role, host, port, status, capabilities, last_heartbeat, "
         "cordoned, cordon_reason, created) "
-        f"VALUES (7, 'w7', 'local', 'hybrid', 'h', 80, 'busy', '{CONCURRENCY}', '{beat}', 1, 'why', '2026-01-16 12:00:00.500000')",
+        f"VALUES (7, 'w7', 'local', 'hybrid', 'h', 80, 'busy', '{CONCURRENCY}', '{beat}', 1, 'why', "
+        "'2026-01-16 12:00:00.500000')",
         "CREATE TABLE execution (id INTEGER, action_ref TEXT, status TEXT, worker INTEGER, created TEXT)",
         "INSERT INTO execution VALUES (1, 'core.a', 'running', 7, '2026-01-16 12:00:00.5')",
         "INSERT INTO execution VALUES (2, 'core.a', 'completed', 7, '')",
