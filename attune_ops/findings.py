@@ -110,6 +110,12 @@ class Check(msgspec.Struct, frozen=True):
         return inspect.getdoc(self.function) or ""
 
 
+class CheckPages(Shown, msgspec.Struct, frozen=True):
+    """The explanation pages of some checks: what `doctor --explain` shows and docs/checks.md holds."""
+
+    checks: tuple[Check, ...]
+
+
 class Consequence(msgspec.Struct, frozen=True):
     """What another check found and what this finding's cause explains."""
 

@@ -6,7 +6,7 @@ returns shows itself (`attune_ops.shown`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -14,6 +14,7 @@ from attune_ops.facts import Facts
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
+    from attune_ops.findings import Report
     from attune_ops.table import Table
     from attune_ops.tables import Narrowing
 
@@ -76,6 +77,33 @@ class Ops:
         from attune_ops.tables.orphans import orphans
 
         return self._inspect(orphans, narrow)
+
+    def doctor(
+        self,
+        only: Collection[str] = (),
+        skip: Collection[str] = (),
+        *,
+        facts: Facts | None = None,
+        samples: int = 1,
+        target_version: str | None = None,
+        baseline: str | None = None,
+    ) -> Report:
+        """Looks for what goes wrong; `only` and `skip` are codes, names or groups of checks.
+
+        Reads broker and registry (twice with `samples=2`, to see what grows), needs tag monitoring, changes
+        nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline` is the JSON of an
+        earlier report, whose findings are left out. Raises `ConfigError`.
+        """
+        from attune_ops.diagnosis import look, read_baseline
+
+        return look(
+            lambda: facts or self.facts(samples=samples),
+            self.settings.judging,
+            only=only,
+            skip=skip,
+            target_version=target_version,
+            known=read_baseline(baseline) if baseline else (),
+        )
 
     def _inspect(self, inspection: Callable[[Facts], Table], narrow: Narrowing) -> Table:
         from attune_ops.tables import narrowed

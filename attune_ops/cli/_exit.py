@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from attune_ops.errors import AttuneOpsError, ConfigError, SourceError
+from attune_ops.findings import Report, Severity
 
 OK = 0
 FOUND = 1  # doctor, health, drill: something at or above the threshold; others: the operation failed
 USAGE = 2  # the command line or the configuration is wrong
 UNREACHABLE = 3  # broker, management API or database not reached, or it refused the credentials
 INTERRUPTED = 130
+
+UNREACHED = ("AT101", "AT102", "AT103")  # the doctor's findings that say so of AMQP, management API and registry
 
 _BY_ERROR: tuple[tuple[type[AttuneOpsError], int], ...] = (
     (ConfigError, USAGE),
@@ -20,3 +23,12 @@ _BY_ERROR: tuple[tuple[type[AttuneOpsError], int], ...] = (
 def status_of(error: AttuneOpsError) -> int:
     """The exit status for an error that ended a command."""
     return next(status for kind, status in _BY_ERROR if isinstance(error, kind))
+
+
+def status_of_report(report: Report, fail_on: Severity | None) -> int:
+    """The exit status of a diagnosis: what could not be reached goes before what was found; None never fails."""
+    if fail_on is None:
+        return OK
+    if any(f.code in UNREACHED for f in report.findings):
+        return UNREACHABLE
+    return FOUND if report.at_least(fail_on) else OK

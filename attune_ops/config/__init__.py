@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.config.resolve import resolve
-from attune_ops.config.settings import Database, Endpoint, Settings
+from attune_ops.config.resolve import judging, resolve
+from attune_ops.config.settings import Database, Endpoint, Judging, Settings
 
-__all__ = ["Database", "Endpoint", "Settings", "resolve"]
+__all__ = ["Database", "Endpoint", "Judging", "Settings", "judging", "resolve"]

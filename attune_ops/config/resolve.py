@@ -16,7 +16,7 @@ import msgspec
 from attune_ops.config import attune, running_lab
 from attune_ops.config import file as config_file
 from attune_ops.config.file import ConfigFile
-from attune_ops.config.settings import Database, Endpoint, Settings
+from attune_ops.config.settings import Database, Endpoint, Judging, Settings
 from attune_ops.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.errors import ConfigError, TopologyError
 from attune_ops.findings import Severity
@@ -69,6 +69,25 @@ def resolve(options: Mapping[str, str], environ: Mapping[str, str] | None = None
             # In the place of an environment that the user named the lab would give a false all-clear.
             said.maps.append(_lab(NOTHING_FOUND) if not name else _refuse(name))
     return _settings(said, file, name)
+
+
+def judging(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Judging:
+    """How to judge a file: the topology that is named, severities and thresholds. No installation is needed.
+
+    Raises `ConfigError`. Reads files; connects to nothing.
+    """
+    environ = os.environ if environ is None else environ
+    explicit = _variables(environ)
+    explicit |= {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    file, path = _file(explicit, environ)
+    name = _env_name(explicit, file, lab=False)
+    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    topology = _topology(said["topology"]) if "topology" in said else None
+    return Judging(topology, _severities(file), file.thresholds)
+
+
+def _severities(file: ConfigFile) -> dict[str, Severity | None]:
+    return {code: None if level == "off" else Severity(level) for code, level in file.severities.items()}
 
 
 def _variables(environ: Mapping[str, str]) -> Layer:
@@ -138,7 +157,7 @@ def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> S
         worker_name=_text(said.get("worker_name")),
         heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),
         timeout=_seconds(said.get("timeout"), 10.0),
-        severities={c: None if s == "off" else Severity(s) for c, s in file.severities.items()},
+        severities=_severities(file),
         thresholds=file.thresholds,
         redact=file.redact,
         origin=_origins(said, database_origin),

@@ -55,6 +55,18 @@ class Database(msgspec.Struct, frozen=True):
         return Path(self.url.reveal().removeprefix("sqlite:///"))
 
 
+class Judging(msgspec.Struct, frozen=True):
+    """How to judge, whatever the installation; a file that somebody mailed in is judged by this alone.
+
+    `topology` is None where none was named. `severities` maps a check's code to another severity, or None to switch
+    it off; `thresholds` are numbers of checks by name.
+    """
+
+    topology: Topology | None = None
+    severities: dict[str, Severity | None] = {}
+    thresholds: dict[str, float] = {}
+
+
 class Settings(msgspec.Struct, frozen=True):
     """One installation. What was not said and has no default is None; `origin` says where each member came from.
 
@@ -77,6 +89,11 @@ class Settings(msgspec.Struct, frozen=True):
     thresholds: dict[str, float] = {}
     redact: tuple[str, ...] = ()
     origin: dict[str, str] = {}
+
+    @property
+    def judging(self) -> Judging:
+        """How to judge what is found there."""
+        return Judging(self.topology, self.severities, self.thresholds)
 
     @property
     def vhost(self) -> str:

@@ -20,7 +20,7 @@ LEVELS: dict[str, int] = {
     "routing": 1, "plan": 1, "equivalence": 1, "definitions": 1, "startup": 1, "envelope": 1, "checks": 1, "doctor": 1,
     "topologies": 2, "config": 2, "sources": 2, "actions": 2, "facts_file": 2,
     "render": 3,
-    "drills": 4, "lab": 4, "history": 4, "metrics": 4, "ops": 4,
+    "drills": 4, "lab": 4, "history": 4, "metrics": 4, "diagnosis": 4, "ops": 4,
     "cli": 5, "__main__": 5, "__init__": 5, "notebooks": 5,
 }  # fmt: skip
 

@@ -1,0 +1,84 @@
+"""`attune-ops doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attune_ops.cli._base import Cli, command, format_option, pass_cli
+from attune_ops.cli._duration import seconds as duration
+from attune_ops.findings import Severity
+
+if TYPE_CHECKING:
+    from attune_ops.findings import Report
+
+FAIL_ON = {**{str(s): s for s in reversed(Severity)}, "never": None}
+
+
+def _words(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from attune_ops.checks import GROUPS, all_checks
+
+    known = [*GROUPS, *(word for c in all_checks() for word in (c.code, c.name))]
+    return [word for word in known if word.startswith(incomplete)]
+
+
+def _choice(name: str, help: str) -> Any:
+    return click.option(
+        name, multiple=True, metavar="CHECK|GROUP,…", callback=_words, shell_complete=_complete, help=help
+    )
+
+
+@command(example="attune-ops doctor --only topology,workers --wait 30s")
+@_choice("--only", "Only these checks, by code, name or group.")
+@_choice("--skip", "Not these checks.")
+@click.option("--fail-on", type=click.Choice(list(FAIL_ON)), default="error", show_default=True,
+              help="Exit with status 1 for a finding of this severity or worse.")
+@click.option("--wait", type=duration, default="0s", metavar="TIME",
+              help="Look again while what fails may heal, for at most so long (30s, 5m).")
+@click.option("--from", "file", metavar="FILE",
+              help="Judge a snapshot or a definitions export in place of the live broker.")
+@click.option("--baseline", metavar="FILE", help="Leave out what this earlier report (--format json) has found.")
+@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
+@click.option("--target-version", metavar="VERSION", help="The RabbitMQ version that an upgrade is judged for (4.3).")
+@click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check, and do nothing else.")
+@format_option("html", "junit")
+@pass_cli
+def command(cli: Cli, explain: str | None, fail_on: str, wait: float, format: str, **asked: Any) -> None:
+    """Looks for every way in which messages go missing, pile up or reach the wrong place; names cause and cure.
+
+    Exit status: 0 nothing at or above --fail-on, 1 something is, 2 wrong command line or configuration,
+    3 broker, management API or registry could not be reached.
+    """
+    from attune_ops import diagnosis
+    from attune_ops.cli._exit import status_of_report
+
+    if explain:
+        cli.show(diagnosis.pages(explain), format)
+        return
+    threshold = FAIL_ON[fail_on]
+    report = diagnosis.until_healed(_look(cli, **asked), threshold or Severity.ERROR, wait, cli.note)
+    cli.show(report, format)
+    cli.exit(status_of_report(report, threshold))
+
+
+def _look(cli: Cli, *, file: str | None, samples: int, baseline: str | None, **asked: Any) -> Callable[[], Report]:
+    """What makes a report: of the live installation, or of a file, for which none need be configured."""
+    from attune_ops import diagnosis
+    from attune_ops.config import judging
+    from attune_ops.facts_file import load_facts
+
+    known = diagnosis.read_baseline(baseline) if baseline else ()
+    if file is None:
+        standards = cli.settings.judging
+        return lambda: diagnosis.with_options(
+            diagnosis.look(lambda: cli.ops.facts(samples=samples), standards, known=known, **asked), cli.options
+        )
+    standards = judging(cli.options)
+    facts = load_facts(file, standards.topology)
+    return lambda: diagnosis.look(lambda: facts, standards, known=known, **asked)
