@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attune_ops.cli._base import Cli, command, format_option, pass_cli
+from attune_ops.cli import _base
+from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import seconds as duration
 from attune_ops.findings import Severity
 
@@ -28,28 +29,39 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [word for word in known if word.startswith(incomplete)]
 
 
-def _choice(name: str, help: str) -> Any:
+def _choice(name: str, help: str) -> Callable[[Any], Any]:
     return click.option(
         name, multiple=True, metavar="CHECK|GROUP,…", callback=_words, shell_complete=_complete, help=help
     )
 
 
-@command(example="attune-ops doctor --only topology,workers --wait 30s")
+@_base.command(example="attune-ops doctor --only topology,workers --wait 30s")
 @_choice("--only", "Only these checks, by code, name or group.")
 @_choice("--skip", "Not these checks.")
-@click.option("--fail-on", type=click.Choice(list(FAIL_ON)), default="error", show_default=True,
-              help="Exit with status 1 for a finding of this severity or worse.")
-@click.option("--wait", type=duration, default="0s", metavar="TIME",
-              help="Look again while what fails may heal, for at most so long (30s, 5m).")
-@click.option("--from", "file", metavar="FILE",
-              help="Judge a snapshot or a definitions export in place of the live broker.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(FAIL_ON)),
+    default="error",
+    show_default=True,
+    help="Exit with status 1 for a finding of this severity or worse.",
+)
+@click.option(
+    "--wait",
+    type=duration,
+    default="0s",
+    metavar="TIME",
+    help="Look again while what fails may heal, for at most so long (30s, 5m).",
+)
+@click.option(
+    "--from", "file", metavar="FILE", help="Judge a snapshot or a definitions export in place of the live broker."
+)
 @click.option("--baseline", metavar="FILE", help="Leave out what this earlier report (--format json) has found.")
 @click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
 @click.option("--target-version", metavar="VERSION", help="The RabbitMQ version that an upgrade is judged for (4.3).")
 @click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check, and do nothing else.")
 @format_option("html", "junit")
 @pass_cli
-def command(cli: Cli, explain: str | None, fail_on: str, wait: float, format: str, **asked: Any) -> None:
+def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format: str, **asked: Any) -> None:
     """Looks for every way in which messages go missing, pile up or reach the wrong place; names cause and cure.
 
     Exit status: 0 nothing at or above --fail-on, 1 something is, 2 wrong command line or configuration,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SCHEMA = "attune-ops/doctor/1"
+FOLDED = 2  # skipped checks of one reason that get a line each; more share one
 FOLLOWING = 3  # consequences of one finding that a person is shown
 SHOWN = 5  # findings of one check that a person is shown; programs get them all
 
@@ -63,6 +64,11 @@ def as_table(report: Report) -> Any:
         title = group.capitalize()
         lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
         lines += _group(report, list(results))
+    if report.findings:
+        lines += [
+            (0, Text("")),
+            (0, Text(f"Why, and what to do: attune-ops doctor --explain {report.findings[0].code}")),
+        ]
     mark, style = MARKS[VERDICTS[report.status]]
     lines += [(0, Text("")), (0, Text(f"{mark} {text.visible(report.verdict)}", style=style, overflow="fold"))]
     return Group(*(Padding(line, (0, 0, 0, indent)) if indent else line for indent, line in lines))
@@ -80,8 +86,14 @@ def _group(report: Report, results: list[CheckResult]) -> Iterator[tuple[int, Te
         yield from _findings([f for f in report.findings if f.code == result.code])
     skipped = [r for r in results if r.status is CheckStatus.SKIPPED]
     for reason in dict.fromkeys(r.reason for r in skipped):
-        yield from ((0, _marked(r, r.title)) for r in skipped if r.reason == reason)
-        yield 4, _plain(f"not looked at: {reason}", "dim")
+        alike = [r for r in skipped if r.reason == reason]
+        if len(alike) <= FOLDED:
+            yield from ((0, _marked(r, r.title)) for r in alike)
+        else:
+            mark, style = MARKS["skipped"]
+            codes = f"{len(alike)} checks: {', '.join(r.code for r in alike)}"
+            yield 0, _plain(f"{mark} skipped  {codes}", style)
+        yield 4, _plain(f"could not look: {reason}", "dim")
 
 
 def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
