@@ -126,7 +126,8 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     and the broker cancelled it. With two samples this is seen directly. With one it is concluded from a
     connection that bears the worker's name or consumer tag while no such consumer is there.
     """
-    living = {c.client_name: c for c in facts.seen.connections or () if c.client_name}
+    named = [(c.client_name, c) for c in facts.seen.connections or () if c.client_name]
+    living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     gone: dict[str, tuple[str, str, str]] = {}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
         there = {(t.tag, t.connection) for t in facts.seen.consumers_of.get(c.queue, ())}

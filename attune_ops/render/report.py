@@ -67,7 +67,7 @@ def as_table(report: Report) -> Any:
     if report.findings:
         lines += [
             (0, Text("")),
-            (0, Text(f"Why, and what to do: attune-ops doctor --explain {report.findings[0].code}")),
+            (0, Text(f"Why: attune-ops doctor --explain {report.findings[0].code}")),
         ]
     mark, style = MARKS[VERDICTS[report.status]]
     lines += [(0, Text("")), (0, Text(f"{mark} {text.visible(report.verdict)}", style=style, overflow="fold"))]
