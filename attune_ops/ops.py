@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from attune_ops.facts import Facts
+from attune_ops.facts import Facts, Source
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
+    from attune_ops.explanation import Explanations
     from attune_ops.findings import Report
+    from attune_ops.steps import StartupReport
     from attune_ops.table import Table
     from attune_ops.tables import Narrowing
 
@@ -41,6 +43,30 @@ class Ops:
         from attune_ops.sources import collect
 
         return collect(self.settings, **wanted)
+
+    def explain(self, text: str) -> Explanations:
+        """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
+        from attune_ops.explain import explain
+        from attune_ops.explanation import Explanations
+
+        if not explain(text):
+            return Explanations(())
+        facts = self.facts()
+        reason = facts.lacks((Source.BROKER,))
+        where = f"{self.settings.amqp} at {facts.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+        checked = f"not checked against the broker: {reason}" if reason else f"checked against {where}"
+        return Explanations(explain(text, facts), checked)
+
+    def startup(self, service: str = "worker", worker: str | None = None, skip: Collection[str] = ()) -> StartupReport:
+        """Takes the start-up of a service for real, stops it cleanly, and tells each step.
+
+        Declares and registers what the service does; a clean stop takes back what is its own (`report.stopped`),
+        the base infrastructure stays (`report.left`). `worker` is its name in the registry.
+        """
+        from attune_ops.actions.refusal import explained
+        from attune_ops.actions.sequence import run
+
+        return run(self.settings, service, name=worker, skip=skip, explain=explained)
 
     def queues(self, **narrow: Unpack[Narrowing]) -> Table:
         """The queues: what they hold, who consumes them, whose they are (columns: `tables/queues.py`)."""

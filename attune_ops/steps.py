@@ -68,16 +68,22 @@ class WorkerRef(msgspec.Struct, frozen=True):
     name: str
 
 
+class Ending(Shown, msgspec.Struct, frozen=True):
+    """A clean stop: what it did, and what is still there."""
+
+    stopped: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
 class StartupReport(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/startup/1"):
-    """One start-up, step by step. `stopped` says what a clean stop did afterwards, `left` what is still there."""
+    """One start-up, step by step, and how it was ended; `ending` is None while it runs."""
 
     service: str
     worker: WorkerRef | None
     ok: bool
     duration_ms: float
     steps: tuple[StepResult, ...]
-    stopped: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    ending: Ending | None = None
 
     @property
     def failed(self) -> StepResult | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from attune_ops.actions import registry
 from attune_ops.config.settings import Database
@@ -11,7 +13,7 @@ from attune_ops.errors import AttuneOpsError
 
 
 class Heartbeats:
-    """Sets a worker's heartbeat every `interval` s until it is closed, whether or not single ones fail.
+    """Sets a worker's heartbeat every `interval` s inside a `with` block, whether or not single ones fail.
 
     `on_failure` is told of each that failed, in the thread. Undo: `registry.deactivate`.
     """
@@ -21,12 +23,21 @@ class Heartbeats:
         database: Database,
         worker_id: int,
         interval: float,
-        on_failure: Callable[[AttuneOpsError], None] = lambda error: None,
+        on_failure: Callable[[AttuneOpsError], None],
     ) -> None:
         self._database, self._worker_id, self._interval, self._on_failure = database, worker_id, interval, on_failure
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeats of worker {worker_id}", daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join()  # none is under way afterwards, so that it cannot undo a clean stop
 
     def _beat(self) -> None:
         while not self._closed.wait(self._interval):
@@ -34,8 +45,3 @@ class Heartbeats:
                 registry.heartbeat(self._database, self._worker_id, timeout=self._interval)
             except AttuneOpsError as e:
                 self._on_failure(e)
-
-    def close(self) -> None:
-        """Ends the heartbeats; none is under way afterwards, so that it cannot undo a clean stop."""
-        self._closed.set()
-        self._thread.join()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+import msgspec
+
 from attune_ops.actions import registry
 from attune_ops.actions.broker import BrokerRefused, OnMessage, asking, bind, consume, declare_queue
+from attune_ops.actions.heartbeats import Heartbeats
 from attune_ops.actions.setup import SetUp, set_up
 from attune_ops.config.settings import Database, Settings
 from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, SourceError
 from attune_ops.sources.amqp import open_connection, server_version
 from attune_ops.startup import steps_of
-from attune_ops.steps import StartupReport, Step, StepError, StepResult, StepStatus, WorkerRef
+from attune_ops.steps import Ending, StartupReport, Step, StepError, StepResult, StepStatus, WorkerRef
 from attune_ops.topology import Binding, Consumer, Queue
 
 if TYPE_CHECKING:
@@ -115,7 +119,8 @@ class Service:
 
     def start(self) -> StartupReport:
         """Takes the steps in order, up to the first that fails; changes what they change, `stop` undoes it."""
-        began = time.perf_counter()
+        import pika  # noqa: F401 - loaded before the clock starts
+
         results: list[StepResult] = []
         for step in self.steps:
             failed = next((r for r in results if r.status is StepStatus.FAILED), None)
@@ -125,12 +130,30 @@ class Service:
             service=self.service,
             worker=WorkerRef(self.worker.id, self.worker.name) if self.worker else None,
             ok=all(r.status is not StepStatus.FAILED for r in results),
-            duration_ms=_ms_since(began),
+            duration_ms=round(sum(r.duration_ms for r in results), 3),
             steps=tuple(results),
         )
 
-    def stop(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Ends the service as Attune's end; returns what was done and what is left, as sentences. See `stopping`."""
+    def serve(self, seconds: float) -> None:
+        """Lets messages, timers and heartbeats of the connection be handled for at most so long.
+
+        Raises `BrokerRefused` where the connection is gone, or a channel: the broker closes a consumer's channel
+        (an unacknowledged message that took too long) while the connection stays, and nothing else would tell.
+        """
+        with asking("serving the connection"):
+            self.connection.process_data_events(time_limit=seconds)
+            for attached in self.attached:
+                if attached.channel.is_closed:
+                    raise attached.channel._closing_reason or ActionError(f"the channel of {attached.tag} is closed")
+
+    def heartbeats(self, on_failure: Callable[[AttuneOpsError], None]) -> AbstractContextManager[object]:
+        """Keeps a registered worker's heartbeat fresh inside the block; does nothing for who is not registered."""
+        if self.worker is None:
+            return nullcontext()
+        return Heartbeats(self.database, self.worker.id, self.settings.heartbeat_interval, on_failure)
+
+    def stop(self) -> Ending:
+        """Ends the service as Attune's end; says what was done and what is left. See `stopping`."""
         from attune_ops.actions.stopping import stop
 
         done = stop(self)
@@ -226,7 +249,10 @@ class Service:
                 channel = self.connection.channel()
             tag = consume(channel, consumer.tag, queue, self._on_message, prefetch=self._prefetch(consumer))
             self.attached.append(Attached(channel, consumer, queue, tag))
-        return ", ".join(f"{a.tag} on {a.queue} (prefetch {self._prefetch(a.consumer)})" for a in self.attached)
+        by_queue: dict[tuple[str, int], list[str]] = {}
+        for a in self.attached:
+            by_queue.setdefault((a.queue, self._prefetch(a.consumer)), []).append(a.tag)
+        return ", ".join(f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items())
 
     def _consumers(self) -> list[tuple[Consumer, str]]:
         """The consumers of this service, each with the real name of its queue."""
@@ -248,6 +274,35 @@ class Service:
         if not counts:
             return "it consumes nothing"
         return ", ".join(f"{n} consumer{'s' * (n != 1)} on {q}" for q, n in counts.items())
+
+
+def run(
+    settings: Settings,
+    service: str,
+    *,
+    name: str | None = None,
+    skip: Collection[str] = (),
+    on_step: OnStep = _ignore,
+    explain: Explain | None = None,
+    meanwhile: Callable[[Service, StartupReport], None] | None = None,
+    on_end: Callable[[Ending], None] | None = None,
+) -> StartupReport:
+    """Takes a start-up and stops it again; `meanwhile` is called in between, whether or not it got ready.
+
+    Whatever happens in between, Ctrl-C included, the clean stop is done, and `on_end` is told of it. Raises
+    `ConfigError` for an unknown service or step; a step that fails is in the report.
+    """
+    steps = [Step.named(s) for s in skip]
+    it = Service(settings, service, name=name, skip=steps, on_step=on_step, explain=explain)
+    try:
+        report = it.start()
+        if meanwhile is not None:
+            meanwhile(it, report)
+    finally:
+        ending = it.stop()
+        if on_end is not None:
+            on_end(ending)
+    return msgspec.structs.replace(report, ending=ending)
 
 
 # What leaving a step out leads to where no later step fails for it.

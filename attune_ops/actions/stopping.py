@@ -9,6 +9,7 @@ from attune_ops.actions import registry
 from attune_ops.actions.broker import BrokerRefused, asking, cancel, delete_queue
 from attune_ops.errors import AttuneOpsError
 from attune_ops.sources.amqp import depth
+from attune_ops.steps import Ending
 from attune_ops.topology import Per
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from attune_ops.actions.sequence import OwnQueue, Service
 
 
-def stop(service: Service) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def stop(service: Service) -> Ending:
     """Cancels the consumers, closes the connection and sets the worker inactive, as far as each still is there.
 
     An auto-delete queue goes with its last consumer, messages included; one that nothing has consumed would
@@ -38,7 +39,7 @@ def stop(service: Service) -> tuple[tuple[str, ...], tuple[str, ...]]:
         _deactivate(service, done, left)
     if service.base is not None:
         left.append(f"the base infrastructure, which all services share: {service.base}")
-    return tuple(done), tuple(left)
+    return Ending(tuple(done), tuple(left))
 
 
 def _cancel_consumers(service: Service, done: list[str], left: list[str]) -> None:

@@ -55,7 +55,7 @@ class _Words(dict[str, str]):
     """The parts of an error's wording for a sentence; what the wording lacks is said to be not told."""
 
     def __missing__(self, key: str) -> str:
-        return "" if key in ("why", "subject") else "not told"
+        return "" if key in ("why", "term", "subject") else "not told"
 
 
 class _Quoted(dict[str, str]):

@@ -11,8 +11,9 @@ from attune_ops.explanation import Closes
 # What stands in quotes in the broker's sentences. A name may hold anything, also a newline or a quote, but the
 # sentence itself does not begin anew inside it; `cut` is a name that the broker's limit of 255 bytes cut off.
 NAME = r"(?P<subject>(?:(?!\bno (?:queue|exchange) ')[\s\S]){0,260}?)"
+SOME = r"[^\n]{0,260}?"
 USER = r"for user '(?P<user>[^'\n]*)'"
-VHOST = r"in vhost '(?P<vhost>.*?)'(?=[\s\"'.:,;)\]}\\]|$)"
+VHOST = r"in vhost '(?P<vhost>[^\n]{0,260}?)'(?=[\s\"'.:,;)\]}\\]|$)"
 
 
 class Rule(msgspec.Struct, frozen=True):

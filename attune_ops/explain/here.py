@@ -28,56 +28,40 @@ def _nothing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> It
     yield from ()
 
 
-def _missing_queue(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
-    name = sighting.groups["subject"]
-    yield from _presence(name, "queue", facts)
-    owner = facts.topology.worker_of(name)
+def _missing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    """Whose queue or exchange it is, which step should have declared it, and whether it is there now."""
+    name, kind, topology = sighting.groups["subject"], sighting.kind, facts.topology
+    owner = topology.worker_of(name) if kind == "queue" else None
+    known = [d.name for d in (topology.base_queues if kind == "queue" else topology.exchanges)]
+    whose = f"It is the queue of worker {owner[0]}" if owner else f"Set-up declares {name!r}"
+    step = Step.DECLARE if owner else Step.SETUP
+    if step in left_out and (owner or name in known):
+        yield f"{whose}: the {step} step was left out."
+        return
+    yield from _presence(name, kind, facts)
     if owner is not None:
-        yield from _worker(owner[0], facts, left_out)
-        return
-    if name in {q.name for q in facts.topology.base_queues}:
-        yield _setup_sentence(name, left_out)
-        return
-    names = [q.name for q in facts.topology.base_queues]
-    yield from _foreign(name, "queue", names, facts.topology.name)
-
-
-def _missing_exchange(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
-    name = sighting.groups["subject"]
-    yield from _presence(name, "exchange", facts)
-    names = [e.name for e in facts.topology.exchanges]
-    if name in names:
-        yield _setup_sentence(name, left_out)
+        yield from _worker(owner[0], facts)
+    elif name in known:
+        yield f"{whose}: it has not run here, or somebody deleted what it made."
     else:
-        yield from _foreign(name, "exchange", names, facts.topology.name)
+        yield from _foreign(name, kind, known, topology.name)
 
 
 def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
-    """Whether the thing is there now, or why that cannot be said."""
-    reason = facts.lacks((Source.BROKER,))
-    states = None if facts.broker is None else facts.broker.queues if kind == "queue" else facts.broker.exchanges
-    if states is None:
-        yield f"Whether it is there now could not be looked up{f': {reason}' if reason else ''}."
-    elif name in {s.name for s in states}:
+    """Whether the thing is there now; nothing where the broker was not seen."""
+    if facts.broker is None or facts.lacks((Source.BROKER,)):
+        return
+    if name in (facts.broker.queue_named if kind == "queue" else facts.broker.exchange_named):
         yield f"The {kind} is there now: it was declared after this error."
     else:
         yield f"The {kind} is missing now, too."
 
 
-def _setup_sentence(name: str, left_out: tuple[Step, ...]) -> str:
-    if Step.SETUP in left_out:
-        return f"Set-up declares {name!r}; the setup step was left out."
-    return f"Set-up declares {name!r}: it has not run here, or somebody deleted what it made."
-
-
-def _worker(worker_id: int, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
     """What the registry and the broker know of the worker whose queue is missing."""
-    if Step.DECLARE in left_out:
-        yield f"The queue belongs to worker {worker_id}; its declare step was left out."
-        return
     if facts.registry is None:
         reason = facts.lacks((Source.REGISTRY,))
-        yield f"The queue belongs to worker {worker_id}; the registry could not be read: {reason}."
+        yield f"It is the queue of worker {worker_id}; the registry could not be read: {reason}."
         return
     worker = facts.worker_named.get(worker_id)
     if worker is None:
@@ -161,8 +145,8 @@ def _silent_workers(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]
 
 
 _ABOUT: dict[str, Callable[[Sighting, Facts, tuple[Step, ...]], Iterator[str]]] = {
-    "404 queue": _missing_queue,
-    "404 exchange": _missing_exchange,
+    "404 queue": _missing,
+    "404 exchange": _missing,
     "406 queue": _unequal,
     "406 exchange": _unequal,
     "541 deprecated feature": _deprecated,

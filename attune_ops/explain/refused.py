@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.explain._rule import NAME, USER, VHOST, rule
+from attune_ops.explain._rule import NAME, SOME, USER, VHOST, rule
 
 _PERMISSIONS = (
     "rabbitmqctl list_user_permissions {user}",
@@ -57,7 +57,7 @@ RULES = (
     rule(
         403,
         "ACCESS_REFUSED",
-        r"(?P<kind>queue|exchange) name '(?P<subject>.*?)' contains reserved prefix 'amq\.\*'",
+        r"(?P<kind>queue|exchange) name '(?P<subject>[^\n]{0,260}?)' contains reserved prefix 'amq\.\*'",
         "Names that begin with `amq.` belong to the broker: nobody else may declare {kind} {subject!r}.",
         "Choose another name; for a queue named by the broker declare the empty name.",
         closes="channel",
@@ -94,7 +94,7 @@ RULES = (
     rule(
         530,
         "NOT_ALLOWED",
-        rf"access to vhost '(?P<subject>.*?)' refused {USER}: connection limit \((?P<limit>\d+)\) is reached",
+        rf"access to vhost '(?P<subject>{SOME})' refused {USER}: connection limit \((?P<limit>\d+)\) is reached",
         "Vhost {subject!r} (or the user) may hold {limit} connections, and has that many.",
         "Close what is not needed, or raise the limit.",
         closes="connection",
@@ -104,7 +104,7 @@ RULES = (
     rule(
         530,
         "NOT_ALLOWED",
-        rf"access to vhost '(?P<subject>.*?)' refused {USER}(?!: (?:connection limit|vhost))",
+        rf"access to vhost '(?P<subject>{SOME})' refused {USER}(?!: (?:connection limit|vhost))",
         "User {user!r} is known, but has no permission in vhost {subject!r}.",
         "Give the user permissions in that vhost, or correct the vhost in the URL: `/` is written `%2F`.",
         closes="connection",
@@ -117,7 +117,7 @@ RULES = (
     rule(
         530,
         "NOT_ALLOWED",
-        r"vhost (?P<subject>[^\n\"')]{1,255}) not found",
+        r"vhost (?P<subject>[^\n\"']{1,255}?) not found",
         "There is no vhost {subject!r} on this broker.",
         "Correct the vhost in the URL (`/` is written `%2F`), or create it.",
         closes="connection",
@@ -127,7 +127,7 @@ RULES = (
     rule(
         530,
         "NOT_ALLOWED",
-        r"attempt to reuse consumer tag '(?P<subject>.*?)'(?=[\s\"'),]|$)|"
+        r"attempt to reuse consumer tag '(?P<subject>[^\n]{0,260}?)'(?=[\s\"'),]|$)|"
         r"DuplicateConsumerTag\W+(?P<tag>[^\s'\")]+)",
         "A channel already has a consumer with this tag; the broker closes the whole connection for it.",
         "Cancel the first consumer before consuming again, or use another channel or tag.",

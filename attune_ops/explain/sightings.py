@@ -63,7 +63,9 @@ def find(text: str) -> tuple[Sighting, ...]:
     counter = _Lines(text)
     for rule, match in _without_overlaps(text):
         sighting = _sighting(rule, match, text, counter.line_of(match.start()))
-        if not _said_before(sighting, match, text, found):
+        if found and _is_told_later(found[-1], sighting):
+            found[-1] = sighting
+        elif not found or not _said_before(sighting, match, text, found[-1]):
             found.append(sighting)
     return tuple(found) or _by_number(text)
 
@@ -104,15 +106,29 @@ def _operation(before: str, after: str) -> str | None:
     return _METHODS.get((int(class_id[1]), int(method_id[1]))) if class_id and method_id else None
 
 
-def _said_before(sighting: Sighting, match: re.Match[str], text: str, found: list[Sighting]) -> bool:
-    """Whether this is the same error said again: on its own line, or by the second half of lapin's entry."""
-    last = found[-1] if found else None
-    if last is None or (last.rule, last.groups) != (sighting.rule, sighting.groups):
+def _said_before(sighting: Sighting, match: re.Match[str], text: str, last: Sighting) -> bool:
+    """Whether this is the same error said again: on its own line, or by the second half of lapin's entry.
+
+    What a client says without a code on one line is one error: what comes second is the cause of the first.
+    """
+    if last.line == sighting.line and last.rule.code is sighting.rule.code is None:
+        return True
+    if not _same(last, sighting):
         return False
     if last.line == sighting.line:
         return True
     again = _AGAIN.search(text[max(0, match.start() - 60) : match.start()])
     return bool(again) and last.operation is not None and sighting.line - last.line <= _AGAIN_WITHIN
+
+
+def _is_told_later(last: Sighting, sighting: Sighting) -> bool:
+    """Whether the broker's log said it as a feature's complaint first, and now says which operation it refused."""
+    near = sighting.line - last.line <= _AGAIN_WITHIN
+    return near and _same(last, sighting) and last.operation is None and sighting.operation is not None
+
+
+def _same(last: Sighting, sighting: Sighting) -> bool:
+    return (last.rule, last.groups) == (sighting.rule, sighting.groups)
 
 
 _NUMBER = re.compile(r"(?<![\d.:])(3\d\d|4\d\d|5\d\d)(?![\d.:])")

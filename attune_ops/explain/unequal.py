@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from attune_ops.explain._rule import NAME, VHOST, rule
+from attune_ops.explain._rule import NAME, SOME, VHOST, rule
 
 # "received 'true' but current is 'false'", "received the value '5' of type 'signedint' but current is none", and
 # the two the other way round.
 _VALUES = (
-    r"received (?:the value )?(?P<wanted>none|'.*?')(?: of type '(?P<wanted_type>\w+)')? "
-    r"but current is (?:the value )?(?P<found>none|'[^\n]*?')(?: of type '(?P<found_type>\w+)')?(?=[\s\"',)\\]|$)"
+    r"received (?:the value )?(?P<wanted>none|'[^\n]{0,260}?')(?: of type '(?P<wanted_type>\w+)')? "
+    r"but current is (?:the value )?(?P<found>none|'[^\n]{0,260}?')(?: of type '(?P<found_type>\w+)')?(?=[\s\"',)\\]|$)"
 )
 
 RULES = (
@@ -38,8 +38,8 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         rf"invalid arg '(?P<argument>[^'\n]*)' for (?P<kind>queue|exchange) '{NAME}' {VHOST}"
-        r"(?:: (?P<why>[^\n]{1,200})| of queue type (?P<type>\w+))",
-        "The broker does not take {argument} with this value, or at all for this type of queue. {why}",
+        r"(?:: \\*\"(?P<why>[^\"\n\\]*)|: (?P<term>\{[^\n]*?\})| of queue type (?P<type>\w+))",
+        "The broker does not take {argument} with this value, or at all for this type of queue. {why}{term}",
         "Correct the argument where it is declared, usually its type (a number, not a text) or its sign.",
         closes="channel",
         commands=("attune-ops topology show",),
@@ -105,7 +105,8 @@ RULES = (
     rule(
         406,
         "PRECONDITION_FAILED",
-        r"cannot declare queue '(?P<subject>.*?)': queue limit in vhost '(?P<vhost>.*?)' \((?P<limit>\d+)\) is reached",
+        rf"cannot declare queue '(?P<subject>{SOME})': queue limit in vhost '(?P<vhost>{SOME})' "
+        r"\((?P<limit>\d+)\) is reached",
         "Vhost {vhost!r} may hold {limit} queues, and has that many: queue {subject!r} was not declared.",
         "Delete queues that nobody owns, or raise the limit.",
         closes="channel",
@@ -126,7 +127,7 @@ RULES = (
     rule(
         406,
         "PRECONDITION_FAILED",
-        r"invalid message: (?P<why>[^\n]{1,200})|invalid expiration '(?P<subject>[^\n]*?)': (?P<reason>[\w{}(), ]+)",
+        r"invalid message: (?P<why>\{[^\n]*?\})|invalid expiration '(?P<subject>[^\n]*?)': (?P<reason>[\w{}(), ]+)",
         "The broker does not take this message: its properties are wrong ({why}{subject}). The channel is closed and "
         "the message was not stored.",
         "Correct the property: CC and BCC are arrays of texts, expiration is a text with milliseconds in it.",

@@ -7,7 +7,7 @@ Every line has `at` (UTC), `service`, `name`, `pid` and `event`:
   came; it may have arrived), each with `message_id`, `number`, `exchange`, `routing_key`, `message_type`
 - `received` with `queue`, `tag`, `redelivered`; `handled`; then one of `acked`, `rejected` (not requeued), `requeued`
 - `undecodable`, `no_worker`: why a message is rejected
-- `cancelled` (the broker cancelled a consumer), `channel_closed`, `blocked`, `unblocked`, `lost`, `reconnecting`
+- `cancelled` (the broker cancelled a consumer), `blocked`, `unblocked`, `lost` with `code` and `text`, `reconnecting`
 - `heartbeat_failed`, `registry_failed`, `stopping`, `stopped`, `crashing`, `ended` with the exit `status`
 """
 

@@ -7,8 +7,7 @@ import signal
 import time
 from typing import Any
 
-from attune_ops.actions.broker import BrokerRefused, asking
-from attune_ops.actions.heartbeats import Heartbeats
+from attune_ops.actions.broker import BrokerRefused
 from attune_ops.actions.sequence import Service
 from attune_ops.actions.services.job import Job
 from attune_ops.actions.services.journal import Journal
@@ -23,6 +22,10 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0)  # the delays before a reconnect; the last one re
 
 class Lost(Exception):
     """The connection, a channel or a consumer is gone; the start-up has to be taken again."""
+
+    def __init__(self, code: int | None, text: str) -> None:
+        self.code, self.text = code, text
+        super().__init__(code, text)
 
 
 class Stop(Exception):
@@ -89,17 +92,15 @@ class StandIn:
         ready_at = time.monotonic()
         worker = self.service.worker
         self.journal.write("ready", worker=worker.id if worker else None)
-        heartbeats = self._heartbeats()
         try:
-            self._loop()
+            with self.service.heartbeats(self._on_heartbeat_failure):
+                self._loop()
         except Lost as e:
-            self.journal.write("lost", text=str(e))
+            self.journal.write("lost", code=e.code, text=e.text)
             self.on_lost()
         except Stop:
             self.journal.write("cut")
         finally:
-            if heartbeats is not None:
-                heartbeats.close()
             self._end()
         return ready_at
 
@@ -113,32 +114,17 @@ class StandIn:
             self.publisher = Publisher(connection, self.job, self.journal)
             while not self.stopping:
                 wait = self.act(self.publisher)
-                with asking("serving the connection"):
-                    connection.process_data_events(time_limit=max(0.0, min(wait, TICK_S)))
-                self._look_at_channels()
+                self.service.serve(max(0.0, min(wait, TICK_S)))
+                if self.cancelled and self.behaviour.reconnect:
+                    self.cancelled = False
+                    raise Lost(None, "a consumer was cancelled by the broker")
         except BrokerRefused as e:
-            raise Lost(str(e)) from None
-
-    def _look_at_channels(self) -> None:
-        """A channel that the broker closed ends its consumer without a word to anybody; so does a cancel."""
-        for attached in self.service.attached:
-            if attached.channel.is_closed:
-                self.journal.write("channel_closed", tag=attached.tag, queue=attached.queue)
-                raise Lost(f"the channel of consumer {attached.tag} is closed")
-        if self.cancelled and self.behaviour.reconnect:
-            self.cancelled = False
-            raise Lost("a consumer was cancelled by the broker")
+            raise Lost(e.code, e.text) from None
 
     def _on_cancel(self, frame: Any) -> None:
         self.cancelled = True
         tag = frame.method.consumer_tag
         self.journal.write("cancelled", tag=tag.decode() if isinstance(tag, bytes) else tag)
-
-    def _heartbeats(self) -> Heartbeats | None:
-        worker, database = self.service.worker, self.settings.database
-        if worker is None or database is None:
-            return None
-        return Heartbeats(database, worker.id, self.settings.heartbeat_interval, self._on_heartbeat_failure)
 
     def _on_heartbeat_failure(self, error: AttuneOpsError) -> None:
         self.journal.write("heartbeat_failed", text=str(error))
@@ -148,8 +134,8 @@ class StandIn:
             self.service.disconnect()  # its row stays active meanwhile, as that of a service of Attune does
             return
         signal.alarm(0)
-        done, left = self.service.stop()
-        self.journal.write("stopped", done=done, left=left)
+        ending = self.service.stop()
+        self.journal.write("stopped", done=ending.stopped, left=ending.left)
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -1,0 +1,72 @@
+"""`attune-ops explain`: what an error of the broker or a client means, in general and here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import command as cli_command
+from attune_ops.cli._exit import FOUND
+from attune_ops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attune_ops.explanation import Explanations
+
+MOST_BYTES = 64_000_000  # of a log its end is read
+
+
+@cli_command(example="attune-ops explain \"NOT_FOUND - no queue 'worker.1.executions' in vhost '/'\"")
+@click.argument("text", metavar="TEXT|FILE|-")
+@click.option("--offline", is_flag=True, help="Do not look at the installation.")
+@format_option()
+@pass_cli
+def command(cli: Cli, text: str, offline: bool, format: str) -> None:
+    """Explains every error in TEXT, in a log FILE, or on stdin (-).
+
+    Any client's wording will do, and the broker's own log. Equal errors are shown once, with their count. Where the
+    installation can be reached it is looked at: whether the queue is there now, which worker it belongs to, which step
+    never ran. Exit status 1 where no known error was found.
+    """
+    found = _explained(cli, _read(text), offline)
+    if not found.errors:
+        cli.note("no error of a broker or client in it that is known here")
+        cli.exit(FOUND)
+    cli.show(found, format)
+
+
+def _explained(cli: Cli, text: str, offline: bool) -> Explanations:
+    from attune_ops.explain import explain
+    from attune_ops.explanation import Explanations
+
+    if offline:
+        return Explanations(explain(text), "not checked against an installation (--offline)")
+    try:
+        return cli.ops.explain(text)
+    except ConfigError as e:
+        return Explanations(explain(text), f"not checked against an installation: {e}")
+
+
+def _read(text: str) -> str:
+    """The text itself, or that of the file or of stdin that it names."""
+    if text == "-":
+        return sys.stdin.buffer.read(MOST_BYTES).decode(errors="replace")
+    try:
+        path = Path(text)
+        if not path.is_file():
+            return _not_a_path(text)
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - MOST_BYTES))
+            return file.read().decode(errors="replace")
+    except (OSError, ValueError):  # too long for a file's name, or not readable
+        return _not_a_path(text)
+
+
+def _not_a_path(text: str) -> str:
+    """The text, unless it was clearly meant as a file."""
+    if not any(c.isspace() for c in text) and ("/" in text or text.endswith(".log")):
+        raise ConfigError(f"{text!r} is neither a readable file nor the text of an error")
+    return text

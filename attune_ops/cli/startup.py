@@ -1,0 +1,98 @@
+"""`attune-ops startup`: a service's start-up taken for real, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import command as cli_command
+from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
+from attune_ops.startup import SERVICES
+from attune_ops.steps import Ending, StartupReport, Step, StepResult
+
+if TYPE_CHECKING:
+    from attune_ops.actions.sequence import Service
+
+HOLDING = "it stays up until Ctrl-C; messages it is given stay unacknowledged and go back to their queue"
+
+
+@cli_command(example="attune-ops startup --worker w1 --skip declare --skip bind")
+@click.option("--service", type=click.Choice(SERVICES), default="worker", show_default=True, help="Whose start-up.")
+@click.option("--worker", metavar="NAME", help="The worker's name in the registry (default: worker-HOSTNAME).")
+@click.option(
+    "--skip",
+    metavar="STEP",
+    multiple=True,
+    type=click.Choice([str(s) for s in Step]),
+    help="Leave a step out; repeatable.",
+)
+@click.option("--hold", is_flag=True, help="Stay up until Ctrl-C, with heartbeats.")
+@format_option()
+@pass_cli
+def command(cli: Cli, service: str, worker: str | None, skip: tuple[str, ...], hold: bool, format: str) -> None:
+    """Takes the start-up of a service for real: connect, setup, register, declare, bind, consume, ready.
+
+    It declares, binds, registers and consumes as the service does; messages it is given are not acknowledged and go
+    back. Then it stops cleanly: consumers go, and auto-delete queues with them; the worker is set inactive; what
+    is left is said. A step that fails is explained. `--skip declare` shows what happened on 2026-01-16.
+
+    Exit status: 0 ready, 1 a step failed, 3 broker or database not reached.
+    """
+    from attune_ops.actions.refusal import explained
+    from attune_ops.actions.sequence import run
+
+    live = _Live(cli, format, hold)
+    report = run(
+        cli.settings, service, name=worker, skip=skip, explain=explained,
+        on_step=live.step, meanwhile=live.started, on_end=live.ended,
+    )  # fmt: skip
+    live.report(report)
+    cli.exit(_status(report))
+
+
+class _Live:
+    """Shows a start-up as it happens; in other formats than the table its report, when it holds or at its end."""
+
+    def __init__(self, cli: Cli, format: str, hold: bool) -> None:
+        self._cli, self._format, self._hold = cli, format, hold
+        self._table = format == "table"
+
+    def step(self, step: StepResult) -> None:
+        """Prints a step of the table."""
+        if self._table:
+            self._cli.show(step, "table")
+
+    def started(self, service: Service, report: StartupReport) -> None:
+        """Prints the verdict, and keeps the service up where that is wanted."""
+        import msgspec
+
+        holding = self._hold and report.ok
+        if self._table:
+            self._cli.show(msgspec.structs.replace(report, steps=()), "table")
+        elif holding:
+            self._cli.show(report, self._format)
+        if holding:
+            self._cli.note(HOLDING)
+            with service.heartbeats(lambda e: self._cli.note(str(e))):
+                while True:
+                    service.serve(0.5)
+
+    def ended(self, ending: Ending) -> None:
+        """Prints how it was stopped."""
+        if self._table:
+            self._cli.show(ending, "table")
+
+    def report(self, report: StartupReport) -> None:
+        """Prints the whole report."""
+        if not self._table:
+            self._cli.show(report, self._format)
+
+
+def _status(report: StartupReport) -> int:
+    """0 where it got ready; a service that it could not reach is told from a step that failed."""
+    failed = report.failed
+    if failed is None:
+        return OK
+    return UNREACHABLE if failed.error is not None and failed.error.unreachable else FOUND
