@@ -6,9 +6,10 @@ returns shows itself (`attune_ops.shown`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import importlib
+from collections.abc import Collection
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from attune_ops.facts import Facts, Source
 
@@ -38,11 +39,15 @@ class Ops:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def facts(self, **wanted: Any) -> Facts:
-        """Reads broker and registry anew, needs tag monitoring, changes nothing; `wanted` as `sources.collect`."""
+    def facts(self, wants: Collection[Source] | None = None, *, samples: int = 1) -> Facts:
+        """Reads broker and registry anew: all sources, or those wanted; needs tag monitoring, changes nothing.
+
+        With two `samples` the queues are read twice, some seconds apart, for what grows or moves. What cannot be
+        read is in `Facts.missing` with its reason; nothing is raised for it.
+        """
         from attune_ops.sources import collect
 
-        return collect(self.settings, **wanted)
+        return collect(self.settings, wants, samples=samples)
 
     def explain(self, text: str) -> Explanations:
         """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
@@ -69,40 +74,28 @@ class Ops:
         return run(self.settings, service, name=worker, skip=skip, explain=explained)
 
     def queues(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The queues: what they hold, who consumes them, whose they are (columns: `tables/queues.py`)."""
-        from attune_ops.tables.queues import queues
-
-        return self._inspect(queues, narrow)
+        """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/tables/queues.py`."""
+        return self._inspect("queues", narrow)
 
     def bindings(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The bindings, and whether the topology makes them (columns: `tables/bindings.py`)."""
-        from attune_ops.tables.bindings import bindings
-
-        return self._inspect(bindings, narrow)
+        """The bindings, and whether the topology makes them; columns: `attune_ops/tables/bindings.py`."""
+        return self._inspect("bindings", narrow)
 
     def exchanges(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The exchanges (columns: `tables/exchanges.py`)."""
-        from attune_ops.tables.exchanges import exchanges
-
-        return self._inspect(exchanges, narrow)
+        """The exchanges; columns: `attune_ops/tables/exchanges.py`."""
+        return self._inspect("exchanges", narrow)
 
     def consumers(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The consumers and where they come from (columns: `tables/consumers.py`)."""
-        from attune_ops.tables.consumers import consumers
-
-        return self._inspect(consumers, narrow)
+        """The consumers and where they come from; columns: `attune_ops/tables/consumers.py`."""
+        return self._inspect("consumers", narrow)
 
     def workers(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The registered workers, and what the broker has for each (columns: `tables/workers.py`)."""
-        from attune_ops.tables.workers import workers
-
-        return self._inspect(workers, narrow)
+        """The registered workers, and what the broker has for each; columns: `attune_ops/tables/workers.py`."""
+        return self._inspect("workers", narrow)
 
     def orphans(self, **narrow: Unpack[Narrowing]) -> Table:
-        """Queues without a live worker and live workers without their queue (columns: `tables/orphans.py`)."""
-        from attune_ops.tables.orphans import orphans
-
-        return self._inspect(orphans, narrow)
+        """Queues without a live worker, live workers without queue; columns: `attune_ops/tables/orphans.py`."""
+        return self._inspect("orphans", narrow)
 
     def doctor(
         self,
@@ -131,10 +124,12 @@ class Ops:
             known=read_baseline(baseline) if baseline else (),
         )
 
-    def _inspect(self, inspection: Callable[[Facts], Table], narrow: Narrowing) -> Table:
+    def _inspect(self, name: str, narrow: Narrowing) -> Table:
         from attune_ops.tables import narrowed
 
-        return narrowed(inspection(narrow.get("facts") or self.facts()), narrow)
+        inspection = importlib.import_module(f"attune_ops.tables.{name}")
+        facts = narrow.get("facts") or self.facts(inspection.WANTS)
+        return narrowed(getattr(inspection, name)(facts), narrow)
 
     def close(self) -> None:
         """Closes what was opened; calling it twice does no harm."""

@@ -1,6 +1,7 @@
 """The inspections: pure questions over `Facts` whose answer is a `Table`, one file each.
 
-Each file has `COLUMNS`, whose docs are the documentation of the table, and one function `Facts` → `Table`.
+Each file has `WANTS`, the sources that it reads, `COLUMNS`, whose docs are the documentation of the table, and
+one function `Facts` → `Table` with the file's name.
 Objects that the topology does not know are shown too, as `foreign`; they are never an error.
 """
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from attune_ops.facts import Facts
+from attune_ops.facts import Facts, Source
 from attune_ops.ownership import is_wanted, seen
 from attune_ops.table import Column, Kind, Table
 from attune_ops.tables import arguments
+
+WANTS = (Source.BROKER,)
 
 COLUMNS = (
     Column("source", doc="the exchange that messages come from"),

@@ -8,6 +8,8 @@ from attune_ops.snapshot import ConsumerState
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import freshness
 
+WANTS = (Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS)
+
 COLUMNS = (
     Column("queue", doc="the queue that is consumed"),
     Column("tag", doc="the consumer tag"),

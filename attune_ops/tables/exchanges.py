@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from attune_ops.facts import Facts
+from attune_ops.facts import Facts, Source
 from attune_ops.ownership import exchange_kind, seen
 from attune_ops.table import Column, Kind, Table
 from attune_ops.tables import STATISTICS, arguments
+
+WANTS = (Source.BROKER,)
 
 COLUMNS = (
     Column("name", doc='the exchange\'s name; the default exchange has the name ""'),

@@ -9,6 +9,8 @@ from attune_ops.ownership import Orphan, orphaned_queues, require, workers_witho
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import freshness
 
+WANTS = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
+
 COLUMNS = (
     Column(
         "kind", Kind.CATEGORY, doc="queue: no registered live worker owns it; worker: it lives, its queue is missing"

@@ -8,6 +8,8 @@ from attune_ops.snapshot import QueueState
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import arguments, freshness
 
+WANTS = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
+
 COLUMNS = (
     Column("name", doc="the queue's name"),
     Column("messages", Kind.INTEGER, "messages", "ready and unacknowledged together"),

@@ -10,6 +10,8 @@ from attune_ops.registry import Worker, WorkerStatus
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import freshness
 
+WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS)
+
 COLUMNS = (
     Column("id", Kind.INTEGER, doc="the id in the registry, which its queues are named after"),
     Column("name", doc="the registered name; not told for an id that only a queue on the broker knows"),

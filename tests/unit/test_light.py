@@ -1,0 +1,27 @@
+"""What is used in a probe or at a prompt loads nothing that a notebook or a broker needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"pandas", "numpy", "ipywidgets", "pika", "requests", "sqlalchemy", "jinja2", "altair", "rich", "IPython"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import attune_ops",
+        "import attune_ops; attune_ops.connect; attune_ops.Ops; attune_ops.AttuneOpsError",
+        "from attune_ops.__main__ import main; main()",
+        "from attune_ops.cli._base import main; main(['--help'])",
+        "from attune_ops.cli._base import main; main(['queues', '--help'])",
+        "from attune_ops.cli._base import main; main(['completion', 'zsh'])",
+    ],
+)
+def test_stays_light(code: str) -> None:
+    program = f"import sys\nsys.argv[1:] = ['--version']\n{code}\nprint(*(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()[-1].split()) & HEAVY == set()
