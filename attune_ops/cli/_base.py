@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
+import io
 import pkgutil
 import signal
 import sys
@@ -235,12 +235,14 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit status; every error ends in one line on stderr."""
     from attune_ops.cli import _exit
+    from attune_ops.render.wire import OutputClosed
 
     cli = Cli()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what an ASCII terminal lacks is shown, not a crash
     try:
         with _terminable():
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
-            sys.stdout.flush()
         return result if isinstance(result, int) else _exit.OK
     except click.exceptions.NoArgsIsHelpError as e:
         cli.note(e.format_message())
@@ -252,8 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         cli.note("attune-ops: interrupted")
         return _exit.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
+    except OutputClosed:
         return _exit.OK
     except AttuneOpsError as e:
         _complain(cli, str(e), e)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from attune_ops.render import form
+from attune_ops.render import form, wire
 
 UNCUT = 100_000  # columns; rich wraps at the width it is told
 
@@ -14,8 +14,7 @@ UNCUT = 100_000  # columns; rich wraps at the width it is told
 def write(value: object, color: bool | None) -> None:
     """Prints the table form in a terminal and the text form elsewhere."""
     if not sys.stdout.isatty():
-        text = form(value, "text")
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        wire.write(form(value, "text"))
         return
     from rich.console import Console
 

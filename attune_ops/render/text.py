@@ -28,8 +28,8 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """The same for text of several lines: line breaks, tabs and indents stay."""
-    return re.sub(r"[^\r\n\t]+", lambda m: m[0] if m[0].isprintable() else _escaped(m[0]), text)
+    """The same for text of several lines: line ends, tabs and indents stay."""
+    return re.sub(r"(?:[^\r\n\t]|\r(?!\n))+", lambda m: m[0] if m[0].isprintable() else _escaped(m[0]), text)
 
 
 def _escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from attune_ops.errors import AttuneOpsError
 from attune_ops.table import Cell
 
 
@@ -61,10 +63,24 @@ def _field(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
+class OutputClosed(Exception):
+    """Nobody reads stdout any more (`attune-ops queues | head -1`), which is no failure."""
+
+
 def write(text: str) -> None:
-    """Writes text to stdout, exactly as it is; only a terminal, which acts on control characters, gets them escaped."""
+    """Writes text to stdout at once, exactly as it is; only a terminal gets control characters escaped.
+
+    Raises `OutputClosed` when the reader has gone and `AttuneOpsError` when, say, the disk is full.
+    """
     from attune_ops.render.text import visible_lines
 
     if sys.stdout.isatty():
         text = visible_lines(text)
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
+        if isinstance(e, BrokenPipeError):
+            raise OutputClosed from None
+        raise AttuneOpsError(f"cannot write to stdout: {e.strerror}") from None

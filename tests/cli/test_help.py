@@ -1,0 +1,83 @@
+"""What each command says about itself, and of a wrong command line; nothing is contacted."""
+
+from __future__ import annotations
+
+import pytest
+
+from attune_ops.cli import _exit
+from attune_ops.cli._base import TARGET, Command, main
+from tests.cli.commands import ALL, formats
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_is_complete_and_ends_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == _exit.OK
+    shown = capsys.readouterr().out
+    head, _, example = shown.rpartition("\nExample:\n")
+    assert example.strip(), "the help does not end with an example"
+    assert "attune-ops" in example
+    assert all(f"--{option}" in head for option, _, _ in TARGET)
+    assert all(len(line) <= 80 for line in head.splitlines())
+    assert ALL[name].help, "no docstring"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_says_what_it_does(name: str) -> None:
+    for param in ALL[name].params:
+        if param.param_type_name == "option":
+            assert getattr(param, "help", None), f"{param.name} has no help"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_unknown_option_is_one_line_and_status_2(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--no-such-option"]) == _exit.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("attune-ops: No such option '--no-such-option'")
+    assert f"see attune-ops {name} --help" in err
+
+
+@pytest.mark.parametrize("name", [n for n, c in ALL.items() if formats(c)])
+def test_the_four_formats_are_there(name: str) -> None:
+    assert set(formats(ALL[name])) >= {"table", "json", "csv", "markdown"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["quues"], "No such command 'quues' (did you mean 'queues'?); see attune-ops --help"),
+        (["queues", "--env"], "Option '--env' requires an argument"),
+        (["--env"], "Option '--env' requires an argument"),
+        (["queues", "--limit", "many"], "Invalid value for '--limit': 'many' is not a valid integer range"),
+        (["queues", "--format", "xml"], "'xml' is not one of 'table', 'json', 'csv', 'markdown'"),
+        (["queues", "a", "amqp://user:s3cret@host/"], "Got unexpected extra argument (amqp://user:***@host/)"),
+        (["queues", "a", "b\x1b[31m\nc"], r"Got unexpected extra argument (b\x1b[31m c)"),
+        (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+    ],
+)
+def test_a_wrong_command_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == _exit.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_without_a_command_the_help_is_shown_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == _exit.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(name.split()[0] in err for name in ALL)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from attune_ops import __version__
+
+    assert main(["-v", "--version"]) == _exit.OK
+    assert capsys.readouterr().out == f"attune-ops {__version__}\n"
+
+
+def test_every_command_is_made_by_convention() -> None:
+    assert all(isinstance(c, Command) for c in ALL.values())
+    assert {"queues", "lab up", "completion"} <= set(ALL)
