@@ -39,7 +39,7 @@ class Secret:
 # The password of a URL: after the user's colon, up to the last @ of the word, since a password that ought to have
 # been percent-encoded may hold any other character. Rather too much is masked than too little.
 _URL_PASSWORD = re.compile(
-    r"""(?P<head>\b[a-z][a-z0-9+.-]*://[^\s/@:]*:)(?P<password>[^\s"'<>]*)(?=@)""", re.IGNORECASE
+    r"""(?P<head>\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]*:)(?P<password>[^\s"'<>]*)(?=@)""", re.IGNORECASE
 )
 
 

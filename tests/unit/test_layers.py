@@ -15,7 +15,7 @@ LEVELS: dict[str, int] = {
     "graph": 0, "route": 0,
     "errors": 0, "shown": 0, "secret": 0, "topology": 0, "topology_file": 0, "snapshot": 0, "registry": 0, "facts": 0,
     "findings": 0, "table": 0, "units": 0, "wrong_file": 0, "differences": 0,
-    "tables": 1, "ownership": 1,
+    "tables": 1, "ownership": 1, "redact": 1,
     "health": 0,
     "routing": 1, "plan": 1, "equivalence": 1, "definitions": 1, "startup": 1, "envelope": 1, "checks": 1, "doctor": 1,
     "topologies": 2, "config": 2, "sources": 2, "actions": 2, "facts_file": 2,
