@@ -137,6 +137,7 @@ def up(
         if folder.exists():
             note(f"clearing away what is left of the lab {name!r}")
             _clear(folder, running)
+        _kept_log(folder).unlink(missing_ok=True)
         try:
             starting.prepare(name, folder, nodes or 1, programs, config, plugins)
             starting.start_all(Lab(name).state, programs, note, timeout)
@@ -198,10 +199,14 @@ def _clear(folder: Path, lab: RunningLab | None) -> None:
     files.remove(folder)
 
 
+def _kept_log(folder: Path) -> Path:
+    return folder.with_suffix(".log")
+
+
 def _keep_log(folder: Path) -> Path:
     """Copies what the nodes printed beside the folder, which is about to go."""
-    kept = folder.with_suffix(".log")
+    kept = _kept_log(folder)
     with kept.open("wb") as out:
-        for log in sorted(folder.glob(f"*/{nodes_.CONSOLE}")):
+        for log in sorted([*folder.glob("*.log"), *folder.glob(f"*/{nodes_.CONSOLE}")]):
             out.write(log.read_bytes())
     return kept
