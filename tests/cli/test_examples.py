@@ -1,0 +1,102 @@
+"""The example that ends each command's help works as printed, on a running installation; so does its JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from attune_ops.cli import _exit
+from tests.cli.commands import ALL, formats
+from tests.world import COMMAND, Broker, Run, Vhost, clean_environment, eventually
+
+# The example shows the incident, which a later step runs into.
+FAILS_ON_PURPOSE = {"startup"}
+# These answer a question, and "no" is an answer.
+JUDGES = {"doctor", "health worker", "health broker", "health route", "lab status", "config check"}
+# What makes comes first, what takes away last.
+ORDER = {"up": 0, "init": 0, "save": 0, "down": 2, "remove": 2}
+
+SERVICES = (["--service", "executor"], ["--service", "notifier"], ["--service", "sensor"], ["--worker", "held"])
+
+
+@dataclass(frozen=True)
+class Site:
+    """A virtual host in which every service runs, and a folder whose commands point there."""
+
+    run: Run
+    vhost: Vhost
+    environment: dict[str, str]
+
+    def shell(self, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Runs a line as somebody would who copies it."""
+        environment = self.run.environment(env=self.environment)
+        environment["PATH"] = f"{COMMAND.parent}:{environment['PATH']}"
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.run.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder: Path = tmp_path_factory.mktemp("site")
+    run = Run(folder, clean_environment(folder / "home"))
+    with broker.vhost() as vhost, ExitStack() as held:
+        environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{folder}/registry.sqlite"}
+        made = Site(run, vhost, environment)
+        for service in SERVICES:
+            held.enter_context(run.start("startup", *service, "--hold", env=environment))
+        eventually(lambda: "worker-1" in made.shell("attune-ops consumers --format csv").stdout, within=40)
+        try:
+            yield made
+        finally:
+            made.shell("attune-ops lab down")
+
+
+def grouped() -> dict[str, list[str]]:
+    """The commands by their first word, in an order that makes sense."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(ALL, key=lambda n: ORDER.get(n.split()[-1], 1)):
+        found.setdefault(name.split()[0], []).append(name)
+    return found
+
+
+def allowed(name: str) -> set[int]:
+    if name in FAILS_ON_PURPOSE:
+        return {_exit.FOUND}
+    return {_exit.OK, _exit.FOUND} if name in JUDGES else {_exit.OK}
+
+
+@pytest.mark.parametrize("names", grouped().values(), ids=grouped())
+def test_examples_work_as_printed(names: list[str], site: Site) -> None:
+    for name in names:
+        for line in ALL[name].example.splitlines():
+            done = site.shell(line)
+            said = f"$ {line}\n{done.stdout}{done.stderr}exit status {done.returncode}"
+            assert done.returncode in allowed(name), said
+            assert "Traceback" not in done.stderr, said
+            assert "\x1b" not in done.stdout + done.stderr, said
+
+
+@pytest.mark.parametrize("name", [n for n, c in ALL.items() if "json" in formats(c)])
+def test_json_is_valid_and_names_its_schema(name: str, site: Site) -> None:
+    line = re.sub(r" --format \w+", "", ALL[name].example.splitlines()[-1])
+    assert shlex.split(line)[0] == "attune-ops", "the last line of the example is the command"
+    done = site.shell(f"{line} --format json")
+    assert done.returncode in allowed(name), done.stderr
+    made = json.loads(done.stdout)
+    assert re.fullmatch(r"attune-ops/[a-z-]+/\d+", made["schema"])
