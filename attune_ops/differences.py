@@ -106,6 +106,7 @@ class Plan(Shown, msgspec.Struct, frozen=True, dict=True):
     differences: tuple[Difference, ...]
     unseen: tuple[str, ...] = ()
     workers: tuple[int, ...] = ()  # those whose queues are wanted
+    compared: int = 0  # objects of the topology that were looked for
 
     @cached_property
     def matters(self) -> tuple[Difference, ...]:
@@ -131,6 +132,42 @@ class Plan(Shown, msgspec.Struct, frozen=True, dict=True):
         for difference in self.differences:
             found.setdefault((difference.subject, difference.name), []).append(difference)
         return found
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one step: `answer` is the broker's where it refused.
+
+    `lost` was declared, and yet is not there, or otherwise, when the broker is read back.
+    """
+
+    subject: SubjectKind
+    name: str
+    status: Literal["to declare", "declared", "refused", "lost"]
+    answer: BrokerError | None = None
+    worker_id: int | None = None
+
+
+class Applied(Shown, msgspec.Struct, frozen=True):
+    """What `topology apply` did, or would do: `after` is the plan as read back, None where nothing was done.
+
+    `plan` is the comparison before; what it holds beyond its steps cannot be declared, and says why.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    after: Plan | None = None
+
+    @property
+    def left(self) -> tuple[Difference, ...]:
+        """The differences that declaring does not put right."""
+        if self.after is not None:
+            return self.after.matters
+        return tuple(d for d in self.plan.matters if d.way is not Way.DECLARE)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that was to be declared is not there."""
+        return any(o.status in ("refused", "lost") for o in self.outcomes)
 
 
 def binding_name(source: str, destination: str, routing_key: str) -> str:

@@ -65,18 +65,21 @@ def load_brokers(path: str) -> Mapping[str, BrokerSnapshot]:
     return {facts.vhost: facts.broker}
 
 
-def save_facts(facts: Facts, path: str) -> int:
+def save_facts(facts: Facts, path: str, *, replace: bool = False) -> int:
     """Writes a snapshot file, gzipped, the same bytes for the same facts; returns its size in bytes.
 
     It holds no secrets: client properties are never read, and a password in a URL is masked wherever it
-    stands. Replaces the file in one go, or leaves it as it was; raises `ConfigError`. Delete it to undo.
+    stands. A file that exists is replaced in one go with `replace`, else left as it is. Delete it to undo.
+    Raises `ConfigError`.
     """
     import gzip
     import os
 
     target = Path(path).expanduser()
+    if not replace and os.path.lexists(target):
+        raise ConfigError(f"{_shown(path)}: it exists already; --force overwrites it")
     data = gzip.compress(encode(_masked(facts)), compresslevel=6, mtime=0)
-    partly = target.with_name(f".{target.name[:100]}.{os.getpid()}")
+    partly = target.parent / f".attune-ops-{os.getpid()}.part"
     try:
         partly.write_bytes(data)
         partly.replace(target)

@@ -15,8 +15,10 @@ from attune_ops.facts import Facts, Source
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
+    from attune_ops.differences import Applied, Plan
     from attune_ops.explanation import Explanations
     from attune_ops.findings import Report
+    from attune_ops.graph import Graph
     from attune_ops.steps import StartupReport
     from attune_ops.table import Table
     from attune_ops.tables import Narrowing
@@ -123,6 +125,48 @@ class Ops:
             target_version=target_version,
             known=read_baseline(baseline) if baseline else (),
         )
+
+    def topology_diff(self, facts: Facts | None = None) -> Plan:
+        """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""
+        from attune_ops.actions.apply import compare
+        from attune_ops.plan import plan
+
+        return compare(self.settings) if facts is None else plan(facts)
+
+    def topology_apply(self, *, apply: bool = False) -> Applied:
+        """Declares what the broker lacks of the topology, in order, and reads it back; without `apply` only says so.
+
+        Needs tag management, and permission to configure; never changes or deletes what is there. Undo: delete
+        the queues and exchanges that were declared. Raises `SourceError`.
+        """
+        from attune_ops.actions.apply import apply_topology
+
+        return apply_topology(self.settings, write=apply)
+
+    def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
+        """The topology as a picture; `live` with depths, consumers and what is missing. Changes nothing."""
+        from attune_ops.topology_graph import live_graph, topology_graph
+
+        if not live and facts is None:
+            return topology_graph(self.settings.topology)
+        from attune_ops.ownership import require
+
+        facts = facts or self.facts()
+        require(facts, Source.BROKER)
+        return live_graph(facts)
+
+    def snapshot(self, file: str | None = None, *, samples: int = 1, replace: bool = False) -> Facts:
+        """Reads everything and, with `file`, writes it there, compressed and without secrets.
+
+        A file that exists is only overwritten with `replace`. `attune_ops.facts_file.load_facts` reads it again.
+        Raises `ConfigError` where it cannot be written.
+        """
+        from attune_ops.facts_file import save_facts
+
+        facts = self.facts(samples=samples)
+        if file is not None:
+            save_facts(facts, file, replace=replace)
+        return facts
 
     def _inspect(self, name: str, narrow: Narrowing) -> Table:
         from attune_ops.tables import narrowed

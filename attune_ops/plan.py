@@ -24,7 +24,8 @@ _BindingKey = tuple[str, str, str, str, Value]
 def plan(facts: Facts) -> Plan:
     """Compares the topology with the broker, for each registered live worker too; needs `Source.BROKER`.
 
-    A worker queue of another id is judged where it exists, but never missed.
+    A worker queue of another id is judged where it exists, but neither it nor its binding is ever missed: to bind
+    it would collect messages for nobody.
     """
     return Comparison(facts).plan()
 
@@ -70,17 +71,39 @@ class Comparison:
             vhost=self.facts.vhost,
             taken_at=self.facts.taken_at,
             differences=tuple(sorted(found, key=lambda d: _ORDER.get(d.kind, 0))),
-            unseen=tuple(self._unseen()),
+            unseen=tuple(self._unseen(found)),
             workers=tuple(sorted(self.live)),
+            compared=self._compared,
         )
 
-    def _unseen(self) -> Iterator[str]:
-        for source, what in _UNSEEN.items():
+    @property
+    def _compared(self) -> int:
+        t, others = self.topology, self.facts.worker_queues.items()
+        base = len(t.exchanges) + len(t.base_queues) + len(t.base_bindings)
+        each = len(t.worker_queues(0)) + len(t.worker_bindings(0))
+        return base + each * len(self.live) + sum(len(queues) for i, queues in others if i not in self.live)
+
+    def _unseen(self, found: list[Difference]) -> Iterator[str]:
+        for source, what in ((Source.BROKER, "exchanges, queues and bindings"), (Source.REGISTRY, "queues of workers")):
             reason = self.facts.lacks((source,))
             if reason is not None:
                 yield f"{what}: {reason}"
         if self.broker.policies is None:
             yield "policies: they were not read"
+        declares = (d.wanted for d in found if d.way is Way.DECLARE)
+        if self._may_deny and any(isinstance(q, Queue) and not q.durable and not q.exclusive for q in declares):
+            yield f"whether this broker denies transient queues: {self._may_deny}"
+
+    @property
+    def _may_deny(self) -> str | None:
+        """Why it is not known whether transient queues are denied; None where it is, and before 3.13 nothing is."""
+        if Rules.of(self.broker.version).version < (3, 13, 0):
+            return None
+        told = next((d for d in self.broker.deprecated or () if d.name == TRANSIENT), None)
+        if told is not None and told.state is not None:
+            return None
+        reason = self.facts.lacks((Source.DEPRECATED,))
+        return reason or f"{self.broker.product} {self.broker.version} does not say what it denies"
 
     @cached_property
     def _worker_bindings(self) -> dict[int, tuple[Binding, ...]]:
@@ -90,10 +113,8 @@ class Comparison:
 
     def _worker(self, worker_id: int) -> Iterator[Difference]:
         yield from self._queues(self.topology.worker_queues(worker_id), worker_id)
-        bindings = self._worker_bindings[worker_id]
-        if worker_id not in self.live:  # its bindings went with those queues that are gone
-            bindings = tuple(b for b in bindings if b.destination in self.broker.queue_named)
-        yield from self._bindings(bindings, worker_id)
+        if worker_id in self.live:
+            yield from self._bindings(self._worker_bindings[worker_id], worker_id)
 
     def _exchanges(self) -> Iterator[Difference]:
         for wanted in self.topology.exchanges if self.broker.exchanges is not None else ():
@@ -224,12 +245,6 @@ class Comparison:
 
 
 _ORDER = {Kind.UNEXPECTED: 1, Kind.ADDED: 2, Kind.FOREIGN: 3}
-
-_UNSEEN = {
-    Source.BROKER: "exchanges, queues and bindings",
-    Source.REGISTRY: "the queues of workers",
-    Source.DEPRECATED: "whether transient queues are denied",
-}
 
 NOBODY_PUBLISHES = "publishing to it closes the publisher's channel"
 NOBODY_CONSUMES = "nobody can consume from it, and messages meant for it are dropped"

@@ -6,10 +6,14 @@ A file `NAME.toml` on this package's path is the topology `NAME`; nothing else n
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attune_ops.errors import TopologyError
 from attune_ops.topology import Topology
 from attune_ops.topology_file import parse_toml
+
+if TYPE_CHECKING:
+    from attune_ops.table import Table
 
 DEFAULT = "attune-2026-01"
 
@@ -34,6 +38,37 @@ def load(name_or_path: str) -> Topology:
         raise TopologyError(f"unknown topology {name_or_path!r}; known are {listed}, or give the path of a file")
     shown = repr(str(path))[1:-1]  # a name with a newline stays one line
     return parse_toml(_read(path, shown), shown)
+
+
+def table() -> Table:
+    """The topologies as a table: what each is, and how much is in it."""
+    from datetime import UTC, datetime
+
+    from attune_ops.table import Column, Kind, Table
+
+    columns = (
+        Column("name", doc="what --topology takes"),
+        Column("default", Kind.FLAG, doc="taken where none is named", priority=3),
+        Column("exchanges", Kind.INTEGER),
+        Column("queues", Kind.INTEGER, doc="declared once"),
+        Column("per_worker", Kind.INTEGER, doc="queues that each worker has"),
+        Column("bindings", Kind.INTEGER, priority=2),
+        Column("description", doc="what is particular about it", priority=2),
+    )
+    found = [load(name) for name in names()]
+    rows = tuple(
+        (
+            name,
+            name == DEFAULT,
+            len(t.exchanges),
+            len(t.base_queues),
+            len(t.worker_queues(0)),
+            len(t.bindings),
+            t.description,
+        )
+        for name, t in zip(names(), found, strict=True)
+    )
+    return Table("topologies", columns, rows, datetime.now(UTC))
 
 
 def _files() -> dict[str, Path]:

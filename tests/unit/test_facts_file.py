@@ -131,4 +131,6 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write the snapshot: No such file"):
         save_facts(FACTS, str(tmp_path / "nope" / "f"))
     with pytest.raises(ConfigError, match="cannot write the snapshot: Is a directory"):
+        save_facts(FACTS, str(tmp_path), replace=True)
+    with pytest.raises(ConfigError, match="it exists already; --force overwrites it"):
         save_facts(FACTS, str(tmp_path))

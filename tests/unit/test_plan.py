@@ -267,9 +267,10 @@ def test_a_user_without_rights() -> None:
 
 
 def test_what_was_not_seen_is_said() -> None:
-    reasons = {Source.REGISTRY: "no registry is configured", Source.DEPRECATED: "3.10.8 does not tell"}
-    found = plan(facts(msgspec.structs.replace(EMPTY, deprecated=None), registry=None, missing=reasons))
-    assert found.unseen == (
-        "the queues of workers: no registry is configured",
-        "whether transient queues are denied: 3.10.8 does not tell",
-    )
+    reasons = {Source.REGISTRY: "no registry is configured"}
+    assert plan(facts(registry=None, missing=reasons)).unseen == ("queues of workers: no registry is configured",)
+    unsaid = DeprecatedFeature("transient_nonexcl_queues", "permitted_by_default")
+    broker = msgspec.structs.replace(EMPTY, version="4.0.5", deprecated=(unsaid,))
+    (note,) = plan(facts(broker, (1,))).unseen
+    assert note == "whether this broker denies transient queues: RabbitMQ 4.0.5 does not say what it denies"
+    assert plan(facts(broker)).unseen == (), "nothing transient is to be declared"

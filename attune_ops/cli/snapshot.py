@@ -1,0 +1,86 @@
+"""`attune-ops snapshot`: all facts in one file, shown and compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from attune_ops.cli import _exit
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+
+if TYPE_CHECKING:
+    from attune_ops.facts import Facts
+
+
+@group()
+def command() -> None:
+    """Keeps all facts of an installation in one file, without secrets, and compares two of them."""
+
+
+@command.command(example="attune-ops snapshot save before.json.gz")
+@click.argument("file", required=False)
+@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@pass_cli
+def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
+    """Reads everything and writes it to FILE, whose name is printed; changes nothing else.
+
+    Exit status 3 where the broker could not be read: the file then holds the reason, and the registry.
+    """
+    facts = cli.ops.facts(samples=samples)
+    file = file or _file_name(facts)
+    _save(cli, facts, file, force)
+    cli.write(file)
+    cli.exit(_exit.OK if facts.broker is not None else _exit.UNREACHABLE)
+
+
+@command.command(example="attune-ops snapshot show before.json.gz")
+@click.argument("file")
+@format_option()
+@pass_cli
+def show(cli: Cli, file: str, format: str) -> None:
+    """Says what FILE holds, a snapshot or a definitions export, and what it lacks and why.
+
+    What is wrong in it `doctor --from FILE` tells.
+    """
+    from attune_ops.facts_file import load_facts
+    from attune_ops.snapshot_changes import contents
+
+    cli.show(contents(load_facts(file)), format)
+
+
+@command.command(example="attune-ops snapshot diff before.json.gz after.json.gz")
+@click.argument("before")
+@click.argument("after")
+@format_option()
+@pass_cli
+def diff(cli: Cli, before: str, after: str, format: str) -> None:
+    """Says what came, went and changed from BEFORE to AFTER: objects, counts, workers.
+
+    Each is a snapshot or a definitions export. Rates, sizes and times, which never stand still, are left out. Like
+    diff(1), exit status 1 says that there are differences.
+    """
+    from attune_ops.facts_file import load_facts
+    from attune_ops.snapshot_changes import changes
+
+    found = changes(load_facts(before), load_facts(after))
+    cli.show(found, format)
+    cli.exit(_exit.FOUND if found.rows else _exit.OK)
+
+
+def _file_name(facts: Facts) -> str:
+    """A name that tells snapshots of several installations apart, safe on any file system."""
+    import re
+
+    whose = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{facts.env or ''}-{facts.vhost}").strip("-.")[:100]
+    return f"attune-ops-{whose}{'-' if whose else ''}{facts.taken_at:%Y%m%dT%H%M%SZ}.json.gz"
+
+
+def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
+    from attune_ops.facts_file import save_facts
+
+    size = save_facts(facts, file, replace=force)
+    for source, reason in facts.missing.items():
+        cli.note(f"not in it: {source} ({reason})")
+    cli.note(f"wrote {size} bytes; to undo, delete the file")

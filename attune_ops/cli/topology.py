@@ -1,0 +1,129 @@
+"""`attune-ops topology`: what is wanted, against what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from attune_ops.cli import _exit
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+
+if TYPE_CHECKING:
+    from attune_ops.facts import Facts
+    from attune_ops.topology import Topology
+
+FROM = click.option("--from", "file", metavar="FILE", help="Take a snapshot or definitions export for the broker.")
+
+
+@group()
+def command() -> None:
+    """Shows the topology that is wanted, compares it with the broker, declares and exports it."""
+
+
+@command.command("list", example="attune-ops topology list")
+@format_option()
+@pass_cli
+def list_(cli: Cli, format: str) -> None:
+    """Lists the topologies that come with the package."""
+    from attune_ops.topologies import table
+
+    cli.show(table(), format)
+
+
+@command.command(example="attune-ops topology show attune-2026-09")
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+@format_option("toml")
+@pass_cli
+def show(cli: Cli, name: str | None, format: str) -> None:
+    """Shows a topology: exchanges, queues, bindings, who publishes and who consumes."""
+    cli.show(_wanted(cli, name), format)
+
+
+@command.command(example="attune-ops topology diff --format json")
+@FROM
+@format_option()
+@pass_cli
+def diff(cli: Cli, file: str | None, format: str) -> None:
+    """Compares the topology with the broker: missing, different, overruled by a policy, unexpected.
+
+    Each with how it is put right, and what a service is answered. What is foreign in the same virtual host, or
+    added by a policy, is no difference. Like diff(1), exit status 1 says that there are differences.
+    """
+    from attune_ops.plan import plan
+
+    found = cli.ops.topology_diff() if file is None else plan(_facts(cli, file))
+    cli.show(found, format)
+    cli.exit(_exit.FOUND if found.matters else _exit.OK)
+
+
+@command.command(example="attune-ops topology apply --apply")
+@click.option("--apply", is_flag=True, help="Declare it; without it only what would be done is shown.")
+@format_option()
+@pass_cli
+def apply(cli: Cli, apply: bool, format: str) -> None:
+    """Declares what the broker lacks of the topology, in order, for each live worker too, and reads it back.
+
+    Deletes and changes nothing that is there; what cannot be declared is shown with the reason. Exit status 1
+    after --apply: something that the topology wants is still not there, or is otherwise.
+    """
+    done = cli.ops.topology_apply(apply=apply)
+    cli.show(done, format)
+    if not apply:
+        cli.note("nothing was changed; --apply declares it" if done.outcomes else "nothing to declare")
+    elif any(o.status == "declared" for o in done.outcomes):
+        cli.note("to undo, delete what was declared above; a queue or exchange takes its bindings with it")
+    cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
+
+
+@command.command(example="attune-ops topology export --to toml --live")
+@click.option("--to", type=click.Choice(["definitions", "toml"]), default="definitions", show_default=True,
+              help="RabbitMQ definitions (JSON), or a topology file.")  # fmt: skip
+@click.option("--live", is_flag=True, help="What is on the broker in place of what is wanted.")
+@FROM
+@click.option("--worker", "workers", type=click.IntRange(0), multiple=True, metavar="ID",
+              help="With the queues of this worker too (definitions of what is wanted).")  # fmt: skip
+@pass_cli
+def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, ...]) -> None:
+    """Prints RabbitMQ definitions, to be imported into any virtual host, or a topology file.
+
+    With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
+    become one template in a topology file. Server-named queues, which go with their connection, are left out.
+    """
+    from attune_ops.exporting import export_live, export_wanted
+
+    facts = _facts(cli, file) if live or file is not None else None
+    cli.write(export_wanted(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
+
+
+@command.command(example="attune-ops topology graph --format svg --live > attune.svg")
+@click.option("--live", is_flag=True, help="With depths, consumers and what is missing on the broker.")
+@FROM
+@format_option("svg", "mermaid", "dot")
+@pass_cli
+def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
+    """Draws the topology: publishers, exchanges, queues, consumers; dashed is where dead letters go."""
+    from attune_ops.topology_graph import live_graph, topology_graph
+
+    facts = _facts(cli, file) if live or file is not None else None
+    cli.show(topology_graph(_wanted(cli)) if facts is None else live_graph(facts), format)
+
+
+def _wanted(cli: Cli, name: str | None = None) -> Topology:
+    """The topology that is named; no installation need be configured for it."""
+    from attune_ops.config import judging
+    from attune_ops.topologies import DEFAULT, load
+
+    return load(name) if name is not None else judging(cli.options).topology or load(DEFAULT)
+
+
+def _facts(cli: Cli, file: str | None) -> Facts:
+    """The facts of a file, or of the live broker; raises `SourceError` where the broker's were not read."""
+    from attune_ops.config import judging
+    from attune_ops.facts import Source
+    from attune_ops.facts_file import load_facts
+    from attune_ops.ownership import require
+
+    facts = cli.ops.facts() if file is None else load_facts(file, judging(cli.options).topology)
+    require(facts, Source.BROKER)
+    return facts
