@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from attune_ops.errors import ConfigError
+from attune_ops.lab.server import find
+
+
+def installation(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name in ("rabbitmq-server", "rabbitmqctl", "epmd"):
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    return folder / "rabbitmq-server"
+
+
+@pytest.mark.parametrize("inside", ["sbin", "bin", "."])
+def test_a_folder_is_looked_through(tmp_path: Path, inside: str) -> None:
+    start = installation(tmp_path / "tree" / inside)
+    found = find(str(tmp_path / "tree"))
+    assert (found.start, found.ctl, found.epmd) == tuple(
+        str(start.resolve().with_name(name)) for name in ("rabbitmq-server", "rabbitmqctl", "epmd")
+    )
+
+
+def test_a_link_leads_to_the_installation(tmp_path: Path) -> None:
+    start = installation(tmp_path / "sbin")
+    (tmp_path / "link").symlink_to(start)
+    assert find(str(tmp_path / "link")).start == str(start)
+
+
+def test_debians_wrapper_is_stepped_over(tmp_path: Path) -> None:
+    start = installation(tmp_path / "lib")
+    start.with_name("rabbitmq-script-wrapper").write_text("#!/bin/sh\n")
+    (tmp_path / "sbin").mkdir()
+    (tmp_path / "sbin" / "rabbitmq-server").symlink_to("../lib/rabbitmq-script-wrapper")
+    assert find(str(tmp_path)).start == str(start)
+
+
+def test_what_cannot_be_started_is_not_found(tmp_path: Path) -> None:
+    installation(tmp_path / "sbin").chmod(0o644)
+    with pytest.raises(ConfigError, match=f"no rabbitmq-server in {tmp_path}"):
+        find(str(tmp_path))
+
+
+def test_none_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attune_ops.lab.server.FOLDERS", ())
+    monkeypatch.setattr("attune_ops.lab.server.MORE_PATH", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="quickstart"):
+        find()

@@ -1,0 +1,116 @@
+"""The scripts of a fresh clone, as far as they can be tried without installing anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHELL = [p for p in (*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run") if p.read_bytes().startswith(b"#!/")]
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def setup(call: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Calls a function of scripts/_setup.sh."""
+    return subprocess.run(
+        ["bash", "-c", f"set -euo pipefail; . scripts/_setup.sh; {call}"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("path", SHELL, ids=lambda p: p.name)
+def test_each_script_is_executable_and_parses(path: Path) -> None:
+    if b"python" in path.read_bytes().split(b"\n", 1)[0]:
+        compile(path.read_text(), str(path), "exec")
+    else:
+        subprocess.run(["bash", "-n", str(path)], check=True)
+    assert path.name.startswith("_") or os.access(path, os.X_OK)
+
+
+def test_ci_runs_the_tests_and_nothing_else() -> None:
+    lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
+    assert len(lines) == 1
+    assert "./scripts/test" in lines[0]
+
+
+def test_a_python_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
+    program(tmp_path / "python3", '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
+    program(tmp_path / "python3.12", "#!/bin/sh\nexit 0\n")
+    path = f"{tmp_path}:/usr/bin:/bin"
+    assert setup("python_new_enough", PATH=path).stdout.strip() == str(tmp_path / "python3.12")
+    failed = setup("python_new_enough", PATH=path, PYTHON="python3")
+    assert failed.returncode == 1
+    assert "needs Python 3.11 or newer; found: Python 3.9.2" in failed.stderr
+
+
+def test_nobody_becomes_root_by_surprise(tmp_path: Path) -> None:
+    program(tmp_path / "id", "#!/bin/sh\necho 1000\n")
+    program(tmp_path / "apt-get", "#!/bin/sh\ntouch called\n")
+    program(tmp_path / "sudo", "#!/bin/sh\nexit 1\n")  # would ask for a password
+    refused = setup("debian_install rabbitmq-server", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert refused.returncode == 1
+    assert refused.stderr == ""  # nothing is announced that does not happen
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_the_lock_names_every_dependency_with_its_hashes_and_no_host(name: str) -> None:
+    text = (ROOT / name).read_text()
+    locked = {m[1].lower() for m in re.finditer(r"^([A-Za-z0-9_.-]+)==", text, re.MULTILINE)}
+    entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"://|^-", text, re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["build"]]
+    wanted += [d for extra in project["project"]["optional-dependencies"].values() for d in extra]
+    wanted += project["dependency-groups"]["dev"] if "dev" in name else []
+    names = {re.match(r"[A-Za-z0-9_.-]+", d)[0].lower() for d in wanted} - {"attune-ops"}  # type: ignore[index]
+    assert names <= locked
+
+
+def test_the_two_locks_agree() -> None:
+    def pins(name: str) -> dict[str, str]:
+        return dict(re.findall(r"^(\S+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    small, large = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert small.items() <= large.items()
+
+
+def test_a_container_gets_the_labs_folder_and_variables(tmp_path: Path) -> None:
+    program(tmp_path / "docker", '#!/bin/sh\n[ "$1" = run ] && printf "%s\\n" "$HOME" "$@"\nexit 0\n')
+    path = f"{tmp_path}:/usr/bin:/bin"
+    folder = tmp_path / "made"
+    subprocess.run(
+        [ROOT / "scripts" / "_container", "docker", str(folder)], env={"PATH": path, "HOME": "/home/me"}, check=True
+    )
+    lab = {"PATH": path, "HOME": "/lab", "ATTUNE_OPS_LAB_FOLDER": "/lab", "RABBITMQ_NODENAME": "n", "SECRET": "s"}
+    done = subprocess.run(
+        [folder / "sbin" / "rabbitmq-server", "-x"], env=lab, capture_output=True, text=True, check=True
+    )
+    home, *arguments = done.stdout.splitlines()
+    assert home == "/home/me"  # the tool's own
+    line = " ".join(arguments)
+    assert "--volume /lab:/lab" in line
+    assert "--env RABBITMQ_NODENAME" in line
+    assert "--env HOME=/lab" in line
+    assert "SECRET" not in line
+    assert arguments[-1] == "-x"
+
+
+def test_rabbitmq_knows_its_versions() -> None:
+    done = subprocess.run([ROOT / "scripts" / "rabbitmq", "install", "2.8"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "scripts/rabbitmq install 4.0|4.3" in done.stderr
