@@ -33,3 +33,19 @@ def own(facts: Facts) -> Iterator[QueueState]:
 def consumers_wanted(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
     """For `facts.once`: the consumers that each live worker should have."""
     return {w.id: facts.topology.worker_consumers(w.id) for w in facts.live_workers}
+
+
+def unread(facts: Facts, queue: str) -> tuple[tuple[str, str], ...]:
+    """The findings that explain that nobody empties a queue: no consumer was meant, it is gone, or it is stuck."""
+    found = [(code, queue) for code in ("AT403", "AT405", "AT408", "AT407", "AT606", "AT502", "AT505")]
+    owner = facts.topology.worker_of(queue)
+    if owner is None:
+        meant = [c for c in facts.topology.consumers if c.queue == queue]
+        found += [("AT405", c.service) for c in meant]
+    else:
+        meant = [c for c in facts.topology.worker_consumers(owner[0]) if c.queue == queue]
+        # What concerns all queues of a worker is found under the first of them, or under the worker's name.
+        found += [(code, q.name) for q in facts.worker_queues.get(owner[0], ()) for code in ("AT403", "AT407")]
+        worker = facts.worker_named.get(owner[0])
+        found += [(code, worker.name) for code in ("AT409", "AT410")] if worker else []
+    return (*found, *(("AT503", c.tag) for c in meant))

@@ -163,8 +163,8 @@ def no_circle(facts: Facts) -> Iterator[Problem]:
     """A circle of dead-lettering either turns for ever or ends in the loss of the message.
 
     The broker drops a message that comes back to a queue by expiry or length alone; a circle with a rejection
-    in it turns for ever (and fast, when the consumer rejects at once). A retry by TTL is a circle that is meant:
-    work → rejected → retry → expired → work. It needs a limit that the consumer counts (`x-death`).
+    in it turns for ever (and fast, when the consumer rejects at once). A retry by TTL (work → rejected → retry
+    → expired → work) rests at the work queue in between and is not reported.
     """
     told: set[frozenset[str]] = set()
     for queue, route in facts.once(wanted).dead_letters:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from attune_ops.checks import check
+from attune_ops.checks._own import unread
 from attune_ops.checks._phrases import counted, listed, worker_name
 from attune_ops.checks._wanted import wanted
 from attune_ops.facts import Facts, Source
@@ -50,7 +51,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
                       "messages": depth},
             remedy="Start what should consume there." if depth else "Cancel them, or have them requested again.",
             severity=Severity.WARNING if depth else None,
-            causes=tuple((code, q) for q in queues for code in ("AT403", "AT405", "AT501", "AT401", "AT202", "AT407")),
+            causes=tuple(c for q in queues for c in (("AT401", q), ("AT202", q), *unread(facts, q), ("AT501", q))),
         )  # fmt: skip
 
 

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.checks import check
-from attune_ops.checks._own import own, own_queues
+from attune_ops.checks._own import own, own_queues, unread
 from attune_ops.checks._phrases import counted
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.snapshot import QueueState
 from attune_ops.units import age
-
-
-def _reasons(queue: QueueState) -> tuple[tuple[str, str], ...]:
-    """What explains that a queue is not emptied: its consumer is gone or stuck, or none was ever meant."""
-    codes = ("AT403", "AT405", "AT408", "AT407", "AT606", "AT502", "AT505")
-    return tuple((code, queue.name) for code in codes)
 
 
 @check(
@@ -45,7 +38,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
             evidence={"messages": q.messages, "consumers": 0},
             remedy="Start the service that consumes from it.",
             severity=None if meant else Severity.WARNING,
-            causes=_reasons(q),
+            causes=unread(facts, q.name),
         )
 
 
@@ -104,7 +97,7 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
             f"{q.name} grew from {old:,} to {counted(q.messages, 'message')} in {seconds:.0f} s",
             evidence={"before": old, "after": q.messages, "seconds": seconds, "consumers": q.consumers},
             remedy="Add consumers, or find what slows them down (`attune-ops consumers`).",
-            causes=_reasons(q),
+            causes=unread(facts, q.name),
         )
 
 
@@ -126,7 +119,7 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
                 + (f" for {counted(q.consumers, 'consumer')}" if q.consumers else ""),
                 evidence={"messages_ready": q.messages_ready, "consumers": q.consumers, "limit": backlog},
                 remedy="Add consumers; a second look (`attune-ops doctor --samples 2`) says whether it grows.",
-                causes=_reasons(q),
+                causes=unread(facts, q.name),
             )
 
 
@@ -180,7 +173,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
                 f"the oldest of {counted(q.messages, 'message')} in {q.name} is {age(waits)} old",
                 evidence={"oldest": q.head_message_timestamp, "messages": q.messages},
                 remedy="Look at who should read it (`attune-ops consumers`).",
-                causes=(("AT501", q.name), ("AT510", q.name), ("AT511", q.name), *_reasons(q)),
+                causes=(("AT501", q.name), ("AT510", q.name), ("AT511", q.name), *unread(facts, q.name)),
             )
 
 
@@ -250,5 +243,5 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
                 "bound_to": sorted({b.source for b in facts.seen.bindings_to_queue[name]}),
             },
             remedy="Look at them and decide: put back, keep or throw away.",
-            causes=(("AT405", name), ("AT606", name)),
+            causes=unread(facts, name),
         )

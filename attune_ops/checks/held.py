@@ -128,11 +128,11 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     """
     named = [(c.client_name, c) for c in facts.seen.connections or () if c.client_name]
     living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
-    gone: dict[str, tuple[str, str, str]] = {}
+    gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
         there = {(t.tag, t.connection) for t in facts.seen.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in there and c.connection in facts.seen.connection_named:
-            gone[c.tag] = (c.queue, c.connection, "it was there a moment ago")
+            gone.setdefault((c.connection, "a moment ago it was there"), []).append((c.tag, c.queue))
     for worker in facts.live_workers:
         for wanted in facts.once(consumers_wanted)[worker.id] if living else ():
             queue = facts.seen.queue_named.get(wanted.queue)
@@ -140,11 +140,14 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
                 continue
             connection = living.get(worker.name) or living.get(wanted.tag)
             if connection is not None:
-                gone.setdefault(wanted.tag, (wanted.queue, connection.name, f"{worker_name(worker)} is connected"))
-    for tag, (queue_name, connection_name, why) in gone.items():
+                tag = (wanted.tag, wanted.queue)
+                if not any(tag in tags for (name, _), tags in gone.items() if name == connection.name):
+                    gone.setdefault((connection.name, f"{worker_name(worker)} is connected"), []).append(tag)
+    for (connection_name, why), tags in gone.items():
+        said = listed([f"{tag!r} of {queue}" for tag, queue in tags])
         yield Problem(
-            Subject("consumer", tag),
-            f"consumer {tag!r} of {queue_name} is gone while its connection {connection_name} lives: {why}",
-            evidence={"queue": queue_name, "connection": connection_name, "tag": tag},
+            Subject("consumer", tags[0][0]),
+            f"no consumer {said} any more, while the connection {connection_name} lives: {why}",
+            evidence={"connection": connection_name, "consumers": [{"tag": t, "queue": q} for t, q in tags]},
             remedy="Restart that process; its log names the error that closed its channel.",
         )

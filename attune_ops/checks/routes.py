@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attune_ops.checks import check
 from attune_ops.checks._live import Letters, causes_of_loss, dead_letters, live_router, live_routes
-from attune_ops.checks._own import own_queues
+from attune_ops.checks._own import own_queues, unread
 from attune_ops.checks._phrases import listed, route_name
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts, Source
@@ -90,12 +90,14 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
     """
     extra: dict[str, set[str]] = {}
     ways: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
     for live in facts.once(live_routes):
         for q in set(live.route.queues).difference(live.expected):
             extra.setdefault(q, set()).add(live.publish.message_type)
             ways.setdefault(q, set()).update(
                 binding_name(s.exchange, s.destination, s.binding_key or "") for s in live.route.path
             )
+            sources.setdefault(q, set()).update(s.exchange for s in live.route.path)
     for name, kinds in sorted(extra.items()):
         own = name in facts.once(own_queues)
         if own and facts.seen.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
@@ -106,7 +108,10 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
             evidence={"message_types": sorted(kinds), "by": sorted(ways[name])},
             remedy="Remove the binding, unless it is meant.",
             severity=None if own else Severity.INFO,
-            causes=tuple((code, way) for way in sorted(ways[name]) for code in ("AT207", "AT208")),
+            causes=(
+                *(("AT205", source) for source in sorted(sources[name])),
+                *((code, way) for way in sorted(ways[name]) for code in ("AT207", "AT208")),
+            ),
         )
 
 
@@ -138,7 +143,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
             f"{message_type} reaches {name}, which has no consumer",
             evidence={"message_type": message_type, "messages": q.messages},
             remedy="Start the service that consumes from it.",
-            causes=tuple((code, name) for code in ("AT403", "AT405", "AT407", "AT408", "AT501")),
+            causes=(*unread(facts, name), ("AT501", name)),
         )
 
 
@@ -192,8 +197,8 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
 def dead_letters_end(facts: Facts) -> Iterator[Problem]:
     """A circle of dead-lettering turns for ever when a consumer rejects in it, and else loses the message.
 
-    The broker drops a message that comes back to a queue by expiry or length alone. Retry queues make a circle
-    that is meant; whatever turns in it must be counted (`x-death`) and taken out at last.
+    The broker drops a message that comes back to a queue by expiry or length alone. A retry by TTL (work → rejected →
+    retry → expired → work) rests at the work queue in between and is not reported.
     """
     told: set[frozenset[str]] = set()
     for letters in facts.once(dead_letters):

@@ -130,25 +130,26 @@ def _plain(said: str, style: str = "") -> Text:
 
 
 def heading(report: Report) -> list[str]:
-    """What was looked at, as whom, and how fast it answered."""
+    """What was looked at, as whom, and how fast it answered; visible text, a line each."""
     facts = report.facts
     env = f", environment {facts.env}" if facts.env else ""
     lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {text.moment(facts.taken_at)}"]
-    broker = facts.broker
+    lines += [f"{label:<12}{said}" for label, said in _sources(report)]
+    return [text.visible(line) for line in lines]
+
+
+def _sources(report: Report) -> Iterator[tuple[str, str]]:
+    facts, broker = report.facts, report.facts.broker
     if broker is not None and broker.version:
-        lines.append(
-            f"  broker      {broker.product} {broker.version}" + (f", {broker.cluster}" if broker.cluster else "")
-        )
+        yield "broker", f"{broker.product} {broker.version}" + (f", {broker.cluster}" if broker.cluster else "")
     for reach in facts.reach:
         if reach.error is None:
             user = f" as {reach.user}" if reach.user else ""
             tags = f" ({', '.join(reach.tags)})" if reach.tags else ""
             latency = f", {reach.latency_ms:.0f} ms" if reach.latency_ms is not None else ""
-            lines.append(f"  {reach.source:<11} {reach.target}{user}{tags}{latency}")
+            yield str(reach.source), f"{reach.target}{user}{tags}{latency}"
     if facts.registry is not None:
-        live = len(facts.live_workers)
-        lines.append(f"  workers     {len(facts.registry.workers)} registered, {live} live")
-    return [text.visible_lines(line) for line in lines]
+        yield "workers", f"{len(facts.registry.workers)} registered, {len(facts.live_workers)} live"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -237,7 +238,7 @@ def as_frame(report: Report) -> pd.DataFrame:
 def as_markdown(report: Report) -> str:
     """The verdict, the findings with what to do, and how each check ended."""
     lines = [f"**{text.markdown(text.visible(report.verdict))}**", ""]
-    lines += [f"- {text.markdown(line.strip())}" for line in heading(report)]
+    lines += [f"- {text.markdown(line)}" for line in heading(report)]
     if report.findings:
         lines += ["", "| | finding | what to do |", "| --- | --- | --- |"]
     for f in report.findings:
