@@ -78,8 +78,9 @@ class Overview(msgspec.Struct):
 
 
 class VirtualHost(msgspec.Struct):
-    """`/api/vhosts/{vhost}`; before 4.0 the type is "undefined"."""
+    """An element of `/api/vhosts`; before 4.0 the type is "undefined"."""
 
+    name: str
     default_queue_type: str | None = None
 
 
