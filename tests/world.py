@@ -19,6 +19,8 @@ import requests
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
+    from attune_ops.config import Settings
+
 
 def eventually(question: Callable[[], Any], within: float = 20.0, every: float = 0.1) -> Any:
     """Asks until the answer is true and returns it; fails with the last answer once `within` seconds are over."""
@@ -119,6 +121,17 @@ class Vhost:
     @property
     def _credentials(self) -> str:
         return f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+
+    def settings(self, database_url: str, topology: str = "attune-2026-01") -> Settings:
+        """The settings of an installation here, with that registry."""
+        from attune_ops.config import resolve
+
+        target = {"amqp_url": self.amqp_url, "management_url": self.management_url}
+        return resolve(target | {"database_url": database_url, "topology": topology}, {})
+
+    def names(self, what: str) -> set[str]:
+        """The names of the queues, exchanges … here, as the management API lists them."""
+        return {found["name"] for found in self.api("GET", what + "/{vhost}?disable_stats=true").json()}
 
     def api(self, method: str, path: str, body: Any = None, ok: tuple[int, ...] = (200, 201, 204)) -> requests.Response:
         """Calls `/api/PATH` as the broker's administrator; `{vhost}` in the path is this virtual host."""

@@ -140,9 +140,14 @@ def consume(channel: BlockingChannel, tag: str, queue: str, on_message: OnMessag
 
 
 def cancel(channel: BlockingChannel, tag: str) -> None:
-    """Cancels a consumer; an auto-delete queue goes with its last one, messages included. Undo: `consume`."""
+    """Cancels a consumer and gives back what its channel has not acknowledged; closes the channel. Undo: `consume`.
+
+    An auto-delete queue goes with its last consumer, what was given back included.
+    """
     with asking(f"cancelling consumer {tag!r}"):
         channel.basic_cancel(tag)
+        channel.basic_nack(0, multiple=True, requeue=True)
+        channel.close()
 
 
 def publish(channel: BlockingChannel, exchange: str, routing_key: str, body: bytes, properties: Any = None) -> str:

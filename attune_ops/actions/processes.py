@@ -131,7 +131,7 @@ def start_service(
         stdout=subprocess.DEVNULL,
         stderr=_errors(log),
         start_new_session=True,  # Ctrl-C is for the one who started it
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
     )
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(job(settings, service, name, str(log), behaviour)) + b"\n")

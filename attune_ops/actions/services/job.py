@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from attune_ops.config.settings import Endpoint, Settings
-from attune_ops.config.urls import management_of, parse_amqp, parse_database
+from attune_ops.config.urls import parse_amqp, parse_database, parse_management
 from attune_ops.steps import Step
 from attune_ops.topology import Topology
 
@@ -61,6 +61,7 @@ class Job(msgspec.Struct, frozen=True):
     log: str
     behaviour: Behaviour
     amqp_url: str
+    management_url: str
     database_url: str
     database_schema: str
     topology: Topology
@@ -73,7 +74,7 @@ class Job(msgspec.Struct, frozen=True):
         amqp = parse_amqp(self.amqp_url, "job")
         return Settings(
             amqp=amqp,
-            management=management_of(amqp),
+            management=parse_management(self.management_url, "job", amqp),
             database=parse_database(self.database_url, "job", self.database_schema),
             topology=self.topology,
             ca_file=self.ca_file,
@@ -91,6 +92,7 @@ def job(settings: Settings, service: str, name: str, log: str, behaviour: Behavi
         log=log,
         behaviour=behaviour,
         amqp_url=_url(settings.amqp),
+        management_url=_url(settings.management),
         database_url=database.url.reveal() if database else "",
         database_schema=database.schema if database else "attune",
         topology=settings.topology,
@@ -103,4 +105,5 @@ def job(settings: Settings, service: str, name: str, log: str, behaviour: Behavi
 def _url(endpoint: Endpoint) -> str:
     """The URL with its password in it: for the pipe to the process only."""
     login = f"{quote(endpoint.user, safe='')}:{quote(endpoint.password.reveal(), safe='')}"
-    return f"{endpoint.scheme}://{login}@{endpoint.address}/{quote(endpoint.path, safe='')}"
+    path = f"/{quote(endpoint.path, safe='')}" if endpoint.scheme.startswith("amqp") else endpoint.path
+    return f"{endpoint.scheme}://{login}@{endpoint.address}{path}"

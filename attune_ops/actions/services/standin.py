@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from attune_ops.actions.broker import BrokerRefused
+from attune_ops.actions.refusal import explained
 from attune_ops.actions.sequence import Service
 from attune_ops.actions.services.job import Job
 from attune_ops.actions.services.journal import Journal
@@ -82,6 +83,7 @@ class StandIn:
             skip=b.skip,
             on_step=self._on_step,
             on_message=lambda *message: self.on_message(*message),
+            explain=explained,
         )
 
     def _live_once(self) -> float | None:
