@@ -113,7 +113,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
         if count is None or len(self.rows) <= count:
             return self
         left = len(self.rows) - count
-        note = f"{left} more {'row' if left == 1 else 'rows'} not shown (--limit {count})"
+        note = f"{left} more {'row' if left == 1 else 'rows'} not shown (limit {count})"
         return self._with(rows=self.rows[:count], notes=(*self.notes, note))
 
     def _with(self, **changes: Any) -> Table:

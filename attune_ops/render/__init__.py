@@ -50,7 +50,7 @@ def show(value: object, format: str = "table", color: bool | None = None) -> Non
 
 def form(value: object, name: str) -> Any:
     """One form of a value, as the module docstring lists them; raises `ConfigError` where there is none."""
-    own = getattr(_module(value), f"as_{name}", None)
+    own = getattr(module_of(type(value)), f"as_{name}", None)
     if own is not None:
         return own(value)
     if name == "text":
@@ -68,7 +68,7 @@ def form(value: object, name: str) -> Any:
 
 def formats(value: object) -> tuple[str, ...]:
     """The formats in which `show` prints a value: `table` first, then as its module defines them."""
-    defined = [n.removeprefix("as_") for n in vars(_module(value)) if n.startswith("as_")]
+    defined = [n.removeprefix("as_") for n in vars(module_of(type(value))) if n.startswith("as_")]
     return tuple(dict.fromkeys(["table", *(n for n in defined if n not in NOT_FOR_SHOW), "text", "html"]))
 
 
@@ -80,12 +80,13 @@ def _bundle(value: object) -> dict[str, Any]:
     return bundle
 
 
-def _module(value: object) -> ModuleType:
-    for kind in type(value).__mro__:
-        name = f"{__name__}.{_snake(kind.__name__)}"
+def module_of(kind: type) -> ModuleType:
+    """The renderer of a type, or of its nearest base that has one; raises `ConfigError` where there is none."""
+    for base in kind.__mro__:
+        name = f"{__name__}.{_snake(base.__name__)}"
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
-    raise ConfigError(f"nothing here shows a {type(value).__name__}")
+    raise ConfigError(f"nothing here shows a {kind.__name__}")
 
 
 def _name(value: object) -> str:

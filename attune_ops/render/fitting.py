@@ -12,7 +12,7 @@ from attune_ops.render.text import NOT_TOLD
 from attune_ops.table import Kind, Table
 
 GAP = 2  # columns between two columns
-WIDEST = 60  # a longer text wraps rather than push out other columns
+WIDEST = 36, 0.4  # columns, part of the width: a longer text wraps rather than push out other columns
 
 # What a reader looks for first; everything else keeps the terminal's own colour.
 STYLES = {
@@ -57,8 +57,9 @@ class Fitting:
     def choose(self, lines: list[list[str]], width: int) -> list[int]:
         """The positions of the columns that have room in `width`."""
         columns = self.table.columns
+        widest = max(WIDEST[0], int(WIDEST[1] * width))
         needs = [
-            min(max(cell_len(column.name), *(cell_len(line[i]) for line in lines), 0), WIDEST) + GAP
+            min(max(cell_len(column.name), *(cell_len(line[i]) for line in lines), 0), widest) + GAP
             for i, column in enumerate(columns)
         ]
         picked = list(range(len(columns)))

@@ -6,7 +6,6 @@ light and dark theme and on a static site alike; details fold with `<details>`.
 
 from __future__ import annotations
 
-import html as escaping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ def page(title: str, body: str) -> str:
 
 def preformatted(plain: str) -> str:
     """Plain text as HTML, for a type without a template of its own."""
-    return f'<pre class="attune-ops">{escaping.escape(plain)}</pre>'
+    return fragment("text.html", text=plain)
 
 
 @cache

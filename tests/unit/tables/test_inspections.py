@@ -184,7 +184,7 @@ def test_narrowed() -> None:
     here = queues(facts(tuple(worker(i) for i in (1, 2, 10))))
     table = narrowed(here, {"pattern": "worker.*", "sort": ("-name",), "columns": ("name",), "limit": 2})
     assert table.rows == (("worker.10.executions",), ("worker.2.executions",))
-    assert table.notes[-1] == "1 more row not shown (--limit 2)"
+    assert table.notes[-1] == "1 more row not shown (limit 2)"
     assert narrowed(here, {"pattern": "/^attune.*s/"}).rows == here.matching("attune.*").rows
     with pytest.raises(ConfigError, match="no column 'nope' in queues; it has name, messages"):
         narrowed(here, {"columns": ("nope",)})

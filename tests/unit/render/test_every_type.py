@@ -1,0 +1,51 @@
+"""Every type that says it shows itself has a renderer; what `Ops` returns has the forms a notebook needs too."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+
+import pytest
+
+import attune_ops
+from attune_ops.ops import Ops
+from attune_ops.render import module_of
+from attune_ops.shown import Shown
+
+
+def kinds(of: type[Shown] = Shown) -> Iterator[type[Shown]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def every() -> dict[str, type[Shown]]:
+    for found in pkgutil.walk_packages(attune_ops.__path__, "attune_ops."):
+        if not found.name.endswith("__main__") and ".notebooks" not in found.name:
+            importlib.import_module(found.name)
+    return {k.__name__: k for k in kinds() if k.__module__.startswith("attune_ops.")}
+
+
+EVERY = every()
+RETURNED = {
+    name
+    for _, method in inspect.getmembers(Ops, inspect.isfunction)
+    for name in re.findall(r"\w+", str(inspect.signature(method).return_annotation))
+} & set(EVERY)
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_a_type_that_shows_itself_has_a_renderer(name: str) -> None:
+    assert {"as_table", "as_text"} & set(vars(module_of(EVERY[name])))
+
+
+@pytest.mark.parametrize("name", sorted(RETURNED))
+def test_what_ops_returns_has_every_form(name: str) -> None:
+    assert {"as_table", "as_json", "as_frame"} <= set(vars(module_of(EVERY[name])))
+
+
+def test_ops_returns_values_that_show_themselves() -> None:
+    assert {"Table", "Report"} <= RETURNED
