@@ -13,7 +13,7 @@ import msgspec
 
 from attune_ops.differences import Attribute, BrokerError
 from attune_ops.routing.effective import LIMITS
-from attune_ops.routing.patterns import compile_pattern
+from attune_ops.routing.patterns import found_in
 from attune_ops.routing.rules import Rules
 from attune_ops.routing.values import comparable
 from attune_ops.snapshot import ExchangeState, QueueState
@@ -215,7 +215,7 @@ class Answers(msgspec.Struct, frozen=True):
         pattern = self.permissions[("configure", "write", "read").index(right)]
         name = name or "amq.default"
         # An empty pattern grants nothing, although as a regular expression it is in every name.
-        if pattern and compile_pattern(pattern)(name):
+        if pattern and found_in(pattern, name) is not False:
             return None
         access = f"{right} access" if self._modern else "access"
         text = f"{access} to {kind} '{name}' in vhost '{self.vhost}' refused for user '{self.user}'"

@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from attune_ops.route import Hop, Reason, Refusal, Route
 from attune_ops.routing.deaths import Death, History, history_of, is_cycle, recorded, with_death_headers
 from attune_ops.routing.effective import Settings
 from attune_ops.routing.message import Message, routing_keys
+from attune_ops.routing.policies import ROUTING_KEYS
 
 if TYPE_CHECKING:
     from attune_ops.routing.router import Router
@@ -23,14 +26,14 @@ MAX_HOPS = 1000  # a way that branches at every queue has no other end
 
 NO_EXCHANGE = "no dead-letter exchange"
 NO_ROUTE = "no queue receives it"
+CYCLE = "the broker drops it as a cycle"
 
 
 class Letter(NamedTuple):
-    """A message in a queue that is about to give it up."""
+    """A message that lies in a queue: with what it was published, or dead-lettered, last, and where it died before."""
 
     queue: str
-    reason: Reason
-    exchange: str  # where it was published, or dead-lettered to, last
+    exchange: str
     keys: Sequence[str]
     headers: Mapping[str, Any]
     history: History
@@ -44,7 +47,7 @@ def follow(router: Router, queue: str, reason: Reason, routing_key: str, headers
     if isinstance(keys, Refusal):
         return Route(None, routing_key, vhost=router.vhost, dead_letter=queue, reason=reason, error=keys)
     given = dict(headers or {})
-    hops, cut = _hops(router, Letter(queue, reason, "", keys, given, history_of(given, router.rules)))
+    hops, cut = _hops(router, Letter(queue, "", keys, given, history_of(given, router.rules)), reason)
     first = hops[0]
     return Route(
         first.exchange,
@@ -59,51 +62,57 @@ def follow(router: Router, queue: str, reason: Reason, routing_key: str, headers
         vhost=router.vhost,
         dead_letter=queue,
         reason=reason,
-        notes=(f"only the first {MAX_HOPS} hops are followed",) if cut else (),
+        notes=(*router.notes, *_notes(router, queue), *((f"only {MAX_HOPS} hops are followed",) if cut else ())),
     )
 
 
-def _hops(router: Router, letter: Letter) -> tuple[list[Hop], bool]:
+def _notes(router: Router, name: str) -> Sequence[str]:
+    queue = router.queue(name)
+    assert queue is not None
+    tied = router.policies.in_force("queue", name, queue.type, queue.policy)
+    if len({tuple(p.definition.get(k) for k in sorted(ROUTING_KEYS)) for p in tied}) < 2:
+        return ()
+    names = ", ".join(repr(p.name) for p in tied)
+    return (f"the policies {names} share the highest priority: which of them holds is the broker's own order",)
+
+
+def _hops(router: Router, letter: Letter, reason: Reason) -> tuple[list[Hop], bool]:
     """Every hop, the nearest first; each state of queue, reason and keys is followed once."""
     hops: list[Hop] = []
-    waiting = deque([letter])
+    waiting = deque([(letter, reason)])
     seen: set[tuple[str, Reason, tuple[str, ...]]] = set()
     while waiting and len(hops) < MAX_HOPS:
-        letter = waiting.popleft()
-        state = (letter.queue, letter.reason, tuple(letter.keys))
+        letter, reason = waiting.popleft()
+        state = (letter.queue, reason, tuple(letter.keys))
         if state in seen:
             continue
         seen.add(state)
-        hop, onward = _hop(router, letter)
-        hops.append(hop)
+        hop, letters = die(router, letter, reason)
+        onward = [(at, why) for at in letters if (why := reason_to_leave(router, at.queue, reason)) is not None]
+        loops = any(Death(at.queue, why) in at.history for at, why in onward)
+        hops.append(msgspec.structs.replace(hop, loops=True) if loops else hop)
         waiting.extend(onward)
     return hops, bool(waiting)
 
 
-def _hop(router: Router, letter: Letter) -> tuple[Hop, list[Letter]]:
+def die(router: Router, letter: Letter, reason: Reason) -> tuple[Hop, list[Letter]]:
+    """One death: the hop, and the letter as it lies in each queue that receives it, or may."""
     settings = router.queue_settings(letter.queue)
     exchange = _text(settings, "dead-letter-exchange")
     key = _text(settings, "dead-letter-routing-key")
-    keys = letter.keys if key is None else [key]
-    end = why_not(router, letter.queue, letter.reason, settings)
+    keys = letter.keys if key is None else (key,)
+    end = why_not(router, letter.queue, reason, settings)
     if end or exchange is None:
-        return Hop(letter.queue, letter.reason, exchange, tuple(keys), (), True, end=end), []
-    headers = with_death_headers(
-        letter.headers, letter.queue, letter.reason, letter.exchange, key is not None, router.rules
-    )
-    history = recorded(letter.history, Death(letter.queue, letter.reason), router.rules)
+        return Hop(letter.queue, reason, exchange, tuple(keys), (), True, end=end), []
+    headers = with_death_headers(letter.headers, letter.queue, reason, letter.exchange, key is not None, router.rules)
+    history = recorded(letter.history, Death(letter.queue, reason), router.rules)
     walk = router.walk(exchange, Message(keys, headers, router.rules.numbers_are_loose))
-    dropped = [q for q in walk.queues if is_cycle(q, history, router.rules)] if letter.reason != "rejected" else []
+    dropped = [] if reason == "rejected" else [q for q in walk.queues if is_cycle(q, history, router.rules)]
     for name in dropped:
         del walk.queues[name]
-    onward = [
-        Letter(name, next_reason, exchange, keys, headers, history)
-        for name in sorted(walk.queues)
-        if (next_reason := reason_to_leave(router, name, letter.reason)) is not None
-    ]
     hop = Hop(
         letter.queue,
-        letter.reason,
+        reason,
         exchange,
         tuple(keys),
         walk.certain,
@@ -113,10 +122,15 @@ def _hop(router: Router, letter: Letter) -> tuple[Hop, list[Letter]]:
         possible=walk.possible,
         dropped=tuple(sorted(dropped)),
         path=tuple(walk.path),
-        loops=any(d == Death(o.queue, o.reason) for o in onward for d in history),
-        end="" if walk.queues else ("dropped as a cycle" if dropped else NO_ROUTE),
+        end="" if walk.queues else _no_route(settings, bool(dropped)),
     )
-    return hop, onward
+    return hop, [Letter(q, exchange, keys, headers, history) for q in (*walk.certain, *walk.possible)]
+
+
+def _no_route(settings: Settings, dropped: bool) -> str:
+    if _text(settings, "dead-letter-strategy") == "at-least-once" and _text(settings, "overflow") == "reject-publish":
+        return "kept by the queue and tried again: " + (CYCLE if dropped else NO_ROUTE)
+    return CYCLE if dropped else NO_ROUTE
 
 
 def why_not(router: Router, queue: str, reason: Reason, settings: Settings) -> str:

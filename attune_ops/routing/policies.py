@@ -7,11 +7,11 @@ to that queue at all. Operator policies are chosen in the same way and merged in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Literal
 
-from attune_ops.routing.patterns import compile_pattern
+from attune_ops.routing.patterns import Unreadable, compile_pattern
 from attune_ops.routing.rules import Rules
 from attune_ops.snapshot import PolicyState
 
@@ -19,7 +19,7 @@ ObjectKind = Literal["queue", "exchange"]
 
 _APPLIES_TO_TYPE = {"classic": "classic_queues", "quorum": "quorum_queues", "stream": "streams"}
 
-# The policy keys that a queue type does not support (capabilities/0 of its module, 3.10.8 to 4.3.6).
+# The policy keys that a queue type does not support (capabilities/0 of its module, 3.10.8, 4.0.5 and 4.3.6).
 _COMMON = ("max-age", "stream-max-segment-size-bytes", "initial-cluster-size")
 _MIRRORING = (
     "ha-mode",
@@ -50,7 +50,6 @@ _UNSUPPORTED: dict[str, frozenset[str]] = {
         )
     ),
 }
-# Keys whose support changed: type → ((key, first version without support, first version with it again), …)
 _OLD_CLASSIC = frozenset({"queue-leader-locator"})  # unsupported by classic queues before 4.0
 _NEW_CLASSIC = frozenset({"max-in-memory-length", "max-in-memory-bytes", "target-group-size"})
 
@@ -64,58 +63,72 @@ def unsupported_keys(queue_type: str, rules: Rules) -> frozenset[str]:
     return keys
 
 
+# The keys that decide where messages go.
+ROUTING_KEYS = frozenset({"alternate-exchange", "dead-letter-exchange", "dead-letter-routing-key"})
+
+Test = Callable[[str], bool]
+
+
 class Policies:
-    """The policies and operator policies of one virtual host, ready to be asked for the one in force."""
+    """The policies and operator policies of one virtual host, ready to be asked for the one in force.
+
+    `left_out` says which policies could not be read and so count for nothing, where they would matter to routing.
+    """
 
     def __init__(self, policies: Iterable[PolicyState], rules: Rules) -> None:
         self._rules = rules
-        # Equal priorities: the broker's order is its table's; by name here, so that the answer is always the same.
-        ordered = sorted(policies, key=lambda p: (-p.priority, p.name))
-        self._user = tuple(p for p in ordered if not p.operator)
-        self._operator = tuple(p for p in ordered if p.operator)
+        self._by_operator: dict[bool, list[tuple[PolicyState, Test]]] = {False: [], True: []}
+        left_out = []
+        for policy in sorted(policies, key=lambda p: (-p.priority, p.name)):
+            try:
+                self._by_operator[policy.operator].append((policy, compile_pattern(policy.pattern)))
+            except Unreadable as e:
+                if not ROUTING_KEYS.isdisjoint(policy.definition):
+                    left_out.append(f"policy {policy.name!r} is left out: its pattern {policy.pattern!r}: {e}")
+        self.left_out = tuple(left_out)
 
     def of(
         self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None
     ) -> PolicyState | None:
-        """The policy in force; `told` is the name that the broker gave, which is the truth where it gave one."""
-        if told:
-            found = next((p for p in self._user if p.name == told), None)
-            if found is not None:
-                return found
-        return next(iter(self.matching(kind, name, queue_type)), None)
+        """The policy in force; of several that share the highest priority the first by name."""
+        return next(iter(self.in_force(kind, name, queue_type, told)), None)
 
     def operator_of(self, name: str, queue_type: str = "classic", told: str | None = None) -> PolicyState | None:
         """The operator policy in force for a queue; they say nothing that matters to an exchange."""
-        if told:
-            found = next((p for p in self._operator if p.name == told), None)
-            if found is not None:
-                return found
-        return next((p for p in self._operator if self._fits(p, "queue", name, queue_type)), None)
+        return next(iter(self.in_force("queue", name, queue_type, told, operator=True)), None)
 
-    def matching(self, kind: ObjectKind, name: str, queue_type: str = "classic") -> Iterable[PolicyState]:
+    def in_force(
+        self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None, operator: bool = False
+    ) -> Sequence[PolicyState]:
+        """The policy in force, or all that share the highest priority, by name: which of these is in force is the
+        order of the broker's own table. `told` is the name that the broker gave, and the truth where it gave one.
+        """
+        if told and (named := [p for p, _ in self._by_operator[operator] if p.name == told]):
+            return named
+        matching = list(self.matching(kind, name, queue_type, operator))
+        return [p for p in matching if p.priority == matching[0].priority]
+
+    def matching(
+        self, kind: ObjectKind, name: str, queue_type: str = "classic", operator: bool = False
+    ) -> Iterator[PolicyState]:
         """The policies that fit, the one in force first."""
-        return (p for p in self._user if self._fits(p, kind, name, queue_type))
+        for policy, found in self._by_operator[operator]:
+            if (
+                self._applies_to(policy.apply_to, kind, queue_type)
+                and not (kind == "queue" and self._unsupported(policy, queue_type))
+                and found(name)
+            ):
+                yield policy
 
-    def tied(self, kind: ObjectKind, name: str, queue_type: str = "classic") -> tuple[str, ...]:
-        """The names of the policies that share the highest priority, where there is more than one."""
-        fitting = list(self.matching(kind, name, queue_type))
-        top = tuple(p.name for p in fitting if p.priority == fitting[0].priority)
-        return top if len(top) > 1 else ()
-
-    def inapplicable(self, name: str, queue_type: str = "classic") -> Iterable[tuple[PolicyState, tuple[str, ...]]]:
+    def inapplicable(self, name: str, queue_type: str = "classic") -> Iterator[tuple[PolicyState, tuple[str, ...]]]:
         """The policies that match a queue but do not apply, each with the keys that its type does not support."""
-        bad = unsupported_keys(queue_type, self._rules)
-        for p in self._user:
-            keys = tuple(sorted(bad & p.definition.keys()))
-            if keys and self._applies_to(p.apply_to, "queue", queue_type) and compile_pattern(p.pattern)(name):
-                yield p, keys
+        for policy, found in self._by_operator[False]:
+            keys = tuple(sorted(self._unsupported(policy, queue_type)))
+            if keys and self._applies_to(policy.apply_to, "queue", queue_type) and found(name):
+                yield policy, keys
 
-    def _fits(self, policy: PolicyState, kind: ObjectKind, name: str, queue_type: str) -> bool:
-        if not self._applies_to(policy.apply_to, kind, queue_type):
-            return False
-        if kind == "queue" and not unsupported_keys(queue_type, self._rules).isdisjoint(policy.definition):
-            return False
-        return compile_pattern(policy.pattern)(name)
+    def _unsupported(self, policy: PolicyState, queue_type: str) -> frozenset[str]:
+        return unsupported_keys(queue_type, self._rules) & policy.definition.keys()
 
     def _applies_to(self, apply_to: str, kind: ObjectKind, queue_type: str) -> bool:
         if apply_to == "all":

@@ -1,22 +1,23 @@
-"""The walk of a message from exchange to exchange (rabbit_exchange:route/2), over a snapshot or a topology."""
+"""The questions that can be asked of one virtual host: where a message goes, and what is in force for an object."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attune_ops.route import Reason, Refusal, Route, Step
 from attune_ops.routing.dead_letters import follow
 from attune_ops.routing.effective import Settings, exchange_settings, queue_settings
-from attune_ops.routing.matchers import DirectMatcher, Matcher, matcher_for
 from attune_ops.routing.message import Message, routing_keys
 from attune_ops.routing.policies import Policies
 from attune_ops.routing.rules import Rules
+from attune_ops.routing.walk import Network, Walk, WiredExchange
 from attune_ops.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
 from attune_ops.topology import Per, Topology
 
-# What every virtual host has, listed or not.
+ALTERNATE_EXCHANGE = "alternate-exchange"
+
+# What every virtual host has, listed or not: name, type, internal.
 BUILT_IN = (
     ("", "direct", False),
     ("amq.direct", "direct", False),
@@ -27,62 +28,12 @@ BUILT_IN = (
     ("amq.rabbitmq.trace", "topic", True),
 )
 
-# How certain, and by what, an exchange is reached; the surest first, so that each exchange counts as reached in
-# the surest way. Added up when the way goes on.
-ALTERNATE = 1
-PERHAPS = 2
-
-
-class Walk:
-    """What one walk collects. `queues` maps each queue that is reached to the rank of the way there."""
-
-    __slots__ = ("path", "queues", "uncertain")
-
-    def __init__(self) -> None:
-        self.queues: dict[str, int] = {}
-        self.path: list[Step] = []
-        self.uncertain: list[str] = []
-
-    @property
-    def certain(self) -> tuple[str, ...]:
-        """The queues that receive the message, sorted."""
-        return tuple(sorted(q for q, rank in self.queues.items() if rank < PERHAPS))
-
-    @property
-    def possible(self) -> tuple[str, ...]:
-        """The queues that may receive it, sorted."""
-        return tuple(sorted(q for q, rank in self.queues.items() if rank >= PERHAPS))
-
-    @property
-    def via_alternate(self) -> bool:
-        """Whether some queue is reached by way of an alternate exchange only."""
-        return any(rank & ALTERNATE for rank in self.queues.values())
-
-
-class _Exchange:
-    """An exchange with its bindings; the matcher is made when a message first comes here."""
-
-    __slots__ = ("_matcher", "_rules", "alternate", "state", "steps")
-
-    def __init__(self, state: ExchangeState, alternate: str | None, rules: Rules) -> None:
-        self.state = state
-        self.alternate = alternate
-        self.steps: list[Step] = []
-        self._rules = rules
-        self._matcher: Matcher | None = None
-
-    @property
-    def matcher(self) -> Matcher:
-        """The matcher of this exchange's type over its bindings."""
-        if self._matcher is None:
-            self._matcher = matcher_for(self.state.type, self.state.arguments, self.steps, self._rules)
-        return self._matcher
-
 
 class Router:
     """Answers where messages go in one virtual host. Pure: it changes nothing and asks nobody.
 
     Memory is linear in the objects; a route takes time in the words of the key and what it touches on its way.
+    `notes` says what the answers leave out.
     """
 
     def __init__(
@@ -97,8 +48,9 @@ class Router:
         self.vhost = vhost
         self.rules = Rules.of(version)
         self.policies = Policies(policies, self.rules)
+        self.notes = self.policies.left_out
         self._queues = {q.name: q for q in queues}
-        self._exchanges: dict[str, _Exchange] = {}
+        self._exchanges: dict[str, WiredExchange] = {}
         for name, type, internal in BUILT_IN:
             self._add_exchange(ExchangeState(name, vhost, type, internal=internal))
         for exchange in exchanges:
@@ -106,10 +58,9 @@ class Router:
         for b in bindings:
             source = self._exchanges.get(b.source)
             if b.source and source is not None:  # those of the default exchange are implicit, not stored
-                source.steps.append(
-                    Step(b.source, b.routing_key, b.destination_kind, b.destination, "binding", b.arguments)
-                )
-        self._default = DirectMatcher([Step("", name, "queue", name, "default") for name in self._queues])
+                step = Step(b.source, b.routing_key, b.destination_kind, b.destination, "binding", b.arguments)
+                source.steps.append(step)
+        self._network = Network(self._exchanges, self._queues)
 
     @classmethod
     def from_snapshot(cls, broker: BrokerSnapshot) -> Router:
@@ -149,32 +100,42 @@ class Router:
         )
 
     def _add_exchange(self, state: ExchangeState) -> None:
-        alternate = exchange_settings(state.arguments, self.policy_for_exchange(state)).get("alternate-exchange")
-        name = alternate.value if alternate is not None and state.name and isinstance(alternate.value, str) else None
-        self._exchanges[state.name] = _Exchange(state, name, self.rules)
+        self._exchanges[state.name] = WiredExchange(state, self._alternates(state), self.rules)
+
+    def _alternates(self, state: ExchangeState) -> Sequence[str | None]:
+        if ALTERNATE_EXCHANGE in state.arguments:
+            found = {str(state.arguments[ALTERNATE_EXCHANGE])}
+            return tuple(found)
+        tied = self.policies.in_force("exchange", state.name, told=state.policy)
+        names = dict.fromkeys(p.definition.get(ALTERNATE_EXCHANGE) for p in tied)
+        return () if not names or set(names) == {None} else tuple(names)
 
     # What is in force
 
     def policy_for_exchange(self, exchange: ExchangeState) -> PolicyState | None:
-        """The policy in force for an exchange."""
+        """The policy in force for an exchange; of several with the highest priority the first by name."""
         return self.policies.of("exchange", exchange.name, told=exchange.policy)
 
     def policy_for_queue(self, queue: QueueState) -> PolicyState | None:
-        """The policy in force for a queue."""
-        return self.policies.of("queue", queue.name, queue.type, told=queue.policy)
+        """The policy in force for a queue; of several with the highest priority the first by name."""
+        return self.policies.of("queue", queue.name, queue.type, queue.policy)
+
+    def operator_policy_for_queue(self, queue: QueueState) -> PolicyState | None:
+        """The operator policy in force for a queue, in the same way."""
+        return self.policies.operator_of(queue.name, queue.type, queue.operator_policy)
 
     def exchange_settings(self, name: str) -> Settings:
         """What holds for an exchange, policy counted in; empty where there is no such exchange."""
-        found = self._exchanges.get(name)
-        return exchange_settings(found.state.arguments, self.policy_for_exchange(found.state)) if found else {}
+        exchange = self.exchange(name)
+        return {} if exchange is None else exchange_settings(exchange.arguments, self.policy_for_exchange(exchange))
 
     def queue_settings(self, name: str) -> Settings:
-        """What holds for a queue, policies counted in; empty where there is no such queue."""
+        """What holds for a queue, policies counted in, by key without `x-`; empty where there is no such queue."""
         queue = self._queues.get(name)
         if queue is None:
             return {}
-        operator = self.policies.operator_of(name, queue.type, told=queue.operator_policy)
-        return queue_settings(queue.arguments, queue.type, self.policy_for_queue(queue), operator)
+        policy, operator = self.policy_for_queue(queue), self.operator_policy_for_queue(queue)
+        return queue_settings(queue.arguments, queue.type, policy, operator)
 
     def queue(self, name: str) -> QueueState | None:
         """The queue of that name."""
@@ -189,12 +150,9 @@ class Router:
 
     def route(self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None) -> Route:
         """Where a message that is published with this key goes; a publish that the broker refuses has its error."""
-        refusal = self._refusal(exchange)
-        keys = routing_keys(routing_key, headers)
-        if refusal is not None or isinstance(keys, Refusal):
-            error = refusal or keys
-            assert isinstance(error, Refusal)
-            return Route(exchange, routing_key, vhost=self.vhost, error=error)
+        keys = self._refusal(exchange) or routing_keys(routing_key, headers)
+        if isinstance(keys, Refusal):
+            return Route(exchange, routing_key, vhost=self.vhost, error=keys)
         walk = self.walk(exchange, Message(keys, headers, self.rules.numbers_are_loose))
         return Route(
             exchange,
@@ -206,6 +164,7 @@ class Router:
             path=tuple(walk.path),
             possible=walk.possible,
             vhost=self.vhost,
+            notes=self.notes,
         )
 
     def dead_letter(
@@ -217,51 +176,15 @@ class Router:
         """
         return follow(self, queue, reason, routing_key, headers)
 
-    def _refusal(self, exchange: str) -> Refusal | None:
-        found = self._exchanges.get(exchange)
-        if found is None:
-            return Refusal(404, f"NOT_FOUND - no exchange '{exchange}' in vhost '{self.vhost}'")
-        if found.state.internal:
-            return Refusal(
-                403, f"ACCESS_REFUSED - cannot publish to internal exchange '{exchange}' in vhost '{self.vhost}'"
-            )
-        return None
-
     def walk(self, start: str, message: Message) -> Walk:
-        """Walks from an exchange that exists; internal ones are allowed, as for a dead letter."""
-        walk = Walk()
-        if not start:  # the default exchange: every key names a queue; it has no bindings and no alternate
-            for step in self._default.match(message).certain:
-                walk.path.append(step)
-                walk.queues[step.destination] = 0
-            return walk
-        seen: set[str] = set()
-        pending: tuple[deque[str], ...] = (deque([start]), deque(), deque(), deque())
-        while (rank := next((r for r in range(4) if pending[r]), None)) is not None:
-            name = pending[rank].popleft()
-            exchange = self._exchanges.get(name)
-            if name not in seen and exchange is not None:
-                seen.add(name)
-                self._visit(exchange, rank, message, walk, pending)
-        return walk
+        """The bare walk from an exchange that exists; internal ones are allowed, as for a dead letter."""
+        return self._network.walk(start, message)
 
-    def _visit(
-        self, exchange: _Exchange, rank: int, message: Message, walk: Walk, pending: tuple[deque[str], ...]
-    ) -> None:
-        found = exchange.matcher.match(message)
-        self._take(found.certain, rank, walk, pending)
-        if found.perhaps:
-            walk.uncertain.append(exchange.state.name)
-            self._take(found.perhaps, rank | PERHAPS, walk, pending)
-        if found.certain or found.some or exchange.alternate is None:
-            return
-        step = Step(exchange.state.name, None, "exchange", exchange.alternate, "alternate")
-        self._take((step,), rank | ALTERNATE | (PERHAPS if found.perhaps else 0), walk, pending)
-
-    def _take(self, steps: Sequence[Step], rank: int, walk: Walk, pending: tuple[deque[str], ...]) -> None:
-        for step in steps:
-            walk.path.append(step)
-            if step.destination_kind == "exchange":
-                pending[rank].append(step.destination)
-            elif step.destination in self._queues:
-                walk.queues[step.destination] = min(rank, walk.queues.get(step.destination, rank))
+    def _refusal(self, exchange: str) -> Refusal | None:
+        found = self.exchange(exchange)
+        where = f"'{exchange}' in vhost '{self.vhost}'"
+        if found is None:
+            return Refusal(404, f"NOT_FOUND - no exchange {where}")
+        if found.internal:
+            return Refusal(403, f"ACCESS_REFUSED - cannot publish to internal exchange {where}")
+        return None

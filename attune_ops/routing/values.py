@@ -1,4 +1,8 @@
-"""Header values as the broker compares them: by value and not by the field's width, but never across kinds."""
+"""Header values as the broker compares them: by value and not by the field's width, but never across kinds.
+
+What JSON cannot say is lost: widths inside arrays and tables do count on the broker, and the order of a table's
+entries as well, but neither is shown by its management API. Here such values are equal where their JSON is.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ Value = tuple[Any, ...]
 VOID: Value = ("void",)
 
 
-def comparable(value: Any, loose: bool) -> Value:
-    """The stand-in for one value; with `loose` an integer equals the same number with a fraction (up to 3.12)."""
+def comparable(value: Any, loose: bool = False) -> Value:
+    """The stand-in for one value; with `loose` an integer equals the same number with a fraction (up to 3.12).
+
+    Inside arrays and tables it never does, since there the fields' types are compared too.
+    """
     if isinstance(value, str):
         return ("text", value)
     if isinstance(value, bool):
@@ -20,8 +27,10 @@ def comparable(value: Any, loose: bool) -> Value:
         return ("number" if loose else "integer", value)
     if isinstance(value, float):
         return ("number" if loose else "float", value)
-    if isinstance(value, (list, tuple)):
-        return ("array", *(comparable(v, loose) for v in value))
+    if value is None:
+        return VOID
+    if not value:  # an empty array and an empty table are both Erlang's []
+        return ("empty",)
     if isinstance(value, dict):
-        return ("table", *sorted((k, comparable(v, loose)) for k, v in value.items()))
-    return VOID
+        return ("table", *sorted((k, comparable(v)) for k, v in value.items()))
+    return ("array", *map(comparable, value))

@@ -1,0 +1,124 @@
+"""The walk of a message from exchange to exchange (rabbit_exchange:route/2)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Mapping, Sequence
+
+from attune_ops.route import Step
+from attune_ops.routing.matchers import Matcher, matcher_for
+from attune_ops.routing.message import Message
+from attune_ops.routing.rules import Rules
+from attune_ops.snapshot import ExchangeState
+
+# How an exchange is reached: by an alternate exchange, or perhaps. Exchanges that are reached more surely are
+# visited first, so that each counts as reached in its surest way; what is added never goes away further on.
+ALTERNATE = 1
+PERHAPS = 2
+
+Pending = tuple[deque[str], deque[str], deque[str], deque[str]]
+
+
+class WiredExchange:
+    """An exchange with its bindings; the matcher is made when a message first comes here.
+
+    `alternates` are the alternate exchanges that it may have: one or none, or several where policies of equal
+    priority say different things (None among them where one says nothing).
+    """
+
+    __slots__ = ("_matcher", "_rules", "alternates", "state", "steps")
+
+    def __init__(self, state: ExchangeState, alternates: Sequence[str | None], rules: Rules) -> None:
+        self.state = state
+        self.alternates = alternates
+        self.steps: list[Step] = []
+        self._rules = rules
+        self._matcher: Matcher | None = None
+
+    @property
+    def matcher(self) -> Matcher:
+        """The matcher of this exchange's type over its bindings."""
+        if self._matcher is None:
+            self._matcher = matcher_for(self.state.type, self.state.arguments, self.steps, self._rules)
+        return self._matcher
+
+
+class Walk:
+    """What one walk collects: the steps taken, the exchanges that could not be simulated, the queues reached."""
+
+    __slots__ = ("path", "queues", "uncertain")
+
+    def __init__(self) -> None:
+        self.queues: dict[str, int] = {}  # each with how it is reached
+        self.path: list[Step] = []
+        self.uncertain: list[str] = []
+
+    @property
+    def certain(self) -> tuple[str, ...]:
+        """The queues that receive the message, sorted."""
+        return tuple(sorted(q for q, reached in self.queues.items() if reached < PERHAPS))
+
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """The queues that may receive it, sorted."""
+        return tuple(sorted(q for q, reached in self.queues.items() if reached >= PERHAPS))
+
+    @property
+    def via_alternate(self) -> bool:
+        """Whether some queue is reached by way of an alternate exchange only."""
+        return any(reached & ALTERNATE for reached in self.queues.values())
+
+
+class Network:
+    """The exchanges of a virtual host with their bindings, and the names of its queues."""
+
+    def __init__(self, exchanges: Mapping[str, WiredExchange], queues: Container[str]) -> None:
+        self._exchanges = exchanges
+        self._queues = queues
+
+    def walk(self, start: str, message: Message) -> Walk:
+        """Walks from an exchange that exists; internal ones are allowed, as for a dead letter."""
+        walk = Walk()
+        if not start:
+            # Published to, the default exchange takes every key for a queue's name and has no alternate. Reached
+            # as an alternate it is like any other: it has no bindings, but a policy may give it an alternate.
+            for key in dict.fromkeys(message.keys):
+                if key in self._queues:
+                    walk.path.append(Step("", key, "queue", key, "default"))
+                    walk.queues[key] = 0
+            return walk
+        seen: set[str] = set()
+        pending: Pending = (deque([start]), deque(), deque(), deque())
+        while (reached := next((r for r in range(4) if pending[r]), None)) is not None:
+            name = pending[reached].popleft()
+            exchange = self._exchanges.get(name)
+            if name not in seen and exchange is not None:
+                seen.add(name)
+                self._visit(exchange, reached, message, walk, pending)
+        return walk
+
+    def _visit(self, exchange: WiredExchange, reached: int, message: Message, walk: Walk, pending: Pending) -> None:
+        found = exchange.matcher.match(message)
+        self._take(found.certain, reached, walk, pending)
+        if found.perhaps:
+            walk.uncertain.append(exchange.state.name)
+            self._take(found.perhaps, reached | PERHAPS, walk, pending)
+        # An alternate exchange is for what matches nothing here; where a match leads plays no part.
+        if exchange.alternates and not found.certain and not found.some:
+            self._take_alternate(exchange, reached | (PERHAPS if found.perhaps else 0), walk, pending)
+
+    def _take_alternate(self, exchange: WiredExchange, reached: int, walk: Walk, pending: Pending) -> None:
+        name = exchange.state.name
+        if len(exchange.alternates) > 1:
+            reached |= PERHAPS
+            walk.uncertain.append(name)
+        steps = [Step(name, None, "exchange", a, "alternate") for a in exchange.alternates if a is not None]
+        self._take(steps, reached | ALTERNATE, walk, pending)
+
+    def _take(self, steps: Sequence[Step], reached: int, walk: Walk, pending: Pending) -> None:
+        for step in steps:
+            walk.path.append(step)
+            if step.destination_kind == "exchange":
+                pending[reached].append(step.destination)
+            elif step.destination in self._queues:
+                walk.queues[step.destination] = min(reached, walk.queues.get(step.destination, reached))
