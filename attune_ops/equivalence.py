@@ -17,7 +17,7 @@ from attune_ops.routing.patterns import found_in
 from attune_ops.routing.rules import Rules
 from attune_ops.routing.values import comparable
 from attune_ops.snapshot import ExchangeState, QueueState
-from attune_ops.topology import Arguments, Exchange, Queue
+from attune_ops.topology import Exchange, Queue
 
 TRANSIENT = "transient_nonexcl_queues"
 
@@ -116,11 +116,14 @@ class Answers(msgspec.Struct, frozen=True):
         other.update(n for n in theirs if n not in ours and n != "x-queue-type")
         wanted_type = self.type_of(wanted)
         if wanted_type != found.type:
-            yield from self._arguments(
-                {*other, "x-queue-type"}, {**ours, "x-queue-type": wanted_type}, {**theirs, "x-queue-type": found.type}
-            )
-        elif other:
-            yield from self._arguments(other, ours, {**theirs, "x-queue-type": found.type})
+            other.add("x-queue-type")
+        if not other:
+            return
+        if self._modern:  # 4.0 and later put the type in where it was not said
+            ours, theirs = {**ours, "x-queue-type": wanted_type}, {**theirs, "x-queue-type": found.type}
+        compared = self._compared(found.type)
+        for name in (*(n for n in compared if n in other), *sorted(other.difference(compared))):
+            yield _argument(name, ours.get(name), theirs.get(name), name in compared)
 
     def exchange_attributes(self, wanted: Exchange, found: ExchangeState) -> Iterator[Attribute]:
         """The attributes of an exchange that differ, in the order in which the broker compares them."""
@@ -171,11 +174,6 @@ class Answers(msgspec.Struct, frozen=True):
         """The answer to using what does not exist."""
         return self._error(404, f"NOT_FOUND - no {kind} '{name}' in vhost '{self.vhost}'")
 
-    def _arguments(self, names: set[str], ours: Arguments, theirs: Arguments) -> Iterator[Attribute]:
-        compared = self._compared(str(theirs["x-queue-type"]))
-        for name in (*(n for n in compared if n in names), *sorted(names.difference(compared))):
-            yield _argument(name, ours.get(name), theirs.get(name), name in compared)
-
     def _compared(self, queue_type: str) -> tuple[str, ...]:
         version = Rules.of(self.version).version
         names = _COMPARED.get(queue_type, _COMPARED["classic"])
@@ -183,9 +181,6 @@ class Answers(msgspec.Struct, frozen=True):
 
     def _received(self, first: Attribute) -> str:
         wanted, found = first.wanted, first.found
-        if first.name == "x-queue-type" and not self._modern:
-            # A type that was not said is an argument that is not there; 4.0 and later always put it in.
-            wanted, found = (None if v == "classic" else v for v in (wanted, found))
         if first.name.startswith("x-") or first.name == "alternate-exchange":
             if wanted is None:
                 return f"received none but current is {_typed(found)}"
@@ -194,20 +189,15 @@ class Answers(msgspec.Struct, frozen=True):
         return f"received '{_word(wanted)}' but current is '{_word(found)}'"
 
     def _invalid(self, queue: Queue) -> BrokerError | None:
-        if self.type_of(queue) in ("quorum", "stream"):
-            wrong = {
-                "auto-delete": queue.auto_delete,
-                "exclusive-owner": queue.exclusive,
-                "non-durable": not queue.durable,
-            }
-            for property in (name for name, is_so in wrong.items() if is_so):
-                where = f"for queue '{queue.name}' in vhost '{self.vhost}'"
-                return self._error(406, f"PRECONDITION_FAILED - invalid property '{property}' {where}")
         if self.denies_transient is not None and not queue.durable and not queue.exclusive:
-            return self._error(
-                541, f"INTERNAL_ERROR - {_DENIED[self.denies_transient == 'denied_by_default']}", "connection"
-            )
-        return None
+            text = _DENIED[self.denies_transient == "denied_by_default"]
+            return self._error(541, f"INTERNAL_ERROR - {text}", "connection")
+        wrong = {"auto-delete": queue.auto_delete, "exclusive-owner": queue.exclusive, "non-durable": not queue.durable}
+        first = next((name for name, is_so in wrong.items() if is_so), None)
+        if first is None or self.type_of(queue) not in ("quorum", "stream"):
+            return None
+        where = f"for queue '{queue.name}' in vhost '{self.vhost}'"
+        return self._error(406, f"PRECONDITION_FAILED - invalid property '{first}' {where}")
 
     def _refused(self, right: str, kind: str, name: str) -> BrokerError | None:
         if self.permissions is None:

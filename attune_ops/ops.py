@@ -133,15 +133,16 @@ class Ops:
 
         return compare(self.settings) if facts is None else plan(facts)
 
-    def topology_apply(self, *, apply: bool = False) -> Applied:
+    def topology_apply(self, *, apply: bool = False, confirm: str | None = None) -> Applied:
         """Declares what the broker lacks of the topology, in order, and reads it back; without `apply` only says so.
 
         Needs tag management, and permission to configure; never changes or deletes what is there. Undo: delete
-        the queues and exchanges that were declared. Raises `SourceError`.
+        the queues and exchanges that were declared. `confirm` is the environment's name where it is protected.
+        Raises `SourceError`, `ConfigError`.
         """
         from attune_ops.actions.apply import apply_topology
 
-        return apply_topology(self.settings, write=apply)
+        return apply_topology(self.settings, write=apply, confirm=confirm)
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
         """The topology as a picture; `live` with depths, consumers and what is missing. Changes nothing."""

@@ -86,7 +86,7 @@ def changes(before: Facts, after: Facts) -> Table:
             continue
         rows += _list_changes(noun, _keyed(one, key), _keyed(other, key))
     span = f"from {before.taken_at:%Y-%m-%d %H:%M:%S}Z to {after.taken_at:%Y-%m-%d %H:%M:%S}Z"
-    return Table("snapshot-diff", CHANGES, tuple(rows), after.taken_at, (span, *notes))
+    return Table("changes", CHANGES, tuple(rows), after.taken_at, (span, *notes))
 
 
 def _broker_changes(before: Facts, after: Facts) -> Iterator[tuple[Cell, ...]]:

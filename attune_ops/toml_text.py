@@ -19,7 +19,7 @@ def to_toml(topology: Topology, comment: str = "") -> str:
     # A comment line ends at any line break and may hold no other control character.
     lines = [f"# {''.join(c if c.isprintable() else ' ' for c in line)}" for line in comment.splitlines()]
     for name, value in to_dict(topology).items():
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             lines.append(f"{name} = {_value(value)}")
             continue
         lines += ["", f"{name} = [", *(f"    {_value(item)}," for item in value), "]"]
@@ -33,7 +33,7 @@ def _value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):
         pairs = (f"{_name(k)} = {_value(v)}" for k, v in value.items())

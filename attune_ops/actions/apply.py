@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from attune_ops.actions import audit, gate
 from attune_ops.actions.broker import BrokerRefused, bind, declare_exchange, declare_queue
 from attune_ops.config.settings import Settings
 from attune_ops.differences import Applied, BrokerError, Difference, Outcome, Plan, Way
@@ -41,17 +42,18 @@ def compare(settings: Settings) -> Plan:
     return plan(facts)
 
 
-def apply_topology(settings: Settings, *, write: bool) -> Applied:
+def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None) -> Applied:
     """Declares what the broker lacks of the topology and reads it back; without `write` says what it would do.
 
     Changes nothing that is there and deletes nothing. Undo: delete the queues and exchanges that were declared;
-    their bindings go with them. Raises `SourceError` where the broker cannot be read or reached.
+    their bindings go with them. `confirm` is the environment's name where it is protected. Raises `SourceError`
+    where the broker cannot be read or reached, and `ConfigError` at the gate.
     """
     before = compare(settings)
     if not write:
         steps = (d for d in before.differences if d.way is Way.DECLARE)
         return Applied(before, tuple(Outcome(d.subject, d.name, "to declare", None, d.worker_id) for d in steps))
-    outcomes = declare_steps(settings, before)
+    outcomes = _declare(settings, before, confirm)
     after, deadline = compare(settings), time.monotonic() + SETTLING_S
     while _lost(outcomes, after) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -60,6 +62,19 @@ def apply_topology(settings: Settings, *, write: bool) -> Applied:
     return Applied(
         before, tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes), after
     )
+
+
+def _declare(settings: Settings, plan: Plan, confirm: str | None) -> tuple[Outcome, ...]:
+    """Declares the plan's steps as one change in the journal; passes the gate even where there is nothing to do."""
+    if not plan.steps:
+        gate.check(settings, confirm)
+        return ()
+    names = [d.name for d in plan.differences if d.way is Way.DECLARE]
+    subject = f"{plan.topology} in virtual host {plan.vhost}"
+    with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as outcome:
+        outcomes = declare_steps(settings, plan)
+        outcome["refused"] = {o.name: o.answer.text for o in outcomes if o.answer is not None}
+    return outcomes
 
 
 def _lost(outcomes: tuple[Outcome, ...], after: Plan) -> list[Outcome]:

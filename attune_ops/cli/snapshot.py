@@ -18,7 +18,7 @@ def command() -> None:
     """Keeps all facts of an installation in one file, without secrets, and compares two of them."""
 
 
-@command.command(example="attune-ops snapshot save before.json.gz")
+@command.command(example="attune-ops snapshot save")
 @click.argument("file", required=False)
 @click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")

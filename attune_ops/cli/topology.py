@@ -59,15 +59,16 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
 
 @command.command(example="attune-ops topology apply --apply")
 @click.option("--apply", is_flag=True, help="Declare it; without it only what would be done is shown.")
+@click.option("--confirm", metavar="NAME", help="The name of the environment, typed, where it is protected.")
 @format_option()
 @pass_cli
-def apply(cli: Cli, apply: bool, format: str) -> None:
+def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
     """Declares what the broker lacks of the topology, in order, for each live worker too, and reads it back.
 
     Deletes and changes nothing that is there; what cannot be declared is shown with the reason. Exit status 1
     after --apply: something that the topology wants is still not there, or is otherwise.
     """
-    done = cli.ops.topology_apply(apply=apply)
+    done = cli.ops.topology_apply(apply=apply, confirm=confirm)
     cli.show(done, format)
     if not apply:
         cli.note("nothing was changed; --apply declares it" if done.outcomes else "nothing to declare")
@@ -96,7 +97,7 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     cli.write(export_wanted(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
 
 
-@command.command(example="attune-ops topology graph --format svg --live > attune.svg")
+@command.command(example="attune-ops topology graph --live --format mermaid")
 @click.option("--live", is_flag=True, help="With depths, consumers and what is missing on the broker.")
 @FROM
 @format_option("svg", "mermaid", "dot")

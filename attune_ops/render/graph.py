@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from attune_ops.graph import Graph
+from attune_ops.render import wire
 from attune_ops.render.graph_svg import as_svg as as_svg
 from attune_ops.render.graph_svg import linked_edges
 from attune_ops.render.text import visible
@@ -13,6 +17,23 @@ from attune_ops.render.text import visible
 def as_table(graph: Graph) -> str:
     """The arrows in words, one a line, then the nodes that have none."""
     return "\n".join(_lines(graph))
+
+
+def as_json(graph: Graph) -> dict[str, Any]:
+    """`attune-ops/graph/1`: nodes and edges as they are."""
+    return {"schema": "attune-ops/graph/1", **msgspec.to_builtins(graph)}
+
+
+def as_csv(graph: Graph) -> str:
+    """A record an edge."""
+    labels = {n.id: n.label for n in graph.nodes}
+    rows = ((labels[e.source], labels[e.target], e.label, e.dashed) for e in linked_edges(graph))
+    return wire.csv_text(("source", "target", "label", "dashed"), rows)
+
+
+def as_markdown(graph: Graph) -> str:
+    """The Mermaid flowchart in a fence, which GitHub and GitLab draw."""
+    return f"```mermaid\n{as_mermaid(graph)}\n```"
 
 
 def _lines(graph: Graph) -> Iterator[str]:

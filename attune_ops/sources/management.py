@@ -110,9 +110,9 @@ class Management:
 
     def default_queue_type(self) -> str | None:
         """Reads the type of queues declared without one, None before 4.0. Needs tag management, changes nothing."""
-        # From the list: the virtual host alone is told to administrators only.
-        told = self._get("vhosts?columns=name,default_queue_type", list[wire.VirtualHost])
-        kind = next((v.default_queue_type for v in told if v.name == self.vhost), None)
+        # One virtual host by its name is shown to administrators only; the list shows everybody their own.
+        listed = self._get("vhosts?columns=name,default_queue_type", list[wire.VirtualHost])
+        kind = next((v.default_queue_type for v in listed if v.name == self.vhost), None)
         return None if kind == "undefined" else kind
 
     def nodes(self) -> tuple[NodeState, ...]:

@@ -155,7 +155,7 @@ class QueueWire(msgspec.Struct):
     type: str = "classic"
     durable: bool = True
     auto_delete: bool = False
-    exclusive: bool = False
+    exclusive: bool | None = False  # null for a quorum queue (4.x)
     arguments: dict[str, Any] = {}
     policy: str | None = None
     node: str | None = None
@@ -171,7 +171,7 @@ class QueueWire(msgspec.Struct):
         effective = s.effective_policy_definition
         return QueueState(
             self.name, self.vhost, self.type.removeprefix("rabbit_").removesuffix("_queue"),
-            self.durable, self.auto_delete, self.exclusive, self.arguments, self.policy,
+            self.durable, self.auto_delete, bool(self.exclusive), self.arguments, self.policy,
             operator_policy=s.operator_policy or None,
             # No policy at all is an empty list to some releases.
             effective_policy={} if isinstance(effective, list) else effective,

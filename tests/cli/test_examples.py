@@ -20,7 +20,10 @@ from tests.world import COMMAND, Broker, Run, Vhost, clean_environment, eventual
 # The example shows the incident, which a later step runs into.
 FAILS_ON_PURPOSE = {"startup"}
 # These answer a question, and "no" is an answer.
-JUDGES = {"doctor", "health worker", "health broker", "health route", "lab status", "config check"}
+JUDGES = {
+    "doctor", "health worker", "health broker", "health route", "lab status", "config check", "topology diff",
+    "snapshot diff",
+}  # fmt: skip
 # What makes comes first, what takes away last.
 ORDER = {"up": 0, "init": 0, "save": 0, "down": 2, "remove": 2}
 
@@ -61,6 +64,8 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         for service in SERVICES:
             held.enter_context(run.start("startup", *service, "--hold", env=environment))
         eventually(lambda: "worker-1" in made.shell("attune-ops consumers --format csv").stdout, within=40)
+        for name in ("before", "after"):  # what `snapshot show` and `diff` read
+            made.shell(f"attune-ops snapshot save {name}.json.gz")
         try:
             yield made
         finally:
