@@ -20,6 +20,7 @@ from attune_ops.topology import Arguments, Binding, Exchange, Queue
 UNTOLD = {
     Source.AMQP: "a definitions file is no broker to connect to",
     Source.MANAGEMENT: "a definitions file is no broker to connect to",
+    Source.PERMISSIONS: "a definitions file is read without the rights of anybody",
     Source.DEPTHS: "a definitions file holds no message counts",
     Source.CONSUMERS: "a definitions file holds no consumers",
     Source.CONNECTIONS: "a definitions file holds no connections",

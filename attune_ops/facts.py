@@ -31,6 +31,7 @@ class Source(StrEnum):
 
     AMQP = "amqp"
     MANAGEMENT = "management"  # the API itself: latency, user, tags
+    PERMISSIONS = "permissions"  # of the user; needs tag administrator
     BROKER = "broker"  # exchanges, queues, bindings, policies
     DEPTHS = "depths"  # message counts
     CONSUMERS = "consumers"
@@ -100,6 +101,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
                 return self.earlier is not None
             case Source.AMQP | Source.MANAGEMENT:
                 return any(r.source is source for r in self.reach)
+            case Source.PERMISSIONS:
+                return any(r.permissions is not None for r in self.reach)
             case Source.BROKER | Source.DEPTHS:
                 return broker is not None and None not in (broker.exchanges, broker.queues, broker.bindings)
             case _:
@@ -127,12 +130,16 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     @cached_property
     def worker_queues(self) -> Mapping[int, tuple[QueueState, ...]]:
-        """The queues on the broker that are named as a worker's, by the worker's id, registered or not."""
-        found: dict[int, list[QueueState]] = {}
+        """The queues on the broker that are named as a worker's, by the worker's id, registered or not.
+
+        Each worker's in the topology's order, so that the one it is dispatched to comes first.
+        """
+        order = {q.name: i for i, q in enumerate(self.topology.queues)}
+        found: dict[int, list[tuple[int, QueueState]]] = {}
         for queue in (self.broker.queues if self.broker else None) or ():
             if owner := self.topology.worker_of(queue.name):
-                found.setdefault(owner[0], []).append(queue)
-        return {worker_id: tuple(queues) for worker_id, queues in found.items()}
+                found.setdefault(owner[0], []).append((order[owner[1].name], queue))
+        return {i: tuple(q for _, q in sorted(queues, key=lambda o: o[0])) for i, queues in found.items()}
 
     @cached_property
     def live_workers(self) -> tuple[Worker, ...]:

@@ -216,7 +216,8 @@ class Report(Shown, msgspec.Struct, frozen=True):
             first = next(r for r in self.blind if r.matters)
             return f" ({first.reason})"
         if self.status == "unhealthy":
-            return f"; {self.at_least(Severity.ERROR)[0].detail}"
+            errors = self.at_least(Severity.ERROR)
+            return f"; {errors[0].detail}" + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
         if serious and all(f.group == "design" for f in serious):
             return f"; all warnings are of the design of {self.facts.topology.name}, nothing on the broker is amiss"
         return f"; {serious[0].detail}" if serious else ""

@@ -136,7 +136,8 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     for worker in facts.live_workers:
         for wanted in facts.once(consumers_wanted)[worker.id] if living else ():
             queue = facts.seen.queue_named.get(wanted.queue)
-            if queue is None or queue.consumers != 0 or facts.seen.consumers_of.get(wanted.queue):
+            # An auto-delete queue would have gone with its consumer: this one never had any.
+            if queue is None or queue.auto_delete or queue.consumers != 0 or facts.seen.consumers_of.get(wanted.queue):
                 continue
             connection = living.get(worker.name) or living.get(wanted.tag)
             if connection is not None:

@@ -114,7 +114,7 @@ def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Probl
     group="reach",
     title="the user may do what the services do",
     severity=Severity.ERROR,
-    needs=(Source.MANAGEMENT,),
+    needs=(Source.PERMISSIONS,),
     matters=False,
 )
 def permissions(facts: Facts) -> Iterator[Problem]:

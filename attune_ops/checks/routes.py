@@ -11,6 +11,7 @@ from attune_ops.checks._phrases import listed, route_name
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
+from attune_ops.route import Route
 
 
 @check(
@@ -216,8 +217,14 @@ def dead_letters_end(facts: Facts) -> Iterator[Problem]:
                       "dropped": [q for h in turning for q in h.dropped]},
             remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
             severity=None if letters.own else Severity.INFO,
-            causes=tuple(("AT605", q) for q in circle),
+            causes=(*(("AT605", q) for q in circle), *(("AT207", way) for way in _ways(letters.route))),
         )  # fmt: skip
+
+
+def _ways(route: Route) -> list[str]:
+    """The bindings that a dead letter goes by, by name."""
+    steps = (s for hop in route.hops for s in hop.path)
+    return list(dict.fromkeys(binding_name(s.exchange, s.destination, s.binding_key or "") for s in steps))
 
 
 @check(

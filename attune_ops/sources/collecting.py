@@ -18,6 +18,7 @@ from attune_ops.snapshot import BrokerSnapshot
 from attune_ops.sources import http, wire
 from attune_ops.sources.broker import LISTINGS, BrokerReading
 from attune_ops.sources.management import Management, open_management
+from attune_ops.sources.unconsumed import confirmed
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ def collect(
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"})).read().broker
         time.sleep(interval_s)
-    facts = Round(settings, wanted, frozenset(listings)).read()
+    facts = confirmed(settings, Round(settings, wanted, frozenset(listings)).read())
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 
@@ -135,6 +136,8 @@ class Round:
             overview, answer = management.overview_answer()
             me = management.whoami()
             admin = "administrator" in me.all_tags
+            if not admin and Source.PERMISSIONS in self._wants:
+                self._missing[Source.PERMISSIONS] = f"user {me.name!r} is no administrator and is not told its rights"
             self._reach[Source.MANAGEMENT] = Reach(
                 Source.MANAGEMENT,
                 target=str(settings.management),

@@ -459,7 +459,7 @@ CASES = (
         "AT503",
         "by name",
         change(
-            without_consumers(H, W1),
+            without_consumers(S, W1),
             connections=(ConnectionState("c7", "/", client_name="attune worker w1"),),
         ),
         "consumer",
