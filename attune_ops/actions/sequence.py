@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 OnStep = Callable[[StepResult], None]
 Explain = Callable[[BrokerRefused, "Service"], StepError]
 
+FEW = 2  # how many of a step's objects its line names
 CONCURRENCY = 8  # what a worker says it takes at once where nothing else is said
 
 
@@ -202,7 +203,7 @@ class Service:
             s.amqp, name=shown, timeout=s.timeout, ca_file=s.ca_file, heartbeat=self.heartbeat
         )
         version = server_version(self._connection)
-        return f"RabbitMQ {version or '?'} at {s.amqp.address}, vhost {s.vhost!r}, as {shown!r}"
+        return f"RabbitMQ {version or '?'} at {s.amqp.address}, vhost {s.vhost!r}"
 
     def _setup(self) -> str:
         self.base = set_up(self.channel, self.settings.topology)
@@ -229,7 +230,7 @@ class Service:
         for queue in topology.replica_queues(self.service):
             declared = declare_queue(self.channel, queue, server_named=True)
             self.own.append(OwnQueue(queue, declared.name, 0))
-        return ", ".join(_described(own) for own in self.own)
+        return _few([_described(own) for own in self.own])
 
     def _bind(self) -> str:
         topology = self.settings.topology
@@ -238,7 +239,7 @@ class Service:
             bindings += [(b, own.name) for b in topology.bindings_to(own.queue.name) if own.queue.per == "replica"]
         for binding, destination in bindings:
             bind(self.channel, binding, destination)
-        return ", ".join(f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings)
+        return _few([f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings])
 
     def _worker_bindings(self) -> tuple[Binding, ...]:
         return self.settings.topology.worker_bindings(self._worker_id()) if self.service == "worker" else ()
@@ -252,7 +253,7 @@ class Service:
         by_queue: dict[tuple[str, int], list[str]] = {}
         for a in self.attached:
             by_queue.setdefault((a.queue, self._prefetch(a.consumer)), []).append(a.tag)
-        return ", ".join(f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items())
+        return _few([f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items()])
 
     def _consumers(self) -> list[tuple[Consumer, str]]:
         """The consumers of this service, each with the real name of its queue."""
@@ -272,8 +273,10 @@ class Service:
         with asking("looking at the queues"):
             counts = {q: self.channel.queue_declare(q, passive=True).method.consumer_count for q in queues}
         if not counts:
-            return "it consumes nothing"
-        return ", ".join(f"{n} consumer{'s' * (n != 1)} on {q}" for q, n in counts.items())
+            return "it consumes nothing" if Step.CONSUME in self.steps else "it only publishes"
+        if len(counts) > FEW and len(set(counts.values())) == 1:
+            return f"{_consumers(*counts.values())} on each of {len(counts)} queues"
+        return ", ".join(f"{_consumers(n)} on {q}" for q, n in counts.items())
 
 
 def run(
@@ -311,6 +314,16 @@ _CONSEQUENCES = {
     Step.BIND: ": no message will reach the queue",
     Step.CONSUME: ": nobody will take the messages",
 }
+
+
+def _few(items: list[str]) -> str:
+    """Some of them, and how many more there are."""
+    rest = len(items) - FEW
+    return ", ".join(items[:FEW]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _consumers(count: int, *_: int) -> str:
+    return f"{count} consumer{'s' * (count != 1)}"
 
 
 def _described(own: OwnQueue) -> str:

@@ -6,6 +6,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._duration import seconds as duration
 from attune_ops.cli._progress import progress
 
 name_option = click.option("--name", default="default", show_default=True, help="Which lab, where you have several.")
@@ -57,3 +58,29 @@ def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None
     if "running" not in found.column("state"):
         cli.note("no lab is running; `attune-ops lab up` starts one")
         cli.exit(_exit.FOUND)
+
+
+@command.command(example="attune-ops lab run")
+@name_option
+@click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
+@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; may be repeated.")
+@click.option("--workers", type=click.IntRange(1, 100), default=3, show_default=True, help="How many workers.")
+@click.option("--for", "seconds", type=duration, default="6s", show_default=True, help="How long messages flow.")
+@click.option("--keep", is_flag=True, help="Leave broker and services up.")
+@pass_cli
+def run(
+    cli: Cli, name: str, server: str | None, lines: tuple[str, ...], workers: int, seconds: float, keep: bool
+) -> None:
+    """Shows the main job: a private broker, Attune's services on it, messages, tables, the doctor.
+
+    Stand-ins of the executor, a sensor, the notifier and some workers start as Attune's services do, step by step.
+    Then messages flow, what is there is shown, and all goes down again, also after Ctrl-C.
+    """
+    from attune_ops.lab.run import Out
+    from attune_ops.lab.run import run as demonstrate
+
+    out = Out(lambda value: cli.show(value, "table"), cli.write, lambda what: progress(cli, what))
+    topology = cli.options.get("topology")
+    demonstrate(
+        out, name=name, server=server, config=lines, topology=topology, workers=workers, seconds=seconds, keep=keep
+    )

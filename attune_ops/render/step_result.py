@@ -9,7 +9,7 @@ from attune_ops.steps import StepError, StepResult, StepStatus
 
 MARK = {StepStatus.OK: "✓", StepStatus.FAILED: "✗", StepStatus.SKIPPED: "–"}
 STYLE = {StepStatus.OK: "green", StepStatus.FAILED: "bold red", StepStatus.SKIPPED: "yellow"}
-INDENT = 21  # columns before the detail
+INDENT = 20  # columns before the detail
 
 
 def as_table(step: StepResult) -> Any:
@@ -35,7 +35,7 @@ def as_table(step: StepResult) -> Any:
 
 def as_text(step: StepResult) -> str:
     """The same without colours; a pipe gets each line uncut."""
-    head = f" {MARK[step.status]} {step.step:<8} {took(step):>7}  {headline(step)}".rstrip()
+    head = f" {MARK[step.status]} {step.step:<8} {took(step):>7} {headline(step)}".rstrip()
     return "\n".join([head, *(" " * INDENT + line for line in explanation(step.error))])
 
 

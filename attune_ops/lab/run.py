@@ -1,0 +1,205 @@
+"""The main job shown on the lab: services start, messages flow, what is there is looked at, all goes down again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from attune_ops.actions.processes import RunningService, start_service, stop_all
+from attune_ops.actions.services.job import Behaviour
+from attune_ops.actions.setup import take_down
+from attune_ops.config import resolve
+from attune_ops.config.running_lab import read
+from attune_ops.config.settings import Settings
+from attune_ops.errors import ActionError
+from attune_ops.facts import Source
+from attune_ops.lab.control import Lab, down, up
+from attune_ops.lab.starting import Note
+from attune_ops.ops import Ops
+from attune_ops.sources.amqp import open_connection
+from attune_ops.steps import StepResult, StepStatus
+from attune_ops.table import Cell, Column, Kind, Table
+
+SERVICES = "services"  # the folder of the stand-ins' logs in that of the lab
+START_TIMEOUT_S = 30.0
+JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
+DENIED = 541
+
+COUNTED = {"published": "attempted", "confirmed": "confirmed", "returned": "returned", "received": "received",
+           "acknowledged": "acked", "rejected": "rejected"}  # fmt: skip
+
+
+class Out(NamedTuple):
+    """Where a run shows itself: values, lines of text, and what goes on while something takes its time."""
+
+    show: Callable[[object], None]
+    write: Callable[[str], None]
+    working: Callable[[str], AbstractContextManager[Note]]
+
+
+class StartFailed(ActionError):
+    """A stand-in did not get ready; `code` is the reply code of the step that failed, where it has one."""
+
+    def __init__(self, sentence: str, code: int | None) -> None:
+        self.code = code
+        super().__init__(sentence)
+
+
+def run(
+    out: Out,
+    *,
+    name: str = "default",
+    server: str | None = None,
+    config: Sequence[str] = (),
+    topology: str | None = None,
+    workers: int = 3,
+    seconds: float = 6.0,
+    keep: bool = False,
+) -> None:
+    """Starts the lab and stand-ins on it, lets messages flow for so long, shows what is there and what the doctor says.
+
+    Everything that it started goes down at the end, also after Ctrl-C or an error; with `keep` it stays, and a lab
+    that ran before stays anyway. `server` and `config` are as for `up`. Where the broker refuses January's worker
+    queues (541) that is shown with its explanation, and the run goes on with September's, unless a `topology` was
+    asked for. Raises `ActionError`.
+    """
+    ran_before = read(name) is not None
+    with out.working("starting RabbitMQ") as note:
+        lab = up(name, server=server, config=config, note=note)
+    kept = False
+    try:
+        _refuse_company(Ops(_settings(lab, topology or JANUARY)), name)
+        try:
+            _demonstrate(_settings(lab, topology or JANUARY), lab, out, workers, seconds, keep)
+        except StartFailed as e:
+            if topology is not None or ran_before or e.code != DENIED:
+                raise
+            _make_room(_settings(lab, JANUARY))
+            out.write(
+                f"\nThis broker refuses the worker queues of {JANUARY}.\nOn with {SEPTEMBER}, where they are durable."
+            )
+            _demonstrate(_settings(lab, SEPTEMBER), lab, out, workers, seconds, keep)
+        kept = keep
+    finally:
+        if not kept and not ran_before:
+            with out.working("stopping RabbitMQ") as note:
+                down(name, note=note)
+    if keep:
+        out.write(
+            f"It stays up: `attune-ops lab down{'' if name == 'default' else f' --name {name}'}` stops all of it."
+        )
+
+
+def _settings(lab: Lab, topology: str) -> Settings:
+    """The lab itself, whatever the environment points at."""
+    state = lab.state
+    target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "database_url": state.database_url}
+    return resolve(target | {"topology": topology}, {})
+
+
+def _demonstrate(settings: Settings, lab: Lab, out: Out, workers: int, seconds: float, keep: bool) -> None:
+    folder = Path(lab.state.folder, SERVICES)
+    folder.mkdir(exist_ok=True)
+    with _stand_ins(settings, folder, out, workers, keep) as services:
+        with out.working(f"messages flow for {seconds:g} s") as note:
+            note(f"messages flow for {seconds:g} s")
+            time.sleep(seconds)
+        _look(Ops(settings), services, out)
+
+
+@contextmanager
+def _stand_ins(
+    settings: Settings, folder: Path, out: Out, workers: int, keep: bool
+) -> Iterator[Sequence[RunningService]]:
+    """Workers, executor, sensor and notifier, started one after the other; stopped at the end unless kept."""
+    plan = [("worker", f"w{n}", 0.0) for n in range(1, workers + 1)]
+    plan += [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
+    running: list[RunningService] = []
+    done = False
+    try:
+        for service, name, rate in plan:
+            out.write(f"\n{service}" + (f" {name}" if service == "worker" else ""))
+            log = folder / f"{settings.topology.name}-{name}.jsonl"
+            behaviour = Behaviour(rate=rate, handler_s=0.05, detached=keep)
+            running.append(start_service(settings, service, name, log, behaviour))
+            _follow(running[-1], out)
+        yield running
+        done = True
+    finally:
+        if not (keep and done):
+            stop_all(running)
+
+
+def _follow(service: RunningService, out: Out) -> None:
+    """Shows the steps of a start-up as they come; raises `StartFailed` where one fails or none comes any more."""
+    until = time.monotonic() + START_TIMEOUT_S
+    shown = 0
+    while True:
+        ended = service.status is not None
+        events = service.events()
+        steps = [_step(e) for e in events if e["event"] == "step"]
+        for step in steps[shown:]:
+            out.show(step)
+        shown = len(steps)
+        if any(e["event"] == "ready" for e in events):
+            return
+        if ended or time.monotonic() > until:
+            failed = next((s for s in steps if s.status is StepStatus.FAILED), None)
+            where = f"at {failed.step}" if failed else f"within {START_TIMEOUT_S:g} s"
+            code = failed.error.code if failed and failed.error else None
+            raise StartFailed(f"the start-up of {service.service} {service.name} failed {where}", code)
+        time.sleep(0.02)
+
+
+def _step(event: dict[str, object]) -> StepResult:
+    return msgspec.convert({name: event[name] for name in StepResult.__struct_fields__}, StepResult)
+
+
+def _look(ops: Ops, services: Sequence[RunningService], out: Out) -> None:
+    """Shows what has happened and what is there, and what the doctor thinks of it."""
+    out.write("\nmessages")
+    out.show(_messages(services))
+    facts = ops.facts()
+    for inspect in (ops.queues, ops.bindings, ops.workers, ops.orphans):
+        table = inspect(facts=facts)
+        out.write(f"\n{table.name}")
+        out.show(table)
+    out.write("\ndoctor")
+    out.show(ops.doctor(facts=facts))
+
+
+def _messages(services: Sequence[RunningService]) -> Table:
+    """How many messages each stand-in has published and taken, by its own log."""
+    rows: list[tuple[Cell, ...]] = []
+    for service in services:
+        counts = Counter(e["event"] for e in service.events())
+        who = service.service if service.service != "worker" else f"worker {service.name}"
+        rows.append((who, *(counts[event] for event in COUNTED.values())))
+    columns = (Column("service"), *(Column(name, Kind.INTEGER) for name in COUNTED))
+    return Table("messages", columns, tuple(rows), datetime.now(UTC), key=("service",))
+
+
+def _refuse_company(ops: Ops, name: str) -> None:
+    """Raises `ActionError` where a run before was kept: two processes under one worker's id disturb each other."""
+    live = [w.name for w in ops.facts(wants=[Source.REGISTRY]).live_workers]
+    if live:
+        names = ", ".join(live[:5])
+        raise ActionError(
+            f"the lab {name!r} has workers running ({names}): `attune-ops lab down --name {name}` stops it"
+        )
+
+
+def _make_room(settings: Settings) -> None:
+    """Deletes what set-up has declared: the exchanges of the two releases have other types."""
+    connection = open_connection(settings.amqp, name="attune-ops lab run", timeout=settings.timeout)
+    try:
+        take_down(connection.channel(), settings.topology)
+    finally:
+        connection.close()
