@@ -63,7 +63,6 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True):
     deliver_rate: float | None = None
     ack_rate: float | None = None
     redeliver_rate: float | None = None
-    owner: str | None = None  # the connection that holds an exclusive queue
 
 
 class BindingState(msgspec.Struct, frozen=True, omit_defaults=True):

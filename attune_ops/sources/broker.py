@@ -16,7 +16,7 @@ from attune_ops.sources.wire import MessageStats, Overview
 # Members of `Source.BROKER` that can be asked for one by one.
 LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
 
-SEES_ALL_CONNECTIONS = frozenset({"monitoring", "administrator"})
+SEES_EVERYTHING = frozenset({"monitoring", "administrator"})
 
 
 class BrokerReading:
@@ -44,12 +44,11 @@ class BrokerReading:
             ("nodes", Source.NODES, m.nodes),
             ("deprecated", Source.DEPRECATED, m.deprecated_features),
         ]
-        own_only = not SEES_ALL_CONNECTIONS & set(self._tags)
-        if own_only and Source.CONNECTIONS in wants:
+        if not SEES_EVERYTHING & set(self._tags):
+            # Such a user gets a list all the same, of its own alone: others would seem not to be there.
             user = self._management.http.endpoint.user
-            self.missing[Source.CONNECTIONS] = (
-                f"user {user!r} has no monitoring tag and is told only of its own connections"
-            )
+            for source in wants & {Source.CONNECTIONS, Source.CONSUMERS}:
+                self.missing[source] = f"user {user!r} has no monitoring tag and is told only of its own {source}"
         for name, source, read in reads:
             wanted = (name in listings if source is Source.BROKER else True) and source in wants
             wanted |= name == "queues" and Source.DEPTHS in wants

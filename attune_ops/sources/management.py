@@ -76,7 +76,7 @@ class Management:
         return {q.name: q for q in self._list("queues", wire.Statistics, f"columns={wire.STATISTICS}")}
 
     def queue(self, name: str) -> wire.OneQueue | None:
-        """Reads one queue with its consumers; None where it is missing. Needs tag management, changes nothing."""
+        """Reads one queue with all its consumers; None where it is missing. Needs tag management, changes nothing."""
         return self._maybe(f"queues/{self._vhost}/{quote(name, safe='')}", wire.OneQueue)
 
     def bindings(self) -> tuple[BindingState, ...]:
@@ -89,7 +89,7 @@ class Management:
         return tuple(b.state() for b in self._maybe(path, list[wire.BindingWire]) or () if b.source)
 
     def consumers(self) -> tuple[ConsumerState, ...]:
-        """Reads the consumers of the virtual host. Needs tag management, changes nothing."""
+        """Reads the consumers of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         return tuple(c.state() for c in self._list("consumers", wire.ConsumerWire))
 
     def connections(self) -> tuple[ConnectionState, ...]:

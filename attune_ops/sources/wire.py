@@ -119,12 +119,6 @@ class ExchangeWire(msgspec.Struct):
         )  # fmt: skip
 
 
-class Owner(msgspec.Struct):
-    """The connection that holds an exclusive queue."""
-
-    name: str | None = None
-
-
 class Statistics(msgspec.Struct):
     """What only the statistics know of a queue; a queue too young to have any lacks all but the name."""
 
@@ -136,13 +130,12 @@ class Statistics(msgspec.Struct):
     message_bytes: int | None = None
     head_message_timestamp: int | None = None
     idle_since: str | None = None
-    owner_pid_details: Owner | str | None = None
     message_stats: MessageStats | None = None
 
 
 STATISTICS = ",".join((
     "name", "consumers", "operator_policy", "effective_policy_definition", "memory", "message_bytes",
-    "head_message_timestamp", "idle_since", "owner_pid_details.name", "message_stats.publish_details.rate",
+    "head_message_timestamp", "idle_since", "message_stats.publish_details.rate",
     "message_stats.deliver_get_details.rate", "message_stats.ack_details.rate", "message_stats.redeliver_details.rate",
 ))  # fmt: skip
 
@@ -181,7 +174,6 @@ class QueueWire(msgspec.Struct):
             head_message_timestamp=from_seconds(s.head_message_timestamp), idle_since=from_text(s.idle_since),
             publish_rate=rate(stats.publish_details), deliver_rate=rate(stats.deliver_get_details),
             ack_rate=rate(stats.ack_details), redeliver_rate=rate(stats.redeliver_details),
-            owner=s.owner_pid_details.name if isinstance(s.owner_pid_details, Owner) else None,
         )  # fmt: skip
 
 
