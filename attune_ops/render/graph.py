@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from attune_ops.graph import Graph
-from attune_ops.render import wire
+from attune_ops.render import frame, wire
 from attune_ops.render.graph_svg import as_svg as as_svg
 from attune_ops.render.graph_svg import linked_edges
 from attune_ops.render.text import visible
+from attune_ops.table import Column, Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+EDGES = (
+    Column("source", doc="where the arrow starts"),
+    Column("target", doc="where it ends"),
+    Column("label", doc="what it says"),
+    Column("dashed", Kind.FLAG, doc="no binding: dead letters, an alternate exchange"),
+)
 
 
 def as_table(graph: Graph) -> str:
@@ -26,14 +38,27 @@ def as_json(graph: Graph) -> dict[str, Any]:
 
 def as_csv(graph: Graph) -> str:
     """A record an edge."""
-    labels = {n.id: n.label for n in graph.nodes}
-    rows = ((labels[e.source], labels[e.target], e.label, e.dashed) for e in linked_edges(graph))
-    return wire.csv_text(("source", "target", "label", "dashed"), rows)
+    return wire.csv_text((c.name for c in EDGES), _edges(graph))
+
+
+def as_frame(graph: Graph) -> pd.DataFrame:
+    """A row an edge."""
+    return frame.frame(EDGES, _edges(graph), {"title": graph.title})
+
+
+def as_html(graph: Graph) -> str:
+    """The drawing."""
+    return as_svg(graph)
 
 
 def as_markdown(graph: Graph) -> str:
     """The Mermaid flowchart in a fence, which GitHub and GitLab draw."""
     return f"```mermaid\n{as_mermaid(graph)}\n```"
+
+
+def _edges(graph: Graph) -> list[tuple[str, str, str, bool]]:
+    labels = {n.id: n.label for n in graph.nodes}
+    return [(labels[e.source], labels[e.target], e.label, e.dashed) for e in linked_edges(graph)]
 
 
 def _lines(graph: Graph) -> Iterator[str]:

@@ -18,12 +18,19 @@ ARRIVALS_SHOWN = 40  # a node grows for the labels of so many arrows
 PAD = 12.0
 ARROWS = ("line", "way", "warning", "error")  # the colours of arrow heads; a head cannot take its line's
 
-STYLE = """
-  .attune-graph { font: 12px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; --ink: #24292f; --line: #6e7781;
-    --exchange: #ddf4ff; --queue: #f6f8fa; --service: #fbefff; --way: #0969da; --warning: #9a6700; --error: #cf222e; }
-  @media (prefers-color-scheme: dark) { .attune-graph { --ink: #e6edf3; --line: #8b949e; --exchange: #0c2d4d;
-    --queue: #21262d; --service: #2e1d3f; --way: #58a6ff; --warning: #d29922; --error: #ff7b72; } }
-  .attune-graph text { fill: var(--ink); } .attune-graph .note { opacity: .75; font-size: 11px; }
+_DARK = """--ink: #e6edf3; --line: #8b949e; --exchange: #0c2d4d; --queue: #21262d; --service: #2e1d3f;
+    --way: #58a6ff; --warning: #d29922; --error: #ff7b72;"""
+_LIGHT = """--ink: #24292f; --line: #6e7781; --exchange: #ddf4ff; --queue: #f6f8fa; --service: #fbefff;
+    --way: #0969da; --warning: #9a6700; --error: #cf222e;"""
+# In JupyterLab its own theme counts, not the desktop's.
+STYLE = (
+    f"""
+  .attune-graph {{ font: 12px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; {_LIGHT} }}
+  @media (prefers-color-scheme: dark) {{ .attune-graph {{ {_DARK} }} }}
+  [data-jp-theme-light="true"] .attune-graph {{ {_LIGHT} }}
+  [data-jp-theme-light="false"] .attune-graph {{ {_DARK} }}
+"""
+    + """  .attune-graph text { fill: var(--ink); } .attune-graph .note { opacity: .75; font-size: 11px; }
   .attune-graph .shape { stroke: var(--line); stroke-width: 1; }
   .attune-graph .exchange .shape { fill: var(--exchange); } .attune-graph .queue .shape { fill: var(--queue); }
   .attune-graph .service .shape { fill: var(--service); } .attune-graph .end .shape { fill: none; stroke: none; }
@@ -34,6 +41,7 @@ STYLE = """
   .attune-graph .warning .shape, .attune-graph .warning path { stroke: var(--warning); stroke-width: 2; }
   .attune-graph .error .shape, .attune-graph .error path { stroke: var(--error); stroke-width: 2; }
 """
+)
 
 
 def as_svg(graph: Graph) -> str:
