@@ -123,17 +123,14 @@ def up(
     for line in config:
         if not CONFIG_LINE.fullmatch(line):
             raise ConfigError(f"a line of rabbitmq.conf is KEY = VALUE, not {line!r}")
-    programs = find(server)
     with files.locked(name, note) as folder:
         running = _state(name, note)
         if running is not None and running.ready and any(n.alive for n in running.nodes):
-            _same(running, nodes, programs.start if server else None, config, plugins)
+            _same(running, nodes, find(server).start if server else None, config, plugins)
             note(f"the lab {name!r} runs already")
-            for node in [n for n in running.nodes if not n.alive]:
-                note(f"{node.name} is down: starting it again")
-                running = starting.start_node(running, node, programs)
-                starting.wait(running, [node.name], note, timeout)
+            _revive(running, note, timeout)
             return Lab(name)
+        programs = find(server)
         if folder.exists():
             note(f"clearing away what is left of the lab {name!r}")
             _clear(folder, running)
@@ -171,6 +168,14 @@ def _state(name: str, note: Note) -> RunningLab | None:
     except ConfigError as e:
         note(f"{e}; what it started, if it still runs, is not known")
         return None
+
+
+def _revive(lab: RunningLab, note: Note, timeout: float) -> None:
+    """Starts the nodes that are down, on their data and by the lab's own server."""
+    for node in [n for n in lab.nodes if not n.alive]:
+        note(f"{node.name} is down: starting it again")
+        lab = starting.start_node(lab, node, find(lab.server))
+        starting.wait(lab, [node.name], note, timeout)
 
 
 def _same(
