@@ -7,9 +7,9 @@ returns shows itself (`attune_ops.shown`).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from attune_ops.facts import Facts, Source
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from attune_ops.explanation import Explanations
     from attune_ops.findings import Report
     from attune_ops.graph import Graph
+    from attune_ops.route import Reason, Route
+    from attune_ops.routing import Router
     from attune_ops.steps import StartupReport
     from attune_ops.table import Table
     from attune_ops.tables import Narrowing
@@ -125,6 +127,56 @@ class Ops:
             target_version=target_version,
             known=read_baseline(baseline) if baseline else (),
         )
+
+    def router(self, facts: Facts | None = None) -> Router:
+        """The routing simulator over the live broker as it is now (or over `facts`), for many questions.
+
+        Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
+        """
+        from attune_ops.ownership import seen
+        from attune_ops.routing import Router
+        from attune_ops.sources import collect
+
+        facts = facts or collect(self.settings, (Source.BROKER,), listings=Router.LISTINGS)
+        return Router.from_snapshot(seen(facts))
+
+    def route(
+        self,
+        exchange: str,
+        routing_key: str,
+        headers: Mapping[str, Any] | None = None,
+        *,
+        facts: Facts | None = None,
+    ) -> Route:
+        """Which queues a message reaches, and on what way. Publishes nothing. Raises `SourceError`."""
+        from attune_ops.routing.reasons import explained
+
+        router = self.router(facts)
+        return explained(router, router.route(exchange, routing_key, headers))
+
+    def dead_letter(
+        self,
+        queue: str,
+        routing_key: str,
+        reason: Reason = "rejected",
+        headers: Mapping[str, Any] | None = None,
+        *,
+        facts: Facts | None = None,
+    ) -> Route:
+        """Where a message goes that this queue gives up, to its end. Publishes nothing. Raises `SourceError`."""
+        from attune_ops.routing.reasons import explained
+
+        router = self.router(facts)
+        return explained(router, router.dead_letter(queue, reason, routing_key, headers))
+
+    def canary(self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None) -> Route:
+        """A route proved on the broker, in a scratch virtual host that is made and removed; `canary` tells.
+
+        Needs tag administrator; no queue of this virtual host sees the message. Raises `SourceError`, `ActionError`.
+        """
+        from attune_ops.actions.canary import prove
+
+        return prove(self.settings, exchange, routing_key, headers)
 
     def topology_diff(self, facts: Facts | None = None) -> Plan:
         """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from attune_ops.shown import Shown
 from attune_ops.topology import Arguments, DestinationKind
 
 SCHEMA = "attune-ops/route/1"
@@ -65,7 +66,28 @@ class Hop(msgspec.Struct, frozen=True):
     end: str = ""
 
 
-class Route(msgspec.Struct, frozen=True):
+class Canary(msgspec.Struct, frozen=True):
+    """What the broker itself did with such a message, in a scratch virtual host with the same definitions.
+
+    `missing` are queues that should have received it, `unexpected` those that should not. `notes` say what of
+    the definitions could not be copied, which may explain a difference.
+    """
+
+    broker: str
+    vhost: str
+    queues: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    duration_ms: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the message went where the displayed bindings say."""
+        return not self.missing and not self.unexpected
+
+
+class Route(Shown, msgspec.Struct, frozen=True):
     """Where one message goes.
 
     `queues` receive it for certain, one copy each, sorted. `possible` are the queues that an exchange of
@@ -74,6 +96,8 @@ class Route(msgspec.Struct, frozen=True):
 
     For a dead letter `dead_letter` and `reason` are set, `exchange` is the dead-letter exchange (None without
     one), `queues` are those after the first hop, and `hops` follow the message to its end.
+
+    `error` is the broker's refusal of the publish. `notes` say why no queue receives it, and what is left out.
     """
 
     exchange: str | None
@@ -90,3 +114,4 @@ class Route(msgspec.Struct, frozen=True):
     reason: Reason | None = None
     error: Refusal | None = None
     notes: tuple[str, ...] = ()
+    canary: Canary | None = None

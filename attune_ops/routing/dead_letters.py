@@ -39,7 +39,14 @@ class Letter(NamedTuple):
     history: History
 
 
-def follow(router: Router, queue: str, reason: Reason, routing_key: str, headers: Mapping[str, Any] | None) -> Route:
+def follow(
+    router: Router,
+    queue: str,
+    reason: Reason,
+    routing_key: str,
+    headers: Mapping[str, Any] | None,
+    exchange: str,
+) -> Route:
     """The first hop of a dead letter as a `Route`, with every hop to its end."""
     keys = routing_keys(routing_key, headers)
     if router.queue(queue) is None:
@@ -47,7 +54,7 @@ def follow(router: Router, queue: str, reason: Reason, routing_key: str, headers
     if isinstance(keys, Refusal):
         return Route(None, routing_key, vhost=router.vhost, dead_letter=queue, reason=reason, error=keys)
     given = dict(headers or {})
-    hops, cut = _hops(router, Letter(queue, "", keys, given, history_of(given, router.rules)), reason)
+    hops, cut = _hops(router, Letter(queue, exchange, keys, given, history_of(given, router.rules)), reason)
     first = hops[0]
     return Route(
         first.exchange,
@@ -77,7 +84,11 @@ def _notes(router: Router, name: str) -> Sequence[str]:
 
 
 def _hops(router: Router, letter: Letter, reason: Reason) -> tuple[list[Hop], bool]:
-    """Every hop, the nearest first; each state of queue, reason and keys is followed once."""
+    """Every hop, the nearest first; each state of queue, reason and keys is followed once.
+
+    A message that something moves on by itself meets, where it lies next, the fate that was asked about.
+    """
+    asked = reason
     hops: list[Hop] = []
     waiting = deque([(letter, reason)])
     seen: set[tuple[str, Reason, tuple[str, ...]]] = set()
@@ -88,7 +99,7 @@ def _hops(router: Router, letter: Letter, reason: Reason) -> tuple[list[Hop], bo
             continue
         seen.add(state)
         hop, letters = die(router, letter, reason)
-        onward = [(at, why) for at in letters if (why := reason_to_leave(router, at.queue, reason)) is not None]
+        onward = [(at, why) for at in letters if (why := reason_to_leave(router, at.queue, asked)) is not None]
         loops = any(Death(at.queue, why) in at.history for at, why in onward)
         hops.append(msgspec.structs.replace(hop, loops=True) if loops else hop)
         waiting.extend(onward)

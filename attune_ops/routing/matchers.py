@@ -96,3 +96,6 @@ _BY_TYPE: dict[str, Callable[[Sequence[Step]], Matcher]] = {
     "x-consistent-hash": ChoiceMatcher,
     "x-modulus-hash": ChoiceMatcher,
 }
+
+# The types whose every choice is known.
+SIMULATED = frozenset({"direct", "fanout", "topic", "headers", "x-recent-history", "x-delayed-message"})

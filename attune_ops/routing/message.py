@@ -10,6 +10,7 @@ from attune_ops.route import Refusal, Step
 from attune_ops.routing.values import Value, comparable
 
 EXTRA_KEYS = ("CC", "BCC")
+FIELD_TYPES = {str: "longstr", bool: "bool", int: "long", float: "double", dict: "table", type(None): "void"}
 
 
 class Match(NamedTuple):
@@ -52,6 +53,8 @@ def routing_keys(routing_key: str, headers: Mapping[str, Any] | None) -> Sequenc
             continue
         value = headers[name]
         if not isinstance(value, (list, tuple)):
-            return Refusal(406, f"PRECONDITION_FAILED - invalid message: {name} is not an array")
+            kind = FIELD_TYPES.get(type(value), "longstr")
+            told = f'{{unacceptable_type_in_header,"{name}",{kind}}}'
+            return Refusal(406, f"PRECONDITION_FAILED - invalid message: {told}")
         keys += [key for key in value if isinstance(key, str)]
     return list(dict.fromkeys(keys))

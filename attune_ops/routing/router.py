@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from attune_ops.route import Reason, Refusal, Route, Step
 from attune_ops.routing.dead_letters import follow
@@ -36,6 +36,8 @@ class Router:
     `notes` says what the answers leave out.
     """
 
+    LISTINGS: ClassVar = ("exchanges", "queues", "bindings", "policies")  # what it needs of a snapshot
+
     def __init__(
         self,
         vhost: str,
@@ -50,6 +52,7 @@ class Router:
         self.policies = Policies(policies, self.rules)
         self.notes = self.policies.left_out
         self._queues = {q.name: q for q in queues}
+        self._settings: dict[str, Settings] = {}
         self._exchanges: dict[str, WiredExchange] = {}
         for name, type, internal in BUILT_IN:
             self._add_exchange(ExchangeState(name, vhost, type, internal=internal))
@@ -131,11 +134,14 @@ class Router:
 
     def queue_settings(self, name: str) -> Settings:
         """What holds for a queue, policies counted in, by key without `x-`; empty where there is no such queue."""
-        queue = self._queues.get(name)
-        if queue is None:
-            return {}
-        policy, operator = self.policy_for_queue(queue), self.operator_policy_for_queue(queue)
-        return queue_settings(queue.arguments, queue.type, policy, operator)
+        found = self._settings.get(name)
+        if found is None:
+            queue = self._queues.get(name)
+            if queue is None:
+                return {}
+            policy, operator = self.policy_for_queue(queue), self.operator_policy_for_queue(queue)
+            found = self._settings[name] = queue_settings(queue.arguments, queue.type, policy, operator)
+        return found
 
     def queue(self, name: str) -> QueueState | None:
         """The queue of that name."""
@@ -145,6 +151,16 @@ class Router:
         """The exchange of that name, the built-in ones included."""
         found = self._exchanges.get(name)
         return found.state if found else None
+
+    def bindings(self, exchange: str) -> Sequence[Step]:
+        """The bindings of an exchange, in the order in which they were given."""
+        found = self._exchanges.get(exchange)
+        return found.steps if found else ()
+
+    @property
+    def queue_names(self) -> Sequence[str]:
+        """The names of all queues."""
+        return tuple(self._queues)
 
     # Where messages go
 
@@ -168,13 +184,19 @@ class Router:
         )
 
     def dead_letter(
-        self, queue: str, reason: Reason, routing_key: str, headers: Mapping[str, Any] | None = None
+        self,
+        queue: str,
+        reason: Reason,
+        routing_key: str,
+        headers: Mapping[str, Any] | None = None,
+        exchange: str = "",
     ) -> Route:
         """Where a message goes that this queue gives up, and where it goes from there, to its end.
 
-        `routing_key` and `headers` are those with which the message came into the queue.
+        `routing_key` and `headers` are those with which the message came into the queue, by way of `exchange`
+        (which only a headers exchange can tell, by `x-first-death-exchange`).
         """
-        return follow(self, queue, reason, routing_key, headers)
+        return follow(self, queue, reason, routing_key, headers, exchange)
 
     def walk(self, start: str, message: Message) -> Walk:
         """The bare walk from an exchange that exists; internal ones are allowed, as for a dead letter."""

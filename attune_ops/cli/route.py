@@ -1,0 +1,164 @@
+"""`attune-ops route`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from attune_ops.cli import _base, _exit
+from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.errors import ConfigError
+from attune_ops.route import REASONS, Reason
+
+if TYPE_CHECKING:
+    from attune_ops.route import Route
+    from attune_ops.routing import Router
+
+CHUNK = 1000  # lines of a batch that are written in one go
+
+
+def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """Texts by name; `CC` and `BCC`, which hold an array, may stand several times."""
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE")
+        found[name] = [*found.get(name, ()), text] if name in ("CC", "BCC") else text
+    return found
+
+
+def _headers(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any]:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(value.encode(), type=dict[str, Any]) if value is not None else {}
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise click.BadParameter(f"not a JSON object: {e}") from None
+
+
+@_base.command(example="attune-ops route attune.executions worker.1")
+@click.argument("exchange", required=False)
+@click.argument("key", required=False)
+@click.option("--header", "texts", multiple=True, metavar="NAME=VALUE", callback=_header,
+              help="A header with a text; CC=KEY and BCC=KEY add routing keys. Several times.")  # fmt: skip
+@click.option("--headers", metavar="JSON", callback=_headers, help="Headers of any type: '{\"retries\": 3}'.")
+@click.option("--from", "file", metavar="FILE", help="Answer from a definitions export or snapshot; no connection.")
+@click.option("--vhost", metavar="NAME", help="The virtual host, where FILE has several (default: /).")
+@click.option("--batch", type=click.File("rb"), metavar="FILE.jsonl",
+              help="Answer each line {vhost?, exchange, routing_key, headers?}, or {vhost?, dead_letter, reason, "
+                   "routing_key, headers?}, in order; - is the standard input.")  # fmt: skip
+@click.option("--dead-letter", metavar="QUEUE", help="Follow a message with routing key KEY that QUEUE gives up.")
+@click.option("--reason", type=click.Choice(REASONS), default="rejected", show_default=True, help="Why it does.")
+@click.option("--canary", is_flag=True,
+              help="Prove it on the live broker, in a scratch virtual host with the same definitions, which is "
+                   "made and removed; no queue of yours sees the message. Needs an administrator.")  # fmt: skip
+@format_option("mermaid", "svg", "dot", "html")
+@pass_cli
+def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, format: str, **asked: Any) -> None:
+    """Says which queues a message reaches, and on what way, as the broker would route it.
+
+    EXCHANGE "" is the default exchange, whose keys name queues. Exit status 1: the broker would refuse the
+    message, did otherwise than simulated (--canary), or a line of the batch could not be answered.
+    """
+    where = {name: asked.pop(name) for name in ("file", "vhost")}
+    _check(batch, canary, **where, **asked)
+    if batch is not None:
+        cli.exit(_answer_lines(cli, batch, *_routers(cli, **where)))
+    headers = {**asked.pop("headers"), **asked.pop("texts")}
+    route = _proved(cli, headers=headers, **asked) if canary else _answer(cli, **where, headers=headers, **asked)
+    cli.show(route, format)
+    cli.exit(_exit.OK if route.error is None and (route.canary is None or route.canary.agrees) else _exit.FOUND)
+
+
+def _check(
+    batch: object,
+    canary: bool,
+    file: str | None,
+    vhost: str | None,
+    exchange: str | None,
+    key: str | None,
+    dead_letter: str | None,
+    **_: Any,
+) -> None:
+    """Raises `UsageError` for what does not go together."""
+    if batch is not None:
+        if canary or dead_letter is not None or exchange is not None:
+            raise click.UsageError("--batch has its questions in its file; leave EXCHANGE, KEY and the rest out")
+    elif dead_letter is None and (exchange is None or key is None):
+        raise click.UsageError("give EXCHANGE and KEY, or --dead-letter QUEUE and KEY, or --batch FILE.jsonl")
+    elif dead_letter is not None and exchange is None:
+        raise click.UsageError("--dead-letter needs the KEY with which the message came into the queue")
+    if canary and (file is not None or dead_letter is not None):
+        raise click.UsageError("--canary publishes on the live broker; leave --from and --dead-letter out")
+    if vhost is not None and file is None:
+        raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
+
+
+def _routers(cli: Cli, file: str | None, vhost: str | None) -> tuple[Mapping[str, Router], str | None]:
+    """A router for each virtual host, and the one that is meant where none is named."""
+    from attune_ops.routing import Router
+
+    if file is None:
+        return {cli.settings.vhost: cli.ops.router()}, cli.settings.vhost
+    from attune_ops.facts_file import load_brokers
+
+    routers = {name: Router.from_snapshot(broker) for name, broker in load_brokers(file).items()}
+    if vhost is not None and vhost not in routers:
+        raise ConfigError(f"{file}: no virtual host {vhost!r}; it has {', '.join(map(repr, routers))}")
+    only = next(iter(routers)) if len(routers) == 1 else "/" if "/" in routers else None
+    return routers, vhost if vhost is not None else only
+
+
+def _answer(
+    cli: Cli,
+    file: str | None,
+    vhost: str | None,
+    exchange: str,
+    key: str | None,
+    dead_letter: str | None,
+    reason: Reason,
+    headers: dict[str, Any],
+) -> Route:
+    from attune_ops.routing.reasons import explained
+
+    routers, name = _routers(cli, file, vhost)
+    if name is None:
+        raise ConfigError(f"{file} has several virtual hosts, give --vhost: {', '.join(map(repr, routers))}")
+    if dead_letter is None:
+        route = routers[name].route(exchange, key or "", headers)
+    elif key is None:  # a single word beside --dead-letter is the key
+        route = routers[name].dead_letter(dead_letter, reason, exchange, headers)
+    else:
+        route = routers[name].dead_letter(dead_letter, reason, key, headers, exchange)
+    return explained(routers[name], route)
+
+
+def _proved(cli: Cli, exchange: str, key: str, headers: dict[str, Any], **_: Any) -> Route:
+    cli.note("making a scratch virtual host with the same definitions …")
+    return cli.ops.canary(exchange, key, headers)
+
+
+def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | None) -> int:
+    """Writes an answer for each line and returns the exit status."""
+    import msgspec
+
+    from attune_ops.render.route import as_json, bad_line
+    from attune_ops.routing.batch import BadLine, answers
+
+    bad = 0
+    waiting: list[bytes] = []
+    for answer in answers(lines, routers, vhost):
+        bad += isinstance(answer, BadLine)
+        data = bad_line(answer.line, answer.error) if isinstance(answer, BadLine) else as_json(answer)
+        waiting.append(msgspec.json.encode(data))
+        if len(waiting) == CHUNK:
+            cli.write(b"\n".join(waiting).decode())
+            waiting.clear()
+    if waiting:
+        cli.write(b"\n".join(waiting).decode())
+    if bad:
+        cli.note(f"attune-ops: {bad} {'line' if bad == 1 else 'lines'} could not be answered")
+    return _exit.FOUND if bad else _exit.OK

@@ -1,0 +1,68 @@
+"""Many questions, one a line of JSON, and an answer for each, in order: nothing is lost, whatever a line holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from attune_ops.route import Reason, Refusal, Route
+from attune_ops.routing.router import Router
+
+
+class Question(msgspec.Struct):
+    """A publish, or with `dead_letter` a message that this queue gives up. Other members are passed over."""
+
+    routing_key: str
+    exchange: str | None = None
+    headers: dict[str, Any] | None = None
+    vhost: str | None = None
+    dead_letter: str | None = None
+    reason: Reason | None = None
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that is no question, by its number from 1."""
+
+    line: int
+    error: Refusal
+
+
+_decode = msgspec.json.Decoder(Question).decode
+
+
+def answers(lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | None) -> Iterator[Route | BadLine]:
+    """An answer for each line; `vhost` is meant where a line names none. Empty lines at the end are no lines."""
+    empty: list[int] = []
+    for number, line in enumerate(lines, 1):
+        text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if not text:
+            empty.append(number)
+            continue
+        for skipped in empty:
+            yield BadLine(skipped, Refusal(None, "an empty line"))
+        empty.clear()
+        try:
+            yield _answer(_decode(text), routers, vhost)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as e:
+            yield BadLine(number, Refusal(None, str(e)))
+
+
+def _answer(question: Question, routers: Mapping[str, Router], vhost: str | None) -> Route:
+    name = question.vhost if question.vhost is not None else vhost
+    known = ", ".join(map(repr, routers))
+    if name is None:
+        raise ValueError(f"no vhost, and there are several: {known}")
+    router = routers.get(name)
+    if router is None:
+        raise ValueError(f"no virtual host {name!r}; there is {known}")
+    if question.dead_letter is None:
+        if question.exchange is None:
+            raise ValueError("neither exchange nor dead_letter")
+        return router.route(question.exchange, question.routing_key, question.headers)
+    if question.reason is None:
+        raise ValueError("a dead_letter without reason")
+    return router.dead_letter(
+        question.dead_letter, question.reason, question.routing_key, question.headers, question.exchange or ""
+    )

@@ -1,0 +1,86 @@
+"""Why no queue receives a message, and why an exchange cannot be simulated: what an answer is not plain about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from attune_ops.route import Route, Step
+from attune_ops.routing.headers import AMBIGUOUS
+from attune_ops.routing.matchers import SIMULATED
+from attune_ops.routing.router import Router
+
+NEAREST = 3
+COMPARED = 5000  # bindings; so many keys are compared in a blink
+
+
+def explained(router: Router, route: Route) -> Route:
+    """The route, with the reasons among its notes where it leads nowhere or perhaps somewhere."""
+    if route.error is not None:
+        return route
+    uncertain = dict.fromkeys((*route.uncertain, *(name for hop in route.hops for name in hop.uncertain)))
+    notes = [_doubt(router, name) for name in uncertain]
+    if route.unroutable:
+        start, key = route.exchange, route.routing_key
+        if route.hops:
+            key = next(iter(route.hops[0].routing_keys), "")
+        if start is not None and router.exchange(start) is not None and not (route.hops and route.hops[0].dropped):
+            notes += _reasons(router, start, route.path, key)
+    return msgspec.structs.replace(route, notes=(*route.notes, *notes))
+
+
+def _doubt(router: Router, name: str) -> str:
+    """Why it cannot be said what an exchange does."""
+    state = router.exchange(name)
+    kind = state.type if state is not None else ""
+    if any(AMBIGUOUS in b.arguments.values() for b in router.bindings(name)) and kind == "headers":
+        return (
+            f"headers exchange {name!r} has an argument shown as {AMBIGUOUS!r}: this text, or none, which wants the "
+            "header present (the management API does not tell)"
+        )
+    if kind in SIMULATED:
+        return f"exchange {name!r} has policies of equal priority that name different alternate exchanges"
+    return f"exchange {name!r} is of type {kind}, whose choice cannot be simulated"
+
+
+def _reasons(router: Router, start: str, path: Sequence[Step], key: str) -> Iterator[str]:
+    if not start:
+        yield f"no queue is named {key!r}" + _near(key, router.queue_names)
+        return
+    led_on = {s.exchange for s in path}
+    for name in dict.fromkeys((start, *(s.destination for s in path if s.destination_kind == "exchange"))):
+        state = router.exchange(name)
+        if state is None:
+            yield f"exchange {name!r} does not exist"
+        elif name not in led_on:
+            yield _silent(state.type, name, router.bindings(name), key)
+    for name in (s.destination for s in path if s.destination_kind == "queue"):
+        yield f"queue {name!r}, to which a binding leads, does not exist"
+
+
+def _silent(type: str, name: str, bindings: Sequence[Step], key: str) -> str:
+    """Says what an exchange that led nowhere has."""
+    here = f"{type} exchange {name!r}" if name else "the default exchange, as an alternate,"
+    if not bindings:
+        return f"{here} has no bindings"
+    if type == "headers":
+        return f"{here} {_count(bindings)} the headers"
+    keys = tuple(dict.fromkeys(b.binding_key or "" for b in bindings))
+    literal = type == "direct" and any(set(k.split(".")) & {"#", "*"} for k in keys)
+    told = f"{here} {_count(bindings)} {key!r}{_near(key, keys)}"
+    return told + ("; on a direct exchange # and * are plain text" if literal else "")
+
+
+def _count(bindings: Sequence[Step]) -> str:
+    one = len(bindings) == 1
+    return "has 1 binding, which does not match" if one else f"has {len(bindings)} bindings, none of which matches"
+
+
+def _near(key: str, keys: Sequence[str]) -> str:
+    import difflib
+
+    if len(keys) <= NEAREST:
+        return f" ({', '.join(map(repr, keys))})" if keys else ""
+    near = difflib.get_close_matches(key, keys[:COMPARED], NEAREST)
+    return f" (nearest: {', '.join(map(repr, near))})" if near else ""
