@@ -142,13 +142,14 @@ def test_a_cordoned_worker_stays_cordoned(database: str) -> None:
 
 def test_a_user_who_may_only_read(database: str) -> None:
     reader = f"reader_{secrets.token_hex(4)}"
+    url = f"postgresql://{reader}:reads@{database.rpartition('@')[2]}"
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {reader} LOGIN".encode())
+        connection.execute(f"CREATE ROLE {reader} LOGIN PASSWORD 'reads'".encode())
         connection.execute(f"GRANT USAGE ON SCHEMA attune TO {reader}".encode())
         connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA attune TO {reader}".encode())
         try:
             with pytest.raises(ActionError, match="permission denied"):
-                registry.register(parse_database(database.replace("postgres@", f"{reader}@"), "test"), "w1")
+                registry.register(parse_database(url, "test"), "w1")
         finally:
             connection.execute(f"DROP OWNED BY {reader}".encode())
             connection.execute(f"DROP ROLE {reader}".encode())
