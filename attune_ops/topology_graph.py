@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attune_ops.facts import Facts, Source
 from attune_ops.graph import Graph, GraphEdge, GraphNode, Mark
@@ -81,9 +81,10 @@ def _depth(queues: tuple[QueueState, ...], facts: Facts) -> tuple[tuple[str, ...
 
 
 def _edges(topology: Topology) -> Iterator[GraphEdge]:
-    for publish in topology.publishes:
-        for service in publish.by:
-            yield GraphEdge(f"by {service}", f"exchange {publish.exchange}", publish.routing_key)
+    yield from _merged(
+        ((f"by {service}", f"exchange {p.exchange}", p.routing_key) for p in topology.publishes for service in p.by),
+        "keys",
+    )
     for binding in topology.bindings:
         target = f"{binding.destination_kind} {binding.destination}"
         yield GraphEdge(f"exchange {binding.source}", target, binding.routing_key)
@@ -96,5 +97,13 @@ def _edges(topology: Topology) -> Iterator[GraphEdge]:
             target = f"exchange {queue.arguments['x-dead-letter-exchange']}"
             key = queue.arguments.get("x-dead-letter-routing-key")
             yield GraphEdge(f"queue {queue.name}", target, "" if key is None else str(key), dashed=True)
-    for consumer in topology.consumers:
-        yield GraphEdge(f"queue {consumer.queue}", f"to {consumer.service}", consumer.tag)
+    yield from _merged(((f"queue {c.queue}", f"to {c.service}", c.tag) for c in topology.consumers), "consumers")
+
+
+def _merged(edges: Iterable[tuple[str, str, str]], noun: str) -> Iterator[GraphEdge]:
+    """One arrow for each pair, with its label, or with how many there are: the bindings say the rest."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for source, target, label in edges:
+        found.setdefault((source, target), []).append(label)
+    for (source, target), labels in found.items():
+        yield GraphEdge(source, target, labels[0] if len(labels) == 1 else f"{len(labels)} {noun}")

@@ -10,7 +10,7 @@ import msgspec
 from attune_ops.graph import Graph
 from attune_ops.render import frame, wire
 from attune_ops.render.graph_svg import as_svg as as_svg
-from attune_ops.render.graph_svg import linked_edges
+from attune_ops.render.graph_svg import joined, linked_edges
 from attune_ops.render.text import visible
 from attune_ops.table import Column, Kind
 
@@ -90,10 +90,10 @@ def as_mermaid(graph: Graph) -> str:
     for node in graph.nodes:
         text = "<br/>".join(_mermaid(t) for t in (node.label, *node.notes))
         out.append(f"  {number[node.id]}{_MERMAID_SHAPE[node.kind].format(text)}")
-    edges = linked_edges(graph)
+    edges = joined(linked_edges(graph))
     for edge in edges:
         arrow = "-.->" if edge.dashed else "-->"
-        label = f'|"{_mermaid(edge.label)}"|' if edge.label else ""
+        label = f'|"{"<br/>".join(map(_mermaid, edge.label.splitlines()))}"|' if edge.label else ""
         out.append(f"  {number[edge.source]} {arrow}{label} {number[edge.target]}")
     for mark, style in _MERMAID_STYLE.items():
         marked = ",".join(number[n.id] for n in graph.nodes if mark in n.marks)
@@ -134,8 +134,8 @@ def as_dot(graph: Graph) -> str:
         out.append(
             f"  {number[node.id]} [{', '.join([f'label={text}', _DOT_SHAPE[node.kind], *_dot_marks(node.marks)])}];"
         )
-    for edge in linked_edges(graph):
-        more = [f"label={_dot(visible(edge.label))}"] if edge.label else []
+    for edge in joined(linked_edges(graph)):
+        more = [f"label={_dot(edge.label)}"] if edge.label else []
         more += ['style="dashed"'] if edge.dashed else []
         out.append(f"  {number[edge.source]} -> {number[edge.target]} [{', '.join([*more, *_dot_marks(edge.marks)])}];")
     return "\n".join([*out, "}"])

@@ -46,17 +46,22 @@ STYLE = (
 
 def as_svg(graph: Graph) -> str:
     """A self-contained SVG that reads on light and dark ground; every text is escaped, and whole in its tooltip."""
-    edges = _joined(linked_edges(graph))
+    edges = joined(linked_edges(graph))
     number = {n.id: str(i) for i, n in enumerate(graph.nodes)}
     lines_to = Counter(e.target for e in edges for _ in e.label.splitlines())
     sizes = {number[n.id]: _size(n, lines_to[n.id]) for n in graph.nodes}
     rooms = [max((_width(line) * 0.92 for line in e.label.splitlines()), default=0.0) for e in edges]
     placed = place(sizes, [(number[e.source], number[e.target]) for e in edges], rooms)
-    loops = 30.0 if any(e.source == e.target for e in edges) else 0.0
-    width, height = placed.width + 2 * PAD, placed.height + 2 * PAD + loops
+    # What rises above the topmost node: a loop, or the lines of a label over the end of its arrow.
+    ends = zip(edges, placed.edges, strict=True)
+    rise = max(
+        (30.0 if e.source == e.target else 8 + 13 * len(e.label.splitlines()) - p[-1][1] for e, p in ends), default=0
+    )
+    rise = max(rise, 0.0)
+    width, height = placed.width + 2 * PAD, placed.height + 2 * PAD + rise
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="attune-graph" role="img" width="{width:.0f}" '
-        f'height="{height:.0f}" viewBox="{-PAD:.0f} {-PAD - loops:.0f} {width:.0f} {height:.0f}">',
+        f'height="{height:.0f}" viewBox="{-PAD:.0f} {-PAD - rise:.0f} {width:.0f} {height:.0f}">',
         f"<title>{_text(graph.title)}</title><style>{STYLE}</style>",
         f"<defs>{''.join(map(_arrow_head, ARROWS))}</defs>",
     ]
@@ -65,17 +70,17 @@ def as_svg(graph: Graph) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def _joined(edges: list[GraphEdge]) -> list[GraphEdge]:
+def joined(edges: list[GraphEdge]) -> list[GraphEdge]:
     """Edges between the same two nodes as one, with a line for each label: at most three, then their number."""
     labels: dict[tuple[object, ...], list[str]] = {}
     for e in edges:
         labels.setdefault((e.source, e.target, e.dashed, e.marks), []).append(e.label)
-    joined = []
+    made = []
     for (source, target, dashed, marks), lines in labels.items():
         shown = lines if len(lines) <= 4 else [*lines[:3], f"and {len(lines) - 3} more"]
         text = "\n".join(_cut(line) for line in shown if line)
-        joined.append(GraphEdge(source, target, text, dashed, marks))  # type: ignore[arg-type]
-    return joined
+        made.append(GraphEdge(source, target, text, dashed, marks))  # type: ignore[arg-type]
+    return made
 
 
 def _size(node: GraphNode, arriving: int) -> tuple[float, float]:
