@@ -8,6 +8,7 @@ from attune_ops.facts import Facts, Source
 from attune_ops.graph import Graph, GraphEdge, GraphNode, Mark
 from attune_ops.snapshot import QueueState
 from attune_ops.topology import Per, Queue, Topology
+from attune_ops.units import counted
 
 
 def topology_graph(topology: Topology) -> Graph:
@@ -59,8 +60,8 @@ def _live(queue: Queue, facts: Facts) -> tuple[tuple[str, ...], tuple[Mark, ...]
     notes, marks = _depth(there, facts)
     missing = len(names) - len(there)
     if missing:
-        return (f"{len(there)} queues, {missing} missing", *notes), ("error",)
-    return (f"{len(there)} queues", *notes), marks
+        return (f"{counted(len(there), 'queue')}, {missing} missing", *notes), ("error",)
+    return (counted(len(there), "queue"), *notes), marks
 
 
 def _template(facts: Facts, name: str) -> str | None:
@@ -71,11 +72,11 @@ def _template(facts: Facts, name: str) -> str | None:
 def _depth(queues: tuple[QueueState, ...], facts: Facts) -> tuple[tuple[str, ...], tuple[Mark, ...]]:
     """What these queues hold together, and who consumes them; what was not told is left out, not 0."""
     counts = [q.messages for q in queues if q.messages is not None]
-    notes = [f"{sum(counts)} messages"] if counts else []
+    notes = [counted(sum(counts), "message")] if counts else []
     consumers = None
     if Source.CONSUMERS not in facts.missing and facts.seen.consumers is not None:
         consumers = sum(len(facts.seen.consumers_of.get(q.name, ())) for q in queues)
-        notes.append(f"{consumers} consumers")
+        notes.append(counted(consumers, "consumer"))
     waiting = bool(sum(counts)) and consumers == 0
     return tuple(notes), (("warning",) if waiting else ())
 

@@ -1,4 +1,4 @@
-"""Spans, sizes and rates in words."""
+"""Spans, sizes, rates and counts in words."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def size(count: float) -> str:
 def number(value: float) -> str:
     """A number with three digits, or all before the point."""
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def counted(number: float, noun: str, plural: str | None = None) -> str:
+    """`1 message`, `2 messages`, `12,000 messages`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

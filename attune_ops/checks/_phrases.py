@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attune_ops.registry import Worker
+from attune_ops.units import counted as counted
 
 APPLY = "attune-ops topology apply --apply"
 
@@ -16,11 +17,6 @@ def listed(names: Iterable[str], room: int = ROOM) -> str:
     names = list(names)
     rest = len(names) - room
     return ", ".join(names) if rest <= 0 else f"{', '.join(names[:room])} and {rest} more"
-
-
-def counted(number: float, noun: str, plural: str | None = None) -> str:
-    """`1 message`, `2 messages`, `12,000 messages`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def route_name(exchange: str, key: str) -> str:

@@ -11,6 +11,7 @@ from attune_ops.render import table, text, wire
 from attune_ops.render.lines import Line, indented
 from attune_ops.table import Cell, Column, Table
 from attune_ops.table import Kind as Type
+from attune_ops.units import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,18 +133,14 @@ def summary(plan: Plan) -> str:
     """One line: how many differ, of how many."""
     where = f"{plan.topology} in virtual host {plan.vhost}"
     aside = (
-        f"; {_counted(len(plan.of(Kind.FOREIGN)), 'foreign object')} left alone (--format json lists them)"
+        f"; {counted(len(plan.of(Kind.FOREIGN)), 'foreign object')} left alone (--format json lists them)"
         if plan.of(Kind.FOREIGN)
         else ""
     )
-    of = _counted(plan.compared, "object")
+    of = counted(plan.compared, "object")
     if not plan.matters:
         return f"{where}: all {of} are as wanted{aside}"
-    return f"{where}: {_counted(len(plan.matters), 'difference')}, {of} wanted{aside}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{where}: {counted(len(plan.matters), 'difference')}, {of} wanted{aside}"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
