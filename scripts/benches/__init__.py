@@ -1,0 +1,101 @@
+"""Benchmarks: a file here without a leading underscore is one, found by convention.
+
+It has a function `measure(site)`, which yields a `Result` for each promise that it looks at; its docstring's
+first line is its title. `site` starts a broker of the bench's own when it is first asked for one.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from attune_ops import lab
+from attune_ops.config import Settings, resolve
+
+LAB = "bench"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One promise: ours against what it is compared with, both in ms, and how many times longer ours may take."""
+
+    what: str
+    against: str
+    ours_ms: float
+    other_ms: float
+    limit: float | None = None
+    runs: int = 1
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer ours takes."""
+        return self.ours_ms / self.other_ms
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is within its limit."""
+        return self.limit is None or self.ratio <= self.limit
+
+
+class Site:
+    """The lab of one run of the benchmarks, and a folder; both go at its end."""
+
+    def __init__(self, server: str | None) -> None:
+        self._server = server
+        self._folder = tempfile.TemporaryDirectory(prefix="attune-ops-bench-")
+
+    @property
+    def folder(self) -> Path:
+        """A folder for files."""
+        return Path(self._folder.name)
+
+    @cached_property
+    def lab(self) -> lab.Lab:
+        """The broker, started on first use."""
+        return lab.up(LAB, server=self._server)
+
+    def settings(self, topology: str = "attune-2026-01", registry: str = "registry") -> Settings:
+        """The settings of an installation on the broker, with a registry of its own."""
+        state = self.lab.state
+        target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "topology": topology}
+        return resolve(target | {"database_url": f"sqlite:///{self.folder}/{registry}.sqlite"}, {})
+
+    def environment(self, settings: Settings) -> dict[str, str]:
+        """The variables that point a process there."""
+        state = self.lab.state
+        assert settings.database is not None
+        return {
+            "ATTUNE_OPS_AMQP_URL": state.amqp_url,
+            "ATTUNE_OPS_MANAGEMENT_URL": state.management_url,
+            "ATTUNE_OPS_DATABASE_URL": settings.database.url.reveal(),
+        }
+
+    def close(self) -> None:
+        """Takes the broker down and removes the folder."""
+        if "lab" in self.__dict__:
+            lab.down(LAB)
+        self._folder.cleanup()
+
+
+def side_by_side(ours: Callable[[], float], other: Callable[[], float], runs: int) -> tuple[float, float]:
+    """The medians of two things that say how long they took, in turns, so that both meet the same machine."""
+    first: list[float] = []
+    second: list[float] = []
+    for turn in range(runs):
+        pair = [(ours, first), (other, second)]
+        for run, times in pair if turn % 2 else reversed(pair):
+            times.append(run())
+    return statistics.median(first), statistics.median(second)
+
+
+def process_ms(command: Sequence[str | Path], environment: dict[str, str]) -> float:
+    """How long a process takes from its start to its end; it must succeed."""
+    began = time.perf_counter()
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - began) * 1000
