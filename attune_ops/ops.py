@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts, Source
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def connect(env: str | None = None, lab: bool = False, **options: str) -> Ops:
     command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`). Raises `ConfigError`.
     """
     from attune_ops.config import resolve
+    from attune_ops.config.resolve import KEYS
 
+    unknown = sorted(set(options) - set(KEYS))
+    if unknown:
+        raise ConfigError(f"connect knows no option {unknown[0]!r}; it has {', '.join(KEYS)}, lab")
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 

@@ -17,11 +17,10 @@ import click
 
 import attune_ops.cli as package
 from attune_ops import __version__
+from attune_ops.cli import _complete
 from attune_ops.errors import AttuneOpsError
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from attune_ops.config import Settings
     from attune_ops.ops import Ops
 
@@ -81,6 +80,9 @@ class Cli:
         from attune_ops.render import show
 
         show(value, format, color=self.color)
+        if format == "csv":  # which has no place for them
+            for note in getattr(value, "notes", ()):
+                self.note(note)
 
     def write(self, text: str) -> None:
         """Prints text that has its final form on stdout: a script, a file's content."""
@@ -109,22 +111,13 @@ def _common_options() -> list[click.Parameter]:
             help=help,
             expose_value=False,
             callback=_remember,
-            shell_complete=_complete_topology if name == "topology" else None,
+            shell_complete={"topology": _complete.topologies, "env": _complete.environments}.get(name),
         )
         for name, metavar, help in TARGET
     ]
     made.append(click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_no_color, help="No colours."))
     made.append(click.Option(["-v", "--verbose"], count=True, expose_value=False, callback=_verbose, help="Say more."))
     return made
-
-
-def _complete_topology(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    from attune_ops.topologies import names
-
-    known = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
-    return known or [CompletionItem(incomplete, type="file")]
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

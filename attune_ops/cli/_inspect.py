@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, Command, format_option, pass_cli
 from attune_ops.table import Column
 
@@ -35,7 +36,7 @@ def inspection(name: str, columns: tuple[Column, ...], help: str, example: str) 
         return [f"{typed}{comma}{sign}{c.name}" for c in columns if c.name.startswith(last.removeprefix("-"))]
 
     @click.command(name, cls=Inspection, columns=columns, help=help, example=example)
-    @click.argument("pattern", required=False)
+    @click.argument("pattern", required=False, shell_complete=_complete.workers if name == "workers" else None)
     @click.option(
         "--sort",
         metavar="COLUMN,…",

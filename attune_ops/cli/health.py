@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import seconds as duration
 from attune_ops.cli._exit import FOUND, OK
@@ -34,7 +35,7 @@ def command() -> None:
 
 
 @command.command(example="attune-ops health worker 1 --wait 30s")
-@click.argument("worker", metavar="ID|NAME")
+@click.argument("worker", metavar="ID|NAME", shell_complete=_complete.workers)
 @WAIT
 @format_option()
 @pass_cli

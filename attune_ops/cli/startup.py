@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
@@ -20,7 +21,12 @@ HOLDING = "it stays up until Ctrl-C; messages it is given stay unacknowledged an
 
 @cli_command(example="attune-ops startup --worker w1 --skip declare --skip bind")
 @click.option("--service", type=click.Choice(SERVICES), default="worker", show_default=True, help="Whose start-up.")
-@click.option("--worker", metavar="NAME", help="The worker's name in the registry (default: worker-HOSTNAME).")
+@click.option(
+    "--worker",
+    metavar="NAME",
+    shell_complete=_complete.workers,
+    help="The worker's name in the registry (default: worker-HOSTNAME).",
+)
 @click.option(
     "--skip",
     metavar="STEP",

@@ -1,0 +1,74 @@
+"""What the shell is told when somebody presses Tab; whatever goes wrong, the answer is then nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from attune_ops.registry import Worker
+
+PATIENCE_S = 1.0  # a shell waits for the answer
+
+
+def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The topologies of the package, or files."""
+    from click.shell_completion import CompletionItem
+
+    from attune_ops.topologies import names
+
+    return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The named environments of the configuration file."""
+    from attune_ops.config import file
+    from attune_ops.errors import ConfigError
+
+    try:
+        path = file.find(_options(ctx).get("config"), os.environ)
+        return _items(file.read(path).env, incomplete) if path is not None else []
+    except ConfigError:
+        return []
+
+
+def workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The registered workers' names."""
+    return _items((w.name for w in _registered(ctx)), incomplete)
+
+
+def _registered(ctx: click.Context) -> tuple[Worker, ...]:
+    import msgspec
+
+    from attune_ops.config import resolve
+    from attune_ops.errors import AttuneOpsError
+    from attune_ops.facts import Source
+    from attune_ops.ops import Ops
+
+    try:
+        settings = msgspec.structs.replace(resolve(_options(ctx)), timeout=PATIENCE_S)
+    except AttuneOpsError:
+        return ()
+    registry = Ops(settings).facts((Source.REGISTRY,)).registry
+    return () if registry is None else registry.workers
+
+
+def _options(ctx: click.Context) -> dict[str, str]:
+    """The target options that stand on the line already."""
+    from attune_ops.cli._base import Cli
+
+    cli = ctx.find_object(Cli)
+    return cli.options if cli is not None else {}
+
+
+def _items(values: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Those that fit; a shell would act on some characters of a hostile name, so such a one is left out."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(v) for v in values if v.startswith(incomplete) and re.fullmatch(r"[\w.@:+-]+", v)]
