@@ -35,6 +35,8 @@ class CheckStatus(StrEnum):
     CRASHED = "crashed"
 
 
+ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that look at what is there
+
 SubjectKind = Literal[
     "queue", "exchange", "binding", "route", "worker", "execution", "consumer", "connection", "node",
     "broker", "registry", "policy",
@@ -219,7 +221,9 @@ class Report(Shown, msgspec.Struct, frozen=True):
             errors = self.at_least(Severity.ERROR)
             return f"; {errors[0].detail}" + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
         if serious and all(f.group == "design" for f in serious):
-            return f"; all warnings are of the design of {self.facts.topology.name}, nothing on the broker is amiss"
+            looked = any(r.group in ON_BROKER and r not in self.blind for r in self.results)
+            said = f"; all warnings are of the design of {self.facts.topology.name}"
+            return said + (", nothing on the broker is amiss" if looked else "")
         return f"; {serious[0].detail}" if serious else ""
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:

@@ -75,31 +75,38 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
     Consumers go on, so draining helps against a memory alarm. To the services it looks like a slow broker:
     no confirm comes, publishes time out. The alarm ends by itself once there is room again.
     """
-    broker = facts.seen
-    blocked = [c.client_name or c.name for c in broker.connections or () if c.state in _BLOCKED]
+    blocked = [c.client_name or c.name for c in facts.seen.connections or () if c.state in _BLOCKED]
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
-    raised = [n for n in _nodes(facts) if n.memory_alarm or n.disk_alarm]
-    for node in raised:
-        said = [
-            f"memory {size(node.memory_used or 0)} of {size(node.memory_limit or 0)}" if node.memory_alarm else "",
-            f"disk {size(node.disk_free or 0)} free, {size(node.disk_free_limit or 0)} wanted"
-            if node.disk_alarm
-            else "",
-        ]
+    for node, resources in _alarms(facts).items():
+        room = next((n for n in _nodes(facts) if n.name == node), None)
+        numbers = f" ({_tight(room, resources)})" if room else ""
         yield Problem(
-            Subject("node", node.name),
-            f"alarm on {node.name}: {' and '.join(filter(None, said))}; publishers are blocked{stopped}",
-            evidence={**_room(node), "memory_alarm": node.memory_alarm, "disk_alarm": node.disk_alarm,
-                      "blocked": blocked},
+            Subject("node", node) if node else Subject("broker", facts.seen.cluster or facts.vhost),
+            f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
+            evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
             remedy="Make room (drain or purge what piles up, free the disk) or raise the limit; it ends by itself.",
-        )  # fmt: skip
-    if broker.alarms and not raised:
-        yield Problem(
-            Subject("broker", broker.cluster or facts.vhost),
-            f"{listed(broker.alarms)}; publishers are blocked{stopped}",
-            evidence={"alarms": list(broker.alarms), "blocked": blocked},
-            remedy="Make room on that node; the alarm ends by itself.",
         )
+
+
+def _alarms(facts: Facts) -> dict[str, list[str]]:
+    """The resources in alarm by node, '' where no node was told; the list is live, the nodes' flags are statistics."""
+    found: dict[str, list[str]] = {}
+    for text in facts.seen.alarms or ():
+        resource, _, where = text.partition(" alarm on ")
+        found.setdefault(where, []).append(resource.removesuffix(" alarm"))
+    for node in _nodes(facts):
+        for resource, raised in (("memory", node.memory_alarm), ("disk", node.disk_alarm)):
+            if raised and resource not in found.get(node.name, ()):
+                found.setdefault(node.name, []).append(resource)
+    return found
+
+
+def _tight(node: NodeState, resources: list[str]) -> str:
+    said = {
+        "memory": f"{size(node.memory_used or 0)} used, limit {size(node.memory_limit or 0)}",
+        "disk": f"{size(node.disk_free or 0)} free, {size(node.disk_free_limit or 0)} wanted",
+    }
+    return ", ".join(said[r] for r in resources if r in said)
 
 
 _BLOCKED = ("blocked", "blocking")

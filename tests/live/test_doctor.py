@@ -7,83 +7,31 @@ then looked at until each is seen as it is.
 from __future__ import annotations
 
 import shlex
-import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+import psycopg
 import pytest
 
 from attune_ops.actions import broker as act
 from attune_ops.actions.processes import start_service, stop_all
-from attune_ops.actions.sequence import Service
 from attune_ops.actions.services.job import Behaviour
 from attune_ops.config import resolve
 from attune_ops.differences import binding_name
 from attune_ops.findings import CheckStatus, Report, Severity
 from attune_ops.ops import Ops
+from attune_ops.sources.http import Answer, Http
 from attune_ops.steps import Step
 from attune_ops.topology import Binding, Exchange, Queue
+from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.world import Broker, Run, Users, Vhost, eventually
 
-JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
 EVENTS, EXECUTIONS, NOTIFICATIONS = "attune.events.queue", "attune.executions.queue", "attune.notifications.queue"
 W1, W2, W3 = (f"worker.{i}.executions" for i in (1, 2, 3))
 DLX = {"x-dead-letter-exchange": "attune.dlx"}
-
-
-class Place:
-    """A virtual host in which an executor and two workers run by January's topology, or another."""
-
-    def __init__(self, vhost: Vhost, folder: Path, topology: str = JANUARY) -> None:
-        self.vhost = vhost
-        self.database = f"sqlite:///{folder / f'{vhost.name}.sqlite'}"
-        options = {"amqp_url": vhost.amqp_url, "management_url": vhost.management_url, "topology": topology}
-        # So that no heartbeat gets stale but the one that a test makes so.
-        settings = msgspec.structs.replace(
-            resolve({**options, "database_url": self.database}, {}), heartbeat_interval=600.0
-        )
-        self.settings = settings
-        self.services: dict[str, Service] = {}
-        self._stack = ExitStack()
-
-    def start(self, service: str, name: str | None = None, ok: bool = True, **options: object) -> Service:
-        """Starts a service; `options` are those of `Service`."""
-        made = self._stack.enter_context(Service(self.settings, service, name=name, heartbeat=0, **options))  # type: ignore[arg-type]
-        assert made.start().ok is ok
-        self.services[name or service] = made
-        return made
-
-    def populate(self) -> Place:
-        """Starts an executor and the workers w1 and w2."""
-        for service, name in (("executor", None), ("sensor", None), ("worker", "w1"), ("worker", "w2")):
-            self.start(service, name)
-        return self
-
-    def judged(self, **thresholds: float) -> None:
-        """Changes thresholds of the doctor."""
-        self.settings = msgspec.structs.replace(self.settings, thresholds={**self.settings.thresholds, **thresholds})
-
-    def look(self) -> Report:
-        """What the doctor says now."""
-        return Ops(self.settings).doctor()
-
-    def publish(self, exchange: str, key: str, count: int) -> None:
-        """Publishes messages, each confirmed."""
-        with self.vhost.channel() as channel:
-            for _ in range(count):
-                channel.basic_publish(exchange, key, b"{}")
-
-    def sql(self, statement: str) -> None:
-        """Changes the registry."""
-        with sqlite3.connect(self.database.removeprefix("sqlite:///")) as connection:
-            connection.execute(statement)
-
-    def close(self) -> None:
-        """Stops every service."""
-        self._stack.close()
 
 
 class State(NamedTuple):
@@ -235,11 +183,6 @@ STATES = {
     "unconsumed, September": State(unconsumed, {("AT503", "worker-1")}),
     "stopped worker, September": State(stopped_worker, {("AT407", "worker.2.executions")}),
 }
-
-
-def found(report: Report, severity: Severity) -> set[tuple[str, str]]:
-    """Code and subject of what is of that severity and not a flaw of the topology itself."""
-    return {(f.code, f.subject.name) for f in report.findings if f.severity is severity and f.group != "design"}
 
 
 @pytest.fixture
@@ -398,3 +341,42 @@ def test_the_command(place: Callable[..., Place], run: Run, tmp_path: Path) -> N
     run("doctor", "--only", "nonsense", target=p.vhost, status=2)
     unreached = {"ATTUNE_OPS_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/", "ATTUNE_OPS_MANAGEMENT_URL": ""}
     assert "AT101" in run("doctor", target=p.vhost, env=unreached, status=3).stdout
+
+
+def test_executions_against_what_lies_in_the_queues(place: Callable[..., Place], database: str) -> None:
+    p = place()
+    p.use_registry(database)
+    p.populate()
+    with psycopg.connect(database, autocommit=True) as connection:
+        for status, worker in (("scheduled", 1), ("requested", None), ("running", 2)):
+            connection.execute(
+                "INSERT INTO attune.execution (action_ref, status, worker, updated) "
+                "VALUES ('core.echo', %s::attune.execution_status_enum, %s, now() - interval '1 hour')",
+                (status, worker),
+            )
+        connection.execute("UPDATE attune.worker SET status = 'inactive' WHERE id = 2")
+    report = p.look()
+    assert {("AT413", "1"), ("AT413", "2"), ("AT414", "3")} <= found(report, Severity.ERROR)
+    p.publish("attune.executions", "worker.1", 11)  # one more than its prefetch: the message waits
+    assert ("AT413", "1") in found(p.look(), Severity.WARNING)
+
+
+def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    p, asked = place().populate(), list[str]()
+    request = Http.request
+
+    def counted(self: Http, method: str, path: str, *more: Any, **options: Any) -> Answer:
+        asked.append(path)
+        return request(self, method, path, *more, **options)
+
+    monkeypatch.setattr(Http, "request", counted)
+    p.look()
+    few = sorted(asked)
+    queues = [
+        {"name": f"other.{i}", "vhost": p.vhost.name, "durable": True, "auto_delete": False, "arguments": {}}
+        for i in range(200)
+    ]
+    p.vhost.api("POST", "definitions", {"queues": queues})
+    asked.clear()
+    assert len(p.look().facts.seen.queues or ()) > 200
+    assert sorted(asked) == few

@@ -118,9 +118,9 @@ CASES = (
     Case(
         "AT112",
         "told as text",
-        change(H, nodes=None, alarms=("disk alarm on rabbit@a",), cluster="c"),
-        "broker",
-        "c",
+        change(H, nodes=None, alarms=("disk alarm on rabbit@a",)),
+        "node",
+        "rabbit@a",
         E,
         "disk alarm",
     ),

@@ -1,0 +1,118 @@
+"""`attune-ops doctor` as a process, where no broker is needed: files, explanations, wrong input."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from attune_ops.checks import all_checks
+from attune_ops.cli._base import root
+from attune_ops.facts import encode
+from tests.unit.checks.world import JANUARY, W1, healthy, without_queues
+from tests.world import Run
+
+CHECKS = Path(__file__).parents[2] / "attune_ops" / "checks"
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """A snapshot of an installation whose first worker has no queue."""
+    file = tmp_path / "snapshot.json"
+    file.write_bytes(encode(without_queues(healthy(), W1)))
+    return file
+
+
+def test_a_snapshot_needs_no_installation(run: Run, snapshot: Path) -> None:
+    report = json.loads(run("doctor", "--from", snapshot, "--format", "json", status=1).stdout)
+    assert [f["code"] for f in report["findings"] if f["severity"] == "error"] == ["AT401"]
+    text = run("doctor", "--from", snapshot, "--only", "design", status=0).stdout
+    said = f"! degraded: 0 errors, 4 warnings, 7 checks hold; all warnings are of the design of {JANUARY}"
+    assert text.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv", "markdown", "html", "junit"])
+def test_every_format(run: Run, snapshot: Path, format: str) -> None:
+    done = run("doctor", "--from", snapshot, "--format", format, status=1)
+    assert W1 in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_baseline_and_the_threshold(run: Run, snapshot: Path, tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(run("doctor", "--from", snapshot, "--format", "json", status=1).stdout)
+    run("doctor", "--from", snapshot, "--baseline", baseline, "--fail-on", "info", status=0)
+    run("doctor", "--from", snapshot, "--fail-on", "never", status=0)
+    run("doctor", "--from", snapshot, "--skip", "workers,routes", "--fail-on", "warning", status=1)
+
+
+def test_settings_change_severities_and_thresholds(run: Run, snapshot: Path) -> None:
+    config = run.folder / "attune-ops.toml"
+    config.write_text('[severities]\nAT401 = "warning"\nAT402 = "off"\nAT301 = "info"\n[thresholds]\nlatency_ms = 1\n')
+    report = json.loads(run("doctor", "--from", snapshot, "--format", "json", status=0).stdout)
+    severities = {f["code"]: f["severity"] for f in report["findings"]}
+    assert severities["AT401"] == severities["AT104"] == "warning"
+    assert "AT402" not in {c["code"] for c in report["checks"]}
+    config.write_text("[thresholds]\nlatency = 1\n")
+    assert "no threshold 'latency'" in run("doctor", "--from", snapshot, status=2).stderr
+
+
+def test_explanations(run: Run) -> None:
+    text = run("doctor", "--explain", "AT401", status=0).stdout
+    assert text.startswith("AT401 worker-queues: every live worker has its queues\n\nA registered worker")
+    assert run("doctor", "--explain", "worker-queues", status=0).stdout == text
+    pages = json.loads(run("doctor", "--explain", "all", "--format", "json", status=0).stdout)
+    assert len(pages["checks"]) == len(all_checks())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--only", "wrokers"], "no check or group 'wrokers'; did you mean workers"),
+        (["--explain", "AT999"], "no check or group 'AT999'"),
+        (["--baseline", "nowhere.json"], "baseline 'nowhere.json': not a report of doctor --format json: No such file"),
+        (["--baseline", "SNAPSHOT"], "not a report of doctor --format json"),
+        (["--wait", "soon"], "'soon' is no time"),
+        (["--fail-on", "fatal"], "'fatal' is not one of 'error', 'warning', 'info', 'never'"),
+        (["--samples", "3"], "3 is not in the range"),
+        (["--from", "nowhere.json"], "cannot read it: No such file"),
+    ],
+)
+def test_wrong_input_ends_in_one_line(run: Run, snapshot: Path, arguments: list[str], says: str) -> None:
+    words = [str(snapshot) if a == "SNAPSHOT" else a for a in arguments]
+    given = words if "--from" in words else ["--from", str(snapshot), *words]
+    done = run("doctor", *given, status=2)
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def named_commands() -> set[str]:
+    """Every `attune-ops …` that a check's texts name."""
+    texts = {
+        node.value
+        for path in CHECKS.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {found for text in texts for found in re.findall(r"attune-ops [a-z][^`)\n]*", text)}
+
+
+@pytest.mark.parametrize("command", sorted(named_commands()))
+def test_commands_that_checks_name_exist(command: str) -> None:
+    words = shlex.split(command)[1:]
+    context = click.Context(root)
+    group: click.Group = root
+    while words:
+        found = group.get_command(context, words[0])
+        assert found is not None, command
+        if isinstance(found, click.Group):
+            group, words = found, words[1:]
+            continue
+        found.make_context(words[0], words[1:], parent=context)
+        return

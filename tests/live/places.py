@@ -1,0 +1,77 @@
+"""A virtual host in which Attune's services run for real, to be broken by a test of the doctor."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from attune_ops.actions.sequence import Service
+from attune_ops.config import resolve
+from attune_ops.findings import Report, Severity
+from attune_ops.ops import Ops
+from tests.world import Vhost
+
+JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
+
+
+def found(report: Report, severity: Severity) -> set[tuple[str, str]]:
+    """Code and subject of what is of that severity and not a flaw of the topology itself."""
+    return {(f.code, f.subject.name) for f in report.findings if f.severity is severity and f.group != "design"}
+
+
+class Place:
+    """A virtual host in which an executor and two workers run by January's topology, or another."""
+
+    def __init__(self, vhost: Vhost, folder: Path, topology: str = JANUARY) -> None:
+        self.vhost = vhost
+        self._topology = topology
+        self.services: dict[str, Service] = {}
+        self._stack = ExitStack()
+        self.use_registry(f"sqlite:///{folder / f'{vhost.name}.sqlite'}")
+
+    def use_registry(self, url: str) -> None:
+        """Takes another database as the registry; only before a service starts."""
+        options = {"amqp_url": self.vhost.amqp_url, "management_url": self.vhost.management_url}
+        options |= {"topology": self._topology, "database_url": url}
+        # So that no heartbeat gets stale but the one that a test makes so.
+        self.settings = msgspec.structs.replace(resolve(options, {}), heartbeat_interval=600.0)
+        self.database = url
+
+    def start(self, service: str, name: str | None = None, ok: bool = True, **options: object) -> Service:
+        """Starts a service; `options` are those of `Service`."""
+        made = self._stack.enter_context(Service(self.settings, service, name=name, heartbeat=0, **options))  # type: ignore[arg-type]
+        assert made.start().ok is ok
+        self.services[name or service] = made
+        return made
+
+    def populate(self) -> Place:
+        """Starts an executor and the workers w1 and w2."""
+        for service, name in (("executor", None), ("sensor", None), ("worker", "w1"), ("worker", "w2")):
+            self.start(service, name)
+        return self
+
+    def judged(self, **thresholds: float) -> None:
+        """Changes thresholds of the doctor."""
+        self.settings = msgspec.structs.replace(self.settings, thresholds={**self.settings.thresholds, **thresholds})
+
+    def look(self) -> Report:
+        """What the doctor says now."""
+        return Ops(self.settings).doctor()
+
+    def publish(self, exchange: str, key: str, count: int) -> None:
+        """Publishes messages, each confirmed."""
+        with self.vhost.channel() as channel:
+            for _ in range(count):
+                channel.basic_publish(exchange, key, b"{}")
+
+    def sql(self, statement: str) -> None:
+        """Changes the registry."""
+        with sqlite3.connect(self.database.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+
+    def close(self) -> None:
+        """Stops every service."""
+        self._stack.close()

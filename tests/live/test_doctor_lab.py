@@ -1,0 +1,67 @@
+"""What the doctor finds on a broker that a test may bring into trouble: a lab of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attune_ops import lab
+from attune_ops.errors import ConfigError
+from attune_ops.findings import Severity
+from attune_ops.lab.server import find
+from tests.live.places import Place, found
+from tests.world import Broker, eventually
+
+DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
+FEATURE = "transient_nonexcl_queues"
+
+
+@pytest.fixture
+def own() -> Iterator[lab.Lab]:
+    """A lab of the test's own, of the installation that the live tests run on."""
+    from tests.conftest import lacking
+
+    server = os.environ.get("ATTUNE_OPS_TEST_SERVER")
+    try:
+        find(server)
+    except ConfigError as e:
+        lacking(f"no broker to start: {e}")
+    name = f"t{secrets.token_hex(4)}"
+    try:
+        yield lab.up(name, server=server)
+    finally:
+        lab.down(name)
+
+
+def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path) -> None:
+    state = own.state
+    broker = Broker(state.amqp_url, state.management_url)
+    with broker.vhost() as vhost:
+        place = Place(vhost, tmp_path)
+        try:
+            place.populate()
+            own.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+            alarm = eventually(lambda: found(place.look(), Severity.ERROR))
+            assert alarm == {("AT112", state.node.name)}
+            own.ctl("set_vm_memory_high_watermark", "0.6")
+            eventually(lambda: not found(place.look(), Severity.ERROR))
+        finally:
+            place.close()
+        if broker.version < (4, 0, 0):
+            return  # which knows no deprecated features
+
+        node = state.node.name
+        own.stop_node(node)
+        own.start_node(node, config=[DENIED])
+        fresh = Place(vhost, tmp_path / "denied")
+        (tmp_path / "denied").mkdir()
+        try:
+            fresh.start("executor")
+            fresh.start("worker", "w9", ok=False).disconnect()
+            assert found(fresh.look(), Severity.ERROR) == {("AT702", FEATURE)}
+        finally:
+            fresh.close()
