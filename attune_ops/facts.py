@@ -82,6 +82,11 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     target_version: str | None = None
     schema: str = msgspec.field(default_factory=lambda: SCHEMA)  # a factory's value is never left out of the JSON
 
+    def __repr__(self) -> str:
+        """One line: the whole would be thousands."""
+        lacking = f", without {', '.join(self.missing)}" if self.missing else ""
+        return f"<Facts of {self.topology.name} in virtual host {self.vhost!r} at {self.taken_at}{lacking}>"
+
     def lacks(self, needs: tuple[Source, ...]) -> str | None:
         """The reason why something of `needs` is not known, or None when all of it is."""
         for need in needs:

@@ -213,6 +213,21 @@ class Ops:
         require(facts, Source.BROKER)
         return live_graph(facts)
 
+    def topology_export(self, to: str = "definitions", *, live: bool = False, workers: tuple[int, ...] = ()) -> str:
+        """RabbitMQ definitions or a topology file (`to="toml"`) of what is wanted, or with `live` of what is there.
+
+        `workers` are those whose queues the definitions of what is wanted hold too. Changes nothing.
+        """
+        from attune_ops.exporting import export_live, export_wanted
+
+        if not live:
+            return export_wanted(self.settings.topology, to, workers)
+        from attune_ops.ownership import require
+
+        facts = self.facts()
+        require(facts, Source.BROKER)
+        return export_live(facts, to)
+
     def snapshot(self, file: str | None = None, *, samples: int = 1, replace: bool = False) -> Facts:
         """Reads everything and, with `file`, writes it there, compressed and without secrets.
 

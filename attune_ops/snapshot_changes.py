@@ -8,6 +8,7 @@ from typing import Any
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts, Source
 from attune_ops.table import Cell, Column, Kind, Table
+from attune_ops.units import counted
 
 CHANGES = (
     Column("change", Kind.CATEGORY, doc="came, went or changed"),
@@ -34,6 +35,9 @@ PASSING = frozenset({
 })  # fmt: skip
 
 
+_SINGULAR = {"policies": "policy"}
+
+
 def contents(facts: Facts) -> Table:
     """What these facts hold, source by source, and why something is missing."""
     rows = tuple(_content(facts, source) for source in Source)
@@ -48,9 +52,9 @@ def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
     if reason is not None:
         return str(source), False, None, reason
     counts = {noun: len(items) for noun, items in _parts(facts, source).items() if items is not None}
-    detail = ", ".join(f"{n} {noun}" for noun, n in counts.items())
+    detail = ", ".join(counted(n, _SINGULAR.get(noun, noun.removesuffix("s")), noun) for noun, n in counts.items())
     if source is Source.DEPTHS:
-        detail = f"{sum(q.messages or 0 for q in facts.seen.queues or ())} messages"
+        detail = counted(sum(q.messages or 0 for q in facts.seen.queues or ()), "message")
     return str(source), True, sum(counts.values()) if counts else None, detail
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,10 +72,17 @@ def _declare(settings: Settings, plan: Plan, confirm: str | None) -> tuple[Outco
         return ()
     names = [d.name for d in plan.differences if d.way is Way.DECLARE]
     subject = f"{plan.topology} in virtual host {plan.vhost}"
-    with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as outcome:
-        outcomes = declare_steps(settings, plan)
-        outcome["refused"] = {o.name: o.answer.text for o in outcomes if o.answer is not None}
-    return outcomes
+    outcomes: list[Outcome] = []
+    with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as journal:
+        # Filled as it goes, so that the journal of an interrupted run names what stays.
+        declared, refused = journal.setdefault("declared", []), journal.setdefault("refused", {})
+        for outcome in declare_steps(settings, plan):
+            outcomes.append(outcome)
+            if outcome.answer is None:
+                declared.append(outcome.name)
+            else:
+                refused[outcome.name] = outcome.answer.text
+    return tuple(outcomes)
 
 
 def _lost(outcomes: tuple[Outcome, ...], after: Plan) -> list[Outcome]:
@@ -82,26 +90,24 @@ def _lost(outcomes: tuple[Outcome, ...], after: Plan) -> list[Outcome]:
     return [o for o in outcomes if o.status == "declared" and any(d.matters for d in after.about(o.subject, o.name))]
 
 
-def declare_steps(settings: Settings, plan: Plan) -> tuple[Outcome, ...]:
+def declare_steps(settings: Settings, plan: Plan) -> Iterator[Outcome]:
     """Declares what the plan says can be declared, in its order; deletes and changes nothing that is there.
 
     What is refused is in its outcome, and the rest goes on: a refusal closes a channel or a connection, which is
     opened again. Undo: delete the queues and exchanges that were declared; their bindings go with them.
     Raises `SourceError` where the broker cannot be reached.
     """
-    steps = [d for d in plan.differences if d.way is Way.DECLARE and d.wanted is not None]
-    if not steps:
-        return ()
     line = _Line(settings)
     try:
-        return tuple(_outcome(line, d) for d in steps)
+        for difference in plan.differences:
+            if difference.way is Way.DECLARE and difference.wanted is not None:
+                yield _outcome(line, difference, difference.wanted)
     finally:
         line.close()
 
 
-def _outcome(line: _Line, difference: Difference) -> Outcome:
-    assert difference.wanted is not None
-    refused = line.declare(difference.wanted)
+def _outcome(line: _Line, difference: Difference, wanted: Wanted) -> Outcome:
+    refused = line.declare(wanted)
     return Outcome(
         difference.subject, difference.name, "refused" if refused else "declared", refused, difference.worker_id
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from attune_ops.differences import Applied, Outcome
 from attune_ops.render import plan, table, text
 from attune_ops.render.lines import Line, indented
@@ -96,6 +98,11 @@ def as_csv(applied: Applied) -> str:
 def as_markdown(applied: Applied) -> str:
     """The steps as a GitHub table, and the summary."""
     return f"{table.as_markdown(_rows(applied))}\n\n{text.markdown(text.visible(summary(applied)))}"
+
+
+def as_html(applied: Applied) -> str:
+    """The steps as an HTML table, the summary below it."""
+    return table.as_html(msgspec.structs.replace(_rows(applied), notes=(summary(applied),)))
 
 
 def as_frame(applied: Applied) -> pd.DataFrame:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from attune_ops.differences import Attribute, BrokerError, Difference, Kind, Plan, Way
 from attune_ops.render import table, text, wire
 from attune_ops.render.lines import Line, indented
@@ -193,6 +195,12 @@ def as_csv(plan: Plan) -> str:
 def as_markdown(plan: Plan) -> str:
     """The same as a GitHub table, and the summary."""
     return f"{table.as_markdown(as_rows(plan))}\n\n{text.markdown(text.visible(summary(plan)))}"
+
+
+def as_html(plan: Plan) -> str:
+    """The same as an HTML table, the summary below it."""
+    rows = as_rows(plan)
+    return table.as_html(msgspec.structs.replace(rows, notes=(*rows.notes, summary(plan))))
 
 
 def as_frame(plan: Plan) -> pd.DataFrame:
