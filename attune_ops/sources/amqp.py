@@ -10,6 +10,7 @@ from attune_ops.config.settings import Endpoint
 from attune_ops.errors import SourceError
 from attune_ops.facts import Reach, Source
 from attune_ops.sources.light_http import connect
+from attune_ops.sources.unreachable import why
 
 if TYPE_CHECKING:
     import pika
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
+
+
+class NotAmqp(OSError):
+    """What answered does not speak AMQP 0-9-1."""
 
 
 class Depth(NamedTuple):
@@ -60,7 +65,7 @@ def open_connection(
     try:
         return pika.BlockingConnection(parameters)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
-        raise SourceError(unreachable(endpoint, e, timeout)) from None
+        raise _unreachable(endpoint, e, timeout) from None
 
 
 def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
@@ -73,9 +78,9 @@ def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = No
             stream.sendall(PROTOCOL_HEADER)
             answer = stream.recv(11)
     except OSError as e:
-        raise SourceError(unreachable(endpoint, e, timeout)) from None
+        raise _unreachable(endpoint, e, timeout) from None
     if not (answer[:1] == b"\x01" and answer[7:11] == CONNECTION_START):
-        raise SourceError(unreachable(endpoint, EOFError("no greeting"), timeout))
+        raise _unreachable(endpoint, NotAmqp(), timeout)
 
 
 def reach(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> Reach:
@@ -122,48 +127,20 @@ def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
     return Depth(found.message_count, found.consumer_count)
 
 
-def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
-    """The sentence for a broker that could not be connected to."""
-    return f"AMQP {endpoint} (virtual host {endpoint.path!r}): {_why(endpoint, error, timeout)}"
+def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+    reason = _refusal(endpoint, error) or why(endpoint, error, timeout)
+    return SourceError(f"AMQP {endpoint} (virtual host {endpoint.path!r}): {reason}")
 
 
-def _why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
-    text = " ".join(f"{type(e).__name__} {e!r}" for e in _parts(error))
-    user, vhost = endpoint.user, endpoint.path
-    if "not found" in text and "530" in text:
+def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
+    """What the broker's own refusal of a login means, None where it is none; pika wraps it up to three times."""
+    text, user, vhost = repr(error), endpoint.user, endpoint.path
+    if "530" in text and "not found" in text:
         return f"there is no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
     if "530" in text and "refused" in text:
         return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'"
     if "530" in text:
         return f"the broker does not allow it: {getattr(error, 'reply_text', None) or error}"
-    if "ACCESS_REFUSED" in text or "ProbableAuthentication" in text:
+    if "ACCESS_REFUSED" in text:
         return f"wrong user or password for user {user!r}, or it may log in only from the broker's host (guest)"
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "its certificate is not trusted for this host; name its authority as ca_file in the configuration file"
-    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
-        return "what listens there does not speak TLS; try amqp:// instead of amqps://"
-    if "gaierror" in text:
-        return f"host name {endpoint.host!r} is not known; check its spelling"
-    if "ConnectionRefused" in text:
-        return "connection refused; is the broker up, is the port right (5672 by default, 5671 with TLS)?"
-    if "imeout" in text or "timed out" in text:
-        return f"no answer within {timeout:g} s; check host, port and firewall"
-    if "unreachable" in text or "No route" in text:
-        return "the network or host is unreachable; check host and routes"
-    if any(
-        w in text for w in ("IncompatibleProtocol", "StreamLost", "ConnectionReset", "EOF", "Protocol", "InvalidFrame")
-    ):
-        return (
-            "what listens there does not speak AMQP (an HTTP or TLS port?); AMQP is on 5672 by default, 5671 with TLS"
-        )
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _parts(error: BaseException | None) -> list[BaseException]:
-    """An error, what pika wrapped into it and what caused it."""
-    found: list[BaseException] = []
-    while error is not None and len(found) < 10:
-        found.append(error)
-        inner = next((a for a in error.args if isinstance(a, BaseException)), None)
-        error = inner or getattr(error, "exception", None) or error.__cause__ or error.__context__
-    return found
+    return None

@@ -13,6 +13,7 @@ import msgspec
 from attune_ops.config.settings import Endpoint
 from attune_ops.errors import SourceError
 from attune_ops.sources import light_http
+from attune_ops.sources.unreachable import why
 
 if TYPE_CHECKING:
     import requests
@@ -94,7 +95,7 @@ class PooledHttp:
                 allow_redirects=False,
             )
         except (requests.RequestException, OSError, ValueError) as e:
-            raise SourceError(unreachable(self.endpoint, e, timeout or self._timeout)) from None
+            raise _unreachable(self.endpoint, e, timeout or self._timeout) from None
         headers = {k.lower(): v for k, v in found.headers.items()}
         return Answer(found.status_code, headers, found.content, (time.perf_counter() - started) * 1000)
 
@@ -134,7 +135,7 @@ class LightHttp:
         try:
             found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
         except OSError as e:
-            raise SourceError(unreachable(self.endpoint, e, self._timeout)) from None
+            raise _unreachable(self.endpoint, e, self._timeout) from None
         return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
@@ -156,7 +157,7 @@ def check(endpoint: Endpoint, path: str, answer: Answer, vhost: str | None = Non
     if 200 <= answer.status < 300:
         return
     reason = _reason(answer)
-    words = _refusal(endpoint, answer, reason, vhost) or f"/api/{path.partition('?')[0]}: {reason}"
+    words = _refusal(endpoint, path, answer, reason, vhost) or f"/api/{path.partition('?')[0]}: {reason}"
     raise ApiError(f"management API {endpoint} answered {answer.status}: {words}", answer.status, reason)
 
 
@@ -167,7 +168,7 @@ def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         if _is_page(answer):
             why = "answered with a web page: a proxy or another server stands there; check host, port and prefix"
-        elif isinstance(e, msgspec.ValidationError):
+        elif _is_json(answer):
             why = f"answered /api/{path.partition('?')[0]} in a form this tool does not know: {e}"
         else:
             why = f"answered {len(answer.body)} bytes that are no whole JSON: the answer broke off; try again"
@@ -176,6 +177,14 @@ def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
 
 def _is_page(answer: Answer) -> bool:
     return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+
+
+def _is_json(answer: Answer) -> bool:
+    try:
+        msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 class _Complaint(msgspec.Struct):
@@ -193,7 +202,7 @@ def _reason(answer: Answer) -> str:
     return " ".join(str(words).split()) if words else "no reason given"
 
 
-def _refusal(endpoint: Endpoint, answer: Answer, reason: str, vhost: str | None) -> str | None:
+def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: str | None) -> str | None:
     """What a refusal means and what to try; None where the API's own words say it best."""
     user, low = repr(endpoint.user), reason.lower()
     if _is_page(answer):
@@ -204,50 +213,20 @@ def _refusal(endpoint: Endpoint, answer: Answer, reason: str, vhost: str | None)
         return f"user {user} has no management tag; rabbitmqctl set_user_tags {endpoint.user} monitoring"
     if answer.status == 401 and "monitor user" in low:
         return f"user {user} has no monitoring tag; rabbitmqctl set_user_tags {endpoint.user} monitoring"
+    if answer.status == 401 and "administrator user" in low:
+        return f"user {user} has no administrator tag; rabbitmqctl set_user_tags {endpoint.user} administrator"
+    prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
-        return f"virtual host {vhost!r} is missing or user {user} has no permissions in it; rabbitmqctl list_vhosts"
+        return (
+            f"virtual host {vhost!r} is missing or user {user} has no permissions in it{prefix}; "
+            "rabbitmqctl list_vhosts, rabbitmqctl list_permissions"
+        )
+    if answer.status == 404 and path == "overview":
+        return f"no management API is there{prefix or '; check host and port'}"
     if answer.status == 401:
         return f"wrong user or password for user {user}, or it may log in only from the broker's host; {reason}"
     return None
 
 
-def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
-    """The sentence for a management API that did not answer, whichever transport failed."""
-    text = " ".join(_chain(error))
-    return f"management API {endpoint}: {_why(endpoint, text, timeout)}"
-
-
-def _why(endpoint: Endpoint, text: str, timeout: float) -> str:
-    low = text.lower()
-    if "certificate_verify_failed" in low or "certificate verify failed" in low:
-        return "its certificate is not trusted for this host; name its authority as ca_file in the configuration file"
-    if "wrong_version_number" in low or "record_layer_failure" in low or "unknown protocol" in low:
-        return "what listens there does not speak TLS; try http:// instead of https://"
-    if "timeout" in low or "timed out" in low:
-        return f"no answer within {timeout:g} s; check host, port and firewall"
-    if "connectionrefused" in low or "connection refused" in low:
-        return (
-            "connection refused; is the broker up, is the port right (15672 by default), is its plug-in on "
-            "(rabbitmq-plugins enable rabbitmq_management)?"
-        )
-    if "gaierror" in low or "name resolution" in low or "name or service not known" in low or "getaddrinfo" in low:
-        return f"host name {endpoint.host!r} is not known; check its spelling"
-    if "badstatusline" in low or "nothttp" in low:
-        return "what listens there does not speak HTTP (an AMQP port?); the management API is on 15672 by default"
-    if any(
-        w in low for w in ("incompleteread", "remotedisconnected", "connectionreset", "chunkedencoding", "eof occurred")
-    ):
-        return "the connection broke off in the middle of an answer; is a proxy between, is the port right?"
-    if "unreachable" in low or "no route to host" in low:
-        return "the network or host is unreachable; check host and routes"
-    return text.split("\n")[0][:200]
-
-
-def _chain(error: BaseException | None) -> list[str]:
-    """The type names and texts of an error and of what it was caused by or holds, outermost first."""
-    found: list[str] = []
-    while error is not None and len(found) < 20:
-        found += [type(error).__name__, str(error)]
-        inner = next((a for a in (*error.args, getattr(error, "reason", None)) if isinstance(a, BaseException)), None)
-        error = inner or error.__cause__ or error.__context__
-    return found
+def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+    return SourceError(f"management API {endpoint}: {why(endpoint, error, timeout)}")

@@ -8,6 +8,7 @@ answer is refused here, never guessed at.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 MOST_HEADERS = 100
@@ -93,14 +94,20 @@ def _response(reader: BinaryIO) -> Response:
     if version not in ("HTTP/1.1", "HTTP/1.0") or not status.isdecimal():
         raise NotHttp("not an HTTP answer")
     headers: dict[str, str] = {"connection": "close"} if version == "HTTP/1.0" else {}
-    while line := _line(reader):
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-        if len(headers) > MOST_HEADERS:
-            raise NotHttp("more headers than any answer has")
+    headers |= dict(_headers(reader))
     if status.startswith("1"):  # 100 Continue and the like: the real answer follows
         return _response(reader)
     return Response(int(status), headers, _body(reader, int(status), headers))
+
+
+def _headers(reader: BinaryIO) -> Iterator[tuple[str, str]]:
+    for _ in range(MOST_HEADERS):
+        line = _line(reader)
+        if not line:
+            return
+        name, _, value = line.partition(":")
+        yield name.strip().lower(), value.strip()
+    raise NotHttp("more headers than any answer has")
 
 
 def _body(reader: BinaryIO, status: int, headers: dict[str, str]) -> bytes:
@@ -126,8 +133,7 @@ def _chunks(reader: BinaryIO) -> bytes:
         except ValueError:
             raise NotHttp("a chunk without a size") from None
         if length == 0:
-            while _line(reader):  # trailers
-                pass
+            list(_headers(reader))  # trailers
             return b"".join(parts)
         parts.append(_exactly(reader, length))
         _exactly(reader, 2)

@@ -1,0 +1,346 @@
+"""Bad input through the real command: one clear line on stderr, the right exit status, no traceback, no password."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.world import Broker, Run, Users, Vhost, eventually
+
+PASSWORD = "hunter2/ü@%:?#"
+ENCODED = quote(PASSWORD, safe="")
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What a run left behind, once it is sure that the password is not in it."""
+
+    line: str
+
+
+@pytest.fixture
+def fails(run: Run) -> Callable[..., Complaint]:
+    """Runs the command, also with -vv, and makes sure of everything that holds for any bad input."""
+
+    def check(*arguments: str, status: int = 3, target: Vhost | None = None, secret: str = PASSWORD) -> Complaint:
+        done = run(*arguments, target=target, status=status)
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.startswith("attune-ops: ")
+        assert "Traceback" not in done.stderr
+        assert "a bug" not in done.stderr
+        said = done.stderr
+        if arguments[0] != "queues":  # the same code as in the other commands: once is enough
+            loud = run(*arguments, "-vv", target=target, status=status)
+            assert status == 2 or "Traceback" in loud.stderr
+            said += loud.stdout + loud.stderr
+        assert not [s for s in (secret, quote(secret, safe=""), quote(secret)) if s in said]
+        return Complaint(done.stderr)
+
+    return check
+
+
+Fails = Callable[..., Complaint]
+
+
+@contextmanager
+def answering(answer: bytes, keep_open: bool = False) -> Iterator[int]:
+    """A port that answers every request with these bytes and hangs up, or then says nothing more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def talk(client: socket.socket) -> None:
+            client.recv(65536)
+            client.sendall(answer)
+            if not keep_open:
+                client.close()
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                held.append(client)
+                threading.Thread(target=talk, args=(client,), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            for client in held:
+                client.close()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on and nobody else can take."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def both(amqp: object, management: object, vhost: str = "%2f", user: str = "u") -> tuple[str, ...]:
+    """The options that point at two ports of this host."""
+    return (
+        "--amqp-url", f"amqp://{user}:{ENCODED}@127.0.0.1:{amqp}/{vhost}",
+        "--management-url", f"http://127.0.0.1:{management}",
+    )  # fmt: skip
+
+
+COMMANDS = (("queues",), ("health", "broker"))
+each_command = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+
+
+@each_command
+def test_unreachable_host(fails: Fails, command: tuple[str, ...]) -> None:
+    url = f"amqp://u:{ENCODED}@no-such-host.invalid"
+    said = fails(*command, "--amqp-url", url)
+    assert "u:***@no-such-host.invalid" in said.line
+    assert "host name 'no-such-host.invalid' is not known; check its spelling" in said.line
+
+
+@each_command
+def test_refused_port(fails: Fails, command: tuple[str, ...], closed_port: int) -> None:
+    said = fails(*command, *both(closed_port, closed_port))
+    assert f"u:***@127.0.0.1:{closed_port}" in said.line
+    assert "connection refused; is the broker up, is the port right" in said.line
+
+
+def test_management_plugin_off(fails: Fails, broker: Broker, closed_port: int) -> None:
+    amqp = broker.amqp_address.rpartition(":")[2]
+    said = fails("health", "broker", *both(amqp, closed_port))
+    assert "is its plug-in on (rabbitmq-plugins enable rabbitmq_management)" in said.line
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"\x01", b"AMQP\x00\x01\x00\x00"]
+)
+def test_a_port_that_is_not_amqp(fails: Fails, broker: Broker, answer: bytes) -> None:
+    with answering(answer) as port:
+        said = fails("health", "broker", *both(port, broker.management_address.rpartition(":")[2]))
+    assert f"amqp://u:***@127.0.0.1:{port}/%2F (virtual host '/')" in said.line
+    assert "does not speak AMQP" in said.line
+
+
+def test_the_management_port_is_not_amqp(fails: Fails, broker: Broker) -> None:
+    port = broker.management_address.rpartition(":")[2]
+    assert "does not speak AMQP" in fails("health", "broker", *both(port, port)).line
+
+
+@each_command
+def test_the_amqp_port_is_not_the_management_api(fails: Fails, broker: Broker, command: tuple[str, ...]) -> None:
+    port = broker.amqp_address.rpartition(":")[2]
+    said = fails(*command, *both(port, port))
+    assert "is the port right (15672 by default)" in said.line or "does not speak HTTP" in said.line
+
+
+@each_command
+def test_wrong_password(fails: Fails, broker: Broker, vhost: Vhost, user: Users, command: tuple[str, ...]) -> None:
+    known = user(vhost)
+    amqp, management = (a.rpartition(":")[2] for a in (broker.amqp_address, broker.management_address))
+    said = fails(*command, *both(amqp, management, vhost.quoted, known.user))
+    assert f"wrong user or password for user '{known.user}'" in said.line
+
+
+@each_command
+def test_missing_virtual_host(fails: Fails, vhost: Vhost, user: Users, command: tuple[str, ...]) -> None:
+    known = user(vhost, tags="administrator")
+    missing = Vhost(vhost.broker, "no/such vhost", known.user, known.password)
+    said = fails(*command, target=missing, secret=known.password)
+    assert "virtual host 'no/such vhost' is missing" in said.line
+
+
+@each_command
+def test_virtual_host_without_permission(fails: Fails, vhost: Vhost, user: Users, command: tuple[str, ...]) -> None:
+    stranger = user(vhost, tags="monitoring", configure=None)
+    said = fails(*command, target=stranger, secret=stranger.password)
+    assert f"user '{stranger.user}' has no permissions in it" in said.line
+
+
+@each_command
+def test_no_management_tag(fails: Fails, vhost: Vhost, user: Users, command: tuple[str, ...]) -> None:
+    untagged = user(vhost, tags="")
+    said = fails(*command, target=untagged, secret=untagged.password)
+    assert f"'{untagged.user}' has no management tag; rabbitmqctl set_user_tags" in said.line
+
+
+PAGE = b"<!doctype html><html><body>Sign in</body></html>"
+LENGTH = b"Content-Length: %d\r\n\r\n"
+
+
+def response(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n") -> bytes:
+    return head + LENGTH % len(body) + body
+
+
+JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+NOT_THE_API = {
+    "a page": (response(PAGE), "a web page: a proxy or another server stands there"),
+    "an error page": (response(PAGE, b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n"), "a web page"),
+    "a page that says it is JSON": (response(PAGE, JSON), "a web page"),
+    "a redirect": (b"HTTP/1.1 302 Found\r\nLocation: https://sso.example/\r\n" + LENGTH % 0, "it redirects to"),
+    "half an answer": (JSON + LENGTH % 5000 + b'{"rabbitmq_version"', "broke off"),
+    "half a JSON": (response(b'[{"name": "q', JSON), "broke off"),
+    "half a header": (b"HTTP/1.1 200 OK\r\nContent-", "broke off"),
+    "half a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n[", "broke off"),
+    "nothing": (b"", "broke off"),
+    "another JSON": (response(b'"hello"', JSON), "in a form this tool does not know"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
+    "another API": (response(b'{"message": "no"}', b"HTTP/1.1 404 Not Found\r\n"), "answered 404"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_THE_API)
+@each_command
+def test_something_else_answers(fails: Fails, broker: Broker, command: tuple[str, ...], kind: str) -> None:
+    answer, says = NOT_THE_API[kind]
+    with answering(answer) as port:
+        said = fails(*command, *both(broker.amqp_address.rpartition(":")[2], port))
+    assert f"management API http://u:***@127.0.0.1:{port}" in said.line
+    assert says in said.line
+
+
+@each_command
+def test_an_answer_that_never_ends(fails: Fails, run: Run, broker: Broker, command: tuple[str, ...]) -> None:
+    amqp = broker.amqp_address.rpartition(":")[2]
+    with answering(JSON + LENGTH % 500 + b"{", keep_open=True) as port:
+        (run.folder / "attune-ops.toml").write_text(
+            f'[env.slow]\namqp_url = "amqp://u:{ENCODED}@127.0.0.1:{amqp}"\n'
+            f'management_url = "http://127.0.0.1:{port}"\ntimeout = 0.5\n'
+        )
+        said = fails(*command, "--env", "slow")
+    assert "no answer within 0.5 s; check host, port and firewall" in said.line
+
+
+@each_command
+def test_tls_where_there_is_none(fails: Fails, broker: Broker, command: tuple[str, ...]) -> None:
+    options = both(broker.amqp_address.rpartition(":")[2], 1)[:2]
+    said = fails(*command, *options, "--management-url", f"https://{broker.management_address}")
+    assert "does not speak TLS; try http:// instead of https://" in said.line
+
+
+def test_amqps_where_there_is_none(fails: Fails, broker: Broker) -> None:
+    url = f"amqps://u:{ENCODED}@{broker.amqp_address}"
+    said = fails("health", "broker", "--amqp-url", url, "--management-url", f"http://{broker.management_address}")
+    assert "does not speak TLS; try amqp:// instead of amqps://" in said.line
+
+
+@pytest.mark.parametrize("spelling", ["", "/", "//", "/%2f", "/%2F"])
+def test_spellings_of_the_default_virtual_host(run: Run, broker: Broker, spelling: str) -> None:
+    admin = Vhost(broker, "/", broker.user, broker.password)
+    url = admin.amqp_url.removesuffix("/%2F") + spelling
+    run("exchanges", "--amqp-url", url, "--management-url", broker.management_url, status=0)
+    done = run("health", "broker", "--amqp-url", url, "--management-url", broker.management_url, status=0)
+    assert "virtual host '/' is up" in done.stdout
+
+
+AWKWARD = ["with space", "a/b", "quo\"te's", "<script>", "🐇", "..", "ä" * 127 + "x", "new\nline", "%2F", "a?b#c"]
+
+
+@pytest.mark.parametrize("name", AWKWARD, ids=ascii)
+def test_awkward_virtual_hosts(run: Run, broker: Broker, name: str) -> None:
+    unique = name if len(name.encode()) == 255 else f"{name}-{secrets.token_hex(4)}"
+    with broker.vhost(unique) as made:
+        run("queues", target=made, status=0)
+        assert run("health", "broker", target=made, status=0).stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/ord?#%", "пароль", "🐇" * 20, " ", "a+b c", "'\"\\$`"], ids=ascii)
+def test_awkward_passwords(run: Run, vhost: Vhost, user: Users, password: str) -> None:
+    known = user(vhost, tags="monitoring", password=password, name=None)
+    done = run("queues", target=known, status=0)
+    run("health", "broker", target=known, status=0)
+    if len(password) > 1:
+        assert password not in done.stdout + done.stderr
+
+
+def test_ipv6(run: Run, broker: Broker) -> None:
+    """The lab listens on 127.0.0.1, so a small relay gives it an address in brackets."""
+    try:
+        relays = [relay(address) for address in (broker.amqp_address, broker.management_address)]
+    except OSError:
+        pytest.skip("this host has no IPv6 loopback")
+    amqp, management = (r.getsockname()[1] for r in relays)
+    admin = Vhost(broker, "/", broker.user, broker.password)
+    login = admin.amqp_url.partition("://")[2].rpartition("@")[0]
+    try:
+        options = ("--amqp-url", f"amqp://{login}@[::1]:{amqp}/", "--management-url", f"http://[::1]:{management}")
+        assert "broker [::1]:" in run("health", "broker", *options, status=0).stdout
+        run("exchanges", *options, status=0)
+    finally:
+        for listening in relays:
+            listening.close()
+
+
+def relay(address: str) -> socket.socket:
+    """Listens on the IPv6 loopback and passes everything on to a host:port."""
+    host, _, port = address.rpartition(":")
+    listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            server = socket.create_connection((host, int(port)))
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening
+
+
+@pytest.mark.parametrize("command", ["queues", "health broker", "config show", "workers"])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--topology", "attune-1999"), "unknown topology 'attune-1999'; known are attune-2026-01, attune-2026-09"),
+        (("--topology", "./gone.toml"), "cannot read the topology file: No such file or directory"),
+        (("--amqp-url", "localhost:5672"), "this is no URL; it must begin with amqp:// or amqps://"),
+        (("--amqp-url", f"amqp://u:{PASSWORD}@h"), "must be percent-encoded"),
+        (("--config", "gone.toml"), "cannot read the configuration file: No such file or directory"),
+        (("--env", "prod"), "there is no attune-ops.toml here nor"),
+        (("--no-such-option",), "No such option"),
+    ],
+)
+def test_wrong_command_line(fails: Fails, vhost: Vhost, command: str, options: tuple[str, ...], says: str) -> None:
+    assert says in fails(*command.split(), *options, status=2, target=vhost).line
+
+
+def test_no_installation(fails: Fails) -> None:
+    assert "no installation is named" in fails("queues", status=2).line
+
+
+def test_an_argument_too_many_shows_no_password(fails: Fails) -> None:
+    fails("health", "broker", f"amqp://u:{ENCODED}@host", status=2)
+    fails("health", "broker", f"amqp://u:{PASSWORD}@host", status=2)
+
+
+def test_no_password_in_the_list_of_processes(run: Run) -> None:
+    with answering(b"", keep_open=True) as port:
+        options = ("--amqp-url", f"amqp://u:{ENCODED}@127.0.0.1:{port}", f"--database-url=postgresql://d:{ENCODED}@h/d")
+        with run.start("health", "broker", *options) as process:
+            title = Path(f"/proc/{process.pid}/cmdline")
+            if not title.exists():
+                pytest.skip("only Linux lets a process write over its own arguments")
+            eventually(lambda: b"amqp://u:*" in (now := title.read_bytes()) and b"postgresql://d:*" in now, within=10)
+            assert ENCODED.encode() not in title.read_bytes()
