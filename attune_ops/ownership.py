@@ -92,12 +92,12 @@ def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
 def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
     """The queues of a worker that are not on the broker; none for a role that has no queues."""
     wanted = facts.topology.worker_queues(worker.id) if worker.has_queues else ()
-    return tuple(q.name for q in wanted if q.name not in seen(facts).queue_named)
+    return tuple(q.name for q in wanted if q.name not in facts.seen.queue_named)
 
 
 def is_consumed(facts: Facts, worker: Worker) -> bool | None:
     """Whether each consumer that the worker should have is there, by queue and tag; None if that was not told."""
-    broker = seen(facts)
+    broker = facts.seen
     if broker.consumers is None:
         return None
     wanted = facts.topology.worker_consumers(worker.id)
@@ -106,8 +106,7 @@ def is_consumed(facts: Facts, worker: Worker) -> bool | None:
 
 def backlog(facts: Facts, worker_id: int) -> int | None:
     """The messages in all queues of that worker id; None where none of them told."""
-    queues = (seen(facts).queue_named.get(q.name) for q in facts.topology.worker_queues(worker_id))
-    counts = [q.messages for q in queues if q is not None and q.messages is not None]
+    counts = [q.messages for q in facts.worker_queues.get(worker_id, ()) if q.messages is not None]
     return sum(counts) if counts else None
 
 
@@ -130,11 +129,11 @@ def why_not_live(facts: Facts, worker_id: int) -> str | None:
 
 def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
     """The worker queues on the broker that no registered live worker owns."""
-    for queue in seen(facts).queue_named.values():
-        owner = worker_id(facts.topology, queue.name)
-        why = None if owner is None else why_not_live(facts, owner)
-        if owner is not None and why is not None:
-            yield Orphan("queue", queue.name, owner, why, facts.worker_named.get(owner), queue)
+    for owner, queues in facts.worker_queues.items():
+        why = why_not_live(facts, owner)
+        if why is not None:
+            worker = facts.worker_named.get(owner)
+            yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in queues)
 
 
 def workers_without_queue(facts: Facts) -> Iterator[Orphan]:
@@ -156,7 +155,7 @@ def _wanted_to(facts: Facts, binding: BindingState) -> tuple[Binding, ...]:
         owner = worker_id(topology, binding.destination)
         if owner is not None:
             return tuple(b for b in topology.worker_bindings(owner) if b.destination == binding.destination)
-        queue = seen(facts).queue_named.get(binding.destination)
+        queue = facts.seen.queue_named.get(binding.destination)
         if queue is not None and queue_kind(facts, queue) == "replica":
             return _replica_bindings(topology)
     target = (binding.destination, binding.destination_kind)

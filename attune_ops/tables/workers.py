@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from attune_ops.facts import Facts, Source
-from attune_ops.ownership import backlog, is_consumed, missing_queues, require, worker_id
+from attune_ops.ownership import backlog, is_consumed, missing_queues, require
 from attune_ops.registry import Worker, WorkerStatus
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.tables import freshness
@@ -45,11 +45,9 @@ def workers(facts: Facts) -> Table:
     """
     require(facts, Source.REGISTRY)
     known = facts.worker_named
-    queues = facts.broker.queue_named if facts.broker is not None else ()
-    on_broker = {worker_id(facts.topology, name) for name in queues}
     running = Counter(e.worker for e in (facts.registry and facts.registry.executions) or ())
     rows = [_row(facts, worker, running) for worker in known.values()]
-    rows += [_unregistered(facts, i) for i in on_broker if i is not None and i not in known]
+    rows += [_unregistered(facts, i) for i in facts.worker_queues if i not in known]
     return Table(
         name="workers",
         columns=COLUMNS,

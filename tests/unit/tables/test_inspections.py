@@ -147,7 +147,7 @@ def test_no_consumers_told_is_not_no_consumer() -> None:
 )
 def test_orphaned_queue(changed: Worker, why: str) -> None:
     here = facts((worker(1), changed))
-    here = msgspec.structs.replace(here, broker=broker(here.topology, (1, 2, changed.id)))
+    here = msgspec.structs.replace(here, broker=broker(here.topology, tuple({1, 2, changed.id})))
     (row,) = orphans(here).records()
     assert (row["kind"], row["queue"], row["why"]) == ("queue", "worker.2.executions", why)
 
