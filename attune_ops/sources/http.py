@@ -6,7 +6,7 @@ import base64
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -14,9 +14,6 @@ from attune_ops.config.settings import Endpoint
 from attune_ops.errors import SourceError
 from attune_ops.sources import light_http
 from attune_ops.sources.unreachable import why
-
-if TYPE_CHECKING:
-    import requests
 
 T = TypeVar("T")
 LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
@@ -62,57 +59,11 @@ def open_http(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None 
     proxied = any(
         os.environ.get(name) for p in (endpoint.scheme, "all") for name in (f"{p}_proxy", f"{p}_PROXY".upper())
     )
-    return LightHttp(endpoint, timeout, ca_file) if light and not proxied else PooledHttp(endpoint, timeout, ca_file)
+    if light and not proxied:
+        return LightHttp(endpoint, timeout, ca_file)
+    from attune_ops.sources.pooled_http import PooledHttp
 
-
-class PooledHttp:
-    """Keeps several connections open, so that requests can run side by side; safe to use from several threads."""
-
-    def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
-        import requests
-        from requests.adapters import HTTPAdapter
-
-        self.endpoint, self._timeout = endpoint, timeout
-        self._base = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}/api/"
-        self._verify: str | bool = ca_file or True
-        self._session = requests.Session()
-        self._session.mount(self._base, HTTPAdapter(pool_connections=1, pool_maxsize=8))
-        self._session.auth = _Basic(endpoint)
-
-    def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
-        """Sends one request and reads the whole answer."""
-        import requests
-
-        started = time.perf_counter()
-        try:
-            found = self._session.request(
-                method,
-                self._base + path,
-                data=body,
-                headers={"content-type": "application/json"} if body is not None else None,
-                timeout=(self._timeout, timeout or self._timeout),
-                verify=self._verify,
-                allow_redirects=False,
-            )
-        except (requests.RequestException, OSError, ValueError) as e:
-            raise _unreachable(self.endpoint, e, timeout or self._timeout) from None
-        headers = {k.lower(): v for k, v in found.headers.items()}
-        return Answer(found.status_code, headers, found.content, (time.perf_counter() - started) * 1000)
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._session.close()
-
-
-class _Basic:
-    """The login of a request; requests' own encodes text as latin-1, RabbitMQ reads UTF-8."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._header = basic(endpoint)
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["authorization"] = self._header
-        return request
+    return PooledHttp(endpoint, timeout, ca_file)
 
 
 def basic(endpoint: Endpoint) -> str:
@@ -135,7 +86,7 @@ class LightHttp:
         try:
             found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
         except OSError as e:
-            raise _unreachable(self.endpoint, e, self._timeout) from None
+            raise unreachable(self.endpoint, e, self._timeout) from None
         return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
@@ -228,5 +179,6 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
     return None
 
 
-def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+    """The error for a management API that did not answer, whichever transport failed."""
     return SourceError(f"management API {endpoint}: {why(endpoint, error, timeout)}")

@@ -6,18 +6,21 @@ import ssl
 import time
 
 from attune_ops.config.settings import Endpoint
-from attune_ops.errors import SourceError
+from attune_ops.errors import ConfigError, SourceError
 from attune_ops.sources.light_http import connect
 
 
 def context(ca_file: str | None) -> ssl.SSLContext:
-    """The settings of every encrypted connection; `ca_file` holds authorities to trust besides the system's."""
+    """The settings of every encrypted connection; `ca_file` holds authorities to trust besides the system's.
+
+    Raises `ConfigError` for a file that is missing or holds none.
+    """
     try:
         made = ssl.create_default_context()
         if ca_file is not None:
             made.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as e:
-        raise SourceError(f"ca_file {ca_file!r} cannot be used: {e.strerror or e}") from None
+        raise ConfigError(f"ca_file {ca_file!r} cannot be used: {e.strerror or e}") from None
     return made
 
 

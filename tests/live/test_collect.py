@@ -13,8 +13,8 @@ from attune_ops.config import Settings, resolve
 from attune_ops.facts import Facts, Source, decode, encode
 from attune_ops.snapshot import QueueState
 from attune_ops.sources import collect
-from attune_ops.sources.http import PooledHttp
 from attune_ops.sources.management import open_management
+from attune_ops.sources.pooled_http import PooledHttp
 from tests.hostile import NAMES
 from tests.world import Users, Vhost, eventually
 
