@@ -59,7 +59,7 @@ def as_csv(route: Route) -> str:
 
 def as_markdown(route: Route) -> str:
     """A Mermaid picture, which GitHub and GitLab draw, and the last lines in words."""
-    words = "  \n".join(text.markdown(line) for line, _ in summary(route))
+    words = "  \n".join(text.markdown(text.visible(line)) for line, _ in summary(route))
     return f"```mermaid\n{as_mermaid(route)}\n```\n\n{words}"
 
 

@@ -49,11 +49,11 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
         search = re.compile("".join(reader.out).encode()).search
     except (re.error, OverflowError, RecursionError) as e:
         raise Unreadable(str(e)) from None
-    repeats = reader.repeats
+    repeats, choices = reader.repeats, reader.choices
 
     def found(name: str) -> bool:
         data = name.encode()
-        return comb(len(data) + 1, repeats) <= STEPS and search(data) is not None
+        return comb(len(data) + 1, repeats) * choices <= STEPS and search(data) is not None
 
     return found
 
@@ -72,6 +72,7 @@ class _Group:
     def __init__(self) -> None:
         self.options: list[str] = []
         self.varies = False
+        self.branches = 1
 
 
 class _Reader:
@@ -83,7 +84,9 @@ class _Reader:
         self.out: list[str] = []
         self.groups = [_Group()]
         self.closed: _Group | None = None  # the group that ended just before
+        # How often it may have to be tried at most: repeats without an end, and the product of all other choices.
         self.repeats = 0
+        self.choices = 1
 
     def read(self) -> None:
         """Reads it all."""
@@ -181,19 +184,24 @@ class _Reader:
         group = self.groups[-1]
         if character == "|":
             group.varies = True
+            group.branches += 1
             self._take("|", ")" * len(group.options) + "|" + "".join(group.options))
             return
         if len(self.groups) == 1:
             raise Unreadable("a ) without its (")
         self.closed = self.groups.pop()
-        self.groups[-1].varies |= self.closed.varies
+        self.groups[-1].varies |= group.varies
+        self.choices *= group.branches
         self._take(")", ")" * len(group.options) + ")")
 
     def _quantify(self, quantifier: str) -> None:
         unbounded = quantifier in "*+" or quantifier.endswith(",}")
-        if unbounded and self.closed is not None and self.closed.varies:
+        if quantifier != "?" and self.closed is not None and self.closed.varies:
             raise Unreadable("a repeated group that varies in length could take for ever to match")
         self.repeats += unbounded
+        if not unbounded:
+            least, _, most = ("0", "", "1") if quantifier == "?" else quantifier[1:-1].partition(",")
+            self.choices *= max(int(most or least) - int(least), 0) + 1
         self.groups[-1].varies = True
         self._take(quantifier, quantifier)
 

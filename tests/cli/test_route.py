@@ -1,0 +1,126 @@
+"""`attune-ops route` as a process, from files: no broker is needed, and none is asked."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.world import Run
+
+VHOSTS = {
+    "rabbit_version": "3.10.8",
+    "vhosts": [{"name": "/"}, {"name": "b"}],
+    "exchanges": [
+        {"vhost": v, "name": n, "type": t, "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+        for v, n, t in (("/", "work", "topic"), ("/", "dlx", "direct"), ("b", "work", "headers"))
+    ],
+    "queues": [
+        {"vhost": v, "name": n, "durable": True, "auto_delete": False, "arguments": a}
+        for v, n, a in (("/", "jobs", {"x-dead-letter-exchange": "dlx"}), ("/", "grave", {}), ("b", "jobs", {}))
+    ],
+    "bindings": [
+        {"vhost": v, "source": s, "destination": d, "destination_type": "queue", "routing_key": k, "arguments": a}
+        for v, s, d, k, a in (
+            ("/", "work", "jobs", "job.#", {}), ("/", "dlx", "grave", "job.1", {}), ("b", "work", "jobs", "", {"n": 3}),
+        )
+    ],
+    "policies": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def definitions(tmp_path: Path) -> Path:
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(VHOSTS))
+    return file
+
+
+def test_one_answer(run: Run, definitions: Path) -> None:
+    done = run("route", "work", "job.1", "--from", definitions, "--format", "json", status=0)
+    answer = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert answer["schema"] == "attune-ops/route/1"
+    assert (answer["queues"], answer["unroutable"], answer["via_alternate"]) == (["jobs"], False, False)
+    assert answer["path"][0].items() >= {
+        "exchange": "work", "binding_key": "job.#", "destination_kind": "queue", "destination": "jobs",
+    }.items()  # fmt: skip
+
+
+def test_a_dead_letter(run: Run, definitions: Path) -> None:
+    options = ("--dead-letter", "jobs", "--reason", "expired", "--from", definitions, "--format", "json")
+    answer = json.loads(run("route", "job.1", *options, status=0).stdout)
+    assert (answer["exchange"], answer["queues"], len(answer["hops"])) == ("dlx", ["grave"], 1)
+
+
+def test_headers_and_another_virtual_host(run: Run, definitions: Path) -> None:
+    options = ("--from", definitions, "--vhost", "b", "--format", "json")
+    typed = json.loads(run("route", "work", "", "--headers", '{"n": 3}', *options, status=0).stdout)
+    text = json.loads(run("route", "work", "", "--header", "n=3", *options, status=0).stdout)
+    assert (typed["queues"], text["queues"]) == (["jobs"], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["nope", "k"], 1, ""),
+        (["work"], 2, "give EXCHANGE and KEY"),
+        ([], 2, "give EXCHANGE and KEY"),
+        (["work", "k", "--vhost", "c"], 2, "no virtual host 'c'; it has '/', 'b'"),
+        (["work", "k", "--canary"], 2, "--canary publishes on the live broker"),
+        (["work", "k", "--header", "n"], 2, "NAME=VALUE"),
+        (["work", "k", "--headers", "[1]"], 2, "not a JSON object"),
+        (["work", "k", "--batch", "-"], 2, "--batch has its questions in its file"),
+        (["--batch", "/nowhere.jsonl"], 2, "/nowhere.jsonl"),
+        (["--dead-letter", "jobs"], 2, "KEY"),
+        (["--dead-letter", "jobs", "--reason", "boredom", "k"], 2, "boredom"),
+        (["--dead-letter", "gone", "k"], 1, ""),
+    ],
+)
+def test_wrong_questions(run: Run, definitions: Path, arguments: list[str], status: int, says: str) -> None:
+    done = run("route", "--from", definitions, *arguments, status=status)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_batch_loses_no_line(run: Run, definitions: Path) -> None:
+    questions: list[Any] = [
+        {"exchange": "work", "routing_key": "job.1"},
+        "no question",
+        {"vhost": "b", "exchange": "work", "routing_key": "", "headers": {"n": 3}},
+        {"dead_letter": "jobs", "reason": "rejected", "routing_key": "job.1"},
+        {"exchange": "gone", "routing_key": ""},
+    ]
+    lines = "\n".join(q if isinstance(q, str) else json.dumps(q) for q in questions)
+    done = run("route", "--from", definitions, "--batch", "-", stdin=lines, status=1)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [a.get("queues") for a in answers] == [["jobs"], None, ["jobs"], ["grave"], []]
+    assert (answers[1]["line"], answers[4]["error"]["code"]) == (2, 404)
+    assert done.stderr == "attune-ops: 1 line could not be answered\n"
+
+
+def test_a_hundred_thousand_lines_over_ten_thousand_bindings(run: Run, tmp_path: Path) -> None:
+    """At most 10 s of processor time, loading included, and memory that does not grow with the lines."""
+    names = [f"worker.{i}.executions" for i in range(10_000)]
+    world = {
+        "exchanges": [{"name": "e", "type": "topic"}],
+        "queues": [{"name": n} for n in names],
+        "bindings": [
+            {"source": "e", "destination": n, "routing_key": f"execution.*.worker.{i}" if i % 2 else f"#.worker.{i}"}
+            for i, n in enumerate(names)
+        ],
+    }
+    (tmp_path / "many.json").write_text(json.dumps(world))
+    with (tmp_path / "many.jsonl").open("w") as file:
+        for i in range(100_000):
+            file.write(f'{{"exchange": "e", "routing_key": "execution.dispatch.worker.{i % 12_000}"}}\n')
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("route", "--from", tmp_path / "many.json", "--batch", tmp_path / "many.jsonl", status=0, timeout=120)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.count("\n") == 100_000
+    assert done.stdout.count('"unroutable":true') == 16_000
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
+    assert after.ru_maxrss < 400_000  # KB

@@ -1,0 +1,66 @@
+"""The topic matcher against a naive one, and against keys that would keep a backtracking one busy for ever."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attune_ops.route import Step
+from attune_ops.routing.message import Message
+from attune_ops.routing.topic import TopicMatcher, words
+
+WORDS = st.sampled_from(["a", "b", "", "*", "#", "a#", "##", "ä"])
+KEYS = st.lists(WORDS, max_size=6).map(".".join)
+
+
+def matched(keys: list[str], *routing_keys: str) -> list[str]:
+    steps = [Step("x", key, "queue", str(i)) for i, key in enumerate(keys)]
+    found = TopicMatcher(steps).match(Message(routing_keys, None, False)).certain
+    return sorted(s.binding_key or "" for s in found)
+
+
+def naive(pattern: list[str], key: list[str]) -> bool:
+    """AMQP's words, word for word."""
+    if not pattern:
+        return not key
+    if pattern[0] == "#":
+        return any(naive(pattern[1:], key[i:]) for i in range(len(key) + 1))
+    return bool(key) and pattern[0] in ("*", key[0]) and naive(pattern[1:], key[1:])
+
+
+@given(st.lists(KEYS, max_size=8), KEYS)
+def test_matches_what_the_naive_one_matches(patterns: list[str], key: str) -> None:
+    assert matched(patterns, key) == sorted(p for p in patterns if naive(words(p), words(key)))
+
+
+@given(st.lists(KEYS, max_size=8), KEYS, KEYS)
+def test_several_keys_match_what_either_matches(patterns: list[str], one: str, other: str) -> None:
+    either = [p for p in patterns if naive(words(p), words(one)) or naive(words(p), words(other))]
+    assert matched(patterns, one, other) == sorted(either)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("", ["", "#", "#.#"]),
+        (".", ["#", "#.#", "#.", "*.*", ".#"]),
+        ("a", ["#", "#.#", "*", "a.#"]),
+        ("a.#", ["#", "#.#", "*.*", "a.#", "a.*"]),
+        ("a#", ["#", "#.#", "*", "a#"]),
+    ],
+)
+def test_words_and_empty_words(key: str, expected: list[str]) -> None:
+    assert matched(["", "#", "#.#", "*", "*.*", ".#", "#.", "a.#", "a.*", "a#", "a.b"], key) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["#.#.#.#.#.#.#.#.#.#.#.#.#.#.#.#.x", ".".join(["#.a"] * 60), ".".join(["#"] * 127)]
+)
+def test_many_hashes_cost_no_more_than_their_words(pattern: str) -> None:
+    started = time.process_time()
+    matched([pattern] * 20, ".".join(["a"] * 127))
+    matched([pattern], ".".join(["a"] * 5000))
+    assert time.process_time() - started < 5
