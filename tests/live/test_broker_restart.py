@@ -1,0 +1,76 @@
+"""The broker goes away in the middle: what a start-up says then, and how a service comes back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attune_ops import lab
+from attune_ops.actions.processes import start_service
+from attune_ops.actions.refusal import explained
+from attune_ops.actions.sequence import run
+from attune_ops.actions.services.job import Behaviour
+from attune_ops.config import Settings, resolve
+from attune_ops.errors import AttuneOpsError
+from attune_ops.steps import Step, StepResult
+from tests.world import eventually
+
+
+@pytest.fixture
+def broker_of_its_own() -> Iterator[lab.Lab]:
+    """A lab that may be killed; the suite's own may not."""
+    from tests.conftest import lacking
+
+    name = f"s{secrets.token_hex(4)}"
+    try:
+        yield lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
+    except AttuneOpsError as e:
+        lacking(f"no broker to start: {e}")
+    finally:
+        lab.down(name)
+
+
+def settings_of(made: lab.Lab) -> Settings:
+    state = made.state
+    target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "database_url": state.database_url}
+    return resolve(target, {})
+
+
+def status_of(settings: Settings, name: str) -> str:
+    assert settings.database is not None
+    with sqlite3.connect(settings.database.file) as connection:
+        return str(connection.execute("SELECT status FROM worker WHERE name = ?", [name]).fetchone()[0])
+
+
+def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(broker_of_its_own)
+    node = broker_of_its_own.state.nodes[0].name
+
+    def kill(step: StepResult) -> None:
+        if step.step is Step.REGISTER:
+            broker_of_its_own.kill_node(node)
+
+    report = run(settings, "worker", name="w1", on_step=kill, explain=explained)
+    assert report.failed is not None
+    assert report.failed.step is Step.DECLARE
+    assert report.failed.error is not None
+    assert "connection broke" in report.failed.error.explanation
+    assert status_of(settings, "w1") == "inactive"
+
+    broker_of_its_own.start_node(node)
+    with start_service(settings, "worker", "w2", tmp_path / "w2.jsonl", Behaviour(reconnect=True)) as worker:
+        worker.wait_for("ready", timeout=30)
+        first = worker.worker_id
+        broker_of_its_own.kill_node(node)
+        worker.wait_for("reconnecting", timeout=30)
+        assert status_of(settings, "w2") == "active", "it is expected back"
+        broker_of_its_own.start_node(node)
+        eventually(lambda: Counter(e["event"] for e in worker.events())["ready"] == 2, within=30)
+        assert worker.worker_id == first
+    assert status_of(settings, "w2") == "inactive"
