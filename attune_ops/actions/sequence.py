@@ -162,6 +162,14 @@ class Service:
         self.own, self.attached = [], []
         return done
 
+    def abandon(self) -> None:
+        """Leaves a connection that does not answer to itself: a broker that blocks it reads nothing from it any more.
+
+        It ends with the process, and the broker then gives back what it held.
+        """
+        self._connection = self._channel = None
+        self.attached = []
+
     def disconnect(self) -> None:
         """Closes the connection alone: consumers and what goes with them are gone, the worker stays registered."""
         from attune_ops.actions.stopping import close

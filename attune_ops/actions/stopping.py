@@ -27,19 +27,26 @@ def stop(service: Service) -> Ending:
     """
     done: list[str] = []
     left: list[str] = []
-    connection = service._connection
-    if connection is not None and connection.is_open:
-        _cancel_consumers(service, done, left)
-        for own in service.own:
-            _see_to_queue(connection, own, service, done, left)
-    if connection is not None:
-        close(connection)
-        done.append("connection closed")
-    if service.worker is not None:
-        _deactivate(service, done, left)
+    try:
+        _leave(service, done, left)
+    finally:  # also where a broker that hangs made somebody interrupt the stop
+        if service.worker is not None:
+            _deactivate(service, done, left)
     if service.base is not None:
         left.append(f"the base infrastructure, which all services share: {service.base}")
     return Ending(tuple(done), tuple(left))
+
+
+def _leave(service: Service, done: list[str], left: list[str]) -> None:
+    connection = service._connection
+    if connection is None:
+        return
+    if connection.is_open:
+        _cancel_consumers(service, done, left)
+        for own in service.own:
+            _see_to_queue(connection, own, service, done, left)
+    close(connection)
+    done.append("connection closed")
 
 
 def _cancel_consumers(service: Service, done: list[str], left: list[str]) -> None:

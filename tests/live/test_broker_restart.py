@@ -74,3 +74,16 @@ def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_
         eventually(lambda: Counter(e["event"] for e in worker.events())["ready"] == 2, within=30)
         assert worker.worker_id == first
     assert status_of(settings, "w2") == "inactive"
+
+
+def test_a_publisher_that_an_alarm_blocks_still_stops(broker_of_its_own: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(broker_of_its_own)
+    sensor = start_service(settings, "sensor", "sensor", tmp_path / "sensor.jsonl", Behaviour(rate=100))
+    sensor.wait_for("confirmed")
+    broker_of_its_own.ctl("set_vm_memory_high_watermark", "absolute", "1000")
+    sensor.wait_for("blocked")
+    assert sensor.stop() == 0
+    outcomes = Counter(e["event"] for e in sensor.events())
+    assert outcomes["indeterminate"] == 1
+    assert outcomes["attempted"] == outcomes["confirmed"] + 1
+    assert sensor.events()[-1]["event"] == "ended"

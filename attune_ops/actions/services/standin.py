@@ -101,15 +101,18 @@ class StandIn:
             self.journal.write("lost", code=e.code, text=e.text)
             self.on_lost()
         except Stop:
-            self.journal.write("cut")
+            self.service.abandon()
         finally:
             self._end()
         return ready_at
 
     def _loop(self) -> None:
         connection = self.service.connection
-        connection.add_on_connection_blocked_callback(lambda _c, m: self.journal.write("blocked", text=_reason(m)))
-        connection.add_on_connection_unblocked_callback(lambda _c, _m: self.journal.write("unblocked"))
+        # Below pika's blocking layer, which tells it only between two publishes: the blocked one never returns.
+        connection._impl.add_on_connection_blocked_callback(
+            lambda _c, m: self.journal.write("blocked", text=_reason(m))
+        )
+        connection._impl.add_on_connection_unblocked_callback(lambda _c, _m: self.journal.write("unblocked"))
         for attached in self.service.attached:
             attached.channel.add_on_cancel_callback(self._on_cancel)
         try:
@@ -132,11 +135,18 @@ class StandIn:
         self.journal.write("heartbeat_failed", text=str(error))
 
     def _end(self) -> None:
-        if not self.stopping and self.behaviour.reconnect:
-            self.service.disconnect()  # its row stays active meanwhile, as that of a service of Attune does
-            return
-        signal.alarm(0)
-        ending = self.service.stop()
+        """Stops, or only disconnects before a reconnect; a broker that does not answer gets some seconds to do it."""
+        signal.alarm(GRACE_S)
+        try:
+            if not self.stopping and self.behaviour.reconnect:
+                self.service.disconnect()  # its row stays active meanwhile, as that of a service of Attune does
+                return
+            ending = self.service.stop()
+        except Stop:
+            self.service.abandon()
+            ending = self.service.stop()
+        finally:
+            signal.alarm(0)
         self.journal.write("stopped", done=ending.stopped, left=ending.left)
 
     def _pause(self, seconds: float) -> None:
