@@ -126,7 +126,7 @@ class Consequence(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(Shown, msgspec.Struct, frozen=True):
     """A problem together with the check that found it, and what follows from it."""
 
     code: str

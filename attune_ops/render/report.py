@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.findings import CheckResult, CheckStatus, Finding, Report, Severity
-from attune_ops.render import frame, html, table, text, wire
-from attune_ops.table import Column, Kind, Table
+from attune_ops.render import finding, frame, html, table, text, wire
+from attune_ops.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,29 +21,13 @@ SHOWN = 5  # findings of one check that a person is shown; programs get them all
 
 # Mark and word of each way a check can end, so that nothing is told by colour alone.
 MARKS = {
+    **finding.MARKS,
     "ok": ("√", "green"),
-    "info": ("i", "cyan"),
-    "warning": ("!", "yellow"),
-    "error": ("×", "red"),
     "skipped": ("–", "dim"),
     "crashed": ("?", "magenta"),
 }
 
 VERDICTS = {"unhealthy": "error", "degraded": "warning", "unknown": "crashed", "healthy": "ok"}
-
-COLUMNS = (
-    Column("code", doc="the check's code"),
-    Column("severity", Kind.CATEGORY, doc="error, warning or info"),
-    Column("group", Kind.CATEGORY, doc="the check's group"),
-    Column("check", doc="the check's name"),
-    Column("kind", Kind.CATEGORY, doc="what the finding is about"),
-    Column("subject", doc="its name"),
-    Column("vhost", doc="its virtual host"),
-    Column("detail", doc="what is wrong"),
-    Column("remedy", doc="what to do"),
-    Column("commands", Kind.LIST, doc="commands that do it"),
-    Column("consequences", Kind.INTEGER, doc="how many findings of other checks it explains"),
-)
 
 
 def word(result: CheckResult) -> str:
@@ -97,17 +81,17 @@ def _group(report: Report, results: list[CheckResult]) -> Iterator[tuple[int, Te
 
 
 def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
-    for i, finding in enumerate(findings[:SHOWN]):
-        yield 4, _plain(finding.detail)
-        for consequence in finding.consequences[:FOLLOWING]:
+    for i, found in enumerate(findings[:SHOWN]):
+        yield 4, _plain(found.detail)
+        for consequence in found.consequences[:FOLLOWING]:
             yield 6, _plain(f"so {consequence.code}: {consequence.detail}", "dim")
-        if len(finding.consequences) > FOLLOWING:
-            yield 6, _plain(f"and {len(finding.consequences) - FOLLOWING} more that follow from it", "dim")
+        if len(found.consequences) > FOLLOWING:
+            yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more that follow from it", "dim")
         following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
-        if following is None or (following.remedy, following.commands) != (finding.remedy, finding.commands):
-            if finding.remedy:
-                yield 6, _plain(f"→ {finding.remedy}")
-            for command in finding.commands:
+        if following is None or (following.remedy, following.commands) != (found.remedy, found.commands):
+            if found.remedy:
+                yield 6, _plain(f"→ {found.remedy}")
+            for command in found.commands:
                 yield 6, _plain(f"$ {command}", "bold")
     if len(findings) > SHOWN:
         names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
@@ -172,7 +156,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "taken_at": wire.plain(report.taken_at),
         "duration_ms": round(report.duration_ms, 3),
         "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known},
-        "findings": [_finding(f) for f in report.findings],
+        "findings": [finding.data(f) for f in report.findings],
         "checks": [_check(r) for r in report.results],
     }  # fmt: skip
 
@@ -184,19 +168,6 @@ def counts(report: Report) -> dict[str, int]:
         "ok": sum(r.status is CheckStatus.PASSED for r in report.results),
         "skipped": len(report.blind),
     }
-
-
-def _finding(f: Finding) -> dict[str, Any]:
-    return {
-        "code": f.code, "check": f.check, "severity": str(f.severity),
-        "subject": {"kind": f.subject.kind, "name": f.subject.name, "vhost": f.subject.vhost},
-        "title": f.title, "detail": f.detail, "evidence": f.evidence, "remedy": f.remedy, "commands": list(f.commands),
-        "consequences": [
-            {"code": c.code, "subject": {"kind": c.subject.kind, "name": c.subject.name, "vhost": c.subject.vhost},
-             "detail": c.detail}
-            for c in f.consequences
-        ],
-    }  # fmt: skip
 
 
 def _check(r: CheckResult) -> dict[str, Any]:
@@ -212,15 +183,11 @@ def findings_table(report: Report) -> Table:
     """The findings as a table, for the forms that have rows."""
     return Table(
         name="findings",
-        columns=COLUMNS,
-        rows=tuple(
-            (f.code, str(f.severity), f.group, f.check, f.subject.kind, f.subject.name, f.subject.vhost, f.detail,
-             f.remedy, f.commands, len(f.consequences))
-            for f in report.findings
-        ),
+        columns=finding.COLUMNS,
+        rows=tuple(finding.row(f) for f in report.findings),
         taken_at=report.taken_at,
         notes=(report.verdict,),
-    )  # fmt: skip
+    )
 
 
 def as_csv(report: Report) -> str:

@@ -1,0 +1,99 @@
+"""How one finding shows itself: what is wrong, what follows, what to do, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.findings import Finding, Subject
+from attune_ops.render import frame, text
+from attune_ops.table import Cell, Column, Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Mark and style of each severity, so that nothing is told by colour alone.
+MARKS = {"info": ("i", "cyan"), "warning": ("!", "yellow"), "error": ("×", "red")}
+
+COLUMNS = (
+    Column("code", doc="the check's code"),
+    Column("severity", Kind.CATEGORY, doc="error, warning or info"),
+    Column("group", Kind.CATEGORY, doc="the check's group"),
+    Column("check", doc="the check's name"),
+    Column("kind", Kind.CATEGORY, doc="what the finding is about"),
+    Column("subject", doc="its name"),
+    Column("vhost", doc="its virtual host"),
+    Column("detail", doc="what is wrong"),
+    Column("remedy", doc="what to do"),
+    Column("commands", Kind.LIST, doc="commands that do it"),
+    Column("consequences", Kind.INTEGER, doc="how many findings of other checks it explains"),
+)
+
+
+def as_table(finding: Finding) -> Any:
+    """The severity and the check first; evidence last."""
+    from rich.console import Group
+    from rich.text import Text
+
+    mark, style = MARKS[str(finding.severity)]
+    head = Text(overflow="fold")
+    head.append(f"{mark} {finding.severity}", style=style).append(f" {finding.code} {text.visible(finding.title)}")
+    return Group(head, *(Text(text.visible(line), overflow="fold") for line in _lines(finding)))
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    yield finding.detail
+    yield from (f"so {c.code}: {c.detail}" for c in finding.consequences)
+    if finding.remedy:
+        yield f"→ {finding.remedy}"
+    yield from (f"$ {command}" for command in finding.commands)
+    yield from (f"{name}: {value}" for name, value in finding.evidence.items())
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """`attune-ops/finding/1`."""
+    return {"schema": "attune-ops/finding/1", **data(finding)}
+
+
+def data(finding: Finding) -> dict[str, Any]:
+    """A finding as the report's JSON has it."""
+    return {
+        "code": finding.code,
+        "check": finding.check,
+        "severity": str(finding.severity),
+        "subject": _subject(finding.subject),
+        "title": finding.title,
+        "detail": finding.detail,
+        "evidence": finding.evidence,
+        "remedy": finding.remedy,
+        "commands": list(finding.commands),
+        "consequences": [
+            {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
+        ],
+    }
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {"kind": subject.kind, "name": subject.name, "vhost": subject.vhost}
+
+
+def row(finding: Finding) -> tuple[Cell, ...]:
+    """A finding in the order of `COLUMNS`."""
+    return (
+        finding.code,
+        str(finding.severity),
+        finding.group,
+        finding.check,
+        finding.subject.kind,
+        finding.subject.name,
+        finding.subject.vhost,
+        finding.detail,
+        finding.remedy,
+        finding.commands,
+        len(finding.consequences),
+    )
+
+
+def as_frame(finding: Finding) -> pd.DataFrame:
+    """One row, as in the report's frame; `attrs` hold the evidence."""
+    return frame.frame(COLUMNS, [row(finding)], {"evidence": finding.evidence})
