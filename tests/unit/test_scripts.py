@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHELL = [p for p in (*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run") if p.read_bytes().startswith(b"#!/")]
+FILES = [p for p in (*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run") if p.is_file()]
+SHELL = [p for p in FILES if p.read_bytes().startswith(b"#!/")]
 
 
 def program(path: Path, text: str) -> None:
