@@ -10,20 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from attune_ops.facts import Facts, Source
+from attune_ops.severity import Severity as Severity
 from attune_ops.shown import Shown
-
-
-class Severity(StrEnum):
-    """How bad a problem is; only `error` fails by default."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-    @property
-    def rank(self) -> int:
-        """0 for info, 1 for warning, 2 for error."""
-        return list(Severity).index(self)
 
 
 class CheckStatus(StrEnum):

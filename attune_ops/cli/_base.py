@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import importlib.util
 import io
-import pkgutil
+import re
 import signal
 import sys
 import threading
@@ -178,18 +178,22 @@ class Commands(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the modules on the package's path."""
+        import pkgutil
+
         names = (m.name for m in pkgutil.iter_modules(package.__path__))
         return sorted(n.replace("_", "-") for n in names if not n.startswith("_"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Imports the module of that name."""
-        if name not in self.list_commands(ctx):
+        module = f"{package.__name__}.{name.replace('-', '_')}"
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or importlib.util.find_spec(module) is None:
             if ctx.resilient_parsing:  # completion asks about words that are half typed
                 return None
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             ctx.fail(f"No such command {name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-        module = importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
-        found: click.Command = module.command
+        found: click.Command = importlib.import_module(module).command
         return found
 
 

@@ -19,8 +19,8 @@ from attune_ops.config.file import ConfigFile
 from attune_ops.config.settings import Database, Endpoint, Judging, Settings
 from attune_ops.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.errors import ConfigError, TopologyError
-from attune_ops.findings import Severity
 from attune_ops.secret import Secret
+from attune_ops.severity import Severity
 from attune_ops.topologies import DEFAULT as DEFAULT_TOPOLOGY
 from attune_ops.topologies import load
 from attune_ops.topology import Topology

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from attune_ops.findings import Severity
 from attune_ops.secret import MASK, Secret
+from attune_ops.severity import Severity
 from attune_ops.topology import Topology
 
 

@@ -17,6 +17,7 @@ LEVELS: dict[str, int] = {
     "findings": 0, "table": 0, "units": 0, "wrong_file": 0, "differences": 0, "toml_text": 0,
     "tables": 1, "ownership": 1, "redact": 1,
     "health": 0,
+    "severity": 0,
     "routing": 1, "plan": 1,
     "equivalence": 1, "live_topology": 1, "snapshot_changes": 1, "topology_graph": 1, "exporting": 1,
     "definitions": 1, "startup": 1, "envelope": 1, "checks": 1, "doctor": 1,
