@@ -31,10 +31,13 @@ def plan(facts: Facts) -> Plan:
 
 
 def answers_of(facts: Facts) -> Answers:
-    """How the broker of these facts answers a declaration; permissions are those of the tool's own user, if known."""
+    """How the broker of these facts answers a declaration; permissions are those of the tool's AMQP user, if known."""
     broker = facts.seen
     denied = next((d for d in broker.deprecated or () if d.name == TRANSIENT and d.state == "denied"), None)
     reach = next((r for r in facts.reach if r.permissions is not None), None)
+    amqp = next((r.user for r in facts.reach if r.source is Source.AMQP and r.user), None)
+    if reach is not None and amqp is not None and reach.user != amqp:
+        reach = None  # the management user's rights are not those of who declares
     return Answers(
         vhost=facts.vhost,
         version=broker.version,

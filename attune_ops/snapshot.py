@@ -17,7 +17,7 @@ import msgspec
 from attune_ops.topology import Arguments
 
 
-class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True):
+class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An exchange on the broker; the default exchange has the name ''."""
 
     name: str
@@ -32,7 +32,7 @@ class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True):
     publish_out: int | None = None
 
 
-class QueueState(msgspec.Struct, frozen=True, omit_defaults=True):
+class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A queue on the broker.
 
     The three message counts come from totals mode, which asks the queue itself (10 ms old). `consumers`
@@ -65,7 +65,7 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True):
     redeliver_rate: float | None = None
 
 
-class BindingState(msgspec.Struct, frozen=True, omit_defaults=True):
+class BindingState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A binding on the broker; the implicit ones of the default exchange are not among them."""
 
     vhost: str
@@ -77,7 +77,7 @@ class BindingState(msgspec.Struct, frozen=True, omit_defaults=True):
     properties_key: str = ""
 
 
-class ConsumerState(msgspec.Struct, frozen=True, omit_defaults=True):
+class ConsumerState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A consumer on the broker; `channel` and `connection` are the broker's own names for them."""
 
     vhost: str
@@ -94,7 +94,7 @@ class ConsumerState(msgspec.Struct, frozen=True, omit_defaults=True):
     user: str | None = None
 
 
-class ConnectionState(msgspec.Struct, frozen=True, omit_defaults=True):
+class ConnectionState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A client connection; `client_name` is the `connection_name` that the client gave itself."""
 
     name: str
@@ -111,7 +111,7 @@ class ConnectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str | None = None
 
 
-class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True):
+class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A channel; what it holds unacknowledged tells who holds a queue's messages."""
 
     name: str
@@ -126,7 +126,7 @@ class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True):
     ack_rate: float | None = None
 
 
-class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True):
+class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A policy, or an operator policy where `operator` says so."""
 
     vhost: str
@@ -138,7 +138,7 @@ class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True):
     operator: bool = False
 
 
-class NodeState(msgspec.Struct, frozen=True, omit_defaults=True):
+class NodeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A cluster node with its limits; memory and disk in bytes."""
 
     name: str

@@ -35,7 +35,7 @@ PASSING = frozenset({
 })  # fmt: skip
 
 
-_SINGULAR = {"policies": "policy"}
+_NOUNS = {"policies": ("policy", "policies"), "deprecated": ("feature", "features")}
 
 
 def contents(facts: Facts) -> Table:
@@ -52,25 +52,25 @@ def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
     if reason is not None:
         return str(source), False, None, reason
     counts = {noun: len(items) for noun, items in _parts(facts, source).items() if items is not None}
-    detail = ", ".join(counted(n, _SINGULAR.get(noun, noun.removesuffix("s")), noun) for noun, n in counts.items())
+    detail = ", ".join(counted(n, *_NOUNS.get(noun, (noun.removesuffix("s"), noun))) for noun, n in counts.items())
+    reach = next((r for r in facts.reach if r.source is source), None)
     if source is Source.DEPTHS:
         detail = counted(sum(q.messages or 0 for q in facts.seen.queues or ()), "message")
-    return str(source), True, sum(counts.values()) if counts else None, detail
+    elif reach is not None and not detail:
+        detail = f"{reach.target}{f' as {reach.user}' if reach.user else ''}"
+    return str(source), True, sum(counts.values()) if counts else None, detail or None
 
 
 def _parts(facts: Facts, source: Source) -> dict[str, tuple[Any, ...] | None]:
-    broker, registry = facts.broker, facts.registry
-    if source in (Source.AMQP, Source.MANAGEMENT):
-        return {}
-    if registry is not None and source in (Source.REGISTRY, Source.EXECUTIONS):
-        return {"workers": registry.workers} if source is Source.REGISTRY else {"executions": registry.executions}
-    if broker is None or source in (Source.DEPTHS, Source.EARLIER):
-        return {}
-    if source is Source.BROKER:
-        return {n: getattr(broker, n) for n in ("exchanges", "queues", "bindings", "policies")}
-    if source is Source.CONNECTIONS:
-        return {"connections": broker.connections, "channels": broker.channels}
-    return {source.value: getattr(broker, source.value)}
+    """The lists that a source gave, by what they hold; none for one that gives no lists."""
+    members = {
+        Source.BROKER: ("exchanges", "queues", "bindings", "policies"),
+        Source.CONNECTIONS: ("connections", "channels"),
+        Source.REGISTRY: ("workers",),
+        Source.DEPTHS: (),
+    }.get(source, (source.value,))
+    holder = facts.registry if source in (Source.REGISTRY, Source.EXECUTIONS) else facts.broker
+    return {name: getattr(holder, name) for name in members if hasattr(holder, name)}
 
 
 def changes(before: Facts, after: Facts) -> Table:
@@ -105,16 +105,16 @@ def _broker_changes(before: Facts, after: Facts) -> Iterator[tuple[Cell, ...]]:
 
 
 def _list_changes(noun: str, before: dict[Hashable, Any], after: dict[Hashable, Any]) -> Iterator[tuple[Cell, ...]]:
-    for key in before.keys() - after.keys() | after.keys() - before.keys():
-        item = before.get(key) or after.get(key)
-        yield ("went" if key in before else "came"), noun, _name(noun, item), None, None, None
-    for key in before.keys() & after.keys():
-        one, other = before[key], after[key]
-        if one is other or one == other:
-            continue
-        for field in one.__struct_fields__:
-            if field not in PASSING:
+    for key, one in before.items():
+        other = after.get(key)
+        if other is None:
+            yield "went", noun, _name(noun, one), None, None, None
+        elif one != other:
+            for field in (f for f in one.__struct_fields__ if f not in PASSING):
                 yield from _changed(noun, _name(noun, other), field, getattr(one, field), getattr(other, field))
+    for key, other in after.items():
+        if key not in before:
+            yield "came", noun, _name(noun, other), None, None, None
 
 
 def _changed(noun: str, name: str, attribute: str, before: Any, after: Any) -> Iterator[tuple[Cell, ...]]:

@@ -43,7 +43,7 @@ class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     arguments: Arguments = {}
 
 
-class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Queue(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """A queue as the services declare it.
 
     With `per = "worker"` the name holds `{id}`. With `per = "replica"` the broker chooses the name
@@ -64,7 +64,7 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         return str(self.arguments.get("x-queue-type", "classic"))
 
 
-class Binding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Binding(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """A binding from an exchange to a queue (or, with `destination_kind`, to another exchange)."""
 
     source: str

@@ -27,7 +27,7 @@ Wanted = Exchange | Queue | Binding
 
 
 # What a plan is made of.
-SOURCES = (Source.BROKER, Source.DEPRECATED, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPRECATED, Source.REGISTRY, Source.PERMISSIONS)
 LISTINGS = ("exchanges", "queues", "bindings", "policies", "default_queue_type")
 
 SETTLING_S = 5.0  # how long what was declared may take to be listed
@@ -40,6 +40,8 @@ def compare(settings: Settings) -> Plan:
     """
     facts = collect(settings, SOURCES, listings=LISTINGS)
     require(facts, Source.BROKER)
+    if settings.amqp.user != settings.management.user:  # whose rights were read is not who declares
+        facts = msgspec.structs.replace(facts, reach=())
     return plan(facts)
 
 

@@ -81,6 +81,6 @@ def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
     from attune_ops.facts_file import save_facts
 
     size = save_facts(facts, file, replace=force)
-    for source, reason in facts.missing.items():
-        cli.note(f"not in it: {source} ({reason})")
+    for reason in dict.fromkeys(facts.missing.values()):
+        cli.note(f"not in it: {', '.join(s for s, r in facts.missing.items() if r == reason)} ({reason})")
     cli.note(f"wrote {size} bytes; to undo, delete the file")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attune_ops.render import table, text
 from attune_ops.table import Cell, Column, Kind, Table
-from attune_ops.topology import Arguments, Per, Queue, Topology
+from attune_ops.topology import Arguments, Exchange, Queue, Topology
 from attune_ops.topology_file import to_dict
 
 if TYPE_CHECKING:
@@ -80,36 +80,37 @@ def _table(name: str, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...],
     return Table(name, columns, rows, datetime.fromtimestamp(0, UTC))  # a topology is of no time
 
 
-ARGUMENTS = Column("arguments", Kind.LIST, doc="as declared")
+DECLARED = Column("declared", Kind.LIST, doc="how, with its arguments")
 
 
 def _exchanges(t: Topology) -> Table:
-    columns = (Column("exchange"), Column("type"), Column("durable", Kind.FLAG),
-               Column("auto_delete", Kind.FLAG, priority=3), Column("internal", Kind.FLAG, priority=4),
-               ARGUMENTS)  # fmt: skip
-    rows = tuple((e.name, e.type, e.durable, e.auto_delete, e.internal, _arguments(e.arguments)) for e in t.exchanges)
+    columns = (Column("exchange"), Column("type"), DECLARED)
+    rows = tuple((e.name, e.type, _declared(e)) for e in t.exchanges)
     return _table("exchanges", columns, rows)
 
 
 def _queues(t: Topology) -> Table:
-    columns = (Column("queue"), Column("per", doc="once, each worker or each replica of a service"),
-               Column("durable", Kind.FLAG, priority=2), Column("auto_delete", Kind.FLAG, priority=2),
-               Column("exclusive", Kind.FLAG, priority=3), ARGUMENTS)  # fmt: skip
-    rows = tuple((q.name, _per(q), q.durable, q.auto_delete, q.exclusive, _arguments(q.arguments)) for q in t.queues)
-    return _table("queues", columns, rows)
+    columns = (Column("queue"), Column("per", Kind.CATEGORY, doc="once, each worker, or each replica"), DECLARED)
+    return _table("queues", columns, tuple((q.name, str(q.per), _declared(q)) for q in t.queues))
 
 
-def _per(queue: Queue) -> str:
-    return f"{queue.service} replica" if queue.per is Per.REPLICA else str(queue.per)
+def _declared(item: Exchange | Queue) -> tuple[str, ...]:
+    said = ("durable" if item.durable else "transient", "auto-delete" if item.auto_delete else "",
+            "exclusive" if isinstance(item, Queue) and item.exclusive else "",
+            "internal" if isinstance(item, Exchange) and item.internal else "")  # fmt: skip
+    return (*filter(None, said), *_arguments(item.arguments))
 
 
 def _bindings(t: Topology) -> Table:
-    columns = (Column("source"), Column("routing_key"), Column("destination"), Column("destination_kind", priority=3),
-               Column("arguments", Kind.LIST, priority=2))  # fmt: skip
-    rows = tuple(
-        (b.source, b.routing_key, b.destination, b.destination_kind, _arguments(b.arguments)) for b in t.bindings
-    )
-    return _table("bindings", columns, rows)
+    columns = [Column("source"), Column("routing_key"), Column("destination")]
+    rows: list[tuple[Cell, ...]] = [(b.source, b.routing_key, b.destination) for b in t.bindings]
+    if any(b.destination_kind == "exchange" for b in t.bindings):
+        columns.append(Column("destination_kind", Kind.CATEGORY))
+        rows = [(*row, b.destination_kind) for row, b in zip(rows, t.bindings, strict=True)]
+    if any(b.arguments for b in t.bindings):
+        columns.append(Column("arguments", Kind.LIST))
+        rows = [(*row, _arguments(b.arguments)) for row, b in zip(rows, t.bindings, strict=True)]
+    return _table("bindings", tuple(columns), tuple(rows))
 
 
 def _publishes(t: Topology) -> Table:

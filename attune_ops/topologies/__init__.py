@@ -48,25 +48,13 @@ def table() -> Table:
 
     columns = (
         Column("name", doc="what --topology takes"),
-        Column("default", Kind.FLAG, doc="taken where none is named", priority=3),
-        Column("exchanges", Kind.INTEGER),
-        Column("queues", Kind.INTEGER, doc="declared once"),
-        Column("per_worker", Kind.INTEGER, doc="queues that each worker has"),
-        Column("bindings", Kind.INTEGER, priority=2),
-        Column("description", doc="what is particular about it", priority=2),
+        Column("queues", doc="declared once, and for each worker"),
+        Column("description", doc="what is particular about it"),
+        Column("default", Kind.FLAG, doc="taken where none is named", priority=2),
     )
-    found = [load(name) for name in names()]
     rows = tuple(
-        (
-            name,
-            name == DEFAULT,
-            len(t.exchanges),
-            len(t.base_queues),
-            len(t.worker_queues(0)),
-            len(t.bindings),
-            t.description,
-        )
-        for name, t in zip(names(), found, strict=True)
+        (name, f"{len(t.base_queues)} + {len(t.worker_queues(0))} per worker", t.description, name == DEFAULT)
+        for name, t in ((name, load(name)) for name in names())
     )
     return Table("topologies", columns, rows, datetime.now(UTC))
 

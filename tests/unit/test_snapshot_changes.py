@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.facts import Facts, Source
+from attune_ops.facts import Facts, Reach, Source
 from attune_ops.registry import RegistryView, Worker
 from attune_ops.snapshot import BindingState, BrokerSnapshot, ConsumerState, ExchangeState, PolicyState, QueueState
 from attune_ops.snapshot_changes import changes, contents
@@ -76,6 +76,15 @@ def test_what_one_of_them_lacks_is_not_compared_but_said() -> None:
         ("changed", "source", "nodes", "missing"), ("changed", "source", "registry", "missing"),
     ]  # fmt: skip
     assert "workers not compared: the second snapshot lacks them (refused)" in found.notes
+
+
+def test_contents_of_every_source() -> None:
+    reach = (Reach(Source.AMQP), Reach(Source.MANAGEMENT, permissions=("", "", "")))
+    whole = msgspec.structs.replace(
+        later(nodes=(), alarms=(), deprecated=(), connections=(), channels=()),
+        earlier=BROKER, reach=reach, missing={}, registry=RegistryView("sqlite", WORKERS, executions=()),
+    )  # fmt: skip
+    assert all(row[1] is True for row in contents(whole).rows)
 
 
 def test_contents() -> None:
