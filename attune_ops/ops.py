@@ -71,16 +71,23 @@ class Ops:
         checked = f"not checked against the broker: {reason}" if reason else f"checked against {where}"
         return Explanations(explain(text, facts), checked)
 
-    def startup(self, service: str = "worker", worker: str | None = None, skip: Collection[str] = ()) -> StartupReport:
+    def startup(
+        self,
+        service: str = "worker",
+        worker: str | None = None,
+        skip: Collection[str] = (),
+        *,
+        confirm: str | None = None,
+    ) -> StartupReport:
         """Takes the start-up of a service for real, stops it cleanly, and tells each step.
 
-        Declares and registers what the service does; a clean stop takes back what is its own (`report.stopped`),
-        the base infrastructure stays (`report.left`). `worker` is its name in the registry.
+        Declares and registers what the service does; the clean stop takes back what is its own, the base
+        infrastructure stays (`report.ending`). `worker` is its name in the registry; `confirm` is the environment's
+        name where it is protected. Raises `ConfigError`.
         """
-        from attune_ops.actions.refusal import explained
-        from attune_ops.actions.sequence import run
+        from attune_ops.actions.startup import run
 
-        return run(self.settings, service, name=worker, skip=skip, explain=explained)
+        return run(self.settings, service, name=worker, skip=skip, confirm=confirm)
 
     def queues(self, **narrow: Unpack[Narrowing]) -> Table:
         """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/tables/queues.py`."""

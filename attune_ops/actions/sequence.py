@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import msgspec
-
 from attune_ops.actions import registry
 from attune_ops.actions.broker import BrokerRefused, OnMessage, asking, bind, consume, declare_queue
+from attune_ops.actions.details import CONSEQUENCES, FEW, consumers, described, few
 from attune_ops.actions.heartbeats import Heartbeats
 from attune_ops.actions.setup import SetUp, set_up
 from attune_ops.config.settings import Database, Settings
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 OnStep = Callable[[StepResult], None]
 Explain = Callable[[BrokerRefused, "Service"], StepError]
 
-FEW = 2  # how many of a step's objects its line names
 CONCURRENCY = 8  # what a worker says it takes at once where nothing else is said
 
 
@@ -49,8 +47,8 @@ class Attached(NamedTuple):
     tag: str
 
 
-def _ignore(step: StepResult) -> None:
-    pass
+def ignore(step: StepResult) -> None:
+    """Is told of a step and does nothing."""
 
 
 def _hold(channel: BlockingChannel, method: object, properties: object, body: bytes) -> None:
@@ -77,7 +75,7 @@ class Service:
         prefetch: int | None = None,
         heartbeat: int | None = None,
         skip: Collection[Step] = (),
-        on_step: OnStep = _ignore,
+        on_step: OnStep = ignore,
         on_message: OnMessage = _hold,
         explain: Explain | None = None,
     ) -> None:
@@ -189,7 +187,7 @@ class Service:
         if failed is not None:
             return StepResult(step, StepStatus.SKIPPED, 0.0, f"not reached: {failed.step} failed")
         if step in self.skip:
-            return StepResult(step, StepStatus.SKIPPED, 0.0, f"left out{_CONSEQUENCES.get(step, '')}")
+            return StepResult(step, StepStatus.SKIPPED, 0.0, f"left out{CONSEQUENCES.get(step, '')}")
         began = time.perf_counter()
         try:
             detail: str = getattr(self, f"_{step}")()
@@ -238,7 +236,7 @@ class Service:
         for queue in topology.replica_queues(self.service):
             declared = declare_queue(self.channel, queue, server_named=True)
             self.own.append(OwnQueue(queue, declared.name, 0))
-        return _few([_described(own) for own in self.own])
+        return few([described(own.queue, own.name, own.consumers_before) for own in self.own])
 
     def _bind(self) -> str:
         topology = self.settings.topology
@@ -247,7 +245,7 @@ class Service:
             bindings += [(b, own.name) for b in topology.bindings_to(own.queue.name) if own.queue.per == "replica"]
         for binding, destination in bindings:
             bind(self.channel, binding, destination)
-        return _few([f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings])
+        return few([f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings])
 
     def _worker_bindings(self) -> tuple[Binding, ...]:
         return self.settings.topology.worker_bindings(self._worker_id()) if self.service == "worker" else ()
@@ -261,7 +259,7 @@ class Service:
         by_queue: dict[tuple[str, int], list[str]] = {}
         for a in self.attached:
             by_queue.setdefault((a.queue, self._prefetch(a.consumer)), []).append(a.tag)
-        return _few([f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items()])
+        return few([f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items()])
 
     def _consumers(self) -> list[tuple[Consumer, str]]:
         """The consumers of this service, each with the real name of its queue."""
@@ -283,63 +281,8 @@ class Service:
         if not counts:
             return "it consumes nothing" if Step.CONSUME in self.steps else "it only publishes"
         if len(counts) > FEW and len(set(counts.values())) == 1:
-            return f"{_consumers(*counts.values())} on each of {len(counts)} queues"
-        return ", ".join(f"{_consumers(n)} on {q}" for q, n in counts.items())
-
-
-def run(
-    settings: Settings,
-    service: str,
-    *,
-    name: str | None = None,
-    skip: Collection[str] = (),
-    on_step: OnStep = _ignore,
-    explain: Explain | None = None,
-    meanwhile: Callable[[Service, StartupReport], None] | None = None,
-    on_end: Callable[[Ending], None] | None = None,
-) -> StartupReport:
-    """Takes a start-up and stops it again; `meanwhile` is called in between, whether or not it got ready.
-
-    Whatever happens in between, Ctrl-C included, the clean stop is done, and `on_end` is told of it. Raises
-    `ConfigError` for an unknown service or step; a step that fails is in the report.
-    """
-    steps = [Step.named(s) for s in skip]
-    it = Service(settings, service, name=name, skip=steps, on_step=on_step, explain=explain)
-    try:
-        report = it.start()
-        if meanwhile is not None:
-            meanwhile(it, report)
-    finally:
-        ending = it.stop()
-        if on_end is not None:
-            on_end(ending)
-    return msgspec.structs.replace(report, ending=ending)
-
-
-# What leaving a step out leads to where no later step fails for it.
-_CONSEQUENCES = {
-    Step.SETUP: "; fails later if nobody else has set up",
-    Step.BIND: ": no message will reach the queue",
-    Step.CONSUME: ": nobody will take the messages",
-}
-
-
-def _few(items: list[str]) -> str:
-    """Some of them, and how many more there are."""
-    rest = len(items) - FEW
-    return ", ".join(items[:FEW]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _consumers(count: int, *_: int) -> str:
-    return f"{count} consumer{'s' * (count != 1)}"
-
-
-def _described(own: OwnQueue) -> str:
-    words = "durable" if own.queue.durable else "transient"
-    words += ", exclusive" * own.queue.exclusive + ", auto-delete" * own.queue.auto_delete
-    if own.consumers_before:
-        words += f"; {own.consumers_before} consumer(s) there already: another process runs under this id"
-    return f"{own.name} ({words})"
+            return f"{consumers(next(iter(counts.values())))} on each of {len(counts)} queues"
+        return ", ".join(f"{consumers(n)} on {q}" for q, n in counts.items())
 
 
 def _ms_since(began: float) -> float:

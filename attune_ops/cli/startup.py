@@ -34,10 +34,13 @@ HOLDING = "it stays up until Ctrl-C; messages it is given stay unacknowledged an
     type=click.Choice([str(s) for s in Step]),
     help="Leave a step out; repeatable.",
 )
+@click.option("--confirm", metavar="NAME", help="The name of the environment, typed, where it is protected.")
 @click.option("--hold", is_flag=True, help="Stay up until Ctrl-C, with heartbeats.")
 @format_option()
 @pass_cli
-def command(cli: Cli, service: str, worker: str | None, skip: tuple[str, ...], hold: bool, format: str) -> None:
+def command(
+    cli: Cli, service: str, worker: str | None, skip: tuple[str, ...], confirm: str | None, hold: bool, format: str
+) -> None:
     """Takes the start-up of a service for real: connect, setup, register, declare, bind, consume, ready.
 
     It declares, binds, registers and consumes as the service does; messages it is given are not acknowledged and go
@@ -46,12 +49,11 @@ def command(cli: Cli, service: str, worker: str | None, skip: tuple[str, ...], h
 
     Exit status: 0 ready, 1 a step failed, 3 broker or database not reached.
     """
-    from attune_ops.actions.refusal import explained
-    from attune_ops.actions.sequence import run
+    from attune_ops.actions.startup import run
 
     live = _Live(cli, format, hold)
     report = run(
-        cli.settings, service, name=worker, skip=skip, explain=explained,
+        cli.settings, service, name=worker, skip=skip, confirm=confirm,
         on_step=live.step, meanwhile=live.started, on_end=live.ended,
     )  # fmt: skip
     live.report(report)

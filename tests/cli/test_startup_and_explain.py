@@ -169,3 +169,14 @@ def test_explain_finds_nothing(run: Run, tmp_path: Path) -> None:
     assert "neither" in run("explain", str(tmp_path / "missing.log"), status=2).stderr
     (tmp_path / "bytes").write_bytes(bytes(range(256)) * 100)
     run("explain", tmp_path / "bytes", status=1)
+
+
+def test_a_protected_environment_wants_its_name_typed(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
+    (run.folder / "attune-ops.toml").write_text(
+        f"[env.prod]\namqp_url = {vhost.amqp_url!r}\nmanagement_url = {vhost.management_url!r}\n"
+        "protected = true\n"
+    )
+    done = run("startup", "--env", "prod", env=env, status=2)
+    assert "--confirm NAME" in done.stderr
+    assert vhost.names("queues") == set()
+    run("startup", "--env", "prod", "--confirm", "prod", env=env, status=0)

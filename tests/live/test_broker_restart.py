@@ -13,9 +13,8 @@ import pytest
 
 from attune_ops import lab
 from attune_ops.actions.processes import start_service
-from attune_ops.actions.refusal import explained
-from attune_ops.actions.sequence import run
 from attune_ops.actions.services.job import Behaviour
+from attune_ops.actions.startup import run
 from attune_ops.config import Settings, resolve
 from attune_ops.errors import AttuneOpsError
 from attune_ops.steps import Step, StepResult
@@ -56,7 +55,7 @@ def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_
         if step.step is Step.REGISTER:
             broker_of_its_own.kill_node(node)
 
-    report = run(settings, "worker", name="w1", on_step=kill, explain=explained)
+    report = run(settings, "worker", name="w1", on_step=kill)
     assert report.failed is not None
     assert report.failed.step is Step.DECLARE
     assert report.failed.error is not None

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from attune_ops.actions.broker import BrokerRefused
-from attune_ops.actions.refusal import explained
-from attune_ops.actions.sequence import Service, run
+from attune_ops.actions.sequence import Service
 from attune_ops.actions.setup import set_up, take_down
+from attune_ops.actions.startup import run
 from attune_ops.render import form
 from attune_ops.steps import StartupReport, Step, StepStatus
 from attune_ops.topologies import load
@@ -40,7 +40,7 @@ def start(vhost: Vhost, registry: Path) -> Start:
 
     def take(service: str = "worker", topology: str = JANUARY, **options: Any) -> StartupReport:
         settings = vhost.settings(f"sqlite:///{registry}", topology)
-        return run(settings, service, explain=explained, **{"name": "w1"} | options)
+        return run(settings, service, **{"name": "w1"} | options)
 
     return take
 
@@ -227,7 +227,7 @@ def test_an_unequal_set_up_fails_the_step_and_says_which_side_is_wrong(start: St
 
 def test_a_database_that_is_down_leaves_no_queue(vhost: Vhost) -> None:
     settings = vhost.settings("postgresql://u:p@127.0.0.1:1/attune")
-    report = run(settings, "worker", name="w1", explain=explained)
+    report = run(settings, "worker", name="w1")
     assert statuses(report).startswith("connect=ok setup=ok register=failed declare=skipped")
     assert report.failed is not None
     assert report.failed.error is not None
@@ -240,7 +240,7 @@ def test_a_broker_that_is_down_fails_the_first_step(registry: Path) -> None:
     from attune_ops.config import resolve
 
     settings = resolve({"amqp_url": "amqp://u:hush@127.0.0.1:1/", "database_url": f"sqlite:///{registry}"}, {})
-    report = run(settings, "worker", name="w1", explain=explained)
+    report = run(settings, "worker", name="w1")
     step, _, text, _ = failure(report)
     assert step is Step.CONNECT
     assert "hush" not in msgspec.json.encode(report).decode()
@@ -260,7 +260,7 @@ def test_hostile_names_of_workers(start: Start, registry: Path) -> None:
 
 def test_a_user_without_the_configure_right(start: Start, vhost: Vhost, user: Any, registry: Path) -> None:
     limited = user(vhost, configure="^$")
-    report = run(limited.settings(f"sqlite:///{registry}"), "worker", name="w1", explain=explained)
+    report = run(limited.settings(f"sqlite:///{registry}"), "worker", name="w1")
     step, code, text, explanation = failure(report)
     assert (step, code) == (Step.SETUP, 403)
     assert limited.user in text
