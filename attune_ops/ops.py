@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attune_ops.explanation import Explanations
     from attune_ops.findings import Report
     from attune_ops.graph import Graph
+    from attune_ops.handling import Messages
     from attune_ops.route import Reason, Route
     from attune_ops.routing import Router
     from attune_ops.steps import StartupReport
@@ -189,6 +190,13 @@ class Ops:
         from attune_ops.actions.canary import prove
 
         return prove(self.settings, exchange, routing_key, headers)
+
+    @property
+    def messages(self) -> Messages:
+        """What can be done with messages: `peek`, `drain`, `restore`, `move` (`attune_ops.handling`)."""
+        from attune_ops.handling import Messages
+
+        return Messages(self.settings)
 
     def topology_diff(self, facts: Facts | None = None) -> Plan:
         """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""

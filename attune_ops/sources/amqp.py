@@ -39,10 +39,12 @@ def open_connection(
     ca_file: str | None = None,
     heartbeat: int | None = None,
     blocked_timeout: float | None = None,
+    implementation: type[pika.SelectConnection] | None = None,
 ) -> pika.BlockingConnection:
     """Connects and logs in; `name` is shown in the broker's list of connections. Times in s.
 
     Where the broker blocks publishers (an alarm), the connection is given up after `blocked_timeout`, or never.
+    `implementation` reads and writes the frames in pika's place.
 
     Raises `SourceError` naming the URL (password masked), the virtual host and what to try.
     """
@@ -63,7 +65,7 @@ def open_connection(
         client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
     )
     try:
-        return pika.BlockingConnection(parameters)
+        return pika.BlockingConnection(parameters, _impl_class=implementation)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
         raise _unreachable(endpoint, e, timeout) from None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -150,6 +150,23 @@ def _executions(s: Session, columns: tuple[str, ...]) -> tuple[Execution, ...]:
             values[member] = _time(values[member])
         found.append(Execution(**values | {"status": str(values["status"])}))
     return tuple(found)
+
+
+def ended_executions(s: Session, ids: Sequence[int]) -> dict[int, str]:
+    """Reads which of these executions have ended, and with which status. Changes nothing.
+
+    Raises `SourceError` where there is no execution table, or it is not Attune's.
+    """
+    check_table(s, "execution", s.columns("execution"), EXECUTION_NEEDS)
+    found: dict[int, str] = {}
+    for start in range(0, len(ids), 500):  # SQLite takes no more than 999 values
+        some = ids[start : start + 500]
+        sql = (
+            f"SELECT id, status FROM {s.table('execution')} WHERE id IN ({', '.join('?' * len(some))}) "
+            f"AND CAST(status AS TEXT) IN ({', '.join('?' * len(ENDED))})"
+        )
+        found |= {int(row[0]): str(row[1]) for row in s.rows(sql, *some, *ENDED)}
+    return found
 
 
 def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[str, ...]) -> None:

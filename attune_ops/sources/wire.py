@@ -239,8 +239,12 @@ class OneQueue(msgspec.Struct):
 
     name: str
     vhost: str
+    type: str = "classic"
     durable: bool = True
     auto_delete: bool = False
+    exclusive: bool = False
+    arguments: dict[str, Any] = {}
+    effective_policy_definition: dict[str, Any] | list[Any] | None = None
     consumers: int | None = None
     messages: int | None = None
     consumer_details: list[ConsumerWire] = []

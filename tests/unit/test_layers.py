@@ -15,7 +15,7 @@ LEVELS: dict[str, int] = {
     "graph": 0, "route": 0,
     "errors": 0, "shown": 0, "secret": 0, "topology": 0, "topology_file": 0, "snapshot": 0, "registry": 0, "facts": 0,
     "findings": 0, "table": 0, "units": 0, "wrong_file": 0, "differences": 0, "toml_text": 0,
-    "tables": 1, "ownership": 1, "redact": 1,
+    "tables": 1, "ownership": 1, "redact": 1, "messages": 1, "transfer": 0, "peeked": 0, "handling": 4,
     "health": 0,
     "severity": 0,
     "routing": 1, "plan": 1,

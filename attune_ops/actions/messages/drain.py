@@ -1,0 +1,139 @@
+"""Draining a queue to a file: a message is acknowledged only when it is durably on disk."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attune_ops.actions import audit
+from attune_ops.actions.messages.file import MessageFile, appending
+from attune_ops.actions.messages.looking import Seen, look
+from attune_ops.actions.messages.taking import PREFETCH, Source, open_source
+from attune_ops.config import Settings
+from attune_ops.errors import AttuneOpsError
+from attune_ops.messages.filters import Filter, accepts
+from attune_ops.transfer import Share, Transfer
+
+OnProgress = Callable[[int], None]
+
+
+def drain(
+    settings: Settings,
+    queue: str,
+    path: Path,
+    *,
+    filters: tuple[Filter, ...] = (),
+    limit: int | None = None,
+    prefetch: int = PREFETCH,
+    apply: bool = False,
+    confirm: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> Transfer:
+    """Takes the messages that `filters` mean from `queue` and appends them to the file; without `apply` says what it
+    would do.
+
+    Killed at any moment it loses none: run it again and it goes on. What was on disk and not yet acknowledged is
+    then in the file twice (at most `prefetch` messages), told apart by position and id. Undo: `restore` the file.
+    Raises `ActionError`, or `SourceError` where the connection breaks; the file then holds what was drained.
+    """
+    began = time.perf_counter()
+    seen = look(settings, queue)
+    counts: Counter[str] = Counter()
+    notes = list(seen.notes(held=bool(filters)))
+    if apply:
+        with audit.change(
+            settings,
+            "messages drain",
+            queue,
+            confirm=confirm,
+            to=str(path.absolute()),
+            filters=[f.text for f in filters],
+        ) as outcome:
+            try:
+                notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
+            except AttuneOpsError as e:
+                raise type(e)(
+                    f"{e}; {counts['drained']} messages are safe in {str(path)!r}: run it again to go on"
+                ) from e
+            finally:
+                outcome |= counts
+    else:
+        would = seen.ready if limit is None else min(limit, seen.ready)
+        counts["drained"] = would
+        if filters:
+            notes.append(f"how many of the {would} the filters mean is known only when they are taken")
+    return Transfer(
+        what="drain",
+        source=queue,
+        target=str(path),
+        applied=apply,
+        shares=_shares(counts, apply),
+        taken_at=datetime.now(UTC),
+        duration_ms=(time.perf_counter() - began) * 1000,
+        notes=tuple(notes),
+        undo=f"attune-ops messages restore {path} --exchange '' --routing-key {queue} --apply" if apply else "",
+    )
+
+
+def _drain(
+    settings: Settings,
+    seen: Seen,
+    path: Path,
+    filters: tuple[Filter, ...],
+    limit: int | None,
+    prefetch: int,
+    counts: Counter[str],
+    on_progress: OnProgress | None,
+) -> list[str]:
+    notes = []
+    with appending(path, settings, seen.name) as file:
+        if file.count:
+            notes.append(f"went on after {file.count} messages that the file held already")
+        if file.cut:
+            notes.append(f"cut {file.cut} bytes of a message off that was never acknowledged")
+        with open_source(settings, seen, prefetch=prefetch) as source:
+            while limit is None or counts["drained"] < limit:
+                if not _batch(source, file, filters, limit, counts):
+                    break
+                if on_progress is not None:
+                    on_progress(counts["drained"])
+    if counts["redelivered"]:
+        notes.append(
+            f"{counts['redelivered']} had been handed out before: where a drain of them was killed, "
+            f"the file may hold them twice (restore tells)"
+        )
+    return notes
+
+
+def _batch(
+    source: Source, file: MessageFile, filters: tuple[Filter, ...], limit: int | None, counts: Counter[str]
+) -> bool:
+    """Takes one batch, makes it safe, acknowledges it; False where the queue is empty."""
+    batch = source.more(None if limit is None or filters else limit - counts["drained"])
+    at = datetime.now(UTC) if filters else None
+    safe: list[int] = []
+    for taken in batch:
+        tag, message = taken
+        full = limit is not None and counts["drained"] + len(safe) >= limit
+        if full or (at is not None and not accepts(filters, message, at)):
+            source.hold(taken)
+            counts["other"] += not full
+            continue
+        file.append(message)
+        safe.append(tag)
+        counts["redelivered"] += message.redelivered
+    if safe:
+        file.keep()
+        source.acknowledge(safe)
+        counts["drained"] += len(safe)
+    return not source.empty
+
+
+def _shares(counts: Counter[str], applied: bool) -> tuple[Share, ...]:
+    found = [Share("drained", counts["drained"])]
+    if counts["other"]:
+        found.append(Share("other", counts["other"], why="the filters do not mean them; they are back in the queue"))
+    return tuple(found)

@@ -1,0 +1,131 @@
+"""The file that messages are drained to: what is `kept` is durably on disk, whatever happens afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from attune_ops.config import Settings
+from attune_ops.errors import ActionError, ConfigError
+from attune_ops.messages import record
+from attune_ops.messages.message import Message
+
+BUFFER = 1 << 20
+
+
+class MessageFile:
+    """A file of messages, open for appending by this process alone; mode 600, since bodies may hold secrets."""
+
+    def __init__(self, file: BinaryIO, header: record.Header, count: int, cut: int) -> None:
+        self.header = header
+        self.count = count  # messages in it
+        self.cut = cut  # bytes of a torn line that were cut off when it was opened
+        self._file = file
+
+    def append(self, message: Message) -> None:
+        """Adds a message at the next position; it is safe after `keep`."""
+        self.count += 1
+        if message.n != self.count:
+            message = msgspec.structs.replace(message, n=self.count)
+        self._file.write(record.encode(message))
+
+    def keep(self) -> None:
+        """Returns once everything appended is on disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+@contextlib.contextmanager
+def appending(path: Path, settings: Settings, queue: str) -> Iterator[MessageFile]:
+    """Makes the file, or goes on with the one that an earlier drain of the same queue left.
+
+    Raises `ConfigError` where it is another kind of file or another queue's, `ActionError` where it cannot be
+    written or another drain is writing to it.
+    """
+    try:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=BUFFER)
+    except OSError as e:
+        raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise ActionError(f"{str(path)!r} is being written by another drain") from e
+        try:
+            opened = _go_on(file, path) or _begin(file, path, settings, queue)
+            if (opened.header.queue, opened.header.vhost) != (queue, settings.vhost):
+                raise ConfigError(
+                    f"{str(path)!r} holds messages of queue {opened.header.queue!r} in virtual host "
+                    f"{opened.header.vhost!r}; choose another file"
+                )
+            yield opened
+            opened.keep()
+        except OSError as e:
+            raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
+
+
+def reading(path: Path) -> tuple[record.Header, Iterator[Message | record.Damaged]]:
+    """Reads a file of messages a line at a time; raises `ConfigError` where it is none. Changes nothing."""
+    try:
+        file = path.open("rb", buffering=BUFFER)
+        first = file.readline()
+    except OSError as e:
+        raise ConfigError(f"{str(path)!r} cannot be read: {e.strerror}") from e
+    header = record.header(first, str(path))
+
+    def messages() -> Iterator[Message | record.Damaged]:
+        with file:
+            yield from record.messages(file)
+
+    return header, messages()
+
+
+def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile:
+    header = record.Header(
+        id=secrets.token_hex(16),
+        queue=queue,
+        vhost=settings.vhost,
+        broker=str(settings.amqp),
+        created=datetime.now(UTC),
+    )
+    file.truncate(0)
+    file.seek(0)
+    file.write(record.encode(header))
+    file.flush()
+    os.fsync(file.fileno())
+    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name too must outlive a power cut
+    finally:
+        os.close(folder)
+    return MessageFile(file, header, 0, 0)
+
+
+def _go_on(file: BinaryIO, path: Path) -> MessageFile | None:
+    """The file as an earlier drain left it, a torn last line cut off; None where not even its first line is whole."""
+    first = file.readline()
+    if not first.endswith(b"\n"):
+        if first and not first.startswith(b'{"schema":"attune-ops/messages'[: len(first)]):
+            raise ConfigError(f"{str(path)!r} is no file of messages; choose another file")
+        return None
+    header = record.header(first, str(path))
+    count, cut, end = 0, 0, len(first)
+    for line in file:
+        found = next(iter(record.messages([line])))
+        if isinstance(found, record.Damaged):
+            if not found.torn:
+                raise ActionError(f"{str(path)!r}: line {count + 2} is damaged; restore what is whole, drain elsewhere")
+            cut = len(line)
+            break
+        count, end = count + 1, end + len(line)
+    file.truncate(end)
+    file.seek(end)
+    return MessageFile(file, header, count, cut)

@@ -1,0 +1,125 @@
+"""Moving messages from a queue: the source is acknowledged only when the broker has confirmed the copy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from attune_ops.actions import audit
+from attune_ops.actions.messages.choosing import EVERYTHING, Choice, Chooser, Left, Tally, asking_registry
+from attune_ops.actions.messages.looking import Seen, look
+from attune_ops.actions.messages.publishing import WINDOW, Publisher, open_publisher
+from attune_ops.actions.messages.taking import BATCH, Source, Taken, open_source
+from attune_ops.config import Settings
+from attune_ops.errors import AttuneOpsError, ConfigError
+from attune_ops.messages.replay import Destination
+from attune_ops.transfer import Transfer
+
+
+def move(
+    settings: Settings,
+    queue: str,
+    choice: Choice = EVERYTHING,
+    *,
+    limit: int | None = None,
+    rate: float | None = None,
+    prefetch: int = WINDOW + BATCH,
+    apply: bool = False,
+    confirm: str | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Transfer:
+    """Publishes the messages of `queue` elsewhere, as mandatory and confirmed, and takes them away from it.
+
+    It moves at most as many as were there at the beginning, so what comes back is not moved again. Killed at any
+    moment it loses none; what was confirmed and not yet acknowledged (at most `publishing.WINDOW` messages) is then
+    in both places. What no queue takes, or something speaks against, stays. Without `apply` says what it would do.
+    Undo: move them back. Raises `ActionError`, or `SourceError` where the connection breaks.
+    """
+    if (choice.target.exchange, choice.target.routing_key) == ("", queue):
+        raise ConfigError(f"queue {queue!r} is both where messages come from and where they go")
+    began = time.perf_counter()
+    seen = look(settings, queue)
+    most = seen.ready if limit is None else min(limit, seen.ready)
+    run = _Run(settings, seen, most)
+    with asking_registry(settings, choice) as (ended_of, note):
+        if apply:
+            detail = {"to": choice.target.words, "filters": [f.text for f in choice.filters]}
+            with audit.change(settings, "messages move", queue, confirm=confirm, **detail) as outcome:
+                try:
+                    run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
+                except AttuneOpsError as e:
+                    done = run.tally.count("published")
+                    raise type(e)(f"{e}; {done} messages were moved, the others are still there") from e
+                finally:
+                    outcome |= run.tally.by_fate
+        else:
+            run.tally.add_many("published", most, choice.target.words)
+    return Transfer(
+        what="move",
+        source=queue,
+        target=choice.target.words,
+        applied=apply,
+        shares=run.tally.shares,
+        taken_at=datetime.now(UTC),
+        duration_ms=(time.perf_counter() - began) * 1000,
+        notes=(*([note] if note else []), *seen.notes(held=True), *run.notes),
+    )
+
+
+class _Run:
+    """One move of at most `most` messages."""
+
+    def __init__(self, settings: Settings, seen: Seen, most: int) -> None:
+        self.tally = Tally()
+        self._settings, self._seen, self._most = settings, seen, most
+        self._redelivered = 0
+        self._flying: dict[int, Taken] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not known of messages that a killed move may have published, or nothing."""
+        if not self._redelivered:
+            return ()
+        return (
+            f"{self._redelivered} had been handed out before: where a move of them was killed, they may be there twice",
+        )
+
+    def publish(
+        self, chooser: Chooser, rate: float | None, prefetch: int, on_progress: Callable[[int], None] | None
+    ) -> None:
+        """Moves batch by batch."""
+        with (
+            open_publisher(self._settings, rate) as publisher,
+            open_source(self._settings, self._seen, prefetch=prefetch) as source,
+        ):
+            while source.taken < self._most and not source.empty:
+                batch = source.more(self._most - source.taken)
+                publisher.publish(self._going(chooser, source, batch))
+                self._settle(publisher, source, all=not batch)
+                if on_progress is not None:
+                    on_progress(self.tally.count("published"))
+            self._settle(publisher, source, all=True)
+
+    def _going(self, chooser: Chooser, source: Source, batch: list[Taken]) -> Iterator[tuple[int, Destination, bytes]]:
+        decisions = chooser.choose([taken.message for taken in batch])
+        for taken, decision in zip(batch, decisions, strict=True):
+            if isinstance(decision, Left):
+                source.hold(taken)
+                self.tally.add(decision)
+            else:
+                self._flying[taken.tag] = taken
+                self._redelivered += taken.message.redelivered
+                yield taken.tag, decision, taken.message.body
+
+    def _settle(self, publisher: Publisher, source: Source, all: bool = False) -> None:
+        safe = []
+        for tag, to, outcome in publisher.settled(all=all):
+            self.tally.settle(to, outcome)
+            taken = self._flying.pop(tag)
+            if outcome == "published":
+                safe.append(tag)
+            else:
+                source.hold(taken)
+        if safe:
+            source.acknowledge(safe)

@@ -1,0 +1,149 @@
+"""`ops.messages`: messages of one installation, for notebooks and the command line alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attune_ops.config import Settings
+from attune_ops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attune_ops.actions.messages.choosing import Choice
+    from attune_ops.messages.replay import Target
+    from attune_ops.peeked import Peeked
+    from attune_ops.transfer import Transfer
+
+MOST_REPLAYS = 3
+
+OnProgress = Callable[[int], None]
+
+
+class Messages:
+    """Looks at, moves, saves and restores messages without losing any.
+
+    `filters` are texts like "type=ExecutionRequested", "age>1h", "$.payload.execution_id=7"; all must hold. What
+    changes something does it with `apply=True` and returns what it would do without; `confirm` is the environment's
+    name where it is protected.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def peek(
+        self,
+        queue: str,
+        count: int = 10,
+        *,
+        filters: Iterable[str] = (),
+        reveal: bool = False,
+        confirm: str | None = None,
+    ) -> Peeked:
+        """Looks at the first messages of a queue, secrets masked (`actions.messages.peek`)."""
+        from attune_ops.actions.messages.peek import peek
+        from attune_ops.messages.filters import parse
+
+        return peek(self._settings, queue, count, filters=parse(filters), reveal=reveal, confirm=confirm)
+
+    def drain(
+        self,
+        queue: str,
+        to: str | Path,
+        *,
+        filters: Iterable[str] = (),
+        limit: int | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Takes messages from a queue and keeps them in a file (`actions.messages.drain`)."""
+        from attune_ops.actions.messages.drain import drain
+        from attune_ops.messages.filters import parse
+
+        return drain(
+            self._settings,
+            queue,
+            Path(to),
+            filters=parse(filters),
+            limit=limit,
+            apply=apply,
+            confirm=confirm,
+            on_progress=on_progress,
+        )
+
+    def restore(
+        self,
+        file: str | Path,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        filters: Iterable[str] = (),
+        rate: float | None = None,
+        most_replays: int | None = MOST_REPLAYS,
+        finished: bool = False,
+        again: bool = False,
+        copies: bool = False,
+        apply: bool = False,
+        confirm: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Publishes the messages of a file where each came from, or to an exchange (`actions.messages.restore`)."""
+        from attune_ops.actions.messages.restore import Ways, restore
+        from attune_ops.messages.replay import Target
+
+        target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
+        choice = _choice(filters, target, most_replays, finished)
+        ways = Ways(again, copies, rate)
+        return restore(self._settings, Path(file), choice, ways, apply=apply, confirm=confirm, on_progress=on_progress)
+
+    def move(
+        self,
+        queue: str,
+        to: str | None = None,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        filters: Iterable[str] = (),
+        limit: int | None = None,
+        rate: float | None = None,
+        most_replays: int | None = MOST_REPLAYS,
+        finished: bool = False,
+        apply: bool = False,
+        confirm: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Moves messages to queue `to`, to an exchange, or dead letters back where they died from.
+
+        See `actions.messages.move`. Raises `ConfigError` where both `to` and an exchange or key are given.
+        """
+        from attune_ops.actions.messages.move import move
+        from attune_ops.messages.replay import Target
+
+        if to is not None and (exchange is not None or routing_key is not None):
+            raise ConfigError("give a queue to move to, or an exchange and key, not both")
+        if to is not None:
+            target = Target("", to)
+        else:
+            target = Target(exchange, routing_key, dead_only=exchange is None and routing_key is None)
+        choice = _choice(filters, target, most_replays, finished)
+        return move(
+            self._settings,
+            queue,
+            choice,
+            limit=limit,
+            rate=rate,
+            apply=apply,
+            confirm=confirm,
+            on_progress=on_progress,
+        )
+
+    def __repr__(self) -> str:
+        return f"<attune_ops messages of {self._settings.amqp}: peek, drain, restore, move>"
+
+
+def _choice(filters: Iterable[str], target: Target, most_replays: int | None, finished: bool) -> Choice:
+    from attune_ops.actions.messages.choosing import Choice
+    from attune_ops.messages.filters import parse
+
+    return Choice(parse(filters), target, most_replays, ask_registry=not finished)

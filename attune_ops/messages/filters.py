@@ -1,0 +1,135 @@
+"""Which messages are meant: `type=ExecutionRequested`, `key=worker.*`, `age>1h`, `reason=expired`, `$.payload.x=1`.
+
+A filter is NAME, a comparison and a value; several must all hold. Texts are compared as globs, numbers and
+spans by size. What a message does not tell fulfils no comparison but `!=`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from attune_ops.errors import ConfigError
+from attune_ops.messages.message import Message
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "=": lambda a, b: a == b, "!=": lambda a, b: a != b, ">": lambda a, b: a > b, "<": lambda a, b: a < b,
+    ">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b,
+}  # fmt: skip
+
+_FILTER = re.compile(
+    r"(?P<name>\$(?:[^=!<>\"]|\"[^\"]*\")*|[a-z-]+)\s*(?P<sign>!=|>=|<=|=|>|<)(?P<value>.*)", re.DOTALL
+)
+_STEP = re.compile(r"\.(?P<name>[^.\[\"]+)|\.?\[\"(?P<quoted>[^\"]*)\"\]|\[(?P<index>\d+)\]")
+
+# What a filter may name, and how a message tells it. Several values: one that matches is enough.
+Told = Callable[[Message, datetime], Iterable[Any]]
+TEXTS: dict[str, Told] = {
+    "type": lambda m, at: (m.type,),
+    "key": lambda m, at: (m.routing_key,),
+    "exchange": lambda m, at: (m.exchange,),
+    "id": lambda m, at: (m.id,),
+    "reason": lambda m, at: (d.reason for d in m.deaths[:1]),
+    "queue": lambda m, at: (d.queue for d in m.deaths[:1]),
+}
+NUMBERS: dict[str, Told] = {
+    "age": lambda m, at: () if (age := m.age(at)) is None else (age.total_seconds(),),
+    "retries": lambda m, at: (m.retries,),
+    "deaths": lambda m, at: (sum(d.count for d in m.deaths),),
+    "size": lambda m, at: (len(m.body),),
+}
+ALLOWED = (
+    f"{', '.join(TEXTS)} (text: = or !=, * and ? stand for anything), {', '.join(NUMBERS)} (=, !=, >, <, >=, <=), "
+    f"or $.path.into.the.body"
+)
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """One filter, as it was written and taken apart."""
+
+    text: str
+    name: str
+    sign: str
+    value: str
+
+    def accepts(self, message: Message, at: datetime) -> bool:
+        """Whether the message fulfils it at that time."""
+        told = TEXTS.get(self.name) or NUMBERS.get(self.name)
+        values = at_path(message.data, self.name) if told is None else [v for v in told(message, at) if v is not None]
+        found = any(self._holds(v) for v in values)
+        return not found if self.sign == "!=" else found
+
+    def _holds(self, value: Any) -> bool:
+        """Whether one value compares; `!=` is asked as `=`, so that it means "none of them"."""
+        sign = "=" if self.sign == "!=" else self.sign
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            wanted = _seconds(self.value) if self.name == "age" else _number(self.value)
+            return wanted is not None and COMPARISONS[sign](value, wanted)
+        return sign == "=" and fnmatch.fnmatchcase(_text(value), self.value)
+
+
+def parse(texts: Iterable[str]) -> tuple[Filter, ...]:
+    """Reads filters; raises `ConfigError` saying what is allowed."""
+    return tuple(_parse(text) for text in texts)
+
+
+def accepts(filters: Iterable[Filter], message: Message, at: datetime) -> bool:
+    """Whether the message fulfils all of them."""
+    return all(f.accepts(message, at) for f in filters)
+
+
+def at_path(data: Any, path: str) -> list[Any]:
+    """The value in a body at `$.a.b[0]` or `$.a["b.c"]`, as a list of one; none where there is nothing."""
+    for step in _STEP.finditer(path, 1):
+        if step["index"] is not None:
+            if not isinstance(data, list) or int(step["index"]) >= len(data):
+                return []
+            data = data[int(step["index"])]
+        else:
+            name = step["name"] if step["quoted"] is None else step["quoted"]
+            if not isinstance(data, dict) or name not in data:
+                return []
+            data = data[name]
+    return [data]
+
+
+def _parse(text: str) -> Filter:
+    found = _FILTER.fullmatch(text.strip())
+    if not found:
+        raise ConfigError(f"filter {text!r} is none: write NAME=VALUE; NAME is {ALLOWED}")
+    name, sign, value = found["name"].strip(), found["sign"], found["value"].strip()
+    if name.startswith("$"):
+        if "".join(m[0] for m in _STEP.finditer(name, 1)) != name[1:]:
+            raise ConfigError(f'filter {text!r}: {name!r} is no path; write $.payload.action_ref, $.list[0], $["a.b"]')
+    elif name in TEXTS:
+        if sign not in ("=", "!="):
+            raise ConfigError(f"filter {text!r}: {name} is text, which only = and != compare")
+    elif name not in NUMBERS:
+        raise ConfigError(f"filter {text!r}: there is no {name!r}; NAME is {ALLOWED}")
+    elif (_seconds(value) if name == "age" else _number(value)) is None:
+        wanted = "a time: 500ms, 30s, 5m, 1h, 2d" if name == "age" else "a number"
+        raise ConfigError(f"filter {text!r}: {value!r} is not {wanted}")
+    return Filter(text, name, sign, value)
+
+
+def _text(value: Any) -> str:
+    """A value as people write it in a filter."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _seconds(text: str) -> float | None:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", text, re.ASCII)
+    return float(found[1]) * UNITS[found[2] or "s"] if found else None
