@@ -16,7 +16,7 @@ python_new_enough() {
             return
         fi
     done
-    die "needs Python 3.11 or newer; found: $(python3 --version 2>&1 || true). Set PYTHON=/path/to/python3.11"
+    die "needs Python 3.11 or newer; found: $("${PYTHON:-python3}" --version 2>&1 || echo none). Set PYTHON=/path/to/python3.11"
 }
 
 # Makes .venv with what the lock file lists and this project, editable. A second run finds it done.

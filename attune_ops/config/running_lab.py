@@ -5,6 +5,7 @@ Only the reading side lives here, since the settings fall back on it; `attune_op
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from datetime import datetime
@@ -146,12 +147,16 @@ def start_time(pid: int) -> str | None:
 
     On Linux the boot's id is part of it: ids and ticks begin anew with each boot.
     """
+    if not os.path.exists("/proc/self/stat"):
+        return _start_time_by_ps(pid)
     try:
         # The command's name stands in brackets and may hold anything, also brackets and blanks.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return None if os.path.exists("/proc/self/stat") else _start_time_by_ps(pid)
+        return None
+    boot = ""
+    with contextlib.suppress(OSError):  # not every container shows it
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
 
 
