@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.shown import Shown
+
 ID = "{id}"
 
 # A value of an exchange, queue or binding argument, as the AMQP field table and JSON have it.
@@ -101,7 +103,7 @@ class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return concurrency + int(self.prefetch.removeprefix("concurrency").lstrip("+") or 0)
 
 
-class Topology(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """Everything one Attune release wants on a broker, in the order in which set-up declares it."""
 
     name: str

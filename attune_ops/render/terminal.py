@@ -31,7 +31,7 @@ def plain(renderable: Any) -> str:
 
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=UNCUT, color_system=None, highlight=False)
+    console = Console(file=io.StringIO(), width=UNCUT, color_system=None, highlight=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(renderable, markup=False, emoji=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
