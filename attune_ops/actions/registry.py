@@ -38,11 +38,6 @@ class Registered(NamedTuple):
     known: bool
 
 
-def default_name() -> str:
-    """The name that Attune gives a worker: `worker-{hostname}`."""
-    return f"worker-{socket.gethostname()}"
-
-
 def register(
     database: Database,
     name: str,

@@ -82,7 +82,7 @@ class Service:
         self.settings = settings
         self.service = service
         self.steps = steps_of(settings.topology, service)
-        self.name = name or settings.worker_name or registry.default_name() if service == "worker" else service
+        self.name = name or settings.own_worker if service == "worker" else service
         self.concurrency = concurrency
         self.prefetch, self.heartbeat = prefetch, heartbeat
         self.skip = frozenset(skip)

@@ -35,15 +35,18 @@ def command() -> None:
 
 
 @command.command(example="attune-ops health worker 1 --wait 30s")
-@click.argument("worker", metavar="ID|NAME", shell_complete=_complete.workers)
+@click.argument("worker", metavar="[ID|NAME]", required=False, shell_complete=_complete.workers)
 @WAIT
 @format_option()
 @pass_cli
-def worker(cli: Cli, worker: str, seconds: float, format: str) -> None:
-    """Registered with a fresh heartbeat, its queues there and bound, each with its one consumer."""
+def worker(cli: Cli, worker: str | None, seconds: float, format: str) -> None:
+    """Registered with a fresh heartbeat, its queues there and bound, each with its one consumer.
+
+    Without ID or NAME it is this host's own: worker.name of Attune's configuration, else worker-HOSTNAME.
+    """
     from attune_ops.sources.health import worker_health
 
-    _tell(cli, lambda: worker_health(cli.settings, worker), seconds, format)
+    _tell(cli, lambda: worker_health(cli.settings, worker or cli.settings.own_worker), seconds, format)
 
 
 @command.command(example="attune-ops health broker")

@@ -101,6 +101,13 @@ class Settings(msgspec.Struct, frozen=True):
         return self.amqp.path
 
     @property
+    def own_worker(self) -> str:
+        """The name of this host's worker: what Attune's configuration says, else Attune's default."""
+        import socket
+
+        return self.worker_name or f"worker-{socket.gethostname()}"
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret of these settings, for masking output."""
         found = [self.amqp.password, self.management.password]

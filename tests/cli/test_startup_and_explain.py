@@ -173,8 +173,7 @@ def test_explain_finds_nothing(run: Run, tmp_path: Path) -> None:
 
 def test_a_protected_environment_wants_its_name_typed(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
     (run.folder / "attune-ops.toml").write_text(
-        f"[env.prod]\namqp_url = {vhost.amqp_url!r}\nmanagement_url = {vhost.management_url!r}\n"
-        "protected = true\n"
+        f"[env.prod]\namqp_url = {vhost.amqp_url!r}\nmanagement_url = {vhost.management_url!r}\nprotected = true\n"
     )
     done = run("startup", "--env", "prod", env=env, status=2)
     assert "--confirm NAME" in done.stderr

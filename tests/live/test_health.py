@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -151,6 +152,14 @@ def test_wrong_tag_and_no_consumer(run: Run, vhost: Vhost, tmp_path: Path) -> No
         with vhost.channel() as channel:
             channel.basic_consume(QUEUE, lambda *_: None, consumer_tag="someone-else")
             worker.until(f"{QUEUE} has consumer someone-else instead of worker-1")
+
+
+def test_this_hosts_own_worker(worker: Worker) -> None:
+    env = worker.env | {"ATTUNE__WORKER__NAME": "w1"}
+    said = worker.run("health", "worker", "--wait", "30s", target=worker.vhost, env=env, status=0).stdout
+    assert said.startswith("healthy: worker 1 (w1)")
+    said = worker.run("health", "worker", target=worker.vhost, env=worker.env, status=1).stdout
+    assert said.startswith(f"not healthy: worker worker-{socket.gethostname()}: it is not registered")
 
 
 def test_a_sensor_has_no_queues(worker: Worker) -> None:

@@ -65,8 +65,7 @@ def test_a_known_name_keeps_its_id_and_the_newest_row_counts(empty: Database) ->
     assert (row.status, row.host, row.concurrency) == ("active", "elsewhere", 16)
 
 
-def test_the_default_name(empty: Database) -> None:
-    assert registry.default_name().startswith("worker-")
+def test_an_empty_name(empty: Database) -> None:
     with pytest.raises(ConfigError, match="empty"):
         registry.register(empty, "")
 

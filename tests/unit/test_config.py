@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,11 @@ worker: {name: w7, heartbeat_interval: 10}
     assert found.database is not None
     assert (found.database.schema, found.database.shown) == ("other", "postgresql://a:***@db/attune")
     assert found.topology.name == "attune-2026-01"
+
+
+def test_this_hosts_worker() -> None:
+    assert resolve({"amqp_url": "amqp://h"}, {}).own_worker == f"worker-{socket.gethostname()}"
+    assert resolve({"amqp_url": "amqp://h"}, {"ATTUNE__WORKER__NAME": "w8"}).own_worker == "w8"
 
 
 def test_every_broker_has_a_registry_of_its_own(folder: Path) -> None:
