@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from attune_ops.config import file as config_file
 from attune_ops.config.file import ConfigFile
 from attune_ops.config.resolve import NOTHING_FOUND, resolve
 from attune_ops.config.settings import Settings
+from attune_ops.doctor import verify
 from attune_ops.errors import ConfigError
 from attune_ops.table import Cell, Column, Kind, Table
 
@@ -43,7 +44,7 @@ def settings_table(settings: Settings) -> Table:
     return Table("config", SHOWN, rows, datetime.now(UTC))
 
 
-def check_table(options: Mapping[str, str], environ: Mapping[str, str], known_codes: Collection[str]) -> Table:
+def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table:
     """Checks the configuration file, every environment in it, and what this call resolves to; connects to nothing.
 
     A row that is not ok says why. Raises `ConfigError` only where there is nothing to check.
@@ -52,7 +53,7 @@ def check_table(options: Mapping[str, str], environ: Mapping[str, str], known_co
     named = options.get("config") or environ.get("ATTUNE_OPS_CONFIG")
     path = config_file.find(named, environ)
     if path is not None:
-        rows += _file_rows(path, environ, known_codes)
+        rows += _file_rows(path, environ)
     call = _row("this call", options, environ)
     # A file of environments is not wrong because none of them was named in this call.
     if not rows or call[-1] != NOTHING_FOUND:
@@ -60,15 +61,16 @@ def check_table(options: Mapping[str, str], environ: Mapping[str, str], known_co
     return Table("config", CHECKED, tuple(rows), datetime.now(UTC))
 
 
-def _file_rows(path: Path, environ: Mapping[str, str], known_codes: Collection[str]) -> list[tuple[Cell, ...]]:
+def _file_rows(path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]:
     try:
         file = config_file.read(path)
     except ConfigError as e:
         return [(str(path), False, str(e))]
-    unknown = sorted(set(file.severities) - set(known_codes))
     rows: list[tuple[Cell, ...]] = [(str(path), True, f"environments: {', '.join(sorted(file.env)) or 'none'}")]
-    if unknown:
-        rows.append(("severities", False, f"no check has the code {', '.join(unknown)}"))
+    try:
+        verify(file.severities, file.thresholds)
+    except ConfigError as e:
+        rows.append(("severities and thresholds", False, str(e)))
     if file.default_env is not None and file.default_env not in file.env:
         rows.append(("default_env", False, f"no environment {file.default_env!r} in the file"))
     if _is_open(path) and _holds_password(file):
