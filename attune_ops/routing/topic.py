@@ -2,19 +2,19 @@
 
 `*` stands for exactly one word and `#` for any number of them, none included, where they are the whole word
 (rabbit_exchange_type_topic, rabbit_db_topic_exchange). An empty word is a word; the empty key has no words.
-The set of nodes that are reached after each word is kept instead of each way there, so many `#` cost no more
-than words times nodes, where the broker before 4.3 walks every combination.
+The set of nodes that are reached after each word is kept instead of each way there, where the broker before 4.3
+walks every combination of what several `#` may stand for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attune_ops.route import Step
 from attune_ops.routing.message import Match, Message
+from attune_ops.routing.topic_bits import ANY, ONE, BitMatcher
 
-ONE = "*"
-ANY = "#"
+LONG = 4  # words from the first `#` on; the longer patterns are few and are matched another way
 
 
 class Node:
@@ -48,16 +48,37 @@ def words(key: str) -> list[str]:
     return key.split(".") if key else []
 
 
+def plainest(pattern: list[str]) -> list[str]:
+    """The same pattern with every run of wildcards in one order: `#.*.#` asks for no more than `*.#` does."""
+    found: list[str] = []
+    hashes = 0
+    for word in pattern:
+        if word == ANY:
+            hashes += 1
+            continue
+        if hashes and word != ONE:
+            found.append(ANY)
+            hashes = 0
+        found.append(word)
+    return [*found, ANY] if hashes else found
+
+
 class TopicMatcher:
     """The bindings of one topic exchange."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self.root = Node()
+        long_tailed: list[tuple[Sequence[str], Step]] = []
         for step in steps:
+            pattern = plainest(words(step.binding_key or ""))
+            if ANY in pattern and len(pattern) - pattern.index(ANY) > LONG:
+                long_tailed.append((pattern, step))
+                continue
             node = self.root
-            for word in words(step.binding_key or ""):
+            for word in pattern:
                 node = node.child(word)
             node.steps.append(step)
+        self.long_tailed = BitMatcher(long_tailed) if long_tailed else None
 
     def match(self, message: Message) -> Match:
         """The bindings that match any of the message's keys."""
@@ -68,8 +89,13 @@ class TopicMatcher:
         return Match(list(found.values()))
 
     def _match(self, key: str) -> list[Step]:
+        split = words(key)
+        found = self._in_trie(split)
+        return found if self.long_tailed is None else [*found, *self.long_tailed.match(split)]
+
+    def _in_trie(self, key: Sequence[str]) -> list[Step]:
         active = _with_any([self.root])
-        for word in words(key):
+        for word in key:
             reached: list[Node] = []
             for node in active:
                 following = node.children.get(word)

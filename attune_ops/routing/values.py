@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 # A hashable stand-in for a field value: its kind first, so that 1, True, "1" and (from 3.13) 1.0 all differ.
 Value = tuple[Any, ...]
 
 VOID: Value = ("void",)
 
 
-def comparable(value: Any, loose: bool = False) -> Value:
+DEEPEST = 64  # levels; below them only the text of the JSON is compared
+
+
+def comparable(value: Any, loose: bool = False, depth: int = 0) -> Value:
     """The stand-in for one value; with `loose` an integer equals the same number with a fraction (up to 3.12).
 
     Inside arrays and tables it never does, since there the fields' types are compared too.
@@ -31,6 +36,15 @@ def comparable(value: Any, loose: bool = False) -> Value:
         return VOID
     if not value:  # an empty array and an empty table are both Erlang's []
         return ("empty",)
+    if depth == DEEPEST:
+        return ("deep", _text(value))
     if isinstance(value, dict):
-        return ("table", *sorted((k, comparable(v)) for k, v in value.items()))
-    return ("array", *map(comparable, value))
+        return ("table", *sorted((k, comparable(v, depth=depth + 1)) for k, v in value.items()))
+    return ("array", *(comparable(v, depth=depth + 1) for v in value))
+
+
+def _text(value: Any) -> bytes | None:
+    try:
+        return msgspec.json.encode(value, order="deterministic")
+    except RecursionError:
+        return None

@@ -94,7 +94,7 @@ def test_needs_an_administrator(site: Vhost, run: Run, user: Users) -> None:
 
 
 def test_an_interrupt_leaves_nothing(site: Vhost, run: Run, broker: Broker) -> None:
-    define(site, queues=[queue(f"q{i}") for i in range(1500)])
+    define(site, queues=[queue(f"q{i}") for i in range(500)])
     before = set(left_behind(broker))
     with run.start("route", "x", "job.1", "--canary", target=site) as process:
         eventually(lambda: set(left_behind(broker)) - before, every=0.02)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 SEED = int(os.environ.get("ATTUNE_OPS_TEST_SEED", "1"))
-WORLDS = int(os.environ.get("ATTUNE_OPS_TEST_WORLDS", "40"))
+WORLDS = int(os.environ.get("ATTUNE_OPS_TEST_WORLDS", "60"))
 MESSAGES = 70  # of one world
 SHRINKS = 300
 

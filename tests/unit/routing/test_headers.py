@@ -86,3 +86,11 @@ def test_undefined_may_be_void() -> None:
     either = match([{"a": "undefined"}], {"a": "v"})
     assert (len(either.certain), len(either.perhaps)) == (0, 1)
     assert match([{"a": "undefined"}], {}).perhaps == []
+
+
+def test_values_of_any_depth() -> None:
+    deep: Any = "v"
+    for depth in range(900):
+        deep = [deep]
+        if depth in (10, 200, 899):
+            assert matches({"a": deep}, {"a": deep})
