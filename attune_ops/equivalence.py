@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from attune_ops.differences import Attribute, BrokerError
+from attune_ops.facts import Facts, Source
 from attune_ops.routing.effective import LIMITS
 from attune_ops.routing.patterns import found_in
 from attune_ops.routing.rules import Rules
@@ -88,6 +89,24 @@ class Answers(msgspec.Struct, frozen=True):
     denies_transient: str | None = None
     user: str = ""
     permissions: tuple[str, str, str] | None = None
+
+    @classmethod
+    def of(cls, facts: Facts) -> Answers:
+        """The broker of these facts; permissions are those of the tool's AMQP user, where they are known."""
+        broker = facts.seen
+        denied = next((d for d in broker.deprecated or () if d.name == TRANSIENT and d.state == "denied"), None)
+        reach = next((r for r in facts.reach if r.permissions is not None), None)
+        amqp = next((r.user for r in facts.reach if r.source is Source.AMQP and r.user), None)
+        if reach is not None and amqp is not None and reach.user != amqp:
+            reach = None  # the management user's rights are not those of who declares
+        return cls(
+            vhost=facts.vhost,
+            version=broker.version,
+            default_queue_type=broker.default_queue_type,
+            denies_transient=None if denied is None else (denied.phase or ""),
+            user=(reach.user or "") if reach else "",
+            permissions=reach.permissions if reach else None,
+        )
 
     @property
     def _modern(self) -> bool:

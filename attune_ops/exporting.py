@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from attune_ops.definitions import export
-from attune_ops.facts import Facts
+from attune_ops.facts import Facts, Source
 from attune_ops.live_topology import live_topology
 from attune_ops.toml_text import to_toml
 from attune_ops.topology import Topology
 
-Form = Literal["definitions", "toml"]
+WANTS = (Source.BROKER,)
 
 
 def export_wanted(topology: Topology, to: str, workers: tuple[int, ...] = ()) -> str:

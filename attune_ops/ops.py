@@ -218,13 +218,13 @@ class Ops:
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
         """The topology as a picture; `live` with depths, consumers and what is missing. Changes nothing."""
-        from attune_ops.topology_graph import live_graph, topology_graph
+        from attune_ops.topology_graph import WANTS, live_graph, topology_graph
 
         if not live and facts is None:
             return topology_graph(self.settings.topology)
         from attune_ops.ownership import require
 
-        facts = facts or self.facts()
+        facts = facts or self.facts(WANTS)
         require(facts, Source.BROKER)
         return live_graph(facts)
 
@@ -233,13 +233,13 @@ class Ops:
 
         `workers` are those whose queues the definitions of what is wanted hold too. Changes nothing.
         """
-        from attune_ops.exporting import export_live, export_wanted
+        from attune_ops.exporting import WANTS, export_live, export_wanted
 
         if not live:
             return export_wanted(self.settings.topology, to, workers)
         from attune_ops.ownership import require
 
-        facts = self.facts()
+        facts = self.facts(WANTS)
         require(facts, Source.BROKER)
         return export_live(facts, to)
 

@@ -30,24 +30,6 @@ def plan(facts: Facts) -> Plan:
     return Comparison(facts).plan()
 
 
-def answers_of(facts: Facts) -> Answers:
-    """How the broker of these facts answers a declaration; permissions are those of the tool's AMQP user, if known."""
-    broker = facts.seen
-    denied = next((d for d in broker.deprecated or () if d.name == TRANSIENT and d.state == "denied"), None)
-    reach = next((r for r in facts.reach if r.permissions is not None), None)
-    amqp = next((r.user for r in facts.reach if r.source is Source.AMQP and r.user), None)
-    if reach is not None and amqp is not None and reach.user != amqp:
-        reach = None  # the management user's rights are not those of who declares
-    return Answers(
-        vhost=facts.vhost,
-        version=broker.version,
-        default_queue_type=broker.default_queue_type,
-        denies_transient=None if denied is None else (denied.phase or ""),
-        user=(reach.user or "") if reach else "",
-        permissions=reach.permissions if reach else None,
-    )
-
-
 class Comparison:
     """One topology against one broker; every method yields differences."""
 
@@ -55,7 +37,7 @@ class Comparison:
         self.facts = facts
         self.topology = facts.topology
         self.broker = facts.seen
-        self.answers = answers_of(facts)
+        self.answers = Answers.of(facts)
         self.policies = Policies(self.broker.policies or (), Rules.of(self.broker.version))
         self.live = frozenset(w.id for w in facts.live_workers)
         self.refused: set[tuple[str, str]] = set()  # what cannot be declared, so that its bindings cannot either
@@ -207,17 +189,10 @@ class Comparison:
             if self._is_owned(binding.destination_kind, binding.destination):
                 owner = self.facts.topology.worker_of(binding.destination)
                 worker_id = owner[0] if owner and binding.destination_kind == "queue" else None
-                yield Difference(
-                    Kind.UNEXPECTED,
-                    "binding",
-                    _name(binding),
-                    Way.UNBIND,
-                    UNEXPECTED,
-                    _binding(binding),
-                    worker_id=worker_id,
-                )
+                kind, way, why = Kind.UNEXPECTED, Way.UNBIND, UNEXPECTED
             else:
-                yield Difference(Kind.FOREIGN, "binding", _name(binding), Way.NOTHING, FOREIGN, _binding(binding))
+                kind, way, why, worker_id = Kind.FOREIGN, Way.NOTHING, FOREIGN, None
+            yield Difference(kind, "binding", _name(binding), way, why, _binding(binding), worker_id=worker_id)
 
     def _is_owned(self, kind: str, name: str) -> bool:
         if kind == "exchange":

@@ -11,6 +11,9 @@ from attune_ops.topology import Per, Queue, Topology
 from attune_ops.units import counted
 
 
+WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
+
+
 def topology_graph(topology: Topology) -> Graph:
     """The topology as its file has it."""
     return Graph(topology.name, tuple(_nodes(topology, None)), tuple(_edges(topology)))

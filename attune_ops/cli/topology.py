@@ -10,7 +10,7 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 
 if TYPE_CHECKING:
-    from attune_ops.facts import Facts
+    from attune_ops.facts import Facts, Source
     from attune_ops.topology import Topology
 
 FROM = click.option("--from", "file", metavar="FILE", help="Take a snapshot or definitions export for the broker.")
@@ -91,9 +91,9 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
     become one template in a topology file. Server-named queues, which go with their connection, are left out.
     """
-    from attune_ops.exporting import export_live, export_wanted
+    from attune_ops.exporting import WANTS, export_live, export_wanted
 
-    facts = _facts(cli, file) if live or file is not None else None
+    facts = _facts(cli, file, WANTS) if live or file is not None else None
     cli.write(export_wanted(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
 
 
@@ -104,9 +104,9 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 @pass_cli
 def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
     """Draws the topology: publishers, exchanges, queues, consumers; dashed is where dead letters go."""
-    from attune_ops.topology_graph import live_graph, topology_graph
+    from attune_ops.topology_graph import WANTS, live_graph, topology_graph
 
-    facts = _facts(cli, file) if live or file is not None else None
+    facts = _facts(cli, file, WANTS) if live or file is not None else None
     cli.show(topology_graph(_wanted(cli)) if facts is None else live_graph(facts), format)
 
 
@@ -118,13 +118,13 @@ def _wanted(cli: Cli, name: str | None = None) -> Topology:
     return load(name) if name is not None else judging(cli.options).topology or load(DEFAULT)
 
 
-def _facts(cli: Cli, file: str | None) -> Facts:
-    """The facts of a file, or of the live broker; raises `SourceError` where the broker's were not read."""
+def _facts(cli: Cli, file: str | None, wants: tuple[Source, ...] = ()) -> Facts:
+    """The facts of a file, or those wanted of the live broker; raises `SourceError` where the broker's were not read."""
     from attune_ops.config import judging
     from attune_ops.facts import Source
     from attune_ops.facts_file import load_facts
     from attune_ops.ownership import require
 
-    facts = cli.ops.facts() if file is None else load_facts(file, judging(cli.options).topology)
+    facts = cli.ops.facts(wants) if file is None else load_facts(file, judging(cli.options).topology)
     require(facts, Source.BROKER)
     return facts

@@ -14,7 +14,6 @@ from attune_ops.config import resolve
 from attune_ops.differences import BrokerError
 from attune_ops.equivalence import Answers
 from attune_ops.facts import Facts, Reach, Source
-from attune_ops.plan import answers_of
 from attune_ops.sources import collect
 from attune_ops.topologies import load
 from attune_ops.topology import Arguments, Exchange, Queue
@@ -55,7 +54,7 @@ def answers(vhost: Vhost) -> tuple[Answers, Facts]:
     settings = resolve({"amqp_url": vhost.amqp_url, "management_url": vhost.management_url}, {})
     facts = collect(settings, (Source.BROKER, Source.DEPRECATED))
     assert not facts.lacks((Source.BROKER,))
-    return answers_of(facts), facts
+    return Answers.of(facts), facts
 
 
 class Line:
@@ -174,7 +173,7 @@ def test_a_user_with_few_rights(vhost: Vhost, user: Users) -> None:
     limited = user(vhost, configure=rights[0], write=rights[1], read=rights[2])
     reach = Reach(Source.MANAGEMENT, user=limited.user, permissions=rights)
     _, facts = answers(vhost)
-    told = answers_of(Facts(facts.topology, datetime.now(UTC), facts.broker, reach=(reach,), vhost=vhost.name))
+    told = Answers.of(Facts(facts.topology, datetime.now(UTC), facts.broker, reach=(reach,), vhost=vhost.name))
     line = Line(limited)
     queues = (
         Queue("mine.q"), Queue("others.q"), Queue("half.q"), Queue("half.dlx", arguments={DLX: "mine.x"}),
