@@ -10,7 +10,6 @@ from attune_ops.snapshot import QueueState
 from attune_ops.topology import Per, Queue, Topology
 from attune_ops.units import counted
 
-
 WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
 
 

@@ -119,7 +119,7 @@ def _wanted(cli: Cli, name: str | None = None) -> Topology:
 
 
 def _facts(cli: Cli, file: str | None, wants: tuple[Source, ...] = ()) -> Facts:
-    """The facts of a file, or those wanted of the live broker; raises `SourceError` where the broker's were not read."""
+    """The facts of a file, or those wanted of the live broker; raises `SourceError` where it could not be read."""
     from attune_ops.config import judging
     from attune_ops.facts import Source
     from attune_ops.facts_file import load_facts
