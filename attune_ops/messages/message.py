@@ -17,8 +17,9 @@ from attune_ops.messages.properties import BadProperties, Properties, decode, mo
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """A message as it came: where it had been published, its properties as they are on the wire, its body.
 
-    `n` is its position in the file or in what was taken, from 1. `redelivered` says that the broker had handed
-    it to somebody before. `key` is the routing key where that is not UTF-8; `routing_key` then only shows it.
+    `n` is its position in the file or in what was taken, from 1, and `run` the run of `drain` that wrote it.
+    `redelivered` says that the broker had handed it to somebody before. `key` is the routing key where that is not
+    UTF-8; `routing_key` then only shows it.
     """
 
     n: int
@@ -28,6 +29,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     body: bytes
     redelivered: bool = False
     key: bytes | None = None
+    run: int = 1
 
     @property
     def publish_key(self) -> str | bytes:

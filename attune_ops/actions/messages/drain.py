@@ -91,7 +91,10 @@ def _drain(
     notes = []
     with appending(path, settings, seen.name) as file:
         if file.count:
-            notes.append(f"went on after {file.count} messages that the file held already")
+            notes.append(
+                f"went on after {file.count} messages that the file held already; where it was killed some may be in "
+                f"it twice, which restore leaves out"
+            )
         if file.cut:
             notes.append(f"cut {file.cut} bytes of a message off that was never acknowledged")
         with open_source(settings, seen, prefetch=prefetch) as source:
@@ -100,11 +103,6 @@ def _drain(
                     break
                 if on_progress is not None:
                     on_progress(counts["drained"])
-    if counts["redelivered"]:
-        notes.append(
-            f"{counts['redelivered']} had been handed out before: where a drain of them was killed, "
-            f"the file may hold them twice (restore tells)"
-        )
     return notes
 
 
@@ -124,7 +122,6 @@ def _batch(
             continue
         file.append(message)
         safe.append(tag)
-        counts["redelivered"] += message.redelivered
     if safe:
         file.keep()
         source.acknowledge(safe)

@@ -24,17 +24,18 @@ BUFFER = 1 << 20
 class MessageFile:
     """A file of messages, open for appending by this process alone; mode 600, since bodies may hold secrets."""
 
-    def __init__(self, file: BinaryIO, header: record.Header, count: int, cut: int) -> None:
+    def __init__(self, file: BinaryIO, header: record.Header, count: int = 0, run: int = 1, cut: int = 0) -> None:
         self.header = header
         self.count = count  # messages in it
+        self.run = run  # one more than the last that wrote a message
         self.cut = cut  # bytes of a torn line that were cut off when it was opened
         self._file = file
 
     def append(self, message: Message) -> None:
         """Adds a message at the next position; it is safe after `keep`."""
         self.count += 1
-        if message.n != self.count:
-            message = msgspec.structs.replace(message, n=self.count)
+        if message.n != self.count or message.run != self.run:
+            message = msgspec.structs.replace(message, n=self.count, run=self.run)
         self._file.write(record.encode(message))
 
     def keep(self) -> None:
@@ -106,7 +107,7 @@ def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> Messag
         os.fsync(folder)  # the name too must outlive a power cut
     finally:
         os.close(folder)
-    return MessageFile(file, header, 0, 0)
+    return MessageFile(file, header)
 
 
 def _go_on(file: BinaryIO, path: Path) -> MessageFile | None:
@@ -117,7 +118,7 @@ def _go_on(file: BinaryIO, path: Path) -> MessageFile | None:
             raise ConfigError(f"{str(path)!r} is no file of messages; choose another file")
         return None
     header = record.header(first, str(path))
-    count, cut, end = 0, 0, len(first)
+    count, run, cut, end = 0, 1, 0, len(first)
     for line in file:
         found = next(iter(record.messages([line])))
         if isinstance(found, record.Damaged):
@@ -125,7 +126,7 @@ def _go_on(file: BinaryIO, path: Path) -> MessageFile | None:
                 raise ActionError(f"{str(path)!r}: line {count + 2} is damaged; restore what is whole, drain elsewhere")
             cut = len(line)
             break
-        count, end = count + 1, end + len(line)
+        count, run, end = count + 1, found.run + 1, end + len(line)
     file.truncate(end)
     file.seek(end)
-    return MessageFile(file, header, count, cut)
+    return MessageFile(file, header, count, run, cut)

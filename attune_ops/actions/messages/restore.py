@@ -15,10 +15,10 @@ from attune_ops.actions.messages.progress import CONFIRMED, NOT_SENT, SENT, Prog
 from attune_ops.actions.messages.publishing import Publisher, open_publisher
 from attune_ops.config import Settings
 from attune_ops.errors import AttuneOpsError
-from attune_ops.messages import record
 from attune_ops.messages.message import Message
 from attune_ops.messages.record import Damaged, Header
 from attune_ops.messages.replay import Destination
+from attune_ops.messages.twins import Twins
 from attune_ops.transfer import Transfer
 
 CHUNK = 500  # messages decided on at once
@@ -90,8 +90,7 @@ class _Run:
         self.tally = Tally()
         self._path, self._chooser, self._ways = path, chooser, ways
         self._doubtful = 0
-        self._twins = frozenset() if ways.copies else _redelivered(path)
-        self._seen: set[bytes] = set()
+        self._twins = Twins() if not ways.copies and _was_resumed(path) else None
 
     @property
     def doubt(self) -> str:
@@ -144,23 +143,13 @@ class _Run:
             if isinstance(message, Damaged):
                 self.tally.add(Left("damaged", "torn by a crash" if message.torn else "no message"))
                 continue
-            is_second = self._is_second(message)
+            is_second = self._twins is not None and self._twins.has(message)
             decision = chosen.get(message.n) or Left("before", "an earlier run published them")
             if is_second and isinstance(decision, Destination):
                 decision = Left("duplicate", "second copies of messages in this file")
             if isinstance(decision, Destination) and mark_of(message.n) == SENT:
                 self._doubtful += 1
             yield message, decision
-
-    def _is_second(self, message: Message) -> bool:
-        """Whether the file has this message before; only what was delivered twice is looked at."""
-        identity = message.identity if self._twins else None
-        if identity is None or identity not in self._twins:
-            return False
-        if identity in self._seen:
-            return True
-        self._seen.add(identity)
-        return False
 
 
 def _chunks(messages: Iterable[Message | Damaged]) -> Iterator[list[Message | Damaged]]:
@@ -176,9 +165,7 @@ def _chunks(messages: Iterable[Message | Damaged]) -> Iterator[list[Message | Da
         yield chunk
 
 
-def _redelivered(path: Path) -> frozenset[bytes]:
-    """The identities of the messages that had been handed out before: of these alone the file may have two copies."""
+def _was_resumed(path: Path) -> bool:
+    """Whether more than one run wrote the file: within one run no message is written twice."""
     with path.open("rb") as lines:
-        suspects = (line for line in lines if b'"redelivered":true' in line and line.endswith(b"\n"))
-        messages = (m for line in suspects for m in record.messages([line]) if isinstance(m, Message))
-        return frozenset(m.identity for m in messages if m.redelivered and m.identity is not None)
+        return any(b'"run":' in line for line in lines)

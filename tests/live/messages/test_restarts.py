@@ -1,0 +1,94 @@
+"""A broker that goes down in the middle, cleanly or as in a power cut, costs no message either.
+
+Killed once each by default; `ATTUNE_OPS_TEST_RESTARTS=10 ATTUNE_OPS_TEST_MESSAGES=10000` is the full run, -s shows the
+numbers. They run on a broker of their own, of the installation that `ATTUNE_OPS_TEST_SERVER` names.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attune_ops import connect, lab
+from attune_ops.errors import ActionError
+from attune_ops.ops import Ops
+from tests.conftest import lacking
+from tests.live.messages.ledger import COUNT, SEED, Killable, fill, in_file, in_queue, say, spare
+from tests.live.messages.test_round_trip import declare
+from tests.world import Broker, Vhost, clean_environment
+
+ROUNDS = int(os.environ.get("ATTUNE_OPS_TEST_RESTARTS", "1"))
+SPAN_S = 1.0  # within which the broker goes down
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[lab.Lab]:
+    name = f"restarts-{os.getpid()}"
+    try:
+        made = lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
+    except ActionError as e:
+        lacking(f"no broker of this module's own: {e}")
+    yield made
+    lab.down(name)
+
+
+@pytest.fixture
+def vhost(own: lab.Lab) -> Iterator[Vhost]:
+    random.seed(SEED)
+    with Broker(own.state.amqp_url, own.state.management_url).vhost() as made:
+        yield made
+
+
+@pytest.fixture
+def ops(vhost: Vhost) -> Ops:
+    return connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url)
+
+
+def outage(own: lab.Lab, vhost: Vhost, folder: Path, hard: bool, what: str, *arguments: str | Path) -> str:
+    """Gives an order, takes the broker down in the midst of it, brings it back and gives the order again.
+
+    Returns how the first attempt ended.
+    """
+    node = own.state.node.name
+    with spare(vhost, clean_environment(folder)) as take:
+        one: Killable = take()
+        one.start(what, *arguments)
+        time.sleep(random.uniform(0, SPAN_S))
+        (own.kill_node if hard else own.stop_node)(node)
+        first = one.result()
+        own.start_node(node)
+        one = take()
+        one.start(what, *arguments)
+        result = one.result()
+        assert "error" not in result, result
+    return str(first.get("error", "it had finished"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "hard", [True, False] if ROUNDS > 1 else [True], ids=lambda hard: "killed" if hard else "stopped"
+)
+@pytest.mark.parametrize("what", ["drain", "restore", "move"])
+def test_nothing_is_lost(what: str, hard: bool, own: lab.Lab, vhost: Vhost, ops: Ops, tmp_path: Path) -> None:
+    doubled = 0
+    for n in range(ROUNDS):
+        declare(vhost, "q", "other")
+        ids, file = fill(ops.settings, "q"), tmp_path / f"kept-{n}.jsonl"
+        if what == "restore":
+            ops.messages.drain("q", file, apply=True)
+        orders: dict[str, tuple[str | Path, ...]] = {"drain": ("q", file), "restore": (file,), "move": ("q", "other")}
+        ended = outage(own, vhost, tmp_path, hard, what, *orders[what])
+        found: Counter[str] = in_queue(ops.settings, "q") + in_queue(ops.settings, "other")
+        if what == "drain":
+            assert found == {}
+            found = in_file(file)
+            assert ops.messages.restore(file).count("duplicate") == found.total() - COUNT
+        assert set(found) == ids, "lost"
+        doubled += found.total() - COUNT
+        say(f"{what}, broker {'killed' if hard else 'stopped'}: {found.total() - COUNT} there twice; {ended[:150]}")
