@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote
 
 MASK = "***"
+SHORT = 3  # characters
 
 
 class Secret:
@@ -49,12 +50,18 @@ def mask_url(text: str) -> str:
 
 
 def scrub(text: str, secrets: tuple[Secret, ...]) -> str:
-    """Returns `text` with every URL password and every given secret (also percent-encoded) masked."""
+    """Returns `text` with every URL password and every given secret (also percent-encoded) masked.
+
+    A secret of up to three characters is masked where it stands alone: inside of words it is chance, and masking it
+    there would tell what it is by what is missing.
+    """
     from urllib.parse import quote
 
     text = mask_url(text)
     for secret in sorted((s.reveal() for s in secrets if s), key=len, reverse=True):
         for spelling in {secret, quote(secret, safe=""), quote(secret), unquote(secret)}:
-            if spelling:
+            if len(spelling) > SHORT:
                 text = text.replace(spelling, MASK)
+            elif spelling:
+                text = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)", MASK, text)
     return text

@@ -136,11 +136,14 @@ def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> So
 
 def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
     """What the broker's own refusal of a login means, None where it is none; pika wraps it up to three times."""
-    text, user, vhost = repr(error), endpoint.user, endpoint.path
+    import shlex
+
+    text, user = repr(error), endpoint.user
+    vhost, quoted = shlex.quote(endpoint.path), shlex.quote(user)
     if "530" in text and "not found" in text:
         return f"there is no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
     if "530" in text and "refused" in text:
-        return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'"
+        return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {quoted} '.*' '.*' '.*'"
     if "530" in text:
         return f"the broker does not allow it: {getattr(error, 'reply_text', None) or error}"
     if "ACCESS_REFUSED" in text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from attune_ops.errors import SourceError
 from attune_ops.facts import Source
 from attune_ops.snapshot import BrokerSnapshot
 from attune_ops.sources.management import Management, merge
+from attune_ops.sources.side_by_side import SideBySide
 from attune_ops.sources.wire import MessageStats, Overview
 
 # Members of `Source.BROKER` that can be asked for one by one.
@@ -27,7 +28,7 @@ class BrokerReading:
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
         self.missing: dict[Source, str] = {}
 
-    def ask(self, pool: ThreadPoolExecutor, wants: frozenset[Source], listings: frozenset[str]) -> None:
+    def ask(self, pool: SideBySide, wants: frozenset[Source], listings: frozenset[str]) -> None:
         """Sends off the requests; the slowest answers first, so that the others are read beside them."""
         m = self._management
         reads: list[tuple[str, Source, Callable[[], Any]]] = [

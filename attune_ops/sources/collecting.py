@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from attune_ops.snapshot import BrokerSnapshot
 from attune_ops.sources import http, wire
 from attune_ops.sources.broker import LISTINGS, BrokerReading
 from attune_ops.sources.management import Management, open_management
+from attune_ops.sources.side_by_side import SideBySide
 from attune_ops.sources.unconsumed import confirmed
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ T = TypeVar("T")
 NOT_ASKED = "not asked for"
 ONE_SAMPLE = "only one sample was taken (doctor --samples 2 takes two)"
 SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples closer than that may be the same
-SIDE_BY_SIDE = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
+THREADS = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
 
 REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS})
 MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
@@ -68,7 +68,7 @@ class Round:
     def read(self) -> Facts:
         """Asks everything and waits for all answers."""
         wants = self._wants
-        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="attune-ops") as pool:
+        with SideBySide(THREADS) as pool:
             amqp = pool.submit(self._amqp) if Source.AMQP in wants else None
             registry = pool.submit(self._registry) if REGISTERED & wants else None
             broker = self._broker(pool) if MANAGED & wants else None
@@ -128,7 +128,7 @@ class Round:
             self._missing[Source.EXECUTIONS] = f"registry {shown} has no execution table"
         return view
 
-    def _broker(self, pool: ThreadPoolExecutor) -> BrokerSnapshot | None:
+    def _broker(self, pool: SideBySide) -> BrokerSnapshot | None:
         settings = self._settings
         management = open_management(settings)
         try:
@@ -159,7 +159,7 @@ class Round:
             management.close()
 
     def _objects(
-        self, management: Management, overview: wire.Overview, me: wire.WhoAmI, pool: ThreadPoolExecutor
+        self, management: Management, overview: wire.Overview, me: wire.WhoAmI, pool: SideBySide
     ) -> BrokerSnapshot:
         reading = BrokerReading(management, overview, me.all_tags)
         reading.ask(pool, self._wants, self._listings)

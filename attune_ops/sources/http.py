@@ -118,12 +118,12 @@ def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         if _is_page(answer):
-            why = "answered with a web page: a proxy or another server stands there; check host, port and prefix"
+            what = "answered with a web page: a proxy or another server stands there; check host, port and prefix"
         elif _is_json(answer):
-            why = f"answered /api/{path.partition('?')[0]} in a form this tool does not know: {e}"
+            what = f"answered /api/{path.partition('?')[0]} in a form this tool does not know: {e}"
         else:
-            why = f"answered {len(answer.body)} bytes that are no whole JSON: the answer broke off; try again"
-        raise SourceError(f"management API {endpoint} {why}") from None
+            what = f"answered {len(answer.body)} bytes that are no whole JSON: the answer broke off; try again"
+        raise SourceError(f"management API {endpoint} {what}") from None
 
 
 def _is_page(answer: Answer) -> bool:
@@ -155,17 +155,20 @@ def _reason(answer: Answer) -> str:
 
 def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: str | None) -> str | None:
     """What a refusal means and what to try; None where the API's own words say it best."""
+    import shlex
+
     user, low = repr(endpoint.user), reason.lower()
+    tag = f"rabbitmqctl set_user_tags {shlex.quote(endpoint.user)}"
     if _is_page(answer):
         return "a web page: a proxy or another server stands there; check host, port and prefix"
     if answer.status in (301, 302, 303, 307, 308):
         return f"it redirects to {answer.headers.get('location', 'elsewhere')!r}; give that as --management-url"
     if answer.status == 401 and "management user" in low:
-        return f"user {user} has no management tag; rabbitmqctl set_user_tags {endpoint.user} monitoring"
+        return f"user {user} has no management tag; {tag} monitoring"
     if answer.status == 401 and "monitor user" in low:
-        return f"user {user} has no monitoring tag; rabbitmqctl set_user_tags {endpoint.user} monitoring"
+        return f"user {user} has no monitoring tag; {tag} monitoring"
     if answer.status == 401 and "administrator user" in low:
-        return f"user {user} has no administrator tag; rabbitmqctl set_user_tags {endpoint.user} administrator"
+        return f"user {user} has no administrator tag; {tag} administrator"
     prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
         return (

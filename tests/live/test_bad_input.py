@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -333,6 +335,18 @@ def test_no_installation(fails: Fails) -> None:
 def test_an_argument_too_many_shows_no_password(fails: Fails) -> None:
     fails("health", "broker", f"amqp://u:{ENCODED}@host", status=2)
     fails("health", "broker", f"amqp://u:{PASSWORD}@host", status=2)
+
+
+@pytest.mark.parametrize("command", ["queues", "doctor", "health broker"])
+def test_interrupted_while_nobody_answers(run: Run, command: str) -> None:
+    with answering(b"", keep_open=True) as port, run.start(*command.split(), *both(port, port)) as process:
+        time.sleep(1.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.strip()) == (130, "", "attune-ops: interrupted")
+    assert time.monotonic() - started < 5  # and not the 10 s of a timeout
 
 
 def test_no_password_in_the_list_of_processes(run: Run) -> None:

@@ -1,0 +1,59 @@
+"""What several answers have in common: counters, rates, times, and values that may be anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+
+class Rate(msgspec.Struct):
+    """A counter's `…_details`."""
+
+    rate: float | None = None
+
+
+class MessageStats(msgspec.Struct):
+    """The counters and rates of an object; absent ones never counted anything."""
+
+    publish_details: Rate | None = None
+    deliver_get_details: Rate | None = None
+    ack_details: Rate | None = None
+    redeliver_details: Rate | None = None
+    publish_in: int | None = None
+    publish_out: int | None = None
+    return_unroutable: int | None = None
+    drop_unroutable: int | None = None
+
+
+def rate(details: Rate | None) -> float | None:
+    """The rate in messages per second, None where none was told."""
+    return None if details is None else details.rate
+
+
+def from_seconds(value: int | None, unit: int = 1) -> datetime | None:
+    """A time told as seconds since 1970 (`unit` 1) or milliseconds (1000), None for what cannot be a time."""
+    try:
+        return None if value is None else datetime.fromtimestamp(value / unit, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def from_text(value: str | None) -> datetime | None:
+    """A time told as text; releases before 3.10 leave the zone out and mean UTC."""
+    try:
+        found = None if value is None else datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def text(value: Any) -> str | None:
+    """The value if it is text: client properties may hold anything."""
+    return value if isinstance(value, str) else None
+
+
+def number(value: Any) -> int | None:
+    """The value if it is a number."""
+    return value if isinstance(value, int) else None
