@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from attune_ops.routing import Router
 from tests.live.test_routing_differential import read
 from tests.routing_world import World
 from tests.unit.routing.build import bind, exchange, queue
-from tests.world import Vhost, eventually
+from tests.world import Run, Vhost, eventually
 
 VALUES: tuple[Any, ...] = (
     1, 1.0, 1.5, "1", "1.0", True, False, "true", 0, "", [1], [1.0], ["v", "w"], ["w", "v"], {"k": 1}, {"k": "1"},
@@ -104,3 +105,21 @@ def test_a_stream_dead_letters_nothing_and_takes_what_is_routed(vhost: Vhost) ->
         channel.basic_publish("x", "k", b"1", mandatory=True)  # returned, had no queue taken it
     assert router.route("x", "k").queues == ("stream",)
     assert router.dead_letter("stream", "expired", "k").unroutable
+
+
+def test_of_equal_policies_the_broker_tells_which_holds(vhost: Vhost, run: Run) -> None:
+    """From a file it cannot be told; live it can."""
+    build(vhost, exchange("x"), exchange("y", "fanout"), exchange("z", "fanout"), queue("y"), queue("z"),
+          bind("y", "y"), bind("z", "z"))  # fmt: skip
+    for name in ("y", "z"):
+        policy = {"pattern": "^x$", "apply-to": "exchanges", "priority": 0, "definition": {"alternate-exchange": name}}
+        vhost.api("PUT", f"policies/{{vhost}}/to-{name}", policy)
+    with vhost.channel() as channel:
+        channel.basic_publish("x", "k", b"1")
+        seen = read(channel, ["y", "z"])[1]
+    live = json.loads(run("route", "x", "k", "--format", "json", target=vhost, status=0).stdout)
+    assert (live["queues"], live["uncertain"], live["via_alternate"]) == (seen, [], True)
+    (run.folder / "export.json").write_text(vhost.api("GET", "definitions/{vhost}").text)
+    offline = json.loads(run("route", "x", "k", "--from", "export.json", "--format", "json", status=0).stdout)
+    assert (offline["queues"], offline["possible"], offline["uncertain"]) == ([], ["y", "z"], ["x"])
+    assert "policies of equal priority" in offline["notes"][0]

@@ -6,7 +6,7 @@ import time
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attune_ops.route import Step
@@ -32,11 +32,13 @@ def naive(pattern: list[str], key: list[str]) -> bool:
     return bool(key) and pattern[0] in ("*", key[0]) and naive(pattern[1:], key[1:])
 
 
+@settings(max_examples=400)
 @given(st.lists(KEYS, max_size=8), KEYS)
 def test_matches_what_the_naive_one_matches(patterns: list[str], key: str) -> None:
     assert matched(patterns, key) == sorted(p for p in patterns if naive(words(p), words(key)))
 
 
+@settings(max_examples=400)
 @given(st.lists(KEYS, max_size=8), KEYS, KEYS)
 def test_several_keys_match_what_either_matches(patterns: list[str], one: str, other: str) -> None:
     either = [p for p in patterns if naive(words(p), words(one)) or naive(words(p), words(other))]
