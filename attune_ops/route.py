@@ -97,7 +97,8 @@ class Route(Shown, msgspec.Struct, frozen=True):
     For a dead letter `dead_letter` and `reason` are set, `exchange` is the dead-letter exchange (None without
     one), `queues` are those after the first hop, and `hops` follow the message to its end.
 
-    `error` is the broker's refusal of the publish. `notes` say why no queue receives it, and what is left out.
+    `error` is the broker's refusal of the publish. `notes` say why no queue receives it, and what is left out;
+    `types` are those of the exchanges on the way, where they were asked for.
     """
 
     exchange: str | None
@@ -114,4 +115,5 @@ class Route(Shown, msgspec.Struct, frozen=True):
     reason: Reason | None = None
     error: Refusal | None = None
     notes: tuple[str, ...] = ()
+    types: dict[str, str] = {}
     canary: Canary | None = None

@@ -16,6 +16,7 @@ from attune_ops.facts import Source
 from attune_ops.ownership import seen
 from attune_ops.route import Canary, Route
 from attune_ops.routing import Router
+from attune_ops.routing.reasons import explained
 from attune_ops.snapshot import BrokerSnapshot, PolicyState, QueueState
 from attune_ops.sources import collect
 from attune_ops.sources.http import ApiError
@@ -34,7 +35,8 @@ def prove(settings: Settings, exchange: str, routing_key: str, headers: Mapping[
     Raises `SourceError` where the broker cannot be read, and `ActionError`.
     """
     broker = seen(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
-    route = Router.from_snapshot(broker).route(exchange, routing_key, headers)
+    router = Router.from_snapshot(broker)
+    route = explained(router, router.route(exchange, routing_key, headers))
     if route.error is not None:
         return route
     started = time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,6 +29,8 @@ COLUMNS = (
 DEPTH = 24  # levels of the tree; a longer chain is cut off in words
 PICTURED = 150  # steps; more make no picture that one could read in a notebook
 
+EMPTY = '""'
+
 Words = tuple[str, str]  # a line and its style
 
 
@@ -37,7 +39,7 @@ def as_table(route: Route) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    trees = [_tree(*shown) for shown in _ways(route)]
+    trees = [_tree(*shown, route.types) for shown in _ways(route)]
     lines = [Text(text.visible(words), style, overflow="fold") for words, style in summary(route)]
     return Group(*trees, *([""] if trees else []), *lines)
 
@@ -108,7 +110,7 @@ def _ways(route: Route) -> Iterator[tuple[Words, str, tuple[Step, ...], Words | 
     if route.error is not None:
         return
     if route.dead_letter is None:
-        root = (f"publish with key {_key(route.routing_key)}", "bold")
+        root = (f"publish with key {route.routing_key or EMPTY}", "bold")
         end = None if route.path else ("nothing matches", "red")
         yield root, route.exchange or "", route.path, end, frozenset(route.possible)
     for hop in route.hops:
@@ -124,7 +126,14 @@ def _end(hop: Hop) -> Words | None:
     return None
 
 
-def _tree(root: Words, start: str, path: Iterable[Step], end: Words | None, doubtful: frozenset[str]) -> Tree:
+def _tree(
+    root: Words,
+    start: str,
+    path: Iterable[Step],
+    end: Words | None,
+    doubtful: frozenset[str],
+    types: Mapping[str, str],
+) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
@@ -135,7 +144,7 @@ def _tree(root: Words, start: str, path: Iterable[Step], end: Words | None, doub
     for step in path:
         steps.setdefault(step.exchange, []).append(step)
     tree = Tree(line(*root), guide_style="dim")
-    first = tree.add(line(f"exchange {_name(start)}"))
+    first = tree.add(line(_exchange(start, types)))
     open_branches, seen = [(first, start, 1)], {start}
     while open_branches:
         branch, name, depth = open_branches.pop()
@@ -144,7 +153,7 @@ def _tree(root: Words, start: str, path: Iterable[Step], end: Words | None, doub
                 branch.add(line("… and further; --format json has it all", "dim"))
                 break
             again = step.destination_kind == "exchange" and step.destination in seen
-            child = branch.add(line(_step(step) + (" (shown above)" if again else ""), _style(step, doubtful)))
+            child = branch.add(line(_step(step, types) + (" (shown above)" if again else ""), _style(step, doubtful)))
             if step.destination_kind == "exchange" and not again:
                 seen.add(step.destination)
                 open_branches.append((child, step.destination, depth + 1))
@@ -153,8 +162,9 @@ def _tree(root: Words, start: str, path: Iterable[Step], end: Words | None, doub
     return tree
 
 
-def _step(step: Step) -> str:
-    to = f"{step.destination_kind} {_name(step.destination)}"
+def _step(step: Step, types: Mapping[str, str]) -> str:
+    is_queue = step.destination_kind == "queue"
+    to = f"queue {step.destination or EMPTY}" if is_queue else _exchange(step.destination, types)
     if step.via == "alternate":
         return f"no match, alternate → {to}"
     if step.via == "default":
@@ -162,7 +172,7 @@ def _step(step: Step) -> str:
     if step.arguments:
         told = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.arguments.items())
         return f"{told} → {to}"
-    return f"{_key(step.binding_key or '')} → {to}"
+    return f"{step.binding_key or EMPTY} → {to}"
 
 
 def _style(step: Step, doubtful: frozenset[str]) -> str:
@@ -171,12 +181,10 @@ def _style(step: Step, doubtful: frozenset[str]) -> str:
     return "yellow" if step.destination in doubtful else "green"
 
 
-def _name(name: str) -> str:
-    return name or '"" (the default exchange)'
-
-
-def _key(key: str) -> str:
-    return key or '""'
+def _exchange(name: str, types: Mapping[str, str]) -> str:
+    if not name:
+        return f"exchange {EMPTY} (the default exchange)"
+    return f"exchange {name}" + (f" ({types[name]})" if name in types else "")
 
 
 # The last lines

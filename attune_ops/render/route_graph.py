@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attune_ops.graph import Graph, GraphEdge, GraphNode, Mark, NodeKind
 from attune_ops.route import Hop, Route, Step
@@ -14,7 +14,7 @@ NOWHERE = "nowhere"
 
 def route_graph(route: Route) -> Graph:
     """The publish, or the dying queue, on the left; queues that receive the message are marked."""
-    drawing = _Drawing()
+    drawing = _Drawing(route.types)
     if route.dead_letter is None:
         drawing.node(PUBLISH, "publish", "service", (route.routing_key or '""',))
         _draw_publish(drawing, route)
@@ -32,7 +32,8 @@ def route_graph(route: Route) -> Graph:
 class _Drawing:
     """Nodes and edges as they are met; each node once."""
 
-    def __init__(self) -> None:
+    def __init__(self, types: Mapping[str, str]) -> None:
+        self._types = types
         self.nodes: dict[str, GraphNode] = {}
         self.edges: list[GraphEdge] = []
 
@@ -42,27 +43,34 @@ class _Drawing:
         if id not in self.nodes:
             self.nodes[id] = GraphNode(id, label, kind, notes, marks)
 
+    def exchange(self, name: str) -> str:
+        """The node of an exchange, with its type below; returns its id."""
+        known = self._types.get(name)
+        self.node(f"exchange {name}", name, "exchange", (known,) if known and name else ())
+        return f"exchange {name}"
+
     def edge(self, source: str, target: str, label: str, marks: tuple[Mark, ...] = (), *, dashed: bool = False) -> None:
         self.edges.append(GraphEdge(source, target, label, dashed, marks))
 
     def steps(self, path: Iterable[Step], possible: frozenset[str]) -> None:
         """The steps of a walk; a queue that only may receive the message is marked as in doubt."""
         for step in path:
-            target = f"{step.destination_kind} {step.destination}"
-            doubt = step.destination_kind == "queue" and step.destination in possible
-            marks: tuple[Mark, ...] = ("warning",) if doubt else ("way",)
-            self.node(f"exchange {step.exchange}", step.exchange, "exchange")
-            arrived = marks if step.destination_kind == "queue" else ()
-            self.node(target, step.destination, "queue" if arrived else "exchange", (), arrived)
+            marks: tuple[Mark, ...] = ("way",)
+            source = self.exchange(step.exchange)
+            if step.destination_kind == "exchange":
+                target = self.exchange(step.destination)
+            else:
+                target = f"queue {step.destination}"
+                marks = ("warning",) if step.destination in possible else marks
+                self.node(target, step.destination, "queue", (), marks)
             label = "alternate" if step.via == "alternate" else _label(step)
-            self.edge(f"exchange {step.exchange}", target, label, marks, dashed=step.via == "alternate")
+            self.edge(source, target, label, marks, dashed=step.via == "alternate")
 
 
 def _draw_publish(drawing: _Drawing, route: Route) -> None:
     if route.error is not None:
         return
-    start = f"exchange {route.exchange}"
-    drawing.node(start, route.exchange or "", "exchange")
+    start = drawing.exchange(route.exchange or "")
     drawing.edge(PUBLISH, start, "", ("way",))
     drawing.steps(route.path, frozenset(route.possible))
     if route.unroutable:
@@ -74,8 +82,7 @@ def _draw_hop(drawing: _Drawing, hop: Hop) -> None:
     source = f"queue {hop.queue}"
     drawing.node(source, hop.queue, "queue")
     if hop.exchange is not None:
-        target = f"exchange {hop.exchange}"
-        drawing.node(target, hop.exchange, "exchange")
+        target = drawing.exchange(hop.exchange)
         drawing.edge(source, target, hop.reason, ("way",), dashed=True)
         drawing.steps(hop.path, frozenset((*hop.possible, *hop.dropped)))
         source = target

@@ -16,7 +16,7 @@ COMPARED = 5000  # bindings; so many keys are compared in a blink
 
 
 def explained(router: Router, route: Route) -> Route:
-    """The route, with the reasons among its notes where it leads nowhere or perhaps somewhere."""
+    """The route with the types of its exchanges, and with notes on why it leads nowhere, or perhaps somewhere."""
     if route.error is not None:
         return route
     uncertain = dict.fromkeys((*route.uncertain, *(name for hop in route.hops for name in hop.uncertain)))
@@ -27,7 +27,22 @@ def explained(router: Router, route: Route) -> Route:
             key = next(iter(route.hops[0].routing_keys), "")
         if start is not None and router.exchange(start) is not None and not (route.hops and route.hops[0].dropped):
             notes += _reasons(router, start, route.path, key)
-    return msgspec.structs.replace(route, notes=(*route.notes, *notes))
+    return msgspec.structs.replace(route, notes=(*route.notes, *notes), types=_types(router, route))
+
+
+def _types(router: Router, route: Route) -> dict[str, str]:
+    steps = (*route.path, *(s for h in route.hops for s in h.path))
+    names = dict.fromkeys(
+        (route.exchange, *(n for s in steps for n in _exchanges(s)), *(h.exchange for h in route.hops))
+    )
+    found = {n: router.exchange(n) for n in names if n is not None}
+    return {name: state.type for name, state in found.items() if state is not None}
+
+
+def _exchanges(step: Step) -> Iterator[str]:
+    yield step.exchange
+    if step.destination_kind == "exchange":
+        yield step.destination
 
 
 def _doubt(router: Router, name: str) -> str:

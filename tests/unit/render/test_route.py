@@ -38,7 +38,7 @@ def world() -> list[Route]:
     ("number", "lines"),
     [
         (0, ["k → queue q", "1 queue receives it: q"]),
-        (1, ["no match, alternate → exchange alt", "an alternate exchange takes part"]),
+        (1, ["exchange x (direct)", "no match, alternate → exchange alt (topic)", "an alternate exchange takes part"]),
         (2, ["perhaps a, b: cannot be simulated at y", "is of type x-random"]),
         (3, ["nothing matches", "no queue receives it", "has no bindings"]),
         (4, ["the broker refuses it: 404 NOT_FOUND - no exchange 'no' in vhost '/'"]),
