@@ -125,14 +125,15 @@ def start_service(
     also stops when this process ends, unless its behaviour is `detached`.
     """
     behaviour = behaviour or Behaviour()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "attune_ops.actions.services", service],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=_errors(log),
-        start_new_session=True,  # Ctrl-C is for the one who started it
-        env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
-    )
+    with log.with_suffix(".stderr").open("ab") as errors:  # what it does not expect, beside its log
+        process = subprocess.Popen(
+            [sys.executable, "-m", "attune_ops.actions.services", service],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C is for the one who started it
+            env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
+        )
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(job(settings, service, name, str(log), behaviour)) + b"\n")
     process.stdin.flush()
@@ -147,8 +148,3 @@ def stop_all(services: Iterable[RunningService], timeout: float = 10.0) -> None:
         service._signal(signal.SIGTERM)
     for service in running:
         service.stop(timeout)
-
-
-def _errors(log: Path) -> int:
-    """Where the process writes what it does not expect: beside its log."""
-    return os.open(log.with_suffix(".stderr"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

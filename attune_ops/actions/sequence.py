@@ -59,7 +59,7 @@ class Service:
     """A stand-in for one service of Attune: `start` takes its steps, `stop` ends it as cleanly as Attune does.
 
     As a context manager it stops at the end whatever happens. `name` is a worker's name in the registry;
-    `prefetch` replaces the topology's; `heartbeat` is the connection's, in s, the broker's where it is None;
+    `prefetch` replaces the topology's; `amqp_heartbeat` is the connection's, in s, the broker's where it is None;
     `skip` are steps to leave out; `on_step` is told of each step as it ends; `on_message` gets what its consumers
     are given (by default nothing is acknowledged, so that messages go back when it stops); `explain` turns a
     refusal into words (see `attune_ops.actions.refusal`).
@@ -73,7 +73,7 @@ class Service:
         name: str | None = None,
         concurrency: int = CONCURRENCY,
         prefetch: int | None = None,
-        heartbeat: int | None = None,
+        amqp_heartbeat: int | None = None,
         skip: Collection[Step] = (),
         on_step: OnStep = ignore,
         on_message: OnMessage = _hold,
@@ -84,10 +84,10 @@ class Service:
         self.steps = steps_of(settings.topology, service)
         self.name = name or settings.own_worker if service == "worker" else service
         self.concurrency = concurrency
-        self.prefetch, self.heartbeat = prefetch, heartbeat
+        self.prefetch, self.amqp_heartbeat = prefetch, amqp_heartbeat
         self.skip = frozenset(skip)
         self.worker: registry.Registered | None = None
-        self.base: SetUp | None = None
+        self.base: SetUp | str | None = None  # what set-up made sure of, or that it ended before that
         self.own: list[OwnQueue] = []
         self.attached: list[Attached] = []
         self._connection: BlockingConnection | None = None
@@ -206,13 +206,15 @@ class Service:
         shown = f"attune {self.service}" + (f" {self.name}" if self.service == "worker" else "")
         s = self.settings
         self._connection = open_connection(
-            s.amqp, name=shown, timeout=s.timeout, ca_file=s.ca_file, heartbeat=self.heartbeat
+            s.amqp, name=shown, timeout=s.timeout, ca_file=s.ca_file, heartbeat=self.amqp_heartbeat
         )
         version = server_version(self._connection)
         return f"RabbitMQ {version or '?'} at {s.amqp.address}, vhost {s.vhost!r}"
 
     def _setup(self) -> str:
-        self.base = set_up(self.channel, self.settings.topology)
+        channel = self.channel
+        self.base = "as far as set-up came"
+        self.base = set_up(channel, self.settings.topology)
         return str(self.base)
 
     def _register(self) -> str:

@@ -13,7 +13,7 @@ RULES = (
         r"missed heartbeats from client,? timeout: ?(?P<limit>\d+) ?s|"
         r"(?:No activity or )?too many missed heartbeats in the last (?P<seconds>\d+) seconds|AMQPHeartbeatTimeout\b|"
         r"no heartbeat received from server for too long|MissingHeartbeatError|[Mm]issed server heartbeats|"
-        r"\{(?:heartbeat_timeout|inet_error,\s*etimedout),?[^\n]*",
+        r"\{heartbeat_timeout\b[^\n]*|\{inet_error,\s*etimedout\b[^\n]*",
         "Nothing came from the other side for two heartbeat intervals, so the connection was given up: the process "
         "hung (a handler that blocks the thread of the connection), was stopped, or the network dropped its packets "
         "without a word. Its unacknowledged messages go back to their queues; an auto-delete queue whose last "

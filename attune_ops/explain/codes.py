@@ -7,7 +7,7 @@ from attune_ops.explain._rule import rule
 
 def _any(name: str) -> str:
     """The code's name as clients and as the broker's log write it, with the rest of its line."""
-    return rf"\b(?:{name}|(?:channel|connection) exception {name.lower()}:)[^\n]*"
+    return rf"\b{name}\b[^\n]*|\b(?:channel|connection) exception {name.lower()}:[^\n]*"
 
 
 RULES = (

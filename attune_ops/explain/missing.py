@@ -40,8 +40,7 @@ RULES = (
     rule(
         404,
         "NOT_FOUND",
-        r"(?:NOT_FOUND - |channel exception not_found: )"
-        r"(?P<subject>no (?:queue|exchange) '(?P<cut>[^\n]{100,}?)\.\.\.)",
+        r"NOT_FOUND - (?P<subject>no (?:queue|exchange) '(?P<cut>[^\n]{100,}?)\.\.\.)",
         "Something with a very long name does not exist; the broker cut its own sentence at 255 bytes.",
         "Look the name up in the service's configuration, and compare it with what is there.",
         closes="channel",

@@ -36,6 +36,8 @@ _PREFIX = re.compile(r"\b[A-Z]+(?:_[A-Z]+)* - $")
 _AGAIN = re.compile(r"message: ShortString\(\"(?:[A-Z_]+ - )?$")  # lapin says everything a second time
 _AGAIN_WITHIN = 12  # lines
 
+_BEFORE, _BEHIND = 600, 1600  # characters around a needle that hold any match: names have 255 bytes at most
+
 
 class Sighting(msgspec.Struct, frozen=True):
     """One error at one place of a text; `groups` are the parts of its wording."""
@@ -72,7 +74,12 @@ def find(text: str) -> tuple[Sighting, ...]:
 
 def _without_overlaps(text: str) -> Iterator[tuple[Rule, re.Match[str]]]:
     """The matches in order of place; of two that share text the one whose rule stands further up."""
-    matches = [(rank, rule, m) for rank, rule in enumerate(RULES) for m in rule.pattern.finditer(text)]
+    matches = [
+        (rank, rule, match)
+        for rank, rule in enumerate(RULES)
+        for start, stop in _regions(text, rule.needles)
+        for match in rule.pattern.finditer(text, start, stop)
+    ]
     matches.sort(key=lambda t: (t[2].start(), t[0]))
     kept: list[tuple[int, Rule, re.Match[str]]] = []
     for rank, rule, match in matches:
@@ -83,6 +90,30 @@ def _without_overlaps(text: str) -> Iterator[tuple[Rule, re.Match[str]]]:
         kept.append((rank, rule, match))
     for _, rule, match in kept:
         yield rule, match
+
+
+def _regions(text: str, needles: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The parts of a text, in whole lines, in which a rule may match: a log is large, and its errors are few."""
+    if not needles:
+        return [(0, len(text))]
+    found: list[tuple[int, int]] = []
+    for hit in sorted(_hits(text, needles)):
+        start = text.rfind("\n", 0, max(0, hit - _BEFORE)) + 1
+        stop = text.find("\n", hit + _BEHIND)
+        stop = len(text) if stop < 0 else stop
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], stop)
+        else:
+            found.append((start, stop))
+    return found
+
+
+def _hits(text: str, needles: tuple[str, ...]) -> Iterator[int]:
+    for needle in needles:
+        at = text.find(needle)
+        while at >= 0:
+            yield at
+            at = text.find(needle, at + 1)
 
 
 def _sighting(rule: Rule, match: re.Match[str], text: str, line: int) -> Sighting:

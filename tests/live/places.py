@@ -42,7 +42,7 @@ class Place:
 
     def start(self, service: str, name: str | None = None, ok: bool = True, **options: object) -> Service:
         """Starts a service; `options` are those of `Service`."""
-        made = self._stack.enter_context(Service(self.settings, service, name=name, heartbeat=0, **options))  # type: ignore[arg-type]
+        made = self._stack.enter_context(Service(self.settings, service, name=name, amqp_heartbeat=0, **options))  # type: ignore[arg-type]
         assert made.start().ok is ok
         self.services[name or service] = made
         return made

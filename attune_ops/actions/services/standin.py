@@ -79,7 +79,7 @@ class StandIn:
             name=self.job.name or None,
             concurrency=b.concurrency,
             prefetch=b.prefetch,
-            heartbeat=b.amqp_heartbeat,
+            amqp_heartbeat=b.amqp_heartbeat,
             skip=b.skip,
             on_step=self._on_step,
             on_message=lambda *message: self.on_message(*message),
