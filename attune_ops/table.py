@@ -45,13 +45,13 @@ class Column(msgspec.Struct, frozen=True):
 class Table(Shown, msgspec.Struct, frozen=True):
     """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen.
 
-    `key` are the columns in which a pattern is looked for.
+    `key` are the columns in which a pattern is looked for; `taken_at` is None for what is of no time.
     """
 
     name: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    taken_at: datetime
+    taken_at: datetime | None
     notes: tuple[str, ...] = ()
     key: tuple[str, ...] = ("name",)
 

@@ -25,6 +25,7 @@ from typing import Any
 from attune_ops.errors import ConfigError
 
 NOT_FOR_SHOW = ("frame", "bundle")
+HUMAN = ("text", "markdown", "html")
 
 
 def show(value: object, format: str = "table", color: bool | None = None) -> None:
@@ -51,8 +52,16 @@ def show(value: object, format: str = "table", color: bool | None = None) -> Non
 def form(value: object, name: str) -> Any:
     """One form of a value, as the module docstring lists them; raises `ConfigError` where there is none."""
     own = getattr(module_of(type(value)), f"as_{name}", None)
-    if own is not None:
-        return own(value)
+    made = own(value) if own is not None else _derived(value, name)
+    if name in HUMAN:
+        from attune_ops.render.text import visible_lines
+
+        return visible_lines(made)  # a renderer escapes names; this holds also where one forgot
+    return made
+
+
+def _derived(value: object, name: str) -> Any:
+    """A form that follows from others."""
     if name == "text":
         from attune_ops.render.terminal import plain
 

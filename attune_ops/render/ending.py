@@ -28,8 +28,8 @@ def as_text(ending: Ending) -> str:
 
 
 def as_json(ending: Ending) -> Any:
-    """What was stopped and what is left."""
-    return msgspec.to_builtins(ending)
+    """`attune-ops/ending/1`: what was stopped and what is left."""
+    return {"schema": "attune-ops/ending/1", **msgspec.to_builtins(ending)}
 
 
 def _lines(ending: Ending) -> list[tuple[str, str]]:

@@ -86,7 +86,7 @@ def _heading(error: Explanation) -> str:
     """Code, name, how often and where: "404 NOT_FOUND in basic.consume (3 times, first in line 12)"."""
     where = f" in {error.operation}" if error.operation else ""
     often = f" ({error.count} times, first in line {error.line})" if error.count > 1 else ""
-    return f"{error.heading}{where}{often}"
+    return text.visible(f"{error.heading}{where}{often}")
 
 
 def _body(error: Explanation) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ def as_table(finding: Finding) -> Any:
 
     mark, style = MARKS[str(finding.severity)]
     head = Text(overflow="fold")
-    head.append(f"{mark} {finding.severity}", style=style).append(f" {finding.code} {text.visible(finding.title)}")
+    head.append(f"{mark} {finding.severity}", style=style).append(f" {text.visible(f'{finding.code} {finding.title}')}")
     return Group(head, *(Text(text.visible(line), overflow="fold") for line in _lines(finding)))
 
 

@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from attune_ops.render.table import RIGHT, cells, remarks
-from attune_ops.render.text import NOT_TOLD
+from attune_ops.render.text import NOT_TOLD, visible
 from attune_ops.table import Kind, Table
 
 GAP = 2  # columns between two columns
@@ -42,7 +42,7 @@ class Fitting:
         for i in picked:
             column = self.table.columns[i]
             right = column.kind in RIGHT
-            header = Text(column.name, style="bold")
+            header = Text(visible(column.name), style="bold")
             made.add_column(header, justify="right" if right else "left", no_wrap=right, overflow="fold")
         for line in lines:
             made.add_row(*(Text(line[i], style=self._style(i, line[i])) for i in picked))

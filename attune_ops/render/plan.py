@@ -189,26 +189,26 @@ def error(answer: BrokerError | None) -> dict[str, Any] | None:
 
 def as_csv(plan: Plan) -> str:
     """A record for each attribute that differs, or for the object where none does."""
-    return table.as_csv(as_rows(plan))
+    return table.as_csv(rows_of(plan))
 
 
 def as_markdown(plan: Plan) -> str:
     """The same as a GitHub table, and the summary."""
-    return f"{table.as_markdown(as_rows(plan))}\n\n{text.markdown(text.visible(summary(plan)))}"
+    return f"{table.as_markdown(rows_of(plan))}\n\n{text.markdown(text.visible(summary(plan)))}"
 
 
 def as_html(plan: Plan) -> str:
     """The same as an HTML table, the summary below it."""
-    rows = as_rows(plan)
+    rows = rows_of(plan)
     return table.as_html(msgspec.structs.replace(rows, notes=(*rows.notes, summary(plan))))
 
 
 def as_frame(plan: Plan) -> pd.DataFrame:
     """The same as a DataFrame."""
-    return table.as_frame(as_rows(plan))
+    return table.as_frame(rows_of(plan))
 
 
-def as_rows(plan: Plan) -> Table:
+def rows_of(plan: Plan) -> Table:
     """The differences as a table."""
     return Table("topology-diff", COLUMNS, tuple(_rows(plan)), plan.taken_at, plan.unseen)
 

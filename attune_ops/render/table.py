@@ -26,7 +26,7 @@ def as_text(table: Table) -> str:
     """All columns, in full, two spaces apart, without colours."""
     from rich.cells import cell_len
 
-    lines = [[c.name for c in table.columns], *cells(table)]
+    lines = [[text.visible(c.name) for c in table.columns], *cells(table)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     right = [c.kind in RIGHT for c in table.columns]
 
@@ -61,7 +61,7 @@ def as_csv(table: Table) -> str:
 def as_markdown(table: Table) -> str:
     """A GitHub table."""
     rules = ["---:" if c.kind in RIGHT else "---" for c in table.columns]
-    lines = [[text.markdown(c.name) for c in table.columns], rules]
+    lines = [[text.markdown(text.visible(c.name)) for c in table.columns], rules]
     lines += [[text.markdown(v) for v in row] for row in cells(table)]
     return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), *map(text.markdown, remarks(table))])
 
@@ -88,7 +88,7 @@ def cells(table: Table) -> list[list[str]]:
 
 def remarks(table: Table) -> list[str]:
     """The lines below the table: that it is empty, and its notes."""
-    lines = [*([] if table.rows else [f"no {table.name}"]), *(text.visible(n) for n in table.notes)]
+    lines = [*([] if table.rows else [f"no {text.visible(table.name)}"]), *(text.visible(n) for n in table.notes)]
     return ["", *lines] if lines else []
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attune_ops.render import form, wire
+from attune_ops.render.text import visible_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 UNCUT = 100_000  # columns; rich wraps at the width it is told
 
@@ -20,7 +24,22 @@ def write(value: object, color: bool | None) -> None:
 
     plain_wanted = color is False or bool(os.environ.get("NO_COLOR"))
     console = Console(file=sys.stdout, color_system=None if plain_wanted else "auto", highlight=False)
-    console.print(form(value, "table"), markup=False, emoji=False)
+    console.print(Visible(form(value, "table")))
+
+
+class Visible:
+    """A renderable in which nothing but rich itself can send the terminal a control character."""
+
+    def __init__(self, renderable: Any) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+        from rich.text import Text
+
+        renderable = Text(self.renderable) if isinstance(self.renderable, str) else self.renderable
+        for segment in console.render(renderable, options):
+            yield segment if segment.control else Segment(visible_lines(segment.text), segment.style)
 
 
 def plain(renderable: Any) -> str:
@@ -31,6 +50,7 @@ def plain(renderable: Any) -> str:
 
     from rich.console import Console
 
+    # In a notebook's kernel rich would display what it prints, too.
     console = Console(file=io.StringIO(), width=UNCUT, color_system=None, highlight=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(renderable, markup=False, emoji=False, soft_wrap=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.render import table, text
+from attune_ops.render import html, table, text
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.topology import Arguments, Exchange, Queue, Topology
 from attune_ops.topology_file import to_dict
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Group
 
 SCHEMA = "attune-ops/topology/1"
@@ -47,13 +48,17 @@ def as_json(topology: Topology) -> dict[str, Any]:
 
 def as_csv(topology: Topology) -> str:
     """A record for each exchange, queue, binding, publish and consumer; `part` says which it is."""
-    columns = list(dict.fromkeys(c.name for part in _parts(topology) for c in part.columns))
-    rows: list[tuple[Cell, ...]] = []
-    for part in _parts(topology):
-        rows += [(part.name, *(record.get(name) for name in columns)) for record in part.records()]
-    from attune_ops.render import wire
+    return table.as_csv(_merged(topology))
 
-    return wire.csv_text(["part", *columns], rows)
+
+def as_frame(topology: Topology) -> pd.DataFrame:
+    """The same, a row each."""
+    return table.as_frame(_merged(topology))
+
+
+def as_html(topology: Topology) -> str:
+    """A table for each part."""
+    return html.fragment("topology.html", heading=_heading(topology), parts=map(table.as_html, _parts(topology)))
 
 
 def as_markdown(topology: Topology) -> str:
@@ -74,10 +79,15 @@ def _parts(topology: Topology) -> list[Table]:
     return [part for part in (make(topology) for make in made) if part.rows]
 
 
-def _table(name: str, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> Table:
-    from datetime import UTC, datetime
+def _merged(topology: Topology) -> Table:
+    parts = _parts(topology)
+    columns = {c.name: c for part in parts for c in part.columns}
+    rows = [(part.name, *map(record.get, columns)) for part in parts for record in part.records()]
+    return _table("topology", (Column("part", Kind.CATEGORY), *columns.values()), tuple(rows))
 
-    return Table(name, columns, rows, datetime.fromtimestamp(0, UTC))  # a topology is of no time
+
+def _table(name: str, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> Table:
+    return Table(name, columns, rows, taken_at=None)
 
 
 DECLARED = Column("declared", Kind.LIST, doc="how, with its arguments")
