@@ -196,7 +196,8 @@ def test_what_a_user_is_told(vhost: Vhost, user: Users, tags: str, lacks: set[So
     # Asked for one queue, the API tells everybody its consumers.
     assert [c.consumer_tag for c in found] == ["of-another-user"]
     before = {Source.DEPRECATED} if vhost.broker.version < BEFORE_3_13 else set()
-    assert set(facts.missing) - NO_REGISTRY - before == lacks
+    assert set(facts.missing) - NO_REGISTRY - before == lacks | {Source.PERMISSIONS}
+    assert "is no administrator" in facts.missing[Source.PERMISSIONS]
     for source in lacks:
         assert f"user '{lesser.user}' has no monitoring tag" in facts.missing[source]
     assert len(facts.seen.queues or ()) == len(facts.seen.bindings or ()) == 2
