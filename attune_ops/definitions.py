@@ -99,6 +99,12 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
     policies: list[_PolicyDefinition] = []
     parameters: list[_Parameter] = []
 
+    @property
+    def nameless(self) -> bool:
+        """Whether the file is of one virtual host and does not say of which, as exports of 3.10 are."""
+        objects = (*self.exchanges, *self.queues, *self.bindings, *self.policies)
+        return not self.vhosts and self.original_vhost_name is None and all(o.vhost is None for o in objects)
+
     def brokers(self, taken_at: datetime) -> Mapping[str, BrokerSnapshot]:
         """A snapshot of each virtual host, by its name; a file of one without a name is that of `/`."""
         objects = (*self.exchanges, *self.queues, *self.bindings)

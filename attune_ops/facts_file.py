@@ -54,7 +54,13 @@ def load_facts(path: str, topology: Topology | None = None, vhost: str | None = 
     )  # fmt: skip
 
 
-def load_brokers(path: str) -> Mapping[str, BrokerSnapshot]:
+class Brokers(dict[str, BrokerSnapshot]):
+    """The broker of a file, each virtual host by its name; `nameless` where the file is of one and says no name."""
+
+    nameless = False
+
+
+def load_brokers(path: str) -> Brokers:
     """Reads the broker of a file, each virtual host in it by its name; raises `ConfigError`."""
     content = _Content(path)
     if not content.is_snapshot:
@@ -62,7 +68,7 @@ def load_brokers(path: str) -> Mapping[str, BrokerSnapshot]:
     facts = content.decode(Facts)
     if facts.broker is None:
         raise ConfigError(f"{content.shown}: the snapshot holds no broker: {facts.missing.get('broker', 'not read')}")  # type: ignore[call-overload]
-    return {facts.vhost: facts.broker}
+    return Brokers({facts.vhost: facts.broker})
 
 
 def save_facts(facts: Facts, path: str, *, replace: bool = False) -> int:
@@ -142,10 +148,13 @@ class _Content:
         except RecursionError:
             raise ConfigError(f"{self.shown}: nested too deeply to be a snapshot or definitions") from None
 
-    def brokers(self) -> Mapping[str, BrokerSnapshot]:
+    def brokers(self) -> Brokers:
         """The virtual hosts of a definitions export."""
         try:
-            return self.decode(Definitions).brokers(self.time)
+            definitions = self.decode(Definitions)
+            found = Brokers(definitions.brokers(self.time))
+            found.nameless = definitions.nameless
+            return found
         except msgspec.DecodeError as e:
             raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
 

@@ -105,11 +105,21 @@ def _routers(cli: Cli, file: str | None, vhost: str | None) -> tuple[Mapping[str
         return {cli.settings.vhost: cli.ops.router()}, cli.settings.vhost
     from attune_ops.facts_file import load_brokers
 
-    routers = {name: Router.from_snapshot(broker) for name, broker in load_brokers(file).items()}
+    brokers = load_brokers(file)
+    routers = {name: Router.from_snapshot(broker) for name, broker in brokers.items()}
+    if brokers.nameless:
+        return _Nameless(routers), next(iter(routers))
     if vhost is not None and vhost not in routers:
         raise ConfigError(f"{file}: no virtual host {vhost!r}; it has {', '.join(map(repr, routers))}")
     only = next(iter(routers)) if len(routers) == 1 else "/" if "/" in routers else None
     return routers, vhost if vhost is not None else only
+
+
+class _Nameless(dict[str, "Router"]):
+    """The router of a file that does not say of which virtual host it is: it is that of any."""
+
+    def __missing__(self, name: str) -> Router:
+        return next(iter(self.values()))
 
 
 def _answer(

@@ -51,12 +51,12 @@ def answers(lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | 
 
 def _answer(question: Question, routers: Mapping[str, Router], vhost: str | None) -> Route:
     name = question.vhost if question.vhost is not None else vhost
-    known = ", ".join(map(repr, routers))
     if name is None:
-        raise ValueError(f"no vhost, and there are several: {known}")
-    router = routers.get(name)
-    if router is None:
-        raise ValueError(f"no virtual host {name!r}; there is {known}")
+        raise ValueError(f"no vhost, and there are several: {', '.join(map(repr, routers))}")
+    try:
+        router = routers[name]
+    except KeyError:
+        raise ValueError(f"no virtual host {name!r}; there is {', '.join(map(repr, routers))}") from None
     if question.dead_letter is None:
         if question.exchange is None:
             raise ValueError("neither exchange nor dead_letter")

@@ -51,7 +51,7 @@ class Walk:
     def __init__(self) -> None:
         self.queues: dict[str, int] = {}  # each with how it is reached
         self.path: list[Step] = []
-        self.uncertain: list[str] = []
+        self.uncertain: dict[str, None] = {}
 
     @property
     def certain(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class Network:
         found = exchange.matcher.match(message)
         self._take(found.certain, reached, walk, pending)
         if found.perhaps:
-            walk.uncertain.append(exchange.state.name)
+            walk.uncertain[exchange.state.name] = None
             self._take(found.perhaps, reached | PERHAPS, walk, pending)
         # An alternate exchange is for what matches nothing here; where a match leads plays no part.
         if exchange.alternates and not found.certain and not found.some:
@@ -111,7 +111,7 @@ class Network:
         name = exchange.state.name
         if len(exchange.alternates) > 1:
             reached |= PERHAPS
-            walk.uncertain.append(name)
+            walk.uncertain[name] = None
         steps = [Step(name, None, "exchange", a, "alternate") for a in exchange.alternates if a is not None]
         self._take(steps, reached | ALTERNATE, walk, pending)
 

@@ -102,6 +102,22 @@ def test_a_batch_loses_no_line(run: Run, definitions: Path) -> None:
     assert done.stderr == "attune-ops: 1 line could not be answered\n"
 
 
+def test_a_file_without_a_name_is_of_any_virtual_host(run: Run, tmp_path: Path) -> None:
+    """As 3.10 exports one virtual host."""
+    (tmp_path / "one.json").write_text(
+        json.dumps(
+            {
+                "exchanges": [{"name": "x", "type": "fanout"}],
+                "queues": [{"name": "q"}],
+                "bindings": [{"source": "x", "destination": "q", "destination_type": "queue", "routing_key": ""}],
+            }
+        )
+    )
+    lines = '{"vhost": "attune", "exchange": "x", "routing_key": "k"}\n{"exchange": "x", "routing_key": "k"}\n'
+    done = run("route", "--from", tmp_path / "one.json", "--batch", "-", stdin=lines, status=0)
+    assert [json.loads(line)["queues"] for line in done.stdout.splitlines()] == [["q"], ["q"]]
+
+
 def test_a_hundred_thousand_lines_over_ten_thousand_bindings(run: Run, tmp_path: Path) -> None:
     """At most 10 s of processor time, loading included, and memory that does not grow with the lines."""
     names = [f"worker.{i}.executions" for i in range(10_000)]
