@@ -131,11 +131,12 @@ def test_a_crash_between_two_steps(start: Start, vhost: Vhost, tmp_path: Path, s
     assert ("worker.1.executions" in vhost.names("queues")) is (step is Step.DECLARE), "nothing had consumed it"
 
 
-def test_a_start_up_that_fails_says_why(start: Start) -> None:
+def test_a_start_up_that_fails_says_why_and_leaves_what_a_crash_leaves(start: Start, tmp_path: Path) -> None:
     worker = start("worker", "w1", wait=False, skip=(Step.DECLARE,))
     with pytest.raises(ActionError, match=r"bind failed: .*404 NOT_FOUND - no queue 'worker.1.executions'"):
         worker.wait_for("ready")
     assert worker.status == 1
+    assert status_of(tmp_path, "w1") == "active"
 
 
 @pytest.mark.parametrize(
@@ -188,23 +189,30 @@ def test_the_same_seed_gives_the_same_messages(start: Start) -> None:
     assert not set(ids(1)) & set(ids(2))
 
 
-def test_a_connection_closed_by_an_operator(start: Start, vhost: Vhost) -> None:
+def test_a_connection_closed_by_an_operator(start: Start, vhost: Vhost, tmp_path: Path) -> None:
     names = {"fragile": start("worker", "fragile"), "tough": start("worker", "tough", reconnect=True)}
-    ids = {name: worker.worker_id for name, worker in names.items()}
+    names["sensor"] = start("sensor", rate=50, reconnect=True)
+    ids = {name: service.worker_id for name, service in names.items()}
 
     def connections() -> list[str]:
         found = vhost.api("GET", "vhosts/{vhost}/connections").json()
         return [c["name"] for c in found if c.get("client_properties", {}).get("connection_name", "")]
 
-    eventually(lambda: len(connections()) == 2)
+    eventually(lambda: len(connections()) == 3)
     for name in connections():
         vhost.api("DELETE", f"connections/{quote(name, safe='')}")
     lost = names["fragile"].wait_for("lost")
     assert lost["code"] == 320
     assert eventually(lambda: names["fragile"].status) == 1
+    assert status_of(tmp_path, "fragile") == "active", "nobody set it inactive"
     eventually(lambda: count(names["tough"], "ready") == 2)
     assert names["tough"].worker_id == ids["tough"], "it keeps its id"
     assert f"worker.{ids['tough']}.executions" in vhost.names("queues")
+    eventually(lambda: count(names["sensor"], "ready") == 2)
+    sent = count(names["sensor"], "confirmed")
+    eventually(lambda: count(names["sensor"], "confirmed") > sent + 5)
+    attempted = [e["message_id"] for e in names["sensor"].events() if e["event"] == "attempted"]
+    assert len(attempted) == len(set(attempted)), "no message id is used twice"
 
 
 def test_a_consumer_that_the_broker_cancelled(start: Start, vhost: Vhost) -> None:

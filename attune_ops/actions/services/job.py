@@ -27,9 +27,9 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `outcome` is what becomes of a message (`hold`: never answered, `lose`: acknowledged and forgotten), of all or of
     the numbers in `only`.
 
-    Life: `skip` steps; kill itself after the step `crash_after`; `reconnect` runs the whole start-up again when the
-    connection or a consumer is lost, otherwise it ends with status 1; `amqp_heartbeat` in s; `detached` outlives its
-    parent.
+    Life: `skip` steps; kill itself after the step `crash_after`; `reconnect` runs the whole start-up again when it
+    fails, or the connection or a consumer is lost; otherwise it then ends with status 1, and its row stays active;
+    `amqp_heartbeat` in s; `detached` outlives its parent.
     """
 
     rate: float = 0.0

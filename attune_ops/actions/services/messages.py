@@ -45,10 +45,9 @@ def route(topology: Topology, service: str, message_type: str, *, to_worker: boo
 class Publisher:
     """Publishes with confirms and mandatory over a channel of its own; each message has one outcome in the log."""
 
-    def __init__(self, connection: BlockingConnection, job: Job, journal: Journal) -> None:
+    def __init__(self, connection: BlockingConnection, job: Job, journal: Journal, ids: random.Random) -> None:
         self.service, self.behaviour, self.topology, self.journal = job.service, job.behaviour, job.topology, journal
-        # Another seed for each service and worker: message ids are repeatable, yet never the same twice.
-        self._random = random.Random(f"{job.behaviour.seed}/{job.service}/{job.name}/{job.behaviour.first}")
+        self._ids = ids
         with asking("opening a channel for publishing"):
             self._channel = connection.channel()
             self._channel.confirm_delivery()
@@ -89,7 +88,7 @@ class Publisher:
         payload = {number_field(message_type): number, **payload}
         if self.behaviour.padding:
             payload["padding"] = "x" * self.behaviour.padding
-        message_id = UUID(int=self._random.getrandbits(128), version=4)
+        message_id = UUID(int=self._ids.getrandbits(128), version=4)
         return build(
             message_type, payload, message_id=message_id, at=datetime.now(UTC), source=self.service, cause=cause
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from typing import Any
@@ -40,6 +41,8 @@ class StandIn:
         self.job, self.behaviour, self.journal = job, job.behaviour, journal
         self.settings = job.settings()
         self.service = self._service()
+        # Another seed for each service and name: message ids are repeatable, yet never the same twice.
+        self.random = random.Random(f"{self.behaviour.seed}/{job.service}/{job.name}/{self.behaviour.first}")
         self.stopping = False
         self.cancelled = False
         self.publisher: Publisher | None = None
@@ -88,15 +91,14 @@ class StandIn:
 
     def _live_once(self) -> float | None:
         """One start-up and the time after it; returns when it was ready, or None where it did not get there."""
-        if not self.service.start().ok:
-            self.service.stop()
-            return None
-        ready_at = time.monotonic()
-        worker = self.service.worker
-        self.journal.write("ready", worker=worker.id if worker else None)
+        ready_at = None
         try:
-            with self.service.heartbeats(self._on_heartbeat_failure):
-                self._loop()
+            if self.service.start().ok:
+                ready_at = time.monotonic()
+                worker = self.service.worker
+                self.journal.write("ready", worker=worker.id if worker else None)
+                with self.service.heartbeats(self._on_heartbeat_failure):
+                    self._loop()
         except Lost as e:
             self.journal.write("lost", code=e.code, text=e.text)
             self.on_lost()
@@ -109,14 +111,13 @@ class StandIn:
     def _loop(self) -> None:
         connection = self.service.connection
         # Below pika's blocking layer, which tells it only between two publishes: the blocked one never returns.
-        connection._impl.add_on_connection_blocked_callback(
-            lambda _c, m: self.journal.write("blocked", text=_reason(m))
-        )
-        connection._impl.add_on_connection_unblocked_callback(lambda _c, _m: self.journal.write("unblocked"))
+        below = connection._impl
+        below.add_on_connection_blocked_callback(lambda _, frame: self.journal.write("blocked", text=_reason(frame)))
+        below.add_on_connection_unblocked_callback(lambda _, frame: self.journal.write("unblocked"))
         for attached in self.service.attached:
             attached.channel.add_on_cancel_callback(self._on_cancel)
         try:
-            self.publisher = Publisher(connection, self.job, self.journal)
+            self.publisher = Publisher(connection, self.job, self.journal, self.random)
             while not self.stopping:
                 wait = self.act(self.publisher)
                 self.service.serve(max(0.0, min(wait, TICK_S)))
@@ -135,15 +136,20 @@ class StandIn:
         self.journal.write("heartbeat_failed", text=str(error))
 
     def _end(self) -> None:
-        """Stops, or only disconnects before a reconnect; a broker that does not answer gets some seconds to do it."""
+        """Stops where it was told to. Otherwise it only disconnects, as a crash does: its row stays active.
+
+        A broker that does not answer gets some seconds for it.
+        """
         signal.alarm(GRACE_S)
         try:
-            if not self.stopping and self.behaviour.reconnect:
-                self.service.disconnect()  # its row stays active meanwhile, as that of a service of Attune does
+            if not self.stopping:
+                self.service.disconnect()
                 return
             ending = self.service.stop()
         except Stop:
             self.service.abandon()
+            if not self.stopping:
+                return
             ending = self.service.stop()
         finally:
             signal.alarm(0)
