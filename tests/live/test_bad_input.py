@@ -328,6 +328,24 @@ def test_wrong_command_line(fails: Fails, vhost: Vhost, command: str, options: t
     assert says in fails(*command.split(), *options, status=2, target=vhost).line
 
 
+def test_unknown_step(fails: Fails, vhost: Vhost) -> None:
+    said = fails("startup", "--skip", "declair", status=2, target=vhost)
+    assert "'declair' is not one of 'connect', 'setup', 'register', 'declare', 'bind', 'consume', 'ready'" in said.line
+
+
+@pytest.mark.parametrize("loud", [(), ("-vv",)], ids=["quiet", "-vv"])
+def test_no_configure_permission(run: Run, vhost: Vhost, user: Users, loud: tuple[str, ...]) -> None:
+    """The start-up shows its steps, so the one clear line stands among them on stdout."""
+    lesser = user(vhost, configure="^$", password=PASSWORD)
+    done = run("startup", *loud, target=lesser, status=1)
+    failed = [line for line in done.stdout.splitlines() if "ACCESS_REFUSED" in line]
+    assert len(failed) == 1
+    assert f"for user '{lesser.user}'" in failed[0]
+    assert "missing right: configure" in done.stdout or "needs configure" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not [s for s in (PASSWORD, ENCODED) if s in done.stdout + done.stderr]
+
+
 def test_no_installation(fails: Fails) -> None:
     assert "no installation is named" in fails("queues", status=2).line
 
