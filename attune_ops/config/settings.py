@@ -41,11 +41,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Database(msgspec.Struct, frozen=True):
-    """The worker registry's database: `url` as SQLAlchemy takes it, shown masked."""
+    """The worker registry's database: `url` as its driver takes it, and `shown` without the password."""
 
     url: Secret
     kind: str  # postgresql, sqlite
-    shown: str  # the URL without its password
+    shown: str
     schema: str = "attune"
     password: Secret = msgspec.field(default_factory=lambda: Secret(""))
 

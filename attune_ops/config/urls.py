@@ -18,7 +18,7 @@ DEFAULT_USER = DEFAULT_PASSWORD = "guest"
 AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 HTTP_PORTS = {"http": 80, "https": 443}
 MANAGEMENT_OF = {"amqp": ("http", 15672), "amqps": ("https", 15671)}
-POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+POSTGRESQL = ("postgresql", "postgres")
 
 
 def parse_amqp(text: str, origin: str, password: Secret | None = None) -> Endpoint:
@@ -72,7 +72,7 @@ def parse_database(text: str, origin: str, schema: str = "attune", password: Sec
     real, shown = (login.format(f":{p}" if secret else "") for p in (quote(secret.reveal(), safe=""), MASK))
     query = urlunsplit(("", "", "", url.query, ""))
     return Database(
-        url=Secret(f"postgresql+psycopg://{real}{hosts}{url.path}{query}"),
+        url=Secret(f"postgresql://{real}{hosts}{url.path}{query}"),
         kind="postgresql",
         shown=f"postgresql://{shown}{hosts}{url.path}",
         schema=schema,
@@ -93,7 +93,7 @@ def expand(text: str, variable: Callable[[str], str]) -> str:
 
 
 def _split(text: str, origin: str, schemes: tuple[str, ...]) -> SplitResult:
-    allowed = " or ".join(f"{s}://" for s in schemes if "+" not in s)
+    allowed = " or ".join(f"{s}://" for s in schemes)
     scheme, separator, _ = text.strip().partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         raise ConfigError(f"{origin}: this is no URL; it must begin with {allowed}")

@@ -1,6 +1,6 @@
 """Reading the worker registry: Attune's own tables in PostgreSQL, or a SQLite file of the same columns.
 
-Plain SQL over the two drivers, so that a probe on a SQLite registry loads neither SQLAlchemy nor psycopg.
+Plain SQL over the two drivers, so that a probe on a SQLite registry loads nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -236,10 +236,9 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
     options = (
         f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={int(timeout * 1000)}"
     )
-    url = database.url.reveal().replace("postgresql+psycopg://", "postgresql://", 1)
     try:
         return psycopg.connect(
-            url, connect_timeout=max(2, int(timeout)), options=options, application_name="attune-ops"
+            database.url.reveal(), connect_timeout=max(2, int(timeout)), options=options, application_name="attune-ops"
         )
     except psycopg.Error as e:
         raise SourceError(f"registry {database.shown}: {_why(e)}") from None

@@ -136,7 +136,7 @@ backlog = 10
     assert (str(found.amqp), found.amqp.password.reveal()) == ("amqps://attune:***@rabbit:5671/%2F", "from a file")
     assert (str(found.management), found.management.password.reveal()) == ("https://mon:***@rabbit:1234", "w@tch")
     assert found.database is not None
-    assert found.database.url.reveal() == "postgresql+psycopg://attune:d%2Fb@db/attune"
+    assert found.database.url.reveal() == "postgresql://attune:d%2Fb@db/attune"
     assert (found.database.schema, found.topology.name) == ("a", "mine")
     assert (found.worker_name, found.heartbeat_interval, found.timeout) == ("w", 5, 2.5)
     assert (found.protected, found.drills, found.ca_file) == (True, True, "ca.pem")

@@ -159,11 +159,11 @@ def test_management_of_the_amqp_url() -> None:
 @pytest.mark.parametrize(
     ("url", "real", "shown"),
     [
-        ("postgresql://u:p%40ss@db/attune", "postgresql+psycopg://u:p%40ss@db/attune", "postgresql://u:***@db/attune"),
-        ("postgres://db", "postgresql+psycopg://db", "postgresql://db"),
+        ("postgresql://u:p%40ss@db/attune", "postgresql://u:p%40ss@db/attune", "postgresql://u:***@db/attune"),
+        ("postgres://db", "postgresql://db", "postgresql://db"),
         (
             "postgresql://u:p@a:1,b:2/x?sslmode=require",
-            "postgresql+psycopg://u:p@a:1,b:2/x?sslmode=require",
+            "postgresql://u:p@a:1,b:2/x?sslmode=require",
             "postgresql://u:***@a:1,b:2/x",
         ),
         ("sqlite:///file.db", "sqlite:///file.db", "sqlite:///file.db"),
@@ -184,7 +184,7 @@ def test_database_refused(url: str) -> None:
 
 def test_password_beside_the_database_url() -> None:
     found = parse_database("postgresql://u@db/x", "o", password=Secret("a/b@c"))
-    assert found.url.reveal() == "postgresql+psycopg://u:a%2Fb%40c@db/x"
+    assert found.url.reveal() == "postgresql://u:a%2Fb%40c@db/x"
     assert found.shown == "postgresql://u:***@db/x"
 
 
