@@ -11,7 +11,7 @@ from attune_ops.actions.broker import asking, publish
 from attune_ops.actions.services.job import Job
 from attune_ops.actions.services.journal import Journal
 from attune_ops.envelope import CONTENT_TYPE, Envelope, build
-from attune_ops.topology import ID, Publish, Topology
+from attune_ops.topology import Publish, Topology
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
@@ -33,11 +33,10 @@ def number_of(envelope: Envelope) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def route(topology: Topology, service: str, message_type: str, *, to_worker: bool = False) -> Publish | None:
-    """Where `service` publishes such messages, to one worker or not; None where it publishes none."""
-    for entry in topology.publishes:
-        publishes_it = entry.message_type == message_type and {service, "any"} & set(entry.by)
-        if publishes_it and (ID in entry.routing_key) == to_worker:
+def route(topology: Topology, service: str, message_type: str, worker_id: int | None = None) -> Publish | None:
+    """Where `service` publishes such messages, to that one worker or to no particular one; None where nowhere."""
+    for entry, one in topology.publishes_of(() if worker_id is None else (worker_id,)):
+        if one == worker_id and entry.message_type == message_type and {service, "any"} & set(entry.by):
             return entry
     return None
 
@@ -65,19 +64,20 @@ class Publisher:
 
         Raises `BrokerRefused` where no answer came: the message is then `indeterminate` in the log.
         """
-        found = route(self.topology, self.service, message_type, to_worker=worker_id is not None)
+        found = route(self.topology, self.service, message_type, worker_id)
         if found is None:
             return None
-        key = found.routing_key.replace(ID, str(worker_id))
         envelope = self._envelope(message_type, number, cause, payload)
         about = {
             "message_id": envelope.message_id, "number": number, "message_type": message_type,
-            "exchange": found.exchange, "routing_key": key, "correlation_id": envelope.correlation_id,
+            "exchange": found.exchange, "routing_key": found.routing_key, "correlation_id": envelope.correlation_id,
         }  # fmt: skip
         self.journal.write("attempted", **about)
         outcome = "indeterminate"
         try:
-            outcome = publish(self._channel, found.exchange, key, envelope.encode(), self._properties(envelope))
+            outcome = publish(
+                self._channel, found.exchange, found.routing_key, envelope.encode(), self._properties(envelope)
+            )
         finally:  # whatever ends the wait for the answer, each attempt has one outcome
             self.journal.write(outcome, **about)
         return outcome
