@@ -20,7 +20,7 @@ def command() -> None:
 @format_option()
 @pass_cli
 def show(cli: Cli, format: str) -> None:
-    """Every setting, its value with passwords masked, and where it was said."""
+    """Every setting and where it was said, passwords masked."""
     from attune_ops.config.report import settings_table
 
     cli.show(settings_table(cli.settings), format)
@@ -31,7 +31,10 @@ def show(cli: Cli, format: str) -> None:
 @click.option("--apply", is_flag=True, help="Write the file; without it the text is only printed.")
 @pass_cli
 def init(cli: Cli, file: Path, apply: bool) -> None:
-    """Writes a commented configuration FILE (attune-ops.toml); one that exists is never touched."""
+    """Writes a commented configuration file.
+
+    FILE is attune-ops.toml unless named; one that exists is never touched.
+    """
     from attune_ops.config.file import example, write_example
 
     if apply:
@@ -46,7 +49,10 @@ def init(cli: Cli, file: Path, apply: bool) -> None:
 @format_option()
 @pass_cli
 def check(cli: Cli, format: str) -> None:
-    """Checks the file and every environment in it, without connecting. Exit status 2 where something is wrong."""
+    """Checks the file and every environment in it, without connecting.
+
+    Exit status 2 where something is wrong.
+    """
     from attune_ops.config.report import check_table
 
     found = check_table(cli.options, os.environ)

@@ -40,8 +40,9 @@ def command() -> None:
 @format_option()
 @pass_cli
 def worker(cli: Cli, worker: str | None, seconds: float, format: str) -> None:
-    """Registered with a fresh heartbeat, its queues there and bound, each with its one consumer.
+    """Registered and fresh, its queues there, bound and consumed.
 
+    Each queue of the worker in the topology must be bound by its keys and have exactly the expected consumer.
     Without ID or NAME it is this host's own: worker.name of Attune's configuration, else worker-HOSTNAME.
     """
     from attune_ops.sources.health import worker_health
