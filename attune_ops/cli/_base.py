@@ -226,7 +226,11 @@ pass_cli = click.make_pass_decorator(Cli, ensure=True)
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="attune-ops %(version)s")
 def root() -> None:
-    """Diagnostics and operations for the RabbitMQ side of Attune."""
+    """Diagnostics and operations for the RabbitMQ side of Attune.
+
+    Exit status: 0 done; 1 found something, or failed; 2 wrong command line or configuration; 3 broker, management
+    API or database not reached, or it refused the credentials; 130 interrupted.
+    """
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -244,8 +248,9 @@ def main(arguments: list[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as e:
         cli.note(e.format_message())
         return _exit.USAGE
-    except click.UsageError as e:
-        path = e.ctx.command_path if e.ctx else "attune-ops"
+    except click.ClickException as e:
+        ctx = getattr(e, "ctx", None)
+        path = ctx.command_path if ctx else "attune-ops"
         _complain(cli, f"{e.format_message().rstrip('.')}; see {path} --help", e)
         return _exit.USAGE
     except (KeyboardInterrupt, click.Abort):

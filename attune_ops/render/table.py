@@ -68,7 +68,7 @@ def as_markdown(table: Table) -> str:
 
 def as_html(table: Table) -> str:
     """A table in the colours of its surroundings, its notes below."""
-    return html.fragment("table.html", table=table, cells=list(cells(table)), right=RIGHT)
+    return html.fragment("table.html", table=table, cells=cells(table), right=RIGHT)
 
 
 def as_frame(table: Table) -> pd.DataFrame:
