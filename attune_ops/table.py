@@ -42,6 +42,19 @@ class Column(msgspec.Struct, frozen=True):
     priority: int = 1
 
 
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a name matches the glob, or the regular expression between slashes; raises `ConfigError`."""
+    import fnmatch
+
+    source = pattern[1:-1] if len(pattern) > 1 and pattern[0] == pattern[-1] == "/" else None
+    try:
+        regex = re.compile(source) if source is not None else re.compile(fnmatch.translate(pattern))
+    except re.error as e:
+        raise ConfigError(f"pattern {pattern!r} is not a regular expression: {e}") from None
+    match = regex.search if source is not None else regex.match
+    return lambda name: match(name) is not None
+
+
 class Table(Shown, msgspec.Struct, frozen=True):
     """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen.
 
@@ -87,14 +100,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
 
     def matching(self, pattern: str) -> Table:
         """The rows where a `key` column matches the glob, or the regular expression between slashes (`/^w.*s$/`)."""
-        import fnmatch
-
-        source = pattern[1:-1] if len(pattern) > 1 and pattern[0] == pattern[-1] == "/" else None
-        try:
-            regex = re.compile(source) if source is not None else re.compile(fnmatch.translate(pattern))
-        except re.error as e:
-            raise ConfigError(f"pattern {pattern!r} is not a regular expression: {e}") from None
-        match = regex.search if source is not None else regex.match
+        match = matcher(pattern)
         keys = [self.index(c) for c in self.key]
         return self._with(rows=tuple(r for r in self.rows if any(match(str(r[i])) for i in keys if r[i] is not None)))
 

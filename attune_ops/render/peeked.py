@@ -10,7 +10,7 @@ from attune_ops.peeked import SCHEMA, Look, Peeked
 from attune_ops.render import table, wire
 from attune_ops.render.lines import Line, indented
 from attune_ops.table import Cell, Column, Kind, Table
-from attune_ops.units import age, size
+from attune_ops.units import age, counted, size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def _lines(peeked: Peeked) -> Iterator[Line]:
     for note in peeked.notes:
         yield 0, f"note: {note}", "dim"
     masked = "" if peeked.revealed or not peeked.messages else "; secrets are masked (--reveal asks to show them)"
-    yield 0, f"{len(peeked.messages)} of {peeked.ready} messages of queue {peeked.queue}{masked}", "bold"
+    yield 0, f"{len(peeked.messages)} of {counted(peeked.ready, 'message')} in queue {peeked.queue}{masked}", "bold"
 
 
 def _title(look: Look) -> str:
@@ -64,14 +64,14 @@ def _title(look: Look) -> str:
 def _facts(look: Look) -> Iterator[str]:
     yield "age not told" if look.age is None else f"{age(look.age)} old"
     if look.retries is not None:
-        yield f"{look.retries} retries"
+        yield counted(look.retries, "retry", "retries")
     yield size(look.size)
     if look.redelivered:
         yield "handed out before"
     if look.deliveries is not None:
-        yield f"delivered {look.deliveries} times before"
+        yield f"delivered {counted(look.deliveries, 'time')} before"
     if look.replays is not None:
-        yield f"replayed {look.replays} times"
+        yield f"replayed {counted(look.replays, 'time')}"
     yield f"came by exchange {look.exchange or '(default)'}, key {look.routing_key!r}"
 
 

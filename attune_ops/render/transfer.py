@@ -9,6 +9,7 @@ from attune_ops.render import table, text, wire
 from attune_ops.render.lines import Line, indented
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.transfer import STAYS, Share, Transfer
+from attune_ops.units import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,11 +73,12 @@ def summary(transfer: Transfer) -> str:
     moved = transfer.count("drained", "published")
     way = f"from {transfer.source} to {transfer.target}"
     stayed = transfer.count(*STAYS)
-    rest = f", {stayed} stay" if stayed else ""
+    rest = f", {counted(stayed, 'stays', 'stay')}" if stayed else ""
     if not transfer.applied:
-        return f"would have {DONE[transfer.what]} {moved} messages {way}{rest}"
+        return f"would have {DONE[transfer.what]} {counted(moved, 'message')} {way}{rest}"
     rate = moved / transfer.duration_ms * 1000 if transfer.duration_ms else 0
-    return f"{DONE[transfer.what]} {moved} messages {way} in {transfer.duration_ms / 1000:.1f} s ({rate:.0f}/s){rest}"
+    took = f"in {transfer.duration_ms / 1000:.1f} s ({rate:.0f}/s)"
+    return f"{DONE[transfer.what]} {counted(moved, 'message')} {way} {took}{rest}"
 
 
 def as_json(transfer: Transfer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -78,6 +79,15 @@ class Management:
     def queue(self, name: str) -> wire.OneQueue | None:
         """Reads one queue with all its consumers; None where it is missing. Needs tag management, changes nothing."""
         return self._maybe(f"queues/{self._vhost}/{quote(name, safe='')}", wire.OneQueue)
+
+    def live_counts(self, name: str) -> wire.QueueWire | None:
+        """Reads one queue in totals mode, counts live; None where it is missing. Needs tag management, changes nothing.
+
+        Asked as a page of a list, since a single queue tells no counts in that mode before 4.0.
+        """
+        pattern = quote(f"^{re.escape(name)}$", safe="")
+        path = f"queues/{self._vhost}?page=1&page_size=1&use_regex=true&name={pattern}&{TOTALS}"
+        return next(iter(self._get(path, wire.QueuePage, self.vhost).items), None)
 
     def bindings(self) -> tuple[BindingState, ...]:
         """Reads the bindings, without the default exchange's implicit ones. Needs tag management, changes nothing."""

@@ -70,10 +70,11 @@ def look(settings: Settings, queue: str) -> Seen:
         management.close()
     if told is None:
         return Seen(queue, live.messages, live.consumers, unknown="the management API does not list it")
-    if told.type == "stream":
+    type = told.type.removeprefix("rabbit_").removesuffix("_queue")
+    if type == "stream":
         raise ActionError(f"queue {queue!r} is a stream: reading takes nothing away, and what is in it expires")
-    limit = _limit(told, version) if told.type == "quorum" else None
-    return Seen(queue, live.messages, live.consumers, told.type, told.auto_delete, limit)
+    limit = _limit(told, version) if type == "quorum" else None
+    return Seen(queue, live.messages, live.consumers, type, told.auto_delete, limit)
 
 
 def _limit(queue: OneQueue, version: str) -> int | None:

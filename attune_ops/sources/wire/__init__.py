@@ -22,6 +22,7 @@ from attune_ops.sources.wire.objects import (
     ExchangeWire,
     OneQueue,
     PolicyWire,
+    QueuePage,
     QueueWire,
     Statistics,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Overview",
     "Permissions",
     "PolicyWire",
+    "QueuePage",
     "QueueWire",
     "Statistics",
     "VirtualHost",

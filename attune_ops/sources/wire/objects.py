@@ -99,12 +99,17 @@ class OneQueue(msgspec.Struct):
     type: str = "classic"
     durable: bool = True
     auto_delete: bool = False
-    exclusive: bool = False
     arguments: dict[str, Any] = {}
     effective_policy_definition: dict[str, Any] | list[Any] | None = None
     consumers: int | None = None
     messages: int | None = None
     consumer_details: list[ConsumerWire] = []
+
+
+class QueuePage(msgspec.Struct):
+    """One page of `/api/queues/{vhost}`."""
+
+    items: list[QueueWire] = []
 
 
 class BindingWire(msgspec.Struct):

@@ -1,0 +1,95 @@
+"""How `Reaped` shows itself: each orphaned queue with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from attune_ops import units
+from attune_ops.reaped import Candidate, Reaped
+from attune_ops.render import table, text, wire
+from attune_ops.render.lines import Line, indented
+from attune_ops.table import Cell, Column, Kind, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+SCHEMA = "attune-ops/reap/1"
+
+COLUMNS = (
+    Column("queue", doc="the orphaned queue"),
+    Column("verdict", Kind.CATEGORY, doc="deletes, waits or kept; after --apply deleted, given back or kept"),
+    Column("reason", doc="the reason for the verdict"),
+    Column("why", doc="why it is an orphan"),
+    Column("worker_id", Kind.INTEGER, doc="the id in the queue's name"),
+    Column("messages", Kind.INTEGER, "messages", "in it when it was looked at"),
+    Column("orphaned_for", Kind.AGE, "s", "since it was first seen orphaned"),
+    Column("saved_messages", Kind.INTEGER, "messages", "saved from it"),
+    Column("saved", doc="the file with them"),
+)
+STYLES = {"deletes": "yellow", "deleted": "green", "given back": "yellow", "waits": "dim", "kept": "dim"}
+
+
+def as_table(reaped: Reaped) -> Group:
+    """A block for each queue and a line that sums up."""
+    return indented(_lines(reaped))
+
+
+def _lines(reaped: Reaped) -> Iterator[Line]:
+    for c in reaped.candidates:
+        yield 0, f"{c.verdict:<8} {c.queue}: {c.reason}", STYLES[c.verdict]
+        depth = "depth not told" if c.messages is None else units.counted(c.messages, "message")
+        yield 9, f"orphaned because {c.why}; seen so for {units.age(c.orphaned_for)}; {depth}", "dim"
+        if c.saved is not None:
+            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: attune-ops messages restore {c.saved}", ""
+    for note in reaped.notes:
+        yield 0, f"note: {note}", "dim"
+    yield 0, summary(reaped), "bold"
+
+
+def summary(reaped: Reaped) -> str:
+    """One line."""
+    if not reaped.candidates:
+        return "no orphaned queues"
+    counts = {v: reaped.count(v) for v in ("deleted", "given back", "deletes", "waits", "kept")}
+    words = {"deletes": "to be deleted", "waits": "waiting"}
+    told = ", ".join(f"{n} {words.get(v, v)}" for v, n in counts.items() if n)
+    return f"{units.counted(len(reaped.candidates), 'orphaned queue')}: {told}"
+
+
+def as_json(reaped: Reaped) -> dict[str, Any]:
+    """`attune-ops/reap/1`."""
+    return {
+        "schema": SCHEMA,
+        "applied": reaped.applied,
+        "taken_at": wire.plain(reaped.taken_at),
+        "grace_ms": wire.plain(reaped.grace),
+        "queues": [_candidate(c) for c in reaped.candidates],
+        "notes": list(reaped.notes),
+    }
+
+
+def _candidate(c: Candidate) -> dict[str, Any]:
+    found = {name: getattr(c, name) for name in c.__struct_fields__ if name != "orphaned_for"}
+    return found | {"seen_since": wire.plain(c.seen_since), "orphaned_for_ms": wire.plain(c.orphaned_for)}
+
+
+def as_csv(reaped: Reaped) -> str:
+    """A record a queue."""
+    return table.as_csv(_rows(reaped))
+
+
+def as_markdown(reaped: Reaped) -> str:
+    """The queues as a GitHub table, and the summary."""
+    return f"{table.as_markdown(_rows(reaped))}\n\n{text.markdown(summary(reaped))}"
+
+
+def as_frame(reaped: Reaped) -> pd.DataFrame:
+    """The queues as a DataFrame."""
+    return table.as_frame(_rows(reaped))
+
+
+def _rows(reaped: Reaped) -> Table:
+    rows: tuple[tuple[Cell, ...], ...] = tuple(tuple(getattr(c, k.name) for k in COLUMNS) for c in reaped.candidates)
+    return Table("orphaned queues", COLUMNS, rows, reaped.taken_at, reaped.notes)
