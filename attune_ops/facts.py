@@ -151,8 +151,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """The workers that have queues, are registered as running and have a fresh heartbeat, by id."""
         if self.registry is None:
             return ()
+        interval = self.registry.interval
         found = (w for w in self.registry.workers if w.has_queues and w.is_registered_live)
-        fresh = (w for w in found if not w.is_stale(self.taken_at, self.registry.interval))
+        fresh = (w for w in found if not w.is_stale(self.taken_at, interval))
         return tuple(sorted(fresh, key=lambda w: w.id))
 
 

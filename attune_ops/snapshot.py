@@ -1,7 +1,8 @@
 """The observed broker: what its management API tells, as plain frozen values.
 
 `None` means "not told" (too young, not permitted, not in this version), never 0. Times are aware UTC
-datetimes; rates are messages per second; sizes are bytes.
+datetimes; rates are messages per second; sizes are bytes. What there are tens of thousands of is left alone by the
+garbage collector (`gc=False`): plain values hold no cycles, and visiting them costs a diagnosis a tenth of its time.
 """
 
 from __future__ import annotations

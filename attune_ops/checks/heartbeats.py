@@ -13,14 +13,18 @@ from attune_ops.registry import STALE_AFTER_INTERVALS, RegistryView, Worker
 from attune_ops.units import age
 
 
-def _stale(facts: Facts) -> Iterator[tuple[Worker, str, tuple[tuple[str, str], ...]]]:
-    """The workers registered as running whose heartbeat is too old, how old it is, and which clock explains it."""
-    registry: RegistryView | None = facts.registry
-    for worker in registry.workers if registry else ():
-        if registry is None or not worker.is_registered_live or not worker.is_stale(facts.taken_at, registry.interval):
+def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[tuple[str, str], ...]], ...]:
+    """For `facts.once`: workers registered as running whose heartbeat is too old, how old, and a clock that explains it."""
+    return tuple(_stale_in(facts, facts.registry)) if facts.registry else ()
+
+
+def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, str, tuple[tuple[str, str], ...]]]:
+    interval = registry.interval
+    for worker in registry.workers:
+        if not worker.is_registered_live or not worker.is_stale(facts.taken_at, interval):
             continue
         old = worker.heartbeat_age(facts.taken_at)
-        beyond = None if old is None else (old - STALE_AFTER_INTERVALS * registry.interval).total_seconds()
+        beyond = None if old is None else (old - STALE_AFTER_INTERVALS * interval).total_seconds()
         clocks = tuple(
             ("AT107", r.target)
             for r in facts.reach
@@ -50,7 +54,7 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     it is stale. A clean stop sets the status to inactive, a crash does not. Executions sent to it meet no
     queue (and are dropped) or one that nobody reads. Workers that still consume are reported by AT410 instead.
     """
-    for worker, why, clocks in _stale(facts):
+    for worker, why, clocks in facts.once(_stale):
         if facts.broker is not None and _consumes(facts, worker):
             continue
         depth = backlog(facts, worker.id) if facts.lacks((Source.BROKER,)) is None else None
@@ -81,7 +85,7 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     process is gone and its connection half open: the broker notices only after two missed AMQP heartbeats, and
     never without them. It is taken for dead and gets no work, while its queue is held.
     """
-    for worker, why, clocks in _stale(facts):
+    for worker, why, clocks in facts.once(_stale):
         if _consumes(facts, worker):
             yield Problem(
                 Subject("worker", worker.name),
