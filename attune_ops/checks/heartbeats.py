@@ -14,7 +14,7 @@ from attune_ops.units import age
 
 
 def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[tuple[str, str], ...]], ...]:
-    """For `facts.once`: workers registered as running whose heartbeat is too old, how old, and a clock that explains it."""
+    """For `facts.once`: who is registered as running with too old a heartbeat, how old, and what clock explains it."""
     return tuple(_stale_in(facts, facts.registry)) if facts.registry else ()
 
 

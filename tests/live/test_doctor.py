@@ -23,7 +23,8 @@ from attune_ops.config import resolve
 from attune_ops.differences import binding_name
 from attune_ops.findings import CheckStatus, Report, Severity
 from attune_ops.ops import Ops
-from attune_ops.sources.http import Answer, Http
+from attune_ops.sources.http import Answer
+from attune_ops.sources.pooled_http import PooledHttp
 from attune_ops.steps import Step
 from attune_ops.topology import Binding, Exchange, Queue
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
@@ -363,15 +364,16 @@ def test_executions_against_what_lies_in_the_queues(place: Callable[..., Place],
 
 def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
     p, asked = place().populate(), list[str]()
-    request = Http.request
+    request = PooledHttp.request
 
-    def counted(self: Http, method: str, path: str, *more: Any, **options: Any) -> Answer:
+    def counted(self: PooledHttp, method: str, path: str, *more: Any, **options: Any) -> Answer:
         asked.append(path)
         return request(self, method, path, *more, **options)
 
-    monkeypatch.setattr(Http, "request", counted)
+    monkeypatch.setattr(PooledHttp, "request", counted)
     p.look()
     few = sorted(asked)
+    assert 10 < len(few) < 20
     queues = [
         {"name": f"other.{i}", "vhost": p.vhost.name, "durable": True, "auto_delete": False, "arguments": {}}
         for i in range(200)

@@ -1,0 +1,196 @@
+"""The doctor on 10,000 workers: against the bare HTTP answers it needs, rabbitmqctl's lists, and diagnosing alone."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+import pika
+import requests
+
+from attune_ops.actions.registry import register
+from attune_ops.actions.setup import set_up
+from attune_ops.checks import all_checks
+from attune_ops.config import Settings
+from attune_ops.doctor import diagnose
+from attune_ops.facts import Facts, decode, encode
+from attune_ops.ops import Ops
+from attune_ops.sources.pooled_http import PooledHttp
+from benches import Result, Site, side_by_side
+
+WORKERS, MORE = 10_000, 100_000
+HTTP_LIMIT, DIAGNOSING_MS, LINEAR = 1.5, 500.0, 1.3
+RUNS = 3
+LISTS = ("list_queues", "list_bindings", "list_consumers")
+
+
+def measure(site: Site) -> Iterator[Result]:
+    """January's topology with a consumer for each worker, so that everything is as it should be."""
+    settings = site.settings(registry="many")
+    with workers(settings, WORKERS):
+        ops = Ops(settings)
+        facts = settled(ops)
+        bare = Answers(settings, ops)
+        ours, http = side_by_side(lambda: took(lambda: ops.doctor()), lambda: took(bare.fetch), RUNS)
+        yield Result("doctor, 10,000 workers", f"its {len(bare.asked)} bare HTTP answers", ours, http, HTTP_LIMIT, RUNS)
+        lists = took(lambda: [site.lab.ctl(name, timeout=600) for name in LISTS])
+        yield Result("doctor, 10,000 workers", f"rabbitmqctl {', '.join(LISTS)}", ours, lists, 1.0)
+    small = diagnosing(facts)
+    yield Result("diagnosing alone, 10,000 workers", "the promised time", small, DIAGNOSING_MS, 1.0)
+    large = diagnosing(multiplied(facts, MORE // WORKERS))
+    yield Result("diagnosing alone, 100,000 workers", "ten times that of 10,000", large, small * 10, LINEAR)
+    for name, ms in parts(facts, ours).items():
+        yield Result(f"of which {name}", "the whole doctor", ms, ours)
+
+
+def took(act: object) -> float:
+    began = time.perf_counter()
+    act()  # type: ignore[operator]
+    return (time.perf_counter() - began) * 1000
+
+
+@contextmanager
+def workers(settings: Settings, count: int) -> Iterator[None]:
+    """Registers workers, and gives each its queue by an import of definitions and its consumer on one channel."""
+    topology, vhost = settings.topology, settings.vhost
+    assert settings.database is not None
+    register(settings.database, "w1")
+    now = datetime.now(UTC).isoformat()
+    with sqlite3.connect(settings.database.file) as connection:
+        rows = [(i, f"w{i}", "active", now) for i in range(2, count + 1)]
+        connection.executemany("INSERT INTO worker (id, name, status, last_heartbeat) VALUES (?, ?, ?, ?)", rows)
+        connection.execute("UPDATE worker SET last_heartbeat = ?", (now,))
+    amqp = settings.amqp
+    login = pika.PlainCredentials(amqp.user, amqp.password.reveal())
+    broker = pika.BlockingConnection(pika.ConnectionParameters(amqp.host, amqp.port, vhost, login, heartbeat=0))
+    try:
+        channel = broker.channel()
+        set_up(channel, topology)
+        post(settings, definitions(settings, count))
+        consumers = [c for c in topology.consumers if "{id}" not in c.queue]
+        for consumer in [*consumers, *(c for i in range(1, count + 1) for c in topology.worker_consumers(i))]:
+            channel.basic_qos(prefetch_count=10)
+            channel.basic_consume(consumer.queue, lambda *_: None, consumer_tag=consumer.tag)
+        yield
+    finally:
+        broker.close()  # and every worker's queue goes with its consumer
+
+
+def definitions(settings: Settings, count: int) -> dict[str, object]:
+    topology, vhost = settings.topology, settings.vhost
+    ids = range(1, count + 1)
+    return {
+        "queues": [
+            {"name": q.name, "vhost": vhost, "durable": q.durable, "auto_delete": q.auto_delete,
+             "arguments": q.arguments}
+            for i in ids
+            for q in topology.worker_queues(i)
+        ],
+        "bindings": [
+            {"source": b.source, "vhost": vhost, "destination": b.destination, "destination_type": "queue",
+             "routing_key": b.routing_key, "arguments": {}}
+            for i in ids
+            for b in topology.worker_bindings(i)
+        ],
+    }  # fmt: skip
+
+
+def post(settings: Settings, body: dict[str, object]) -> None:
+    end = settings.management
+    answer = requests.post(
+        f"http://{end.address}/api/definitions", json=body, auth=(end.user, end.password.reveal()), timeout=300
+    )
+    answer.raise_for_status()
+
+
+def settled(ops: Ops) -> Facts:
+    """The facts once statistics tell every consumer."""
+    until = time.monotonic() + 120
+    while True:
+        report = ops.doctor()
+        if not report.at_least(list(type(report.findings[0].severity))[2]) or time.monotonic() > until:
+            return report.facts
+        time.sleep(3)
+
+
+@dataclass
+class Answers:
+    """The HTTP answers that a doctor needs, fetched as bare bytes, as many side by side."""
+
+    settings: Settings
+    ops: Ops
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        request, asked = PooledHttp.request, self.asked
+
+        def noted(self: PooledHttp, method: str, path: str, *more: object, **options: object) -> object:
+            asked.append(path)
+            return request(self, method, path, *more, **options)  # type: ignore[arg-type]
+
+        PooledHttp.request = noted  # type: ignore[assignment]
+        try:
+            self.ops.doctor()
+        finally:
+            PooledHttp.request = request  # type: ignore[method-assign]
+
+    def fetch(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        end = self.settings.management
+        session = requests.Session()
+        session.auth = (end.user, end.password.reveal())
+        with ThreadPoolExecutor(4) as pool:
+            for answer in pool.map(lambda p: session.get(f"http://{end.address}/api/{p}", timeout=300), self.asked):
+                assert answer.content is not None
+        session.close()
+
+
+def diagnosing(facts: Facts) -> float:
+    """The shortest of three, each on facts that nothing has been looked up in yet."""
+    data = encode(facts)
+    fresh = [decode(data) for _ in range(RUNS)]
+    return min(took(lambda f=f: diagnose(f)) for f in fresh)  # type: ignore[misc]
+
+
+def multiplied(facts: Facts, times: int) -> Facts:
+    """The facts with as many times the workers, each with its queue, binding and consumer."""
+    topology, registry, broker = facts.topology, facts.registry, facts.seen
+    assert registry is not None
+    last = max(w.id for w in registry.workers)
+    ids = range(last + 1, last * times + 1)
+    worker, queue, binding, consumer = (
+        registry.workers[0], broker.queues[-1], broker.bindings[-1], broker.consumers[-1],  # type: ignore[index]
+    )  # fmt: skip
+    replace = msgspec.structs.replace
+    queues = (replace(queue, name=q.name) for i in ids for q in topology.worker_queues(i))
+    bindings = (
+        replace(binding, source=b.source, destination=b.destination, routing_key=b.routing_key, properties_key="")
+        for i in ids
+        for b in topology.worker_bindings(i)
+    )
+    consumers = (replace(consumer, queue=c.queue, tag=c.tag) for i in ids for c in topology.worker_consumers(i))
+    seen = replace(
+        broker,
+        queues=(*(broker.queues or ()), *queues),
+        bindings=(*(broker.bindings or ()), *bindings),
+        consumers=(*(broker.consumers or ()), *consumers),
+    )
+    workers = (*registry.workers, *(replace(worker, id=i, name=f"w{i}") for i in ids))
+    return replace(facts, broker=seen, registry=replace(registry, workers=workers))
+
+
+def parts(facts: Facts, whole: float) -> dict[str, float]:
+    """What the time of a doctor goes into: reading, and the three slowest checks."""
+    report = diagnose(decode(encode(facts)), all_checks(), clock=time.perf_counter)
+    slowest = sorted(report.results, key=lambda r: -r.duration_ms)[:3]
+    return {
+        "reading and decoding": whole - report.duration_ms,
+        "diagnosing": report.duration_ms,
+        **{f"{r.code} {r.check} (and the look-ups it is the first to need)": r.duration_ms for r in slowest},
+    }
