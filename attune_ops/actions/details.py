@@ -17,6 +17,15 @@ CONSEQUENCES = {
 }
 
 
+# What a step that failed before the broker was asked means for those after it.
+UNDONE = {
+    Step.CONNECT: "The start-up ends at its first step: nothing was declared and nobody was registered.",
+    Step.SETUP: "Nothing was declared and nobody was registered.",
+    Step.REGISTER: "No row was written, and without an id no queue of the worker was declared.",
+    Step.DECLARE: "No queue of the worker was declared.",
+}
+
+
 def few(items: Sequence[str]) -> str:
     """Some of them, and how many more there are."""
     rest = len(items) - FEW

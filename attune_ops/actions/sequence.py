@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from attune_ops.actions import registry
 from attune_ops.actions.broker import BrokerRefused, OnMessage, asking, bind, consume, declare_queue
-from attune_ops.actions.details import CONSEQUENCES, FEW, consumers, described, few
+from attune_ops.actions.details import CONSEQUENCES, FEW, UNDONE, consumers, described, few
 from attune_ops.actions.heartbeats import Heartbeats
 from attune_ops.actions.setup import SetUp, set_up
 from attune_ops.config.settings import Database, Settings
@@ -192,15 +192,15 @@ class Service:
         try:
             detail: str = getattr(self, f"_{step}")()
         except AttuneOpsError as e:
-            return StepResult(step, StepStatus.FAILED, _ms_since(began), str(e), self._error(e))
+            return StepResult(step, StepStatus.FAILED, _ms_since(began), str(e), self._error(step, e))
         return StepResult(step, StepStatus.OK, _ms_since(began), detail)
 
-    def _error(self, error: AttuneOpsError) -> StepError:
+    def _error(self, step: Step, error: AttuneOpsError) -> StepError:
         if isinstance(error, BrokerRefused):
             if self._explain is not None:
                 return self._explain(error, self)
             return StepError(error.code, error.text, "")
-        return StepError(None, str(error), "", unreachable=isinstance(error, SourceError))
+        return StepError(None, str(error), UNDONE.get(step, ""), unreachable=isinstance(error, SourceError))
 
     def _connect(self) -> str:
         shown = f"attune {self.service}" + (f" {self.name}" if self.service == "worker" else "")

@@ -89,7 +89,7 @@ class _Live:
 
     def ended(self, ending: Ending) -> None:
         """Prints how it was stopped."""
-        if self._table:
+        if self._table and (ending.stopped or ending.left):
             self._cli.show(ending, "table")
 
     def report(self, report: StartupReport) -> None:

@@ -24,7 +24,7 @@ RULES = (
         "(before an upgrade to 4.3, not after it).",
         closes="connection",
         kind="deprecated feature",
-        commands=("attune-ops doctor --only upgrade", "attune-ops startup --topology attune-2026-09"),
+        commands=("attune-ops doctor --only upgrade",),
     ),
     rule(
         541,

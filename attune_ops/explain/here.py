@@ -114,7 +114,11 @@ def _deprecated(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) ->
         yield f"This broker says of {name}: {state}."
     hit = [q.name for q in facts.topology.queues if _is_transient(q)]
     if name == "transient_nonexcl_queues":
-        wants = f"declares {', '.join(hit)} so" if hit else "declares no such queue: its start-up works here"
+        wants = (
+            f"declares {', '.join(hit)} neither durable nor exclusive"
+            if hit
+            else "declares no such queue: its start-up works here"
+        )
         yield f"Topology {facts.topology.name} {wants}."
 
 

@@ -78,4 +78,4 @@ def plain(result: Result) -> dict[str, object]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    main()
+    main(prog_name="scripts/bench")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import signal
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,15 @@ def test_a_protected_environment_wants_its_name_typed(run: Run, vhost: Vhost, en
     assert "--confirm NAME" in done.stderr
     assert vhost.names("queues") == set()
     run("startup", "--env", "prod", "--confirm", "prod", env=env, status=0)
+
+
+def test_ctrl_c_while_a_broker_does_not_answer(run: Run, env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"amqp://u:hush@127.0.0.1:{silent.getsockname()[1]}/"
+        with run.start("startup", "--worker", "w1", "--amqp-url", url, env=env) as process:
+            silent.accept()
+            process.send_signal(signal.SIGINT)
+            out, said = process.communicate(timeout=30)
+    assert process.returncode == 130, out + said
+    assert "Traceback" not in said
+    assert "hush" not in out + said

@@ -96,7 +96,7 @@ def test_what_the_broker_says_of_the_deprecated_feature() -> None:
     text = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nIts use is not permitted by default."
     said = here(text, facts(deprecated=denied))
     assert said.startswith("This broker says of transient_nonexcl_queues: denied.")
-    assert said.endswith("Topology attune-2026-01 declares worker.{id}.executions so.")
+    assert said.endswith("Topology attune-2026-01 declares worker.{id}.executions neither durable nor exclusive.")
     assert "declares no such queue" in here(text, facts(topology="attune-2026-09"))
 
 
