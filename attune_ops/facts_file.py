@@ -18,6 +18,7 @@ import msgspec
 from attune_ops.definitions import UNTOLD, Definitions
 from attune_ops.errors import ConfigError
 from attune_ops.facts import SCHEMA, Facts, encode
+from attune_ops.new_file import shown, write_file
 from attune_ops.secret import mask_url
 from attune_ops.snapshot import BrokerSnapshot
 from attune_ops.topologies import DEFAULT, load
@@ -78,28 +79,21 @@ def save_facts(facts: Facts, path: str, *, replace: bool = False) -> int:
     stands. A file that exists is replaced in one go with `replace`, else left as it is. Delete it to undo.
     Raises `ConfigError`.
     """
+    return write_file(path, packed(masked(facts)), "the snapshot", replace=replace)
+
+
+def packed(facts: Facts) -> bytes:
+    """The content of a snapshot file."""
     import gzip
-    import os
 
-    target = Path(path).expanduser()
-    if not replace and os.path.lexists(target):
-        raise ConfigError(f"{_shown(path)}: it exists already; --force overwrites it")
-    data = gzip.compress(encode(_masked(facts)), compresslevel=6, mtime=0)
-    partly = target.parent / f".attune-ops-{os.getpid()}.part"
-    try:
-        partly.write_bytes(data)
-        partly.replace(target)
-    except (OSError, ValueError) as e:
-        _discard(partly)
-        raise ConfigError(f"{_shown(path)}: cannot write the snapshot: {_reason(e)}") from None
-    return len(data)
+    return gzip.compress(encode(facts), compresslevel=6, mtime=0)
 
 
-def _masked(facts: Facts) -> Facts:
+def masked(facts: Facts) -> Facts:
     """The facts with every password in a URL masked, also in what a client or an operator put in a text."""
     text = mask_url(msgspec.json.encode(msgspec.structs.replace(facts, broker=None, earlier=None)).decode())
-    masked = msgspec.json.decode(text, type=Facts)
-    return msgspec.structs.replace(masked, broker=_masked_broker(facts.broker), earlier=_masked_broker(facts.earlier))
+    made = msgspec.json.decode(text, type=Facts)
+    return msgspec.structs.replace(made, broker=_masked_broker(facts.broker), earlier=_masked_broker(facts.earlier))
 
 
 def _masked_broker(broker: BrokerSnapshot | None) -> BrokerSnapshot | None:
@@ -124,7 +118,7 @@ class _Content:
     """The unpacked bytes of a file, and what they are."""
 
     def __init__(self, path: str) -> None:
-        self.shown = _shown(path)
+        self.shown = shown(path)
         self.data, self.time = self._read(path)
         head = self.decode(_Head)
         self.is_snapshot = head.schema == SCHEMA
@@ -203,16 +197,5 @@ def _chosen(brokers: Mapping[str, BrokerSnapshot], topology: Topology) -> Broker
     return max(brokers.values(), key=fit, default=None)
 
 
-def _shown(path: str) -> str:
-    return repr(path)[1:-1]  # a name with a line break stays one line
-
-
 def _reason(error: Any) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _discard(path: Path) -> None:
-    import contextlib
-
-    with contextlib.suppress(OSError, ValueError):
-        path.unlink(missing_ok=True)

@@ -276,6 +276,16 @@ class Ops:
             save_facts(facts, file, replace=replace)
         return facts
 
+    def report(self, file: str, *, samples: int = 1, replace: bool = False) -> int:
+        """Writes the doctor's report with all tables as one HTML file to send, without secrets; returns its bytes.
+
+        A file that exists is only overwritten with `replace`. Changes nothing on the installation. Raises
+        `ConfigError` where it cannot be written, or without `attune-ops[notebook]`.
+        """
+        from attune_ops.report_file import write_report
+
+        return write_report(self.doctor(samples=samples), file, replace=replace)
+
     def _inspect(self, name: str, narrow: Narrowing) -> Table:
         from attune_ops.tables import narrowed
 

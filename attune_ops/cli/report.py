@@ -1,0 +1,50 @@
+"""`attune-ops report`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from attune_ops.cli import _base, _exit
+from attune_ops.cli._base import Cli, pass_cli
+
+if TYPE_CHECKING:
+    from attune_ops.findings import Report
+
+
+@_base.command(example="attune-ops report --output report.html")
+@click.option("--output", "file", metavar="FILE", required=True, help="The HTML file to write; - is standard output.")
+@click.option("--from", "source", metavar="FILE", help="Of a snapshot or a definitions export in place of the broker.")
+@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@pass_cli
+def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) -> None:
+    """Writes one HTML file to send: findings, tables that sort and filter, picture, chart, snapshot; no password.
+
+    It asks nothing of the network and reads without JavaScript. Changes nothing on the installation.
+    Exit status 3 where the broker could not be read: the report then says why.
+    """
+    from attune_ops import report_file
+
+    report = _diagnosis(cli, source, samples)
+    if file == "-":
+        cli.write(report_file.report_html(report))
+    else:
+        size = report_file.write_report(report, file, replace=force)
+        cli.write(file)
+        cli.note(f"wrote {size} bytes; to undo, delete the file")
+    cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)
+
+
+def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
+    """Of the live installation, or of a file, for which none need be configured."""
+    from attune_ops import diagnosis
+    from attune_ops.config import judging
+    from attune_ops.facts_file import load_facts
+
+    if source is None:
+        return diagnosis.with_options(cli.ops.doctor(samples=samples), cli.options)
+    standards = judging(cli.options)
+    facts = load_facts(source, standards.topology)
+    return diagnosis.look(lambda: facts, standards)

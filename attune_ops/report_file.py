@@ -1,0 +1,65 @@
+"""A report to send: the diagnosis, every table, the picture and the snapshot in one HTML file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from attune_ops import tables as package
+from attune_ops.errors import SourceError
+from attune_ops.facts_file import masked, packed
+from attune_ops.findings import CheckResult, Finding, Report
+from attune_ops.new_file import write_file
+from attune_ops.secret import mask_url
+from attune_ops.topology_graph import live_graph, topology_graph
+
+if TYPE_CHECKING:
+    from attune_ops.facts import Facts
+    from attune_ops.table import Table
+
+FIRST = ("queues", "workers", "orphans")  # what is looked for first
+
+
+def report_html(diagnosis: Report) -> str:
+    """The page of a diagnosis and of the facts that it judged; no password is in it. Needs Jinja2 (`ConfigError`)."""
+    from attune_ops.render.report_page import report_page
+
+    facts = masked(diagnosis.facts)
+    told: list[Table] = []
+    unread: dict[str, str] = {}
+    for name in _inspections():
+        try:
+            told.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
+        except SourceError as e:
+            unread[name] = str(e)
+    return report_page(
+        _masked(diagnosis, facts),
+        told,
+        topology_graph(facts.topology) if facts.broker is None else live_graph(facts),
+        packed(facts),
+        [f"No table of {name}: {reason}." for name, reason in unread.items()],
+    )
+
+
+def write_report(diagnosis: Report, path: str, *, replace: bool = False) -> int:
+    """Writes the page and returns its size in bytes; delete the file to undo. Raises `ConfigError`."""
+    return write_file(path, report_html(diagnosis).encode(), "the report", replace=replace)
+
+
+def _masked(diagnosis: Report, facts: Facts) -> Report:
+    """The report of the masked facts; what checks quoted of the others is masked too."""
+
+    def text(values: object) -> str:
+        return mask_url(msgspec.json.encode(values).decode())
+
+    findings = msgspec.json.decode(text(diagnosis.findings), type=tuple[Finding, ...])
+    results = msgspec.json.decode(text(diagnosis.results), type=tuple[CheckResult, ...])
+    return msgspec.structs.replace(diagnosis, facts=facts, findings=findings, results=results)
+
+
+def _inspections() -> list[str]:
+    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    return [*FIRST, *(n for n in names if n not in FIRST)]
