@@ -16,7 +16,7 @@ from attune_ops.health import Health, Kind
 from attune_ops.registry import Worker, WorkerStatus
 from attune_ops.sources import database
 from attune_ops.sources.management import Management, open_management
-from attune_ops.topology import Binding, Consumer, Topology
+from attune_ops.topology import Binding, Consumer
 
 BETWEEN_LOOKS_S = 1.0
 
@@ -57,7 +57,7 @@ def worker_health(settings: Settings, id_or_name: str) -> Health:
     if worker.has_queues:
         management = open_management(settings, light=True)
         try:
-            _queues(look, management, settings.topology, worker.id)
+            _queues(look, management, settings, worker.id)
         finally:
             management.close()
     return look.health()
@@ -152,7 +152,8 @@ def _heartbeat(look: Look, worker: Worker, interval: timedelta) -> None:
         look.expect(True, "cordoned: it gets no new work", "")
 
 
-def _queues(look: Look, management: Management, topology: Topology, worker_id: int) -> None:
+def _queues(look: Look, management: Management, settings: Settings, worker_id: int) -> None:
+    topology = settings.topology
     bindings, consumers = topology.worker_bindings(worker_id), topology.worker_consumers(worker_id)
     for queue in topology.worker_queues(worker_id):
         found = management.queue(queue.name)
@@ -164,6 +165,8 @@ def _queues(look: Look, management: Management, topology: Topology, worker_id: i
         wanted = [b for b in bindings if b.destination == queue.name]
         lost = [b for b in wanted if (b.source, b.routing_key) not in there]
         look.expect(not lost, f"{queue.name} bound ({_keys(wanted)})", f"{queue.name} is not bound: {_keys(lost)}")
+        if found.consumer_details is None:
+            raise SourceError(f"management API {settings.management} tells no consumers: its statistics are disabled")
         tags = [c.consumer_tag for c in found.consumer_details]
         wrong = _against(tags, [c for c in consumers if c.queue == queue.name])
         look.expect(not wrong, f"consumer {', '.join(tags) or 'none, as expected'}", f"{queue.name} has {wrong}")

@@ -151,3 +151,11 @@ def test_the_prefix_may_be_what_is_wrong() -> None:
 def test_an_answer_of_another_form_names_the_path() -> None:
     with pytest.raises(SourceError, match="answered /api/nodes in a form this tool does not know: Expected `array`"):
         http.decode(ENDPOINT, "nodes?x=1", Answer(200, {}, b"{}", 0.0), list[wire.NodeWire])
+
+
+def test_no_consumers_is_not_the_same_as_not_told() -> None:
+    told = Management(Canned(200, b'{"name":"q","vhost":"/","consumer_details":[]}'), "/").queue("q")
+    disabled = Management(Canned(200, b'{"name":"q","vhost":"/"}'), "/").queue("q")
+    assert told is not None
+    assert disabled is not None
+    assert (told.consumer_details, disabled.consumer_details) == ([], None)

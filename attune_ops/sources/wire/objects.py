@@ -92,7 +92,10 @@ class QueueWire(msgspec.Struct):
 
 
 class OneQueue(msgspec.Struct):
-    """`/api/queues/{vhost}/{name}`: the only answer that lists the consumers of one queue."""
+    """`/api/queues/{vhost}/{name}`: the only answer that lists the consumers of one queue.
+
+    `consumer_details` is None where the broker's statistics are disabled, and an empty list where nobody consumes.
+    """
 
     name: str
     vhost: str
@@ -103,7 +106,7 @@ class OneQueue(msgspec.Struct):
     effective_policy_definition: dict[str, Any] | list[Any] | None = None
     consumers: int | None = None
     messages: int | None = None
-    consumer_details: list[ConsumerWire] = []
+    consumer_details: list[ConsumerWire] | None = None
 
 
 class QueuePage(msgspec.Struct):
