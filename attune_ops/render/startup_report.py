@@ -81,7 +81,7 @@ def _rows(report: StartupReport) -> list[tuple[Cell, ...]]:
 
 def verdict(report: StartupReport) -> str:
     """One line: who is ready after how long, or where it ended."""
-    who = text.visible(report.service)
+    who = f"the {text.visible(report.service)}"
     if report.worker is not None:
         who = f"worker {report.worker.id} {text.visible(repr(report.worker.name))}"
     if report.ok:
