@@ -41,13 +41,25 @@ def declare(target: Vhost, count: int) -> None:
             channel.queue_bind(f"q{i}", "amq.topic", f"k.{i}")
 
 
+def all_told(facts: Facts) -> bool:
+    """Whether the client is there with all its parts: a new channel is told some seconds after its consumer."""
+    seen = facts.seen
+    return bool(
+        seen.connections
+        and seen.consumers
+        and seen.consumers[0].connection
+        and seen.channels
+        and seen.channels[0].number
+    )
+
+
 def test_everything_is_read(vhost: Vhost) -> None:
     vhost.api("PUT", "policies/{vhost}/p", {"pattern": "^q0$", "definition": {"max-length": 9}, "apply-to": "queues"})
     declare(vhost, 2)
     with vhost.channel() as channel:
         channel.basic_qos(prefetch_count=7)
         channel.basic_consume("q0", lambda *_: None, consumer_tag="tag-1")
-        facts = eventually(lambda: (f := read(vhost)).seen.consumers and f.seen.connections and f.seen.channels and f)
+        facts = eventually(lambda: all_told(f := read(vhost)) and f)
     unknown = NO_REGISTRY | ({Source.DEPRECATED} if vhost.broker.version < BEFORE_3_13 else set())
     assert set(facts.missing) == unknown
     seen = facts.seen

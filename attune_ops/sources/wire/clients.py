@@ -40,7 +40,7 @@ class ConsumerWire(msgspec.Struct):
 
     def state(self) -> ConsumerState:
         """The consumer as the snapshot has it."""
-        # A channel that is just being closed is told as an empty list.
+        # A channel that has just been opened or closed is told as an empty list.
         at = self.channel_details if isinstance(self.channel_details, ChannelDetails) else ChannelDetails()
         return ConsumerState(
             self.queue.vhost, self.queue.name, self.consumer_tag, at.name, at.connection_name, at.peer_host,
