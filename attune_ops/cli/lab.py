@@ -76,11 +76,9 @@ def run(
     Stand-ins of the executor, a sensor, the notifier and some workers start as Attune's services do, step by step.
     Then messages flow, what is there is shown, and all goes down again, also after Ctrl-C.
     """
-    from attune_ops.lab.run import Out
+    from attune_ops.lab.run import Out, Plan
     from attune_ops.lab.run import run as demonstrate
 
     out = Out(lambda value: cli.show(value, "table"), cli.write, lambda what: progress(cli, what))
-    topology = cli.options.get("topology")
-    demonstrate(
-        out, name=name, server=server, config=lines, topology=topology, workers=workers, seconds=seconds, keep=keep
-    )
+    plan = Plan(workers, seconds, keep)
+    demonstrate(out, plan, name=name, server=server, config=lines, topology=cli.options.get("topology"))

@@ -52,49 +52,61 @@ class StartFailed(ActionError):
         super().__init__(sentence)
 
 
+class Plan(NamedTuple):
+    """What is to be shown: how many workers, messages for how many seconds, and whether all of it stays up."""
+
+    workers: int = 3
+    seconds: float = 6.0
+    keep: bool = False
+
+
 def run(
     out: Out,
+    plan: Plan,
     *,
     name: str = "default",
     server: str | None = None,
     config: Sequence[str] = (),
     topology: str | None = None,
-    workers: int = 3,
-    seconds: float = 6.0,
-    keep: bool = False,
 ) -> None:
-    """Starts the lab and stand-ins on it, lets messages flow for so long, shows what is there and what the doctor says.
+    """Starts the lab and stand-ins on it, lets messages flow, shows what is there and what the doctor says.
 
-    Everything that it started goes down at the end, also after Ctrl-C or an error; with `keep` it stays, and a lab
-    that ran before stays anyway. `server` and `config` are as for `up`. Where the broker refuses January's worker
-    queues (541) that is shown with its explanation, and the run goes on with September's, unless a `topology` was
-    asked for. Raises `ActionError`.
+    Everything that it started goes down at the end, also after Ctrl-C or an error; what is kept stays, and a lab that
+    ran before stays anyway. `server` and `config` are as for `up`. Raises `ActionError`.
     """
     ran_before = read(name) is not None
-    with out.working("starting RabbitMQ") as note:
-        lab = up(name, server=server, config=config, note=note)
     kept = False
     try:
-        _refuse_company(Ops(_settings(lab, topology or JANUARY)), name)
-        try:
-            _demonstrate(_settings(lab, topology or JANUARY), lab, out, workers, seconds, keep)
-        except StartFailed as e:
-            if topology is not None or ran_before or e.code != DENIED:
-                raise
-            _make_room(_settings(lab, JANUARY))
-            out.write(
-                f"\nThis broker refuses the worker queues of {JANUARY}.\nOn with {SEPTEMBER}, where they are durable."
-            )
-            _demonstrate(_settings(lab, SEPTEMBER), lab, out, workers, seconds, keep)
-        kept = keep
+        with out.working("starting RabbitMQ") as note:
+            lab = up(name, server=server, config=config, note=note)
+        _refuse_company(lab)
+        _demonstrate_or_explain(lab, out, plan, topology, may_delete=not ran_before)
+        kept = plan.keep
     finally:
         if not kept and not ran_before:
             with out.working("stopping RabbitMQ") as note:
                 down(name, note=note)
-    if keep:
+    if kept:
+        which = "" if name == "default" else f" --name {name}"
+        out.write(f"It stays up: `attune-ops lab down{which}` stops all of it.")
+
+
+def _demonstrate_or_explain(lab: Lab, out: Out, plan: Plan, topology: str | None, *, may_delete: bool) -> None:
+    """Shows the topology that was asked for, or January's.
+
+    Where the broker refuses January's worker queues (541) the failed step has explained it, and September's take
+    their place: January's exchanges, which are of other types, are deleted first where nobody else has made them.
+    """
+    try:
+        _demonstrate(_settings(lab, topology or JANUARY), lab, out, plan)
+    except StartFailed as e:
+        if topology is not None or e.code != DENIED or not may_delete:
+            raise
+        _make_room(_settings(lab, JANUARY))
         out.write(
-            f"It stays up: `attune-ops lab down{'' if name == 'default' else f' --name {name}'}` stops all of it."
+            f"\nThis broker refuses the worker queues of {JANUARY}.\nOn with {SEPTEMBER}, where they are durable."
         )
+        _demonstrate(_settings(lab, SEPTEMBER), lab, out, plan)
 
 
 def _settings(lab: Lab, topology: str) -> Settings:
@@ -104,36 +116,34 @@ def _settings(lab: Lab, topology: str) -> Settings:
     return resolve(target | {"topology": topology}, {})
 
 
-def _demonstrate(settings: Settings, lab: Lab, out: Out, workers: int, seconds: float, keep: bool) -> None:
+def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
     folder = Path(lab.state.folder, SERVICES)
     folder.mkdir(exist_ok=True)
-    with _stand_ins(settings, folder, out, workers, keep) as services:
-        with out.working(f"messages flow for {seconds:g} s") as note:
-            note(f"messages flow for {seconds:g} s")
-            time.sleep(seconds)
+    with _stand_ins(settings, folder, out, plan) as services:
+        with out.working(f"messages flow for {plan.seconds:g} s") as note:
+            note(f"messages flow for {plan.seconds:g} s")
+            time.sleep(plan.seconds)
         _look(Ops(settings), services, out)
 
 
 @contextmanager
-def _stand_ins(
-    settings: Settings, folder: Path, out: Out, workers: int, keep: bool
-) -> Iterator[Sequence[RunningService]]:
+def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterator[Sequence[RunningService]]:
     """Workers, executor, sensor and notifier, started one after the other; stopped at the end unless kept."""
-    plan = [("worker", f"w{n}", 0.0) for n in range(1, workers + 1)]
-    plan += [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
+    cast = [("worker", f"w{n}", 0.0) for n in range(1, plan.workers + 1)]
+    cast += [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
     running: list[RunningService] = []
-    done = False
+    kept = False
     try:
-        for service, name, rate in plan:
+        for service, name, rate in cast:
             out.write(f"\n{service}" + (f" {name}" if service == "worker" else ""))
             log = folder / f"{settings.topology.name}-{name}.jsonl"
-            behaviour = Behaviour(rate=rate, handler_s=0.05, detached=keep)
+            behaviour = Behaviour(rate=rate, handler_s=0.05, detached=plan.keep)
             running.append(start_service(settings, service, name, log, behaviour))
             _follow(running[-1], out)
         yield running
-        done = True
+        kept = plan.keep
     finally:
-        if not (keep and done):
+        if not kept:
             stop_all(running)
 
 
@@ -186,14 +196,12 @@ def _messages(services: Sequence[RunningService]) -> Table:
     return Table("messages", columns, tuple(rows), datetime.now(UTC), key=("service",))
 
 
-def _refuse_company(ops: Ops, name: str) -> None:
+def _refuse_company(lab: Lab) -> None:
     """Raises `ActionError` where a run before was kept: two processes under one worker's id disturb each other."""
-    live = [w.name for w in ops.facts(wants=[Source.REGISTRY]).live_workers]
+    live = [w.name for w in Ops(_settings(lab, JANUARY)).facts(wants=[Source.REGISTRY]).live_workers]
     if live:
-        names = ", ".join(live[:5])
-        raise ActionError(
-            f"the lab {name!r} has workers running ({names}): `attune-ops lab down --name {name}` stops it"
-        )
+        names, down_it = ", ".join(live[:5]), f"`attune-ops lab down --name {lab.name}`"
+        raise ActionError(f"the lab {lab.name!r} has workers running ({names}): {down_it} stops it")
 
 
 def _make_room(settings: Settings) -> None:
