@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from attune_ops.checks._own import own_queues
+from attune_ops.checks._own import lost_cause, own_queues
 from attune_ops.checks._phrases import route_name
 from attune_ops.checks._wanted import Wanted, reasons, wanted
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts
-from attune_ops.ownership import missing_queues
 from attune_ops.route import Route
 from attune_ops.routing import Router
 from attune_ops.snapshot import QueueState
@@ -69,11 +68,11 @@ def causes_of_loss(facts: Facts, live: Live, queues: frozenset[str] | None = Non
     """
     lacking = live.expected if queues is None else queues
     topology, exchange = facts.topology, live.publish.exchange
-    found = [("AT601", route_name(exchange, live.publish.routing_key)), ("AT201", exchange), ("AT205", exchange)]
+    found = [("AT601", route_name(exchange, live.publish.routing_key)), ("AT205", exchange)]
+    found += [("AT201", facts.vhost), ("AT201", exchange)]
     found += [("AT202", q) for q in lacking]
     owners = {owner[0] for q in lacking if (owner := topology.worker_of(q))}
-    for worker in filter(None, map(facts.worker_named.get, owners)):
-        found += [("AT401", q) for q in missing_queues(facts, worker)[:1]]
+    found += [cause for i in sorted(owners) for cause in lost_cause(facts, i)]
     for b in (*topology.base_bindings, *(b for i in owners for b in topology.worker_bindings(i))):
         if b.destination in lacking:
             name = binding_name(b.source, b.destination, b.routing_key)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from attune_ops.differences import Difference, Kind
 from attune_ops.facts import Facts
 from attune_ops.ownership import queue_kind
+from attune_ops.plan import plan
 from attune_ops.snapshot import QueueState
 from attune_ops.topology import ID, Consumer
+
+SEVERAL = 3  # workers without their queues that are no coincidence any more, if they are all there are
 
 
 def own_queues(facts: Facts) -> Mapping[str, str]:
@@ -49,3 +53,26 @@ def unread(facts: Facts, queue: str) -> tuple[tuple[str, str], ...]:
         worker = facts.worker_named.get(owner[0])
         found += [(code, worker.name) for code in ("AT409", "AT410")] if worker else []
     return (*found, *(("AT503", c.tag) for c in meant))
+
+
+def lost_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:
+    """For `facts.once`: the queues that live workers lack, by the worker's id."""
+    found: dict[int, list[Difference]] = {}
+    for d in facts.once(plan).of(Kind.MISSING):
+        if d.subject == "queue" and d.worker_id is not None:
+            found.setdefault(d.worker_id, []).append(d)
+    return {worker_id: tuple(differences) for worker_id, differences in found.items()}
+
+
+def all_lost(facts: Facts) -> bool:
+    """Whether no live worker of several has its queues: that has one cause, and AT401 makes one finding of it."""
+    return len(facts.once(lost_queues)) == len(facts.live_workers) >= SEVERAL
+
+
+def lost_cause(facts: Facts, worker_id: int | None) -> tuple[tuple[str, str], ...]:
+    """The finding of AT401 that explains what is missing of a worker, where its queue is."""
+    lost = facts.once(lost_queues)
+    if worker_id is None or worker_id not in lost:
+        return ()
+    first = next(iter(lost.values())) if facts.once(all_lost) else lost[worker_id]
+    return (("AT401", first[0].name),)

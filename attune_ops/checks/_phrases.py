@@ -8,6 +8,7 @@ from attune_ops.registry import Worker
 from attune_ops.units import counted as counted
 
 APPLY = "attune-ops topology apply --apply"
+RESTART = "Restart the worker: its start-up declares, binds and consumes anew."
 
 ROOM = 5  # names that a sentence lists; the evidence has them all
 

@@ -43,16 +43,33 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     Deleting an exchange takes all its bindings along: those of every worker too, which are not made again before
     the worker restarts. A dead-letter exchange that is missing is no error to anybody: dead letters vanish.
     """
-    for d in _missing(facts, "exchange"):
+    missing = list(_missing(facts, "exchange"))
+    topology = facts.topology
+    if len(missing) == len(topology.exchanges) and _no_queue(facts):
+        remedy, commands = cure(missing[0])
+        yield Problem(
+            Subject("broker", facts.vhost, facts.vhost),
+            f"nothing of {topology.name} is in virtual host {facts.vhost}: no service has set up here, or this is not "
+            "the virtual host or topology that they use",
+            evidence={"exchanges": [d.name for d in missing], "queues": [q.name for q in topology.base_queues]},
+            remedy=remedy,
+            commands=commands,
+        )
+        return
+    for d in missing:
         remedy, commands = cure(d)
-        users = sorted({s for p in facts.topology.publishes if p.exchange == d.name for s in p.by})
+        users = sorted({s for p in topology.publishes if p.exchange == d.name for s in p.by})
         yield Problem(
             Subject("exchange", d.name),
-            f"exchange {d.name} is missing" + (f": {listed(users)} publish there and get 404" if users else ""),
+            f"exchange {d.name} is missing" + (f": publishing there ends in 404 ({listed(users)})" if users else ""),
             evidence={"publishers": users, "answer": d.using.text if d.using else None},
             remedy=remedy,
             commands=commands,
         )
+
+
+def _no_queue(facts: Facts) -> bool:
+    return not any(q.name in facts.seen.queue_named for q in facts.topology.base_queues)
 
 
 @check(
@@ -77,6 +94,7 @@ def queues_exist(facts: Facts) -> Iterator[Problem]:
             evidence={"answer": d.using.text if d.using else None},
             remedy=remedy,
             commands=commands,
+            causes=(("AT201", facts.vhost),),
         )
 
 
@@ -107,7 +125,10 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
                       "instead": instead},
             remedy=remedy,
             commands=commands,
-            causes=(("AT201", wanted.source), ("AT201", wanted.destination), ("AT202", wanted.destination)),
+            causes=(
+                *(("AT201", name) for name in (facts.vhost, wanted.source, wanted.destination)),
+                ("AT202", wanted.destination),
+            ),
         )  # fmt: skip
 
 

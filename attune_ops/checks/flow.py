@@ -242,6 +242,6 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
                 "messages": q.messages,
                 "bound_to": sorted({b.source for b in facts.seen.bindings_to_queue[name]}),
             },
-            remedy="Look at them and decide: put back, keep or throw away.",
+            remedy="Look at them (`attune-ops messages peek QUEUE`) and decide: put back, keep or throw away.",
             causes=unread(facts, name),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from attune_ops.checks import check
@@ -42,17 +43,23 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
         names = [q.name for q in queues]
         held = f"; {counted(depth, 'message')} in it" if depth else ""
         held += f"; {counted(consumers, 'consumer')} attached" if consumers else ""
+        severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
         yield Problem(
             Subject("queue", names[0]),
             f"{listed(names)}: {why}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
-            remedy="Delete the queue once its messages are dealt with." if depth else "Delete the queue.",
-            severity=_orphan_severity(queues, depth, consumers, worker.status if worker else None),
+            remedy="Stop what consumes there." if consumers else "Delete the queue; what is in it is saved to a file.",
+            commands=() if consumers or severity is Severity.INFO else tuple(map(_reap, names)),
+            severity=severity,
             causes=(
                 *(("AT408", q) for q in names),
                 *((code, worker.name) for code in ("AT409", "AT410") if worker is not None),
             ),
         )
+
+
+def _reap(queue: str) -> str:
+    return f"attune-ops reap {shlex.quote(queue)} --grace 0s --apply"
 
 
 def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int, status: str | None) -> Severity:
@@ -87,6 +94,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
                 + (f"; {counted(q.messages, 'message')} in it" if q.messages else ""),
                 evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable},
                 remedy="Delete the queue, or start the worker that should consume from it.",
+                commands=(_reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
                 causes=(("AT403", q.name), *((("AT409", worker.name),) if worker else ())),
             )
 

@@ -226,3 +226,16 @@ class TestOneCauseGivesOneFinding:
     )
     def test_an_error_comes_alone(self, case: Case) -> None:
         assert len(errors(case.facts)) == 1, "one cause, one finding of severity error"
+
+    def test_no_worker_has_its_queue(self) -> None:
+        names = [f"worker.{i}.executions" for i in (1, 2, 3)]
+        facts = without_queues(healthy(), *names)
+        assert errors(facts) == [("AT401", W1)]
+        (finding,) = diagnose(facts).at_least(Severity.ERROR)
+        assert finding.evidence["missing"] == names
+        assert errors(without_queues(healthy(), *names[:2])) == [("AT401", n) for n in names[:2]]
+
+    def test_a_virtual_host_with_nothing_in_it(self) -> None:
+        empty = change(healthy(), exchanges=(), queues=(), bindings=(), consumers=())
+        assert errors(empty) == [("AT201", "/")]
+        assert errors(registered(empty)) == [("AT201", "/")]
