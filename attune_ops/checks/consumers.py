@@ -120,7 +120,8 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
             depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
             yield Problem(
                 Subject("consumer", service),
-                f"no {service} consumes from any of its {len(silent)} queues; {counted(depth, 'message')} wait there",
+                f"no {service} consumes from any of its {len(silent)} queues"
+                + (f"; {counted(depth, 'message')} wait there" if depth else ""),
                 evidence={"service": service, "queues": list(silent), "messages": depth},
                 remedy=f"Start the {service}.",
             )
@@ -134,7 +135,9 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
     missing = [t for t in tags if t and t not in {c.tag for c in there}]
     if silent:
         depth = facts.seen.queue_named[queue].messages or 0
-        message = f"{queue} has no consumer; {counted(depth, 'message')} wait for the {service}"
+        message = f"{queue} has no consumer" + (
+            f"; {counted(depth, 'message')} wait for the {service}" if depth else ""
+        )
     elif there and missing:
         depth = None
         message = f"{queue} lacks the consumer {listed(missing)} of the {service}; it has {listed(map(_whose, there))}"
