@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attune_ops.findings import Report
     from attune_ops.graph import Graph
     from attune_ops.handling import Messages
+    from attune_ops.journal import Comparison, Journal
     from attune_ops.reaped import Reaped
     from attune_ops.route import Reason, Route
     from attune_ops.routing import Router
@@ -285,6 +286,18 @@ class Ops:
         from attune_ops.report_file import write_report
 
         return write_report(self.doctor(samples=samples), file, replace=replace)
+
+    def drill(
+        self, name: str, *, confirm: str | None = None, remedy: str | None = None, **parameters: Any
+    ) -> Journal | Comparison:
+        """Makes a failure happen in a scratch virtual host, and accounts for every message; `drill run` tells.
+
+        Only on the lab, or on an environment that allows drills and is named in `confirm`. What it made is removed.
+        Raises `DrillRefused`, `ConfigError`, `SourceError`.
+        """
+        from attune_ops.drills._runner import run
+
+        return run(name, self.settings, confirm=confirm, remedy=remedy, **parameters)
 
     def _inspect(self, name: str, narrow: Narrowing) -> Table:
         from attune_ops.tables import narrowed

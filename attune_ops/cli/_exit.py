@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attune_ops.errors import AttuneOpsError, ConfigError, SourceError
 from attune_ops.findings import Report, Severity
+from attune_ops.journal import Comparison, Journal
 
 OK = 0
 FOUND = 1  # doctor, health, drill: something at or above the threshold; others: the operation failed
@@ -23,6 +24,11 @@ _BY_ERROR: tuple[tuple[type[AttuneOpsError], int], ...] = (
 def status_of(error: AttuneOpsError) -> int:
     """The exit status for an error that ended a command."""
     return next(status for kind, status in _BY_ERROR if isinstance(error, kind))
+
+
+def status_of_drill(made: Journal | Comparison) -> int:
+    """The exit status of a drill; of two runs the second counts, which has the remedy."""
+    return OK if (made if isinstance(made, Journal) else made.second).verdict == "held" else FOUND
 
 
 def status_of_report(report: Report, fail_on: Severity | None) -> int:

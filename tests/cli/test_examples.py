@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ JUDGES = {
 }  # fmt: skip
 # What makes comes first, what takes away last.
 ORDER = {"up": 0, "init": 0, "save": 0, "down": 2, "remove": 2}
+
+JOURNALS = Path(__file__).parents[2] / "docs" / "journals"
 
 SERVICES = (["--service", "executor"], ["--service", "notifier"], ["--service", "sensor"], ["--worker", "held"])
 
@@ -66,6 +69,7 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         eventually(lambda: "worker-1" in made.shell("attune-ops consumers --format csv").stdout, within=40)
         for name in ("before", "after"):  # what `snapshot show` and `diff` read
             made.shell(f"attune-ops snapshot save {name}.json.gz")
+        shutil.copy(JOURNALS / "worker-crash.json", folder)  # what `drill report` reads
         try:
             yield made
         finally:

@@ -1,0 +1,95 @@
+"""What a drill breaks through the management API: connections, permissions, policies. Never on what is in use."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.config.settings import Settings
+from attune_ops.sources import http
+from attune_ops.sources.http import ApiError
+
+ALL = {"configure": ".*", "write": ".*", "read": ".*"}
+
+
+class _Connection(msgspec.Struct):
+    name: str
+    vhost: str = ""
+    client_properties: dict[str, Any] = {}
+    user_provided_name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The name that the client gave its connection."""
+        return self.user_provided_name or str(self.client_properties.get("connection_name", ""))
+
+
+def close_connections(settings: Settings, client: str) -> int:
+    """Closes the connections of this virtual host that call themselves `client`; needs tag administrator.
+
+    Returns how many; the API lists a new connection only after some seconds. There is no undo: clients reconnect.
+    """
+    path = f"vhosts/{quote(settings.vhost, safe='')}/connections"
+    found = msgspec.json.decode(_ask(settings, "GET", path), type=list[_Connection])
+    names = [c.name for c in found if c.shown == client]
+    for name in names:
+        _ask(settings, "DELETE", f"connections/{quote(name, safe='')}", missing_ok=True)
+    return len(names)
+
+
+def make_user(settings: Settings, user: str, password: str) -> None:
+    """Makes a broker user without tags, with all permissions in this virtual host. Undo: `delete_user`."""
+    _ask(settings, "PUT", f"users/{quote(user, safe='')}", {"password": password, "tags": ""})
+    permit(settings, user, ALL)
+
+
+def delete_user(settings: Settings, user: str) -> None:
+    """Deletes a broker user; one that is gone is no error. Undo: `make_user`."""
+    _ask(settings, "DELETE", f"users/{quote(user, safe='')}", missing_ok=True)
+
+
+def permit(settings: Settings, user: str, rights: dict[str, str]) -> None:
+    """Sets a user's permissions in this virtual host. Undo: set them again as they were."""
+    _ask(settings, "PUT", f"permissions/{quote(settings.vhost, safe='')}/{quote(user, safe='')}", rights)
+
+
+def put_policy(settings: Settings, name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
+    """Sets a policy in this virtual host; needs tag policymaker. Undo: delete it."""
+    body = {"pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": 50}
+    _ask(settings, "PUT", f"policies/{quote(settings.vhost, safe='')}/{quote(name, safe='')}", body)
+
+
+def delete_vhost(settings: Settings, vhost: str) -> None:
+    """Deletes a virtual host with everything in it; one that is gone is no error. There is no undo."""
+    _ask(settings, "DELETE", f"vhosts/{quote(vhost, safe='')}", missing_ok=True)
+
+
+def make_vhost(settings: Settings, vhost: str) -> None:
+    """Makes a virtual host with all permissions for this user; needs tag administrator. Undo: `delete_vhost`."""
+    quoted = quote(vhost, safe="")
+    _ask(settings, "PUT", f"vhosts/{quoted}", {"description": "attune-ops drill: may be deleted at any time"})
+    _ask(settings, "PUT", f"permissions/{quoted}/{quote(settings.amqp.user, safe='')}", ALL)
+
+
+def _ask(
+    settings: Settings,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    missing_ok: bool = False,
+) -> bytes:
+    transport = http.open_http(settings.management, timeout=max(settings.timeout, 30), ca_file=settings.ca_file)
+    try:
+        data = msgspec.json.encode(body) if body is not None else None
+        answer = transport.request(method, path, data)
+        http.check(transport.endpoint, path, answer)
+        return answer.body
+    except ApiError as e:
+        if missing_ok and e.status == 404:
+            return b""
+        raise
+    finally:
+        transport.close()

@@ -1,0 +1,119 @@
+"""`attune-ops drill`: failures made to happen, and every message accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attune_ops.cli import _exit
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._progress import progress
+
+
+@group()
+def command() -> None:
+    """Failover drills: break something on purpose, on a private broker, and see what becomes of each message."""
+
+
+@command.command(name="list", example="attune-ops drill list")
+@format_option()
+@pass_cli
+def list_(cli: Cli, format: str) -> None:
+    """Lists the drills, or with --format json all that each says about itself."""
+    from attune_ops.drills._listing import table
+
+    cli.show(table(), format)
+
+
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from attune_ops.drills import all_drills
+
+    return [n for n in all_drills() if n.startswith(incomplete)]
+
+
+@command.command(example="attune-ops drill run worker-crash --rate 50")
+@click.argument("name", shell_complete=_names)
+@click.option("--workers", type=int, metavar="N", help="How many workers.")
+@click.option("--rate", type=float, metavar="N", help="Messages per second.")
+@click.option("--duration", type=float, metavar="S", help="How long messages are sent.")
+@click.option("--size", type=int, metavar="BYTES", help="More bytes in each message.")
+@click.option("--durable/--transient", default=None, help="Persistent or transient messages.")
+@click.option("--prefetch", type=int, metavar="N", help="Instead of the topology's.")
+@click.option("--heartbeat", type=int, metavar="S", help="AMQP heartbeat of what hangs.")
+@click.option("--seed", type=int, metavar="N", help="The same seed gives the same message ids.")
+@click.option("--remedy", metavar="NAME", help="Run once more with a cure in place, and compare.")
+@click.option("--like", metavar="FILE", help="Take the topology of a snapshot or definitions file.")
+@click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
+@click.option("--confirm", metavar="NAME", help="The name of the environment, typed, to run a drill there.")
+@click.option("--save", metavar="FILE", help="Write the journal there too.")
+@format_option("html", "svg")
+@pass_cli
+def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: str, **given: Any) -> None:
+    """Runs a drill in a scratch virtual host of the lab, or on a broker that it starts and removes.
+
+    Where no lab runs, one is started. `--env NAME` runs it on that environment instead, which must allow drills and
+    be typed with --confirm; a URL alone is never taken. What breaks a node always gets a broker of its own.
+
+    Exit status: 0 what was expected came, 1 it did not, or not every message is accounted for.
+    """
+    from attune_ops.drills._runner import run as run_drill
+
+    told = {key: value for key, value in given.items() if value is not None}
+    with progress(cli, f"drill {name}") as note:
+        topology = cli.options.get("topology")
+        made = run_drill(name, _environment(cli), topology=topology, remedy=remedy, note=note, **told)
+    if save is not None:
+        _save(made, save)
+    cli.show(made, format)
+    cli.exit(_exit.status_of_drill(made))
+
+
+@command.command(example="attune-ops drill report worker-crash.json")
+@click.argument("first", metavar="JOURNAL", type=click.Path())
+@click.argument("second", metavar="[JOURNAL]", required=False, type=click.Path())
+@format_option("html", "svg")
+@pass_cli
+def report(cli: Cli, first: str, second: str | None, format: str) -> None:
+    """Shows the journal of a drill, or compares two."""
+    from attune_ops.drills._listing import load_journal
+    from attune_ops.journal import Comparison
+
+    one = load_journal(first)
+    cli.show(Comparison(one, load_journal(second)) if second else one, format)
+
+
+@command.command(example="attune-ops drill recover")
+@pass_cli
+def recover(cli: Cli) -> None:
+    """Undoes what a drill left that was killed itself: processes, virtual hosts, its own brokers."""
+    from attune_ops.drills._place import settings_of_record
+    from attune_ops.drills._recover import recover as undo
+
+    done = undo(settings_of_record, cli.note)
+    cli.note(f"{done} drills were undone" if done else "no drill has left anything")
+
+
+def _environment(cli: Cli) -> Any:
+    """The settings of a named environment, or None for the lab: a URL alone never leads a drill to a broker."""
+    import os
+
+    from attune_ops.errors import DrillRefused
+
+    if cli.options.get("env") or os.environ.get("ATTUNE_OPS_ENV"):
+        return cli.settings
+    if "amqp_url" in cli.options:
+        raise DrillRefused("drills run on the lab or on a named environment (--env), not on an --amqp-url")
+    return None
+
+
+def _save(made: Any, path: str) -> None:
+    from attune_ops.errors import ConfigError
+    from attune_ops.render import form
+    from attune_ops.render.wire import json_text
+
+    try:
+        Path(path).expanduser().write_text(json_text(form(made, "json")) + "\n", encoding="utf-8")
+    except OSError as e:
+        raise ConfigError(f"the journal cannot be written to {path!r}: {e.strerror}") from None

@@ -1,0 +1,36 @@
+"""The drills as a table, and journals from their files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from attune_ops.drills import all_drills
+from attune_ops.errors import ConfigError
+from attune_ops.journal import Journal, decode
+from attune_ops.table import Column, Kind, Table
+
+COLUMNS = (
+    Column("drill", doc="what `drill run` takes"),
+    Column("needs", Kind.CATEGORY, doc="a virtual host, a broker of its own, or a cluster of its own"),
+    Column("hypothesis", doc="what it puts to the test"),
+    Column("promise", doc="what RabbitMQ promises", priority=3),
+    Column("source", doc="where it says so", priority=4),
+)
+
+
+def table() -> Table:
+    """A row a drill."""
+    rows = tuple((d.name, d.needs, d.hypothesis, d.promise, d.source) for d in all_drills().values())
+    return Table("drills", COLUMNS, rows, datetime.now(UTC), key=("drill",))
+
+
+def load_journal(path: str) -> Journal:
+    """Reads a journal from a file; raises `ConfigError` where it is none."""
+    try:
+        return decode(Path(path).expanduser().read_bytes())
+    except (OSError, ValueError, msgspec.DecodeError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise ConfigError(f"{path!r} is no journal of drill run --format json: {reason}") from None

@@ -1,0 +1,315 @@
+"""Running a drill: steady state, faults, expectations, undo, drain, ledger, doctor, journal."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from attune_ops import __version__
+from attune_ops.actions import audit
+from attune_ops.actions.processes import stop_all
+from attune_ops.config.settings import Settings
+from attune_ops.config.urls import parse_database
+from attune_ops.drills import Drill, _counting, _place, find
+from attune_ops.drills._expecting import Expect
+from attune_ops.drills._recover import Note, UndoList
+from attune_ops.drills._stage import Parameters, Stage
+from attune_ops.drills._watching import events
+from attune_ops.drills.remedies import Remedy
+from attune_ops.drills.remedies import find as find_remedy
+from attune_ops.errors import AttuneOpsError, ConfigError, DrillRefused
+from attune_ops.facts_file import load_facts
+from attune_ops.journal import Comparison, Event, Expected, Journal, Ledger, Look, Verdict
+from attune_ops.ledger import FORGOTTEN
+from attune_ops.live_topology import live_topology
+from attune_ops.sources.management import open_management
+from attune_ops.topologies import DEFAULT, load
+from attune_ops.topology import Topology
+
+POLL_S = 0.05
+STEADY_S = 60.0  # the management API tells some things up to 10 s late, more on a busy machine
+AFTER_S = 8.0
+QUIET_S, UNCHANGED_S = 30.0, 4.0
+NOT_EXPECTED = ("lost", "duplicated", "returned", "dead_lettered", "expired", "queued", "indeterminate")
+
+
+def run(
+    drill: Drill | str,
+    settings: Settings | None = None,
+    *,
+    confirm: str | None = None,
+    server: str | None = None,
+    topology: str | None = None,
+    like: str | None = None,
+    remedy: str | None = None,
+    note: Note = lambda text: None,
+    **parameters: Any,
+) -> Journal | Comparison:
+    """Runs a drill, with a `remedy` without and then with it; all that it made is removed again, also after Ctrl-C.
+
+    Without `settings` it runs on the lab; with those of an environment only where it allows drills and `confirm`
+    is its name. `like` is a snapshot or definitions file whose topology is taken. `parameters` are those of
+    `Parameters`. Raises `ConfigError`, `DrillRefused`, `SourceError`.
+    """
+    drill = find(drill) if isinstance(drill, str) else drill
+    told = read_parameters(parameters)
+    cure = find_remedy(remedy) if remedy else None
+    if settings is not None:
+        _place.refuse_unless_allowed(settings, confirm)
+    wanted = _topology(drill, settings, topology, like)
+    first = _one(drill, settings, told, wanted, None, confirm, server, note)
+    if cure is None:
+        return first
+    note(f"once more with the remedy {cure.name}: {cure.summary}")
+    return Comparison(first, _one(drill, settings, told, wanted, cure, confirm, server, note))
+
+
+def read_parameters(given: dict[str, Any]) -> Parameters:
+    """Checks parameters; raises `ConfigError` for an unknown or wrong one."""
+    unknown = sorted(set(given) - set(Parameters.__struct_fields__))
+    if unknown:
+        raise ConfigError(f"a drill has no parameter {unknown[0]!r}; it has {', '.join(Parameters.__struct_fields__)}")
+    try:
+        made = msgspec.convert(given, Parameters, strict=False)
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"a drill's parameter is wrong: {e}") from None
+    if not (1 <= made.workers <= 20 and 0 < made.rate <= 5000 and 0 < made.duration <= 600 and made.heartbeat > 0):
+        raise ConfigError("a drill takes 1 to 20 workers, up to 5000 messages per s and up to 600 s")
+    return made
+
+
+def _topology(drill: Drill, settings: Settings | None, named: str | None, like: str | None) -> Topology:
+    if like is not None:
+        known = load(named or drill.topology or DEFAULT)
+        return live_topology(load_facts(like, known), known.name)
+    if named is None and drill.topology is None and settings is not None:
+        return settings.topology
+    return load(named or drill.topology or DEFAULT)
+
+
+def _one(
+    drill: Drill,
+    settings: Settings | None,
+    parameters: Parameters,
+    topology: Topology,
+    remedy: Remedy | None,
+    confirm: str | None,
+    server: str | None,
+    note: Note,
+) -> Journal:
+    configured = settings is not None and settings.origin.get("env") != "the running lab"
+    undo = UndoList(drill.name, env=settings.env if settings is not None and configured else None)
+    folder = Path(tempfile.gettempdir(), f"attune-ops-drill-{secrets.token_hex(6)}")
+    place = None
+    try:
+        undo.add("folder", str(folder))
+        folder.mkdir(mode=0o700)
+        place = _place.make(drill, settings, server, undo, note)
+        made = msgspec.structs.replace(
+            place.settings,
+            topology=remedy.topology(topology) if remedy else topology,
+            database=parse_database(f"sqlite:///{folder}/registry.sqlite", "drill"),
+            heartbeat_interval=drill.heartbeat_s,
+        )
+        stage = Stage(
+            made, parameters, folder, undo, lab=place.lab, server=server,
+            remedy=remedy, note=lambda e: note(shown(e)),
+        )  # fmt: skip
+        with audit.change(made, "drill run", drill.name, confirm=confirm):
+            return _Run(drill, stage, remedy, note).run()
+    finally:
+        undo.undo(place.settings if place else None, note)
+
+
+def shown(event: Event) -> str:
+    """A line of the live progress."""
+    return f"{event.at_ms / 1000:7.2f} s  {event.kind:<5} {event.text}"
+
+
+class _Run:
+    """One run on a stage that is ready."""
+
+    def __init__(self, drill: Drill, stage: Stage, remedy: Remedy | None, note: Note) -> None:
+        self.drill, self.stage, self.remedy, self._note = drill, stage, remedy, note
+        self.expected: list[Expected] = []
+        self.broke = ""
+
+    def run(self) -> Journal:
+        """Plays the drill from the steady state to the journal."""
+        stage, started_at = self.stage, datetime.now(UTC)
+        versions = _versions(stage.settings)
+        try:
+            try:
+                self._populate()
+                before = self._steady()
+                self._play()
+            finally:
+                stage.mend()
+            self._quiet()
+            after = self._after()
+            left = _counting.drain(stage)
+            stop_all(stage.services)
+            left += _counting.drain(stage)
+        finally:
+            stop_all(stage.services)
+            stage.eye.close()
+        ledger = _counting.count(stage, left)
+        self._judge(ledger)
+        verdict, reason = self._verdict(ledger)
+        return Journal(
+            drill=self.drill.name, hypothesis=self.drill.hypothesis, promise=self.drill.promise,
+            source=self.drill.source, verdict=verdict, reason=reason, started_at=started_at,
+            duration_ms=stage.now_ms, versions=versions, topology=stage.topology.name,
+            parameters=msgspec.structs.asdict(stage.parameters), steps=tuple(stage.events),
+            expectations=tuple(self.expected), ledger=ledger, before=before, after=after,
+            remedy=self.remedy.name if self.remedy else None, queues=tuple(stage.eye.queues),
+            samples=_even(stage, tuple(stage.eye.samples)),
+        )  # fmt: skip
+
+    def _populate(self) -> None:
+        """Starts the executor and the workers, with the remedy's policies in place before."""
+        for policy in self.remedy.policies if self.remedy else ():
+            self.stage.policy(policy.name, policy.pattern, policy.apply_to, policy.definition)
+        self.stage.start("executor", "executor", reconnect=True)
+        for n in range(self.drill.workers or self.stage.parameters.workers):
+            told = dict(self.drill.worker)
+            if told.pop("short_heartbeat", False):
+                told["amqp_heartbeat"] = self.stage.parameters.heartbeat
+            self.stage.worker(f"w{n + 1}", **told)
+
+    def _steady(self) -> Look:
+        """Waits until the doctor finds no error outside of design; raises `DrillRefused` where it does."""
+        until = time.monotonic() + STEADY_S
+        while True:
+            look = self.stage.doctor()
+            if not look.findings:
+                self.stage.say(f"steady state: the doctor says {look.status}")
+                return look
+            if time.monotonic() > until:
+                raise DrillRefused(f"no steady state before the drill {self.drill.name}: {', '.join(look.findings)}")
+            time.sleep(0.3)
+
+    def _after(self) -> Look:
+        """What the doctor says in the end; some seconds are given to what the management API tells late."""
+        until = time.monotonic() + AFTER_S
+        while (look := self.stage.doctor(anew=True)).findings and time.monotonic() < until:
+            time.sleep(0.5)
+        return look
+
+    def _play(self) -> None:
+        """Takes the drill's own way, up to the first expectation that does not hold."""
+        play: Iterator[Expect] = self.drill.play(self.stage)
+        try:
+            for expect in play:
+                self.expected.append(self._await(expect))
+                if not self.expected[-1].held:
+                    return
+        except AttuneOpsError as e:
+            self.broke = str(e)
+            self.stage.say(f"the drill could not go on: {e}")
+
+    def _await(self, expect: Expect) -> Expected:
+        began = time.monotonic()
+        while True:
+            self.stage.eye.look()
+            holds, spent = _asked(expect.check), time.monotonic() - began
+            late = spent >= expect.within
+            if late or holds is not expect.stays:
+                break
+            time.sleep(POLL_S)
+        took = round(spent * 1000)
+        seen = _asked_text(expect.seen)
+        self._note(f"{'':>9}  {'holds' if holds else 'FAILS'} {expect.title}, {took} ms{f' ({seen})' if seen else ''}")
+        return Expected(expect.title, holds, expect.within * 1000, took if holds else None, seen)
+
+    def _quiet(self) -> None:
+        """Waits until all is sent and nothing moves any more."""
+        until, changed, before = time.monotonic() + QUIET_S, time.monotonic(), -1
+        management = open_management(self.stage.settings)
+        try:
+            while time.monotonic() < until:
+                self.stage.eye.look()
+                held = sum(q.messages or 0 for q in management.totals())
+                logged = sum(events(s).total() for s in self.stage.services)
+                if held + logged != before:
+                    changed, before = time.monotonic(), held + logged
+                idle = time.monotonic() - changed
+                if idle > UNCHANGED_S or (idle > 0.5 and not held and not self._sending()):
+                    return
+                time.sleep(0.1)
+        finally:
+            management.close()
+
+    def _sending(self) -> bool:
+        loads = ((load, events(load)) for load in self.stage.loads)
+        return any(
+            load.status is None and sum(told[o] for o in _counting.OUTCOMES) < self.stage.parameters.count
+            for load, told in loads
+        )
+
+    def _judge(self, ledger: Ledger) -> None:
+        """What the ledger must say: nothing but what this drill expects besides messages that were handled once."""
+        forgotten = sum(len(loss.numbers) for loss in ledger.losses if loss.reason == FORGOTTEN)
+        for name in NOT_EXPECTED:
+            wrong = ledger.classes.get(name, 0) if name not in self.stage.allowed else 0
+            wrong = forgotten if name == "lost" and not wrong else wrong
+            seen = f"{wrong} of {ledger.attempted}" if wrong else ""
+            if name not in self.stage.allowed or wrong:
+                self.expected.append(
+                    Expected(f"no message is {name.replace('_', '-')}", not wrong, 0, None if wrong else 0, seen)
+                )
+
+    def _verdict(self, ledger: Ledger) -> tuple[Verdict, str]:
+        failed = next((e for e in self.expected if not e.held), None)
+        if failed is not None:
+            return "violated", failed.title + (f": {failed.seen}" if failed.seen else " did not come")
+        if self.broke:
+            return "inconclusive", self.broke
+        if not ledger.adds_up:
+            return "inconclusive", f"{ledger.unaccounted} of {ledger.attempted} messages are not accounted for"
+        return "held", f"{len(self.expected)} expectations held, {ledger.attempted} messages accounted for"
+
+
+def _asked(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except AttuneOpsError:
+        return False  # the broker does not answer, which may be what the drill is about
+
+
+def _asked_text(question: Callable[[], str]) -> str:
+    try:
+        return question()
+    except AttuneOpsError as e:
+        return str(e)
+
+
+def _versions(settings: Settings) -> dict[str, str]:
+    management = open_management(settings)
+    try:
+        told = management.overview()
+    finally:
+        management.close()
+    broker = {"rabbitmq": told.rabbitmq_version or "", "erlang": told.erlang_version or ""}
+    return {"attune-ops": __version__, **broker, "python": platform.python_version(), "system": os.uname().sysname}
+
+
+def _even(stage: Stage, samples: tuple[Any, ...]) -> tuple[Any, ...]:
+    """All samples with the same number of queues, as the later ones have more."""
+    many = len(stage.eye.queues)
+
+    def padded(values: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return values + (None,) * (many - len(values))
+
+    return tuple(
+        msgspec.structs.replace(s, messages=padded(s.messages), consumers=padded(s.consumers)) for s in samples
+    )

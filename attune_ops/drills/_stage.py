@@ -1,0 +1,222 @@
+"""What a drill may do: start and break services, broker and network, each undo registered before the fault."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from attune_ops.actions import faults
+from attune_ops.actions.processes import RunningService, start_service
+from attune_ops.actions.services.job import Behaviour
+from attune_ops.actions.services.messages import route
+from attune_ops.config.running_lab import start_time
+from attune_ops.config.settings import Settings
+from attune_ops.drills._eye import Eye
+from attune_ops.drills._recover import UndoList
+from attune_ops.drills._relay import Relay
+from attune_ops.drills._watching import Watching
+from attune_ops.drills.remedies import Remedy
+from attune_ops.errors import AttuneOpsError
+from attune_ops.journal import Event, EventKind
+from attune_ops.lab import Lab
+from attune_ops.topology import Queue, Topology
+
+DELETED = "deleted together with its queue"
+BROKER_RESTART = "not kept over the restart of the broker"
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """What a run may be told: `rate` messages per s for `duration` s, with `size` more bytes each.
+
+    `durable` False sends transient messages; `heartbeat` is the AMQP heartbeat in s of what hangs or loses the
+    network. The same `seed` gives the same message ids.
+    """
+
+    workers: int = 2
+    rate: float = 100.0
+    size: int = 0
+    durable: bool = True
+    prefetch: int | None = None
+    duration: float = 1.0
+    seed: int = 1
+    heartbeat: int = 2
+
+    @property
+    def count(self) -> int:
+        """How many messages are sent."""
+        return max(1, round(self.rate * self.duration))
+
+
+class Stage(Watching):
+    """The world of one drill. `settings` point at its scratch virtual host, `lab` is its own broker if it has one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        parameters: Parameters,
+        folder: Path,
+        undo: UndoList,
+        *,
+        lab: Lab | None = None,
+        server: str | None = None,
+        remedy: Remedy | None = None,
+        note: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.settings, self.parameters, self.folder, self.lab, self.server = settings, parameters, folder, lab, server
+        self.began = time.monotonic()
+        self.eye = Eye(settings, self.began)
+        self.services: list[RunningService] = []
+        self.workers: list[RunningService] = []
+        self.loads: list[RunningService] = []
+        self.events: list[Event] = []
+        self.gone: dict[str, str] = {}
+        self.allowed: set[str] = set()
+        self.expires = False  # whether messages have a time to live here
+        self.undo = undo
+        self.remedy = remedy
+        self._mends: list[tuple[str, Callable[[], object]]] = []
+        self._note = note
+
+    @property
+    def topology(self) -> Topology:
+        """What is declared here."""
+        return self.settings.topology
+
+    def say(self, text: str, kind: EventKind = "step") -> None:
+        """Writes a step, fault or undo into the journal."""
+        self.events.append(Event(self.now_ms, kind, text))
+        self._note(self.events[-1])
+
+    @property
+    def now_ms(self) -> float:
+        """Milliseconds since the drill began."""
+        return round((time.monotonic() - self.began) * 1000)
+
+    def cured(self, remedy: str) -> bool:
+        """Whether a remedy of that name is in place."""
+        return self.remedy is not None and self.remedy.name == remedy
+
+    def may(self, *classes: str) -> None:
+        """Says which classes of the ledger this drill expects besides those handled once."""
+        self.allowed |= set(classes)
+
+    # services
+
+    def start(
+        self, service: str, name: str, *, settings: Settings | None = None, wait: bool = True, **behaviour: Any
+    ) -> RunningService:
+        """Starts a stand-in and waits until it is ready, unless told not to."""
+        log = self.folder / f"{len(self.services)}-{service}.jsonl"
+        told = Behaviour(**({"prefetch": self.parameters.prefetch, "seed": self.parameters.seed} | behaviour))
+        started = start_service(settings or self.settings, service, name, log, told)
+        self.services.append(started)
+        self.undo.add("process", str(started.pid), start_time(started.pid) or "")
+        self.say(f"{service} {name} started" if name != service else f"{service} started")
+        if wait:
+            started.wait_for("ready", timeout=30)
+        return started
+
+    def worker(self, name: str, **more: Any) -> RunningService:
+        """Starts a worker; its queues are watched."""
+        started = self.start("worker", name, **more)
+        self.workers.append(started)
+        if started.worker_id is not None:
+            self.eye.watch(*(q.name for q in self.queues_of(started)))
+        return started
+
+    def load(self, *to: RunningService, ids: tuple[int, ...] = (), **more: Any) -> RunningService:
+        """Starts the scheduler, which sends numbered executions to these workers, each confirmed and mandatory."""
+        p = self.parameters
+        targets = ids or tuple(w.worker_id for w in to if w.worker_id is not None)
+        told: dict[str, Any] = {
+            "rate": p.rate, "count": p.count, "padding": p.size, "transient": not p.durable,
+            "direct": bool(targets), "targets": targets, "skip": ("consume",),
+        }  # fmt: skip
+        first = 1 + sum(p.count for _ in self.loads)
+        started = self.start(
+            "executor", "scheduler", **(told | {"first": first} | (self.remedy.behaviour if self.remedy else {}) | more)
+        )
+        self.loads.append(started)
+        return started
+
+    def queues_of(self, worker: RunningService) -> tuple[Queue, ...]:
+        """The queues of a worker that is ready."""
+        return self.topology.worker_queues(worker.worker_id or 0)
+
+    def queue_of(self, worker: RunningService) -> Queue:
+        """The queue that a worker is dispatched to."""
+        return self.queues_of(worker)[0]
+
+    @property
+    def requests_queue(self) -> str:
+        """The queue in which requests for executions wait for the executor."""
+        found = route(self.topology, "executor", "ExecutionRequested")
+        wanted = (found.exchange, found.routing_key) if found else None
+        return next(b.destination for b in self.topology.base_bindings if (b.source, b.routing_key) == wanted)
+
+    # faults
+
+    def fault(self, text: str, mend: str = "", undo: Callable[[], object] | None = None) -> None:
+        """Announces a fault and registers its undo; call it before the fault happens."""
+        if undo is not None:
+            self._mends.append((mend, undo))
+        self.say(text, "fault")
+
+    def kill(self, service: RunningService) -> None:
+        """Kills a service (SIGKILL): nothing is cleaned up, the kernel closes its connections."""
+        self.fault(f"{service.name} is killed (SIGKILL)")
+        service.kill()
+
+    def suspend(self, service: RunningService) -> None:
+        """Stops a service in its tracks (SIGSTOP): its connections stay open and nothing answers."""
+        self.fault(f"{service.name} hangs (SIGSTOP)", f"{service.name} goes on", service.resume)
+        service.suspend()
+
+    def stop(self, service: RunningService) -> None:
+        """Stops a service cleanly (SIGTERM)."""
+        self.say(f"{service.name} is stopped (SIGTERM)")
+        service.stop()
+
+    def relay(self, settings: Settings | None = None) -> tuple[Settings, Relay]:
+        """A way to the broker whose packets can be dropped: settings that go by it, and the relay itself."""
+        settings = settings or self.settings
+        made = Relay((settings.amqp.host, settings.amqp.port))
+        self._mends.append(("", made.close))
+        amqp = msgspec.structs.replace(settings.amqp, host="127.0.0.1", port=made.port)
+        return msgspec.structs.replace(settings, amqp=amqp), made
+
+    def cut(self, relay: Relay, whose: str) -> None:
+        """Drops all packets of a relay, both ways; nobody is told."""
+        self.fault(f"the network of {whose} drops every packet", f"the network of {whose} is back", relay.heal)
+        relay.cut()
+
+    def policy(self, name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
+        """Sets a policy in the scratch virtual host, which goes with it."""
+        faults.put_policy(self.settings, name, pattern, apply_to, definition)
+        self.say(f"policy {name}: {definition} on {pattern}")
+
+    def lost(self, queue: str, reason: str = DELETED) -> None:
+        """Says that what was in a queue is lost, and why."""
+        self.gone[queue] = reason
+
+    def mend(self) -> None:
+        """Undoes the faults in reverse order; what fails is told and the others go on."""
+        while self._mends:
+            text, undo = self._mends.pop()
+            try:
+                undo()
+            except (AttuneOpsError, OSError) as e:
+                text = f"undo failed: {text}: {e}"
+            if text:
+                self.say(text, "undo")
+
+    @property
+    def broker(self) -> Lab:
+        """The drill's own broker."""
+        if self.lab is None:
+            raise AttuneOpsError("this drill breaks a node, and has no broker of its own")
+        return self.lab

@@ -1,0 +1,61 @@
+"""Remedies: a cure put in place before a drill runs, to be compared with the run without it.
+
+One module a remedy, found by convention: its `remedy` says how the topology, the policies of the virtual host
+or the publisher change.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from attune_ops.errors import ConfigError
+from attune_ops.topology import Per, Queue, Topology
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A policy of the scratch virtual host."""
+
+    name: str
+    pattern: str
+    apply_to: str
+    definition: dict[str, Any]
+
+
+def unchanged(topology: Topology) -> Topology:
+    """The topology as it is."""
+    return topology
+
+
+class Remedy(msgspec.Struct, frozen=True):
+    """What is put in place: another topology, policies, another behaviour of who publishes."""
+
+    name: str
+    summary: str
+    topology: Callable[[Topology], Topology] = unchanged
+    policies: tuple[Policy, ...] = ()
+    behaviour: dict[str, Any] = {}
+
+
+def all_remedies() -> dict[str, Remedy]:
+    """Every remedy on this package's path, by name."""
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
+    return {m.remedy.name: m.remedy for m in modules}
+
+
+def find(name: str) -> Remedy:
+    """The remedy of that name; raises `ConfigError` naming those there are."""
+    known = all_remedies()
+    if name not in known:
+        raise ConfigError(f"no remedy {name!r}; there are {', '.join(sorted(known))}")
+    return known[name]
+
+
+def with_worker_queues(topology: Topology, change: Callable[[Queue], Queue]) -> Topology:
+    """The topology with each worker's queues changed."""
+    queues = tuple(change(q) if q.per is Per.WORKER else q for q in topology.queues)
+    return msgspec.structs.replace(topology, queues=queues)

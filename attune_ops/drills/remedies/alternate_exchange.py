@@ -1,0 +1,28 @@
+"""An alternate exchange that keeps dispatches which no worker's queue takes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attune_ops.drills.remedies import Policy, Remedy
+from attune_ops.topology import Binding, Exchange, Queue, Topology
+
+EXCHANGE, QUEUE = "attune.unroutable", "attune.unroutable.queue"
+
+
+def with_alternate(topology: Topology) -> Topology:
+    """Adds the alternate exchange and the queue behind it."""
+    return msgspec.structs.replace(
+        topology,
+        exchanges=(*topology.exchanges, Exchange(EXCHANGE, "fanout")),
+        queues=(*topology.queues, Queue(QUEUE)),
+        bindings=(*topology.bindings, Binding(EXCHANGE, QUEUE)),
+    )
+
+
+remedy = Remedy(
+    "alternate-exchange",
+    f"what no queue of attune.executions takes goes to {QUEUE}",
+    with_alternate,
+    (Policy("unroutable", r"^attune\.executions$", "exchanges", {"alternate-exchange": EXCHANGE}),),
+)

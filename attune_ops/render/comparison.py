@@ -1,0 +1,81 @@
+"""How a `Comparison` shows itself: the classes of two ledgers side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from attune_ops.journal import CLASSES, Comparison, Journal
+from attune_ops.render import frame, journal, journal_svg, table, wire
+from attune_ops.table import Cell, Column, Kind, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _name(one: Journal, other: str) -> str:
+    name = one.remedy or "as it is"
+    return name if name != other else f"{name} (2)"
+
+
+def _table(comparison: Comparison) -> Table:
+    first, second = comparison.first, comparison.second
+    name = _name(first, "")
+    columns = (
+        Column("messages", Kind.CATEGORY),
+        Column(name, Kind.INTEGER),
+        Column(_name(second, name), Kind.INTEGER),
+        Column("difference", Kind.INTEGER),
+    )
+    rows: list[tuple[Cell, ...]] = [_row("attempted", first.ledger.attempted, second.ledger.attempted)]
+    rows += [
+        _row(c.replace("_", " "), first.ledger.classes.get(c, 0), second.ledger.classes.get(c, 0)) for c in CLASSES
+    ]
+    return Table(f"drill {first.drill}", columns, tuple(rows), second.started_at, key=("messages",))
+
+
+def _row(name: str, first: int, second: int) -> tuple[Cell, ...]:
+    return name, first, second, second - first
+
+
+def as_table(comparison: Comparison) -> Any:
+    """The two verdicts, then the numbers."""
+    from rich.console import Group
+    from rich.text import Text
+
+    heads = (Text(journal.headline(j)) for j in (comparison.first, comparison.second))
+    return Group(*heads, table.as_table(_table(comparison)))
+
+
+def as_json(comparison: Comparison) -> Any:
+    """Both journals whole."""
+    return msgspec.to_builtins(comparison)
+
+
+def as_csv(comparison: Comparison) -> str:
+    """A record a class of the ledger."""
+    made = _table(comparison)
+    return wire.csv_text([c.name for c in made.columns], made.rows)
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The numbers side by side, then both journals."""
+    whole = (journal.as_markdown(j) for j in (comparison.first, comparison.second))
+    return "\n\n".join([table.as_markdown(_table(comparison)), *whole])
+
+
+def as_html(comparison: Comparison) -> str:
+    """Both journals with their timelines."""
+    return journal.as_html(comparison.first) + journal.as_html(comparison.second)
+
+
+def as_svg(comparison: Comparison) -> str:
+    """The timeline of the second run, which is the one with the remedy."""
+    return journal_svg.as_svg(comparison.second)
+
+
+def as_frame(comparison: Comparison) -> pd.DataFrame:
+    """A row a class of the ledger."""
+    made = _table(comparison)
+    return frame.frame(made.columns, made.rows, {"drill": comparison.first.drill})
