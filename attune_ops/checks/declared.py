@@ -35,7 +35,6 @@ def cure(difference: Difference) -> tuple[str, tuple[str, ...]]:
     title="every exchange of the topology is there",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
-    heals=False,
 )
 def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     """Publishing to an exchange that is missing closes the publisher's channel with 404, some time later.
@@ -79,7 +78,6 @@ def _no_queue(facts: Facts) -> bool:
     title="every queue of the topology is there",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
-    heals=False,
 )
 def queues_exist(facts: Facts) -> Iterator[Problem]:
     """A service that consumes from a missing queue gets 404 NOT_FOUND and stops; what is sent to it is dropped.
@@ -105,7 +103,6 @@ def queues_exist(facts: Facts) -> Iterator[Problem]:
     title="every binding of the topology is there",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
-    heals=False,
 )
 def bindings_exist(facts: Facts) -> Iterator[Problem]:
     """Without its binding a queue gets nothing, and nobody is told: the broker drops what no binding takes.
