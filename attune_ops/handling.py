@@ -1,23 +1,60 @@
-"""`ops.messages`: messages of one installation, for notebooks and the command line alike."""
+"""What an installation's `Ops` can do about messages and leftovers: `messages`, `policies`, `reap`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attune_ops.config import Settings
 from attune_ops.errors import ConfigError
 
 if TYPE_CHECKING:
     from attune_ops.actions.messages.choosing import Choice
+    from attune_ops.config import Settings
     from attune_ops.messages.replay import Target
     from attune_ops.peeked import Peeked
+    from attune_ops.policy_change import PolicyChange
+    from attune_ops.reaped import Reaped
+    from attune_ops.table import Table
     from attune_ops.transfer import Transfer
 
 MOST_REPLAYS = 3
 
 OnProgress = Callable[[int], None]
+
+
+class Handling:
+    """The part of `Ops` that changes things for operators."""
+
+    settings: Settings
+
+    @property
+    def messages(self) -> Messages:
+        """What can be done with messages: `peek`, `drain`, `restore`, `move`."""
+        return Messages(self.settings)
+
+    @property
+    def policies(self) -> Policies:
+        """Safety by policies: `show`, `apply`, `remove`."""
+        return Policies(self.settings)
+
+    def reap(
+        self,
+        pattern: str = "*",
+        *,
+        grace: timedelta = timedelta(minutes=10),
+        save_to: str | Path | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> Reaped:
+        """Deletes worker queues that broker and registry call orphaned in two looks `grace` apart (`actions.reap`).
+
+        What is in them is saved first; without `apply` it only looks, and remembers for the next look.
+        """
+        from attune_ops.actions.reap import reap
+
+        return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm)
 
 
 class Messages:
@@ -140,6 +177,55 @@ class Messages:
 
     def __repr__(self) -> str:
         return f"<attune_ops messages of {self._settings.amqp}: peek, drain, restore, move>"
+
+
+class Policies:
+    """Clean-up safety as policies. What changes something does it with `apply=True`, and says only so without."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def show(self) -> Table:
+        """The policies that are set, what each is in force for, and the safety policies that are not set."""
+        from attune_ops.actions.policy import read
+        from attune_ops.tables.policies import policies
+
+        return policies(read(self._settings))
+
+    def apply(
+        self,
+        name: str,
+        definition: Mapping[str, Any] | None = None,
+        *,
+        pattern: str | None = None,
+        apply_to: str | None = None,
+        priority: int | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> PolicyChange:
+        """Sets a safety policy, or one of your own with its pattern (`actions.policy.apply_policy`)."""
+        from attune_ops.actions.policy import apply_policy
+        from attune_ops.policies import PRIORITY
+
+        return apply_policy(
+            self._settings,
+            name,
+            dict(definition or {}),
+            pattern=pattern,
+            apply_to=apply_to,
+            priority=PRIORITY if priority is None else priority,
+            apply=apply,
+            confirm=confirm,
+        )
+
+    def remove(self, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
+        """Removes a policy (`actions.policy.remove_policy`)."""
+        from attune_ops.actions.policy import remove_policy
+
+        return remove_policy(self._settings, name, apply=apply, confirm=confirm)
+
+    def __repr__(self) -> str:
+        return f"<attune_ops policies of {self._settings.amqp}: show, apply, remove>"
 
 
 def _choice(filters: Iterable[str], target: Target, most_replays: int | None, finished: bool) -> Choice:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping
-from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts, Source
+from attune_ops.handling import Handling
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
     from attune_ops.explanation import Explanations
     from attune_ops.findings import Report
     from attune_ops.graph import Graph
-    from attune_ops.handling import Messages
     from attune_ops.journal import Comparison, Journal
-    from attune_ops.reaped import Reaped
     from attune_ops.route import Reason, Route
     from attune_ops.routing import Router
     from attune_ops.steps import StartupReport
@@ -47,7 +44,7 @@ def connect(env: str | None = None, lab: bool = False, **options: str) -> Ops:
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 
-class Ops:
+class Ops(Handling):
     """One installation. Use it as a context manager, or call `close`; it holds nothing open in between calls."""
 
     def __init__(self, settings: Settings) -> None:
@@ -194,30 +191,6 @@ class Ops:
         from attune_ops.actions.canary import prove
 
         return prove(self.settings, exchange, routing_key, headers)
-
-    @property
-    def messages(self) -> Messages:
-        """What can be done with messages: `peek`, `drain`, `restore`, `move` (`attune_ops.handling`)."""
-        from attune_ops.handling import Messages
-
-        return Messages(self.settings)
-
-    def reap(
-        self,
-        pattern: str = "*",
-        *,
-        grace: timedelta = timedelta(minutes=10),
-        save_to: str | Path | None = None,
-        apply: bool = False,
-        confirm: str | None = None,
-    ) -> Reaped:
-        """Deletes worker queues that broker and registry call orphaned in two looks `grace` apart (`actions.reap`).
-
-        What is in them is saved first; without `apply` it only looks, and remembers for the next look.
-        """
-        from attune_ops.actions.reap import reap
-
-        return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm)
 
     def topology_diff(self, facts: Facts | None = None) -> Plan:
         """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""

@@ -7,7 +7,7 @@ hold `{id}`, the worker's id; what holds it exists once for each worker.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
@@ -201,6 +201,21 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         return tuple(sorted(named - {"any"}))
 
     @cached_property
+    def worker_queue_pattern(self) -> str:
+        """The pattern of a policy for every worker's own queues, and for no others."""
+        return _pattern(q.name for q in self._worker_templates)
+
+    @cached_property
+    def base_queue_pattern(self) -> str:
+        """The pattern of a policy for the queues that exist once."""
+        return _pattern(q.name for q in self.base_queues)
+
+    @cached_property
+    def exchange_pattern(self) -> str:
+        """The pattern of a policy for the exchanges."""
+        return _pattern(e.name for e in self.exchanges)
+
+    @cached_property
     def _worker_patterns(self) -> tuple[tuple[re.Pattern[str], Queue], ...]:
         return tuple(
             (re.compile(re.escape(q.name).replace(re.escape(ID), r"(-?[0-9]+)", 1)), q) for q in self._worker_templates
@@ -213,3 +228,8 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
             if found and template.name.replace(ID, str(int(found[1]))) == queue_name:
                 return int(found[1]), template
         return None
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """A regular expression that is found in exactly these names; `{id}` stands for any worker's id."""
+    return "^(?:" + "|".join(re.escape(n).replace(re.escape(ID), "-?[0-9]+") for n in names) + ")$"

@@ -89,6 +89,10 @@ class Management:
         path = f"queues/{self._vhost}?page=1&page_size=1&use_regex=true&name={pattern}&{TOTALS}"
         return next(iter(self._get(path, wire.QueuePage, self.vhost).items), None)
 
+    def policies_of_queues(self) -> dict[str, str | None]:
+        """Reads which policy is in force for each queue, seconds old. Needs tag management, changes nothing."""
+        return {q.name: q.policy for q in self._list("queues", wire.QueuePolicy, "columns=name,policy")}
+
     def bindings(self) -> tuple[BindingState, ...]:
         """Reads the bindings, without the default exchange's implicit ones. Needs tag management, changes nothing."""
         return tuple(b.state() for b in self._list("bindings", wire.BindingWire) if b.source)

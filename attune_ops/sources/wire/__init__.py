@@ -23,6 +23,7 @@ from attune_ops.sources.wire.objects import (
     OneQueue,
     PolicyWire,
     QueuePage,
+    QueuePolicy,
     QueueWire,
     Statistics,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Permissions",
     "PolicyWire",
     "QueuePage",
+    "QueuePolicy",
     "QueueWire",
     "Statistics",
     "VirtualHost",

@@ -115,6 +115,13 @@ class QueuePage(msgspec.Struct):
     items: list[QueueWire] = []
 
 
+class QueuePolicy(msgspec.Struct):
+    """The policy of a queue; totals mode does not tell it before 4.3."""
+
+    name: str
+    policy: str | None = None
+
+
 class BindingWire(msgspec.Struct):
     """An element of `/api/bindings/{vhost}`."""
 
