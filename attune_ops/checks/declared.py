@@ -44,7 +44,7 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     """
     missing = list(_missing(facts, "exchange"))
     topology = facts.topology
-    if len(missing) == len(topology.exchanges) and _no_queue(facts):
+    if missing and len(missing) == len(topology.exchanges) and _no_queue(facts):
         remedy, commands = cure(missing[0])
         yield Problem(
             Subject("broker", facts.vhost, facts.vhost),
