@@ -57,20 +57,21 @@ def awaited(report: Report, fail_on: Severity) -> tuple[Finding, ...]:
 
 
 def until_healed(again: Callable[[], Report], fail_on: Severity, seconds: float, tell: Callable[[str], None]) -> Report:
-    """Looks again until nothing is awaited, for at most so many seconds; tells what is awaited when that changes."""
-    until, told = time.monotonic() + seconds, ""
-    while True:
-        report = again()
-        left = until - time.monotonic()
-        waits = awaited(report, fail_on)
-        if not waits or left <= 0:
-            return report
+    """Looks again until nothing is awaited; tells what is awaited when that changes.
+
+    Gives up so many seconds after the first look, however long that took: what is awaited is always told.
+    """
+    report, told = again(), ""
+    until = time.monotonic() + seconds
+    while (waits := awaited(report, fail_on)) and (left := until - time.monotonic()) > 0:
         more = f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""
         said = f"waiting for {waits[0].code} {waits[0].title}: {waits[0].detail}{more}"
         if said != told:
             tell(f"{said}; {left:.0f} s left")
             told = said
-        time.sleep(max(0.0, min(BETWEEN_LOOKS_S, left)))
+        time.sleep(min(BETWEEN_LOOKS_S, left))
+        report = again()
+    return report
 
 
 def pages(code: str) -> CheckPages:
