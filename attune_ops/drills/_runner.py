@@ -21,6 +21,7 @@ from attune_ops.config.settings import Settings
 from attune_ops.config.urls import parse_database
 from attune_ops.drills import Drill, _counting, _place, find
 from attune_ops.drills._expecting import Expect
+from attune_ops.drills._judging import judged, verdict_of
 from attune_ops.drills._recover import Note, UndoList
 from attune_ops.drills._stage import Parameters, Stage
 from attune_ops.drills._watching import events
@@ -28,8 +29,7 @@ from attune_ops.drills.remedies import Remedy
 from attune_ops.drills.remedies import find as find_remedy
 from attune_ops.errors import AttuneOpsError, ConfigError, DrillRefused
 from attune_ops.facts_file import load_facts
-from attune_ops.journal import Comparison, Event, Expected, Journal, Ledger, Look, Verdict
-from attune_ops.ledger import FORGOTTEN
+from attune_ops.journal import Comparison, Event, Expected, Journal, Look
 from attune_ops.live_topology import live_topology
 from attune_ops.sources.management import open_management
 from attune_ops.topologies import DEFAULT, load
@@ -39,7 +39,6 @@ POLL_S = 0.05
 STEADY_S = 60.0  # the management API tells some things up to 10 s late, more on a busy machine
 AFTER_S = 8.0
 QUIET_S, UNCHANGED_S = 30.0, 4.0
-NOT_EXPECTED = ("lost", "duplicated", "returned", "dead_lettered", "expired", "queued", "indeterminate")
 
 
 def run(
@@ -161,10 +160,10 @@ class _Run:
             left += _counting.drain(stage)
         finally:
             stop_all(stage.services)
-            stage.eye.close()
+            stage.close()
         ledger = _counting.count(stage, left)
-        self._judge(ledger)
-        verdict, reason = self._verdict(ledger)
+        self.expected += judged(ledger, stage.allowed)
+        verdict, reason = verdict_of(self.expected, ledger, self.broke)
         return Journal(
             drill=self.drill.name, hypothesis=self.drill.hypothesis, promise=self.drill.promise,
             source=self.drill.source, verdict=verdict, reason=reason, started_at=started_at,
@@ -176,11 +175,13 @@ class _Run:
         )  # fmt: skip
 
     def _populate(self) -> None:
-        """Starts the executor and the workers, with the remedy's policies in place before."""
+        """Starts the services that consume and the workers, with the remedy's policies in place before."""
         for policy in self.remedy.policies if self.remedy else ():
             self.stage.policy(policy.name, policy.pattern, policy.apply_to, policy.definition)
-        self.stage.start("executor", "executor", reconnect=True)
-        for n in range(self.drill.workers or self.stage.parameters.workers):
+        for service in ("executor", "sensor"):
+            if self.stage.topology.service_consumers(service):
+                self.stage.start(service, service, reconnect=True)
+        for n in range(self.drill.workers if self.drill.workers is not None else self.stage.parameters.workers):
             told = dict(self.drill.worker)
             if told.pop("short_heartbeat", False):
                 told["amqp_heartbeat"] = self.stage.parameters.heartbeat
@@ -255,28 +256,6 @@ class _Run:
             load.status is None and sum(told[o] for o in _counting.OUTCOMES) < self.stage.parameters.count
             for load, told in loads
         )
-
-    def _judge(self, ledger: Ledger) -> None:
-        """What the ledger must say: nothing but what this drill expects besides messages that were handled once."""
-        forgotten = sum(len(loss.numbers) for loss in ledger.losses if loss.reason == FORGOTTEN)
-        for name in NOT_EXPECTED:
-            wrong = ledger.classes.get(name, 0) if name not in self.stage.allowed else 0
-            wrong = forgotten if name == "lost" and not wrong else wrong
-            seen = f"{wrong} of {ledger.attempted}" if wrong else ""
-            if name not in self.stage.allowed or wrong:
-                self.expected.append(
-                    Expected(f"no message is {name.replace('_', '-')}", not wrong, 0, None if wrong else 0, seen)
-                )
-
-    def _verdict(self, ledger: Ledger) -> tuple[Verdict, str]:
-        failed = next((e for e in self.expected if not e.held), None)
-        if failed is not None:
-            return "violated", failed.title + (f": {failed.seen}" if failed.seen else " did not come")
-        if self.broke:
-            return "inconclusive", self.broke
-        if not ledger.adds_up:
-            return "inconclusive", f"{ledger.unaccounted} of {ledger.attempted} messages are not accounted for"
-        return "held", f"{len(self.expected)} expectations held, {ledger.attempted} messages accounted for"
 
 
 def _asked(question: Callable[[], bool]) -> bool:

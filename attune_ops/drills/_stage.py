@@ -20,7 +20,7 @@ from attune_ops.drills._recover import UndoList
 from attune_ops.drills._relay import Relay
 from attune_ops.drills._watching import Watching
 from attune_ops.drills.remedies import Remedy
-from attune_ops.errors import AttuneOpsError
+from attune_ops.errors import ActionError, AttuneOpsError
 from attune_ops.journal import Event, EventKind
 from attune_ops.lab import Lab
 from attune_ops.topology import Queue, Topology
@@ -78,6 +78,7 @@ class Stage(Watching):
         self.expires = False  # whether messages have a time to live here
         self.undo = undo
         self.remedy = remedy
+        self._relays: list[Relay] = []
         self._mends: list[tuple[str, Callable[[], object]]] = []
         self._note = note
 
@@ -185,7 +186,7 @@ class Stage(Watching):
         """A way to the broker whose packets can be dropped: settings that go by it, and the relay itself."""
         settings = settings or self.settings
         made = Relay((settings.amqp.host, settings.amqp.port))
-        self._mends.append(("", made.close))
+        self._relays.append(made)
         amqp = msgspec.structs.replace(settings.amqp, host="127.0.0.1", port=made.port)
         return msgspec.structs.replace(settings, amqp=amqp), made
 
@@ -203,6 +204,48 @@ class Stage(Watching):
         """Says that what was in a queue is lost, and why."""
         self.gone[queue] = reason
 
+    # the drill's own broker
+
+    @property
+    def broker(self) -> Lab:
+        """The drill's own broker."""
+        if self.lab is None:
+            raise ActionError("this drill breaks a node, and has no broker of its own")
+        return self.lab
+
+    def at(self, n: int) -> Settings:
+        """The settings of who is connected to the nth node, counted from 0."""
+        node = self.broker.state.nodes[n]
+        amqp = msgspec.structs.replace(self.settings.amqp, port=node.amqp_port)
+        management = msgspec.structs.replace(self.settings.management, port=node.management_port)
+        return msgspec.structs.replace(self.settings, amqp=amqp, management=management)
+
+    def kill_node(self, n: int) -> None:
+        """Kills a node (SIGKILL), as a power cut does."""
+        self._node(n, "is killed (SIGKILL)", "starts again", self.broker.start_node, self.broker.kill_node)
+
+    def stop_node(self, n: int) -> None:
+        """Stops a node cleanly."""
+        self._node(n, "is stopped", "starts again", self.broker.start_node, self.broker.stop_node)
+
+    def suspend_node(self, n: int) -> None:
+        """Stops a node in its tracks (SIGSTOP): nothing is closed and nothing answers."""
+        self._node(n, "hangs (SIGSTOP)", "goes on", self.broker.resume_node, self.broker.suspend_node)
+
+    def _node(self, n: int, how: str, mend: str, undo: Callable[[str], object], do: Callable[[str], object]) -> None:
+        name = self.broker.state.nodes[n].name
+        self.fault(f"node {name} {how}", f"node {name} {mend}", lambda: undo(name))
+        do(name)
+
+    def second_broker(self) -> Settings:
+        """Starts another broker of the drill's own and returns the settings that point at it."""
+        from attune_ops.drills._place import own_lab, settings_of_lab
+
+        self.say("a second broker is started")
+        lab = own_lab(self.undo, 1, self.server, (), lambda text: None)
+        there = settings_of_lab(lab.state)
+        return msgspec.structs.replace(self.settings, amqp=there.amqp, management=there.management)
+
     def mend(self) -> None:
         """Undoes the faults in reverse order; what fails is told and the others go on."""
         while self._mends:
@@ -211,12 +254,10 @@ class Stage(Watching):
                 undo()
             except (AttuneOpsError, OSError) as e:
                 text = f"undo failed: {text}: {e}"
-            if text:
-                self.say(text, "undo")
+            self.say(text, "undo")
 
-    @property
-    def broker(self) -> Lab:
-        """The drill's own broker."""
-        if self.lab is None:
-            raise AttuneOpsError("this drill breaks a node, and has no broker of its own")
-        return self.lab
+    def close(self) -> None:
+        """Ends all that looks at the broker or stands before it."""
+        self.eye.close()
+        for relay in self._relays:
+            relay.close()
