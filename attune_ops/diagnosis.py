@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -35,6 +36,8 @@ def look(
     anything is read.
     """
     verify(judging.severities, judging.thresholds)
+    if target_version is not None and not re.match(r"\d+\.\d+", target_version):
+        raise ConfigError(f"target version {target_version!r}: it is no version like 4.3")
     checks = choose(all_checks(), only, skip)
     started = time.perf_counter()
     facts = msgspec.structs.replace(read(), target_version=target_version)

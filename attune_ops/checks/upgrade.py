@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from attune_ops.checks import check
 from attune_ops.checks._phrases import counted, listed
 from attune_ops.equivalence import TRANSIENT
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.snapshot import PolicyState, QueueState
+from attune_ops.snapshot import QueueState
 
 NEXT = "4.3"  # judged for unless another target is named
 
@@ -18,6 +19,7 @@ WAYS_OUT = (
     "Declare the queue durable, or durable with x-expires, or transient and exclusive; or set "
     f"deprecated_features.permit.{TRANSIENT} = true on all nodes before the upgrade."
 )
+DENIED = ("global_qos", "amqp_address_v1", "queue_master_locator", "ram_node_type")  # by 4.3, as measured on 4.3.6
 MIRRORING = ("ha-mode", "ha-params", "ha-sync-mode", "ha-promote-on-shutdown", "ha-promote-on-failure")
 
 
@@ -60,7 +62,7 @@ def deprecated_unused(facts: Facts) -> Iterator[Problem]:
             evidence={"feature": feature.name, "state": feature.state, "phase": feature.phase,
                       "queues": [q.name for q in queues], "clients": clients},
             remedy=WAYS_OUT if queues else "Find out who uses it before the next upgrade.",
-            causes=(("AT702", feature.name), ("AT703", feature.name)),
+            causes=tuple((code, feature.name) for code in ("AT702", "AT703", "AT704")),
         )  # fmt: skip
 
 
@@ -105,55 +107,105 @@ def declares_permitted(facts: Facts) -> Iterator[Problem]:
         )
 
 
+class _Target(NamedTuple):
+    """The version to judge for. Asked for by name, what it refuses is a warning, else merely noted."""
+
+    text: str
+    version: tuple[int, int]
+    severity: Severity | None
+
+
+def _target(facts: Facts, since: tuple[int, int]) -> _Target | None:
+    """The target version where it has a rule that came with `since`, and this broker is older; else None."""
+    text = facts.target_version or NEXT
+    now, version = _version(facts.broker.version if facts.broker else None), _version(text)
+    if version is None or version < since or (now is not None and now >= version):
+        return None
+    return _Target(text, version, None if facts.target_version else Severity.INFO)
+
+
 @check(
     "AT703",
-    "next-version",
+    "next-takes-queues",
     group="upgrade",
-    title="the next version takes what is here",
+    title="the next version permits every queue that the topology declares",
     severity=Severity.WARNING,
     matters=False,
     heals=False,
 )
-def next_version(facts: Facts) -> Iterator[Problem]:
-    """What the target version (`--target-version`, 4.3 unless named) refuses of what the topology and broker have.
+def next_takes_queues(facts: Facts) -> Iterator[Problem]:
+    """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one answers 541.
 
-    4.0 removed classic queue mirroring: policies with `ha-mode` have no effect there. 4.3 denies transient
-    non-exclusive queues by default: declaring one answers 541, and a node that still has some when they are denied
-    does not boot ("failed_to_deny_deprecated_features"). Delete them before, or boot once with the feature permitted,
-    delete them, and restart. Whether a given broker permits it says only the broker itself: after an upgrade look
-    at AT702. Asked for by name this is a warning, else merely noted.
+    A node of 4.3 that still has some when they are denied does not boot ("failed_to_deny_deprecated_features"): delete
+    them before, or boot once with the feature permitted, delete them, and restart. Whether a given broker permits it
+    says only the broker itself: after an upgrade look at AT702. Judged for `--target-version`, 4.3 unless named;
+    asked for by name this is a warning, else merely noted.
     """
-    target = facts.target_version or NEXT
-    now, wants = _version(facts.broker.version if facts.broker else None), _version(target)
-    severity = None if facts.target_version else Severity.INFO
-    if now is not None and wants is not None and now >= wants:
-        return
-    queues, templates = _transient(facts), _wanted_transient(facts)
-    if wants is not None and wants >= (4, 3) and (queues or templates):
-        names = templates or [q.name for q in queues]
-        there = (
-            f"; {counted(len(queues), 'such queue')} on this broker would keep its node from booting" if queues else ""
-        )
+    target, queues, templates = _target(facts, (4, 3)), _transient(facts), _wanted_transient(facts)
+    if target is not None and (queues or templates):
+        there = f"; {counted(len(queues), 'such queue')} here: delete them before the upgrade" if queues else ""
         yield Problem(
             Subject("broker", TRANSIENT),
-            f"RabbitMQ {target} denies {TRANSIENT} by default: declaring {listed(names)} ends in 541{there}",
-            evidence={"target": target, "topology": templates, "queues": [q.name for q in queues]},
+            f"RabbitMQ {target.text} denies {TRANSIENT} by default: declaring "
+            f"{listed(templates or [q.name for q in queues])} ends in 541{there}",
+            evidence={"target": target.text, "topology": templates, "queues": [q.name for q in queues]},
             remedy=WAYS_OUT,
-            severity=severity,
+            severity=target.severity,
         )
-    mirrored = [p.name for p in _policies(facts) if any(key in p.definition for key in MIRRORING)]
-    if wants is not None and wants >= (4, 0) and mirrored:
+
+
+@check(
+    "AT704",
+    "next-takes-features",
+    group="upgrade",
+    title="the next version permits every feature that is in use",
+    severity=Severity.WARNING,
+    needs=(Source.DEPRECATED,),
+    matters=False,
+    heals=False,
+)
+def next_takes_features(facts: Facts) -> Iterator[Problem]:
+    """RabbitMQ 4.3 denies more by default than 4.0 did: global QoS, AMQP addresses v1, the queue master locator.
+
+    The broker itself says which deprecated features are in use. Transient queues are looked at by AT703.
+    """
+    target = _target(facts, (4, 3))
+    used = [f.name for f in facts.seen.deprecated or () if f.used and f.name in DENIED]
+    if target is not None and used:
+        yield Problem(
+            Subject("broker", used[0]),
+            f"RabbitMQ {target.text} denies {listed(used)} by default, which is in use here",
+            evidence={"target": target.text, "features": used},
+            remedy="Find out which client or policy uses it, and change that before the upgrade.",
+            severity=target.severity,
+        )
+
+
+@check(
+    "AT705",
+    "next-takes-policies",
+    group="upgrade",
+    title="the next version applies every policy",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+    matters=False,
+    heals=False,
+)
+def next_takes_policies(facts: Facts) -> Iterator[Problem]:
+    """RabbitMQ 4.0 removed the mirroring of classic queues: a policy with `ha-mode` mirrors nothing there.
+
+    The queues go on, each on one node only; with that node they are gone or stand still.
+    """
+    target = _target(facts, (4, 0))
+    mirrored = [p.name for p in facts.seen.policies or () if any(key in p.definition for key in MIRRORING)]
+    if target is not None and mirrored:
         yield Problem(
             Subject("policy", mirrored[0]),
-            f"RabbitMQ {target} has no mirrored classic queues: {listed(mirrored)} will mirror nothing",
-            evidence={"target": target, "policies": mirrored},
+            f"RabbitMQ {target.text} has no mirrored classic queues: {listed(mirrored)} will mirror nothing",
+            evidence={"target": target.text, "policies": mirrored},
             remedy="Use quorum queues where copies are needed, and take the ha- keys out of the policies.",
-            severity=severity,
+            severity=target.severity,
         )
-
-
-def _policies(facts: Facts) -> tuple[PolicyState, ...]:
-    return (facts.broker.policies if facts.broker else None) or ()
 
 
 def _version(text: str | None) -> tuple[int, int] | None:

@@ -537,7 +537,16 @@ CASES = (
         "broker",
         "transient_nonexcl_queues",
         W,
-        "3 such queues",
+        "3 such queues here",
     ),
-    Case("AT703", "mirroring", policy(change(F, version="3.10.8"), "ha", ".*", ha_mode="all"), "policy", "ha", I),
+    Case(
+        "AT704",
+        "denied by 4.3",
+        change(F, version="4.0.5", deprecated=(feature(name="global_qos"),)),
+        "broker",
+        "global_qos",
+        I,
+        "in use here",
+    ),
+    Case("AT705", "mirroring", policy(change(F, version="3.10.8"), "ha", ".*", ha_mode="all"), "policy", "ha", I),
 )
