@@ -10,8 +10,9 @@ from attune_ops.drills._stage import Stage
 
 def alarm(stage: Stage, what: str, on: Sequence[str], off: Sequence[str]) -> Iterator[Expect]:
     """Sets off an alarm while messages are sent, and expects publishers to wait and nothing to be lost."""
-    count = 3 * stage.parameters.count
-    load = stage.load(*stage.workers, count=count)
+    # Slow, so that messages still come when rabbitmqctl has set off the alarm.
+    count = 2 * stage.parameters.count
+    load = stage.load(*stage.workers, count=count, rate=stage.parameters.rate / 5)
     yield stage.logged(load, "confirmed", count=5)
     lab = stage.broker
     stage.fault(f"the broker has a {what} alarm", f"the {what} alarm is over", lambda: lab.ctl(*off))

@@ -22,7 +22,9 @@ def worker_reconnect(stage: Stage) -> Iterator[Expect]:
     To do: publish dispatches as mandatory and send those that return to another worker (--remedy redispatch).
     """
     first = stage.workers[0]
-    load = stage.load(*stage.workers, count=2 * stage.parameters.count)
+    # Slow, so that messages still come when the worker is back.
+    count = 2 * stage.parameters.count
+    load = stage.load(*stage.workers, count=count, rate=stage.parameters.rate / 4)
     yield stage.logged(first, "acked", count=5)
     stage.kill(first)
     queue = stage.queue_of(first)
@@ -32,5 +34,5 @@ def worker_reconnect(stage: Stage) -> Iterator[Expect]:
     again = stage.worker(first.name)
     yield Expect("it has its id again", lambda: again.worker_id == first.worker_id, 1)
     yield stage.consumed(queue.name)
-    yield stage.sent(load, 2 * stage.parameters.count)
+    yield stage.sent(load, count)
     yield stage.logged(again, "acked")

@@ -1,0 +1,137 @@
+"""A drill that is killed itself is recovered; its ledger agrees with RabbitMQ's own tracer."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from attune_ops import lab
+from attune_ops.actions.services.messages import number_of
+from attune_ops.config import resolve
+from attune_ops.config.running_lab import start_time
+from attune_ops.drills import _counting, _runner
+from attune_ops.drills._place import settings_of_lab
+from attune_ops.drills._recover import Record, folder, recover
+from attune_ops.drills._runner import run
+from attune_ops.drills._stage import Stage
+from attune_ops.envelope import parse
+from attune_ops.errors import AttuneOpsError
+from attune_ops.journal import Journal, Look
+from attune_ops.ledger import Leftover
+from attune_ops.sources.amqp import open_connection
+from tests.conftest import lacking
+from tests.world import Broker, eventually
+
+KILLED = """
+import os, signal, sys
+import msgspec
+from attune_ops.config import resolve
+from attune_ops.drills._runner import run
+settings = resolve({"amqp_url": sys.argv[1], "management_url": sys.argv[2]}, {})
+settings = msgspec.structs.replace(settings, env="test", drills=True)
+def note(text):
+    print(text, flush=True)
+    if "hangs" in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+run("worker-hang", settings, confirm="test", note=note, rate=60)
+"""
+
+
+@pytest.fixture
+def own_lab() -> Iterator[lab.Lab]:
+    """A broker whose tracer may be switched on."""
+    name = f"t{secrets.token_hex(4)}"
+    try:
+        yield lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
+    except AttuneOpsError as e:
+        lacking(f"no broker to start: {e}")
+    finally:
+        lab.down(name)
+
+
+def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
+    """SIGKILL at the fault: a worker hangs, the virtual host is there, and nobody is left to undo it."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, broker.amqp_url, broker.management_url],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    vhost = next(word for word in done.stdout.split() if word.startswith("attune-ops-drill-"))
+    left = {f: msgspec.json.decode(f.read_bytes(), type=Record) for f in folder().glob("*.json")}
+    file, record = next((f, r) for f, r in left.items() if vhost in {e.name for e in r.undo})
+    hung = [e for e in record.undo if e.kind == "process" and start_time(int(e.name)) == e.started]
+    assert hung, "the process that hangs outlived the drill"
+    told = {"amqp_url": broker.amqp_url, "management_url": broker.management_url}
+    assert recover(lambda r: resolve(told, {}), print) >= 1
+    assert not file.exists()
+    assert not [e for e in hung if start_time(int(e.name)) == e.started]
+    assert vhost not in {v["name"] for v in broker.api("GET", "vhosts").json()}
+    assert not [e for e in record.undo if e.kind == "folder" and Path(e.name).exists()]
+
+
+def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An independent count: what the firehose saw published and delivered, by message number."""
+    settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
+    seen: list[tuple[str, int]] = []
+    populate, drain = _runner._Run._populate, _counting.drain
+    tracing: list[tuple[Any, str]] = []
+
+    def traced(self: _runner._Run) -> None:
+        vhost = self.stage.settings.vhost
+        own_lab.ctl("trace_on", "-p", vhost)
+        connection = open_connection(self.stage.settings.amqp, name="tracer")
+        channel = connection.channel()
+        queue = channel.queue_declare("tracer", durable=True).method.queue
+        channel.queue_bind(queue, "amq.rabbitmq.trace", "#")
+        tracing.append((channel, queue))
+        monkeypatch.setattr(self.stage, "doctor", lambda **_: Look("healthy"))
+        populate(self)
+
+    def read(stage: Stage) -> list[Leftover]:
+        channel, queue = tracing[0]
+        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+            method, properties, body = got
+            what, _, _ = method.routing_key.partition(".")
+            if "worker." in json.dumps(properties.headers.get("routing_keys", [])):
+                number = number_of(parse(body))
+                assert number is not None
+                seen.append((what, number))
+        return drain(stage)
+
+    monkeypatch.setattr(_runner._Run, "_populate", traced)
+    monkeypatch.setattr(_counting, "drain", read)
+    journal = run("worker-reconnect", settings, confirm="test", rate=60)
+    assert isinstance(journal, Journal)
+    assert journal.ledger.adds_up, journal
+    published = Counter(n for what, n in seen if what == "publish")
+    delivered = Counter(n for what, n in seen if what == "deliver")
+    assert set(published) == set(range(1, journal.ledger.attempted + 1))
+    assert sum(published.values()) == journal.ledger.published
+    nowhere = journal.ledger.classes["returned"] + sum(
+        n not in delivered for loss in journal.ledger.losses for n in loss.numbers
+    )
+    assert len(delivered) == journal.ledger.attempted - nowhere
+
+
+def test_an_interrupt_undoes_everything(broker: Broker) -> None:
+    """Ctrl-C in the middle: everything that the drill made is gone when it ends."""
+    program = KILLED.replace("signal.SIGKILL", "signal.SIGINT")
+    process = subprocess.run(
+        [sys.executable, "-c", program, broker.amqp_url, broker.management_url],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert process.returncode != 0
+    vhost = next(word for word in process.stdout.split() if word.startswith("attune-ops-drill-"))
+    assert not [f for f in folder().glob("*.json") if vhost in f.read_text()]
+    eventually(lambda: vhost not in {v["name"] for v in broker.api("GET", "vhosts").json()})
