@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from attune_ops.checks import check
-from attune_ops.checks._own import consumers_wanted
+from attune_ops.checks._own import consumers_wanted, own_queues
 from attune_ops.checks._phrases import counted, listed, worker_name
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
@@ -51,6 +51,11 @@ def _evidence(facts: Facts, channel: ChannelState, consumers: tuple[ConsumerStat
     }  # fmt: skip
 
 
+def _severity(facts: Facts, queues: list[str]) -> Severity | None:
+    """Info where only queues are concerned that are not Attune's; what is known of no queue counts as Attune's."""
+    return Severity.INFO if queues and not facts.once(own_queues).keys() & set(queues) else None
+
+
 @check(
     "AT502",
     "nothing-held",
@@ -69,15 +74,16 @@ def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
     """
     for channel, consumers, since in _holding(facts, held_s):
         held = channel.messages_unacknowledged or 0
+        queues = sorted({c.queue for c in consumers})
         if _is_full(consumers, held):
             continue  # AT505 has it
-        queues = sorted({c.queue for c in consumers})
         yield Problem(
             Subject("queue", queues[0]) if queues else Subject("connection", channel.connection),
             f"{_client(facts, channel)} has held {counted(held, 'message')} of {listed(queues) or 'a queue'} "
             f"for {age(since)} ({listed([repr(c.tag) for c in consumers]) or 'no consumer any more'})",
             evidence=_evidence(facts, channel, consumers),
             remedy="Restart that process: its messages come back to the queue.",
+            severity=_severity(facts, queues),
         )
 
 
@@ -107,7 +113,7 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
             f"{held} and has not moved for {age(since)}" + (f"; {behind:,} wait behind" if behind else ""),
             evidence={**_evidence(facts, channel, consumers), "ready": behind},
             remedy="Restart that process: its messages come back to the queue.",
-            severity=None if behind else Severity.WARNING,
+            severity=_severity(facts, queues) or (None if behind else Severity.WARNING),
         )
 
 
@@ -129,7 +135,10 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     named = [(c.client_name, c) for c in facts.seen.connections or () if c.client_name]
     living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    meant = {c.queue for c in facts.topology.consumers}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
+        if c.queue not in meant and facts.topology.worker_of(c.queue) is None:
+            continue  # somebody else's
         there = {(t.tag, t.connection) for t in facts.seen.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in there and c.connection in facts.seen.connection_named:
             gone.setdefault((c.connection, "a moment ago it was there"), []).append((c.tag, c.queue))

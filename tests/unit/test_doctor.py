@@ -28,6 +28,7 @@ from tests.unit.checks.world import (
     execution,
     feature,
     healthy,
+    more_queues,
     policy,
     queues,
     reaching,
@@ -38,7 +39,7 @@ from tests.unit.checks.world import (
     without_exchange,
     without_queues,
 )
-from tests.unit.installation import worker
+from tests.unit.installation import queue, worker
 
 
 def errors(facts: Facts) -> list[tuple[str, str]]:
@@ -226,6 +227,12 @@ class TestOneCauseGivesOneFinding:
     )
     def test_an_error_comes_alone(self, case: Case) -> None:
         assert len(errors(case.facts)) == 1, "one cause, one finding of severity error"
+
+    def test_one_queue_of_a_worker_that_is_unknown(self) -> None:
+        declared = healthy(SEPTEMBER).topology.worker_queues(9)[0]
+        lonely = more_queues(healthy(SEPTEMBER), queue(declared, consumers=0))
+        lonely = bound(lonely, "attune.executions", declared.name, "execution.dispatch.worker.9")
+        assert serious(lonely) == {("AT407", "worker.9.executions")}
 
     def test_no_worker_has_its_queue(self) -> None:
         names = [f"worker.{i}.executions" for i in (1, 2, 3)]

@@ -7,7 +7,7 @@ import pytest
 
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Severity
-from attune_ops.snapshot import QueueState
+from attune_ops.snapshot import ConsumerState, QueueState
 from tests.unit.checks.world import (
     EVENTS,
     EXECUTIONS,
@@ -67,6 +67,13 @@ CASES = {
     "an operator policy that sets nothing less": policy(S, "ttl", "^worker", message_ttl=900_000_000),
     "somebody else's backlog": more_queues(H, queue("shop", messages=50_000, messages_ready=50_000, consumers=0)),
     "somebody else's dead letters": more_queues(H, queue("shop", arguments={"x-dead-letter-exchange": "none"})),
+    "somebody else's consumer that holds all it may": change(
+        holding(H, W1, 10, 60, messages_ready=3),
+        consumers=(*(H.seen.consumers or ()), ConsumerState("/", "shop", "shop", "c9 (1)", "c9", prefetch=10)),
+    ),
+    "somebody else's consumer that went": since(
+        change(H, consumers=(*(H.seen.consumers or ()), ConsumerState("/", "shop", "shop", connection="c1"))), H
+    ),
     "a certificate of three weeks": reaching(H, Source.MANAGEMENT, certificate_days=22),
     "a clock a little off": reaching(H, Source.REGISTRY, clock_offset_s=9.0),
     "dead letters that are being read": queues(F, "x.graveyard", messages=30, consumers=2),
