@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts, Source
 from attune_ops.handling import Handling
+from attune_ops.recording import Recording
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
@@ -44,7 +45,7 @@ def connect(env: str | None = None, lab: bool = False, **options: str) -> Ops:
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 
-class Ops(Handling):
+class Ops(Handling, Recording):
     """One installation. Use it as a context manager, or call `close`; it holds nothing open in between calls."""
 
     def __init__(self, settings: Settings) -> None:
@@ -249,16 +250,6 @@ class Ops(Handling):
         if file is not None:
             save_facts(facts, file, replace=replace)
         return facts
-
-    def report(self, file: str, *, samples: int = 1, replace: bool = False) -> int:
-        """Writes the doctor's report with all tables as one HTML file to send, without secrets; returns its bytes.
-
-        A file that exists is only overwritten with `replace`. Changes nothing on the installation. Raises
-        `ConfigError` where it cannot be written, or without `attune-ops[notebook]`.
-        """
-        from attune_ops.report_file import write_report
-
-        return write_report(self.doctor(samples=samples), file, replace=replace)
 
     def drill(
         self, name: str, *, confirm: str | None = None, remedy: str | None = None, **parameters: Any

@@ -26,6 +26,13 @@ def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
 
 
+def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The notebooks that are shipped."""
+    from attune_ops.runbooks.shipped import files
+
+    return _items((file.stem for file in files()), incomplete)
+
+
 def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The named environments of the configuration file."""
     from attune_ops.config import file

@@ -179,11 +179,14 @@ def _database(said: Mapping[str, Said], amqp: Endpoint) -> tuple[Database, str]:
         return parse_database(str(found.value), found.origin, schema, found.password), found.origin
     import platformdirs
 
-    name = "-".join((quote(amqp.host, safe=""), str(amqp.port), quote(amqp.path, safe="")))
-    if len(name) > LONGEST_NAME:
-        name = f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
-    path = Path(platformdirs.user_state_dir("attune-ops"), "registry", f"{name}.sqlite")
+    path = Path(platformdirs.user_state_dir("attune-ops"), "registry", f"{file_name(amqp)}.sqlite")
     return parse_database(f"sqlite:///{quote(str(path))}", "default"), "default"
+
+
+def file_name(amqp: Endpoint) -> str:
+    """What a file of our own about this broker and virtual host is called, without its ending."""
+    name = "-".join((quote(amqp.host, safe=""), str(amqp.port), quote(amqp.path, safe="")))
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
 
 
 def _topology(said: Said | None) -> Topology:

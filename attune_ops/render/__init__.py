@@ -7,7 +7,7 @@ It offers a form by defining a function `as_FORM(value)`:
 - `as_text` → uncut text without colours; made from `as_table` where it is not defined
 - `as_json` → plain data for JSON, with its `schema` member
 - `as_html` → an HTML fragment; made from the text where it is not defined
-- `as_frame` → a pandas DataFrame
+- `as_frame` → a pandas DataFrame, `as_chart` → an altair chart
 - `as_csv`, `as_markdown`, `as_junit`, `as_svg`, … → the text itself
 
 Nothing else needs an edit to add a type or a form.
@@ -24,7 +24,7 @@ from typing import Any
 
 from attune_ops.errors import ConfigError
 
-NOT_FOR_SHOW = ("frame", "bundle")
+NOT_FOR_SHOW = ("frame", "bundle", "chart")
 HUMAN = ("text", "markdown", "html")
 
 

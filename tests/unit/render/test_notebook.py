@@ -22,9 +22,7 @@ VALUES = {
 
 
 def test_one_output_with_html_and_text() -> None:
-    notebook = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
-        cells=[nbformat.v4.new_code_cell(code) for code in (SETUP, *VALUES)]  # type: ignore[no-untyped-call]
-    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (SETUP, *VALUES)])
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     for cell, words in zip(notebook.cells[1:], VALUES.values(), strict=True):
         outputs: list[Any] = cell.outputs

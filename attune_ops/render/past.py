@@ -1,0 +1,75 @@
+"""How the recorded past shows itself: the trends to people, the samples to programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.errors import ConfigError
+from attune_ops.past import Past
+from attune_ops.render import table
+from attune_ops.render.text import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINES = 10  # queues in the chart: the deepest
+
+
+def as_table(past: Past) -> Any:
+    """The trends."""
+    return table.as_table(past.trends)
+
+
+def as_text(past: Past) -> str:
+    """The trends in full."""
+    return table.as_text(past.trends)
+
+
+def as_html(past: Past) -> str:
+    """The trends as a table."""
+    return table.as_html(past.trends)
+
+
+def as_markdown(past: Past) -> str:
+    """The trends as a table."""
+    return table.as_markdown(past.trends)
+
+
+def as_json(past: Past) -> dict[str, Any]:
+    """The samples, as `attune-ops/table/1`."""
+    return table.as_json(past.table)
+
+
+def as_csv(past: Past) -> str:
+    """The samples."""
+    return table.as_csv(past.table)
+
+
+def as_frame(past: Past) -> pd.DataFrame:
+    """The samples, a row each."""
+    return table.as_frame(past.table)
+
+
+def as_chart(past: Past) -> Any:
+    """A line for each of the deepest queues."""
+    try:
+        import altair as alt
+    except ImportError:
+        raise ConfigError("a chart needs altair: pip install 'attune-ops[notebook]'") from None
+    most = {row["queue"]: row["most"] or 0 for row in past.trends.records()}
+    deepest = sorted(most, key=lambda queue: -int(str(most[queue])))[:LINES]
+    data = [
+        {"time": s.time.isoformat(), "queue": visible(s.queue), "messages": s.messages}
+        for s in past.samples
+        if s.queue in deepest
+    ]
+    return (
+        alt.Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(past.vhost)}")
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("time:T", title="time"),
+            y=alt.Y("messages:Q", title="messages"),
+            color=alt.Color("queue:N", title="queue"),
+            tooltip=["queue:N", "time:T", "messages:Q"],
+        )
+    )
