@@ -64,23 +64,17 @@ def report_page(
         word=report.word,
         findings=_findings(diagnosis),
         evidence=_evidence,
-        svg=_markup(svg),
+        svg=svg,
         bars=_bars(tables),
         listings=[_listing(t) for t in tables],
         right=RIGHT,
         unread=unread,
         snapshot=base64.b64encode(snapshot).decode(),
         snapshot_bytes=len(snapshot),
-        script=_markup(script),
+        script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     return text.visible_lines(page)
-
-
-def _markup(made: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(made)
 
 
 def _title(diagnosis: Report) -> str:
