@@ -123,6 +123,6 @@ class Comparison(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="at
     second: Journal
 
 
-def decode(data: bytes) -> Journal:
-    """Reads a journal from its JSON; raises `msgspec.ValidationError` where it is something else."""
-    return msgspec.json.decode(data, type=Journal)
+def decode(data: bytes) -> Journal | Comparison:
+    """Reads a journal, or two, from JSON; raises `msgspec.ValidationError` where it is something else."""
+    return msgspec.json.decode(data, type=Journal | Comparison)

@@ -77,11 +77,9 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
 @pass_cli
 def report(cli: Cli, first: str, second: str | None, format: str) -> None:
     """Shows the journal of a drill, or compares two."""
-    from attune_ops.drills._listing import load_journal
-    from attune_ops.journal import Comparison
+    from attune_ops.drills._listing import report as read
 
-    one = load_journal(first)
-    cli.show(Comparison(one, load_journal(second)) if second else one, format)
+    cli.show(read(first, second), format)
 
 
 @command.command(example="attune-ops drill recover")

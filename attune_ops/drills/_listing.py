@@ -9,7 +9,7 @@ import msgspec
 
 from attune_ops.drills import all_drills
 from attune_ops.errors import ConfigError
-from attune_ops.journal import Journal, decode
+from attune_ops.journal import Comparison, Journal, decode
 from attune_ops.table import Column, Kind, Table
 
 COLUMNS = (
@@ -27,10 +27,22 @@ def table() -> Table:
     return Table("drills", COLUMNS, rows, datetime.now(UTC), key=("drill",))
 
 
-def load_journal(path: str) -> Journal:
-    """Reads a journal from a file; raises `ConfigError` where it is none."""
+def report(first: str, second: str | None = None) -> Journal | Comparison:
+    """Reads a journal from a file, or two to compare; of a run with a remedy the second counts.
+
+    Raises `ConfigError` where a file is none.
+    """
+    one = _load(first)
+    return one if second is None else Comparison(_last(one), _last(_load(second)))
+
+
+def _last(made: Journal | Comparison) -> Journal:
+    return made if isinstance(made, Journal) else made.second
+
+
+def _load(path: str) -> Journal | Comparison:
     try:
         return decode(Path(path).expanduser().read_bytes())
     except (OSError, ValueError, msgspec.DecodeError) as e:
         reason = getattr(e, "strerror", None) or str(e)
-        raise ConfigError(f"{path!r} is no journal of drill run --format json: {reason}") from None
+        raise ConfigError(f"{path!r} is no journal of drill run --save: {reason}") from None

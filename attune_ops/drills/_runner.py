@@ -214,6 +214,8 @@ class _Run:
                 self.expected.append(self._await(expect))
                 if not self.expected[-1].held:
                     return
+        except DrillRefused:
+            raise
         except AttuneOpsError as e:
             self.broke = str(e)
             self.stage.say(f"the drill could not go on: {e}")

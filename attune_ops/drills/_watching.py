@@ -14,6 +14,7 @@ from attune_ops.drills._expecting import Expect
 from attune_ops.drills._eye import Eye
 from attune_ops.journal import Look
 from attune_ops.severity import Severity
+from attune_ops.sources.management import open_management
 from attune_ops.steps import StepStatus
 
 AGE_S = 1.0  # how old a doctor's answer may be that an expectation judges by
@@ -29,6 +30,18 @@ class Watching:
     def queue_gone(self, queue: str, within: float = 5) -> Expect:
         """The queue is not there any more."""
         return Expect(f"queue {queue} is gone", lambda: self.eye.depth(queue) is None, within, self._shown(queue))
+
+    def expired(self, queue: str, within: float = 15) -> Expect:
+        """The queue is not listed any more; it is not asked for, since a passive declare counts as a use of it."""
+
+        def check() -> bool:
+            management = open_management(self.settings)
+            try:
+                return queue not in {q.name for q in management.totals()}
+            finally:
+                management.close()
+
+        return Expect(f"queue {queue} is gone", check, within)
 
     def queue_stays(self, queue: str, seconds: float = 1) -> Expect:
         """The queue is there the whole time."""

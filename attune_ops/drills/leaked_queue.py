@@ -27,14 +27,15 @@ def leaked_queue(stage: Stage) -> Iterator[Expect]:
     yield stage.ended(crashed)
     worker_id = 1 + max(w.worker_id or 0 for w in stage.workers)
     queue = stage.topology.worker_queues(worker_id)[0].name
-    stage.eye.watch(queue)
     load = stage.load(ids=(worker_id,))
     yield stage.sent(load, stage.parameters.count)
     yield stage.ready(queue, stage.parameters.count)
     if stage.cured("expires-policy"):
         stage.may("lost")
-        yield stage.queue_gone(queue, within=15)
+        yield stage.expired(queue, within=20)
+        stage.lost(queue)
         return
+    stage.eye.watch(queue)
     stage.may("queued")
     yield stage.queue_stays(queue, 3)
     yield stage.doctor_names("AT403", queue)

@@ -7,25 +7,30 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from attune_ops.journal import CLASSES, Comparison, Journal
-from attune_ops.render import frame, journal, journal_svg, table, wire
+from attune_ops.render import frame, journal, journal_svg, table, text, wire
 from attune_ops.table import Cell, Column, Kind, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def _name(one: Journal, other: str) -> str:
-    name = one.remedy or "as it is"
-    return name if name != other else f"{name} (2)"
+def _names(first: Journal, second: Journal) -> tuple[str, str]:
+    """What tells the two runs apart: the remedy, else the drill, else the time."""
+    pairs = (
+        (first.remedy or "as it is", second.remedy or "as it is"),
+        (first.drill, second.drill),
+        (text.moment(first.started_at), text.moment(second.started_at)),
+    )
+    return next((pair for pair in pairs if pair[0] != pair[1]), ("first", "second"))
 
 
 def _table(comparison: Comparison) -> Table:
     first, second = comparison.first, comparison.second
-    name = _name(first, "")
+    names = _names(first, second)
     columns = (
         Column("messages", Kind.CATEGORY),
-        Column(name, Kind.INTEGER),
-        Column(_name(second, name), Kind.INTEGER),
+        Column(names[0], Kind.INTEGER),
+        Column(names[1], Kind.INTEGER),
         Column("difference", Kind.INTEGER),
     )
     rows: list[tuple[Cell, ...]] = [_row("attempted", first.ledger.attempted, second.ledger.attempted)]

@@ -1,0 +1,59 @@
+"""In a cluster a node stops answering for longer than its peers wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.drills import drill
+from attune_ops.drills._expecting import Expect
+from attune_ops.drills._stage import Stage
+
+TICK_S = 5
+
+
+@drill(
+    "partition",
+    hypothesis="A node that is cut off is given up after its peers' tick time; what was in its transient queues is "
+    "lost to the others, and the cluster heals when it answers again.",
+    promise="Nodes find a peer dead that does not answer for about net_ticktime; with autoheal the losing side "
+    "restarts.",
+    source="https://www.rabbitmq.com/docs/partitions",
+    needs="cluster",
+    workers=1,
+    config=(f"net_ticktime = {TICK_S}", "cluster_partition_handling = autoheal"),
+)
+def partition(stage: Stage) -> Iterator[Expect]:
+    """SIGSTOP of the second node: its connections stay open, and it answers neither peers nor clients.
+
+    To do: three nodes and pause_minority or quorum queues, so that one side alone decides; AT111 names partitions.
+    """
+    nodes = [n.name for n in stage.broker.state.nodes]
+    far = stage.worker("far", settings=stage.at(1), handler_s=0.2, concurrency=1, reconnect=True)
+    queue = stage.queue_of(far)
+    backlog = stage.load(far)
+    yield stage.sent(backlog, stage.parameters.count)
+    yield stage.ready(queue.name, stage.parameters.count // 2)
+    if not queue.durable:
+        stage.may("lost")
+        stage.lost(queue.name, "deleted with the node that held it")
+    stage.may("duplicated")
+    stage.suspend_node(1)
+    yield Expect(
+        "the others give it up (AT110)",
+        lambda: any(f.startswith("AT110 ") for f in stage.doctor().findings), 60,
+        lambda: ", ".join(stage.doctor().findings),
+    )  # fmt: skip
+    if not queue.durable:
+        yield stage.queue_gone(queue.name, within=30)
+    load = stage.load(stage.workers[0])
+    yield stage.sent(load, stage.parameters.count)
+    yield stage.empty(stage.queue_of(stage.workers[0]).name)
+    stage.mend()
+    yield Expect(
+        f"all {len(nodes)} nodes run and see each other again",
+        lambda: not any(f.startswith(("AT110", "AT111")) for f in stage.doctor().findings), 120,
+        lambda: ", ".join(stage.doctor().findings),
+    )  # fmt: skip
+    yield stage.logged(far, "ready", count=2, within=60)
+    yield stage.consumed(queue.name, within=30)
+    yield stage.empty(queue.name, within=60)
