@@ -58,7 +58,7 @@ class Watching:
 
     def consumed(self, queue: str, consumers: int = 1, within: float = 10) -> Expect:
         """The queue has exactly so many consumers."""
-        return self._compare(queue, f"{consumers} consumers", "consumers", operator.eq, consumers, within)
+        return self._compare(queue, _consumers(consumers), "consumers", operator.eq, consumers, within)
 
     def logged(self, service: RunningService, event: str, count: int = 1, within: float = 10) -> Expect:
         """The service has written the event so often."""
@@ -122,9 +122,13 @@ class Watching:
     def _shown(self, queue: str) -> Callable[[], str]:
         def shown() -> str:
             found = self.eye.depth(queue)
-            return f"{found.messages} ready, {found.consumers} consumers" if found else "missing"
+            return f"{found.messages} ready, {_consumers(found.consumers)}" if found else "missing"
 
         return shown
+
+
+def _consumers(n: int) -> str:
+    return f"{n} consumer" if n == 1 else f"{n} consumers"
 
 
 def events(service: RunningService) -> Counter[str]:

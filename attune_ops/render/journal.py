@@ -38,7 +38,13 @@ def as_table(journal: Journal) -> Any:
 
 def as_text(journal: Journal) -> str:
     """The same without colours."""
-    lines = [headline(journal), f"  {journal.hypothesis}", "", *(f"  {line}" for line in accounts(journal)), ""]
+    lines = [
+        headline(journal),
+        f"  {text.visible(journal.hypothesis)}",
+        "",
+        *(f"  {line}" for line in accounts(journal)),
+        "",
+    ]
     for e in journal.expectations:
         took = f"{e.took_ms:.0f} ms" if e.took_ms is not None else f"not within {e.limit_ms:.0f} ms"
         seen = f" ({text.visible(e.seen)})" if e.seen else ""
@@ -50,7 +56,7 @@ def as_text(journal: Journal) -> str:
 def headline(journal: Journal) -> str:
     """One line: drill, verdict and why."""
     cure = f" with the remedy {journal.remedy}" if journal.remedy else ""
-    return f"{journal.drill}{cure}: {journal.verdict} — {text.visible(journal.reason)}"
+    return text.visible(f"{journal.drill}{cure}: {journal.verdict} — {journal.reason}")
 
 
 def accounts(journal: Journal) -> list[str]:
@@ -58,7 +64,7 @@ def accounts(journal: Journal) -> list[str]:
     ledger = journal.ledger
     found = [f"{n} {name.replace('_', ' ')}" for name, n in ledger.classes.items() if n]
     lines = [f"{ledger.attempted} attempted: {', '.join(found) or 'none'}"]
-    lines += [f"lost, {loss.reason}: {numbers(loss.numbers)}" for loss in ledger.losses]
+    lines += [f"lost, {text.visible(loss.reason)}: {numbers(loss.numbers)}" for loss in ledger.losses]
     lines += [f"duplicated: {numbers(ledger.duplicates)}"] if ledger.duplicates else []
     lines += [f"not accounted for: {numbers(ledger.missing)}"] if ledger.missing else []
     return lines
