@@ -1,16 +1,19 @@
-"""What an installation's `Ops` keeps and compares: `changes`, `watch`, `past`, `report`."""
+"""What an installation's `Ops` keeps and compares: `changes`, `watch`, `past`, `report`, `dashboard`."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from attune_ops.config import Settings
+    from attune_ops.dashboard.page import Dashboard
     from attune_ops.facts import Facts
     from attune_ops.findings import Report
+    from attune_ops.ops import Ops
+    from attune_ops.overview import Overview
     from attune_ops.past import Past
     from attune_ops.table import Table
 
@@ -55,3 +58,12 @@ class Recording:
         from attune_ops.report_file import write_report
 
         return write_report(self.doctor(samples=samples), file, replace=replace)
+
+    def dashboard(self, every: float = 5.0) -> Dashboard | Overview:
+        """A live dashboard in a notebook, read anew `every` s; a static overview without ipywidgets.
+
+        What can change something there shows first what it would do. `close` stops all of it.
+        """
+        from attune_ops.dashboard import dashboard
+
+        return dashboard(cast("Ops", self), every)

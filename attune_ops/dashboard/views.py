@@ -1,0 +1,155 @@
+"""The views that only show: each draws what was read into its own widgets."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+import ipywidgets as w
+
+from attune_ops.dashboard.collecting import Seen
+from attune_ops.errors import ConfigError, SourceError
+from attune_ops.past import Past, Sample
+from attune_ops.render import dashboard as html
+from attune_ops.render import form
+from attune_ops.table import Table
+from attune_ops.tables.bindings import bindings
+from attune_ops.tables.queues import queues
+
+ROWS = 200  # drawn at most: a browser has to stay usable
+SHOWN = ("name", "messages", "ready", "unacked", "consumers", "publish_rate", "deliver_rate", "kind", "worker")
+CHARTED = 5  # queues in the chart: the deepest
+ANY = "any"
+
+
+class View:
+    """A tab: its title, its widget, and how it shows what was read."""
+
+    title = ""
+    widget: w.Widget
+
+    def show(self, seen: Seen) -> None:
+        """Draws."""
+
+    def close(self) -> None:
+        """Stops what the view has under way."""
+
+
+class Overviewed(View):
+    """The verdict, alarms and rates, and the depths over the time that the dashboard is open."""
+
+    title = "Overview"
+
+    def __init__(self) -> None:
+        self.body, self.chart = w.HTML(), w.Output()
+        self.widget = w.VBox([self.body, self.chart])
+
+    def show(self, seen: Seen) -> None:
+        assert seen.facts is not None
+        self.body.value = html.overview(seen.facts, seen.stale)
+        bundle = form(self._past(seen), "chart")._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+    def _past(self, seen: Seen) -> Past:
+        assert seen.facts is not None
+        deepest = sorted(seen.depths, key=lambda name: -seen.depths[name][-1])[:CHARTED]
+        times = list(seen.times)
+        samples = [
+            Sample(time.astimezone(UTC), name, depth)
+            for name in deepest
+            for time, depth in zip(times[::-1], list(seen.depths[name])[::-1], strict=False)
+        ]
+        return Past(seen.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
+
+
+class _Filtered(View):
+    """A table with a filter and an order."""
+
+    columns: tuple[str, ...]
+
+    def __init__(self) -> None:
+        self.filter = w.Text(placeholder="part of a name, or /regular expression/", description="Filter")
+        self.order = w.Dropdown(options=self.columns, value=self.columns[0], description="Sort by")
+        self.descending = w.ToggleButton(description="largest first", value=False)
+        self.body = w.HTML()
+        self._seen: Seen | None = None
+        for control in (self.filter, self.order, self.descending):
+            control.observe(self._again, "value")
+        self.widget = w.VBox([w.HBox([self.filter, self.order, self.descending]), self.body])
+
+    def show(self, seen: Seen) -> None:
+        self._seen = seen
+        try:
+            self.body.value = self.draw(seen)
+        except (SourceError, ConfigError) as e:  # not read; or a regular expression that is half typed
+            self.body.value = html.message(str(e))
+
+    def narrowed(self, table: Table) -> Table:
+        """What the filter leaves, in order, at most `ROWS`."""
+        words = self.filter.value.strip()
+        if words:
+            table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
+        return table.sorted(("-" if self.descending.value else "") + self.order.value).limit(ROWS)
+
+    def draw(self, seen: Seen) -> str:
+        """The table as HTML."""
+        raise NotImplementedError
+
+    def _again(self, change: Any) -> None:
+        if self._seen is not None:
+            with self._seen.lock:
+                self.show(self._seen)
+
+
+class Queues(_Filtered):
+    """The queues with a line of their depths."""
+
+    title = "Queues"
+    columns = SHOWN
+
+    def draw(self, seen: Seen) -> str:
+        assert seen.facts is not None
+        table = self.narrowed(queues(seen.facts).select(SHOWN))
+        return html.listing(table, {name: tuple(depths) for name, depths in seen.depths.items()}, seen.stale)
+
+
+class Bindings(_Filtered):
+    """The bindings."""
+
+    title = "Bindings"
+    columns = ("source", "destination", "routing_key")
+
+    def draw(self, seen: Seen) -> str:
+        assert seen.facts is not None
+        return html.listing(self.narrowed(bindings(seen.facts)), {}, seen.stale)
+
+
+class Doctor(View):
+    """The findings, by severity and group."""
+
+    title = "Doctor"
+
+    def __init__(self) -> None:
+        self.severity = w.Dropdown(options=(ANY, "error", "warning", "info"), description="Severity")
+        self.group = w.Dropdown(options=(ANY,), description="Group")
+        self.body = w.HTML()
+        self._seen: Seen | None = None
+        self.severity.observe(self._again, "value")
+        self.group.observe(self._again, "value")
+        self.widget = w.VBox([w.HBox([self.severity, self.group]), self.body])
+
+    def show(self, seen: Seen) -> None:
+        self._seen = seen
+        if seen.report is None:
+            return
+        groups = (ANY, *dict.fromkeys(r.group for r in seen.report.results))
+        if groups != self.group.options:
+            chosen = self.group.value
+            self.group.options = groups
+            self.group.value = chosen if chosen in groups else ANY
+        self.body.value = html.findings(seen.report, self.severity.value, self.group.value, seen.stale)
+
+    def _again(self, change: Any) -> None:
+        if self._seen is not None:
+            self.show(self._seen)
