@@ -60,7 +60,7 @@ class UndoList:
 
     def at(self, lab: str) -> None:
         """Says on which lab the virtual host is."""
-        self.record.lab = lab
+        self.record.lab, self.record.env = lab, None
         self._save()
 
     def undo(self, settings: Settings | None, note: Note) -> None:

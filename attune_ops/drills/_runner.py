@@ -22,15 +22,14 @@ from attune_ops.config.urls import parse_database
 from attune_ops.drills import Drill, _counting, _place, find
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._judging import judged, verdict_of
+from attune_ops.drills._like import like as like_file
 from attune_ops.drills._recover import Note, UndoList
 from attune_ops.drills._stage import Parameters, Stage
 from attune_ops.drills._watching import events
 from attune_ops.drills.remedies import Remedy
 from attune_ops.drills.remedies import find as find_remedy
 from attune_ops.errors import AttuneOpsError, ConfigError, DrillRefused
-from attune_ops.facts_file import load_facts
 from attune_ops.journal import Comparison, Event, Expected, Journal, Look
-from attune_ops.live_topology import live_topology
 from attune_ops.sources.management import open_management
 from attune_ops.topologies import DEFAULT, load
 from attune_ops.topology import Topology
@@ -86,10 +85,9 @@ def read_parameters(given: dict[str, Any]) -> Parameters:
     return made
 
 
-def _topology(drill: Drill, settings: Settings | None, named: str | None, like: str | None) -> Topology:
-    if like is not None:
-        known = load(named or drill.topology or DEFAULT)
-        return live_topology(load_facts(like, known), known.name)
+def _topology(drill: Drill, settings: Settings | None, named: str | None, file: str | None) -> Topology:
+    if file is not None:
+        return like_file(file, load(named or drill.topology or DEFAULT))
     if named is None and drill.topology is None and settings is not None:
         return settings.topology
     return load(named or drill.topology or DEFAULT)
