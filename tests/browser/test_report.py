@@ -1,0 +1,95 @@
+"""The report to send, opened from a file: it sorts, filters, prints its facts and asks nobody."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Request, expect
+
+from attune_ops.config import judging
+from attune_ops.diagnosis import look
+from attune_ops.report_file import write_report
+from tests.unit.checks.world import change, healthy
+from tests.unit.installation import worker
+
+WORKERS = 1000
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of the report of a thousand workers, whose queues hold as many messages as their ids say."""
+    facts = healthy(workers=tuple(worker(i) for i in range(1, WORKERS + 1)))
+    queues = facts.seen.queue_named.values()
+    deep = tuple(msgspec.structs.replace(q, messages=_number(q.name), messages_ready=_number(q.name)) for q in queues)
+    file: Path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(look(lambda: change(facts, queues=deep), judging({})), str(file))
+    return file.as_uri()
+
+
+def _number(name: str) -> int:
+    return int("".join(c for c in name if c.isdigit()) or 0)
+
+
+def cells(page: Page, column: int) -> list[str]:
+    rows = page.locator(f"section[data-name=queues] tbody tr:not([hidden]) td:nth-child({column})")
+    return rows.all_text_contents()
+
+
+def heading(page: Page, name: str) -> Locator:
+    return page.locator("section[data-name=queues] th", has_text=name).first
+
+
+def test_it_opens_quickly_and_asks_nobody(page: Page, report: str) -> None:
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request))
+    began = time.perf_counter()
+    page.goto(report)
+    expect(page.get_by_text(f"{WORKERS + 3} rows").first).to_be_visible()
+    took = time.perf_counter() - began
+    assert [r.url for r in asked if not r.url.startswith("data:")] == [report]
+    assert took < 10, "2 s on an idle machine"
+
+
+def test_it_sorts(page: Page, report: str) -> None:
+    page.goto(report)
+    button = heading(page, "messages").get_by_role("button")
+    button.click()
+    assert cells(page, 2)[:2] == ["1000", "999"], "as numbers, the largest first"
+    expect(heading(page, "messages")).to_have_attribute("aria-sort", "descending")
+    button.click()
+    assert cells(page, 2)[-1] == "1000"
+    heading(page, "name").get_by_role("button").click()
+    names = [n for n in cells(page, 1) if n.startswith("worker.")]
+    assert names.index("worker.2.executions") < names.index("worker.10.executions"), "as people count"
+
+
+def test_it_filters(page: Page, report: str) -> None:
+    page.goto(report)
+    page.get_by_label("Filter queues").fill("worker.77 EXEC")
+    assert cells(page, 1) == [f"worker.77{n}.executions" for n in ("", *range(10))]
+    page.get_by_label("Filter queues").fill("no such thing")
+    assert cells(page, 1) == []
+    expect(page.get_by_text(f"0 of {WORKERS + 3} rows")).to_be_visible()
+
+
+def test_it_reads_without_javascript(browser: Browser, report: str) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    try:
+        page.goto(report)
+        expect(page.get_by_role("heading", name="Findings")).to_be_visible()
+        assert len(cells(page, 1)) == WORKERS + 3
+    finally:
+        page.close()
+
+
+def test_the_snapshot_can_be_saved(page: Page, report: str, tmp_path: Path) -> None:
+    from attune_ops.facts_file import load_facts
+
+    page.goto(report)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="snapshot.json.gz").click()
+    download.value.save_as(tmp_path / "snapshot.json.gz")
+    assert len(load_facts(str(tmp_path / "snapshot.json.gz")).live_workers) == WORKERS
