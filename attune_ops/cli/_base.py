@@ -172,6 +172,13 @@ class Group(_Common, click.Group):
 
     command_class = Command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with its whole first sentence, which Click would cut to one line."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        listed = [(name, c.get_short_help_str(limit=1000)) for name, c in found if c is not None and not c.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(listed)
+
 
 class Commands(Group):
     """The command itself: every module of `attune_ops.cli` is a command, imported when it is used."""

@@ -86,9 +86,11 @@ def run(
         if not kept and not ran_before:
             with out.working("stopping RabbitMQ") as note:
                 down(name, note=note)
+    which = "" if name == "default" else f" --name {name}"
     if kept:
-        which = "" if name == "default" else f" --name {name}"
         out.write(f"It stays up: `attune-ops lab down{which}` stops all of it.")
+    elif not ran_before:
+        out.write(f"All is down again: `attune-ops lab run --keep{which}` leaves it up to play with.")
 
 
 def _demonstrate_or_explain(lab: Lab, out: Out, plan: Plan, topology: str | None, *, may_delete: bool) -> None:

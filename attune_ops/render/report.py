@@ -49,10 +49,8 @@ def as_table(report: Report) -> Any:
         lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
         lines += _group(report, list(results))
     if report.findings:
-        lines += [
-            (0, Text("")),
-            (0, Text(f"Why: attune-ops doctor --explain {report.findings[0].code}")),
-        ]
+        worst = max(report.findings, key=lambda f: f.severity.rank)
+        lines += [(0, Text("")), (0, Text(f"Why: attune-ops doctor --explain {worst.code}"))]
     mark, style = MARKS[VERDICTS[report.status]]
     lines += [(0, Text("")), (0, Text(f"{mark} {text.visible(report.verdict)}", style=style, overflow="fold"))]
     return Group(*(Padding(line, (0, 0, 0, indent)) if indent else line for indent, line in lines))

@@ -118,6 +118,8 @@ def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
     """
     import pika.exceptions
 
+    if "\r" in queue or "\n" in queue:  # RabbitMQ answers with the name without them: pika would wait for ever
+        return None
     channel = connection.channel()
     try:
         found = channel.queue_declare(queue, passive=True).method

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from attune_ops import units
 from attune_ops.config.settings import Settings
 from attune_ops.errors import SourceError
 from attune_ops.health import Health, Kind
@@ -141,7 +142,7 @@ def _registered(settings: Settings, id_or_name: str) -> Worker | None:
 def _heartbeat(look: Look, worker: Worker, interval: timedelta) -> None:
     now = datetime.now(UTC)
     age = worker.heartbeat_age(now)
-    ago = "never came" if age is None else f"{max(0, round(age.total_seconds()))} s ago"
+    ago = "never came" if age is None else f"{units.age(timedelta(seconds=max(0, round(age.total_seconds()))))} ago"
     if not worker.is_registered_live:
         stopped = " (cleanly stopped)" if worker.status == WorkerStatus.INACTIVE else ""
         look.expect(False, "", f"its status is {worker.status}{stopped}, last heartbeat {ago}")

@@ -71,6 +71,14 @@ def test_without_a_command_the_help_is_shown_on_stderr(capsys: pytest.CaptureFix
     assert all(name.split()[0] in err for name in ALL)
 
 
+def test_the_list_of_commands_cuts_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("", "messages", "topology"):
+        assert main([*group.split(), "--help"]) == _exit.OK
+        listed = capsys.readouterr().out.partition("\nCommands:\n")[2]
+        assert listed.rstrip().endswith(".")
+        assert "..." not in listed
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     from attune_ops import __version__
 

@@ -72,6 +72,7 @@ def test_depth(vhost: Vhost, user: Users) -> None:
         try:
             assert eventually(lambda: amqp.depth(connection, "q") == (0, 1))
             assert amqp.depth(connection, "missing") is None
+            assert amqp.depth(connection, "q\n") is None, "no queue has such a name: RabbitMQ takes the line end out"
             with pytest.raises(SourceError, match="queue 'held' does not answer: 405 RESOURCE_LOCKED"):
                 amqp.depth(connection, "held")
             assert amqp.depth(connection, "q") == (0, 1)

@@ -121,7 +121,7 @@ def test_each_way_to_be_sick(worker: Worker) -> None:
     worker.health("--wait", "30s", status=0)
 
     worker.update(last_heartbeat=beat(600))
-    assert re.search(r"heartbeat 60\d s ago \(more than three intervals of 30 s\)", worker.sick())
+    assert re.search(r"heartbeat 10 min( \d s)? ago \(more than three intervals of 30 s\)", worker.sick())
     worker.update(last_heartbeat=None)
     assert "heartbeat never came" in worker.sick()
     worker.update(last_heartbeat=beat(), status="inactive")

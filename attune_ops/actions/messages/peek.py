@@ -12,6 +12,7 @@ from attune_ops.messages.filters import Filter, accepts
 from attune_ops.messages.view import view
 from attune_ops.peeked import Look, Peeked
 from attune_ops.redact import Redactor
+from attune_ops.units import counted
 
 
 def peek(
@@ -49,7 +50,7 @@ def _peek(settings: Settings, queue: str, count: int, filters: tuple[Filter, ...
                     looks.append(view(taken.message, at, redactor))
     notes = [f"{seen.consumers} consumers take messages from the same queue meanwhile"] if seen.consumers else []
     if source.taken:
-        notes.append(f"looking marked {source.taken} messages as redelivered; they kept their places")
+        notes.append(f"looking marked {counted(source.taken, 'message')} as redelivered; places are kept")
         if seen.type == "quorum":
             limit = "" if seen.delivery_limit is None else f"; at {seen.delivery_limit} a message is given up"
             notes.append(f"this quorum queue counts the look as a delivery, up to RabbitMQ 4.2{limit}")

@@ -57,6 +57,14 @@ def on_terminal(report: Report, width: int = 80) -> str:
     return written.getvalue()
 
 
+def test_what_is_worst_is_what_it_offers_to_explain() -> None:
+    report = broken()
+    report = msgspec.structs.replace(report, findings=report.findings[::-1])
+    assert report.findings[0].severity is not Severity.ERROR, "else this shows nothing"
+    offered = on_terminal(report).partition("Why: attune-ops doctor --explain ")[2][:5]
+    assert {f.severity for f in report.findings if f.code == offered} == {Severity.ERROR}
+
+
 def test_json_has_the_promised_members() -> None:
     data = json.loads(wire.json_text(render.form(broken(), "json")))
     assert data["schema"] == "attune-ops/doctor/1"
