@@ -27,8 +27,8 @@ class Inspection(Command):
         super().format_epilog(ctx, formatter)
 
 
-def inspection(name: str, columns: tuple[Column, ...], help: str, example: str) -> Command:
-    """Makes the command that prints the table of `Ops.NAME`."""
+def inspection(name: str, columns: tuple[Column, ...], help: str, example: str, then: str = "") -> Command:
+    """Makes the command that prints the table of `Ops.NAME`; `then` tells a person what to do about its rows."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         typed, comma, last = incomplete.rpartition(",")
@@ -55,7 +55,10 @@ def inspection(name: str, columns: tuple[Column, ...], help: str, example: str) 
     @format_option()
     @pass_cli
     def run(cli: Cli, /, format: str, **narrow: Any) -> None:
-        cli.show(getattr(cli.ops, name)(**narrow), format)
+        table = getattr(cli.ops, name)(**narrow)
+        cli.show(table, format)
+        if then and table.rows and format == "table":
+            cli.note(then)
 
     assert isinstance(run, Command)
     return run

@@ -13,4 +13,5 @@ command = inspection(
     "PATTERN is a glob or a regular expression between slashes on queue or worker. Having orphans is no "
     "failure here; `doctor` judges, `reap` removes.",
     example="attune-ops orphans --sort -messages",
+    then="cause and cure: attune-ops doctor --only workers; queues that nobody comes back to: attune-ops reap",
 )

@@ -22,7 +22,7 @@ BROKE_OFF = (
 
 ASK_HTTP = (
     "is the broker up, is the port right (15672 by default), is its plug-in on (rabbitmq-plugins enable "
-    "rabbitmq_management)?"
+    "rabbitmq_management)? --management-url names another place"
 )
 ASK_AMQP = "is the broker up, is the port right (5672 by default, 5671 with TLS)?"
 NOT_HTTP = "what listens there does not speak HTTP (an AMQP port?); the management API is on 15672 by default"

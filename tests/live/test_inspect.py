@@ -134,6 +134,7 @@ def test_consumers_and_workers(site: Site, run: Run) -> None:
 
 
 def test_orphans_both_ways(site: Site, run: Run) -> None:
+    assert "attune-ops doctor --only workers" in run("orphans", env=site.environment, status=0).stderr
     found = [(r["kind"], r["queue"], r["worker"], r["messages"], r["why"]) for r in rows(run, site, "orphans")]
     assert found == [
         ("queue", "worker.3.executions", "w3", 3, "it stopped: its status is inactive"),
