@@ -7,6 +7,7 @@ lines, at the price of ten more packages.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,16 @@ def run(
     made = nbformat.read(file, as_version=4)
     _inject(made, values)
     client = NotebookClient(made, timeout=timeout, kernel_name="python3")
-    manager = client.create_kernel_manager()
-    if os.name == "posix":
-        manager.transport = "ipc"  # by TCP, every user of this host could listen
     failed = None
-    try:
-        client.execute(cwd=os.getcwd(), env={**os.environ, **(environment or {})})
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as e:
-        failed = _reason(made) or str(e).splitlines()[0]
+    with tempfile.TemporaryDirectory(prefix="attune-ops-") as private:
+        manager = client.create_kernel_manager()
+        if os.name == "posix":
+            # By TCP, every user of this host could listen. A socket's name has at most some 100 bytes.
+            manager.transport, manager.ip = "ipc", f"{private}/k"
+        try:
+            client.execute(cwd=os.getcwd(), env={**os.environ, **(environment or {})})
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as e:
+            failed = _reason(made) or str(e).splitlines()[0]
     write_file(output, nbformat.writes(made).encode(), "the notebook", replace=replace)
     if failed is not None:
         raise ActionError(f"{file.stem} failed: {failed} (what ran is in {output})")

@@ -103,6 +103,8 @@ def test_without_apply_nothing_changes(site: Site) -> None:
 
 def test_without_an_installation_it_starts_a_lab_and_ends_it(run: Run) -> None:
     run("notebook", "run", "7", "--output", "out.ipynb", status=0, timeout=240)
+    left = {p.name for p in run.folder.iterdir()}
+    assert left == {"out.ipynb", "before-failover.json.gz"}, "and no socket or file besides"
     made = texts(json.loads((run.folder / "out.ipynb").read_text()))
     assert "a lab of this runbook's own" in made
     assert "✓ ready" in made
