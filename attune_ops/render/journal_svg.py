@@ -18,8 +18,9 @@ Line = list[tuple[float, int | None]]
 def as_svg(journal: Journal) -> str:
     """A self-contained SVG that reads on light and dark ground; every text is escaped."""
     end = max([journal.duration_ms, *(s.at_ms for s in journal.samples), 1.0])
-    depth = [[(s.at_ms, s.messages[i]) for s in journal.samples] for i in range(len(journal.queues))]
-    consumers = [[(s.at_ms, s.consumers[i]) for s in journal.samples] for i in range(len(journal.queues))]
+    # A journal is a file that anybody may have edited: a sample can tell of fewer queues than it names.
+    depth = [[(s.at_ms, _at(s.messages, i)) for s in journal.samples] for i in range(len(journal.queues))]
+    consumers = [[(s.at_ms, _at(s.consumers, i)) for s in journal.samples] for i in range(len(journal.queues))]
     shown = [i for i, line in enumerate(depth) if any(v for _, v in line) or any(v for _, v in consumers[i])]
     below = TOP + HEIGHT + GAP
     height = below + CONSUMERS + 24 + 18 * (len(shown) + len(_marks(journal)) + 1)
@@ -40,6 +41,11 @@ def as_svg(journal: Journal) -> str:
         parts.append(_key(y, FAULTS[kind], f"{n}  {at / 1000:.2f} s  {said}"))
         y += 18
     return "\n".join([*parts, "</svg>"])
+
+
+def _at(values: tuple[int | None, ...], i: int) -> int | None:
+    """The value for the queue at that place, None where there is none."""
+    return values[i] if i < len(values) else None
 
 
 def _title(journal: Journal) -> str:

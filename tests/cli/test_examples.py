@@ -103,7 +103,10 @@ def test_examples_work_as_printed(names: list[str], site: Site) -> None:
 
 @pytest.mark.parametrize("name", [n for n, c in ALL.items() if "json" in formats(c)])
 def test_json_is_valid_and_names_its_schema(name: str, site: Site) -> None:
-    line = re.sub(r" (--format|>) \S+", "", ALL[name].example.splitlines()[-1])
+    *before, last = ALL[name].example.splitlines()
+    for line in before:
+        site.shell(line)
+    line = re.sub(r" (--format|>) \S+", "", last)
     assert shlex.split(line)[0] == "attune-ops", "the last line of the example is the command"
     done = site.shell(f"{line} --format json")
     assert done.returncode in allowed(name), done.stderr
