@@ -30,7 +30,7 @@ def confirmed(settings: Settings, facts: Facts) -> Facts:
     counts = _live(settings, [q.name for q in suspects])
     broker = facts.seen
     queues = tuple(
-        msgspec.structs.replace(q, consumers=counts[q.name]) if counts.get(q.name) else q for q in broker.queues or ()
+        msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in counts else q for q in broker.queues or ()
     )
     return msgspec.structs.replace(facts, broker=msgspec.structs.replace(broker, queues=queues))
 
@@ -41,10 +41,10 @@ def _reached(facts: Facts) -> bool:
 
 
 def _suspects(facts: Facts) -> Iterator[QueueState]:
-    """The queues that by the topology have a consumer, and by the statistics have none."""
+    """The queues that by the topology have a consumer, and by the statistics have none, or have no statistics yet."""
     meant = {c.queue for c in facts.topology.consumers}
     for q in facts.seen.queues or ():
-        if q.consumers != 0 or facts.seen.consumers_of.get(q.name):
+        if q.consumers or facts.seen.consumers_of.get(q.name):
             continue
         owner = facts.topology.worker_of(q.name)
         if (owner[1].name if owner else q.name) in meant:
