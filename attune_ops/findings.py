@@ -67,6 +67,7 @@ class Check(msgspec.Struct, frozen=True):
     `code` is stable and never reused; `name` is its slug; `title` is a positive sentence that holds when all
     is well; `needs` are the sources without which it cannot look; the function's docstring explains it.
     `tried` are sources whose answering the check judges: it looks wherever somebody tried to reach one of them.
+    `answered` are sources of whose answers it judges something else: it looks where at least one of them answered.
     `heals` says whether waiting may help.
     """
 
@@ -79,12 +80,15 @@ class Check(msgspec.Struct, frozen=True):
     function: CheckFunction
     matters: bool = True  # whether skipping it leaves the summary `unknown`
     tried: tuple[Source, ...] = ()
+    answered: tuple[Source, ...] = ()
     heals: bool = True
 
     def blind(self, facts: Facts) -> str | None:
         """The reason why this check cannot look at these facts, or None where it can."""
         if self.tried and not any(r.source in self.tried for r in facts.reach):
             return facts.missing.get(self.tried[0], "nothing was connected to")
+        if self.answered and not any(r.source in self.answered and r.error is None for r in facts.reach):
+            return facts.missing.get(self.answered[0], "nothing answered")
         return facts.lacks(self.needs)
 
     @property

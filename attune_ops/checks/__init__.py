@@ -29,6 +29,7 @@ def check(
     needs: tuple[Source, ...] = (),
     matters: bool = True,
     tried: tuple[Source, ...] = (),
+    answered: tuple[Source, ...] = (),
     heals: bool = True,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence that holds when all is well."""
@@ -44,6 +45,7 @@ def check(
             function=function,
             matters=matters,
             tried=tried,
+            answered=answered,
             heals=heals,
         )
         return function

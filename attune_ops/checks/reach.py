@@ -89,7 +89,7 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="every source answers in good time",
     severity=Severity.WARNING,
-    tried=ALL,
+    answered=ALL,
     matters=False,
 )
 def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Problem]:
@@ -182,7 +182,7 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="the clocks of broker, registry and this host agree",
     severity=Severity.WARNING,
-    tried=ALL,
+    answered=ALL,
     matters=False,
 )
 def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Problem]:
@@ -235,7 +235,7 @@ def version_known(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="every TLS certificate lasts",
     severity=Severity.WARNING,
-    tried=ALL,
+    answered=ALL,
     matters=False,
 )
 def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator[Problem]:

@@ -56,7 +56,7 @@ def as_json(pages: CheckPages) -> dict[str, Any]:
 
 def _facts(check: Check) -> list[tuple[str, str]]:
     found = [("severity", str(check.severity))]
-    needs = ", ".join((*check.needs, *check.tried))
+    needs = ", ".join((*check.needs, *check.tried, *check.answered))
     found += [("needs", needs)] if needs else []
     found += [("thresholds", ", ".join(f"{n} = {v:g}" for n, v in check.thresholds.items()))] * bool(check.thresholds)
     return found + ([] if check.matters else [("optional", "yes")])
