@@ -47,8 +47,7 @@ class Overviewed(View):
     def show(self, seen: Seen) -> None:
         assert seen.facts is not None
         self.body.value = html.overview(seen.facts, seen.stale)
-        bundle = form(self._past(seen), "chart")._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data = form(self._past(seen), "chart")._repr_mimebundle_()
         self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     def _past(self, seen: Seen) -> Past:

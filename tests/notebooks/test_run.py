@@ -32,7 +32,7 @@ SHOWS = {
     "07-planned-failover": ("AT110", "✓ ready"),
     "08-after-failover": ("AT413",),
     "09-topology-change": ("AT701",),
-    "10-capacity": ("vega", "attune.events.queue"),
+    "10-capacity": ("application/vnd.vegalite.v5+json", "attune.events.queue"),
 }
 
 
@@ -80,6 +80,7 @@ def texts(made: dict[str, Any]) -> str:
     assert not [o for o in outputs if o.get("name") == "stderr"]
     shown = [o for o in outputs if "data" in o]
     assert all("text/plain" in o["data"] for o in shown), "text is in every bundle"
+    assert not [o for o in shown if "<script" in o["data"].get("text/html", "")], "nothing is fetched to be shown"
     return json.dumps([o["data"] for o in shown], ensure_ascii=False)
 
 

@@ -1,0 +1,115 @@
+"""The dashboard in JupyterLab, as somebody uses it: it shows, follows a publish, filters, sorts and cleans up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+from playwright.sync_api import Page, expect
+
+from attune_ops.ops import Ops
+from tests.world import Vhost, clean_environment, eventually
+
+CELLS = ("import attune_ops\nattune_ops.connect().dashboard(every=1)", "print('the kernel', 'is free')")
+NOTEBOOK = "board.ipynb"
+PATIENCE_MS = 60_000
+ORPHANS = ("worker.71.executions", "worker.72.executions")
+
+
+@pytest.fixture
+def lab_url(vhost: Vhost, tmp_path: Path) -> Iterator[str]:
+    """A JupyterLab whose only notebook opens a dashboard of the virtual host."""
+    database = f"sqlite:///{tmp_path}/registry.sqlite"
+    ops = Ops(vhost.settings(database))
+    ops.topology_apply(apply=True)
+    ops.startup(worker="w1")
+    for name in ORPHANS:
+        vhost.api("PUT", f"queues/{{vhost}}/{name}", {"durable": True})
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, folder / NOTEBOOK)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}",
+        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--LabApp.news_url=",
+    ]  # fmt: skip
+    environment = clean_environment(tmp_path) | vhost.environment
+    environment |= {"ATTUNE_OPS_DATABASE_URL": database, "JUPYTER_TOKEN": token}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    with (tmp_path / "jupyter.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            eventually(lambda: answers(f"http://127.0.0.1:{port}/api?token={token}"), within=90)
+            yield f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+@pytest.mark.slow
+def test_the_dashboard_as_somebody_uses_it(page: Page, lab_url: str, vhost: Vhost, pictures: Path) -> None:
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(lab_url)
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    expect(page.get_by_text("the kernel is free")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("RabbitMQ", exact=False).first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".vega-embed").first).to_be_visible(timeout=PATIENCE_MS)
+    page.screenshot(path=pictures / "dashboard-overview.png")
+
+    page.get_by_role("tab", name="Queues", exact=True).click()
+    row = page.locator(".attune-ops tr", has_text="attune.events.queue")
+    expect(row.locator("td").nth(2)).to_have_text("0", timeout=PATIENCE_MS)
+    with vhost.channel() as channel:
+        for _ in range(37):
+            channel.basic_publish("attune.events", "event.created", b"{}")
+    expect(row.locator("td").nth(2)).to_have_text("37", timeout=PATIENCE_MS)
+
+    rows = page.locator(".attune-ops table.cells tbody tr")
+    page.get_by_label("Sort by").locator("visible=true").select_option("messages")
+    page.get_by_role("button", name="largest first").locator("visible=true").click()
+    expect(rows.first).to_contain_text("attune.events.queue", timeout=PATIENCE_MS)
+    expect(rows.first.locator("polyline")).to_be_visible(timeout=PATIENCE_MS)
+    page.screenshot(path=pictures / "dashboard-queues.png")
+    page.get_by_placeholder("part of a name").locator("visible=true").fill("executions.queue")
+    page.keyboard.press("Tab")
+    expect(rows).to_have_count(1, timeout=PATIENCE_MS)
+
+    page.get_by_role("tab", name="Orphans", exact=True).click()
+    page.get_by_label("Queue", exact=True).locator("visible=true").select_option(ORPHANS[0])
+    page.get_by_label("grace (min)").locator("visible=true").fill("0")
+    page.keyboard.press("Tab")
+    delete = page.get_by_role("button", name="Delete it")
+    expect(delete).to_be_disabled()
+    page.get_by_role("button", name="Show the plan").click()
+    expect(delete).to_be_enabled(timeout=PATIENCE_MS)
+    page.screenshot(path=pictures / "dashboard-orphans.png")
+    delete.click()
+    eventually(lambda: ORPHANS[0] not in vhost.names("queues"), within=60)
+    assert ORPHANS[1] in vhost.names("queues")
