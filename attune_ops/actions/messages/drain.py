@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attune_ops.actions import audit
+from attune_ops.actions.messages import wire
 from attune_ops.actions.messages.file import MessageFile, appending
 from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.taking import PREFETCH, Source, open_source
@@ -55,8 +56,8 @@ def drain(
             try:
                 notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
             except AttuneOpsError as e:
-                raise type(e)(
-                    f"{e}; {counts['drained']} messages are safe in {str(path)!r}: run it again to go on"
+                raise wire.with_more(
+                    e, f"{counts['drained']} messages are safe in {str(path)!r}: run it again to go on"
                 ) from e
             finally:
                 outcome |= counts

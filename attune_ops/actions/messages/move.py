@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from attune_ops.actions import audit
+from attune_ops.actions.messages import wire
 from attune_ops.actions.messages.choosing import EVERYTHING, Choice, Chooser, Left, Tally, asking_registry
 from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.publishing import WINDOW, Publisher, open_publisher
@@ -50,7 +51,7 @@ def move(
                     run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
                 except AttuneOpsError as e:
                     done = run.tally.count("published")
-                    raise type(e)(f"{e}; {done} messages were moved, the others are still there") from e
+                    raise wire.with_more(e, f"{done} messages were moved, the others are still there") from e
                 finally:
                     outcome |= run.tally.by_fate
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attune_ops.actions import audit
+from attune_ops.actions.messages import wire
 from attune_ops.actions.messages.choosing import EVERYTHING, Choice, Chooser, Left, Tally, asking_registry
 from attune_ops.actions.messages.file import reading
 from attune_ops.actions.messages.progress import CONFIRMED, NOT_SENT, SENT, Progress, marking, read_marks
@@ -66,7 +67,7 @@ def restore(
                     run.publish(settings, header, on_progress)
                 except AttuneOpsError as e:
                     done = run.tally.count("published")
-                    raise type(e)(f"{e}; {done} messages were published: run it again to go on") from e
+                    raise wire.with_more(e, f"{done} messages were published: run it again to go on") from e
                 finally:
                     outcome |= run.tally.by_fate
         else:

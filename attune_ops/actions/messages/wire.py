@@ -18,7 +18,7 @@ from pika import frame, spec
 
 from attune_ops.actions.broker import asking
 from attune_ops.config import Settings
-from attune_ops.errors import SourceError
+from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, SourceError
 from attune_ops.sources.amqp import open_connection
 
 if TYPE_CHECKING:
@@ -80,11 +80,18 @@ def confirming(
     method, properties, body), in the order in which they arrive. What is published is written with the next `turn`.
     """
     inner = channel._impl
-    answered: list[Any] = []
+    is_on: list[Any] = []
+
+    def and_wake(callback: Callable[[Any], None], answer: Any) -> None:
+        callback(answer)
+        channel.connection._request_channel_dispatch(-channel.channel_number)  # ends the `turn` that waits for it
+
     # The blocking channel would hand returns over later than confirms; the order is what tells them apart.
     inner.add_on_return_callback(on_return)
-    inner.confirm_delivery(lambda answer: on_confirm(answer.method), callback=answered.append)
-    while not answered:
+    inner.confirm_delivery(
+        lambda answer: and_wake(on_confirm, answer.method), callback=lambda answer: and_wake(is_on.append, answer)
+    )
+    while not is_on:
         turn(channel, 1)
     publish: Callable[..., None] = inner.basic_publish
     return publish
@@ -107,6 +114,13 @@ def working(doing: str) -> Iterator[None]:
             if e.reply_code == FORCED:
                 raise _lost(doing, e) from None
             raise
+
+
+def with_more(error: AttuneOpsError, more: str) -> AttuneOpsError:
+    """The same kind of error with more to say; what the command line is to be blamed for needs no more."""
+    if isinstance(error, ConfigError):
+        return error
+    return (SourceError if isinstance(error, SourceError) else ActionError)(f"{error}; {more}")
 
 
 def _lost(doing: str, error: Exception) -> SourceError:

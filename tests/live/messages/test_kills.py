@@ -29,8 +29,6 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("ATTUNE_OPS_TEST_KILLS", "12"))
 BOUNDED_S = 20.0 if "ATTUNE_OPS_TEST_KILLS" not in os.environ else float("inf")
 
-SPAN_S = 1.5  # within which a process is killed
-
 Take = Callable[[], Killable]
 
 
@@ -41,6 +39,7 @@ class Score:
     kills: int = 0
     rounds: int = 0
     doubled: int = 0
+    span_s: float = 1.0  # within which a process is killed: somewhat more than one takes that is not
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -72,7 +71,9 @@ def lives(take: Take, score: Score, what: str, *arguments: str | Path, most: int
     while killed < most and score.goes_on:
         one = take()
         one.start(what, *arguments)
-        if not one.kill_after(random.uniform(0, SPAN_S)):
+        began = time.monotonic()
+        if not one.kill_after(random.uniform(0, score.span_s)):
+            score.span_s = 1.2 * (time.monotonic() - began)
             return killed
         killed += 1
         score.kills += 1

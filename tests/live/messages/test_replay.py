@@ -1,0 +1,293 @@
+"""Sending messages on their way again: back where they died from, not for ever, not what has ended."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from attune_ops.errors import ActionError, ConfigError, SourceError
+from attune_ops.messages.message import Message
+from attune_ops.messages.replay import REPLAYS
+from attune_ops.ops import Ops
+from attune_ops.transfer import Fate, Transfer
+from tests.live.messages.site import bodies, connect, declare_work, depth, envelope, reject, send
+from tests.live.messages.test_round_trip import declare, fetch, publish
+from tests.unit.messages.wire import properties
+from tests.world import Vhost, eventually
+
+
+@pytest.fixture
+def ops(vhost: Vhost) -> Ops:
+    declare_work(vhost)
+    return connect(vhost)
+
+
+def counts(transfer: Transfer) -> dict[Fate, int]:
+    return {s.fate: transfer.count(s.fate) for s in transfer.shares}
+
+
+def test_dead_letters_go_back_where_they_died_from(ops: Ops, vhost: Vhost) -> None:
+    send(ops, envelope(n=1), key="job.a")
+    send(ops, envelope(n=2), key="job.b")
+    reject(vhost, 2)
+    done = ops.messages.move("dead", apply=True)
+    assert {(s.exchange, s.routing_key, s.messages) for s in done.shares} == {
+        ("work", "job.a", 1),
+        ("work", "job.b", 1),
+    }
+    assert depth(vhost, "dead") == 0
+    assert sorted(b["payload"]["n"] for b in bodies(ops, "work")) == [1, 2]
+
+
+def test_a_drained_dead_letter_goes_back_too(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, envelope(n=1))
+    reject(vhost, 1)
+    ops.messages.drain("dead", tmp_path / "f", apply=True)
+    assert counts(ops.messages.restore(tmp_path / "f", apply=True)) == {"published": 1}
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [1]
+
+
+def test_a_named_place_gets_exactly_what_was_kept(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, envelope())
+    reject(vhost, 1)
+    ops.messages.drain("dead", tmp_path / "f", apply=True)
+    ops.messages.restore(tmp_path / "f", exchange="", routing_key="dead", apply=True)
+    ops.messages.drain("dead", tmp_path / "g", apply=True)
+    (kept,), (again,) = ((tmp_path / n).read_text().splitlines()[1:] for n in "fg")
+    assert kept.partition('"properties"')[2] == again.partition('"properties"')[2]
+
+
+def test_what_is_replayed_for_ever_is_kept_back(ops: Ops, vhost: Vhost) -> None:
+    send(ops, envelope())
+    for n in range(3):
+        reject(vhost, 1)
+        assert counts(ops.messages.move("dead", apply=True)) == {"published": 1}, n
+    reject(vhost, 1)
+    stuck = ops.messages.move("dead", apply=True)
+    assert counts(stuck) == {"kept": 1}
+    assert stuck.shares[0].why == "already replayed 3 times"
+    assert stuck.incomplete
+    assert depth(vhost, "dead") == 1
+    assert counts(ops.messages.move("dead", most_replays=4, apply=True)) == {"published": 1}
+    ((_, raw, body),) = fetch(ops.settings, "work")
+    assert Message(1, "", "", raw, body).headers[REPLAYS] == 4
+
+
+def test_what_never_died_has_nowhere_to_go_back_to(ops: Ops, vhost: Vhost) -> None:
+    send(ops, envelope())
+    assert counts(ops.messages.move("work", apply=True)) == {"kept": 1}
+    assert depth(vhost, "work") == 1
+
+
+def test_what_has_ended_is_not_replayed(vhost: Vhost, database: str) -> None:
+    declare_work(vhost)
+    ops = connect(vhost, database_url=database)
+    with psycopg.connect(database, autocommit=True) as registry:
+        registry.execute(
+            "INSERT INTO attune.execution (id, action_ref, status) VALUES (1, 'a', 'completed'), (2, 'a', 'running')"
+        )
+    send(
+        ops,
+        envelope(execution_id=1),
+        envelope(execution_id=2),
+        envelope(execution_id=3),
+        envelope("ExecutionCompleted", execution_id=1),
+        envelope("ExecutionCancelRequested", execution_id=1),
+    )
+    reject(vhost, 5)
+    done = ops.messages.move("dead", apply=True)
+    assert counts(done) == {"published": 3, "kept": 2}
+    assert any(s.why == "its execution is already completed" for s in done.shares)
+    told = sorted((b["message_type"], b["payload"]["execution_id"]) for b in bodies(ops, "work"))
+    assert told == [("ExecutionCompleted", 1), ("ExecutionRequested", 2), ("ExecutionRequested", 3)]
+    assert counts(ops.messages.move("dead", finished=True, apply=True)) == {"published": 2}
+
+
+def test_a_registry_that_cannot_be_asked_stops_a_replay(vhost: Vhost) -> None:
+    declare_work(vhost)
+    ops = connect(vhost, database_url="postgresql://nobody@127.0.0.1:1/none")
+    send(ops, envelope())
+    with pytest.raises(SourceError, match="registry"):
+        ops.messages.move("work", "dead", apply=True)
+    assert depth(vhost, "work") == 1
+    assert counts(ops.messages.move("work", "dead", finished=True, apply=True)) == {"published": 1}
+
+
+def test_what_no_queue_takes_stays_and_is_told(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, envelope(n=1), envelope(n=2))
+    done = ops.messages.move("work", exchange="work", routing_key="nowhere", apply=True)
+    assert counts(done) == {"returned": 2}
+    assert done.incomplete
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [1, 2], "in the order in which they were"
+    send(ops, envelope(n=1), envelope(n=2))
+    ops.messages.drain("work", tmp_path / "f", apply=True)
+    gone = ops.messages.restore(tmp_path / "f", exchange="gone", apply=True)
+    assert counts(gone) == {"returned": 2}
+    assert gone.shares[0].why == "there is no such exchange"
+    assert counts(ops.messages.restore(tmp_path / "f", apply=True)) == {"published": 2}, "they were not marked"
+
+
+def test_returned_and_routed_are_told_apart_in_one_go(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    """Many in flight, some of them byte for byte alike."""
+    declare(vhost, "all")
+    vhost.api("POST", "bindings/{vhost}/e/work/q/all", {"routing_key": "#"})
+    twins = [envelope(n=0)] * 2
+    sent = [(n, m) for n in range(200) for m in (envelope(n=n), *twins[: n % 3])]
+    publish(ops.settings, [("job.x" if n % 2 else "other", raw, body) for n, (raw, body) in sent], "work")
+    ops.messages.drain("all", tmp_path / "f", apply=True)
+    vhost.api("DELETE", "queues/{vhost}/all")
+    fetch(ops.settings, "work")
+    done = ops.messages.restore(tmp_path / "f", apply=True)
+    wanted = sum(1 + n % 3 for n in range(200) if n % 2)
+    others = sum(1 + n % 3 for n in range(200) if not n % 2)
+    assert counts(done) == {"published": wanted, "returned": others}
+    assert {(s.fate, s.routing_key) for s in done.shares} == {("published", "job.x"), ("returned", "other")}
+    assert depth(vhost, "work") == wanted
+
+
+def test_a_full_queue_that_rejects_keeps_the_source(ops: Ops, vhost: Vhost) -> None:
+    limits = {"x-max-length": 2, "x-overflow": "reject-publish", "x-queue-type": "classic"}
+    vhost.api("PUT", "queues/{vhost}/small", {"durable": True, "arguments": limits})
+    send(ops, *[envelope(n=n) for n in range(10)])
+    done = ops.messages.move("work", "small", apply=True)
+    assert done.count("published", "refused") == 10
+    assert done.count("refused") > 0
+    assert depth(vhost, "work") + depth(vhost, "small") == 10
+
+
+def test_what_only_another_user_may_publish_stays(ops: Ops, vhost: Vhost) -> None:
+    mine = properties(delivery_mode=2, user_id=vhost.user, message_id="mine")
+    send(ops, (mine, b"{}"))
+    assert counts(ops.messages.move("work", "dead", apply=True)) == {"published": 1}
+    assert fetch(ops.settings, "dead")[0][1] == mine
+
+
+def test_filters_take_only_what_they_mean_and_leave_the_order(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, *[envelope("EventCreated" if n % 3 else "ExecutionRequested", n=n) for n in range(1500)])
+    done = ops.messages.drain("work", tmp_path / "f", filters=["type=ExecutionRequested"], apply=True)
+    assert counts(done) == {"drained": 500, "other": 1000}
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [n for n in range(1500) if n % 3]
+
+
+def test_filters_of_a_move_and_a_limit(ops: Ops, vhost: Vhost) -> None:
+    send(ops, *[envelope(n=n, age=timedelta(hours=n)) for n in range(6)])
+    done = ops.messages.move("work", "dead", filters=["age>150m"], apply=True)
+    assert counts(done) == {"published": 3, "other": 3}
+    assert [b["payload"]["n"] for b in bodies(ops, "dead")] == [3, 4, 5]
+    assert counts(ops.messages.move("work", "dead", limit=2, apply=True)) == {"published": 2}
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [2]
+
+
+def test_a_limit_of_a_drain_leaves_the_rest(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, *[envelope(n=n) for n in range(20)])
+    assert counts(ops.messages.drain("work", tmp_path / "f", limit=7, apply=True)) == {"drained": 7}
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == list(range(7, 20))
+
+
+def test_what_comes_back_to_the_source_is_not_moved_again(ops: Ops, vhost: Vhost) -> None:
+    send(ops, *[envelope(n=n) for n in range(5)])
+    done = ops.messages.move("work", exchange="work", apply=True)
+    assert counts(done) == {"published": 5}
+    assert depth(vhost, "work") == 5
+    with pytest.raises(ConfigError, match="both where messages come from"):
+        ops.messages.move("work", "work", apply=True)
+
+
+def test_no_faster_than_the_rate(ops: Ops, vhost: Vhost) -> None:
+    send(ops, *[envelope(n=n) for n in range(20)])
+    began = time.monotonic()
+    ops.messages.move("work", "dead", rate=20, apply=True)
+    assert time.monotonic() - began > 0.9
+
+
+def test_without_apply_nothing_happens(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, envelope(), envelope())
+    assert not ops.messages.drain("work", tmp_path / "f").applied
+    assert not (tmp_path / "f").exists()
+    assert not ops.messages.move("work", "dead").applied
+    ops.messages.drain("work", tmp_path / "f", apply=True)
+    assert counts(ops.messages.restore(tmp_path / "f")) == {"published": 2}
+    assert (depth(vhost, "work"), depth(vhost, "dead")) == (0, 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f"]
+
+
+def test_an_auto_delete_queue_is_emptied_and_stays(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    """A consumer would arm it: with the end of the drain, or of a killed one, it would go."""
+    with vhost.channel() as channel:
+        channel.queue_declare("worker.7.executions", auto_delete=True)
+        for _ in range(30):
+            channel.basic_publish("", "worker.7.executions", b"{}")
+    assert counts(ops.messages.drain("worker.7.executions", tmp_path / "f", limit=10, apply=True)) == {"drained": 10}
+    assert depth(vhost, "worker.7.executions") == 20
+    assert counts(ops.messages.move("worker.7.executions", "dead", apply=True)) == {"published": 20}
+    assert depth(vhost, "worker.7.executions") == 0, "the queue is still there"
+
+
+def test_a_message_at_its_delivery_limit_survives_being_given_back(ops: Ops, vhost: Vhost) -> None:
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1}
+    vhost.api("PUT", "queues/{vhost}/limited", {"durable": True, "arguments": arguments})
+    send(ops, envelope(n=1), envelope(n=2), key="limited", exchange="")
+    for _ in range(5):
+        assert len(ops.messages.peek("limited").messages) == 2
+        eventually(lambda: depth(vhost, "limited") == 2)
+    assert counts(ops.messages.move("limited", "dead", filters=["type=none"], apply=True)) == {"other": 2}
+    eventually(lambda: depth(vhost, "limited") == 2)
+    assert sorted(b["payload"]["n"] for b in bodies(ops, "limited")) == [1, 2]
+
+
+def test_a_stream_is_refused(ops: Ops, vhost: Vhost) -> None:
+    vhost.api("PUT", "queues/{vhost}/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+    for act in (ops.messages.peek, ops.messages.move):
+        with pytest.raises(ActionError, match="stream"):
+            act("s")
+
+
+def test_a_queue_that_another_consumer_has_to_itself(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    with vhost.channel() as channel:
+        channel.basic_consume("work", lambda *_: None, exclusive=True)
+        with pytest.raises(ActionError, match="403"):
+            ops.messages.drain("work", tmp_path / "f", apply=True)
+
+
+def test_a_file_of_another_queue_or_kind_is_not_written_to(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    send(ops, envelope())
+    ops.messages.drain("work", tmp_path / "f", apply=True)
+    (tmp_path / "g").write_text("notes of mine\n")
+    kept = [(tmp_path / n).read_bytes() for n in "fg"]
+    for name in "fg":
+        with pytest.raises(ConfigError):
+            ops.messages.drain("dead", tmp_path / name, apply=True)
+    with pytest.raises(ConfigError, match="no file of messages"):
+        ops.messages.restore(tmp_path / "g", apply=True)
+    assert [(tmp_path / n).read_bytes() for n in "fg"] == kept
+
+
+def test_a_torn_last_line_is_cut_off_and_drained_again(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    send(ops, envelope(n=1), envelope(n=2))
+    ops.messages.drain("work", file, apply=True)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-30])
+    looked = ops.messages.restore(file)
+    assert counts(looked) == {"published": 1, "damaged": 1}
+    send(ops, envelope(n=2))
+    done = ops.messages.drain("work", file, apply=True)
+    assert any(note.startswith("cut ") for note in done.notes)
+    assert counts(ops.messages.restore(file, apply=True)) == {"published": 2}
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [1, 2]
+
+
+def test_marks_of_another_file_of_the_same_name_are_not_believed(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    for _ in range(2):
+        send(ops, envelope())
+        ops.messages.drain("work", file, apply=True)
+        if not (tmp_path / "f.restored").exists():
+            ops.messages.restore(file, exchange="", routing_key="dead", apply=True)
+            file.unlink()
+    with pytest.raises(ConfigError, match="another file"):
+        ops.messages.restore(file)
