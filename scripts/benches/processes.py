@@ -21,7 +21,8 @@ def measure(site: Site) -> Iterator[Result]:
     yield against_pass("attune-ops --version", ["--version"], plain, 5)
     settings = site.settings(registry="probed")
     with Service(settings, "worker", name="w1") as service:
-        assert service.start().ok
+        started = service.start()
+        assert started.ok, started
         pointed = plain | site.environment(settings)
         wait_for_statistics(pointed)
         yield against_pass("attune-ops health broker", ["health", "broker"], pointed, 10)

@@ -118,10 +118,14 @@ def register(file: Path) -> int:
 
 
 def take_down(settings: Settings) -> None:
-    """Makes room for the next topology, whose exchanges have other types."""
+    """Makes room for the next topology, whose exchanges have other types and whose workers' queues differ."""
+    from attune_ops.actions.broker import delete_queue
     from attune_ops.actions.setup import take_down
     from attune_ops.sources.amqp import open_connection
 
     connection = open_connection(settings.amqp, name="bench")
-    take_down(connection.channel(), settings.topology)
+    channel = connection.channel()
+    for queue in settings.topology.worker_queues(1):
+        delete_queue(channel, queue.name)
+    take_down(channel, settings.topology)
     connection.close()
