@@ -23,7 +23,10 @@ LAB = "bench"
 
 @dataclass(frozen=True)
 class Result:
-    """One promise: ours against what it is compared with, both in ms, and how many times longer ours may take."""
+    """One promise: ours against what it is compared with, and how many times longer ours may take.
+
+    Both are in ms, or in another `unit`.
+    """
 
     what: str
     against: str
@@ -31,6 +34,7 @@ class Result:
     other_ms: float
     limit: float | None = None
     runs: int = 1
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:

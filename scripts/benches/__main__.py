@@ -67,7 +67,7 @@ def table(results: list[Result]) -> str:
     for r in results:
         limit = "" if r.limit is None else f"{r.limit:g}"
         verdict = "" if r.limit is None else "kept" if r.kept else "NOT KEPT"
-        times = f"{r.ours_ms:.1f} ms | {r.against} | {r.other_ms:.1f} ms"
+        times = f"{r.ours_ms:.1f} {r.unit} | {r.against} | {r.other_ms:.1f} {r.unit}"
         lines.append(f"| {r.what} | {times} | {r.ratio:.2f} | {limit} | {verdict} |")
     return "\n".join(lines)
 

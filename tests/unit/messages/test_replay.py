@@ -33,7 +33,7 @@ def where(found: Destination) -> tuple[str, str | bytes]:
     [
         (Target(), message(death()), ("x", "job.1")),
         (Target(), message(death("newest", exchange="n"), death("older", exchange="o")), ("n", "job.1")),
-        (Target(), message(death(**{"routing-keys": []})), ("x", "came.with")),
+        (Target(), message(death() | {"routing-keys": []}), ("x", "came.with")),
         (Target(), message(), ("came.by", "came.with")),
         (Target(), message(key=b"\xff"), ("came.by", b"\xff")),
         (Target("to", "k"), message(death()), ("to", "k")),
