@@ -51,15 +51,16 @@ class Ops(Handling, Recording):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def facts(self, wants: Collection[Source] | None = None, *, samples: int = 1) -> Facts:
+    def facts(self, wants: Collection[Source] | None = None, *, samples: int = 1, spare: bool = False) -> Facts:
         """Reads broker and registry anew: all sources, or those wanted; needs tag monitoring, changes nothing.
 
-        With two `samples` the queues are read twice, some seconds apart, for what grows or moves. What cannot be
+        With two `samples` the queues are read twice, some seconds apart, for what grows or moves. With `spare` no
+        rates and ages are read of a crowd of workers' queues, which take the broker most of the time. What cannot be
         read is in `Facts.missing` with its reason; nothing is raised for it.
         """
         from attune_ops.sources import collect
 
-        return collect(self.settings, wants, samples=samples)
+        return collect(self.settings, wants, samples=samples, spare=spare)
 
     def explain(self, text: str) -> Explanations:
         """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
@@ -135,7 +136,7 @@ class Ops(Handling, Recording):
         from attune_ops.diagnosis import look, read_baseline
 
         return look(
-            lambda: facts or self.facts(samples=samples),
+            lambda: facts or self.facts(samples=samples, spare=True),
             self.settings.judging,
             only=only,
             skip=skip,

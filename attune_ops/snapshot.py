@@ -198,6 +198,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts
     dropped_unroutable: int | None = None
     statistics_backlog: int | None = None
+    statistics_left_out: int = 0  # queues of a crowd of workers whose rates and ages were not asked for
 
     @cached_property
     def exchange_named(self) -> Mapping[str, ExchangeState]:

@@ -86,11 +86,14 @@ def _look(cli: Cli, *, file: str | None, samples: int, baseline: str | None, **a
     from attune_ops.facts_file import load_facts
 
     known = diagnosis.read_baseline(baseline) if baseline else ()
-    if file is None:
-        standards = cli.settings.judging
-        return lambda: diagnosis.with_options(
-            diagnosis.look(lambda: cli.ops.facts(samples=samples), standards, known=known, **asked), cli.options
-        )
-    standards = judging(cli.options)
-    facts = load_facts(file, standards.topology)
-    return lambda: diagnosis.look(lambda: facts, standards, known=known, **asked)
+    if file is not None:
+        standards = judging(cli.options)
+        facts = load_facts(file, standards.topology)
+        return lambda: diagnosis.look(lambda: facts, standards, known=known, **asked)
+
+    def live() -> Report:
+        read = lambda: cli.ops.facts(samples=samples, spare=True)  # noqa: E731 - read when it is asked for
+        report = diagnosis.look(read, cli.settings.judging, known=known, **asked)
+        return diagnosis.with_options(report, cli.options)
+
+    return live

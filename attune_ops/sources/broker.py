@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from attune_ops.errors import SourceError
 from attune_ops.facts import Source
-from attune_ops.snapshot import BrokerSnapshot
+from attune_ops.snapshot import BrokerSnapshot, QueueState
 from attune_ops.sources.management import Management, merge
 from attune_ops.sources.side_by_side import SideBySide
-from attune_ops.sources.wire import MessageStats, Overview
+from attune_ops.sources.wire import MessageStats, Overview, Statistics
 
 # Members of `Source.BROKER` that can be asked for one by one.
 LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
+
+CROWD = 2000  # queues, of which statistics take the broker half a second
 
 SEES_EVERYTHING = frozenset({"monitoring", "administrator"})
 
@@ -23,8 +28,13 @@ SEES_EVERYTHING = frozenset({"monitoring", "administrator"})
 class BrokerReading:
     """The requests that some sources need, under way at once; `snapshot` waits for them."""
 
-    def __init__(self, management: Management, overview: Overview, tags: tuple[str, ...]) -> None:
+    def __init__(
+        self, management: Management, overview: Overview, tags: tuple[str, ...], spare: str | None = None
+    ) -> None:
+        """`spare` is a pattern of names: where there is a crowd of queues, no statistics are read of those."""
         self._management, self._overview, self._tags = management, overview, tags
+        totals = overview.object_totals
+        self._spare = spare if totals is not None and (totals.queues or 0) > CROWD else None
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
         self.missing: dict[Source, str] = {}
 
@@ -32,7 +42,7 @@ class BrokerReading:
         """Sends off the requests; the slowest answers first, so that the others are read beside them."""
         m = self._management
         reads: list[tuple[str, Source, Callable[[], Any]]] = [
-            ("statistics", Source.BROKER, m.statistics),
+            ("statistics", Source.BROKER, self._statistics),
             ("queues", Source.BROKER, m.totals),
             ("bindings", Source.BROKER, m.bindings),
             ("consumers", Source.CONSUMERS, m.consumers),
@@ -59,7 +69,8 @@ class BrokerReading:
     def snapshot(self) -> BrokerSnapshot:
         """Waits for the answers; what failed is None in the snapshot and its source is in `missing`."""
         read = {name: self._result(name) for name in self._asked}
-        totals, overview = read.get("queues"), self._overview
+        queues, left_out = self._queues(read)
+        overview = self._overview
         stats = overview.message_stats or MessageStats()
         if "deprecated" in read and read["deprecated"] is None:
             self.missing.setdefault(
@@ -76,7 +87,7 @@ class BrokerReading:
             erlang=overview.erlang_version,
             cluster=overview.cluster_name,
             exchanges=read.get("exchanges"),
-            queues=None if totals is None else merge(totals, read.get("statistics") or {}),
+            queues=queues,
             bindings=read.get("bindings"),
             consumers=read.get("consumers"),
             connections=read.get("connections"),
@@ -90,7 +101,29 @@ class BrokerReading:
             returned_unroutable=stats.return_unroutable,
             dropped_unroutable=stats.drop_unroutable,
             statistics_backlog=overview.statistics_db_event_queue,
+            statistics_left_out=left_out,
         )
+
+    def _statistics(self) -> dict[str, Statistics]:
+        m = self._management
+        return m.statistics() if self._spare is None else m.statistics_beside(self._spare)
+
+    def _queues(self, read: dict[str, Any]) -> tuple[tuple[QueueState, ...] | None, int]:
+        """The queues, and of how many no statistics were read; of these the listed consumers are counted."""
+        totals, told, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
+        if totals is None:
+            return None, 0
+        queues = merge(totals, told)
+        if self._spare is None or "statistics" not in read:
+            return queues, 0
+        counts = None if consumers is None else Counter(c.queue for c in consumers)
+        left_out = [q.name for q in queues if q.name not in told]
+        if counts is not None:
+            chosen = frozenset(left_out)
+            queues = tuple(
+                msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in chosen else q for q in queues
+            )
+        return queues, len(left_out)
 
     def _result(self, name: str) -> Any:
         source, future = self._asked[name]

@@ -38,21 +38,23 @@ def collect(
     listings: Collection[str] = LISTINGS,
     samples: int = 1,
     interval_s: float = SAMPLE_INTERVAL_S,
+    spare: bool = False,
 ) -> Facts:
     """Reads what is wanted (all, by default) of broker and registry side by side; changes nothing.
 
     `listings` narrows `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
     policies and default_queue_type. With two `samples` the queues are read twice, `interval_s` seconds apart,
     and the first are `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
-    raised for it.
+    raised for it. With `spare`, no rates and ages are read of workers' queues where these are a crowd: they take
+    the broker most of the time.
     """
     wanted = frozenset(Source if wants is None else wants)
     earlier = None
     if samples > 1:
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
-        earlier = Round(settings, depths, frozenset({"queues", "statistics"})).read().broker
+        earlier = Round(settings, depths, frozenset({"queues", "statistics"}), spare).read().broker
         time.sleep(interval_s)
-    facts = confirmed(settings, Round(settings, wanted, frozenset(listings)).read())
+    facts = confirmed(settings, Round(settings, wanted, frozenset(listings), spare).read())
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 
@@ -60,8 +62,11 @@ def collect(
 class Round:
     """One round of requests, and what became of each source."""
 
-    def __init__(self, settings: Settings, wants: frozenset[Source], listings: frozenset[str]) -> None:
+    def __init__(
+        self, settings: Settings, wants: frozenset[Source], listings: frozenset[str], spare: bool = False
+    ) -> None:
         self._settings, self._wants, self._listings = settings, wants, listings
+        self._spare = settings.topology.worker_queue_pattern if spare else None
         self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in wants | {Source.EARLIER}}
         self._reach: dict[Source, Reach] = {}
 
@@ -161,7 +166,7 @@ class Round:
     def _objects(
         self, management: Management, overview: wire.Overview, me: wire.WhoAmI, pool: SideBySide
     ) -> BrokerSnapshot:
-        reading = BrokerReading(management, overview, me.all_tags)
+        reading = BrokerReading(management, overview, me.all_tags, self._spare)
         reading.ask(pool, self._wants, self._listings)
         snapshot = reading.snapshot()
         self._missing |= reading.missing

@@ -26,6 +26,7 @@ from attune_ops.sources.wire.objects import (
     QueuePolicy,
     QueueWire,
     Statistics,
+    StatisticsPage,
 )
 from attune_ops.sources.wire.values import MessageStats
 
@@ -48,6 +49,7 @@ __all__ = [
     "QueuePolicy",
     "QueueWire",
     "Statistics",
+    "StatisticsPage",
     "VirtualHost",
     "VirtualHostsDown",
     "WhoAmI",

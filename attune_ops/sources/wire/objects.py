@@ -54,6 +54,13 @@ STATISTICS = ",".join((
 ))  # fmt: skip
 
 
+class StatisticsPage(msgspec.Struct):
+    """A page of `/api/queues/{vhost}?page=…`."""
+
+    items: list[Statistics] = []
+    page_count: int = 0
+
+
 class QueueWire(msgspec.Struct):
     """An element of `/api/queues/{vhost}` in totals mode, where the queue itself is asked for its counts."""
 
