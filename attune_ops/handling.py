@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from attune_ops.errors import ConfigError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from attune_ops.policy_change import PolicyChange
     from attune_ops.reaped import Reaped
     from attune_ops.table import Table
+    from attune_ops.tables import Narrowing
     from attune_ops.transfer import Transfer
 
 MOST_REPLAYS = 3
@@ -185,12 +186,13 @@ class Policies:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def show(self) -> Table:
-        """The policies that are set, what each is in force for, and the safety policies that are not set."""
+    def show(self, **narrow: Unpack[Narrowing]) -> Table:
+        """The policies, what each is in force for, and the safety policies that are not set (`tables.policies`)."""
         from attune_ops.actions.policy import read
+        from attune_ops.tables import narrowed
         from attune_ops.tables.policies import policies
 
-        return policies(read(self._settings))
+        return narrowed(policies(narrow.get("facts") or read(self._settings)), narrow)
 
     def apply(
         self,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, Command, format_option, pass_cli
-from attune_ops.table import Column
+from attune_ops.table import Column, Table
+
+if TYPE_CHECKING:
+    from attune_ops.ops import Ops
 
 
 class Inspection(Command):
@@ -27,8 +31,18 @@ class Inspection(Command):
         super().format_epilog(ctx, formatter)
 
 
-def inspection(name: str, columns: tuple[Column, ...], help: str, example: str, then: str = "") -> Command:
-    """Makes the command that prints the table of `Ops.NAME`; `then` tells a person what to do about its rows."""
+def inspection(
+    name: str,
+    columns: tuple[Column, ...],
+    help: str,
+    example: str,
+    then: str = "",
+    asked: Callable[[Ops], Callable[..., Table]] | None = None,
+) -> Command:
+    """Makes the command that prints the table of `Ops.NAME`, or of what `asked` names in its place.
+
+    `then` tells a person what to do about its rows.
+    """
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         typed, comma, last = incomplete.rpartition(",")
@@ -55,7 +69,7 @@ def inspection(name: str, columns: tuple[Column, ...], help: str, example: str, 
     @format_option()
     @pass_cli
     def run(cli: Cli, /, format: str, **narrow: Any) -> None:
-        table = getattr(cli.ops, name)(**narrow)
+        table = (asked(cli.ops) if asked else getattr(cli.ops, name))(**narrow)
         cli.show(table, format)
         if then and table.rows and format == "table":
             cli.note(then)

@@ -10,6 +10,8 @@ import click
 from attune_ops.cli import _duration, _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._change import change_options, confirmed
+from attune_ops.cli._inspect import inspection
+from attune_ops.tables.policies import COLUMNS
 
 # Option, type, key of the policy, help. Times are given as such and set in milliseconds.
 SETTINGS: tuple[tuple[str, Any, str, str], ...] = (
@@ -37,12 +39,16 @@ def command() -> None:
     """Shows, sets and removes policies: expiry, TTL, dead letters, length limits, alternate exchange."""
 
 
-@command.command(example="attune-ops policy show")
-@format_option()
-@pass_cli
-def show(cli: Cli, format: str) -> None:
-    """Lists the policies, what each is in force for, and the safety policies that are not set."""
-    cli.show(cli.ops.policies.show(), format)
+command.add_command(
+    inspection(
+        "show",
+        COLUMNS,
+        "Lists the policies, what each is in force for, and the safety policies that are not set.",
+        example="attune-ops policy show",
+        then="attune-ops policy apply NAME says what setting one would do",
+        asked=lambda ops: ops.policies.show,
+    )
+)
 
 
 @command.command(example="attune-ops policy apply worker-queues --expires 1h --message-ttl 5m")

@@ -32,6 +32,10 @@ COLUMNS = (
 )
 
 
+# Members of an envelope that are told in words, or stand in the properties.
+SAID = ("message_id", "message_type", "timestamp", "correlation_id")
+
+
 def as_table(peeked: Peeked) -> Group:
     """A block a message."""
     return indented(_lines(peeked))
@@ -46,10 +50,7 @@ def _lines(peeked: Peeked) -> Iterator[Line]:
         for name, values in (("headers", look.headers), ("properties", _unsaid(look))):
             if values:
                 yield 3, f"{name} {_json(values)}", "dim"
-        body = (
-            [look.body_note] if look.body is None else json.dumps(look.body, ensure_ascii=False, indent=2).split("\n")
-        )
-        yield from ((3 + len(line) - len(line.lstrip(" ")), line.lstrip(" "), "") for line in body)
+        yield from ((3, line, "") for line in _body(look))
         yield 0, "", ""
     for note in peeked.notes:
         yield 0, f"note: {note}", "dim"
@@ -78,6 +79,16 @@ def _facts(look: Look) -> Iterator[str]:
 def _unsaid(look: Look) -> dict[str, Any]:
     """The properties that are not said already."""
     return {name: v for name, v in look.properties.items() if name not in ("message_id", "type", "timestamp")}
+
+
+def _body(look: Look) -> Iterator[str]:
+    """The body; of an envelope the parts that the lines above do not tell."""
+    if look.body is None:
+        yield look.body_note
+    elif not isinstance(look.body, dict) or "payload" not in look.body:
+        yield f"body {_json(look.body)}"
+    else:
+        yield from (f"{name} {_json(value)}" for name, value in look.body.items() if name not in SAID)
 
 
 def _json(value: Any) -> str:

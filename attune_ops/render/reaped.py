@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ def _lines(reaped: Reaped) -> Iterator[Line]:
         depth = "depth not told" if c.messages is None else units.counted(c.messages, "message")
         yield 9, f"orphaned because {c.why}; seen so for {units.age(c.orphaned_for)}; {depth}", "dim"
         if c.saved is not None:
-            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: attune-ops messages restore {c.saved}", ""
+            back = shlex.join(["attune-ops", "messages", "restore", c.saved])
+            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", ""
     for note in reaped.notes:
         yield 0, f"note: {note}", "dim"
     yield 0, summary(reaped), "bold"

@@ -44,5 +44,4 @@ def policies(facts: Facts) -> Table:
         columns=COLUMNS,
         rows=tuple(rows),
         taken_at=facts.taken_at,
-        notes=("not set: attune-ops policy apply NAME says what it would do",),
     ).sorted("name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -75,7 +76,7 @@ def drain(
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
-        undo=f"attune-ops messages restore {path} --exchange '' --routing-key {queue} --apply" if apply else "",
+        undo=_undo(queue, path) if apply else "",
     )
 
 
@@ -128,6 +129,11 @@ def _batch(
         source.acknowledge(safe)
         counts["drained"] += len(safe)
     return not source.empty
+
+
+def _undo(queue: str, path: Path) -> str:
+    where = ["--exchange", "", "--routing-key", queue]
+    return shlex.join(["attune-ops", "messages", "restore", str(path), *where, "--apply"])
 
 
 def _shares(counts: Counter[str], applied: bool) -> tuple[Share, ...]:

@@ -64,7 +64,7 @@ def move(
         shares=run.tally.shares,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
-        notes=(*([note] if note else []), *seen.notes(held=True), *run.notes),
+        notes=(*([note] if note else []), *seen.notes(held=not apply or run.gives_back), *run.notes),
     )
 
 
@@ -74,8 +74,13 @@ class _Run:
     def __init__(self, settings: Settings, seen: Seen, most: int) -> None:
         self.tally = Tally()
         self._settings, self._seen, self._most = settings, seen, most
-        self._redelivered = 0
+        self._redelivered = self._taken = 0
         self._flying: dict[int, Taken] = {}
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether some of what was taken stayed."""
+        return self.tally.count("published") < self._taken
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,6 +101,7 @@ class _Run:
         ):
             while source.taken < self._most and not source.empty:
                 batch = source.more(self._most - source.taken)
+                self._taken = source.taken
                 publisher.publish(self._going(chooser, source, batch))
                 self._settle(publisher, source, all=not batch)
                 if on_progress is not None:
