@@ -9,8 +9,9 @@ The layout is that of AMQP 0-9-1 (content header, 4.2.6.1), the field types thos
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -61,26 +62,39 @@ class Properties(msgspec.Struct, frozen=True):
         return self.delivery_mode == 2
 
 
-def decode(raw: bytes) -> Properties:
-    """Reads properties; raises `BadProperties`."""
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
     try:
-        flags, at = _flags(raw)
-        found: dict[str, Any] = {}
-        for i, name in enumerate(NAMES):
-            if flags & (1 << (15 - i)):
-                found[name], at = _READERS.get(name, _short)(raw, at)
+        yield
     except (struct.error, IndexError, RecursionError) as e:
         raise BadProperties(f"no AMQP properties: {e}") from None
+
+
+@_reading()
+def decode(raw: bytes) -> Properties:
+    """Reads properties; raises `BadProperties`."""
+    flags, at = _flags(raw)
+    found: dict[str, Any] = {}
+    for i, name in enumerate(NAMES):
+        if flags & (1 << (15 - i)):
+            found[name], at = _READERS.get(name, _short)(raw, at)
     return Properties(**found)
 
 
 def names_user(raw: bytes) -> bool:
-    """Whether the property `user_id` is set; the broker takes only the connection's own user there."""
+    """Whether the property `user_id` is set; the broker takes only the connection's own user there.
+
+    Raises `BadProperties`.
+    """
     return bool(_flags(raw)[0] & USER_ID_FLAG)
 
 
+@_reading()
 def with_header(raw: bytes, name: str, value: int) -> bytes:
-    """The same properties with one header set to a 32-bit integer; everything else stays as it is, byte for byte."""
+    """The same properties with one header set to a 32-bit integer; everything else stays as it is, byte for byte.
+
+    Raises `BadProperties`.
+    """
     flags, at = _flags(raw)
     for i in range(2):  # content type and encoding stand before the headers
         if flags & (1 << (15 - i)):
@@ -100,7 +114,9 @@ def with_header(raw: bytes, name: str, value: int) -> bytes:
 
 
 def _flags(raw: bytes) -> tuple[int, int]:
-    flags = int(struct.unpack_from(">H", raw)[0])
+    if len(raw) < 2:
+        raise BadProperties("no AMQP properties: not even their flags")
+    flags = int.from_bytes(raw[:2], "big")
     if flags & 1:
         raise BadProperties("more property flags than AMQP 0-9-1 has")
     return flags, 2

@@ -13,6 +13,7 @@ from attune_ops.actions.messages.publishing import Outcome
 from attune_ops.config import Settings
 from attune_ops.messages.filters import Filter, accepts
 from attune_ops.messages.message import Message
+from attune_ops.messages.properties import BadProperties
 from attune_ops.messages.replay import Destination, Guard, Target, asks_for
 from attune_ops.sources.database import check_table, ended_executions, session
 from attune_ops.transfer import Fate, Share
@@ -72,8 +73,11 @@ class Chooser:
     def _one(self, message: Message, ended: dict[int, str]) -> Destination | Left:
         if self._choice.target.dead_only and not message.deaths:
             return Left("kept", "they never died, so there is nowhere to send them back to")
-        why = self._guard.why_not(message, ended)
-        return self._choice.target.of(message) if why is None else Left("kept", why)
+        try:
+            why = self._guard.why_not(message, ended)
+            return self._choice.target.of(message) if why is None else Left("kept", why)
+        except BadProperties:  # a file that somebody has edited; the broker would close the connection
+            return Left("kept", "its properties are none of AMQP")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from pika import spec
 from attune_ops.actions.messages import wire
 from attune_ops.config import Settings
 from attune_ops.errors import ActionError
+from attune_ops.messages.properties import decode
 from attune_ops.messages.replay import Destination
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ class _Sent:
         self.key, self.to, self.body, self.returned = key, to, body, False
 
     def fits(self, method: Any, raw: bytes, body: bytes) -> bool:
-        """Whether this is the message that came back."""
+        """Whether this may be the message that came back; RabbitMQ 4 sorts headers by name."""
         there = (method.exchange, method.routing_key) == (self.to.exchange, self.to.routing_key)
-        return there and not self.returned and body == self.body and raw == self.to.properties
+        if self.returned or not there or body != self.body:
+            return False
+        return raw == self.to.properties or decode(raw) == decode(self.to.properties)
 
 
 class Settled(NamedTuple):
@@ -126,12 +129,13 @@ class Publisher:
                 )
 
     def _on_return(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
-        flying = (s for s in self._flying.values() if s.fits(method, properties.raw, body))
-        # A release that changes a returned message in some way still returns them in order.
-        anyway = (s for s in self._flying.values() if not s.returned and s.to.exchange == method.exchange)
-        found = next(flying, None) or next(anyway, None)
+        found = next((s for s in self._flying.values() if s.fits(method, properties.raw, body)), None)
         if found is not None:
             found.returned = True
+            return
+        # It cannot be told which this was. Twice is better than never: none of them counts as published.
+        for sent in self._flying.values():
+            sent.returned |= sent.to.exchange == method.exchange
 
     def _on_confirm(self, method: Any) -> None:
         last = method.delivery_tag

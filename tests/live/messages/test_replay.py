@@ -15,7 +15,7 @@ from attune_ops.messages.replay import REPLAYS
 from attune_ops.ops import Ops
 from attune_ops.transfer import Fate, Transfer
 from tests.live.messages.site import bodies, connect, declare_work, depth, envelope, reject, send
-from tests.live.messages.test_round_trip import declare, fetch, publish
+from tests.live.messages.test_round_trip import HEADERS, declare, fetch, publish
 from tests.unit.messages.wire import properties
 from tests.world import Vhost, eventually
 
@@ -135,7 +135,9 @@ def test_returned_and_routed_are_told_apart_in_one_go(ops: Ops, vhost: Vhost, tm
     """Many in flight, some of them byte for byte alike."""
     declare(vhost, "all")
     vhost.api("POST", "bindings/{vhost}/e/work/q/all", {"routing_key": "#"})
-    twins = [envelope(n=0)] * 2
+    body = envelope(n=0)[1]
+    unsorted = properties(headers={"z": HEADERS["double"], "a": HEADERS["int8"]}, message_id="twin")
+    twins = [(unsorted, body)] * 2
     sent = [(n, m) for n in range(200) for m in (envelope(n=n), *twins[: n % 3])]
     publish(ops.settings, [("job.x" if n % 2 else "other", raw, body) for n, (raw, body) in sent], "work")
     ops.messages.drain("all", tmp_path / "f", apply=True)
