@@ -23,6 +23,7 @@ from attune_ops.config import resolve
 from attune_ops.differences import binding_name
 from attune_ops.findings import CheckStatus, Report, Severity
 from attune_ops.ops import Ops
+from attune_ops.sources import broker as reading
 from attune_ops.sources.http import Answer
 from attune_ops.sources.pooled_http import PooledHttp
 from attune_ops.steps import Step
@@ -382,3 +383,19 @@ def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], monke
     asked.clear()
     assert len(p.look().facts.seen.queues or ()) > 200
     assert sorted(asked) == few
+
+
+def test_a_crowd_of_workers_is_judged_without_their_rates(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = place().populate()
+    monkeypatch.setattr(reading, "CROWD", 1)
+    report = eventually(lambda: (r := p.look()).facts.seen.queue_named[EXECUTIONS].memory is not None and r)
+    assert report.facts.seen.statistics_left_out == 2
+    assert found(report, Severity.ERROR) == found(report, Severity.WARNING) == set()
+    assert [f.severity for f in report.findings if f.code == "AT115"] == [Severity.INFO]
+    named = report.facts.seen.queue_named
+    assert (named[W1].memory, named[W1].consumers) == (None, 1)
+    nobody_reads(p)
+    p.services["w1"].disconnect()
+    eventually(lambda: found(p.look(), Severity.ERROR) == {("AT405", EXECUTIONS), ("AT401", W1)})
