@@ -12,7 +12,7 @@ import msgspec
 
 from attune_ops.errors import SourceError
 from attune_ops.facts import Source
-from attune_ops.snapshot import BrokerSnapshot, QueueState
+from attune_ops.snapshot import BrokerSnapshot, ChannelState, ConnectionState, ConsumerState, QueueState
 from attune_ops.sources.management import Management, merge
 from attune_ops.sources.side_by_side import SideBySide
 from attune_ops.sources.wire import MessageStats, Overview, Statistics
@@ -31,7 +31,7 @@ class BrokerReading:
     def __init__(
         self, management: Management, overview: Overview, tags: tuple[str, ...], spare: str | None = None
     ) -> None:
-        """`spare` is a pattern of names: where there is a crowd of queues, no statistics are read of those."""
+        """`spare` is a pattern of names: of a crowd of queues no statistics are read of those, the rest in short."""
         self._management, self._overview, self._tags = management, overview, tags
         totals = overview.object_totals
         self._spare = spare if totals is not None and (totals.queues or 0) > CROWD else None
@@ -44,8 +44,8 @@ class BrokerReading:
         reads: list[tuple[str, Source, Callable[[], Any]]] = [
             ("statistics", Source.BROKER, self._statistics),
             ("queues", Source.BROKER, m.totals),
-            ("bindings", Source.BROKER, m.bindings),
-            ("consumers", Source.CONSUMERS, m.consumers),
+            ("bindings", Source.BROKER, m.bindings if self._spare is None else m.bindings_by_source),
+            ("consumers", Source.CONSUMERS, m.consumers if self._spare is None else m.consumers_in_short),
             ("connections", Source.CONNECTIONS, m.connections),
             ("channels", Source.CONNECTIONS, m.channels),
             ("exchanges", Source.BROKER, m.exchanges),
@@ -89,7 +89,7 @@ class BrokerReading:
             exchanges=read.get("exchanges"),
             queues=queues,
             bindings=read.get("bindings"),
-            consumers=read.get("consumers"),
+            consumers=read.get("consumers") if self._spare is None else _in_full(read),
             connections=read.get("connections"),
             channels=read.get("channels"),
             policies=read.get("policies"),
@@ -132,3 +132,25 @@ class BrokerReading:
         except SourceError as e:
             self.missing.setdefault(source, str(e))
             return None
+
+
+def _in_full(read: dict[str, Any]) -> tuple[ConsumerState, ...] | None:
+    """The consumers that were read in short, with what their channels and connections tell of them."""
+    consumers: tuple[ConsumerState, ...] | None = read.get("consumers")
+    channels: dict[str, ChannelState] = {c.name: c for c in read.get("channels") or ()}
+    connections: dict[str, ConnectionState] = {c.name: c for c in read.get("connections") or ()}
+    if consumers is None:
+        return None
+    found = []
+    for c in consumers:
+        channel = channels.get(c.channel)
+        connection = connections.get(channel.connection) if channel else None
+        found.append(
+            msgspec.structs.replace(
+                c,
+                connection=channel.connection if channel else c.connection,
+                peer_host=connection.peer_host if connection else None,
+                user=connection.user if connection else None,
+            )
+        )
+    return tuple(found)
