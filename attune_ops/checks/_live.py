@@ -29,7 +29,7 @@ def worker_ids(facts: Facts) -> tuple[int, ...]:
 
 
 class Live(NamedTuple):
-    """One publish as the broker routes it.
+    """One publish as the broker routes it, to `queues`.
 
     `publish` is the template, `expected` are the topology's queues for it; `for_replicas` says that only the
     server-named queues of replicas are, which come and go with them.
@@ -37,9 +37,14 @@ class Live(NamedTuple):
 
     publish: Publish
     worker: int | None
-    route: Route
+    key: str
+    queues: tuple[str, ...]
     expected: frozenset[str]
     for_replicas: bool = False
+
+    def route(self, facts: Facts) -> Route:
+        """The way in full."""
+        return facts.once(live_router).route(self.publish.exchange, self.key)
 
 
 def live_routes(facts: Facts) -> tuple[Live, ...]:
@@ -51,16 +56,18 @@ def _live_routes(facts: Facts, router: Router, world: Wanted, ids: tuple[int, ..
     for publish, route in world.routes:
         reached = {world.template(q) for q in (*route.queues, *route.possible)}
         templates, only = reached - world.replicas, bool(reached) and reached <= world.replicas
-        if ID in publish.routing_key:
-            for i in ids:
-                found = router.route(publish.exchange, publish.routing_key.replace(ID, str(i)))
-                yield Live(publish, i, found, frozenset(t.replace(ID, str(i)) for t in templates), only)
+        exchange, key = publish.exchange, publish.routing_key
+        if ID in key:
+            for i in map(str, ids):
+                own_key = key.replace(ID, i)
+                expected = frozenset([t.replace(ID, i) for t in templates])
+                yield Live(publish, int(i), own_key, router.reached(exchange, own_key), expected, only)
             continue
-        expected = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
+        names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
         # Another worker's queue gets it too, where it is there; nobody misses it where it is not.
-        expected |= {name for name, template in facts.once(own_queues).items() if template in templates}
-        expected |= {t for t in templates if ID not in t}
-        yield Live(publish, None, router.route(publish.exchange, publish.routing_key), frozenset(expected), only)
+        names |= {name for name, template in facts.once(own_queues).items() if template in templates}
+        names |= {t for t in templates if ID not in t}
+        yield Live(publish, None, key, router.reached(exchange, key), frozenset(names), only)
 
 
 def causes_of_loss(facts: Facts, live: Live, queues: frozenset[str] | None = None) -> tuple[tuple[str, str], ...]:
@@ -72,7 +79,7 @@ def causes_of_loss(facts: Facts, live: Live, queues: frozenset[str] | None = Non
     topology, exchange = facts.topology, live.publish.exchange
     found = [("AT601", route_name(exchange, live.publish.routing_key)), ("AT205", exchange)]
     found += [("AT201", facts.vhost), ("AT201", exchange)]
-    found += [("AT202", q) for q in lacking]
+    found += [("AT202", q) for q in sorted(lacking)]
     owners = {owner[0] for q in lacking if (owner := topology.worker_of(q))}
     found += [cause for i in sorted(owners) for cause in lost_cause(facts, i)]
     for b in (*topology.base_bindings, *(b for i in owners for b in topology.worker_bindings(i))):

@@ -30,11 +30,11 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     consequence. What only replicas of a service listen to is not missed while none of them runs.
     """
     for live in facts.once(live_routes):
-        if not live.route.unroutable or live.for_replicas:
+        if live.queues or live.for_replicas:
             continue
-        key = live.route.routing_key
+        key, error = live.key, live.route(facts).error
         whom = f" for worker {live.worker}" if live.worker is not None else ""
-        why = f": {live.route.error.text}" if live.route.error else ""
+        why = f": {error.text}" if error else ""
         yield Problem(
             Subject("route", route_name(live.publish.exchange, key)),
             f"{live.publish.message_type}{whom} reaches no queue ({live.publish.exchange}, key {key}){why}",
@@ -61,15 +61,15 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
     the broker's objects give.
     """
     for live in facts.once(live_routes):
-        lacking = live.expected.difference(live.route.queues, live.route.possible)
-        if live.route.unroutable or not lacking:
+        lacking = live.expected.difference(live.queues)
+        if not live.queues or not lacking:
             continue
-        key, unmet = live.route.routing_key, listed(sorted(lacking))
+        key, unmet = live.key, listed(sorted(lacking))
         yield Problem(
             Subject("route", route_name(live.publish.exchange, key)),
             f"{live.publish.message_type} ({live.publish.exchange}, key {key}) does not reach {unmet}",
             evidence={"exchange": live.publish.exchange, "routing_key": key, "lacking": sorted(lacking),
-                      "queues": list(live.route.queues)},
+                      "queues": sorted(live.queues)},
             remedy="Bind them as the topology says.",
             causes=causes_of_loss(facts, live, lacking),
         )  # fmt: skip
@@ -93,12 +93,11 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
     ways: dict[str, set[str]] = {}
     sources: dict[str, set[str]] = {}
     for live in facts.once(live_routes):
-        for q in set(live.route.queues).difference(live.expected):
+        for q in set(live.queues).difference(live.expected):
+            path = live.route(facts).path
             extra.setdefault(q, set()).add(live.publish.message_type)
-            ways.setdefault(q, set()).update(
-                binding_name(s.exchange, s.destination, s.binding_key or "") for s in live.route.path
-            )
-            sources.setdefault(q, set()).update(s.exchange for s in live.route.path)
+            ways.setdefault(q, set()).update(binding_name(s.exchange, s.destination, s.binding_key or "") for s in path)
+            sources.setdefault(q, set()).update(s.exchange for s in path)
     for name, kinds in sorted(extra.items()):
         own = name in facts.once(own_queues)
         if own and facts.seen.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
@@ -133,7 +132,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     meant = {c.queue for c in facts.topology.consumers}
     read: dict[str, str] = {}
     for live in facts.once(live_routes):
-        for reached in live.route.queues:
+        for reached in live.queues:
             read.setdefault(reached, live.publish.message_type)
     for name, message_type in read.items():
         q = facts.seen.queue_named[name]

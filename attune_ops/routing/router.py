@@ -183,6 +183,15 @@ class Router:
             notes=self.notes,
         )
 
+    def reached(self, exchange: str, routing_key: str) -> tuple[str, ...]:
+        """The queues that a publish reaches, for certain or perhaps; none where it is refused.
+
+        For one who asks often and of whom few answers need a closer look: it takes half the time of `route`.
+        """
+        if self._refusal(exchange) is not None:
+            return ()
+        return tuple(self.walk(exchange, Message((routing_key,), None, self.rules.numbers_are_loose)).queues)
+
     def dead_letter(
         self,
         queue: str,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -76,6 +80,20 @@ def test_the_same_facts_give_the_same_report_byte_for_byte(facts: Facts) -> None
 
     again = decode(encode(facts))
     assert report(facts) == report(again) == report(facts)
+
+
+def test_the_order_of_sets_plays_no_part(tmp_path: Path) -> None:
+    lost = ("attune.events.queue", "attune.executor.events.queue", "worker.1.packs", "worker.2.packs")
+    facts = without_queues(without_exchange(healthy(SEPTEMBER), "attune.executions"), *lost)
+    file = tmp_path / "snapshot.json"
+    file.write_bytes(encode(facts))
+    command = [sys.executable, "-m", "attune_ops", "doctor", "--from", str(file), "--format", "csv"]
+    said = {
+        subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=False).stdout
+        for seed in ("0", "1", "2", "3")
+    }
+    assert len(said) == 1
+    assert b"AT201" in said.pop()
 
 
 def test_a_check_that_raises_is_crashed_and_the_others_go_on() -> None:
