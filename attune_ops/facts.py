@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -141,10 +142,23 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """
         order = {q.name: i for i, q in enumerate(self.topology.queues)}
         found: dict[int, list[tuple[int, QueueState]]] = {}
-        for queue in (self.broker.queues if self.broker else None) or ():
-            if owner := self.topology.worker_of(queue.name):
-                found.setdefault(owner[0], []).append((order[owner[1].name], queue))
-        return {i: tuple(q for _, q in sorted(queues, key=lambda o: o[0])) for i, queues in found.items()}
+        for worker_id, template, queue in self._owned:
+            found.setdefault(worker_id, []).append((order[template], queue))
+        return {
+            i: tuple(q for _, q in sorted(queues, key=itemgetter(0))) if len(queues) > 1 else (queues[0][1],)
+            for i, queues in found.items()
+        }
+
+    @cached_property
+    def worker_templates(self) -> Mapping[str, str]:
+        """The names of the workers' queues on the broker, each with its name in the topology file."""
+        return {queue.name: template for _, template, queue in self._owned}
+
+    @cached_property
+    def _owned(self) -> tuple[tuple[int, str, QueueState], ...]:
+        queues = (self.broker.queues if self.broker else None) or ()
+        owners = ((self.topology.worker_of(q.name), q) for q in queues)
+        return tuple((owner[0], owner[1].name, q) for owner, q in owners if owner)
 
     @cached_property
     def live_workers(self) -> tuple[Worker, ...]:
@@ -155,6 +169,11 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         found = (w for w in self.registry.workers if w.has_queues and w.is_registered_live)
         fresh = (w for w in found if not w.is_stale(self.taken_at, interval))
         return tuple(sorted(fresh, key=lambda w: w.id))
+
+    @cached_property
+    def live_ids(self) -> frozenset[int]:
+        """The ids of the live workers."""
+        return frozenset(w.id for w in self.live_workers)
 
 
 def encode(facts: Facts) -> bytes:

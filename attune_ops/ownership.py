@@ -112,6 +112,8 @@ def backlog(facts: Facts, worker_id: int) -> int | None:
 
 def why_not_live(facts: Facts, worker_id: int) -> str | None:
     """Why this id is no live worker that takes executions; None for one that is (`Facts.live_workers`)."""
+    if worker_id in facts.live_ids:
+        return None
     worker = facts.worker_named.get(worker_id)
     if worker is None:
         return f"no worker {worker_id} in the registry"

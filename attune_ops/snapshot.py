@@ -211,6 +211,11 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
         return {q.name: q for q in self.queues or ()}
 
     @cached_property
+    def unconsumed(self) -> frozenset[str]:
+        """The names of the queues that are told to have no consumer, and for which none is listed."""
+        return frozenset(q.name for q in self.queues or () if q.consumers == 0 and q.name not in self.consumers_of)
+
+    @cached_property
     def bindings_from(self) -> Mapping[str, tuple[BindingState, ...]]:
         """The bindings by source exchange."""
         return _grouped(self.bindings, lambda b: b.source)

@@ -9,7 +9,7 @@ from attune_ops.facts import Facts
 from attune_ops.ownership import queue_kind
 from attune_ops.plan import plan
 from attune_ops.snapshot import QueueState
-from attune_ops.topology import ID, Consumer
+from attune_ops.topology import Consumer
 
 SEVERAL = 3  # workers without their queues that are no coincidence any more, if they are all there are
 
@@ -17,11 +17,7 @@ SEVERAL = 3  # workers without their queues that are no coincidence any more, if
 def own_queues(facts: Facts) -> Mapping[str, str]:
     """For `facts.once`: the names of the topology's queues that are there, each with its name in the topology file."""
     found = {q.name: q.name for q in facts.topology.base_queues if q.name in facts.seen.queue_named}
-    templates = [q.name for q in facts.topology.queues if ID in q.name]
-    for worker_id, queues in facts.worker_queues.items():
-        own_id = str(worker_id)
-        for q in queues:
-            found[q.name] = next(t for t in templates if t.replace(ID, own_id) == q.name)
+    found |= facts.worker_templates
     for q in facts.seen.queues or ():
         if q.exclusive and q.name not in found and queue_kind(facts, q) == "replica":
             found[q.name] = q.name

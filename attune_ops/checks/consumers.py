@@ -32,7 +32,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
         silent, strange = [], []
         for expected in facts.once(consumers_wanted)[worker.id]:
             there = facts.seen.consumers_of.get(expected.queue, ())
-            if not there and _told_unconsumed(facts, expected.queue):
+            if expected.queue in facts.seen.unconsumed:
                 silent.append(expected.queue)
             elif there and expected.tag and expected.tag not in [c.tag for c in there]:
                 strange.append((expected, there))
@@ -53,12 +53,6 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
                 remedy=f"Stop what consumes there in place of {worker_name(worker)}.",
             )
-
-
-def _told_unconsumed(facts: Facts, queue: str) -> bool:
-    """Whether the broker says "no consumer"; of a queue too young for statistics it says nothing."""
-    state = facts.seen.queue_named.get(queue)
-    return state is not None and state.consumers == 0
 
 
 @check(
@@ -113,9 +107,7 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
         if state is not None and not (state.consumers is None and c.queue not in facts.seen.consumers_of):
             wanted.setdefault(c.service, {}).setdefault(c.queue, []).append(c.tag)
     for service, queues in wanted.items():
-        silent = {
-            q: tags for q, tags in queues.items() if not facts.seen.consumers_of.get(q) and _told_unconsumed(facts, q)
-        }
+        silent = {q: tags for q, tags in queues.items() if q in facts.seen.unconsumed}
         if len(silent) == len(queues) > 1:
             depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
             yield Problem(

@@ -29,7 +29,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     """
     expected = {c.queue for c in facts.topology.consumers}
     for q in own(facts):
-        if not q.messages or q.consumers != 0 or facts.seen.consumers_of.get(q.name):
+        if not q.messages or q.name not in facts.seen.unconsumed:
             continue
         meant = q.name in expected or facts.topology.worker_of(q.name) is not None
         yield Problem(

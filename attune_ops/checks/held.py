@@ -142,11 +142,10 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
         there = {(t.tag, t.connection) for t in facts.seen.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in there and c.connection in facts.seen.connection_named:
             gone.setdefault((c.connection, "a moment ago it was there"), []).append((c.tag, c.queue))
-    for worker in facts.live_workers:
-        for wanted in facts.once(consumers_wanted)[worker.id] if living else ():
-            queue = facts.seen.queue_named.get(wanted.queue)
+    for worker in facts.live_workers if facts.seen.unconsumed else ():
+        for wanted in facts.once(consumers_wanted)[worker.id]:
             # An auto-delete queue would have gone with its consumer: this one never had any.
-            if queue is None or queue.auto_delete or queue.consumers != 0 or facts.seen.consumers_of.get(wanted.queue):
+            if wanted.queue not in facts.seen.unconsumed or facts.seen.queue_named[wanted.queue].auto_delete:
                 continue
             connection = living.get(worker.name) or living.get(wanted.tag)
             if connection is not None:

@@ -85,7 +85,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
     """
     for worker_id, queues in facts.worker_queues.items():
         for q in queues:
-            if not q.auto_delete or q.consumers != 0 or facts.seen.consumers_of.get(q.name):
+            if not q.auto_delete or q.name not in facts.seen.unconsumed:
                 continue
             worker = facts.worker_named.get(worker_id)
             yield Problem(

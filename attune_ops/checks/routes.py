@@ -135,13 +135,12 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         for reached in live.queues:
             read.setdefault(reached, live.publish.message_type)
     for name, message_type in read.items():
-        q = facts.seen.queue_named[name]
-        if q.consumers != 0 or facts.seen.consumers_of.get(name) or facts.once(own_queues).get(name) not in meant:
+        if name not in facts.seen.unconsumed or facts.once(own_queues).get(name) not in meant:
             continue
         yield Problem(
             Subject("queue", name),
             f"{message_type} reaches {name}, which has no consumer",
-            evidence={"message_type": message_type, "messages": q.messages},
+            evidence={"message_type": message_type, "messages": facts.seen.queue_named[name].messages},
             remedy="Start the service that consumes from it.",
             causes=(*unread(facts, name), ("AT501", name)),
         )

@@ -113,17 +113,13 @@ class BrokerReading:
         totals, told, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
         if totals is None:
             return None, 0
-        queues = merge(totals, told)
         if self._spare is None or "statistics" not in read:
-            return queues, 0
-        counts = None if consumers is None else Counter(c.queue for c in consumers)
-        left_out = [q.name for q in queues if q.name not in told]
-        if counts is not None:
-            chosen = frozenset(left_out)
-            queues = tuple(
-                msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in chosen else q for q in queues
-            )
-        return queues, len(left_out)
+            return merge(totals, told), 0
+        left_out = [q.name for q in totals if q.name not in told]
+        if consumers is not None:
+            counts = Counter(c.queue for c in consumers)
+            told = told | {name: Statistics(name, consumers=counts[name]) for name in left_out}
+        return merge(totals, told), len(left_out)
 
     def _result(self, name: str) -> Any:
         source, future = self._asked[name]
