@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
 from attune_ops.checks import all_checks
 from attune_ops.config.settings import Judging
-from attune_ops.doctor import Key, choose, diagnose, verify
+from attune_ops.doctor import Key, choose, diagnose, uncollected, verify
 from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts
 from attune_ops.findings import CheckPages, Finding, Report, Severity
@@ -42,7 +40,7 @@ def look(
         raise ConfigError(f"target version {target_version!r}: it is no version like 4.3")
     checks = choose(all_checks(), only, skip)
     started = time.perf_counter()
-    with _uncollected():
+    with uncollected():
         facts = msgspec.structs.replace(read(), target_version=target_version)
         report = diagnose(
             facts,
@@ -53,22 +51,6 @@ def look(
             clock=time.perf_counter,
         )
     return msgspec.structs.replace(report, duration_ms=(time.perf_counter() - started) * 1000)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keeps the garbage collector from walking through the facts again and again while they grow.
-
-    They are plain values without cycles; with ten thousand workers it would take a tenth of the time.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def awaited(report: Report, fail_on: Severity) -> tuple[Finding, ...]:
