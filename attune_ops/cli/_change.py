@@ -10,17 +10,12 @@ import click
 
 from attune_ops.cli._base import Cli
 
+confirm_option = click.option("--confirm", metavar="NAME", help="The environment's name, where it is protected.")
+
 
 def change_options(help: str) -> Callable[[Any], Any]:
     """`--apply` and `--confirm NAME`; `help` says what the first one does."""
-
-    def add(function: Any) -> Any:
-        function = click.option("--confirm", metavar="NAME", help="The environment's name, if it is protected.")(
-            function
-        )
-        return click.option("--apply", is_flag=True, help=help)(function)
-
-    return add
+    return lambda function: click.option("--apply", is_flag=True, help=help)(confirm_option(function))
 
 
 def confirmed(cli: Cli, confirm: str | None) -> str | None:

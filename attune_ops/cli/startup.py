@@ -9,6 +9,7 @@ import click
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
+from attune_ops.cli._change import confirm_option, confirmed
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
 from attune_ops.startup import SERVICES
 from attune_ops.steps import Ending, StartupReport, Step, StepResult
@@ -34,7 +35,7 @@ HOLDING = "it stays up until Ctrl-C; messages it is given stay unacknowledged an
     type=click.Choice([str(s) for s in Step]),
     help="Leave a step out; repeatable.",
 )
-@click.option("--confirm", metavar="NAME", help="The name of the environment, typed, where it is protected.")
+@confirm_option
 @click.option("--hold", is_flag=True, help="Stay up until Ctrl-C, with heartbeats.")
 @format_option()
 @pass_cli
@@ -53,7 +54,7 @@ def command(
 
     live = _Live(cli, format, hold)
     report = run(
-        cli.settings, service, name=worker, skip=skip, confirm=confirm,
+        cli.settings, service, name=worker, skip=skip, confirm=confirmed(cli, confirm),
         on_step=live.step, meanwhile=live.started, on_end=live.ended,
     )  # fmt: skip
     live.report(report)

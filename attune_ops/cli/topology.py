@@ -8,6 +8,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._change import change_options, confirmed
 
 if TYPE_CHECKING:
     from attune_ops.facts import Facts, Source
@@ -58,8 +59,7 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
 
 
 @command.command(example="attune-ops topology apply --apply")
-@click.option("--apply", is_flag=True, help="Declare it; without it only what would be done is shown.")
-@click.option("--confirm", metavar="NAME", help="The name of the environment, typed, where it is protected.")
+@change_options("Declare it; without it only what would be done is shown.")
 @format_option()
 @pass_cli
 def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
@@ -68,7 +68,7 @@ def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
     Deletes and changes nothing that is there; what cannot be declared is shown with the reason. Exit status 1
     after --apply: something that the topology wants is still not there, or is otherwise.
     """
-    done = cli.ops.topology_apply(apply=apply, confirm=confirm)
+    done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
     cli.show(done, format)
     if not apply:
         cli.note("nothing was changed; --apply declares it" if done.outcomes else "nothing to declare")
