@@ -34,8 +34,7 @@ def drain(
     confirm: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Transfer:
-    """Takes the messages that `filters` mean from `queue` and appends them to the file; without `apply` says what it
-    would do.
+    """Takes the messages that `filters` mean from `queue` to a file; without `apply` says what it would do.
 
     Killed at any moment it loses none: run it again and it goes on. What was on disk and not yet acknowledged is
     then in the file twice (at most `prefetch` messages), told apart by position and id. Undo: `restore` the file.
@@ -99,31 +98,29 @@ def _drain(
             )
         if file.cut:
             notes.append(f"cut {file.cut} bytes of a message off that was never acknowledged")
-        with open_source(settings, seen, prefetch=prefetch) as source:
+        with open_source(settings, seen, prefetch=prefetch, few=limit is not None and limit <= prefetch) as source:
             while limit is None or counts["drained"] < limit:
                 if not _batch(source, file, filters, limit, counts):
                     break
                 if on_progress is not None:
                     on_progress(counts["drained"])
-    return notes
+    return [*notes, *source.notes]
 
 
 def _batch(
     source: Source, file: MessageFile, filters: tuple[Filter, ...], limit: int | None, counts: Counter[str]
 ) -> bool:
     """Takes one batch, makes it safe, acknowledges it; False where the queue is empty."""
-    batch = source.more(None if limit is None or filters else limit - counts["drained"])
-    at = datetime.now(UTC) if filters else None
+    batch = source.more(None if limit is None else limit - counts["drained"])
+    at = datetime.now(UTC)
     safe: list[int] = []
     for taken in batch:
-        tag, message = taken
-        full = limit is not None and counts["drained"] + len(safe) >= limit
-        if full or (at is not None and not accepts(filters, message, at)):
+        if accepts(filters, taken.message, at):
+            file.append(taken.message)
+            safe.append(taken.tag)
+        else:
             source.hold(taken)
-            counts["other"] += not full
-            continue
-        file.append(message)
-        safe.append(tag)
+            counts["other"] += 1
     if safe:
         file.keep()
         source.acknowledge(safe)

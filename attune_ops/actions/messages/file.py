@@ -55,38 +55,40 @@ def appending(path: Path, settings: Settings, queue: str) -> Iterator[MessageFil
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=BUFFER)
     except OSError as e:
         raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
-    with file:
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             raise ActionError(f"{str(path)!r} is being written by another drain") from e
-        try:
-            opened = _go_on(file, path) or _begin(file, path, settings, queue)
-            if (opened.header.queue, opened.header.vhost) != (queue, settings.vhost):
-                raise ConfigError(
-                    f"{str(path)!r} holds messages of queue {opened.header.queue!r} in virtual host "
-                    f"{opened.header.vhost!r}; choose another file"
-                )
-            yield opened
-            opened.keep()
-        except OSError as e:
-            raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
+        opened = _go_on(file, path) or _begin(file, path, settings, queue)
+        if (opened.header.queue, opened.header.vhost) != (queue, settings.vhost):
+            raise ConfigError(
+                f"{str(path)!r} holds messages of queue {opened.header.queue!r} in virtual host "
+                f"{opened.header.vhost!r}; choose another file"
+            )
+        yield opened
+        opened.keep()
+    except OSError as e:
+        raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
+    finally:
+        with contextlib.suppress(OSError):  # a full disk takes the rest of the buffer no better now
+            file.close()
 
 
-def reading(path: Path) -> tuple[record.Header, Iterator[Message | record.Damaged]]:
-    """Reads a file of messages a line at a time; raises `ConfigError` where it is none. Changes nothing."""
+def read_header(path: Path) -> record.Header:
+    """The first line of a file of messages; raises `ConfigError` where it is none. Changes nothing."""
     try:
-        file = path.open("rb", buffering=BUFFER)
-        first = file.readline()
+        with path.open("rb") as file:
+            return record.header(file.readline(), str(path))
     except OSError as e:
         raise ConfigError(f"{str(path)!r} cannot be read: {e.strerror}") from e
-    header = record.header(first, str(path))
 
-    def messages() -> Iterator[Message | record.Damaged]:
-        with file:
-            yield from record.messages(file)
 
-    return header, messages()
+def read_messages(path: Path) -> Iterator[Message | record.Damaged]:
+    """The messages of a file, a line at a time. Changes nothing."""
+    with path.open("rb", buffering=BUFFER) as file:
+        file.readline()
+        yield from record.messages(file)
 
 
 def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile:

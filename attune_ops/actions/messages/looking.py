@@ -9,6 +9,7 @@ from attune_ops.errors import ActionError, SourceError
 from attune_ops.sources.amqp import depth, open_connection, server_version
 from attune_ops.sources.management import open_management
 from attune_ops.sources.wire import OneQueue
+from attune_ops.units import counted
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -27,15 +28,20 @@ class Seen(msgspec.Struct, frozen=True):
         """Whether a consumer may be attached: an auto-delete queue would go with it, messages included."""
         return self.auto_delete is False
 
+    @property
+    def company(self) -> tuple[str, ...]:
+        """Who else takes messages from it, or nothing."""
+        others = counted(self.consumers, "consumer")
+        return (f"messages also go to {others} of the queue meanwhile",) if self.consumers else ()
+
     def notes(self, held: bool) -> tuple[str, ...]:
         """What taking messages changes, and whom it meets; `held` says that some are given back."""
-        found = []
+        found: list[str] = []
         if self.unknown:
             found.append(f"not known whether the queue is auto-delete ({self.unknown}): taken one by one, slowly")
         elif self.auto_delete:
             found.append("an auto-delete queue goes with its last consumer: taken one by one, without a consumer")
-        if self.consumers:
-            found.append(f"{self.consumers} consumers take messages from the same queue meanwhile")
+        found += self.company
         if held:
             found.append("what is given back keeps its place and is marked redelivered")
             if self.type == "quorum":

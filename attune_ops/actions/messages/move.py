@@ -13,8 +13,9 @@ from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.publishing import WINDOW, Publisher, open_publisher
 from attune_ops.actions.messages.taking import BATCH, Source, Taken, open_source
 from attune_ops.config import Settings
-from attune_ops.errors import AttuneOpsError, ConfigError
-from attune_ops.messages.replay import Destination
+from attune_ops.errors import ActionError, AttuneOpsError, ConfigError
+from attune_ops.messages.replay import Destination, Target
+from attune_ops.sources.amqp import depth, open_connection
 from attune_ops.transfer import Transfer
 
 
@@ -41,8 +42,8 @@ def move(
         raise ConfigError(f"queue {queue!r} is both where messages come from and where they go")
     began = time.perf_counter()
     seen = look(settings, queue)
-    most = seen.ready if limit is None else min(limit, seen.ready)
-    run = _Run(settings, seen, most)
+    _require_queue(settings, choice.target)
+    run = _Run(settings, seen, limit)
     with asking_registry(settings, choice) as (ended_of, note):
         if apply:
             detail = {"to": choice.target.words, "filters": [f.text for f in choice.filters]}
@@ -55,6 +56,7 @@ def move(
                 finally:
                     outcome |= run.tally.by_fate
         else:
+            most = seen.ready if limit is None else min(limit, seen.ready)
             run.tally.add_many("published", most, choice.target.words)
     return Transfer(
         what="move",
@@ -69,13 +71,14 @@ def move(
 
 
 class _Run:
-    """One move of at most `most` messages."""
+    """One move of at most `limit` messages, out of those that were there at the beginning."""
 
-    def __init__(self, settings: Settings, seen: Seen, most: int) -> None:
+    def __init__(self, settings: Settings, seen: Seen, limit: int | None) -> None:
         self.tally = Tally()
-        self._settings, self._seen, self._most = settings, seen, most
-        self._redelivered = self._taken = 0
+        self._settings, self._seen, self._limit = settings, seen, limit
+        self._redelivered = self._taken = self._sent = 0
         self._flying: dict[int, Taken] = {}
+        self._notes: tuple[str, ...] = ()
 
     @property
     def gives_back(self) -> bool:
@@ -84,29 +87,34 @@ class _Run:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not known of messages that a killed move may have published, or nothing."""
+        """What became of messages besides, and what is not known of those that a killed move may have published."""
         if not self._redelivered:
-            return ()
-        return (
-            f"{self._redelivered} had been handed out before: where a move of them was killed, they may be there twice",
-        )
+            return self._notes
+        twice = f"{self._redelivered} had been handed out before: where a move was killed, they may be there twice"
+        return (*self._notes, twice)
 
     def publish(
         self, chooser: Chooser, rate: float | None, prefetch: int, on_progress: Callable[[int], None] | None
     ) -> None:
         """Moves batch by batch."""
+        few = self._limit is not None and self._limit <= prefetch
         with (
             open_publisher(self._settings, rate) as publisher,
-            open_source(self._settings, self._seen, prefetch=prefetch) as source,
+            open_source(self._settings, self._seen, prefetch=prefetch, few=few) as source,
         ):
-            while source.taken < self._most and not source.empty:
-                batch = source.more(self._most - source.taken)
+            while (wanted := self._wanted(source)) > 0 and not source.empty:
+                batch = source.more(wanted)
                 self._taken = source.taken
                 publisher.publish(self._going(chooser, source, batch))
                 self._settle(publisher, source, all=not batch)
                 if on_progress is not None:
                     on_progress(self.tally.count("published"))
             self._settle(publisher, source, all=True)
+        self._notes = source.notes
+
+    def _wanted(self, source: Source) -> int:
+        left = self._seen.ready - source.taken
+        return left if self._limit is None else min(left, self._limit - self._sent)
 
     def _going(self, chooser: Chooser, source: Source, batch: list[Taken]) -> Iterator[tuple[int, Destination, bytes]]:
         decisions = chooser.choose([taken.message for taken in batch])
@@ -115,6 +123,7 @@ class _Run:
                 source.hold(taken)
                 self.tally.add(decision)
             else:
+                self._sent += 1
                 self._flying[taken.tag] = taken
                 self._redelivered += taken.message.redelivered
                 yield taken.tag, decision, taken.message.body
@@ -130,3 +139,17 @@ class _Run:
                 source.hold(taken)
         if safe:
             source.acknowledge(safe)
+
+
+def _require_queue(settings: Settings, target: Target) -> None:
+    """Raises `ActionError` where the target is a queue that is not there: every message would be returned."""
+    if target.exchange != "" or target.routing_key is None:
+        return
+    connection = open_connection(
+        settings.amqp, name="attune-ops look", timeout=settings.timeout, ca_file=settings.ca_file
+    )
+    try:
+        if depth(connection, target.routing_key) is None:
+            raise ActionError(f"there is no queue {target.routing_key!r} to move to in {settings.vhost!r}")
+    finally:
+        connection.close()

@@ -42,20 +42,19 @@ def _peek(settings: Settings, queue: str, count: int, filters: tuple[Filter, ...
     seen = look(settings, queue)
     looks: list[Look] = []
     at = datetime.now(UTC)
-    with open_source(settings, seen, consume=False) as source:
+    with open_source(settings, seen, few=True) as source:
         while len(looks) < count and not source.empty:
             for taken in source.more(None if filters else count - len(looks)):
                 source.hold(taken)
                 if len(looks) < count and accepts(filters, taken.message, at):
                     looks.append(view(taken.message, at, redactor))
-    notes = [f"{seen.consumers} consumers take messages from the same queue meanwhile"] if seen.consumers else []
+    notes = list(seen.company)
     if source.taken:
         notes.append(f"looking marked {counted(source.taken, 'message')} as redelivered; places are kept")
         if seen.type == "quorum":
             limit = "" if seen.delivery_limit is None else f"; at {seen.delivery_limit} a message is given up"
             notes.append(f"this quorum queue counts the look as a delivery, up to RabbitMQ 4.2{limit}")
-    if source.put_at_end:
-        notes.append(f"{source.put_at_end} at their delivery limit were put at the end of the queue instead")
+    notes += source.notes
     return Peeked(
         queue=queue,
         vhost=settings.vhost,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from attune_ops.actions import audit
 from attune_ops.actions.messages import wire
 from attune_ops.actions.messages.choosing import EVERYTHING, Choice, Chooser, Left, Tally, asking_registry
-from attune_ops.actions.messages.file import reading
+from attune_ops.actions.messages.file import read_header, read_messages
 from attune_ops.actions.messages.progress import CONFIRMED, NOT_SENT, SENT, Progress, marking, read_marks
 from attune_ops.actions.messages.publishing import Publisher, open_publisher
 from attune_ops.config import Settings
@@ -56,7 +56,7 @@ def restore(
     the connection breaks.
     """
     began = time.perf_counter()
-    header, _ = reading(path)
+    header = read_header(path)
     with asking_registry(settings, choice) as (ended_of, note):
         run = _Run(path, Chooser(settings, choice, ended_of), ways)
         if apply:
@@ -103,7 +103,7 @@ class _Run:
     def only_look(self, header: Header) -> None:
         """Decides on every message and publishes none."""
         marks = read_marks(self._path, header.id)
-        for chunk in _chunks(reading(self._path)[1]):
+        for chunk in _chunks(read_messages(self._path)):
             for _, decision in self._decide(chunk, lambda n: marks[n - 1 : n] or NOT_SENT):
                 self.tally.add(decision)
 
@@ -113,7 +113,7 @@ class _Run:
             marking(self._path, header.id) as progress,
             open_publisher(settings, self._ways.rate) as publisher,
         ):
-            for i, chunk in enumerate(_chunks(reading(self._path)[1])):
+            for i, chunk in enumerate(_chunks(read_messages(self._path))):
                 publisher.publish(self._going(chunk, progress))
                 self._settle(publisher, progress)
                 if on_progress is not None:

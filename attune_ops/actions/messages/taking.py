@@ -44,10 +44,10 @@ class Source:
 
     def __init__(self, connection: pika.BlockingConnection, seen: Seen, consume: bool, prefetch: int) -> None:
         self.queue = queue = seen.name
-        self.put_at_end = 0  # messages at their delivery limit, which a queue would give up instead of taking back
+        self._put_at_end_count = 0
         self._connection = connection
         self._limit = seen.delivery_limit
-        self._last_chance: list[Taken] = []
+        self._last_chance: list[Taken] = []  # held at their delivery limit: the queue would give them up
         self.taken = 0
         self._channel: BlockingChannel = connection.channel()
         self._arrived: deque[Taken] = deque()
@@ -63,6 +63,13 @@ class Source:
             self._channel.basic_qos(prefetch_count=prefetch)
             self._channel.add_on_cancel_callback(self._on_cancel)
             self._tag = self._channel.basic_consume(queue, self._on_message)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What became of messages that could not simply be given back, or nothing."""
+        if not self._put_at_end_count:
+            return ()
+        return (f"{self._put_at_end_count} at their delivery limit were put at the end of the queue, as fresh copies",)
 
     def more(self, limit: int | None = None) -> list[Taken]:
         """The next batch, at most `limit`; [] where there is nothing more (`empty`), or not before some are safe.
@@ -127,7 +134,7 @@ class Source:
         for tag, _, outcome in publisher.settled(all=True):
             if outcome == "published":
                 self._channel.basic_ack(tag)
-                self.put_at_end += 1
+                self._put_at_end_count += 1
 
     def _consume(self, wanted: int) -> bool:
         quiet_since, none_ready = time.monotonic(), 0
@@ -181,17 +188,16 @@ class Source:
 
 
 @contextlib.contextmanager
-def open_source(settings: Settings, seen: Seen, *, prefetch: int = PREFETCH, consume: bool = True) -> Iterator[Source]:
-    """Connects to take messages from a queue, by a consumer where it may have one.
+def open_source(settings: Settings, seen: Seen, *, prefetch: int = PREFETCH, few: bool = False) -> Iterator[Source]:
+    """Connects to take messages from a queue; what is not acknowledged at the end goes back to it.
 
-    What is not acknowledged at the end goes back to the queue.
-
-    Raises `SourceError` where the broker cannot be reached, `ActionError` where it refuses.
+    With `few` none is taken ahead: it would go back marked as redelivered. Raises `SourceError` where the broker
+    cannot be reached, `ActionError` where it refuses.
     """
     connection = wire.connect(settings, f"taking from {seen.name}")
     try:
         with wire.working(f"taking from queue {seen.name!r}"):
-            source = Source(connection, seen, consume and seen.may_consume, prefetch)
+            source = Source(connection, seen, seen.may_consume and not few, prefetch)
         yield source
         source.close()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from attune_ops.transfer import Fate, Transfer
 from tests.live.messages.site import bodies, connect, declare_work, depth, envelope, reject, send
 from tests.live.messages.test_round_trip import HEADERS, declare, fetch, publish
 from tests.unit.messages.wire import properties
-from tests.world import Vhost, eventually
+from tests.world import Run, Vhost, eventually
 
 
 @pytest.fixture
@@ -180,13 +181,15 @@ def test_filters_of_a_move_and_a_limit(ops: Ops, vhost: Vhost) -> None:
     done = ops.messages.move("work", "dead", filters=["age>150m"], apply=True)
     assert counts(done) == {"published": 3, "other": 3}
     assert [b["payload"]["n"] for b in bodies(ops, "dead")] == [3, 4, 5]
-    assert counts(ops.messages.move("work", "dead", limit=2, apply=True)) == {"published": 2}
-    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [2]
+    limited = ops.messages.move("work", "dead", filters=["$.payload.n!=0"], limit=1, apply=True)
+    assert counts(limited) == {"published": 1, "other": 1}
+    assert [b["payload"]["n"] for b in bodies(ops, "work")] == [0, 2]
 
 
 def test_a_limit_of_a_drain_leaves_the_rest(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
     send(ops, *[envelope(n=n) for n in range(20)])
     assert counts(ops.messages.drain("work", tmp_path / "f", limit=7, apply=True)) == {"drained": 7}
+    assert not ops.messages.peek("work").messages[-1].redelivered, "none was taken ahead"
     assert [b["payload"]["n"] for b in bodies(ops, "work")] == list(range(7, 20))
 
 
@@ -197,6 +200,8 @@ def test_what_comes_back_to_the_source_is_not_moved_again(ops: Ops, vhost: Vhost
     assert depth(vhost, "work") == 5
     with pytest.raises(ConfigError, match="both where messages come from"):
         ops.messages.move("work", "work", apply=True)
+    with pytest.raises(ActionError, match="no queue 'gone' to move to"):
+        ops.messages.move("work", "gone")
 
 
 def test_no_faster_than_the_rate(ops: Ops, vhost: Vhost) -> None:
@@ -266,6 +271,28 @@ def test_a_file_of_another_queue_or_kind_is_not_written_to(ops: Ops, vhost: Vhos
     with pytest.raises(ConfigError, match="no file of messages"):
         ops.messages.restore(tmp_path / "g", apply=True)
     assert [(tmp_path / n).read_bytes() for n in "fg"] == kept
+
+
+def test_a_full_disk_loses_nothing(ops: Ops, vhost: Vhost, run: Run) -> None:
+    send(ops, *[envelope(n=n, text="x" * 5000) for n in range(300)])
+    line = f"exec {run.command} messages drain work --to f --apply"
+
+    def drain(limit: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-c", f"ulimit -f {limit}; {line}"]
+        return subprocess.run(
+            command, cwd=run.folder, env=run.environment(vhost), capture_output=True, text=True, timeout=60
+        )
+
+    full = drain("1000")
+    assert full.returncode == 1
+    assert "'f' cannot be written: File too large" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert depth(vhost, "work") > 0
+    again = drain("unlimited")
+    assert again.returncode == 0, again.stderr
+    assert depth(vhost, "work") == 0
+    ops.messages.restore(run.folder / "f", apply=True)
+    assert sorted(b["payload"]["n"] for b in bodies(ops, "work")) == list(range(300))
 
 
 def test_a_torn_last_line_is_cut_off_and_drained_again(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
