@@ -167,5 +167,4 @@ def open_publisher(settings: Settings, rate: float | None = None) -> Iterator[Pu
             publisher = Publisher(connection, rate)
         yield publisher
     finally:
-        with contextlib.suppress(Exception):
-            connection.close()
+        wire.leave(connection)

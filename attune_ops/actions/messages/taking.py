@@ -201,5 +201,4 @@ def open_source(settings: Settings, seen: Seen, *, prefetch: int = PREFETCH, few
         yield source
         source.close()
     finally:
-        with contextlib.suppress(Exception):
-            connection.close()
+        wire.leave(connection)

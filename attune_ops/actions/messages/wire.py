@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 HEADER = struct.Struct(">BHI")  # type, channel, size
+LEAVE_S = 5.0  # for the broker's answer to a goodbye
 FORCED = 320  # how a broker that shuts down closes its connections
 
 
@@ -100,6 +101,20 @@ def confirming(
 def turn(channel: BlockingChannel, patience: float) -> None:
     """Reads and writes what there is, waiting at most so many seconds for it; raises what closed the channel."""
     channel._process_data_events(time_limit=patience)
+
+
+def leave(connection: pika.BlockingConnection) -> None:
+    """Closes the connection, however it is; waits for the broker's goodbye, but not for ever as pika would."""
+    inner = connection._impl
+    if not connection.is_open:
+        return
+    gone = refusals.StreamLostError("no answer to connection.close")
+    timer = inner.ioloop.call_later(LEAVE_S, lambda: inner._terminate_stream(gone))
+    try:
+        with contextlib.suppress(refusals.AMQPError):
+            connection.close()
+    finally:
+        inner.ioloop.remove_timeout(timer)
 
 
 @contextlib.contextmanager

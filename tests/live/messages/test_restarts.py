@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from attune_ops import connect, lab
+from attune_ops.actions.messages.publishing import open_publisher
+from attune_ops.actions.messages.wire import LEAVE_S
 from attune_ops.errors import ActionError
 from attune_ops.ops import Ops
 from tests.conftest import lacking
@@ -68,6 +70,19 @@ def outage(own: lab.Lab, vhost: Vhost, folder: Path, hard: bool, what: str, *arg
         result = one.result()
         assert "error" not in result, result
     return str(first.get("error", "it had finished"))
+
+
+@pytest.mark.slow
+def test_a_broker_that_does_not_answer_is_left_all_the_same(own: lab.Lab, ops: Ops) -> None:
+    node = own.state.node.name
+    began = 0.0
+    try:
+        with open_publisher(ops.settings):
+            own.suspend_node(node)
+            began = time.monotonic()
+    finally:
+        own.resume_node(node)
+    assert time.monotonic() - began < 2 * LEAVE_S
 
 
 @pytest.mark.slow
