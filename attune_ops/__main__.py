@@ -19,7 +19,7 @@ def main() -> int:
     from attune_ops.cli._title import hide_passwords
 
     hide_passwords()
-    from attune_ops.cli._base import main as run
+    from attune_ops.cli._main import main as run
 
     return run()
 

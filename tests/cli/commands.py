@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import click
 
-from attune_ops.cli._base import Command, root
+from attune_ops.cli._base import Command
+from attune_ops.cli._main import root
 
 
 def commands(group: click.Group = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from attune_ops.checks import all_checks
-from attune_ops.cli._base import root
+from attune_ops.cli._main import root
 from attune_ops.facts import encode
 from tests.unit.checks.world import JANUARY, W1, healthy, without_queues
 from tests.world import Run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import TARGET, Command, main
+from attune_ops.cli._base import TARGET, Command
+from attune_ops.cli._main import main
 from tests.cli.commands import ALL, formats
 
 

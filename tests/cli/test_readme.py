@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from attune_ops import lab
-from attune_ops.cli._base import root
+from attune_ops.cli._main import root
 from tests.world import Run
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

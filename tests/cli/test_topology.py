@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import main
+from attune_ops.cli._main import main
 from attune_ops.topologies import load
 
 DEFINITIONS = {"exchanges": [{"name": "attune.events", "type": "topic"}], "queues": [], "bindings": []}

@@ -16,9 +16,9 @@ HEAVY = {"pandas", "numpy", "ipywidgets", "pika", "requests", "sqlalchemy", "jin
         "import attune_ops",
         "import attune_ops; attune_ops.connect; attune_ops.Ops; attune_ops.AttuneOpsError",
         "from attune_ops.__main__ import main; main()",
-        "from attune_ops.cli._base import main; main(['--help'])",
-        "from attune_ops.cli._base import main; main(['queues', '--help'])",
-        "from attune_ops.cli._base import main; main(['completion', 'zsh'])",
+        "from attune_ops.cli._main import main; main(['--help'])",
+        "from attune_ops.cli._main import main; main(['queues', '--help'])",
+        "from attune_ops.cli._main import main; main(['completion', 'zsh'])",
     ],
 )
 def test_stays_light(code: str) -> None:

@@ -90,8 +90,8 @@ def test_a_check(tmp_path: Path) -> None:
 
 def test_a_command(tmp_path: Path) -> None:
     add(tmp_path, "cli/mine.py", COMMAND)
-    assert python(tmp_path, "from attune_ops.cli._base import main; main(['mine'])") == "mine"
-    shown = python(tmp_path, "from attune_ops.cli._base import main; main(['--help'])")
+    assert python(tmp_path, "from attune_ops.cli._main import main; main(['mine'])") == "mine"
+    shown = python(tmp_path, "from attune_ops.cli._main import main; main(['--help'])")
     assert "mine" in shown
     assert "Says that it is mine." in shown
 

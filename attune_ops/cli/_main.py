@@ -1,0 +1,117 @@
+"""The command itself: how its commands are found, and how every one of them ends."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+
+import attune_ops.cli as package
+from attune_ops import __version__
+from attune_ops.cli._base import Cli, Group
+from attune_ops.errors import AttuneOpsError
+
+
+class Commands(Group):
+    """The command itself: every module of `attune_ops.cli` is a command, imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the modules on the package's path."""
+        import pkgutil
+
+        names = (m.name for m in pkgutil.iter_modules(package.__path__))
+        return sorted(n.replace("_", "-") for n in names if not n.startswith("_"))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Imports the module of that name."""
+        module = f"{package.__name__}.{name.replace('-', '_')}"
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or importlib.util.find_spec(module) is None:
+            if ctx.resilient_parsing:  # completion asks about words that are half typed
+                return None
+            import difflib
+
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            ctx.fail(f"No such command {name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+        found: click.Command = importlib.import_module(module).command
+        return found
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="attune-ops %(version)s")
+def root() -> None:
+    """Diagnostics and operations for the RabbitMQ side of Attune.
+
+    Exit status: 0 done; 1 found something, or failed; 2 wrong command line or configuration; 3 broker, management
+    API or database not reached, or it refused the credentials; 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit status; every error ends in one line on stderr."""
+    from attune_ops.cli import _exit
+    from attune_ops.render.wire import OutputClosed
+
+    cli = Cli()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what an ASCII terminal lacks is shown, not a crash
+    try:
+        with _terminable():
+            result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
+        return result if isinstance(result, int) else _exit.OK
+    except click.exceptions.NoArgsIsHelpError as e:
+        cli.note(e.format_message())
+        return _exit.USAGE
+    except click.ClickException as e:
+        ctx = getattr(e, "ctx", None)
+        path = ctx.command_path if ctx else "attune-ops"
+        _complain(cli, f"{e.format_message().rstrip('.')}; see {path} --help", e)
+        return _exit.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        cli.note("attune-ops: interrupted")
+        return _exit.INTERRUPTED
+    except OutputClosed:
+        return _exit.OK
+    except AttuneOpsError as e:
+        _complain(cli, str(e), e)
+        return _exit.status_of(e)
+    except Exception as e:  # noqa: BLE001 - the last line of defence: a bug ends in one line too
+        _complain(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv shows where)", e)
+        return _exit.FOUND
+    finally:
+        cli.close()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    caught = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        caught = []
+    for number in caught:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _complain(cli: Cli, sentence: str, error: BaseException) -> None:
+    if cli.verbose >= 2:
+        import traceback
+
+        cli.note("".join(traceback.format_exception(error)))
+    cli.note("attune-ops: " + " ".join(sentence.split()))
