@@ -47,6 +47,7 @@ def status_of(settings: Settings, name: str) -> str:
         return str(connection.execute("SELECT status FROM worker WHERE name = ?", [name]).fetchone()[0])
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_path: Path) -> None:
     settings = settings_of(broker_of_its_own)
     node = broker_of_its_own.state.nodes[0].name
@@ -75,6 +76,7 @@ def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_
     assert status_of(settings, "w2") == "inactive"
 
 
+@pytest.mark.slow
 def test_a_publisher_that_an_alarm_blocks_still_stops(broker_of_its_own: lab.Lab, tmp_path: Path) -> None:
     settings = settings_of(broker_of_its_own)
     sensor = start_service(settings, "sensor", "sensor", tmp_path / "sensor.jsonl", Behaviour(rate=100))

@@ -80,6 +80,7 @@ def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
     assert not [e for e in record.undo if e.kind == "folder" and Path(e.name).exists()]
 
 
+@pytest.mark.slow
 def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An independent count: what the firehose saw published and delivered, by message number."""
     settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)

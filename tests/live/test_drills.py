@@ -36,8 +36,9 @@ def drilled(drill: Drill | str, settings: Settings, **parameters: Any) -> Journa
     return made
 
 
-def chosen() -> list[str]:
-    return list(all_drills()) if os.environ.get(WHOLE) else list(SHORT)
+def chosen() -> list[Any]:
+    names = all_drills() if os.environ.get(WHOLE) else SHORT
+    return [pytest.param(n, marks=pytest.mark.slow) if n != SHORT[0] else n for n in names]
 
 
 @pytest.mark.parametrize("name", chosen())
@@ -53,6 +54,7 @@ def test_it_holds_and_accounts_for_every_message(name: str, settings: Settings) 
     assert not [f for f in folder().glob("*.json") if f'"{name}"' in f.read_text()], "its undo list is done"
 
 
+@pytest.mark.slow
 def test_a_broken_consumer_is_a_violation(settings: Settings) -> None:
     """A worker that acknowledges and forgets: the broker is content, the ledger is not."""
     drill = all_drills()["incident"]
@@ -74,6 +76,7 @@ def test_an_environment_has_to_allow_it_and_be_named(settings: Settings) -> None
             run("worker-crash", wrong, confirm=confirm)
 
 
+@pytest.mark.slow
 def test_a_remedy_keeps_what_was_lost(settings: Settings) -> None:
     made = run("worker-stop", settings, confirm="test", remedy="durable", rate=60)
     assert isinstance(made, Comparison)

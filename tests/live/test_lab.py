@@ -115,6 +115,7 @@ def test_up_status_down(run: Run, name: str, server: str | None) -> None:
     run("lab", "status", "--name", name, env=environment(), status=1)
 
 
+@pytest.mark.slow
 def test_nodes_are_stopped_killed_suspended_and_started_again(name: str, server: str | None) -> None:
     made = lab.up(name, server=server, config=["channel_max = 7"])
     node = made.state.node.name
@@ -142,6 +143,7 @@ def test_nodes_are_stopped_killed_suspended_and_started_again(name: str, server:
         made.stop_node("attune-9@localhost")
 
 
+@pytest.mark.slow
 def test_what_a_killed_lab_left_is_cleared_away(name: str, server: str | None) -> None:
     first = lab.up(name, server=server).state
     lab.Lab(name).kill_node(first.node.name)
@@ -161,6 +163,7 @@ def test_what_a_killed_lab_left_is_cleared_away(name: str, server: str | None) -
     assert not lab.down(name)
 
 
+@pytest.mark.slow
 def test_several_at_once(run: Run, name: str, server: str | None) -> None:
     other = f"{name}-other"
 
@@ -271,6 +274,7 @@ def test_wrong_wishes(run: Run, arguments: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_cluster_of_three(name: str, server: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     made = lab.up(name, nodes=3, server=server, timeout=120)
     names = [n.name for n in made.state.nodes]

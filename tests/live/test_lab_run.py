@@ -85,6 +85,7 @@ def test_the_main_job(run: Run, words: list[str]) -> None:
     assert stand_ins(name) == []
 
 
+@pytest.mark.slow
 def test_what_is_kept_runs_until_lab_down(run: Run, words: list[str]) -> None:
     """Also: where January's worker queues are refused, the 541 is explained and September's take their place."""
     name = words[3]
@@ -106,6 +107,7 @@ def test_what_is_kept_runs_until_lab_down(run: Run, words: list[str]) -> None:
     eventually(lambda: not stand_ins(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["starting", "worker w1", "messages"])
 def test_ctrl_c_takes_all_down(run: Run, words: list[str], moment: str) -> None:
     name = words[3]
