@@ -30,6 +30,7 @@ class Share(msgspec.Struct, frozen=True):
 class Transfer(Shown, msgspec.Struct, frozen=True):
     """One drain, restore or move. `applied` is False where it was only looked at.
 
+    `at_most`: what the filters mean, and what speaks against a message, is known only when it is taken.
     `notes` say what the numbers do not: what else is changed, what cannot be known. `undo` is a command line.
     """
 
@@ -42,6 +43,7 @@ class Transfer(Shown, msgspec.Struct, frozen=True):
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
     undo: str = ""
+    at_most: bool = False
 
     def count(self, *fates: Fate) -> int:
         """The number of messages with one of these fates."""

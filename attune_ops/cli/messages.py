@@ -140,8 +140,10 @@ def _counting(cli: Cli) -> Iterator[Callable[[int], None]]:
         return
     from rich.console import Console
 
+    from attune_ops.units import counted
+
     with Console(stderr=True, no_color=cli.color is False).status("connecting …") as status:
-        yield lambda count: status.update(f"{count} messages")
+        yield lambda count: status.update(counted(count, "message"))
 
 
 def _may_reveal(cli: Cli, confirm: str | None) -> str | None:

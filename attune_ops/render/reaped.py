@@ -41,7 +41,7 @@ def _lines(reaped: Reaped) -> Iterator[Line]:
     for c in reaped.candidates:
         yield 0, f"{c.verdict:<8} {c.queue}: {c.reason}", STYLES[c.verdict]
         depth = "depth not told" if c.messages is None else units.counted(c.messages, "message")
-        yield 9, f"orphaned because {c.why}; seen so for {units.age(c.orphaned_for)}; {depth}", "dim"
+        yield 9, f"orphaned because {c.why}; first seen so {units.age(c.orphaned_for)} ago; {depth}", "dim"
         if c.saved is not None:
             back = shlex.join(["attune-ops", "messages", "restore", c.saved])
             yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", ""

@@ -25,12 +25,12 @@ COLUMNS = (
     Column("why", doc="why they stayed where they were"),
 )
 WORDS = {
-    "drained": "drained to the file", "published": "published and confirmed", "returned": "returned: they stay",
-    "refused": "refused: they stay", "kept": "kept back: they stay", "other": "left alone", "duplicate": "left out",
-    "before": "left out", "damaged": "damaged lines",
+    "drained": "drained to the file", "published": "published and confirmed", "returned": "returned",
+    "refused": "refused", "kept": "kept back", "other": "left alone", "duplicate": "left out", "before": "left out",
+    "damaged": "damaged lines",
 }  # fmt: skip
 PLANNED = {"drained": "to drain to the file", "published": "to publish"}
-DONE = {"drain": "drained", "restore": "published", "move": "moved"}
+DONE = {"drain": ("drain", "drained"), "restore": ("publish", "published"), "move": ("move", "moved")}
 SHOWN = 20  # groups in a terminal
 
 
@@ -50,7 +50,8 @@ def _lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
     width = max((len(str(s.messages)) for s in transfer.shares), default=1)
     for share in transfer.shares[:limit]:
         style = "red" if share.fate in STAYS else "green" if share.fate in ("drained", "published") else "dim"
-        yield 0, f"{share.messages:>{width}} {_words(transfer, share)}", style
+        upper = "at most " if transfer.at_most and share.fate in PLANNED else ""
+        yield 0, f"{upper}{share.messages:>{width}} {_words(transfer, share)}", style
     if limit is not None and len(transfer.shares) > limit:
         yield 0, f"… and {len(transfer.shares) - limit} more groups; --format json lists them", "dim"
     for note in transfer.notes:
@@ -64,7 +65,7 @@ def _words(transfer: Transfer, share: Share) -> str:
     words = WORDS[share.fate] if transfer.applied else PLANNED.get(share.fate, WORDS[share.fate])
     if share.exchange is not None:
         there = share.exchange and f"exchange {share.exchange}, key {share.routing_key}"
-        words += f" to {there or f'queue {share.routing_key}'}"
+        words += f" {'from' if share.fate in STAYS else 'to'} {there or f'queue {share.routing_key}'}"
     return f"{words}: {share.why}" if share.why else words
 
 
@@ -74,11 +75,13 @@ def summary(transfer: Transfer) -> str:
     way = f"from {transfer.source} to {transfer.target}"
     stayed = transfer.count(*STAYS)
     rest = f", {counted(stayed, 'stays', 'stay')}" if stayed else ""
+    would, did = DONE[transfer.what]
     if not transfer.applied:
-        return f"would have {DONE[transfer.what]} {counted(moved, 'message')} {way}{rest}"
-    rate = moved / transfer.duration_ms * 1000 if transfer.duration_ms else 0
-    took = f"in {transfer.duration_ms / 1000:.1f} s ({rate:.0f}/s)"
-    return f"{DONE[transfer.what]} {counted(moved, 'message')} {way} {took}{rest}"
+        upper = "at most " if transfer.at_most else ""
+        return f"would {would} {upper}{counted(moved, 'message')} {way}{rest}"
+    seconds = transfer.duration_ms / 1000
+    rate = f" ({moved / seconds:.0f}/s)" if moved and seconds else ""
+    return f"{did} {counted(moved, 'message')} {way} in {seconds:.1f} s{rate}{rest}"
 
 
 def as_json(transfer: Transfer) -> dict[str, Any]:
@@ -89,6 +92,7 @@ def as_json(transfer: Transfer) -> dict[str, Any]:
         "source": transfer.source,
         "target": transfer.target,
         "applied": transfer.applied,
+        "at_most": transfer.at_most,
         "messages": {share: transfer.count(share) for share in dict.fromkeys(s.fate for s in transfer.shares)},
         "shares": [
             {

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from attune_ops.actions import audit
 from attune_ops.actions.messages import wire
-from attune_ops.actions.messages.file import MessageFile, appending
+from attune_ops.actions.messages.file import MessageFile, appending, foresee
 from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.taking import PREFETCH, Source, open_source
 from attune_ops.config import Settings
 from attune_ops.errors import AttuneOpsError
 from attune_ops.messages.filters import Filter, accepts
 from attune_ops.transfer import Share, Transfer
+from attune_ops.units import counted
 
 OnProgress = Callable[[int], None]
 
@@ -56,21 +57,19 @@ def drain(
             try:
                 notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
             except AttuneOpsError as e:
-                raise wire.with_more(
-                    e, f"{counts['drained']} messages are safe in {str(path)!r}: run it again to go on"
-                ) from e
+                safe = f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
+                raise wire.with_more(e, f"{safe}: run it again to go on" if counts["drained"] else "") from e
             finally:
                 outcome |= counts
     else:
-        would = seen.ready if limit is None else min(limit, seen.ready)
-        counts["drained"] = would
-        if filters:
-            notes.append(f"how many of the {would} the filters mean is known only when they are taken")
+        foresee(path, settings, queue)
+        counts["drained"] = seen.ready if limit is None else min(limit, seen.ready)
     return Transfer(
         what="drain",
         source=queue,
         target=str(path),
         applied=apply,
+        at_most=not apply and bool(filters),
         shares=_shares(counts, apply),
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,

@@ -60,12 +60,7 @@ def appending(path: Path, settings: Settings, queue: str) -> Iterator[MessageFil
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             raise ActionError(f"{str(path)!r} is being written by another drain") from e
-        opened = _go_on(file, path) or _begin(file, path, settings, queue)
-        if (opened.header.queue, opened.header.vhost) != (queue, settings.vhost):
-            raise ConfigError(
-                f"{str(path)!r} holds messages of queue {opened.header.queue!r} in virtual host "
-                f"{opened.header.vhost!r}; choose another file"
-            )
+        opened = _go_on(file, path, settings, queue) or _begin(file, path, settings, queue)
         yield opened
         opened.keep()
     except OSError as e:
@@ -73,6 +68,16 @@ def appending(path: Path, settings: Settings, queue: str) -> Iterator[MessageFil
     finally:
         with contextlib.suppress(OSError):  # a full disk takes the rest of the buffer no better now
             file.close()
+
+
+def foresee(path: Path, settings: Settings, queue: str) -> None:
+    """Raises what `appending` would raise, as far as looking can tell. Changes nothing."""
+    if path.exists() and (path.is_dir() or path.stat().st_size):
+        _same_queue(read_header(path), path, settings, queue)
+    elif not path.absolute().parent.is_dir():
+        raise ActionError(f"{str(path)!r} cannot be written: there is no such folder")
+    elif not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise ActionError(f"{str(path)!r} cannot be written: you may not write there")
 
 
 def read_header(path: Path) -> record.Header:
@@ -99,6 +104,7 @@ def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> Messag
         broker=str(settings.amqp),
         created=datetime.now(UTC),
     )
+    os.fchmod(file.fileno(), 0o600)  # an empty file may have been there, for everybody to read
     file.truncate(0)
     file.seek(0)
     file.write(record.encode(header))
@@ -112,7 +118,15 @@ def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> Messag
     return MessageFile(file, header)
 
 
-def _go_on(file: BinaryIO, path: Path) -> MessageFile | None:
+def _same_queue(header: record.Header, path: Path, settings: Settings, queue: str) -> None:
+    if (header.queue, header.vhost) != (queue, settings.vhost):
+        raise ConfigError(
+            f"{str(path)!r} holds messages of queue {header.queue!r} in virtual host {header.vhost!r}; choose another "
+            f"file"
+        )
+
+
+def _go_on(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile | None:
     """The file as an earlier drain left it, a torn last line cut off; None where not even its first line is whole."""
     first = file.readline()
     if not first.endswith(b"\n"):
@@ -120,6 +134,7 @@ def _go_on(file: BinaryIO, path: Path) -> MessageFile | None:
             raise ConfigError(f"{str(path)!r} is no file of messages; choose another file")
         return None
     header = record.header(first, str(path))
+    _same_queue(header, path, settings, queue)
     count, run, cut, end = 0, 1, 0, len(first)
     for line in file:
         found = next(iter(record.messages([line])))

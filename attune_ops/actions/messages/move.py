@@ -17,6 +17,7 @@ from attune_ops.errors import ActionError, AttuneOpsError, ConfigError
 from attune_ops.messages.replay import Destination, Target
 from attune_ops.sources.amqp import depth, open_connection
 from attune_ops.transfer import Transfer
+from attune_ops.units import counted
 
 
 def move(
@@ -51,18 +52,19 @@ def move(
                 try:
                     run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
                 except AttuneOpsError as e:
-                    done = run.tally.count("published")
-                    raise wire.with_more(e, f"{done} messages were moved, the others are still there") from e
+                    done = counted(run.tally.count("published"), "message was", "messages were")
+                    raise wire.with_more(e, f"{done} moved, the others are still there") from e
                 finally:
                     outcome |= run.tally.by_fate
         else:
             most = seen.ready if limit is None else min(limit, seen.ready)
-            run.tally.add_many("published", most, choice.target.words)
+            run.tally.add_many("published", most, "")
     return Transfer(
         what="move",
         source=queue,
         target=choice.target.words,
         applied=apply,
+        at_most=not apply,
         shares=run.tally.shares,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,

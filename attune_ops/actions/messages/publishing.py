@@ -161,10 +161,7 @@ def open_publisher(settings: Settings, rate: float | None = None) -> Iterator[Pu
 
     A connection of its own: a broker in alarm reads nothing from one that publishes, not even acknowledgements.
     """
-    connection = wire.connect(settings, "publishing")
-    try:
+    with wire.connected(settings, "publishing") as connection:
         with wire.working("opening a channel"):
             publisher = Publisher(connection, rate)
         yield publisher
-    finally:
-        wire.leave(connection)

@@ -21,6 +21,7 @@ from attune_ops.messages.record import Damaged, Header
 from attune_ops.messages.replay import Destination
 from attune_ops.messages.twins import Twins
 from attune_ops.transfer import Transfer
+from attune_ops.units import counted
 
 CHUNK = 500  # messages decided on at once
 CHUNK_BYTES = 8 << 20
@@ -66,8 +67,8 @@ def restore(
                 try:
                     run.publish(settings, header, on_progress)
                 except AttuneOpsError as e:
-                    done = run.tally.count("published")
-                    raise wire.with_more(e, f"{done} messages were published: run it again to go on") from e
+                    done = counted(run.tally.count("published"), "message was", "messages were")
+                    raise wire.with_more(e, f"{done} published: run it again to go on") from e
                 finally:
                     outcome |= run.tally.by_fate
         else:

@@ -194,11 +194,8 @@ def open_source(settings: Settings, seen: Seen, *, prefetch: int = PREFETCH, few
     With `few` none is taken ahead: it would go back marked as redelivered. Raises `SourceError` where the broker
     cannot be reached, `ActionError` where it refuses.
     """
-    connection = wire.connect(settings, f"taking from {seen.name}")
-    try:
+    with wire.connected(settings, f"taking from {seen.name}") as connection:
         with wire.working(f"taking from queue {seen.name!r}"):
             source = Source(connection, seen, seen.may_consume and not few, prefetch)
         yield source
         source.close()
-    finally:
-        wire.leave(connection)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct(">BHI")  # type, channel, size
 LEAVE_S = 5.0  # for the broker's answer to a goodbye
+HURRY_S = 1.0  # the same after an error, or where somebody interrupts
 FORCED = 320  # how a broker that shuts down closes its connections
 
 
@@ -61,15 +62,22 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]
         return end, frame.Header(channel, body_size, RawProperties(data[HEADER.size + 12 : end - 1]))
 
 
-def connect(settings: Settings, name: str) -> pika.BlockingConnection:
-    """Connects for raw messages; raises `SourceError`."""
-    return open_connection(
+@contextlib.contextmanager
+def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection]:
+    """Connects for raw messages, and leaves the broker at the end; raises `SourceError`."""
+    connection = open_connection(
         settings.amqp,
         name=f"attune-ops {name}",
         timeout=settings.timeout,
         ca_file=settings.ca_file,
         implementation=RawConnection,
     )
+    patience = HURRY_S
+    try:
+        yield connection
+        patience = LEAVE_S
+    finally:
+        _leave(connection, patience)
 
 
 def confirming(
@@ -103,13 +111,13 @@ def turn(channel: BlockingChannel, patience: float) -> None:
     channel._process_data_events(time_limit=patience)
 
 
-def leave(connection: pika.BlockingConnection) -> None:
+def _leave(connection: pika.BlockingConnection, patience: float) -> None:
     """Closes the connection, however it is; waits for the broker's goodbye, but not for ever as pika would."""
     inner = connection._impl
     if not connection.is_open:
         return
     gone = refusals.StreamLostError("no answer to connection.close")
-    timer = inner.ioloop.call_later(LEAVE_S, lambda: inner._terminate_stream(gone))
+    timer = inner.ioloop.call_later(patience, lambda: inner._terminate_stream(gone))
     try:
         with contextlib.suppress(refusals.AMQPError):
             connection.close()
@@ -132,8 +140,8 @@ def working(doing: str) -> Iterator[None]:
 
 
 def with_more(error: AttuneOpsError, more: str) -> AttuneOpsError:
-    """The same kind of error with more to say; what the command line is to be blamed for needs no more."""
-    if isinstance(error, ConfigError):
+    """The same kind of error with more to say, if anything; what the command line is to blame for needs no more."""
+    if isinstance(error, ConfigError) or not more:
         return error
     return (SourceError if isinstance(error, SourceError) else ActionError)(f"{error}; {more}")
 

@@ -41,25 +41,23 @@ def ops(vhost: Vhost) -> Ops:
 
 
 def publish(settings: Settings, messages: list[tuple[str | bytes, bytes, bytes]], exchange: str = "") -> None:
-    connection = wire.connect(settings, "test")
-    channel = connection.channel()
-    confirmed: list[int] = []
-    send = wire.confirming(channel, lambda m: confirmed.append(m.delivery_tag), lambda *a: pytest.fail("returned"))
-    for key, raw, body in messages:
-        send(exchange, key, body, wire.RawProperties(raw), True)
-    while max(confirmed, default=0) < len(messages):
-        wire.turn(channel, 1)
-    connection.close()
+    with wire.connected(settings, "test") as connection:
+        channel = connection.channel()
+        confirmed: list[int] = []
+        send = wire.confirming(channel, lambda m: confirmed.append(m.delivery_tag), lambda *a: pytest.fail("returned"))
+        for key, raw, body in messages:
+            send(exchange, key, body, wire.RawProperties(raw), True)
+        while max(confirmed, default=0) < len(messages):
+            wire.turn(channel, 1)
 
 
 def fetch(settings: Settings, queue: str) -> list[tuple[str | bytes, bytes, bytes]]:
     """Takes every message away: routing key, raw properties, body."""
-    connection = wire.connect(settings, "test")
-    channel = connection.channel()
     found: list[tuple[str | bytes, bytes, bytes]] = []
-    while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
-        found.append((got[0].routing_key, got[1].raw, got[2]))
-    connection.close()
+    with wire.connected(settings, "test") as connection:
+        channel = connection.channel()
+        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+            found.append((got[0].routing_key, got[1].raw, got[2]))
     return found
 
 
