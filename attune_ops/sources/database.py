@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from attune_ops.config.settings import Database
-from attune_ops.errors import SourceError
+from attune_ops.errors import AttuneOpsError, SourceError
 from attune_ops.registry import Execution, RegistryView, Worker
 
 # Our name for a member, and Attune's column. The first line is in every release.
@@ -69,7 +69,7 @@ def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
     connection = _connect(database, timeout)
     try:
         yield Session(connection, database)
-    except SourceError:
+    except AttuneOpsError:  # of whoever uses the session
         raise
     except Exception as e:  # noqa: BLE001 - whatever the driver raises
         raise SourceError(f"registry {database.shown}: {first_line(e)}") from None

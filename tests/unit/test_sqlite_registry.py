@@ -11,7 +11,7 @@ import pytest
 
 from attune_ops.config.settings import Database
 from attune_ops.config.urls import parse_database
-from attune_ops.errors import SourceError
+from attune_ops.errors import ActionError, SourceError
 from attune_ops.registry import RegistryView, Worker
 from attune_ops.sources import database as source
 
@@ -44,6 +44,11 @@ def read(database: Database) -> RegistryView:
 def worker(database: Database, id_or_name: str) -> Worker | None:
     with source.session(database) as session:
         return source.read_worker(session, id_or_name)
+
+
+def test_an_error_of_whoever_uses_the_session_is_not_the_registrys(tmp_path: Path) -> None:
+    with pytest.raises(ActionError, match=r"^the broker refuses$"), source.session(write(tmp_path / "r.db")):
+        raise ActionError("the broker refuses")
 
 
 def test_present_release(tmp_path: Path) -> None:

@@ -266,11 +266,21 @@ def test_a_file_of_another_queue_or_kind_is_not_written_to(ops: Ops, vhost: Vhos
     (tmp_path / "g").write_text("notes of mine\n")
     kept = [(tmp_path / n).read_bytes() for n in "fg"]
     for name in "fg":
-        with pytest.raises(ConfigError):
-            ops.messages.drain("dead", tmp_path / name, apply=True)
+        for apply in (True, False):
+            with pytest.raises(ConfigError):
+                ops.messages.drain("dead", tmp_path / name, apply=apply)
+    for apply in (True, False):
+        with pytest.raises(ActionError, match="cannot be written"):
+            ops.messages.drain("dead", tmp_path / "no" / "h", apply=apply)
     with pytest.raises(ConfigError, match="no file of messages"):
         ops.messages.restore(tmp_path / "g", apply=True)
     assert [(tmp_path / n).read_bytes() for n in "fg"] == kept
+
+
+def test_an_empty_file_that_was_there_is_for_its_owner_alone(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    (tmp_path / "f").touch(0o666)
+    ops.messages.drain("dead", tmp_path / "f", apply=True)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_full_disk_loses_nothing(ops: Ops, vhost: Vhost, run: Run) -> None:

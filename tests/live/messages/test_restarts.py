@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from attune_ops.ops import Ops
 from tests.conftest import lacking
 from tests.live.messages.ledger import COUNT, SEED, Killable, fill, in_file, in_queue, say, spare
 from tests.live.messages.test_round_trip import declare
-from tests.world import Broker, Vhost, clean_environment
+from tests.world import Broker, Run, Vhost, clean_environment
 
 ROUNDS = int(os.environ.get("ATTUNE_OPS_TEST_RESTARTS", "1"))
 SPAN_S = 1.0  # within which the broker goes down
@@ -83,6 +84,42 @@ def test_a_broker_that_does_not_answer_is_left_all_the_same(own: lab.Lab, ops: O
     finally:
         own.resume_node(node)
     assert time.monotonic() - began < 2 * LEAVE_S
+
+
+def size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+@pytest.mark.slow
+def test_interrupted_while_the_broker_does_not_answer(own: lab.Lab, vhost: Vhost, ops: Ops, run: Run) -> None:
+    declare(vhost, "q", "other")
+    fill(ops.settings, "q")
+    ops.messages.drain("q", run.folder / "f", apply=True)
+    ids = fill(ops.settings, "q", 20_000)
+    node = own.state.node.name
+    for sent, order, marks in (
+        (signal.SIGINT, ("restore", "f", "--exchange", "", "--routing-key", "other", "--rate", "500"), "f.restored"),
+        (signal.SIGTERM, ("drain", "q", "--to", "g"), "g"),
+        (signal.SIGINT, ("move", "q", "other", "--rate", "500"), "../home/state/attune-ops/audit.jsonl"),
+    ):
+        mark = run.folder / marks
+        before = size(mark)
+        with run.start("messages", *order, "--apply", target=vhost) as process:
+            while size(mark) == before:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            own.suspend_node(node)
+            try:
+                time.sleep(0.2)
+                process.send_signal(sent)
+                began = time.monotonic()
+                _, said = process.communicate(timeout=30)
+            finally:
+                own.resume_node(node)
+        assert (process.returncode, said.strip()) == (130, "attune-ops: interrupted"), order
+        assert time.monotonic() - began < 2 * LEAVE_S, order
+    ops.messages.drain("q", run.folder / "g", apply=True)
+    assert ids <= set(in_file(run.folder / "g")) | set(in_queue(ops.settings, "other"))
 
 
 @pytest.mark.slow
