@@ -3,7 +3,8 @@
 The suite starts its own unless a running one is named: `ATTUNE_OPS_TEST_AMQP_URL` with
 `ATTUNE_OPS_TEST_MANAGEMENT_URL` (an administrator's credentials in both), `ATTUNE_OPS_TEST_DATABASE_URL`
 (a superuser's, without a database name). `ATTUNE_OPS_TEST_SERVER` chooses the installation of the broker that
-it starts. Without any, tests skip on a laptop and fail where `CI` is set.
+it starts, `ATTUNE_OPS_TEST_NEWER` that of what needs a newer one than the distribution's. Without any, tests skip
+on a laptop and fail where `CI` is set.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -45,11 +47,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or SHARED not in os.environ:
         return
     shared = Path(os.environ.pop(SHARED))
-    if (shared / "postgres.json").exists():
-        pg.stop(Path(json.loads((shared / "postgres.json").read_text())["folder"]), shared / "postgres.log")
     from attune_ops import lab
-    from attune_ops.lab.folder import names
+    from attune_ops.config.running_lab import Process
+    from attune_ops.lab import process
+    from attune_ops.lab.folder import names, remove
 
+    if (shared / "postgres.json").exists():
+        told = json.loads((shared / "postgres.json").read_text())
+        process.end([Process(told["pid"], told["started"])], 10, signal.SIGQUIT)
+        remove(Path(told["folder"]))
     for name in names():
         lab.down(name)
     shutil.rmtree(shared, ignore_errors=True)
@@ -102,18 +108,28 @@ def user(broker: Broker) -> Iterator[Users]:
     made.close()
 
 
+def _note(file: Path, told: dict[str, object]) -> None:
+    file.write_text(json.dumps(told))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> pg.Server:
     """A PostgreSQL server, the suite's own or the one named in the environment."""
     if given := os.environ.get("ATTUNE_OPS_TEST_DATABASE_URL"):
         return pg.Server(given.rstrip("/"))
-    if pg.programs() is None:
-        lacking("no PostgreSQL server programs (initdb) for the live tests")
+    from attune_ops.errors import ConfigError
+    from attune_ops.lab.postgres import Postgres
+
     with _alone("postgres") as shared:
         told = shared / "postgres.json"
         if not told.exists():
-            server, folder = pg.start(shared / "postgres.log")
-            told.write_text(json.dumps({"url": server.url, "folder": str(folder)}))
+            try:
+                server = Postgres(Path(tempfile.gettempdir(), f"attune-ops-postgres-{secrets.token_hex(6)}"))
+            except ConfigError as e:
+                lacking(f"no PostgreSQL for the live tests: {e}")
+            server.make()
+            place = {"url": server.url, "folder": str(server.folder)}
+            server.start(lambda p: _note(told, place | {"pid": p.pid, "started": p.started}))
         return pg.Server(json.loads(told.read_text())["url"])
 
 

@@ -8,9 +8,12 @@ from urllib.parse import quote
 import msgspec
 
 from attune_ops.config.settings import Settings
+from attune_ops.errors import ActionError
+from attune_ops.snapshot import PolicyState
 from attune_ops.sources import http
 from attune_ops.sources.http import ApiError
 
+REFUSED = 400
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 
 
@@ -55,10 +58,21 @@ def permit(settings: Settings, user: str, rights: dict[str, str]) -> None:
     _ask(settings, "PUT", f"permissions/{quote(settings.vhost, safe='')}/{quote(user, safe='')}", rights)
 
 
-def put_policy(settings: Settings, name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
-    """Sets a policy in this virtual host; needs tag policymaker. Undo: delete it."""
-    body = {"pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": 50}
-    _ask(settings, "PUT", f"policies/{quote(settings.vhost, safe='')}/{quote(name, safe='')}", body)
+def put_policy(settings: Settings, policy: PolicyState) -> None:
+    """Sets a policy in this virtual host, whatever its own was; needs tag policymaker, for an operator policy
+    administrator. Undo: delete it. Raises `ActionError` where the broker refuses it.
+    """
+    body = {
+        "pattern": policy.pattern, "apply-to": policy.apply_to, "definition": policy.definition,
+        "priority": policy.priority,
+    }  # fmt: skip
+    where = "operator-policies" if policy.operator else "policies"
+    try:
+        _ask(settings, "PUT", f"{where}/{quote(settings.vhost, safe='')}/{quote(policy.name, safe='')}", body)
+    except ApiError as e:
+        if e.status != REFUSED:
+            raise
+        raise ActionError(f"the broker refuses policy {policy.name!r}: {e.reason}") from None
 
 
 def delete_vhost(settings: Settings, vhost: str) -> None:

@@ -43,6 +43,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.option("--prefetch", type=int, metavar="N", help="Instead of the topology's.")
 @click.option("--heartbeat", type=int, metavar="S", help="AMQP heartbeat of what hangs.")
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same message ids.")
+@click.option("--registry", type=click.Choice(("sqlite", "postgresql")), help="Where workers register [sqlite].")
 @click.option("--remedy", metavar="NAME", help="Run once more with a cure in place, and compare.")
 @click.option("--like", metavar="FILE", help="Take the topology of a snapshot or definitions file.")
 @click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")

@@ -31,7 +31,8 @@ class Drill(msgspec.Struct, frozen=True):
 
     `needs` is what it breaks: things in a virtual host, a whole node, or the nodes of a cluster of three; the
     latter two run on a broker that the drill starts. `worker` is how its workers behave; `heartbeat_s` is their
-    heartbeat in the registry. `config` are lines of rabbitmq.conf for its own broker.
+    heartbeat in the registry. `config` are lines of rabbitmq.conf for its own broker, `since` is the least release
+    of RabbitMQ that it makes sense with.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Drill(msgspec.Struct, frozen=True):
     heartbeat_s: float = 30.0
     workers: int | None = None
     config: tuple[str, ...] = ()
+    since: str | None = None
 
     @property
     def explanation(self) -> str:

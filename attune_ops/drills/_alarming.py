@@ -18,12 +18,7 @@ def alarm(stage: Stage, what: str, on: Sequence[str], off: Sequence[str]) -> Ite
     stage.fault(f"the broker has a {what} alarm", f"the {what} alarm is over", lambda: lab.ctl(*off))
     lab.ctl(*on)
     yield stage.logged(load, "blocked", within=30)
-    yield Expect(
-        "the doctor names the alarm (AT112)",
-        lambda: any(f.startswith("AT112 ") for f in stage.doctor().findings),
-        30,
-        lambda: ", ".join(stage.doctor().findings),
-    )
+    yield stage.doctor_finds("the alarm", "AT112")
     stage.mend()
     yield stage.logged(load, "unblocked", within=30)
     yield stage.logged(load, "confirmed", count=events(load)["confirmed"] + stage.parameters.count // 5, within=60)

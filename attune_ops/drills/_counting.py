@@ -7,6 +7,7 @@ from typing import Any
 
 from attune_ops.actions.processes import RunningService
 from attune_ops.actions.services.messages import number_of
+from attune_ops.config.settings import Settings
 from attune_ops.drills._stage import DELETED, Stage
 from attune_ops.envelope import NotAnEnvelope, parse
 from attune_ops.journal import Ledger
@@ -69,19 +70,22 @@ def dead_queues(stage: Stage) -> set[str]:
 
 
 def drain(stage: Stage) -> list[Leftover]:
-    """Takes what is left in the queues of the scratch virtual host, which is about to be deleted."""
-    management = open_management(stage.settings)
+    """Takes what is left in the queues of the drill's own virtual hosts, which are about to go."""
+    ids = ids_of(stage)
+    return [found for settings in (stage.settings, *stage.elsewhere) for found in _drained(settings, ids)]
+
+
+def _drained(s: Settings, ids: set[str]) -> list[Leftover]:
+    management = open_management(s)
     try:
         holding = [q.name for q in management.totals() if q.messages]
     finally:
         management.close()
     if not holding:
         return []
-    s = stage.settings
     connection = open_connection(s.amqp, name="attune-ops drill drain", timeout=s.timeout, ca_file=s.ca_file)
     try:
         channel = connection.channel()
-        ids = ids_of(stage)
         return [found for queue in holding for found in _take(channel, queue, ids)]
     finally:
         connection.close()

@@ -1,27 +1,61 @@
-"""The topology of a rehearsal: as a snapshot or definitions file has it, with workers in it."""
+"""The world of a rehearsal: topology and policies as a snapshot or definitions file has them, with workers in it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import NamedTuple
+
 import msgspec
 
+from attune_ops.definitions import UNTOLD
+from attune_ops.facts import Facts, Source
 from attune_ops.facts_file import load_facts
 from attune_ops.live_topology import live_topology
+from attune_ops.ownership import require
+from attune_ops.snapshot import PolicyState
+from attune_ops.topologies import load, names
 from attune_ops.topology import Per, Topology
 
 
-def like(file: str, known: Topology) -> Topology:
+class World(NamedTuple):
+    """What is declared in the scratch virtual host, and the policies that are set there before."""
+
+    topology: Topology
+    policies: tuple[PolicyState, ...] = ()
+
+
+def like(file: str, known: Topology | None = None) -> World:
     """What the file has; where no worker's queue is in it, workers get theirs as the known topology says.
 
-    Raises `ConfigError`.
+    Without a known one it is that of the snapshot, or for definitions the one most of whose objects are there.
+    Raises `ConfigError`, and `SourceError` where a snapshot holds no broker.
     """
-    made = live_topology(load_facts(file, known), known.name)
+    facts = load_facts(file, known)
+    require(facts, Source.BROKER)
+    if known is None:
+        known = _fitting(facts) if facts.missing == UNTOLD else facts.topology
+        facts = msgspec.structs.replace(facts, topology=known)
+    made = live_topology(facts, f"{known.name}, like {Path(file).name}")
+    return World(_with_workers(made, known), facts.seen.policies or ())
+
+
+def _fitting(facts: Facts) -> Topology:
+    exchanges, queues = facts.seen.exchange_named.keys(), facts.seen.queue_named.keys()
+
+    def objects(topology: Topology) -> int:
+        return len({e.name for e in topology.exchanges} & exchanges) + len({q.name for q in topology.queues} & queues)
+
+    return max((load(name) for name in names()), key=objects)
+
+
+def _with_workers(made: Topology, known: Topology) -> Topology:
     if any(q.per is Per.WORKER for q in made.queues):
         return made
     workers = tuple(q for q in known.queues if q.per is Per.WORKER)
-    names, exchanges = {q.name for q in workers}, {e.name for e in made.exchanges}
+    named, exchanges = {q.name for q in workers}, {e.name for e in made.exchanges}
     return msgspec.structs.replace(
         made,
         queues=(*made.queues, *workers),
-        bindings=(*made.bindings, *(b for b in known.bindings if b.destination in names and b.source in exchanges)),
-        consumers=(*made.consumers, *(c for c in known.consumers if c.queue in names)),
+        bindings=(*made.bindings, *(b for b in known.bindings if b.destination in named and b.source in exchanges)),
+        consumers=(*made.consumers, *(c for c in known.consumers if c.queue in named)),
     )

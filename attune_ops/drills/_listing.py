@@ -15,6 +15,7 @@ from attune_ops.table import Column, Kind, Table
 COLUMNS = (
     Column("drill", doc="what `drill run` takes"),
     Column("needs", Kind.CATEGORY, doc="a virtual host, a broker of its own, or a cluster of its own"),
+    Column("rabbitmq", doc="the releases that it runs on"),
     Column("hypothesis", doc="what it puts to the test"),
     Column("promise", doc="what RabbitMQ promises", priority=3),
     Column("source", doc="where it says so", priority=4),
@@ -23,7 +24,10 @@ COLUMNS = (
 
 def table() -> Table:
     """A row a drill."""
-    rows = tuple((d.name, d.needs, d.hypothesis, d.promise, d.source) for d in all_drills().values())
+    rows = tuple(
+        (d.name, d.needs, f"{d.since}+" if d.since else "any", d.hypothesis, d.promise, d.source)
+        for d in all_drills().values()
+    )
     return Table("drills", COLUMNS, rows, datetime.now(UTC), key=("drill",))
 
 

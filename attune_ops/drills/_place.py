@@ -52,6 +52,7 @@ def make(drill: Drill, settings: Settings | None, server: str | None, undo: Undo
     lab = None
     if drill.needs != "vhost" or (settings is None and (server is not None or read() is None)):
         lab = own_lab(undo, NODES[drill.needs], server, drill.config, note)
+        _refuse_older(drill, lab.state.version or "0")
         undo.at(lab.name)
         settings = settings_of_lab(lab.state)
     elif settings is None:
@@ -64,6 +65,15 @@ def make(drill: Drill, settings: Settings | None, server: str | None, undo: Undo
     faults.make_vhost(settings, vhost)
     note(f"scratch virtual host {vhost} on {settings.amqp.address}")
     return Place(msgspec.structs.replace(settings, amqp=msgspec.structs.replace(settings.amqp, path=vhost)), lab)
+
+
+def _refuse_older(drill: Drill, version: str) -> None:
+    if drill.since is None or [int(n) for n in version.split(".")[:2]] >= [int(n) for n in drill.since.split(".")]:
+        return
+    raise DrillRefused(
+        f"{drill.name} is for RabbitMQ {drill.since} or newer, and this is {version}: name a newer one with --server "
+        "(scripts/rabbitmq install 4.3 prints its folder)"
+    )
 
 
 def own_lab(undo: UndoList, nodes: int, server: str | None, config: tuple[str, ...], note: Note) -> Lab:

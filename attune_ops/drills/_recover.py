@@ -6,10 +6,8 @@ the name of a lab or of an environment.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from attune_ops.config.running_lab import Process, lab_folder, start_time
 from attune_ops.config.settings import Settings
 from attune_ops.errors import AttuneOpsError
 from attune_ops.lab import process as processes
+from attune_ops.lab.folder import remove
 
 Note = Callable[[str], None]
 
@@ -99,8 +98,7 @@ def undo(entry: Entry, settings: Settings | None) -> None:
             processes.send(process, signal.SIGCONT)
             processes.end([process], 3)
         case "folder":
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(entry.name)
+            remove(Path(entry.name))
         case "lab":
             from attune_ops.lab import down
 
@@ -115,7 +113,9 @@ def undo(entry: Entry, settings: Settings | None) -> None:
 def recover(settings_of: Callable[[Record], Settings | None], note: Note) -> int:
     """Undoes what killed drills left; those that still run are left alone. Returns how many were recovered."""
     done = 0
-    for file, record in _left():
+    for file, record in records():
+        if Process(record.pid, record.started).alive:
+            continue
         note(f"drill {record.drill}: undoing {len(record.undo)} things")
         made = UndoList(record.drill)
         made.file, made.record = file, record
@@ -124,8 +124,11 @@ def recover(settings_of: Callable[[Record], Settings | None], note: Note) -> int
     return done
 
 
-def _left() -> Iterator[tuple[Path, Record]]:
+def records() -> Iterator[tuple[Path, Record]]:
+    """The undo lists that are there, of drills that run and of those that were killed."""
     for file in sorted(folder().glob("*.json")):
-        record = msgspec.json.decode(file.read_bytes(), type=Record)
-        if not Process(record.pid, record.started).alive:
-            yield file, record
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:
+            continue  # its drill has ended meanwhile
+        yield file, msgspec.json.decode(data, type=Record)

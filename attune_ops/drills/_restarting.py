@@ -10,7 +10,7 @@ from attune_ops.drills._stage import BROKER_RESTART, Stage
 
 def restart(stage: Stage, end: Callable[[str], None], how: str) -> Iterator[Expect]:
     """Ends the broker with a backlog of executions and of requests, starts it, and expects everybody back."""
-    worker, executor, node = stage.workers[0], stage.services[0], stage.broker.state.nodes[0].name
+    worker, executor, node = stage.workers[0], stage.executor, stage.broker.state.nodes[0].name
     queue = stage.queue_of(worker)
     load = stage.load(worker)
     yield stage.sent(load, stage.parameters.count)

@@ -18,10 +18,10 @@ from attune_ops import __version__
 from attune_ops.actions import audit
 from attune_ops.actions.processes import stop_all
 from attune_ops.config.settings import Settings
-from attune_ops.config.urls import parse_database
-from attune_ops.drills import Drill, _counting, _place, find
+from attune_ops.drills import Drill, _counting, _place, _registry, find
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._judging import judged, verdict_of
+from attune_ops.drills._like import World
 from attune_ops.drills._like import like as like_file
 from attune_ops.drills._recover import Note, UndoList
 from attune_ops.drills._stage import Parameters, Stage
@@ -32,7 +32,6 @@ from attune_ops.errors import AttuneOpsError, ConfigError, DrillRefused
 from attune_ops.journal import Comparison, Event, Expected, Journal, Look
 from attune_ops.sources.management import open_management
 from attune_ops.topologies import DEFAULT, load
-from attune_ops.topology import Topology
 
 POLL_S = 0.05
 STEADY_S = 60.0  # the management API tells some things up to 10 s late, more on a busy machine
@@ -63,7 +62,7 @@ def run(
     cure = find_remedy(remedy) if remedy else None
     if settings is not None:
         _place.refuse_unless_allowed(settings, confirm)
-    wanted = _topology(drill, settings, topology, like)
+    wanted = _world(drill, settings, topology, like)
     first = _one(drill, settings, told, wanted, None, confirm, server, note)
     if cure is None:
         return first
@@ -85,19 +84,19 @@ def read_parameters(given: dict[str, Any]) -> Parameters:
     return made
 
 
-def _topology(drill: Drill, settings: Settings | None, named: str | None, file: str | None) -> Topology:
+def _world(drill: Drill, settings: Settings | None, named: str | None, file: str | None) -> World:
     if file is not None:
-        return like_file(file, load(named or drill.topology or DEFAULT))
+        return like_file(file, load(named) if named else None)
     if named is None and drill.topology is None and settings is not None:
-        return settings.topology
-    return load(named or drill.topology or DEFAULT)
+        return World(settings.topology)
+    return World(load(named or drill.topology or DEFAULT))
 
 
 def _one(
     drill: Drill,
     settings: Settings | None,
     parameters: Parameters,
-    topology: Topology,
+    world: World,
     remedy: Remedy | None,
     confirm: str | None,
     server: str | None,
@@ -110,16 +109,17 @@ def _one(
     try:
         undo.add("folder", str(folder))
         folder.mkdir(mode=0o700)
+        registry = _registry.make(parameters.registry, folder, undo)
         place = _place.make(drill, settings, server, undo, note)
         made = msgspec.structs.replace(
             place.settings,
-            topology=remedy.topology(topology) if remedy else topology,
-            database=parse_database(f"sqlite:///{folder}/registry.sqlite", "drill"),
+            topology=remedy.topology(world.topology) if remedy else world.topology,
+            database=registry.database,
             heartbeat_interval=drill.heartbeat_s,
         )
         stage = Stage(
-            made, parameters, folder, undo, lab=place.lab, server=server,
-            remedy=remedy, note=lambda e: note(shown(e)),
+            made, parameters, folder, undo, registry, lab=place.lab, server=server,
+            remedy=remedy, policies=world.policies, note=lambda e: note(shown(e)),
         )  # fmt: skip
         with audit.change(made, "drill run", drill.name, confirm=confirm):
             return _Run(drill, stage, remedy, note).run()
@@ -174,8 +174,7 @@ class _Run:
 
     def _populate(self) -> None:
         """Starts the services that consume and the workers, with the remedy's policies in place before."""
-        for policy in self.remedy.policies if self.remedy else ():
-            self.stage.policy(policy.name, policy.pattern, policy.apply_to, policy.definition)
+        self.stage.set_policies()
         for service in ("executor", "sensor"):
             if self.stage.topology.service_consumers(service):
                 self.stage.start(service, service, reconnect=True)

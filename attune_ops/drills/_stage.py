@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from attune_ops.config.running_lab import start_time
 from attune_ops.config.settings import Settings
 from attune_ops.drills._eye import Eye
 from attune_ops.drills._recover import UndoList
+from attune_ops.drills._registry import Kind, Registry
 from attune_ops.drills._relay import Relay
 from attune_ops.drills._watching import Watching
 from attune_ops.drills.remedies import Remedy
-from attune_ops.errors import ActionError, AttuneOpsError
+from attune_ops.errors import ActionError, AttuneOpsError, DrillRefused
 from attune_ops.journal import Event, EventKind
 from attune_ops.lab import Lab
+from attune_ops.snapshot import PolicyState
 from attune_ops.topology import Queue, Topology
 
 DELETED = "deleted together with its queue"
@@ -33,7 +36,7 @@ class Parameters(msgspec.Struct, frozen=True):
     """What a run may be told: `rate` messages per s for `duration` s, with `size` more bytes each.
 
     `durable` False sends transient messages; `heartbeat` is the AMQP heartbeat in s of what hangs or loses the
-    network. The same `seed` gives the same message ids.
+    network. The same `seed` gives the same message ids. `registry` is where workers register.
     """
 
     workers: int = 2
@@ -44,6 +47,7 @@ class Parameters(msgspec.Struct, frozen=True):
     duration: float = 1.0
     seed: int = 1
     heartbeat: int = 2
+    registry: Kind = "sqlite"
 
     @property
     def count(self) -> int:
@@ -60,10 +64,12 @@ class Stage(Watching):
         parameters: Parameters,
         folder: Path,
         undo: UndoList,
+        registry: Registry,
         *,
         lab: Lab | None = None,
         server: str | None = None,
         remedy: Remedy | None = None,
+        policies: Sequence[PolicyState] = (),
         note: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.settings, self.parameters, self.folder, self.lab, self.server = settings, parameters, folder, lab, server
@@ -75,9 +81,13 @@ class Stage(Watching):
         self.events: list[Event] = []
         self.gone: dict[str, str] = {}
         self.allowed: set[str] = set()
+        self.working = settings  # where the services are now, which the doctor looks at
+        self.elsewhere: list[Settings] = []  # other brokers where messages may be
         self.expires = False  # whether messages have a time to live here
         self.undo = undo
+        self.registry = registry
         self.remedy = remedy
+        self.policies = (*policies, *(remedy.above(policies) if remedy else ()))
         self._relays: list[Relay] = []
         self._mends: list[tuple[str, Callable[[], object]]] = []
         self._note = note
@@ -153,11 +163,21 @@ class Stage(Watching):
         return self.queues_of(worker)[0]
 
     @property
+    def executor(self) -> RunningService:
+        """The executor that was started first. Raises `DrillRefused` where nothing here is for one to consume."""
+        for service in self.services:
+            if service.service == "executor" and service not in self.loads:
+                return service
+        raise DrillRefused(f"topology {self.topology.name!r} has no queue that an executor consumes")
+
+    @property
     def requests_queue(self) -> str:
-        """The queue in which requests for executions wait for the executor."""
+        """The queue in which requests for executions wait for the executor. Raises `DrillRefused` without one."""
         found = route(self.topology, "executor", "ExecutionRequested")
-        wanted = (found.exchange, found.routing_key) if found else None
-        return next(b.destination for b in self.topology.base_bindings if (b.source, b.routing_key) == wanted)
+        for b in self.topology.base_bindings:
+            if found and (b.source, b.routing_key) == (found.exchange, found.routing_key):
+                return b.destination
+        raise DrillRefused(f"topology {self.topology.name!r} has no queue for requests of executions")
 
     # faults
 
@@ -195,10 +215,12 @@ class Stage(Watching):
         self.fault(f"the network of {whose} drops every packet", f"the network of {whose} is back", relay.heal)
         relay.cut()
 
-    def policy(self, name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
-        """Sets a policy in the scratch virtual host, which goes with it."""
-        faults.put_policy(self.settings, name, pattern, apply_to, definition)
-        self.say(f"policy {name}: {definition} on {pattern}")
+    def set_policies(self, settings: Settings | None = None) -> None:
+        """Sets the policies in the scratch virtual host, or on another broker; they go with it."""
+        for p in self.policies:
+            faults.put_policy(settings or self.settings, p)
+            kind = "operator policy" if p.operator else "policy"
+            self.say(f"{kind} {p.name}, priority {p.priority}, on {p.apply_to} {p.pattern}: {json.dumps(p.definition)}")
 
     def lost(self, queue: str, reason: str = DELETED) -> None:
         """Says that what was in a queue is lost, and why."""
@@ -244,7 +266,10 @@ class Stage(Watching):
         self.say("a second broker is started")
         lab = own_lab(self.undo, 1, self.server, (), lambda text: None)
         there = settings_of_lab(lab.state)
-        return msgspec.structs.replace(self.settings, amqp=there.amqp, management=there.management)
+        made = msgspec.structs.replace(self.settings, amqp=there.amqp, management=there.management)
+        self.elsewhere.append(made)
+        self.set_policies(made)
+        return made
 
     def mend(self) -> None:
         """Undoes the faults in reverse order; what fails is told and the others go on."""

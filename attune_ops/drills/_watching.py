@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attune_ops.actions.processes import RunningService
@@ -24,6 +24,7 @@ class Watching:
     """Expectations about queues, services and the doctor; the limits are in seconds."""
 
     settings: Settings
+    working: Settings
     eye: Eye
     _looked: tuple[float, Look] | None = None
 
@@ -91,10 +92,27 @@ class Watching:
 
     def doctor_names(self, code: str, subject: str, within: float = 30) -> Expect:
         """The doctor reports a finding about a subject."""
-        key = f"{code} {subject}"
+        return self._findings(f"the doctor names {subject} ({code})", lambda f: f"{code} {subject}" in f, within)
+
+    def doctor_finds(self, what: str, code: str, within: float = 60) -> Expect:
+        """The doctor reports a finding, whatever its subject."""
+        return self._findings(
+            f"the doctor names {what} ({code})", lambda f: any(x.startswith(f"{code} ") for x in f), within
+        )
+
+    def doctor_content(self, *codes: str, within: float = 120) -> Expect:
+        """The doctor reports none of these findings any more, or none at all."""
+        what = f"no {' or '.join(codes)}" if codes else "nothing"
+
+        def right(findings: Sequence[str]) -> bool:
+            return not [f for f in findings if not codes or f.partition(" ")[0] in codes]
+
+        return self._findings(f"the doctor finds {what}", right, within)
+
+    def _findings(self, title: str, right: Callable[[Sequence[str]], bool], within: float) -> Expect:
         return Expect(
-            f"the doctor names {subject} ({code})",
-            lambda: key in self.doctor().findings,
+            title,
+            lambda: right(self.doctor().findings),
             within,
             lambda: ", ".join(self.doctor().findings) or self.doctor().status,
         )
@@ -104,7 +122,7 @@ class Watching:
         if anew or self._looked is None or time.monotonic() - self._looked[0] > AGE_S:
             from attune_ops.ops import Ops
 
-            report = Ops(self.settings).doctor()
+            report = Ops(self.working).doctor()
             serious = [f for f in report.at_least(Severity.WARNING) if f.group != "design"]
             look = Look(report.status, tuple(f"{f.code} {f.subject.name}" for f in serious))
             self._looked = time.monotonic(), look

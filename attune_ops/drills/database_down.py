@@ -17,26 +17,19 @@ from attune_ops.drills._stage import Stage
     heartbeat_s=4.0,
 )
 def database_down(stage: Stage) -> Iterator[Expect]:
-    """The database of the drill's own registry is moved away, and moved back.
+    """The database of the drill's own registry goes away, and comes back (--registry postgresql: a server that stops).
 
     Three missed heartbeats and every worker counts as stale, although all of them work. To do: tell "the registry
     is down" from "the workers are down" before anybody restarts workers (AT103 goes before AT409 and AT410).
     """
-    database = stage.settings.database
-    assert database is not None
-    file, away = database.file, database.file.with_suffix(".away")
-
-    def back() -> None:
-        file.rmdir()
-        away.rename(file)
-
-    stage.fault("the registry's database is away", "the registry's database is back", back)
-    file.rename(away)
-    file.mkdir()
+    stage.fault("the registry's database is away", "the registry's database is back", stage.registry.up)
+    stage.registry.down()
     load = stage.load(*stage.workers)
     yield stage.logged(stage.workers[0], "heartbeat_failed", within=20)
+    yield stage.doctor_names("AT103", stage.registry.database.shown)
     late = stage.start("worker", "late", wait=False)
     yield stage.failed(late, None, "register", within=30)
     yield stage.sent(load, stage.parameters.count)
     stage.mend()
     stage.worker("late")
+    yield stage.doctor_content()

@@ -20,7 +20,7 @@ def executor_lost(stage: Stage) -> Iterator[Expect]:
 
     To do: watch the depth of the executor's queues and that somebody consumes them (AT405).
     """
-    executor = stage.services[0]
+    executor = stage.executor
     queue = stage.requests_queue
     stage.eye.watch(queue)
     load = stage.load(count=2 * stage.parameters.count)

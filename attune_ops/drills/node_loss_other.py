@@ -26,8 +26,4 @@ def node_loss_other(stage: Stage) -> Iterator[Expect]:
     stage.kill_node(2)
     yield stage.sent(load, 3 * stage.parameters.count, within=60)
     yield stage.empty(stage.queue_of(stage.workers[0]).name)
-    yield Expect(
-        "the doctor names the node (AT110)",
-        lambda: any(f.startswith("AT110 ") for f in stage.doctor().findings), 60,
-        lambda: ", ".join(stage.doctor().findings),
-    )  # fmt: skip
+    yield stage.doctor_finds("the node", "AT110")

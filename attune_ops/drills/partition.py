@@ -26,7 +26,6 @@ def partition(stage: Stage) -> Iterator[Expect]:
 
     To do: three nodes with pause_minority, or quorum queues, so that one side alone decides; AT111 names partitions.
     """
-    nodes = [n.name for n in stage.broker.state.nodes]
     far = stage.worker("far", settings=stage.at(1), handler_s=0.2, concurrency=1, reconnect=True)
     queue = stage.queue_of(far)
     backlog = stage.load(far)
@@ -37,11 +36,7 @@ def partition(stage: Stage) -> Iterator[Expect]:
         stage.lost(queue.name, "deleted with the node that held it")
     stage.may("duplicated")
     stage.suspend_node(1)
-    yield Expect(
-        "the others give it up (AT110)",
-        lambda: any(f.startswith("AT110 ") for f in stage.doctor().findings), 60,
-        lambda: ", ".join(stage.doctor().findings),
-    )  # fmt: skip
+    yield stage.doctor_finds("the node, given up by the others", "AT110")
     if not queue.durable:
         yield stage.queue_gone(queue.name, within=30)
     load = stage.load(stage.workers[0])
@@ -52,10 +47,6 @@ def partition(stage: Stage) -> Iterator[Expect]:
     stage.broker.kill_node(name)
     stage.broker.start_node(name, timeout=120)
     yield stage.logged(far, "ready", count=2, within=60)
-    yield Expect(
-        f"all {len(nodes)} nodes run and see each other again",
-        lambda: not any(f.startswith(("AT110", "AT111")) for f in stage.doctor().findings), 120,
-        lambda: ", ".join(stage.doctor().findings),
-    )  # fmt: skip
+    yield stage.doctor_content("AT110", "AT111")
     yield stage.consumed(queue.name, within=30)
     yield stage.empty(queue.name, within=60)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from attune_ops.drills import drill
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._stage import Stage
-from attune_ops.errors import DrillRefused
 
 DENIES = "deprecated_features.permit.transient_nonexcl_queues = false"
 
@@ -20,21 +19,21 @@ DENIES = "deprecated_features.permit.transient_nonexcl_queues = false"
     "one closes the connection with 541.",
     source="https://www.rabbitmq.com/docs/deprecated-features",
     needs="node",
+    since="4.0",
     workers=0,
 )
 def upgrade_rehearsal(stage: Stage) -> Iterator[Expect]:
-    """The broker restarts with the refusal switched on, as a release that has it by default. Needs RabbitMQ 4.
+    """The broker restarts with the refusal switched on, as in a release that has it by default.
 
-    To do before the upgrade: worker queues that are durable (--remedy durable).
+    Needs RabbitMQ 4.0 or newer, named with --server (scripts/rabbitmq install 4.3 puts one beside the
+    distribution's). To do before the upgrade: worker queues that are durable (--remedy durable).
     """
     lab = stage.broker
-    if int((lab.state.version or "0").split(".")[0]) < 4:
-        raise DrillRefused(f"RabbitMQ {lab.state.version} knows no such refusal: name a newer one with --server")
     node = lab.state.nodes[0].name
     stage.fault("the broker restarts and refuses transient queues")
     lab.stop_node(node)
     lab.start_node(node, config=(DENIES,), timeout=120)
-    yield stage.logged(stage.services[0], "ready", count=2, within=60)
+    yield stage.logged(stage.executor, "ready", count=2, within=60)
     worker = stage.start("worker", "upgraded", wait=False)
     if stage.remedy is None:
         yield stage.failed(worker, 541, "declare")

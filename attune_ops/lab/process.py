@@ -18,9 +18,18 @@ _BARRIER = 'read -r go && exec "$@" </dev/null'
 
 
 def launch(
-    command: list[str], environment: Mapping[str, str], folder: Path, log: Path, record: Callable[[Process], None]
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    record: Callable[[Process], None],
+    *,
+    user: str | None = None,
 ) -> Process:
-    """Starts a program in a session of its own, its output going to `log`; `record` is called before it runs."""
+    """Starts a program in a session of its own, its output going to `log`; `record` is called before it runs.
+
+    `user` is as whom it runs, which only root may say.
+    """
     with log.open("ab") as out:
         child = subprocess.Popen(
             ["/bin/sh", "-c", _BARRIER, "lab", *command],
@@ -29,6 +38,7 @@ def launch(
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=folder,
+            user=user,
             start_new_session=True,
         )
     assert child.stdin is not None

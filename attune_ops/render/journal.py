@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from attune_ops.journal import CLASSES, Journal
+from attune_ops.journal import CLASSES, Expected, Journal, Look
 from attune_ops.render import frame, text, wire
 from attune_ops.render.journal_svg import as_svg as as_svg
 from attune_ops.render.table import as_markdown as table_markdown
@@ -46,11 +46,15 @@ def as_text(journal: Journal) -> str:
         "",
     ]
     for e in journal.expectations:
-        took = f"{e.took_ms:.0f} ms" if e.took_ms is not None else f"not within {e.limit_ms:.0f} ms"
-        seen = f" ({text.visible(e.seen)})" if e.seen else ""
-        lines.append(f"  {'holds' if e.held else 'FAILS'}  {text.visible(e.title)}, {took}{seen}")
+        lines.append(f"  {'holds' if e.held else 'FAILS'}  {text.visible(e.title)}{_took(e)}")
     after = f", after {_look(journal.after)}" if journal.after else ""
     return "\n".join([*lines, "", f"  doctor: before {_look(journal.before)}{after}"])
+
+
+def _took(e: Expected) -> str:
+    """How long it took, which the ledger's sums do not, and what was there."""
+    took = f", {e.took_ms:.0f} ms" if e.took_ms is not None else f", not within {e.limit_ms:.0f} ms"
+    return (took if e.limit_ms else "") + (f" ({text.visible(e.seen)})" if e.seen else "")
 
 
 def headline(journal: Journal) -> str:
@@ -82,8 +86,10 @@ def numbers(values: tuple[int, ...]) -> str:
     return ", ".join(shown) + (f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else "")
 
 
-def _look(look: Any) -> str:
-    return f"{look.status}" + (f" ({text.visible(', '.join(look.findings))})" if look.findings else "")
+def _look(look: Look) -> str:
+    by_design = "" if look.status == "healthy" else " (by design only)"
+    found = f" ({text.visible(', '.join(look.findings))})" if look.findings else by_design
+    return f"{look.status}{found}"
 
 
 def as_json(journal: Journal) -> Any:

@@ -80,7 +80,7 @@ def test_a_rehearsal_has_the_topology_of_the_file_and_workers(
 ) -> None:
     wanted = load(name)
     (tmp_path / "definitions.json").write_text(export_wanted(wanted, "definitions", workers))
-    made = like(str(tmp_path / "definitions.json"), wanted)
+    made, _ = like(str(tmp_path / "definitions.json"), wanted)
     assert made.worker_queues(7) == wanted.worker_queues(7)
     assert set(map(repr, made.worker_bindings(7))) == set(map(repr, wanted.worker_bindings(7)))
     assert {c.tag for c in made.worker_consumers(7)} == {c.tag for c in wanted.worker_consumers(7)}

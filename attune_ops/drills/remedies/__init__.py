@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from attune_ops.errors import ConfigError
+from attune_ops.snapshot import PolicyState
 from attune_ops.topology import Per, Queue, Topology
 
-
-class Policy(msgspec.Struct, frozen=True):
-    """A policy of the scratch virtual host."""
-
-    name: str
-    pattern: str
-    apply_to: str
-    definition: dict[str, Any]
+PRIORITY = 50
 
 
 def unchanged(topology: Topology) -> Topology:
@@ -37,8 +31,18 @@ class Remedy(msgspec.Struct, frozen=True):
     name: str
     summary: str
     topology: Callable[[Topology], Topology] = unchanged
-    policies: tuple[Policy, ...] = ()
+    policies: tuple[PolicyState, ...] = ()
     behaviour: dict[str, Any] = {}
+
+    def above(self, others: Sequence[PolicyState]) -> tuple[PolicyState, ...]:
+        """Its policies with a priority above all others: of several that match RabbitMQ takes one, and merges none."""
+        priority = max((PRIORITY, *(p.priority + 1 for p in others)))
+        return tuple(msgspec.structs.replace(p, priority=priority) for p in self.policies)
+
+
+def policy(name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> PolicyState:
+    """A policy of whatever virtual host the drill makes."""
+    return PolicyState("", name, pattern, apply_to, PRIORITY, definition)
 
 
 def all_remedies() -> dict[str, Remedy]:

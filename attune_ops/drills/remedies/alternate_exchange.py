@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from attune_ops.drills.remedies import Policy, Remedy
+from attune_ops.drills.remedies import Remedy, policy
 from attune_ops.topology import Binding, Exchange, Queue, Topology
 
 EXCHANGE, QUEUE = "attune.unroutable", "attune.unroutable.queue"
@@ -24,5 +24,5 @@ remedy = Remedy(
     "alternate-exchange",
     f"what no queue of attune.executions takes goes to {QUEUE}",
     with_alternate,
-    (Policy("unroutable", r"^attune\.executions$", "exchanges", {"alternate-exchange": EXCHANGE}),),
+    (policy("unroutable", r"^attune\.executions$", "exchanges", {"alternate-exchange": EXCHANGE}),),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from attune_ops.drills.remedies import Policy, Remedy
+from attune_ops.drills.remedies import Remedy, policy
 from attune_ops.topology import Binding, Queue, Topology
 
 EXCHANGE, QUEUE, KEY = "attune.dlx", "attune.dead.queue", "dead"
@@ -23,6 +23,6 @@ remedy = Remedy(
     "dead-letter-queue",
     f"what a worker's queue gives up goes to {QUEUE}, bound by a key of its own",
     with_dead_letter_queue,
-    (Policy("dead-letters", r"^worker\.", "queues",
+    (policy("dead-letters", r"^worker\.", "queues",
             {"dead-letter-exchange": EXCHANGE, "dead-letter-routing-key": KEY}),),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.drills.remedies import Policy, Remedy
+from attune_ops.drills.remedies import Remedy, policy
 from attune_ops.drills.remedies.durable import durable
 
 # Short, so that a drill sees it; in operation it is hours.
@@ -12,5 +12,5 @@ remedy = Remedy(
     "expires-policy",
     f"worker queues stay without a consumer, and a policy deletes them after {EXPIRES_MS / 1000:g} s unused",
     durable,
-    (Policy("worker-queues-expire", r"^worker\.", "queues", {"expires": EXPIRES_MS}),),
+    (policy("worker-queues-expire", r"^worker\.", "queues", {"expires": EXPIRES_MS}),),
 )

@@ -1,0 +1,162 @@
+"""A throw-away PostgreSQL with Attune's tables: a server of one's own on a free loopback port."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from attune_ops.config.running_lab import Process
+from attune_ops.config.urls import parse_database
+from attune_ops.errors import ActionError, ConfigError, SourceError
+from attune_ops.lab import process as processes
+from attune_ops.sources.database import connect_postgresql
+
+# The tables of a present release, as far as the toolkit reads or writes them.
+SCHEMA = """
+CREATE SCHEMA {schema};
+CREATE TYPE {schema}.worker_type_enum AS ENUM ('local', 'remote', 'container');
+CREATE TYPE {schema}.worker_role_enum AS ENUM ('action', 'sensor', 'hybrid');
+CREATE TYPE {schema}.worker_status_enum AS ENUM ('active', 'inactive', 'busy', 'error');
+CREATE TYPE {schema}.execution_status_enum AS ENUM ('requested', 'scheduling', 'scheduled', 'running', 'completed',
+    'failed', 'canceling', 'cancelled', 'timeout', 'abandoned');
+CREATE TABLE {schema}.worker (
+    id BIGSERIAL PRIMARY KEY,
+    name TEXT NOT NULL,
+    worker_type {schema}.worker_type_enum NOT NULL DEFAULT 'local',
+    worker_role {schema}.worker_role_enum NOT NULL DEFAULT 'action',
+    runtime BIGINT,
+    host TEXT,
+    port INTEGER,
+    status {schema}.worker_status_enum NOT NULL DEFAULT 'inactive',
+    capabilities JSONB,
+    meta JSONB,
+    last_heartbeat TIMESTAMPTZ,
+    cordoned BOOLEAN NOT NULL DEFAULT FALSE,
+    cordon_reason TEXT,
+    cordoned_by TEXT,
+    cordoned_at TIMESTAMPTZ,
+    created TIMESTAMPTZ NOT NULL DEFAULT now(),
+    updated TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+CREATE TABLE {schema}.execution (
+    id BIGSERIAL PRIMARY KEY,
+    action BIGINT,
+    action_ref TEXT NOT NULL,
+    config JSONB,
+    parent BIGINT,
+    enforcement BIGINT,
+    worker BIGINT,
+    status {schema}.execution_status_enum NOT NULL DEFAULT 'requested',
+    result JSONB,
+    created TIMESTAMPTZ NOT NULL DEFAULT now(),
+    updated TIMESTAMPTZ NOT NULL DEFAULT now(),
+    started_at TIMESTAMPTZ
+);
+"""
+USER = "attune"
+START_S = 60.0
+
+
+class Postgres:
+    """A server whose data is in `folder`; `process` is the one that runs, or ran last."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.programs, self.account = folder, programs(), account()
+        self.password, self.port = secrets.token_urlsafe(12), _free_port()
+        self.process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of its superuser, without a database name; it holds the password."""
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}"
+
+    def make(self) -> None:
+        """Makes the folder and an empty data directory in it. Undo: remove the folder. Raises `ActionError`."""
+        self.folder.mkdir(mode=0o700)
+        secret = self.folder / "password"
+        secret.touch(mode=0o600)
+        secret.write_text(self.password)
+        if self.account:
+            shutil.chown(secret, self.account)
+            shutil.chown(self.folder, self.account)
+        done = subprocess.run(
+            [self.programs / "initdb", "-D", "data", "-U", USER, "-A", "scram-sha-256", "--pwfile=password",
+             "-E", "UTF8", "--no-sync"],
+            cwd=self.folder, user=self.account, env=_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise ActionError(f"no PostgreSQL could be made: {done.stdout.strip().splitlines()[-1]}")
+
+    def start(self, record: Callable[[Process], None] = lambda process: None) -> None:
+        """Starts the server and waits until it answers; `record` is told of its process before it runs.
+
+        Undo: `stop`. Raises `ActionError`.
+        """
+        command = [
+            str(self.programs / "postgres"), "-D", "data", "-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-F",
+            "-c", "max_connections=200",
+        ]  # fmt: skip
+        log = self.folder / "log"
+        self.process = processes.launch(command, _environment(), self.folder, log, record, user=self.account)
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except SourceError as e:
+                if time.monotonic() > until or not self.process.alive:
+                    raise ActionError(f"PostgreSQL does not start: {e}") from e
+                time.sleep(0.1)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Ends the server at once, as a crash does (its immediate shutdown). Undo: `start`."""
+        if self.process is not None:
+            processes.end([self.process], 10, signal.SIGQUIT)
+
+    def execute(self, script: str, database: str = "postgres") -> None:
+        """Runs statements, each a transaction of its own. Raises `SourceError` where the server does not answer."""
+        connection = connect_postgresql(parse_database(f"{self.url}/{database}", "lab"), 5, read_only=False)
+        try:
+            connection.autocommit = True
+            connection.execute(script)
+        finally:
+            connection.close()
+
+
+def programs() -> Path:
+    """The folder of PostgreSQL's server programs, the newest there is. Raises `ConfigError` where there is none."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True)
+    found = shutil.which("initdb")
+    folders = [*debian, *([Path(found).resolve().parent] if found else [])]
+    for folder in folders:
+        if (folder / "initdb").exists():
+            return folder
+    raise ConfigError("no PostgreSQL server programs (initdb) are here: install the package postgresql")
+
+
+def account() -> str | None:
+    """As whom the server runs: it refuses root, so root takes the account that the package made."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
