@@ -92,6 +92,18 @@ class Ledger(msgspec.Struct, frozen=True):
         return self.unaccounted == 0 and sum(self.classes.values()) == self.attempted
 
 
+class Course(msgspec.Struct, frozen=True):
+    """How a drill goes, or went: what its picture is drawn from. `verdict` is None while it runs."""
+
+    drill: str
+    duration_ms: float
+    steps: tuple[Event, ...]
+    queues: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    remedy: str | None = None
+    verdict: Verdict | None = None
+
+
 class Journal(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/drill/1"):
     """One run of one drill."""
 
@@ -114,6 +126,13 @@ class Journal(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attun
     remedy: str | None = None
     queues: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
+
+    @property
+    def course(self) -> Course:
+        """What its picture is drawn from."""
+        return Course(
+            self.drill, self.duration_ms, self.steps, self.queues, self.samples, self.remedy, self.verdict
+        )  # fmt: skip
 
 
 class Comparison(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/drill-comparison/1"):

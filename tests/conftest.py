@@ -19,12 +19,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from tests import postgres as pg
 from tests.world import Broker, Run, Users, Vhost, clean_environment
+
+if TYPE_CHECKING:
+    from attune_ops.lab import Lab
 
 SHARED = "ATTUNE_OPS_TEST_FOLDER"  # one folder for the whole run, shared by the xdist workers
 LAB = "test"
@@ -91,6 +94,21 @@ def broker() -> Broker:
     except AttuneOpsError as e:
         lacking(f"no broker for the live tests: {e}")
     return Broker(up.amqp_url, up.management_url)
+
+
+@pytest.fixture
+def own_lab() -> Iterator[Lab]:
+    """A broker of the test's own, which may be killed; the suite's may not."""
+    from attune_ops import lab
+    from attune_ops.errors import AttuneOpsError
+
+    name = f"t{secrets.token_hex(4)}"
+    try:
+        yield lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
+    except AttuneOpsError as e:
+        lacking(f"no broker to start: {e}")
+    finally:
+        lab.down(name)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import msgspec
 from attune_ops.config import attune, running_lab
 from attune_ops.config import file as config_file
 from attune_ops.config.file import ConfigFile
-from attune_ops.config.settings import Database, Endpoint, Judging, Settings
+from attune_ops.config.settings import RUNNING_LAB, Database, Endpoint, Judging, Settings
 from attune_ops.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.errors import ConfigError, TopologyError
 from attune_ops.secret import Secret
@@ -128,9 +128,9 @@ def _lab(complaint: str) -> Layer:
     if lab is None:
         raise ConfigError(complaint)
     urls = {"amqp_url": lab.amqp_url, "management_url": lab.management_url, "database_url": lab.database_url}
-    return {key: Said(url, "the running lab") for key, url in urls.items()} | {
-        "env": Said("lab", "the running lab"),
-        "drills": Said(True, "the running lab"),
+    return {key: Said(url, RUNNING_LAB) for key, url in urls.items()} | {
+        "env": Said("lab", RUNNING_LAB),
+        "drills": Said(True, RUNNING_LAB),
     }
 
 

@@ -11,6 +11,8 @@ from attune_ops.secret import MASK, Secret
 from attune_ops.severity import Severity
 from attune_ops.topology import Topology
 
+RUNNING_LAB = "the running lab"  # an origin
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """A host and port with credentials. `str` shows the URL without the password.
@@ -94,6 +96,11 @@ class Settings(msgspec.Struct, frozen=True):
     def judging(self) -> Judging:
         """How to judge what is found there."""
         return Judging(self.topology, self.severities, self.thresholds)
+
+    @property
+    def on_lab(self) -> bool:
+        """Whether they are the running lab's."""
+        return self.origin.get("env") == RUNNING_LAB
 
     @property
     def vhost(self) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from attune_ops.dashboard.collecting import Errand, Seen
-from attune_ops.dashboard.views import View
-from attune_ops.errors import ActionError, AttuneOpsError, SourceError
+from attune_ops.dashboard.views import View, bar
+from attune_ops.errors import AttuneOpsError, SourceError
 from attune_ops.render import dashboard as html
 from attune_ops.render import form
 from attune_ops.steps import Step
 from attune_ops.tables.orphans import orphans
 
 if TYPE_CHECKING:
+    from attune_ops.journal import Course
     from attune_ops.ops import Ops
 
 
@@ -43,8 +44,9 @@ class _Acting(View):
 
     def act(self, what: Callable[[], object], done: Callable[[object], None]) -> None:
         """Does something in the background; one thing at a time."""
-        if self._errand.run(what, done):
-            self.outcome.value = html.message("working …")
+        if not self._errand.busy:
+            self.outcome.value = html.message("working …")  # before it runs: it may be done at once
+            self._errand.run(what, done)
 
 
 class Orphans(_Acting):
@@ -64,8 +66,8 @@ class Orphans(_Acting):
         self.delete.on_click(lambda button: self._do_delete())
         for control in (self.queue, self.grace):
             control.observe(lambda change: self._unplan(), "value")
-        bar = w.HBox([self.queue, self.grace, self.confirm, self.plan, self.delete])
-        self.widget = w.VBox([self.body, bar, self.outcome])
+        controls = bar(self.queue, self.grace, self.confirm, self.plan, self.delete)
+        self.widget = w.VBox([self.body, controls, self.outcome])
 
     def show(self, seen: Seen) -> None:
         assert seen.facts is not None
@@ -130,7 +132,7 @@ class Startup(_Acting):
         self.run = w.Button(description="Start it", tooltip="Registers and declares, then stops it cleanly")
         self.run.on_click(lambda button: self.act(self._start, self._started))
         note = w.HTML(html.message("It is taken for real on this installation, then stopped cleanly."))
-        self.widget = w.VBox([note, w.HBox([self.worker, self.skip, self.confirm, self.run]), self.outcome])
+        self.widget = w.VBox([note, bar(self.worker, self.skip, self.confirm, self.run), self.outcome])
 
     def _start(self) -> object:
         return self.ops.startup(
@@ -143,7 +145,7 @@ class Startup(_Acting):
 
 
 class Drills(_Acting):
-    """A drill in the background, with its events as they come."""
+    """A drill in the background: its lines as they come, and its timeline as it grows."""
 
     title = "Drills"
 
@@ -151,46 +153,53 @@ class Drills(_Acting):
         from attune_ops.drills import all_drills
 
         super().__init__(ops, refresh)
-        self.drill = w.Dropdown(options=sorted(all_drills()), description="Drill")
+        self._drills = all_drills()
+        self.drill = w.Dropdown(options=sorted(self._drills), description="Drill")
         self.seconds = w.BoundedFloatText(5, min=1, max=600, description="messages (s)")
         self.rate = w.BoundedFloatText(20, min=1, max=5000, description="per second")
+        self.workers = w.BoundedIntText(2, min=1, max=20, description="workers")
         self.run = w.Button(description="Run it")
-        self.stop = w.Button(description="Stop", disabled=True)
-        self.timeline = w.HTML()
+        self.stop = w.Button(description="Stop", disabled=True, tooltip="Undoes what was done so far")
+        self.about, self.picture, self.timeline = w.HTML(), w.HTML(), w.HTML()
         self._lines: list[str] = []
+        self.drill.observe(lambda change: self._tell(), "value")
         self.run.on_click(lambda button: self._begin())
-        self.stop.on_click(lambda button: self._errand.stopping.set())
-        note = w.HTML(html.message("It runs in a virtual host of its own, only where drills are allowed."))
-        controls = w.HBox([self.drill, self.seconds, self.rate, self.run, self.stop])
+        self.stop.on_click(lambda button: self._errand.ask_to_stop())
+        controls = bar(self.drill, self.seconds, self.rate, self.workers, self.confirm, self.run, self.stop)
         # A drill types the environment's name on any but the lab, protected or not.
-        self.confirm.layout.display = None
-        self.widget = w.VBox([note, controls, self.confirm, self.timeline, self.outcome])
+        self.confirm.layout.display = "none" if ops.settings.on_lab else None
+        self._tell()
+        self.widget = w.VBox([self.about, controls, self.outcome, self.picture, self.timeline])
+
+    def _tell(self) -> None:
+        where = "It runs in a virtual host of its own, only where drills are allowed."
+        self.about.value = html.message(f"{self._drills[self.drill.value].hypothesis} {where}")
 
     def _begin(self) -> None:
         if self._errand.busy:
             return
         self._lines.clear()
+        self.picture.value = self.timeline.value = ""
         self.run.disabled, self.stop.disabled = True, False
-        self.act(self._play, self._ended)
+        told = {"duration": self.seconds.value, "rate": self.rate.value, "workers": self.workers.value}
+        self.act(lambda: self._play(self.drill.value, self.confirm.value or None, told), self._ended)
 
-    def _play(self) -> object:
+    def _play(self, drill: str, confirm: str | None, told: dict[str, Any]) -> object:
         from attune_ops.drills._runner import run
 
-        return run(
-            self.drill.value,
-            self.ops.settings,
-            confirm=self.confirm.value or None,
-            note=self._note,
-            duration=self.seconds.value,
-            rate=self.rate.value,
-        )
+        return run(drill, self.ops.settings, confirm=confirm, note=self._note, follow=self._follow, **told)
 
     def _note(self, line: str) -> None:
-        if self._errand.stopping.is_set():
-            raise ActionError("the drill was stopped, and what it had done is undone")
+        self._errand.heed()
         self._lines.append(line)
         self.timeline.value = html.lines(self._lines)
 
+    def _follow(self, course: Course) -> None:
+        self._errand.heed()
+        self.picture.value = html.picture(course)
+
     def _ended(self, outcome: object) -> None:
         self.run.disabled, self.stop.disabled = False, True
+        self.picture.value = ""  # the journal has it, whole
         self.told(outcome)
+        self._refresh()

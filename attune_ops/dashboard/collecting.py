@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from attune_ops.errors import AttuneOpsError
+from attune_ops.errors import ActionError, AttuneOpsError
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Report
 
@@ -108,7 +108,7 @@ class Errand:
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
-        self.stopping = threading.Event()
+        self._stopping = threading.Event()
 
     @property
     def busy(self) -> bool:
@@ -125,15 +125,27 @@ class Errand:
                 outcome = act()
             except AttuneOpsError as e:
                 outcome = e
+            except KeyboardInterrupt:
+                outcome = ActionError("it was stopped, and what it had done is undone")
             done(outcome)
 
-        self.stopping.clear()
+        self._stopping.clear()
         self._thread = threading.Thread(target=go, name="attune-ops errand", daemon=True)
         self._thread.start()
         return True
 
+    def heed(self) -> None:
+        """Called by what is under way where it can be stopped: raises what Ctrl-C raises, once, so that it undoes."""
+        if self._stopping.is_set():
+            self._stopping.clear()
+            raise KeyboardInterrupt
+
+    def ask_to_stop(self) -> None:
+        """Asks what is under way to stop, where it heeds that."""
+        self._stopping.set()
+
     def stop(self, timeout: float = 60.0) -> None:
-        """Asks what is under way to stop, where it can be, and waits for its undoing."""
-        self.stopping.set()
+        """Asks it and waits for its undoing."""
+        self.ask_to_stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)

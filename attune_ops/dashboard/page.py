@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from attune_ops.dashboard.changing import Drills, Orphans, Startup
 from attune_ops.dashboard.collecting import Collector, Seen
-from attune_ops.dashboard.views import Bindings, Doctor, Overviewed, Queues, View
+from attune_ops.dashboard.views import Doctor, Overviewed, View, bar, binding_list, queue_list
 from attune_ops.render import dashboard as html
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class Dashboard(w.VBox):  # type: ignore[misc]
         self._ops = ops
         self.collector = Collector(self._read, self._show, every)
         self.views: tuple[View, ...] = (
-            Overviewed(), Queues(), Bindings(), Orphans(ops, self._refresh), Doctor(), Startup(ops, self._refresh),
-            Drills(ops, self._refresh),
+            Overviewed(), queue_list(), binding_list(), Orphans(ops, self._refresh), Doctor(),
+            Startup(ops, self._refresh), Drills(ops, self._refresh),
         )  # fmt: skip
         self.status = w.HTML("reading …")
         self.pause = w.ToggleButton(description="Pause", tooltip="Stop reading")
@@ -40,7 +40,7 @@ class Dashboard(w.VBox):  # type: ignore[misc]
         self.tabs.observe(lambda change: self._draw(), "selected_index")
         self.now.on_click(lambda button: self._refresh())
         self.stop.on_click(lambda button: self.close())
-        super().__init__([w.HBox([self.pause, self.now, self.every, self.stop]), self.status, self.tabs])
+        super().__init__([bar(self.pause, self.now, self.every, self.stop), self.status, self.tabs])
         self.collector.start()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -9,6 +10,7 @@ import ipywidgets as w
 
 from attune_ops.dashboard.collecting import Seen
 from attune_ops.errors import ConfigError, SourceError
+from attune_ops.facts import Facts
 from attune_ops.past import Past, Sample
 from attune_ops.render import dashboard as html
 from attune_ops.render import form
@@ -33,6 +35,14 @@ class View:
 
     def close(self) -> None:
         """Stops what the view has under way."""
+
+
+def bar(*controls: w.Widget) -> w.HBox:
+    """Controls in a row that wraps, each with room for its whole label."""
+    for control in controls:
+        if hasattr(control.style, "description_width"):
+            control.style.description_width = "initial"
+    return w.HBox(controls, layout=w.Layout(flex_flow="row wrap"))
 
 
 class Overviewed(View):
@@ -62,38 +72,36 @@ class Overviewed(View):
         return Past(seen.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
 
 
-class _Filtered(View):
-    """A table with a filter and an order."""
+class Listing(View):
+    """A table with a filter and an order; with `lines` each row has a line of its queue's depths."""
 
-    columns: tuple[str, ...]
-
-    def __init__(self) -> None:
+    def __init__(self, title: str, read: Callable[[Facts], Table], orders: Sequence[str], *, lines: bool = False):
+        self.title, self._read, self._lines = title, read, lines
         self.filter = w.Text(placeholder="part of a name, or /regular expression/", description="Filter")
-        self.order = w.Dropdown(options=self.columns, value=self.columns[0], description="Sort by")
+        self.order = w.Dropdown(options=orders, value=orders[0], description="Sort by")
         self.descending = w.ToggleButton(description="largest first", value=False)
         self.body = w.HTML()
         self._seen: Seen | None = None
         for control in (self.filter, self.order, self.descending):
             control.observe(self._again, "value")
-        self.widget = w.VBox([w.HBox([self.filter, self.order, self.descending]), self.body])
+        self.widget = w.VBox([bar(self.filter, self.order, self.descending), self.body])
 
     def show(self, seen: Seen) -> None:
+        assert seen.facts is not None
         self._seen = seen
         try:
-            self.body.value = self.draw(seen)
+            table = self._narrowed(self._read(seen.facts))
         except (SourceError, ConfigError) as e:  # not read; or a regular expression that is half typed
             self.body.value = html.message(str(e))
+            return
+        self.body.value = html.listing(table, seen.depths if self._lines else {}, seen.stale)
 
-    def narrowed(self, table: Table) -> Table:
+    def _narrowed(self, table: Table) -> Table:
         """What the filter leaves, in order, at most `ROWS`."""
         words = self.filter.value.strip()
         if words:
             table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
         return table.sorted(("-" if self.descending.value else "") + self.order.value).limit(ROWS)
-
-    def draw(self, seen: Seen) -> str:
-        """The table as HTML."""
-        raise NotImplementedError
 
     def _again(self, change: Any) -> None:
         if self._seen is not None:
@@ -101,27 +109,14 @@ class _Filtered(View):
                 self.show(self._seen)
 
 
-class Queues(_Filtered):
-    """The queues with a line of their depths."""
-
-    title = "Queues"
-    columns = SHOWN
-
-    def draw(self, seen: Seen) -> str:
-        assert seen.facts is not None
-        table = self.narrowed(queues(seen.facts).select(SHOWN))
-        return html.listing(table, {name: tuple(depths) for name, depths in seen.depths.items()}, seen.stale)
+def queue_list() -> Listing:
+    """The queues, each with a line of its depths."""
+    return Listing("Queues", lambda facts: queues(facts).select(SHOWN), SHOWN, lines=True)
 
 
-class Bindings(_Filtered):
+def binding_list() -> Listing:
     """The bindings."""
-
-    title = "Bindings"
-    columns = ("source", "destination", "routing_key")
-
-    def draw(self, seen: Seen) -> str:
-        assert seen.facts is not None
-        return html.listing(self.narrowed(bindings(seen.facts)), {}, seen.stale)
+    return Listing("Bindings", bindings, ("source", "destination", "routing_key"))
 
 
 class Doctor(View):
@@ -136,7 +131,7 @@ class Doctor(View):
         self._seen: Seen | None = None
         self.severity.observe(self._again, "value")
         self.group.observe(self._again, "value")
-        self.widget = w.VBox([w.HBox([self.severity, self.group]), self.body])
+        self.widget = w.VBox([bar(self.severity, self.group), self.body])
 
     def show(self, seen: Seen) -> None:
         self._seen = seen
@@ -151,4 +146,5 @@ class Doctor(View):
 
     def _again(self, change: Any) -> None:
         if self._seen is not None:
-            self.show(self._seen)
+            with self._seen.lock:
+                self.show(self._seen)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attune_ops.config.settings import Settings
 from attune_ops.errors import SourceError
-from attune_ops.journal import Sample
+from attune_ops.journal import Course, Sample
 from attune_ops.sources.amqp import Depth, depth, open_connection
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 EVERY_S = 0.2
 TIMEOUT_S = 3.0
+FOLLOW_S = 0.5  # how often who follows a drill is told how it goes
+
+Follow = Callable[[Course], None]
 
 
 class Eye:
@@ -63,6 +67,15 @@ class Eye:
             last = self.samples[-1] if self.samples else None
             if last is None or (last.messages, last.consumers) != (sample.messages, sample.consumers):
                 self.samples.append(sample)
+
+    @property
+    def evened(self) -> tuple[Sample, ...]:
+        """The samples, all with the same number of queues: the later ones have more."""
+
+        def padded(values: tuple[int | None, ...]) -> tuple[int | None, ...]:
+            return values + (None,) * (len(self.queues) - len(values))
+
+        return tuple(Sample(s.at_ms, padded(s.messages), padded(s.consumers)) for s in self.samples)
 
     def watch(self, *queues: str) -> None:
         """Adds queues to those that are sampled."""

@@ -39,7 +39,7 @@ def refuse_unless_allowed(settings: Settings, confirm: str | None) -> None:
         )
     if not settings.drills:
         raise DrillRefused(f"environment {settings.env!r} does not allow drills: its entry has no drills = true")
-    if settings.origin.get("env") != "the running lab" and confirm != settings.env:
+    if not settings.on_lab and confirm != settings.env:
         raise DrillRefused(f"a drill on environment {settings.env!r} wants its name typed: --confirm {settings.env}")
 
 

@@ -20,6 +20,7 @@ from attune_ops.actions.processes import stop_all
 from attune_ops.config.settings import Settings
 from attune_ops.drills import Drill, _counting, _place, _registry, find
 from attune_ops.drills._expecting import Expect
+from attune_ops.drills._eye import Follow
 from attune_ops.drills._judging import judged, verdict_of
 from attune_ops.drills._like import World
 from attune_ops.drills._like import like as like_file
@@ -49,13 +50,15 @@ def run(
     like: str | None = None,
     remedy: str | None = None,
     note: Note = lambda text: None,
+    follow: Follow = lambda course: None,
     **parameters: Any,
 ) -> Journal | Comparison:
     """Runs a drill, with a `remedy` without and then with it; all that it made is removed again, also after Ctrl-C.
 
     Without `settings` it runs on the lab; with those of an environment only where it allows drills and `confirm`
-    is its name. `like` is a snapshot or definitions file whose topology is taken. `parameters` are those of
-    `Parameters`. Raises `ConfigError`, `DrillRefused`, `SourceError`.
+    is its name. `like` is a snapshot or definitions file whose topology is taken. `note` is told each line of what
+    goes on, `follow` twice a second how it goes in all. `parameters` are those of `Parameters`. Raises `ConfigError`,
+    `DrillRefused`, `SourceError`.
     """
     drill = find(drill) if isinstance(drill, str) else drill
     told = read_parameters(parameters)
@@ -63,11 +66,11 @@ def run(
     if settings is not None:
         _place.refuse_unless_allowed(settings, confirm)
     wanted = _world(drill, settings, topology, like)
-    first = _one(drill, settings, told, wanted, None, confirm, server, note)
+    first = _one(drill, settings, told, wanted, None, confirm, server, note, follow)
     if cure is None:
         return first
     note(f"once more with the remedy {cure.name}: {cure.summary}")
-    return Comparison(first, _one(drill, settings, told, wanted, cure, confirm, server, note))
+    return Comparison(first, _one(drill, settings, told, wanted, cure, confirm, server, note, follow))
 
 
 def read_parameters(given: dict[str, Any]) -> Parameters:
@@ -101,8 +104,9 @@ def _one(
     confirm: str | None,
     server: str | None,
     note: Note,
+    follow: Follow,
 ) -> Journal:
-    configured = settings is not None and settings.origin.get("env") != "the running lab"
+    configured = settings is not None and not settings.on_lab
     undo = UndoList(drill.name, env=settings.env if settings is not None and configured else None)
     folder = Path(tempfile.gettempdir(), f"attune-ops-drill-{secrets.token_hex(6)}")
     place = None
@@ -119,7 +123,7 @@ def _one(
         )
         stage = Stage(
             made, parameters, folder, undo, registry, lab=place.lab, server=server,
-            remedy=remedy, policies=world.policies, note=lambda e: note(shown(e)),
+            remedy=remedy, policies=world.policies, note=lambda e: note(shown(e)), follow=follow,
         )  # fmt: skip
         with audit.change(made, "drill run", drill.name, confirm=confirm):
             return _Run(drill, stage, remedy, note).run()
@@ -169,7 +173,7 @@ class _Run:
             parameters=msgspec.structs.asdict(stage.parameters), steps=tuple(stage.events),
             expectations=tuple(self.expected), ledger=ledger, before=before, after=after,
             remedy=self.remedy.name if self.remedy else None, queues=tuple(stage.eye.queues),
-            samples=_even(stage, tuple(stage.eye.samples)),
+            samples=stage.eye.evened,
         )  # fmt: skip
 
     def _populate(self) -> None:
@@ -194,6 +198,7 @@ class _Run:
                 return look
             if time.monotonic() > until:
                 raise DrillRefused(f"no steady state before the drill {self.drill.name}: {', '.join(look.findings)}")
+            self.stage.look()
             time.sleep(0.3)
 
     def _after(self) -> Look:
@@ -220,7 +225,7 @@ class _Run:
     def _await(self, expect: Expect) -> Expected:
         began = time.monotonic()
         while True:
-            self.stage.eye.look()
+            self.stage.look()
             holds, spent = _asked(expect.check), time.monotonic() - began
             late = spent >= expect.within
             if late or holds is not expect.stays:
@@ -237,7 +242,7 @@ class _Run:
         management = open_management(self.stage.settings)
         try:
             while time.monotonic() < until:
-                self.stage.eye.look()
+                self.stage.look()
                 held = sum(q.messages or 0 for q in management.totals())
                 logged = sum(events(s).total() for s in self.stage.services)
                 if held + logged != before:
@@ -279,15 +284,3 @@ def _versions(settings: Settings) -> dict[str, str]:
         management.close()
     broker = {"rabbitmq": told.rabbitmq_version or "", "erlang": told.erlang_version or ""}
     return {"attune-ops": __version__, **broker, "python": platform.python_version(), "system": os.uname().sysname}
-
-
-def _even(stage: Stage, samples: tuple[Any, ...]) -> tuple[Any, ...]:
-    """All samples with the same number of queues, as the later ones have more."""
-    many = len(stage.eye.queues)
-
-    def padded(values: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return values + (None,) * (many - len(values))
-
-    return tuple(
-        msgspec.structs.replace(s, messages=padded(s.messages), consumers=padded(s.consumers)) for s in samples
-    )

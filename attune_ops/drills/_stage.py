@@ -16,14 +16,14 @@ from attune_ops.actions.services.job import Behaviour
 from attune_ops.actions.services.messages import route
 from attune_ops.config.running_lab import start_time
 from attune_ops.config.settings import Settings
-from attune_ops.drills._eye import Eye
+from attune_ops.drills._eye import FOLLOW_S, Eye, Follow
 from attune_ops.drills._recover import UndoList
 from attune_ops.drills._registry import Kind, Registry
 from attune_ops.drills._relay import Relay
 from attune_ops.drills._watching import Watching
 from attune_ops.drills.remedies import Remedy
 from attune_ops.errors import ActionError, AttuneOpsError, DrillRefused
-from attune_ops.journal import Event, EventKind
+from attune_ops.journal import Course, Event, EventKind
 from attune_ops.lab import Lab
 from attune_ops.snapshot import PolicyState
 from attune_ops.topology import Queue, Topology
@@ -71,6 +71,7 @@ class Stage(Watching):
         remedy: Remedy | None = None,
         policies: Sequence[PolicyState] = (),
         note: Callable[[Event], None] = lambda event: None,
+        follow: Follow = lambda course: None,
     ) -> None:
         self.settings, self.parameters, self.folder, self.lab, self.server = settings, parameters, folder, lab, server
         self.began = time.monotonic()
@@ -90,7 +91,7 @@ class Stage(Watching):
         self.policies = (*policies, *(remedy.above(policies) if remedy else ()))
         self._relays: list[Relay] = []
         self._mends: list[tuple[str, Callable[[], object]]] = []
-        self._note = note
+        self._note, self._follow, self._followed = note, follow, 0.0
 
     @property
     def topology(self) -> Topology:
@@ -101,6 +102,15 @@ class Stage(Watching):
         """Writes a step, fault or undo into the journal."""
         self.events.append(Event(self.now_ms, kind, text))
         self._note(self.events[-1])
+
+    def look(self) -> None:
+        """Samples the queues, and tells who follows the drill how it goes."""
+        self.eye.look()
+        if time.monotonic() - self._followed > FOLLOW_S:
+            steps, queues, samples = tuple(self.events), tuple(self.eye.queues), self.eye.evened
+            remedy = self.remedy.name if self.remedy else None
+            self._follow(Course(self.undo.record.drill, self.now_ms, steps, queues, samples, remedy))
+            self._followed = time.monotonic()
 
     @property
     def now_ms(self) -> float:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from attune_ops.facts import Facts
 from attune_ops.findings import Report
-from attune_ops.render import html, report, table, text
+from attune_ops.journal import Course
+from attune_ops.render import html, journal_svg, report, table, text
 from attune_ops.table import Table
 from attune_ops.units import age, counted, number
 
@@ -23,6 +24,11 @@ def message(said: str) -> str:
 def lines(said: Sequence[str]) -> str:
     """The last lines of what goes on."""
     return html.preformatted("\n".join(map(text.visible, said[-LINES:])))
+
+
+def picture(course: Course) -> str:
+    """The timeline of a drill that runs."""
+    return journal_svg.drawn(course)
 
 
 def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, looks: int) -> str:

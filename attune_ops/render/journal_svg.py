@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from attune_ops.journal import Journal
+from attune_ops.journal import Course, Journal
 from attune_ops.render.text import visible
 
 WIDTH, HEIGHT, CONSUMERS = 760, 220, 60
@@ -17,27 +17,32 @@ Line = list[tuple[float, int | None]]
 
 def as_svg(journal: Journal) -> str:
     """A self-contained SVG that reads on light and dark ground; every text is escaped."""
-    end = max([journal.duration_ms, *(s.at_ms for s in journal.samples), 1.0])
+    return drawn(journal.course)
+
+
+def drawn(course: Course) -> str:
+    """The same of a drill that may still run."""
+    end = max([course.duration_ms, *(s.at_ms for s in course.samples), 1.0])
     # A journal is a file that anybody may have edited: a sample can tell of fewer queues than it names.
-    depth = [[(s.at_ms, _at(s.messages, i)) for s in journal.samples] for i in range(len(journal.queues))]
-    consumers = [[(s.at_ms, _at(s.consumers, i)) for s in journal.samples] for i in range(len(journal.queues))]
+    depth = [[(s.at_ms, _at(s.messages, i)) for s in course.samples] for i in range(len(course.queues))]
+    consumers = [[(s.at_ms, _at(s.consumers, i)) for s in course.samples] for i in range(len(course.queues))]
     shown = [i for i, line in enumerate(depth) if any(v for _, v in line) or any(v for _, v in consumers[i])]
     below = TOP + HEIGHT + GAP
-    height = below + CONSUMERS + 24 + 18 * (len(shown) + len(_marks(journal)) + 1)
+    height = below + CONSUMERS + 24 + 18 * (len(shown) + len(_marks(course)) + 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{LEFT + WIDTH + RIGHT}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="12" fill="#6e7781">',
-        f"<title>{_text(f'Drill {journal.drill}: {journal.verdict}')}</title>",
-        f'<text x="{LEFT}" y="18" font-size="14">{_text(_title(journal))}</text>',
+        f"<title>{_text(f'Drill {course.drill}: {_verdict(course)}')}</title>",
+        f'<text x="{LEFT}" y="18" font-size="14">{_text(_title(course))}</text>',
         *_panel("ready messages", TOP, HEIGHT, [depth[i] for i in shown], end),
         *_panel("consumers", below, CONSUMERS, [consumers[i] for i in shown], end),
-        *_faults(journal, end, below + CONSUMERS),
+        *_faults(course, end, below + CONSUMERS),
     ]
     y = below + CONSUMERS + 40
     for n, i in enumerate(shown):
-        parts.append(_key(y, COLORS[n % len(COLORS)], journal.queues[i]))
+        parts.append(_key(y, COLORS[n % len(COLORS)], course.queues[i]))
         y += 18
-    for n, (at, kind, said) in enumerate(_marks(journal), 1):
+    for n, (at, kind, said) in enumerate(_marks(course), 1):
         parts.append(_key(y, FAULTS[kind], f"{n}  {at / 1000:.2f} s  {said}"))
         y += 18
     return "\n".join([*parts, "</svg>"])
@@ -48,12 +53,16 @@ def _at(values: tuple[int | None, ...], i: int) -> int | None:
     return values[i] if i < len(values) else None
 
 
-def _title(journal: Journal) -> str:
-    return f"{journal.drill}{f' with {journal.remedy}' if journal.remedy else ''}: {journal.verdict}"
+def _title(course: Course) -> str:
+    return f"{course.drill}{f' with {course.remedy}' if course.remedy else ''}: {_verdict(course)}"
 
 
-def _marks(journal: Journal) -> list[tuple[float, str, str]]:
-    return [(e.at_ms, e.kind, e.text) for e in journal.steps if e.kind in FAULTS]
+def _verdict(course: Course) -> str:
+    return course.verdict or "running"
+
+
+def _marks(course: Course) -> list[tuple[float, str, str]]:
+    return [(e.at_ms, e.kind, e.text) for e in course.steps if e.kind in FAULTS]
 
 
 def _panel(title: str, top: float, height: float, lines: list[Line], end: float) -> list[str]:
@@ -84,9 +93,9 @@ def _panel(title: str, top: float, height: float, lines: list[Line], end: float)
     return parts
 
 
-def _faults(journal: Journal, end: float, bottom: float) -> list[str]:
+def _faults(course: Course, end: float, bottom: float) -> list[str]:
     parts = []
-    for n, (at, kind, said) in enumerate(_marks(journal), 1):
+    for n, (at, kind, said) in enumerate(_marks(course), 1):
         x = _x(at, end)
         parts.append(
             f'<g stroke="{FAULTS[kind]}"><title>{_text(said)}</title>'

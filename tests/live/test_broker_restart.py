@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +13,8 @@ from attune_ops.actions.processes import start_service
 from attune_ops.actions.services.job import Behaviour
 from attune_ops.actions.startup import run
 from attune_ops.config import Settings, resolve
-from attune_ops.errors import AttuneOpsError
 from attune_ops.steps import Step, StepResult
 from tests.world import eventually
-
-
-@pytest.fixture
-def broker_of_its_own() -> Iterator[lab.Lab]:
-    """A lab that may be killed; the suite's own may not."""
-    from tests.conftest import lacking
-
-    name = f"s{secrets.token_hex(4)}"
-    try:
-        yield lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
-    except AttuneOpsError as e:
-        lacking(f"no broker to start: {e}")
-    finally:
-        lab.down(name)
 
 
 def settings_of(made: lab.Lab) -> Settings:
@@ -48,13 +30,13 @@ def status_of(settings: Settings, name: str) -> str:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_path: Path) -> None:
-    settings = settings_of(broker_of_its_own)
-    node = broker_of_its_own.state.nodes[0].name
+def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(own_lab)
+    node = own_lab.state.nodes[0].name
 
     def kill(step: StepResult) -> None:
         if step.step is Step.REGISTER:
-            broker_of_its_own.kill_node(node)
+            own_lab.kill_node(node)
 
     report = run(settings, "worker", name="w1", on_step=kill)
     assert report.failed is not None
@@ -63,25 +45,25 @@ def test_killed_in_the_middle_and_started_again(broker_of_its_own: lab.Lab, tmp_
     assert "connection broke" in report.failed.error.explanation
     assert status_of(settings, "w1") == "inactive"
 
-    broker_of_its_own.start_node(node)
+    own_lab.start_node(node)
     with start_service(settings, "worker", "w2", tmp_path / "w2.jsonl", Behaviour(reconnect=True)) as worker:
         worker.wait_for("ready", timeout=30)
         first = worker.worker_id
-        broker_of_its_own.kill_node(node)
+        own_lab.kill_node(node)
         worker.wait_for("reconnecting", timeout=30)
         assert status_of(settings, "w2") == "active", "it is expected back"
-        broker_of_its_own.start_node(node)
+        own_lab.start_node(node)
         eventually(lambda: Counter(e["event"] for e in worker.events())["ready"] == 2, within=30)
         assert worker.worker_id == first
     assert status_of(settings, "w2") == "inactive"
 
 
 @pytest.mark.slow
-def test_a_publisher_that_an_alarm_blocks_still_stops(broker_of_its_own: lab.Lab, tmp_path: Path) -> None:
-    settings = settings_of(broker_of_its_own)
+def test_a_publisher_that_an_alarm_blocks_still_stops(own_lab: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(own_lab)
     sensor = start_service(settings, "sensor", "sensor", tmp_path / "sensor.jsonl", Behaviour(rate=100))
     sensor.wait_for("confirmed")
-    broker_of_its_own.ctl("set_vm_memory_high_watermark", "absolute", "1000")
+    own_lab.ctl("set_vm_memory_high_watermark", "absolute", "1000")
     sensor.wait_for("blocked")
     assert sensor.stop() == 0
     outcomes = Counter(e["event"] for e in sensor.events())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from attune_ops.config import resolve
 from attune_ops.dashboard import dashboard
 from attune_ops.dashboard.page import Dashboard
 from attune_ops.facts import Facts
 from attune_ops.ops import Ops
 from attune_ops.overview import Overview
-from tests.world import Vhost, eventually
+from tests.world import Broker, Vhost, eventually
 
 JANUARY = "attune-2026-01"
 
@@ -166,6 +169,62 @@ def test_a_broker_that_goes_and_comes_back(board: Dashboard, ops: Ops) -> None:
     assert board.collector.seen.facts.broker is not None
     ops.settings = there
     eventually(lambda: "stale for" not in board.status.value, within=60)
+
+
+@pytest.fixture
+def drilling(broker: Broker) -> Iterator[Any]:
+    """The drills of a dashboard on an environment that allows them and is named."""
+    target = {"amqp_url": broker.amqp_url, "management_url": broker.management_url}
+    board = Dashboard(Ops(msgspec.structs.replace(resolve(target, {}), env="test", drills=True)), every=3600.0)
+    view = choose(board, "Drills")
+    view.confirm.value = "test"
+    try:
+        yield view
+    finally:
+        board.close()
+    assert not threads()
+
+
+def test_a_drill_runs_in_the_background_and_draws_its_timeline(drilling: Any) -> None:
+    drilling.drill.value = "worker-crash"
+    assert "backlog" in drilling.about.value, "what the drill is about"
+    drilling.seconds.value, drilling.rate.value, drilling.workers.value = 1, 60, 1
+    began = time.monotonic()
+    drilling.run.click()
+    assert time.monotonic() - began < 1, "the kernel is free"
+    drilling.run.click()  # one at a time
+    eventually(lambda: "<svg" in drilling.picture.value, within=60)
+    assert "worker-crash: running" in drilling.picture.value
+    eventually(lambda: "scratch virtual host" in drilling.timeline.value, within=60)
+    eventually(lambda: not drilling.run.disabled, within=120)
+    assert "worker-crash: held" in drilling.outcome.value
+    assert "60 attempted" in drilling.outcome.value
+    assert drilling.outcome.value.count("<svg") == 1
+    assert drilling.timeline.value.count("worker w1 started") == 2, "at first, and after the crash"
+
+
+def test_a_drill_that_is_stopped_undoes_what_it_did(drilling: Any, broker: Broker) -> None:
+    drilling.drill.value = "worker-hang"
+    drilling.run.click()
+    eventually(lambda: "hangs" in drilling.timeline.value, within=60)
+    scratch = re.findall(r"attune-ops-drill-\w+", drilling.timeline.value)[0]
+    assert scratch in vhosts(broker)
+    drilling.stop.click()
+    eventually(lambda: not drilling.run.disabled, within=60)
+    assert "stopped" in drilling.outcome.value
+    assert "goes on" in drilling.timeline.value, "the worker that hung was let go on"
+    assert scratch not in vhosts(broker)
+
+
+def test_a_drill_wants_the_environment_s_name(drilling: Any) -> None:
+    drilling.confirm.value = ""
+    drilling.run.click()
+    eventually(lambda: not drilling.run.disabled, within=60)
+    assert "wants its name typed" in drilling.outcome.value
+
+
+def vhosts(broker: Broker) -> set[str]:
+    return {v["name"] for v in broker.api("GET", "vhosts").json()}
 
 
 def test_pause_and_close(board: Dashboard, vhost: Vhost) -> None:

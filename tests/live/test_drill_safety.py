@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +23,9 @@ from attune_ops.drills._recover import Record, folder, recover
 from attune_ops.drills._runner import run
 from attune_ops.drills._stage import Stage
 from attune_ops.envelope import parse
-from attune_ops.errors import AttuneOpsError
 from attune_ops.journal import Journal, Look
 from attune_ops.ledger import Leftover
 from attune_ops.sources.amqp import open_connection
-from tests.conftest import lacking
 from tests.world import Broker, eventually
 
 KILLED = """
@@ -46,18 +41,6 @@ def note(text):
         os.kill(os.getpid(), signal.SIGKILL)
 run("worker-hang", settings, confirm="test", note=note, rate=60)
 """
-
-
-@pytest.fixture
-def own_lab() -> Iterator[lab.Lab]:
-    """A broker whose tracer may be switched on."""
-    name = f"t{secrets.token_hex(4)}"
-    try:
-        yield lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
-    except AttuneOpsError as e:
-        lacking(f"no broker to start: {e}")
-    finally:
-        lab.down(name)
 
 
 def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
