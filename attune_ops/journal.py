@@ -23,6 +23,9 @@ CLASSES = (
 )  # fmt: skip
 
 
+NONE_IS = "no message is "  # and then a class, in the title of an expectation that the ledger is judged by
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that the drill did; a fault is what it broke, an undo what mends it."""
 

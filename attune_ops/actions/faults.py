@@ -14,6 +14,7 @@ from attune_ops.sources import http
 from attune_ops.sources.http import ApiError
 
 REFUSED = 400
+ANSWER_S = 60.0  # a cluster answers that a virtual host is made when each node runs it, for which it waits up to 45 s
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 
 
@@ -95,7 +96,7 @@ def _ask(
     *,
     missing_ok: bool = False,
 ) -> bytes:
-    transport = http.open_http(settings.management, timeout=max(settings.timeout, 30), ca_file=settings.ca_file)
+    transport = http.open_http(settings.management, timeout=max(settings.timeout, ANSWER_S), ca_file=settings.ca_file)
     try:
         data = msgspec.json.encode(body) if body is not None else None
         answer = transport.request(method, path, data)

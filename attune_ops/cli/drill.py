@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._progress import progress
+
+if TYPE_CHECKING:
+    from attune_ops.config import Settings
 
 
 @group()
@@ -45,7 +50,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same message ids.")
 @click.option("--registry", type=click.Choice(("sqlite", "postgresql")), help="Where workers register [sqlite].")
 @click.option("--remedy", metavar="NAME", help="Run once more with a cure in place, and compare.")
-@click.option("--like", metavar="FILE", help="Take the topology of a snapshot or definitions file.")
+@click.option("--like", metavar="FILE", help="Take topology and policies from a snapshot or definitions file.")
 @click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
 @click.option("--confirm", metavar="NAME", help="The name of the environment, typed, to run a drill there.")
 @click.option("--save", metavar="FILE", help="Write the journal there too.")
@@ -62,12 +67,15 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
     from attune_ops.drills._runner import run as run_drill
 
     told = {key: value for key, value in given.items() if value is not None}
+    environment, topology = _environment(cli), cli.options.get("topology")
+    told["confirm"] = _typed(environment, told.get("confirm"))
+    if save is not None:
+        _refuse_unwritable(save)
     with progress(cli, f"drill {name}") as note:
-        topology = cli.options.get("topology")
-        made = run_drill(name, _environment(cli), topology=topology, remedy=remedy, note=note, **told)
+        made = run_drill(name, environment, topology=topology, remedy=remedy, note=note, **told)
+    cli.show(made, format)
     if save is not None:
         _save(made, save)
-    cli.show(made, format)
     cli.exit(_exit.status_of_drill(made))
 
 
@@ -91,13 +99,11 @@ def recover(cli: Cli) -> None:
     from attune_ops.drills._recover import recover as undo
 
     done = undo(settings_of_record, cli.note)
-    cli.note(f"{done} drills were undone" if done else "no drill has left anything")
+    cli.note(f"drills undone: {done}" if done else "no drill has left anything")
 
 
-def _environment(cli: Cli) -> Any:
+def _environment(cli: Cli) -> Settings | None:
     """The settings of a named environment, or None for the lab: a URL alone never leads a drill to a broker."""
-    import os
-
     from attune_ops.errors import DrillRefused
 
     if cli.options.get("env") or os.environ.get("ATTUNE_OPS_ENV"):
@@ -105,6 +111,22 @@ def _environment(cli: Cli) -> Any:
     if "amqp_url" in cli.options:
         raise DrillRefused("drills run on the lab or on a named environment (--env), not on an --amqp-url")
     return None
+
+
+def _typed(settings: Settings | None, confirm: str | None) -> str | None:
+    """The environment's name as typed, asked for at a terminal where it allows drills; the drill judges it."""
+    if settings is not None and settings.drills and confirm is None and sys.stdin.isatty():
+        return str(click.prompt(f"the drill breaks things on {settings.env!r}; type its name", err=True))
+    return confirm
+
+
+def _refuse_unwritable(path: str) -> None:
+    """Says before the drill that its journal could not be written."""
+    from attune_ops.errors import ConfigError
+
+    file = Path(path).expanduser()
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ConfigError(f"the journal cannot be written to {path!r}: no folder that may be written to, or a folder")
 
 
 def _save(made: Any, path: str) -> None:

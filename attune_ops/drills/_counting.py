@@ -10,6 +10,7 @@ from attune_ops.actions.services.messages import number_of
 from attune_ops.config.settings import Settings
 from attune_ops.drills._stage import DELETED, Stage
 from attune_ops.envelope import NotAnEnvelope, parse
+from attune_ops.errors import SourceError
 from attune_ops.journal import Ledger
 from attune_ops.ledger import Attempt, Delivery, Leftover, account
 from attune_ops.sources.amqp import open_connection
@@ -83,10 +84,14 @@ def _drained(s: Settings, ids: set[str]) -> list[Leftover]:
         management.close()
     if not holding:
         return []
+    import pika.exceptions
+
     connection = open_connection(s.amqp, name="attune-ops drill drain", timeout=s.timeout, ca_file=s.ca_file)
     try:
         channel = connection.channel()
         return [found for queue in holding for found in _take(channel, queue, ids)]
+    except pika.exceptions.AMQPError as e:
+        raise SourceError(f"the broker does not answer: {type(e).__name__}") from None
     finally:
         connection.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from attune_ops.journal import Expected, Ledger, Verdict
+from attune_ops.journal import NONE_IS, Expected, Ledger, Verdict
 from attune_ops.ledger import FORGOTTEN
 
 # What no drill expects unless it says so.
@@ -22,7 +22,7 @@ def judged(ledger: Ledger, allowed: Collection[str]) -> Iterator[Expected]:
         wrong = forgotten if name == "lost" and not wrong else wrong
         if name not in allowed or wrong:
             seen = f"{wrong} of {ledger.attempted}" if wrong else ""
-            yield Expected(f"no message is {name.replace('_', '-')}", not wrong, 0, None if wrong else 0, seen)
+            yield Expected(f"{NONE_IS}{name.replace('_', '-')}", not wrong, 0, None if wrong else 0, seen)
 
 
 def verdict_of(expected: Sequence[Expected], ledger: Ledger, broke: str) -> tuple[Verdict, str]:

@@ -69,6 +69,9 @@ class UndoList:
                 undo(entry, settings)
             except (AttuneOpsError, OSError) as e:
                 note(f"could not undo {entry.kind} {entry.name}: {e}; attune-ops drill recover tries again")
+            except KeyboardInterrupt:
+                note("interrupted once more, with things left to undo: attune-ops drill recover does that")
+                raise
             else:
                 self.record.undo.remove(entry)
                 self._save()
@@ -113,15 +116,18 @@ def undo(entry: Entry, settings: Settings | None) -> None:
 def recover(settings_of: Callable[[Record], Settings | None], note: Note) -> int:
     """Undoes what killed drills left; those that still run are left alone. Returns how many were recovered."""
     done = 0
-    for file, record in records():
-        if Process(record.pid, record.started).alive:
-            continue
+    for file, record in left():
         note(f"drill {record.drill}: undoing {len(record.undo)} things")
         made = UndoList(record.drill)
         made.file, made.record = file, record
         made.undo(settings_of(record), note)
         done += not record.undo
     return done
+
+
+def left() -> list[tuple[Path, Record]]:
+    """The undo lists of drills that were killed."""
+    return [(file, r) for file, r in records() if not Process(r.pid, r.started).alive]
 
 
 def records() -> Iterator[tuple[Path, Record]]:

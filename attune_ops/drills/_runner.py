@@ -24,13 +24,15 @@ from attune_ops.drills._eye import Follow
 from attune_ops.drills._judging import judged, verdict_of
 from attune_ops.drills._like import World
 from attune_ops.drills._like import like as like_file
-from attune_ops.drills._recover import Note, UndoList
-from attune_ops.drills._stage import Parameters, Stage
+from attune_ops.drills._parameters import Parameters, read_parameters
+from attune_ops.drills._recover import Note, UndoList, left
+from attune_ops.drills._stage import Stage
 from attune_ops.drills._watching import events
 from attune_ops.drills.remedies import Remedy
 from attune_ops.drills.remedies import find as find_remedy
-from attune_ops.errors import AttuneOpsError, ConfigError, DrillRefused
+from attune_ops.errors import AttuneOpsError, DrillRefused, SourceError
 from attune_ops.journal import Comparison, Event, Expected, Journal, Look
+from attune_ops.ledger import Leftover
 from attune_ops.sources.management import open_management
 from attune_ops.topologies import DEFAULT, load
 
@@ -66,25 +68,13 @@ def run(
     if settings is not None:
         _place.refuse_unless_allowed(settings, confirm)
     wanted = _world(drill, settings, topology, like)
+    if left():
+        note("a drill that was killed has left something: attune-ops drill recover undoes it")
     first = _one(drill, settings, told, wanted, None, confirm, server, note, follow)
     if cure is None:
         return first
     note(f"once more with the remedy {cure.name}: {cure.summary}")
     return Comparison(first, _one(drill, settings, told, wanted, cure, confirm, server, note, follow))
-
-
-def read_parameters(given: dict[str, Any]) -> Parameters:
-    """Checks parameters; raises `ConfigError` for an unknown or wrong one."""
-    unknown = sorted(set(given) - set(Parameters.__struct_fields__))
-    if unknown:
-        raise ConfigError(f"a drill has no parameter {unknown[0]!r}; it has {', '.join(Parameters.__struct_fields__)}")
-    try:
-        made = msgspec.convert(given, Parameters, strict=False)
-    except msgspec.ValidationError as e:
-        raise ConfigError(f"a drill's parameter is wrong: {e}") from None
-    if not (1 <= made.workers <= 20 and 0 < made.rate <= 5000 and 0 < made.duration <= 600 and made.heartbeat > 0):
-        raise ConfigError("a drill takes 1 to 20 workers, up to 5000 messages per s and up to 600 s")
-    return made
 
 
 def _world(drill: Drill, settings: Settings | None, named: str | None, file: str | None) -> World:
@@ -155,15 +145,11 @@ class _Run:
                 self._play()
             finally:
                 stage.mend()
-            self._quiet()
-            after = self._after()
-            left = _counting.drain(stage)
-            stop_all(stage.services)
-            left += _counting.drain(stage)
+            after, leftovers = self._end()
         finally:
             stop_all(stage.services)
             stage.close()
-        ledger = _counting.count(stage, left)
+        ledger = _counting.count(stage, leftovers)
         self.expected += judged(ledger, stage.allowed)
         verdict, reason = verdict_of(self.expected, ledger, self.broke)
         return Journal(
@@ -175,6 +161,19 @@ class _Run:
             remedy=self.remedy.name if self.remedy else None, queues=tuple(stage.eye.queues),
             samples=stage.eye.evened,
         )  # fmt: skip
+
+    def _end(self) -> tuple[Look | None, list[Leftover]]:
+        """Waits for quiet, looks, stops everybody and drains; without a broker the drill has come to no conclusion."""
+        after, leftovers = None, []
+        try:
+            self._quiet()
+            after = self._after()
+            leftovers = _counting.drain(self.stage)
+            stop_all(self.stage.services)
+            leftovers += _counting.drain(self.stage)
+        except SourceError as e:
+            self.broke = self.broke or f"nothing could be drained or counted in the end: {e}"
+        return after, leftovers
 
     def _populate(self) -> None:
         """Starts the services that consume and the workers, with the remedy's policies in place before."""
@@ -233,7 +232,8 @@ class _Run:
             time.sleep(POLL_S)
         took = round(spent * 1000)
         seen = _asked_text(expect.seen)
-        self._note(f"{'':>9}  {'holds' if holds else 'FAILS'} {expect.title}, {took} ms{f' ({seen})' if seen else ''}")
+        line = f"holds {expect.title}, {took} ms" if holds else f"FAILS {expect.title}: {seen or 'it did not come'}"
+        self._note(f"{'':>9}  {line}")
         return Expected(expect.title, holds, expect.within * 1000, took if holds else None, seen)
 
     def _quiet(self) -> None:

@@ -17,8 +17,9 @@ from attune_ops.actions.services.messages import route
 from attune_ops.config.running_lab import start_time
 from attune_ops.config.settings import Settings
 from attune_ops.drills._eye import FOLLOW_S, Eye, Follow
+from attune_ops.drills._parameters import Parameters
 from attune_ops.drills._recover import UndoList
-from attune_ops.drills._registry import Kind, Registry
+from attune_ops.drills._registry import Registry
 from attune_ops.drills._relay import Relay
 from attune_ops.drills._watching import Watching
 from attune_ops.drills.remedies import Remedy
@@ -30,29 +31,6 @@ from attune_ops.topology import Queue, Topology
 
 DELETED = "deleted together with its queue"
 BROKER_RESTART = "not kept over the restart of the broker"
-
-
-class Parameters(msgspec.Struct, frozen=True):
-    """What a run may be told: `rate` messages per s for `duration` s, with `size` more bytes each.
-
-    `durable` False sends transient messages; `heartbeat` is the AMQP heartbeat in s of what hangs or loses the
-    network. The same `seed` gives the same message ids. `registry` is where workers register.
-    """
-
-    workers: int = 2
-    rate: float = 100.0
-    size: int = 0
-    durable: bool = True
-    prefetch: int | None = None
-    duration: float = 1.0
-    seed: int = 1
-    heartbeat: int = 2
-    registry: Kind = "sqlite"
-
-    @property
-    def count(self) -> int:
-        """How many messages are sent."""
-        return max(1, round(self.rate * self.duration))
 
 
 class Stage(Watching):

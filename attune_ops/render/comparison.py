@@ -45,12 +45,26 @@ def _row(name: str, first: int, second: int) -> tuple[Cell, ...]:
 
 
 def as_table(comparison: Comparison) -> Any:
-    """The two verdicts, then the numbers."""
+    """The two verdicts, then the classes that have messages, and how long it took until what was expected came."""
     from rich.console import Group
     from rich.text import Text
 
-    heads = (Text(journal.headline(j)) for j in (comparison.first, comparison.second))
-    return Group(*heads, table.as_table(_table(comparison)))
+    heads = (Text(journal.headline(j), style=journal.STYLES[j.verdict]) for j in (comparison.first, comparison.second))
+    numbers = _table(comparison)
+    told = msgspec.structs.replace(numbers, rows=tuple(row for row in numbers.rows if row[1] or row[2]))
+    return Group(*heads, "", table.as_table(told), "", table.as_table(_times(comparison)))
+
+
+def _times(comparison: Comparison) -> Table:
+    """Milliseconds of each expectation that has a limit, None where it did not come or a run has no such one."""
+    first, second = (
+        {e.title: round(e.took_ms) if e.took_ms is not None else None for e in j.expectations if e.limit_ms}
+        for j in (comparison.first, comparison.second)
+    )
+    names = _names(comparison.first, comparison.second)
+    columns = (Column("expectation"), *(Column(f"{name}, ms", Kind.INTEGER, "ms") for name in names))
+    rows = tuple((title, first.get(title), second.get(title)) for title in first | second)
+    return Table("times", columns, rows, comparison.second.started_at)
 
 
 def as_json(comparison: Comparison) -> Any:
@@ -67,7 +81,7 @@ def as_csv(comparison: Comparison) -> str:
 def as_markdown(comparison: Comparison) -> str:
     """The numbers side by side, then both journals."""
     whole = (journal.as_markdown(j) for j in (comparison.first, comparison.second))
-    return "\n\n".join([table.as_markdown(_table(comparison)), *whole])
+    return "\n\n".join([table.as_markdown(_table(comparison)), table.as_markdown(_times(comparison)), *whole])
 
 
 def as_html(comparison: Comparison) -> str:

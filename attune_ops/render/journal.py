@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from attune_ops.journal import CLASSES, Expected, Journal, Look
+from attune_ops.journal import CLASSES, NONE_IS, Expected, Journal, Look
 from attune_ops.render import frame, text, wire
 from attune_ops.render.journal_svg import as_svg as as_svg
 from attune_ops.render.table import as_markdown as table_markdown
@@ -30,31 +30,44 @@ SHOWN = 20  # numbers of lost messages in a text for people; all of them are in 
 def as_table(journal: Journal) -> Any:
     """The verdict and the numbers, then what was expected."""
     from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table as Grid
     from rich.text import Text
 
-    lines = as_text(journal).split("\n")
-    return Group(Text(lines[0], style=STYLES[journal.verdict]), *(Text(line) for line in lines[1:]))
+    expected = Grid.grid(padding=(0, 2, 0, 0))
+    for e in _summed(journal):
+        expected.add_row("holds" if e.held else Text("FAILS", style="bold red"), Text(_said(e)))
+    parts: tuple[Any, ...] = (
+        Text(text.visible(journal.hypothesis)), "", *map(Text, accounts(journal)), "", expected, "",
+        Text(_looks(journal)),
+    )  # fmt: skip
+    return Group(Text(headline(journal), style=STYLES[journal.verdict]), *(Padding(p, (0, 0, 0, 2)) for p in parts))
 
 
 def as_text(journal: Journal) -> str:
-    """The same without colours."""
-    lines = [
-        headline(journal),
-        f"  {text.visible(journal.hypothesis)}",
-        "",
-        *(f"  {line}" for line in accounts(journal)),
-        "",
-    ]
-    for e in journal.expectations:
-        lines.append(f"  {'holds' if e.held else 'FAILS'}  {text.visible(e.title)}{_took(e)}")
-    after = f", after {_look(journal.after)}" if journal.after else ""
-    return "\n".join([*lines, "", f"  doctor: before {_look(journal.before)}{after}"])
+    """The same without colours, each thing on a line."""
+    expected = [f"{'holds' if e.held else 'FAILS'}  {_said(e)}" for e in _summed(journal)]
+    lines = [text.visible(journal.hypothesis), "", *accounts(journal), "", *expected, "", _looks(journal)]
+    return "\n".join([headline(journal), *(f"  {line}".rstrip() for line in lines)])
 
 
-def _took(e: Expected) -> str:
-    """How long it took, which the ledger's sums do not, and what was there."""
+def _summed(journal: Journal) -> list[Expected]:
+    """What was expected; the classes that the ledger rightly has none of are one line."""
+    none = [e for e in journal.expectations if e.held and e.title.startswith(NONE_IS)]
+    classes = ", ".join(e.title.removeprefix(NONE_IS) for e in none)
+    others = [e for e in journal.expectations if e not in none]
+    return [*others, *([msgspec.structs.replace(none[0], title=NONE_IS + classes)] if none else [])]
+
+
+def _said(e: Expected) -> str:
+    """Its title, how long it took, which the ledger's sums do not, and what was there."""
     took = f", {e.took_ms:.0f} ms" if e.took_ms is not None else f", not within {e.limit_ms:.0f} ms"
-    return (took if e.limit_ms else "") + (f" ({text.visible(e.seen)})" if e.seen else "")
+    return text.visible(e.title + (took if e.limit_ms else "") + (f" ({e.seen})" if e.seen else ""))
+
+
+def _looks(journal: Journal) -> str:
+    after = f", after {_look(journal.after)}" if journal.after else ""
+    return f"doctor: before {_look(journal.before)}{after}"
 
 
 def headline(journal: Journal) -> str:

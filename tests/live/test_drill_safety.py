@@ -19,7 +19,7 @@ from attune_ops.config import resolve
 from attune_ops.config.running_lab import start_time
 from attune_ops.drills import _counting, _runner
 from attune_ops.drills._place import settings_of_lab
-from attune_ops.drills._recover import Record, folder, recover
+from attune_ops.drills._recover import Record, records, recover
 from attune_ops.drills._runner import run
 from attune_ops.drills._stage import Stage
 from attune_ops.envelope import parse
@@ -43,6 +43,11 @@ run("worker-hang", settings, confirm="test", note=note, rate=60)
 """
 
 
+def undo_list(name: str) -> tuple[Path, Record]:
+    """The undo list that has something of that name."""
+    return next((file, record) for file, record in records() if name in [e.name for e in record.undo])
+
+
 def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
     """SIGKILL at the fault: a worker hangs, the virtual host is there, and nobody is left to undo it."""
     done = subprocess.run(
@@ -51,8 +56,7 @@ def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
     vhost = next(word for word in done.stdout.split() if word.startswith("attune-ops-drill-"))
-    left = {f: msgspec.json.decode(f.read_bytes(), type=Record) for f in folder().glob("*.json")}
-    file, record = next((f, r) for f, r in left.items() if vhost in {e.name for e in r.undo})
+    file, record = undo_list(vhost)
     hung = [e for e in record.undo if e.kind == "process" and start_time(int(e.name)) == e.started]
     assert hung, "the process that hangs outlived the drill"
     told = {"amqp_url": broker.amqp_url, "management_url": broker.management_url}
@@ -117,5 +121,32 @@ def test_an_interrupt_undoes_everything(broker: Broker) -> None:
     )  # fmt: skip
     assert process.returncode != 0
     vhost = next(word for word in process.stdout.split() if word.startswith("attune-ops-drill-"))
-    assert not [f for f in folder().glob("*.json") if vhost in f.read_text()]
+    assert vhost not in [e.name for _, record in records() for e in record.undo]
     eventually(lambda: vhost not in {v["name"] for v in broker.api("GET", "vhosts").json()})
+
+
+@pytest.mark.slow
+def test_a_broker_that_dies_leaves_no_conclusion_and_can_be_recovered(own_lab: lab.Lab) -> None:
+    """The broker is killed under the drill: it says what it knows, and its undo list keeps the virtual host."""
+    settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
+    node = own_lab.state.nodes[0].name
+    said: list[str] = []
+
+    def note(text: str) -> None:
+        said.append(text)
+        if "hangs" in text:
+            own_lab.kill_node(node)
+
+    journal = run("worker-hang", settings, confirm="test", note=note, rate=60)
+    assert isinstance(journal, Journal)
+    assert journal.verdict == "inconclusive"
+    assert journal.ledger.attempted == journal.ledger.confirmed == 60
+    vhost = next(word for line in said for word in line.split() if word.startswith("attune-ops-drill-"))
+    file, record = undo_list(vhost)
+    assert [e.kind for e in record.undo] == ["vhost"], "everything else was undone"
+    own_lab.start_node(node)
+    record.pid, record.started = 0, "as if the drill's process had ended"
+    file.write_bytes(msgspec.json.encode(record))
+    assert recover(lambda r: settings, print) >= 1
+    assert not file.exists()
+    assert vhost not in own_lab.ctl("list_vhosts", "name")

@@ -12,7 +12,7 @@ import pytest
 from attune_ops.drills import all_drills
 from attune_ops.drills._judging import judged, verdict_of
 from attune_ops.drills._like import like
-from attune_ops.drills._runner import read_parameters
+from attune_ops.drills._parameters import read_parameters
 from attune_ops.drills.remedies import all_remedies
 from attune_ops.errors import ConfigError
 from attune_ops.exporting import export_wanted
