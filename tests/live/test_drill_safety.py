@@ -28,6 +28,8 @@ from attune_ops.ledger import Leftover
 from attune_ops.sources.amqp import open_connection
 from tests.world import Broker, eventually
 
+PREFETCH = 10  # of the topology's workers
+
 KILLED = """
 import os, signal, sys
 import msgspec
@@ -69,9 +71,10 @@ def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
 
 @pytest.mark.slow
 def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An independent count: what the firehose saw published and delivered, by message number."""
+    """Two counts of others: what the firehose saw published and delivered, and the lines of the services' logs."""
     settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
     seen: list[tuple[str, int]] = []
+    acked: Counter[int] = Counter()
     populate, drain = _runner._Run._populate, _counting.drain
     tracing: list[tuple[Any, str]] = []
 
@@ -95,6 +98,10 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
                 number = number_of(parse(body))
                 assert number is not None
                 seen.append((what, number))
+        acked.clear()
+        for log in stage.folder.glob("*.jsonl"):
+            told = [json.loads(line) for line in log.read_text().splitlines()]
+            acked.update(e["number"] for e in told if e["event"] == "acked")
         return drain(stage)
 
     monkeypatch.setattr(_runner._Run, "_populate", traced)
@@ -106,10 +113,12 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
     delivered = Counter(n for what, n in seen if what == "deliver")
     assert set(published) == set(range(1, journal.ledger.attempted + 1))
     assert sum(published.values()) == journal.ledger.published
-    nowhere = journal.ledger.classes["returned"] + sum(
-        n not in delivered for loss in journal.ledger.losses for n in loss.numbers
-    )
-    assert len(delivered) == journal.ledger.attempted - nowhere
+    classes, lost = journal.ledger.classes, {n for loss in journal.ledger.losses for n in loss.numbers}
+    assert len(acked) == classes["acknowledged_once"] + classes["redelivered"] + classes["duplicated"]
+    assert len(delivered) == journal.ledger.attempted - classes["returned"] - len(lost - set(delivered))
+    assert set(acked) <= set(delivered)
+    assert not lost & set(acked)
+    assert len(lost & set(delivered)) <= PREFETCH, "only what the worker had in its hands when it was killed"
 
 
 def test_an_interrupt_undoes_everything(broker: Broker) -> None:
