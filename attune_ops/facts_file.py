@@ -19,7 +19,7 @@ from attune_ops.definitions import UNTOLD, Definitions
 from attune_ops.errors import ConfigError
 from attune_ops.facts import SCHEMA, Facts, encode
 from attune_ops.new_file import shown, write_file
-from attune_ops.secret import mask_url
+from attune_ops.secret import Secret, is_word, mask_url, scrubbed
 from attune_ops.snapshot import BrokerSnapshot
 from attune_ops.topologies import DEFAULT, load
 from attune_ops.topology import Topology
@@ -72,14 +72,14 @@ def load_brokers(path: str) -> Brokers:
     return Brokers({facts.vhost: facts.broker})
 
 
-def save_facts(facts: Facts, path: str, *, replace: bool = False) -> int:
+def save_facts(facts: Facts, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
     """Writes a snapshot file, gzipped, the same bytes for the same facts; returns its size in bytes.
 
     It holds no secrets: client properties are never read, and a password in a URL is masked wherever it
-    stands. A file that exists is replaced in one go with `replace`, else left as it is. Delete it to undo.
-    Raises `ConfigError`.
+    stands, as are `secrets`. A file that exists is replaced in one go with `replace`, else left as it is. Delete it
+    to undo. Raises `ConfigError`.
     """
-    return write_file(path, packed(masked(facts)), "the snapshot", replace=replace)
+    return write_file(path, packed(masked(facts, secrets)), "the snapshot", replace=replace)
 
 
 def packed(facts: Facts) -> bytes:
@@ -89,8 +89,15 @@ def packed(facts: Facts) -> bytes:
     return gzip.compress(encode(facts), compresslevel=6, mtime=0)
 
 
-def masked(facts: Facts) -> Facts:
-    """The facts with every password in a URL masked, also in what a client or an operator put in a text."""
+def masked(facts: Facts, secrets: tuple[Secret, ...] = ()) -> Facts:
+    """The facts with every password in a URL masked, also in what a client or an operator put in a text.
+
+    Of the `secrets` those that are no ordinary words, which may be the name of something here.
+    """
+    kept = tuple(s for s in secrets if s and not is_word(s.reveal()))
+    whole = encode(facts).decode() if kept else ""
+    if any(msgspec.json.encode(s.reveal()).decode()[1:-1] in whole for s in kept):
+        facts = msgspec.convert(scrubbed(msgspec.json.decode(whole), kept), Facts)
     text = mask_url(msgspec.json.encode(msgspec.structs.replace(facts, broker=None, earlier=None)).decode())
     made = msgspec.json.decode(text, type=Facts)
     return msgspec.structs.replace(made, broker=_masked_broker(facts.broker), earlier=_masked_broker(facts.earlier))

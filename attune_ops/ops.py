@@ -249,7 +249,7 @@ class Ops(Handling, Recording):
 
         facts = self.facts(samples=samples)
         if file is not None:
-            save_facts(facts, file, replace=replace)
+            save_facts(facts, file, replace=replace, secrets=self.settings.secrets)
         return facts
 
     def drill(

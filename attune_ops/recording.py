@@ -57,7 +57,7 @@ class Recording:
         """
         from attune_ops.report_file import write_report
 
-        return write_report(self.doctor(samples=samples), file, replace=replace)
+        return write_report(self.doctor(samples=samples), file, replace=replace, secrets=self.settings.secrets)
 
     def dashboard(self, every: float = 5.0) -> Dashboard | Overview:
         """A live dashboard in a notebook, read anew `every` s; a static overview without ipywidgets.

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 
-from attune_ops.secret import MASK, Secret, mask_url
+from attune_ops.secret import MASK, Secret, blanked, mask_url
 
 # What users hand to an action: it may hold secrets, among much that is none, so its texts are not sought elsewhere.
 CONFIG = "config"
@@ -192,8 +192,7 @@ class _Pass:
             found = {s for secret in self._texts for s in _spellings(secret) if s and s != MASK}
             self._spellings = tuple(sorted(found, key=len, reverse=True))
         for spelling in self._spellings:
-            if spelling in text:
-                text = text.replace(spelling, MASK)
+            text = blanked(text, spelling)
         return text
 
 

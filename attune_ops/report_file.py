@@ -13,7 +13,7 @@ from attune_ops.errors import SourceError
 from attune_ops.facts_file import masked, packed
 from attune_ops.findings import CheckResult, Finding, Report
 from attune_ops.new_file import write_file
-from attune_ops.secret import mask_url
+from attune_ops.secret import Secret, mask_url, without
 from attune_ops.topology_graph import live_graph, topology_graph
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 FIRST = ("queues", "workers", "orphans")  # what is looked for first
 
 
-def report_html(diagnosis: Report) -> str:
+def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
     """The page of a diagnosis and of the facts that it judged; no password is in it. Needs Jinja2 (`ConfigError`)."""
     from attune_ops.render.report_page import report_page
 
-    facts = masked(diagnosis.facts)
+    facts = masked(diagnosis.facts, secrets)
     told: list[Table] = []
     unread: dict[str, str] = {}
     for name in _inspections():
@@ -35,18 +35,19 @@ def report_html(diagnosis: Report) -> str:
             told.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
         except SourceError as e:
             unread[name] = str(e)
-    return report_page(
+    page = report_page(
         _masked(diagnosis, facts),
         told,
         topology_graph(facts.topology) if facts.broker is None else live_graph(facts),
         packed(facts),
         [f"No table of {name}: {reason}." for name, reason in unread.items()],
     )
+    return without(page, secrets)
 
 
-def write_report(diagnosis: Report, path: str, *, replace: bool = False) -> int:
+def write_report(diagnosis: Report, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
     """Writes the page and returns its size in bytes; delete the file to undo. Raises `ConfigError`."""
-    return write_file(path, report_html(diagnosis).encode(), "the report", replace=replace)
+    return write_file(path, report_html(diagnosis, secrets).encode(), "the report", replace=replace)
 
 
 def _masked(diagnosis: Report, facts: Facts) -> Report:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote
 
 MASK = "***"
-SHORT = 3  # characters
+SHORT = 3  # characters; inside of words so short a text is chance
+WORD = 12  # letters; so is an ordinary word inside of another ("event" in "attune.events")
+# How HTML, CSV, forms and shells write what is special to them, besides backslashes, numbers and percent signs.
+SPECIAL = {
+    "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",), '"': ("&quot;", '""'), " ": ("+", r"\x20"),
+    "'": ("&apos;", "'\"'\"'", "'\\\"'\\\"'"),
+}  # fmt: skip
+# What everybody tries first is no secret, and the gaps where it is masked in ordinary sentences would tell it.
+GUESSED = frozenset(("admin", "attune", "guest", "password", "postgres", "rabbitmq", "secret"))
 
 
 class Secret:
@@ -46,22 +57,74 @@ _URL_PASSWORD = re.compile(
 
 def mask_url(text: str) -> str:
     """Returns `text` with the password of every URL in it replaced by `***`."""
+    if "://" not in text:  # the search itself takes its time in a long text
+        return text
     return _URL_PASSWORD.sub(lambda m: m["head"] + MASK, text)
 
 
-def scrub(text: str, secrets: tuple[Secret, ...]) -> str:
-    """Returns `text` with every URL password and every given secret (also percent-encoded) masked.
+def is_word(text: str) -> bool:
+    """Whether it may be found by chance: of up to three characters, or an ordinary word."""
+    return len(text) <= SHORT or (text.isalpha() and len(text) <= WORD)
 
-    A secret of up to three characters is masked where it stands alone: inside of words it is chance, and masking it
-    there would tell what it is by what is missing.
+
+def blanked(text: str, spelling: str) -> str:
+    """Returns `text` with one spelling of a secret masked.
+
+    One of up to three characters, or that is an ordinary word, is masked where it stands alone: inside of words it
+    is chance, and masking it there would tell what it is by what is missing.
     """
-    from urllib.parse import quote
+    if spelling not in text:
+        return text
+    if not is_word(spelling):
+        return text.replace(spelling, MASK)
+    return re.sub(rf"(?<![^\W_]){re.escape(spelling)}(?![^\W_])", MASK, text)
 
-    text = mask_url(text)
-    for secret in sorted((s.reveal() for s in secrets if s), key=len, reverse=True):
-        for spelling in {secret, quote(secret, safe=""), quote(secret), unquote(secret)}:
-            if len(spelling) > SHORT:
-                text = text.replace(spelling, MASK)
-            elif spelling:
-                text = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)", MASK, text)
+
+def scrub(text: str, secrets: Iterable[Secret]) -> str:
+    """Returns `text` with every URL password and every given secret masked, however it is spelled."""
+    return without(mask_url(text), secrets)
+
+
+def without(text: str, secrets: Iterable[Secret]) -> str:
+    """Returns `text` with every given secret masked, as plain text, JSON, CSV, HTML, Markdown or a URL spell it.
+
+    What may be found by chance is masked where it stands alone (`blanked`).
+    """
+    texts = {t for s in secrets for t in (s.reveal(), unquote(s.reveal())) if t}
+    for secret in sorted(texts, key=len, reverse=True):
+        plainest, pattern = _spelled(secret)
+        if plainest in text:
+            text = pattern.sub(MASK, text)
     return text
+
+
+@lru_cache(maxsize=64)
+def _spelled(secret: str) -> tuple[str, re.Pattern[str]]:
+    """The longest part of a secret that no escaping changes, and a pattern for all of it as any escaping spells it."""
+    parts = re.findall(r"[A-Za-z0-9]+", secret)
+    pattern = "".join(map(_character, secret))
+    alone = rf"(?<![^\W_]){pattern}(?![^\W_])" if is_word(secret) else pattern
+    return max(parts, key=len, default=""), re.compile(alone)
+
+
+def _character(character: str) -> str:
+    """A pattern for one character; a backslash, or several, may stand before it."""
+    if character.isascii() and character.isalnum():
+        return character
+    number, percent = ord(character), quote(character, safe="", errors="replace")
+    spellings = {
+        character, *SPECIAL.get(character, ()), percent, percent.lower(), f"&#{number};", f"&#x{number:x};",
+        character.encode("unicode_escape").decode(),
+    }  # fmt: skip
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    json = "".join(rf"\\+u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    return rf"\\*(?:{json}|{'|'.join(map(re.escape, sorted(spellings, key=len, reverse=True)))})"
+
+
+def scrubbed(data: Any, secrets: tuple[Secret, ...]) -> Any:
+    """Plain data with every text in it scrubbed; the names of its members stay."""
+    if isinstance(data, str):
+        return scrub(data, secrets)
+    if isinstance(data, dict):
+        return {name: scrubbed(value, secrets) for name, value in data.items()}
+    return [scrubbed(value, secrets) for value in data] if isinstance(data, (list, tuple)) else data

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 from tests import postgres as pg
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 SHARED = "ATTUNE_OPS_TEST_FOLDER"  # one folder for the whole run, shared by the xdist workers
 LAB = "test"
+hypothesis.settings.register_profile("shared", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("shared")
 
 
 def pytest_configure(config: pytest.Config) -> None:

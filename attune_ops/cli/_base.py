@@ -68,7 +68,7 @@ class Cli:
         """Prints a table, report, … on stdout in one of the formats; what is to be read, or piped on."""
         from attune_ops.render import show
 
-        show(value, format, color=self.color)
+        show(value, format, color=self.color, secrets=self.secrets)
         if format == "csv":  # which has no place for them
             for note in getattr(value, "notes", ()):
                 self.note(note)
@@ -76,8 +76,9 @@ class Cli:
     def write(self, text: str) -> None:
         """Prints text that has its final form on stdout: a script, a file's content."""
         from attune_ops.render.wire import write
+        from attune_ops.secret import without
 
-        write(text)
+        write(without(text, self.secrets))
 
     def note(self, text: str) -> None:
         """Prints a line for the person, on stderr; no secret and no control character gets there."""

@@ -75,7 +75,7 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
         made = run_drill(name, environment, topology=topology, remedy=remedy, note=note, **told)
     cli.show(made, format)
     if save is not None:
-        _save(made, save)
+        _save(cli, made, save)
     cli.exit(_exit.status_of_drill(made))
 
 
@@ -129,12 +129,11 @@ def _refuse_unwritable(path: str) -> None:
         raise ConfigError(f"the journal cannot be written to {path!r}: no folder that may be written to, or a folder")
 
 
-def _save(made: Any, path: str) -> None:
+def _save(cli: Cli, made: Any, path: str) -> None:
     from attune_ops.errors import ConfigError
-    from attune_ops.render import form
-    from attune_ops.render.wire import json_text
+    from attune_ops.render import written
 
     try:
-        Path(path).expanduser().write_text(json_text(form(made, "json")) + "\n", encoding="utf-8")
+        Path(path).expanduser().write_text(written(made, "json", cli.secrets) + "\n", encoding="utf-8")
     except OSError as e:
         raise ConfigError(f"the journal cannot be written to {path!r}: {e.strerror}") from None

@@ -29,9 +29,9 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
 
     report = _diagnosis(cli, source, samples)
     if file == "-":
-        cli.write(report_file.report_html(report))
+        cli.write(report_file.report_html(report, cli.secrets))
     else:
-        size = report_file.write_report(report, file, replace=force)
+        size = report_file.write_report(report, file, replace=force, secrets=cli.secrets)
         cli.write(file)
         cli.note(f"wrote {size} bytes; to undo, delete the file")
     cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)

@@ -80,7 +80,7 @@ def _file_name(facts: Facts) -> str:
 def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
     from attune_ops.facts_file import save_facts
 
-    size = save_facts(facts, file, replace=force)
+    size = save_facts(facts, file, replace=force, secrets=cli.secrets)
     for reason in dict.fromkeys(facts.missing.values()):
         cli.note(f"not in it: {', '.join(s for s, r in facts.missing.items() if r == reason)} ({reason})")
     cli.note(f"wrote {size} bytes; to undo, delete the file")

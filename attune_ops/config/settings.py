@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from attune_ops.secret import MASK, Secret
+from attune_ops.secret import GUESSED, MASK, Secret
 from attune_ops.severity import Severity
 from attune_ops.topology import Topology
 
@@ -116,9 +116,12 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Every secret of these settings, for masking output."""
-        found = [self.amqp.password, self.management.password]
-        if self.database is not None:
-            found += [self.database.url, self.database.password] if self.database.password else []
-        # RabbitMQ's public default is no secret, and masking it would mask the user's name everywhere.
-        return tuple(s for s in found if s and s != Secret("guest"))
+        """Every secret of these settings, for masking output.
+
+        A password that is its user's name, which is shown, or that everybody tries first is masked in URLs alone.
+        """
+        found = [e.password for e in (self.amqp, self.management) if e.password != Secret(e.user)]
+        if self.database is not None and self.database.password:
+            same = f"//{quote(self.database.password.reveal(), safe='')}:{MASK}@" in self.database.shown
+            found += [self.database.url, *([] if same else [self.database.password])]
+        return tuple(s for s in found if s and s.reveal() not in GUESSED)

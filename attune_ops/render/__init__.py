@@ -23,13 +23,14 @@ from types import ModuleType
 from typing import Any
 
 from attune_ops.errors import ConfigError
+from attune_ops.secret import Secret, scrub, scrubbed
 
 NOT_FOR_SHOW = ("frame", "bundle", "chart")
 HUMAN = ("text", "markdown", "html")
 
 
-def show(value: object, format: str = "table", color: bool | None = None) -> None:
-    """Prints a value on stdout in one of its formats.
+def show(value: object, format: str = "table", color: bool | None = None, secrets: tuple[Secret, ...] = ()) -> None:
+    """Prints a value on stdout in one of its formats, `secrets` masked in it.
 
     A table fits the terminal, or is uncut and without colours in a pipe. `color` False switches colours off.
     Raises `ConfigError` naming the formats that the value has.
@@ -39,14 +40,24 @@ def show(value: object, format: str = "table", color: bool | None = None) -> Non
     if format not in formats(value):
         raise ConfigError(f"no format {format!r} for {_name(value)}; it has {', '.join(formats(value))}")
     if format == "table":
-        terminal.write(value, color)
+        terminal.write(value, color, secrets)
         return
+    wire.write(written(value, format, secrets))
+
+
+def written(value: object, format: str, secrets: tuple[Secret, ...] = ()) -> str:
+    """The text of a value in one of its formats as it is printed or written to a file, `secrets` masked in it."""
+    from attune_ops.render import wire
+
     made = form(value, format)
+    if format == "json":
+        text = wire.json_text(made)
+        return text if scrub(text, secrets) == text else wire.json_text(scrubbed(made, secrets))
     if format == "html":
         from attune_ops.render.html import page
 
         made = page(_name(value).capitalize(), made)
-    wire.write(wire.json_text(made) if format == "json" else made)
+    return scrub(made, secrets)
 
 
 def form(value: object, name: str) -> Any:

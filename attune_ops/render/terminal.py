@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.render import form, wire
+from attune_ops.render import form, wire, written
 from attune_ops.render.text import visible_lines
+from attune_ops.secret import Secret, scrub
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,23 +16,23 @@ if TYPE_CHECKING:
 UNCUT = 100_000  # columns; rich wraps at the width it is told
 
 
-def write(value: object, color: bool | None) -> None:
-    """Prints the table form in a terminal and the text form elsewhere."""
+def write(value: object, color: bool | None, secrets: tuple[Secret, ...] = ()) -> None:
+    """Prints the table form in a terminal and the text form elsewhere, `secrets` masked."""
     if not sys.stdout.isatty():
-        wire.write(form(value, "text"))
+        wire.write(written(value, "text", secrets))
         return
     from rich.console import Console
 
     plain_wanted = color is False or bool(os.environ.get("NO_COLOR"))
     console = Console(file=sys.stdout, color_system=None if plain_wanted else "auto", highlight=False)
-    console.print(Visible(form(value, "table")))
+    console.print(Visible(form(value, "table"), secrets))
 
 
 class Visible:
-    """A renderable in which nothing but rich itself can send the terminal a control character."""
+    """A renderable without secrets, in which nothing but rich itself can send the terminal a control character."""
 
-    def __init__(self, renderable: Any) -> None:
-        self.renderable = renderable
+    def __init__(self, renderable: Any, secrets: tuple[Secret, ...] = ()) -> None:
+        self.renderable, self.secrets = renderable, secrets
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.segment import Segment
@@ -39,7 +40,8 @@ class Visible:
 
         renderable = Text(self.renderable) if isinstance(self.renderable, str) else self.renderable
         for segment in console.render(renderable, options):
-            yield segment if segment.control else Segment(visible_lines(segment.text), segment.style)
+            shown = scrub(visible_lines(segment.text), self.secrets)
+            yield segment if segment.control else Segment(shown, segment.style)
 
 
 def plain(renderable: Any) -> str:
