@@ -57,7 +57,7 @@ class Collector:
         self.every = every
         self.paused = False
         self._read, self._on_look = read, on_look
-        self._wake, self._ended = threading.Event(), threading.Event()
+        self._wake, self._ended, self._looking = threading.Event(), threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="attune-ops dashboard", daemon=True)
 
     def start(self) -> None:
@@ -80,11 +80,18 @@ class Collector:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was read is drawn, and no look was asked for."""
+        return not self._looking and not self._wake.is_set()
+
     def _run(self) -> None:
         asked = True
         while not self._ended.is_set():
             if asked or not self.paused:
+                self._looking = True
                 self._look()
+                self._looking = False
             asked = self._wake.wait(self.every)
             self._wake.clear()
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from attune_ops.differences import Applied, Outcome
-from attune_ops.render import plan, table, text
+from attune_ops.notice import Notice
+from attune_ops.render import notice, plan, table, text
 from attune_ops.render.lines import Line, indented
 from attune_ops.table import Cell, Column, Kind, Table
 
@@ -101,8 +102,10 @@ def as_markdown(applied: Applied) -> str:
 
 
 def as_html(applied: Applied) -> str:
-    """The steps as an HTML table, the summary below it."""
-    return table.as_html(msgspec.structs.replace(_rows(applied), notes=(summary(applied),)))
+    """The summary, the steps as a table, and what declaring does not put right."""
+    left = plan.rows_of(msgspec.structs.replace(applied.after or applied.plan, differences=applied.left))
+    tables = [_rows(applied), msgspec.structs.replace(left, name="declaring does not put right")]
+    return notice.as_html(Notice(summary(applied))) + "".join(table.as_html(t) for t in tables if t.rows or t.notes)
 
 
 def as_frame(applied: Applied) -> pd.DataFrame:

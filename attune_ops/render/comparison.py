@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from attune_ops.journal import CLASSES, Comparison, Journal
-from attune_ops.render import frame, journal, journal_svg, table, text, wire
+from attune_ops.notice import Notice
+from attune_ops.render import frame, journal, journal_svg, notice, table, text, wire
 from attune_ops.table import Cell, Column, Kind, Table
 
 if TYPE_CHECKING:
@@ -85,8 +86,10 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def as_html(comparison: Comparison) -> str:
-    """Both journals with their timelines."""
-    return journal.as_html(comparison.first) + journal.as_html(comparison.second)
+    """The two verdicts and the numbers side by side, then both journals with their timelines."""
+    heads = Notice(journal.headline(comparison.first), (journal.headline(comparison.second),))
+    whole = (journal.as_html(j) for j in (comparison.first, comparison.second))
+    return "\n".join([notice.as_html(heads), table.as_html(_table(comparison)), *whole])
 
 
 def as_svg(comparison: Comparison) -> str:

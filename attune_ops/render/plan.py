@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from attune_ops.differences import Attribute, BrokerError, Difference, Kind, Plan, Way
-from attune_ops.render import table, text, wire
+from attune_ops.notice import Notice
+from attune_ops.render import notice, table, text, wire
 from attune_ops.render.lines import Line, indented
 from attune_ops.table import Cell, Column, Table
 from attune_ops.table import Kind as Type
@@ -198,9 +197,9 @@ def as_markdown(plan: Plan) -> str:
 
 
 def as_html(plan: Plan) -> str:
-    """The same as an HTML table, the summary below it."""
-    rows = rows_of(plan)
-    return table.as_html(msgspec.structs.replace(rows, notes=(*rows.notes, summary(plan))))
+    """The summary and how many there are of each kind, then all as a table."""
+    counts = tuple(f"{kind} ({len(found)})" for kind in Kind if (found := plan.of(kind)))
+    return notice.as_html(Notice(summary(plan), counts)) + table.as_html(rows_of(plan))
 
 
 def as_frame(plan: Plan) -> pd.DataFrame:

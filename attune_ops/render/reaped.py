@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attune_ops import units
+from attune_ops.notice import Notice
 from attune_ops.reaped import Candidate, Reaped
-from attune_ops.render import table, text, wire
+from attune_ops.render import notice, table, text, wire
 from attune_ops.render.lines import Line, indented
 from attune_ops.table import Cell, Column, Kind, Table
 
@@ -85,6 +86,11 @@ def as_csv(reaped: Reaped) -> str:
 def as_markdown(reaped: Reaped) -> str:
     """The queues as a GitHub table, and the summary."""
     return f"{table.as_markdown(_rows(reaped))}\n\n{text.markdown(summary(reaped))}"
+
+
+def as_html(reaped: Reaped) -> str:
+    """The summary, and the queues as a table."""
+    return notice.as_html(Notice(summary(reaped))) + table.as_html(_rows(reaped))
 
 
 def as_frame(reaped: Reaped) -> pd.DataFrame:

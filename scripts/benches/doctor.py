@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def measure(site: Site) -> Iterator[Result]:
     with workers(settings, WORKERS):
         ops = Ops(settings)
         facts = settled(ops)
-        bare = Answers(settings, ops)
+        bare = Answers(settings, ops.doctor)
         ours, http = side_by_side(lambda: took(lambda: ops.doctor()), lambda: took(bare.fetch), RUNS)
         yield Result("doctor, 10,000 workers", f"its {len(bare.asked)} bare HTTP answers", ours, http, HTTP_LIMIT, RUNS)
         both = lambda: took(lambda: [site.lab.ctl(name, timeout=600) for name in LISTS])  # noqa: E731
@@ -121,10 +121,10 @@ def settled(ops: Ops) -> Facts:
 
 @dataclass
 class Answers:
-    """The HTTP answers that a doctor needs, fetched as bare bytes, as many side by side."""
+    """The HTTP answers that a way of reading needs, fetched as bare bytes, as many side by side."""
 
     settings: Settings
-    ops: Ops
+    read: Callable[[], object]
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -136,7 +136,7 @@ class Answers:
 
         PooledHttp.request = noted  # type: ignore[assignment]
         try:
-            self.ops.doctor()
+            self.read()
         finally:
             PooledHttp.request = request  # type: ignore[method-assign]
 

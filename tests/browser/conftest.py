@@ -1,36 +1,28 @@
-"""A real Chromium, Debian's, driven by Playwright; a picture of each test's last page is kept as an artefact."""
+"""A page of the browser for each test; a picture of its last state is kept as an artefact."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.browser import chromium
 from tests.conftest import lacking
 
-# Without them Chromium looks for updates and other hosts, which a test has no business with.
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 ARTEFACTS = Path(__file__).parents[2] / "artefacts" / "browser"
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The browser; each page gets an empty profile."""
-    chromium = os.environ.get("ATTUNE_OPS_TEST_CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
+    path = chromium.found()
+    if path is None:
         lacking("no chromium for the browser tests")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+    with chromium.launched(path) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
-import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
 from attune_ops.ops import Ops
+from tests.browser.chromium import jupyterlab
 from tests.world import Vhost, clean_environment, eventually
 
 CELLS = ("import attune_ops\nattune_ops.connect().dashboard(every=1)", "print('the kernel', 'is free')")
-NOTEBOOK = "board.ipynb"
 PATIENCE_MS = 60_000
 ORPHANS = ("worker.71.executions", "worker.72.executions")
 
@@ -34,41 +26,9 @@ def lab_url(vhost: Vhost, tmp_path: Path) -> Iterator[str]:
     ops.startup(worker="w1")
     for name in ORPHANS:
         vhost.api("PUT", f"queues/{{vhost}}/{name}", {"durable": True})
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
-    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(made, folder / NOTEBOOK)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    token = secrets.token_hex(16)
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}",
-        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--LabApp.news_url=",
-    ]  # fmt: skip
-    environment = clean_environment(tmp_path) | vhost.environment
-    environment |= {"ATTUNE_OPS_DATABASE_URL": database, "JUPYTER_TOKEN": token}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    with (tmp_path / "jupyter.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        try:
-            eventually(lambda: answers(f"http://127.0.0.1:{port}/api?token={token}"), within=90)
-            yield f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={token}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
+    environment = clean_environment(tmp_path) | vhost.environment | {"ATTUNE_OPS_DATABASE_URL": database}
+    with jupyterlab(tmp_path, CELLS, environment) as url:
+        yield url
 
 
 @pytest.mark.slow

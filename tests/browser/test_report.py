@@ -70,9 +70,25 @@ def test_it_filters(page: Page, report: str) -> None:
     page.goto(report)
     page.get_by_label("Filter queues").fill("worker.77 EXEC")
     assert cells(page, 1) == [f"worker.77{n}.executions" for n in ("", *range(10))]
+    expect(page.get_by_text(f"11 of {WORKERS + 3} rows", exact=True)).to_be_visible()
     page.get_by_label("Filter queues").fill("no such thing")
     assert cells(page, 1) == []
     expect(page.get_by_text(f"0 of {WORKERS + 3} rows")).to_be_visible()
+
+
+def test_many_rows_are_cut_on_the_screen_until_asked_for_and_never_on_paper(page: Page, report: str) -> None:
+    page.goto(report)
+    heading(page, "messages").get_by_role("button").click()
+    section = page.locator("section[data-name=queues]")
+    rows = section.locator("tbody tr:visible")
+    expect(rows).to_have_count(300)
+    expect(section.get_by_text(f"{WORKERS + 3} rows, the first 300 shown")).to_be_visible()
+    expect(rows.first).to_contain_text("worker.1000.executions")
+    page.emulate_media(media="print")
+    expect(rows).to_have_count(WORKERS + 3)
+    page.emulate_media(media="screen")
+    section.get_by_role("button", name="show all").click()
+    expect(rows).to_have_count(WORKERS + 3)
 
 
 def test_it_reads_without_javascript(browser: Browser, report: str) -> None:

@@ -1,5 +1,6 @@
 "use strict";
 // Gives each table a filter, and each of its headings a button that sorts. Nothing is fetched, stored or built from text.
+const FIRST = 300; // rows of a table on the screen, until all are asked for: to lay out thousands takes seconds
 for (const section of document.querySelectorAll("section.listing")) {
   const table = section.querySelector("table");
   if (!table) continue;
@@ -14,16 +15,29 @@ for (const section of document.querySelectorAll("section.listing")) {
   label.append(`Filter ${section.dataset.name} `, input);
   const bar = document.createElement("p");
   bar.className = "tools";
-  bar.append(label, " ", count);
+  const more = document.createElement("button");
+  more.type = "button";
+  more.textContent = "show all";
+  bar.append(label, " ", count, " ", more);
   table.parentElement.before(bar);
+  let first = FIRST;
+  const cut = () => {
+    let shown = 0;
+    for (const row of body.rows) if (!row.hidden) row.classList.toggle("beyond", (shown += 1) > first);
+    const of = shown < rows.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+    count.textContent = shown > first ? `${of}, the first ${first} shown` : of;
+    more.hidden = shown <= first;
+  };
+  more.addEventListener("click", () => {
+    first = Infinity;
+    cut();
+  });
   const filter = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
     rows.forEach((row, i) => {
       row.hidden = !words.every((word) => texts[i].includes(word));
-      if (!row.hidden) shown += 1;
     });
-    count.textContent = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+    cut();
   };
   input.addEventListener("input", filter);
   filter();
@@ -44,6 +58,7 @@ for (const section of document.querySelectorAll("section.listing")) {
       const told = keyed.filter(([k]) => k !== "—");
       told.sort(([a], [b]) => (numbers ? a - b : natural.compare(a, b)) * (descending ? -1 : 1));
       body.append(...told.map(([, row]) => row), ...keyed.filter(([k]) => k === "—").map(([, row]) => row));
+      cut();
     });
   });
 }

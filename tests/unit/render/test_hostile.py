@@ -7,7 +7,7 @@ import json
 import random
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from html.parser import HTMLParser
@@ -32,10 +32,10 @@ NOW = datetime(2026, 1, 16, 12, 0, tzinfo=UTC)
 
 
 class Filler:
-    """Makes values of a type; every text in them is a hostile name."""
+    """Makes values of a type; every text in them is one of the names."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, seed: int, names: Sequence[str] = NAMES) -> None:
+        self.random, self.names = random.Random(seed), names
 
     def value(self, hint: Any) -> Any:
         plain: dict[Any, Callable[[], Any]] = {
@@ -47,7 +47,7 @@ class Filler:
             timedelta: lambda: timedelta(seconds=self.random.randrange(100_000)),
         }
         if hint in (str, Any, object):
-            return self.random.choice(NAMES)
+            return self.random.choice(self.names)
         if hint in plain:
             return plain[hint]()
         if isinstance(hint, type) and issubclass(hint, Enum):
@@ -78,7 +78,7 @@ class Filler:
 
     def table(self) -> Table:
         """A table, whose cells must fit its columns."""
-        names = self.random.sample(NAMES, 3)
+        names = self.random.sample(self.names, 3)
         columns = (Column(names[0]), Column(names[1], Kind.LIST), Column(names[2], Kind.CATEGORY))
         row = (names[0], (names[1], names[2]), names[2])
         return Table(names[0], columns, (row,) * self.random.randrange(3), NOW, (names[1],), (names[0],))
