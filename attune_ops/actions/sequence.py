@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from attune_ops.actions import registry
 from attune_ops.actions.broker import BrokerRefused, OnMessage, asking, bind, consume, declare_queue
@@ -51,18 +52,14 @@ def ignore(step: StepResult) -> None:
     """Is told of a step and does nothing."""
 
 
-def _hold(channel: BlockingChannel, method: object, properties: object, body: bytes) -> None:
-    """Takes a message and acknowledges nothing: it goes back to its queue when the channel closes."""
-
-
 class Service:
     """A stand-in for one service of Attune: `start` takes its steps, `stop` ends it as cleanly as Attune does.
 
     As a context manager it stops at the end whatever happens. `name` is a worker's name in the registry;
     `prefetch` replaces the topology's; `amqp_heartbeat` is the connection's, in s, the broker's where it is None;
     `skip` are steps to leave out; `on_step` is told of each step as it ends; `on_message` gets what its consumers
-    are given (by default nothing is acknowledged, so that messages go back when it stops); `explain` turns a
-    refusal into words (see `attune_ops.actions.refusal`).
+    are given (by default it is counted in `held` and not acknowledged, so that it goes back to a queue that stays when
+    it stops); `explain` turns a refusal into words (see `attune_ops.actions.refusal`).
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class Service:
         amqp_heartbeat: int | None = None,
         skip: Collection[Step] = (),
         on_step: OnStep = ignore,
-        on_message: OnMessage = _hold,
+        on_message: OnMessage | None = None,
         explain: Explain | None = None,
     ) -> None:
         self.settings = settings
@@ -92,7 +89,8 @@ class Service:
         self.attached: list[Attached] = []
         self._connection: BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
-        self._on_step, self._on_message, self._explain = on_step, on_message, explain
+        self.held: Counter[str] = Counter()  # messages that were taken and not acknowledged, by consumer tag
+        self._on_step, self._on_message, self._explain = on_step, on_message or self._hold, explain
 
     @property
     def database(self) -> Database:
@@ -182,6 +180,10 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _hold(self, channel: BlockingChannel, method: Any, properties: object, body: bytes) -> None:
+        """Takes a message and acknowledges nothing: it goes back to its queue, where that stays."""
+        self.held[method.consumer_tag] += 1
 
     def _take(self, step: Step, failed: StepResult | None) -> StepResult:
         if failed is not None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from attune_ops.actions import audit
+from attune_ops.actions import audit, gate
+from attune_ops.actions.beforehand import refuse_harm
 from attune_ops.actions.refusal import explained
 from attune_ops.actions.sequence import OnStep, Service, ignore
 from attune_ops.config.settings import Settings
@@ -29,10 +30,14 @@ def run(
     Changes what the service changes: see `Service`. Whatever happens in between, Ctrl-C included, the clean stop is
     done, and `on_end` is told of it; it undoes what is the service's own and leaves the base infrastructure.
     `confirm` is the environment's name where it is protected. Raises `ConfigError` at that gate and for an unknown
-    service or step; a step that fails is in the report.
+    service or step, `ActionError` where it would harm a worker that runs or lose messages that wait (see
+    `refuse_harm`); a step that fails is in the report.
     """
     steps = [Step.named(s) for s in skip]
     it = Service(settings, service, name=name, skip=steps, on_step=on_step, explain=explained)
+    if service == "worker":
+        gate.check(settings, confirm)
+        refuse_harm(settings, it.name, it.skip)
     with audit.change(settings, "startup", f"{service} {it.name}".strip(), confirm=confirm, skip=list(skip)) as outcome:
         try:
             report = it.start()

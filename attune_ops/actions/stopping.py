@@ -11,11 +11,12 @@ from attune_ops.errors import AttuneOpsError
 from attune_ops.sources.amqp import depth
 from attune_ops.steps import Ending
 from attune_ops.topology import Per
+from attune_ops.units import counted
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
 
-    from attune_ops.actions.sequence import OwnQueue, Service
+    from attune_ops.actions.sequence import Attached, OwnQueue, Service
 
 
 def stop(service: Service) -> Ending:
@@ -54,11 +55,24 @@ def _cancel_consumers(service: Service, done: list[str], left: list[str]) -> Non
         if not attached.channel.is_open:
             continue
         try:
+            lost = _goes_along(service, attached)
             cancel(attached.channel, attached.tag)
         except AttuneOpsError as e:
             left.append(str(e))
         else:
             done.append(f"consumer {attached.tag} cancelled")
+            if lost:
+                done.append(f"{counted(lost, 'message')} lost: auto-delete took {attached.queue} with what was in it")
+
+
+def _goes_along(service: Service, attached: Attached) -> int:
+    """How many messages a queue of the service's own takes with it when this consumer goes."""
+    connection, own = service._connection, {o.name: o.queue for o in service.own}
+    if connection is None or attached.queue not in own or not own[attached.queue].auto_delete:
+        return 0
+    with asking(f"looking at queue {attached.queue!r}"):
+        there = depth(connection, attached.queue)
+    return there.messages + service.held[attached.tag] if there is not None and there.consumers == 1 else 0
 
 
 def _see_to_queue(

@@ -17,7 +17,7 @@ from attune_ops.steps import Ending, StartupReport, Step, StepResult
 if TYPE_CHECKING:
     from attune_ops.actions.sequence import Service
 
-HOLDING = "it stays up until Ctrl-C; messages it is given stay unacknowledged and go back to their queue"
+HOLDING = "it stays up until Ctrl-C, and acknowledges nothing of what it is given"
 
 
 @cli_command(example="attune-ops startup --worker w1 --skip declare --skip bind")
@@ -45,10 +45,12 @@ def command(
     """Takes the start-up of a service for real: connect, setup, register, declare, bind, consume, ready.
 
     It declares, binds, registers and consumes as the service does; messages it is given are not acknowledged and go
-    back. Then it stops cleanly: consumers go, and auto-delete queues with them; the worker is set inactive; what
-    is left is said. A step that fails is explained. `--skip declare` shows what happened on 2026-01-16.
+    back. Then it stops cleanly: consumers go, and auto-delete queues with them and with what came meanwhile, which is
+    counted; the worker is set inactive; what is left is said. It refuses where a worker of that name runs, and where
+    messages wait in its auto-delete queue. A step that fails is explained. `--skip declare` shows what happened on
+    2026-01-16.
 
-    Exit status: 0 ready, 1 a step failed, 3 broker or database not reached.
+    Exit status: 0 ready, 1 refused or a step failed, 3 broker or database not reached.
     """
     from attune_ops.actions.startup import run
 

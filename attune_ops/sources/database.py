@@ -91,12 +91,16 @@ def read_registry(s: Session, *, heartbeat_interval: float = 30.0, executions: b
 
 def read_worker(s: Session, id_or_name: str) -> Worker | None:
     """Reads one worker by its id, or the newest of that name; None where there is none. Changes nothing."""
-    columns = s.columns("worker")
     if id_or_name.isascii() and id_or_name.isdecimal() and len(id_or_name) < 19:
-        found = _workers(s, columns, "id = ?", int(id_or_name))
+        found = _workers(s, s.columns("worker"), "id = ?", int(id_or_name))
         if found:
             return found[0]
-    return next(iter(_workers(s, columns, "name = ?", id_or_name, newest_first=True)), None)
+    return worker_named(s, id_or_name)
+
+
+def worker_named(s: Session, name: str) -> Worker | None:
+    """Reads the newest worker of that name; None where there is none. Changes nothing."""
+    return next(iter(_workers(s, s.columns("worker"), "name = ?", name, newest_first=True)), None)
 
 
 def version(s: Session) -> str:

@@ -15,13 +15,14 @@ from attune_ops.actions.broker import BrokerRefused
 from attune_ops.actions.sequence import Service
 from attune_ops.actions.setup import set_up, take_down
 from attune_ops.actions.startup import run
+from attune_ops.errors import ActionError
 from attune_ops.render import form
 from attune_ops.steps import StartupReport, Step, StepStatus
 from attune_ops.topologies import load
 from attune_ops.topology import Exchange, Queue, Topology
 from tests import hostile
 from tests.hostile import NAMES
-from tests.world import Vhost
+from tests.world import Vhost, eventually
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
 
@@ -293,17 +294,53 @@ def test_many_at_once(vhost: Vhost, registry: Path) -> None:
     assert not any(q.startswith("worker.") for q in vhost.names("queues"))
 
 
-def test_a_second_process_under_one_id_is_noticed(start: Start) -> None:
-    seen: list[StartupReport] = []
-
-    def again(service: Service, report: StartupReport) -> None:
-        if not seen:
-            seen.append(report)
-            seen.append(start())
-
-    start(meanwhile=again)
-    declare, ready = seen[1].result(Step.DECLARE), seen[1].result(Step.READY)
+def test_a_second_process_under_one_id_is_noticed(vhost: Vhost, registry: Path) -> None:
+    settings = vhost.settings(f"sqlite:///{registry}")
+    with Service(settings, "worker", name="w1") as first, Service(settings, "worker", name="w1") as second:
+        first.start()
+        report = second.start()
+    declare, ready = report.result(Step.DECLARE), report.result(Step.READY)
     assert declare is not None
     assert "another process runs under this id" in declare.detail
     assert ready is not None
     assert ready.detail == "2 consumers on worker.1.executions"
+
+
+def test_a_worker_that_runs_is_left_alone(start: Start, vhost: Vhost, registry: Path) -> None:
+    with Service(vhost.settings(f"sqlite:///{registry}"), "worker", name="w1") as running:
+        running.start()
+        with pytest.raises(ActionError, match="worker 'w1' runs: 1 consumer reads its queue"):
+            start()
+        assert rows(registry) == [(1, "w1", "active")]
+        assert start(name="another").ok
+
+
+def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vhost) -> None:
+    left_out = ["consume"]
+    assert start(skip=left_out).ok  # it gives the worker its id
+    with vhost.channel() as channel:
+        channel.queue_declare("worker.1.executions", auto_delete=True)
+        channel.queue_bind("worker.1.executions", "attune.executions", "worker.1")
+        for _ in range(3):
+            channel.basic_publish("attune.executions", "worker.1", b"x", mandatory=True)
+        with pytest.raises(ActionError, match="3 messages wait in 'worker"):
+            start()
+        assert start(skip=left_out).ok
+        assert channel.queue_declare("worker.1.executions", passive=True).method.message_count == 3
+
+
+def test_what_is_lost_with_the_queue_is_counted(start: Start, vhost: Vhost) -> None:
+    def dispatch(service: Service, report: StartupReport) -> None:
+        with vhost.channel() as channel:
+            for _ in range(15):  # more than its prefetch
+                channel.basic_publish("attune.executions", "worker.1", b"x", mandatory=True)
+
+        def full() -> bool:
+            service.serve(0.1)
+            return sum(service.held.values()) == 10
+
+        eventually(full)
+
+    report = start(meanwhile=dispatch)
+    assert report.ending is not None
+    assert "15 messages lost: auto-delete took worker.1.executions with what was in it" in report.ending.stopped
