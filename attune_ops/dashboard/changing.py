@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from attune_ops.dashboard.collecting import Errand, Seen
-from attune_ops.dashboard.views import View, bar
+from attune_ops.dashboard.views import ROWS, View, bar, pane
 from attune_ops.errors import AttuneOpsError, SourceError
 from attune_ops.render import dashboard as html
 from attune_ops.render import form
@@ -20,6 +20,9 @@ from attune_ops.tables.orphans import orphans
 if TYPE_CHECKING:
     from attune_ops.journal import Course
     from attune_ops.ops import Ops
+
+SHOWN = ("kind", "queue", "worker", "messages", "consumers", "why")  # of an orphan
+FIRST = "worker-crash"  # the drill that is offered: it needs no broker of its own
 
 
 class _Acting(View):
@@ -56,7 +59,7 @@ class Orphans(_Acting):
 
     def __init__(self, ops: Ops, refresh: Callable[[], None]) -> None:
         super().__init__(ops, refresh)
-        self.body = w.HTML()
+        self.body = pane()
         self.queue = w.Dropdown(options=(), description="Queue")
         self.grace = w.BoundedFloatText(10, min=0, max=1440, step=1, description="grace (min)")
         self.plan = w.Button(description="Show the plan", disabled=True)
@@ -76,14 +79,13 @@ class Orphans(_Acting):
         except SourceError as e:
             self.body.value = html.message(str(e))
             return
-        self.body.value = html.listing(table.limit(200), {}, seen.stale)
+        self.body.value = html.listing(table.select(SHOWN).limit(ROWS), {}, seen.stale)
         names = tuple(str(r["queue"]) for r in table.records() if r["kind"] == "queue")
         if names != self.queue.options:
             chosen = self.queue.value
             self.queue.options = names
             if chosen in names:
                 self.queue.value = chosen
-        self.plan.disabled = not names
 
     def _reap(self, planned: tuple[str, timedelta], apply: bool) -> object:
         queue, grace = planned
@@ -117,6 +119,7 @@ class Orphans(_Acting):
     def _unplan(self) -> None:
         """Another queue or grace period wants a plan of its own."""
         self._planned = None
+        self.plan.disabled = self.queue.value is None
         self.delete.disabled = True
 
 
@@ -154,7 +157,7 @@ class Drills(_Acting):
 
         super().__init__(ops, refresh)
         self._drills = all_drills()
-        self.drill = w.Dropdown(options=sorted(self._drills), description="Drill")
+        self.drill = w.Dropdown(options=sorted(self._drills), value=FIRST, description="Drill")
         self.seconds = w.BoundedFloatText(5, min=1, max=600, description="messages (s)")
         self.rate = w.BoundedFloatText(20, min=1, max=5000, description="per second")
         self.workers = w.BoundedIntText(2, min=1, max=20, description="workers")

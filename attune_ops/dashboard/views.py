@@ -19,7 +19,7 @@ from attune_ops.tables.bindings import bindings
 from attune_ops.tables.queues import queues
 
 ROWS = 200  # drawn at most: a browser has to stay usable
-SHOWN = ("name", "messages", "ready", "unacked", "consumers", "publish_rate", "deliver_rate", "kind", "worker")
+SHOWN = ("name", "messages", "ready", "unacked", "consumers", "publish_rate", "deliver_rate")
 CHARTED = 5  # queues in the chart: the deepest
 ANY = "any"
 
@@ -42,7 +42,16 @@ def bar(*controls: w.Widget) -> w.HBox:
     for control in controls:
         if hasattr(control.style, "description_width"):
             control.style.description_width = "initial"
-    return w.HBox(controls, layout=w.Layout(flex_flow="row wrap"))
+        if isinstance(control, (w.BoundedFloatText, w.BoundedIntText)):
+            control.layout.width = "12em"
+        elif isinstance(control, (w.Button, w.ToggleButton)):
+            control.layout.width = "auto"
+    return w.HBox(controls, layout=w.Layout(flex_flow="row wrap", grid_gap="4px 12px"))
+
+
+def pane() -> w.HTML:
+    """A place for a long list. It scrolls itself, so that it stays where it was scrolled to when it is drawn anew."""
+    return w.HTML(layout=w.Layout(max_height="40em", overflow="auto"))
 
 
 class Overviewed(View):
@@ -80,7 +89,7 @@ class Listing(View):
         self.filter = w.Text(placeholder="part of a name, or /regular expression/", description="Filter")
         self.order = w.Dropdown(options=orders, value=orders[0], description="Sort by")
         self.descending = w.ToggleButton(description="largest first", value=False)
-        self.body = w.HTML()
+        self.body = pane()
         self._seen: Seen | None = None
         for control in (self.filter, self.order, self.descending):
             control.observe(self._again, "value")

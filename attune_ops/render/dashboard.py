@@ -28,7 +28,7 @@ def lines(said: Sequence[str]) -> str:
 
 def picture(course: Course) -> str:
     """The timeline of a drill that runs."""
-    return journal_svg.drawn(course)
+    return html.pictured(journal_svg.drawn(course))
 
 
 def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, looks: int) -> str:

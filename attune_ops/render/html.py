@@ -32,6 +32,13 @@ def page(title: str, body: str) -> str:
     return fragment("page.html", title=title, body=Markup(body))
 
 
+def pictured(svg: str) -> str:
+    """A picture whose text takes the colour of its surroundings."""
+    from markupsafe import Markup
+
+    return fragment("picture.html", svg=Markup(svg))
+
+
 def preformatted(plain: str) -> str:
     """Plain text as HTML, for a type without a template of its own."""
     return fragment("text.html", text=plain)

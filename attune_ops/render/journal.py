@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from attune_ops.journal import CLASSES, NONE_IS, Expected, Journal, Look
-from attune_ops.render import frame, text, wire
+from attune_ops.render import frame, html, text, wire
 from attune_ops.render.journal_svg import as_svg as as_svg
 from attune_ops.render.table import as_markdown as table_markdown
 from attune_ops.table import Cell, Column, Kind, Table
@@ -150,9 +150,7 @@ def ledger_markdown(journal: Journal) -> str:
 
 def as_html(journal: Journal) -> str:
     """The text and the timeline."""
-    from attune_ops.render.html import preformatted
-
-    return preformatted(as_text(journal)) + as_svg(journal)
+    return html.preformatted(as_text(journal)) + html.pictured(as_svg(journal))
 
 
 def as_frame(journal: Journal) -> pd.DataFrame:

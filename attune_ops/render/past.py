@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VEGA_LITE = "application/vnd.vegalite.v5+json"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 LINES = 10  # queues in the chart: the deepest
+WIDTH, HEIGHT = 520, 220  # of the chart, in px; the names stand beside it
 
 
 def as_table(past: Past) -> Any:
@@ -76,12 +77,15 @@ def as_chart(past: Past) -> Any:
         for s in past.samples
         if s.queue in deepest
     ]
+    top = max((s.messages or 0 for s in past.samples if s.queue in deepest), default=0)
+    whole = alt.Axis(tickMinStep=1)
     return (
         Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(past.vhost)}")
         .mark_line(point=True)
+        .properties(width=WIDTH, height=HEIGHT)
         .encode(
             x=alt.X("time:T", title="time"),
-            y=alt.Y("messages:Q", title="messages"),
+            y=alt.Y("messages:Q", title="messages", scale=alt.Scale(domain=[0, max(top, 1)]), axis=whole),
             color=alt.Color("queue:N", title="queue"),
             tooltip=["queue:N", "time:T", "messages:Q"],
         )

@@ -30,6 +30,7 @@ COLUMNS = (
     Column("saved_messages", Kind.INTEGER, "messages", "saved from it"),
     Column("saved", doc="the file with them"),
 )
+FIRST = ("queue", "verdict", "reason", "messages", "orphaned_for", "why", "saved_messages", "saved")
 STYLES = {"deletes": "yellow", "deleted": "green", "given back": "yellow", "waits": "dim", "kept": "dim"}
 
 
@@ -90,7 +91,7 @@ def as_markdown(reaped: Reaped) -> str:
 
 def as_html(reaped: Reaped) -> str:
     """The summary, and the queues as a table."""
-    return notice.as_html(Notice(summary(reaped))) + table.as_html(_rows(reaped))
+    return notice.as_html(Notice(summary(reaped))) + table.as_html(_rows(reaped).select(FIRST))
 
 
 def as_frame(reaped: Reaped) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from attune_ops.errors import ConfigError
 from attune_ops.notice import Notice
 from attune_ops.ops import Ops, connect
 
@@ -34,7 +35,6 @@ def begin(env: str | None = None, *, apply: bool = False, confirm: str | None = 
     environment's name where it is protected. Raises `ConfigError`.
     """
     from attune_ops.config.resolve import NOTHING_FOUND
-    from attune_ops.errors import ConfigError
 
     if env:
         return Runbook(connect(env=env), writes=apply, confirm=confirm)
@@ -137,8 +137,23 @@ class Runbook:
                     "Or run this notebook where no lab runs.",
                 ),
             )
-        confirm = self.ops.settings.env if self.own_lab else self._confirm
+        settings = self.ops.settings
+        confirm = settings.env if self.own_lab else self._confirm
+        if not settings.on_lab and confirm != settings.env:
+            return Notice(
+                "Not done: a drill on this environment wants its name typed.",
+                (f"Set confirm = {settings.env!r} in the parameters cell (--confirm {settings.env}).",),
+            )
         return self.ops.drill(name, confirm=confirm, **parameters)
+
+    def deepest(self, queue: str | None = None) -> str:
+        """The queue that was named, else the one with the most messages. Reads depths, changes nothing."""
+        if queue is not None:
+            return queue
+        found = self.ops.queues(sort=("-messages",), limit=1).records()
+        if not found:
+            raise ConfigError("there is no queue to look into here; attune-ops topology apply declares them")
+        return str(found[0]["name"])
 
     def changes(self, before: str) -> object:
         """What has changed since a snapshot (`ops.changes`), where there is one."""

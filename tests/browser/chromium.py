@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -42,10 +43,18 @@ def launched(path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def jupyterlab(folder: Path, cells: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
-    """A JupyterLab with one notebook of these cells; gives the URL of that notebook."""
-    notebooks = folder / "notebooks"
-    notebooks.mkdir()
+def jupyterlab(
+    folder: Path, cells: Sequence[str], environment: Mapping[str, str], theme: str = "Light"
+) -> Iterator[str]:
+    """A JupyterLab with one notebook of these cells, in its light or dark theme; gives the URL of that notebook."""
+    notebooks, settings = folder / "notebooks", folder / "settings" / "@jupyterlab" / "apputils-extension"
+    for made_folder in (notebooks, settings):
+        made_folder.mkdir(parents=True)
+    for plugin, wanted in {
+        "themes": {"theme": f"JupyterLab {theme}"},
+        "notification": {"fetchNews": "false", "checkForUpdates": False},  # no question over the page
+    }.items():
+        (settings / f"{plugin}.jupyterlab-settings").write_text(json.dumps(wanted))
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
     made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, notebooks / NOTEBOOK)
@@ -56,7 +65,7 @@ def jupyterlab(folder: Path, cells: Sequence[str], environment: Mapping[str, str
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={notebooks}",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--LabApp.news_url=",
     ]  # fmt: skip
-    told = {**environment, "JUPYTER_TOKEN": token}
+    told = {**environment, "JUPYTER_TOKEN": token, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
     told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     with (folder / "jupyter.log").open("wb") as log:
         server = subprocess.Popen(command, env=told, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
