@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attune_ops import __version__
 from attune_ops.config.settings import Endpoint
-from attune_ops.errors import SourceError
+from attune_ops.errors import ActionError, SourceError
 from attune_ops.facts import Reach, Source
 from attune_ops.sources.light_http import connect
 from attune_ops.sources.unreachable import why
@@ -114,7 +114,8 @@ def server_version(connection: pika.BlockingConnection) -> str | None:
 def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
     """Asks the broker for one queue's ready messages and consumers, live; None where it is missing. Changes nothing.
 
-    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue costs a channel.
+    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue costs a channel. Raises
+    `ActionError` where the broker refuses.
     """
     import pika.exceptions
 
@@ -126,7 +127,11 @@ def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
     except pika.exceptions.ChannelClosedByBroker as e:
         if e.reply_code == 404:
             return None
-        raise SourceError(f"queue {queue!r} does not answer: {e.reply_code} {e.reply_text}") from None
+        if e.reply_code == 405:
+            raise ActionError(
+                f"queue {queue!r} is exclusive: only the connection that declared it may use it"
+            ) from None
+        raise ActionError(f"the broker tells nothing of queue {queue!r}: {e.reply_code} {e.reply_text}") from None
     channel.close()
     return Depth(found.message_count, found.consumer_count)
 

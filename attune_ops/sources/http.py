@@ -169,6 +169,8 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
         return f"user {user} has no monitoring tag; {tag} monitoring"
     if answer.status == 401 and "administrator user" in low:
         return f"user {user} has no administrator tag; {tag} administrator"
+    if answer.status == 401 and "access object" in low:  # the tag is a lesser one than the change needs
+        return f"user {user} may not do that with its tags; {tag} policymaker, or administrator"
     prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
         return (

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from attune_ops.config.urls import parse_amqp
-from attune_ops.errors import SourceError
+from attune_ops.errors import ActionError, SourceError
 from attune_ops.sources import amqp
 from tests.world import Users, Vhost, eventually
 
@@ -73,7 +73,7 @@ def test_depth(vhost: Vhost, user: Users) -> None:
             assert eventually(lambda: amqp.depth(connection, "q") == (0, 1))
             assert amqp.depth(connection, "missing") is None
             assert amqp.depth(connection, "q\n") is None, "no queue has such a name: RabbitMQ takes the line end out"
-            with pytest.raises(SourceError, match="queue 'held' does not answer: 405 RESOURCE_LOCKED"):
+            with pytest.raises(ActionError, match="queue 'held' is exclusive"):
                 amqp.depth(connection, "held")
             assert amqp.depth(connection, "q") == (0, 1)
         finally:

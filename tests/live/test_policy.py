@@ -98,7 +98,7 @@ def test_mistakes(ops: Ops, vhost: Vhost, user: Users) -> None:
         ops.policies.remove("unknown")
     monitor = user(vhost, tags="monitoring")
     theirs = attune_ops.connect(amqp_url=monitor.amqp_url, management_url=monitor.management_url)
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match=r"set_user_tags .* policymaker"):
         theirs.policies.apply("worker-queues", apply=True)
     vhost.api("GET", "policies/{vhost}/worker-queues", ok=(404,))
 

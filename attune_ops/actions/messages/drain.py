@@ -58,7 +58,7 @@ def drain(
                 notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
             except AttuneOpsError as e:
                 safe = f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
-                raise wire.with_more(e, f"{safe}: run it again to go on" if counts["drained"] else "") from e
+                raise wire.with_more(e, f"{safe}; run it again to go on" if counts["drained"] else "") from e
             finally:
                 outcome |= counts
     else:
@@ -74,7 +74,7 @@ def drain(
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
-        undo=_undo(queue, path) if apply else "",
+        undo=_undo(queue, path) if apply and counts["drained"] else "",
     )
 
 

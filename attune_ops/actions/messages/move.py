@@ -35,7 +35,7 @@ def move(
     """Publishes the messages of `queue` elsewhere, as mandatory and confirmed, and takes them away from it.
 
     It moves at most as many as were there at the beginning, so what comes back is not moved again. Killed at any
-    moment it loses none; what was confirmed and not yet acknowledged (at most `publishing.WINDOW` messages) is then
+    moment it loses none; what was confirmed and not yet acknowledged (at most WINDOW + BATCH messages) is then
     in both places. What no queue takes, or something speaks against, stays. Without `apply` says what it would do.
     Undo: move them back. Raises `ActionError`, or `SourceError` where the connection breaks.
     """
@@ -92,7 +92,8 @@ class _Run:
         """What became of messages besides, and what is not known of those that a killed move may have published."""
         if not self._redelivered:
             return self._notes
-        twice = f"{self._redelivered} had been handed out before: where a move was killed, they may be there twice"
+        before = counted(self._redelivered, "message", "messages")
+        twice = f"{before} had been handed out before: if to a move that was killed, they are there twice"
         return (*self._notes, twice)
 
     def publish(

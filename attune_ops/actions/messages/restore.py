@@ -68,7 +68,7 @@ def restore(
                     run.publish(settings, header, on_progress)
                 except AttuneOpsError as e:
                     done = counted(run.tally.count("published"), "message was", "messages were")
-                    raise wire.with_more(e, f"{done} published: run it again to go on") from e
+                    raise wire.with_more(e, f"{done} published; run it again to go on") from e
                 finally:
                     outcome |= run.tally.by_fate
         else:
@@ -99,7 +99,8 @@ class _Run:
         """What is not known of messages that a killed run had sent, or ''."""
         if not self._doubtful:
             return ""
-        return f"{self._doubtful} were in flight when an earlier run was killed: they may be there twice"
+        flying = counted(self._doubtful, "message was", "messages were")
+        return f"{flying} in flight when an earlier run broke off, and may be there twice"
 
     def only_look(self, header: Header) -> None:
         """Decides on every message and publishes none."""
