@@ -70,7 +70,11 @@ class Broker:
     def api(self, method: str, path: str, body: Any = None, ok: tuple[int, ...] = (200, 201, 204)) -> requests.Response:
         """Calls `/api/PATH` as administrator; the answer's status must be among `ok`."""
         url = f"http://{self.management_address}/api/{path}"
-        answer = self.session.request(method, url, json=body, auth=(self.user, self.password), timeout=30)
+        how: dict[str, Any] = {"json": body, "auth": (self.user, self.password), "timeout": 30}
+        try:
+            answer = self.session.request(method, url, **how)
+        except requests.ConnectionError:  # a broker that was away has closed the connection that was kept
+            answer = self.session.request(method, url, **how)
         assert answer.status_code in ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 

@@ -27,7 +27,8 @@ from tests.live.messages.test_round_trip import declare
 from tests.world import Broker, Run, Vhost, clean_environment
 
 ROUNDS = int(os.environ.get("ATTUNE_OPS_TEST_RESTARTS", "1"))
-SPAN_S = 1.0  # within which the broker goes down
+CONNECTED_S = 0.2  # what it needs at least before there is something to interrupt
+SPAN_S = {"drain": 0.7, "restore": 2.0, "move": 2.0}  # within which the broker then goes down
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def outage(own: lab.Lab, vhost: Vhost, folder: Path, hard: bool, what: str, *arg
     node = own.state.node.name
     with spare(vhost, clean_environment(folder)) as take:
         one: Killable = take()
-        one.start(what, *arguments)
-        time.sleep(random.uniform(0, SPAN_S))
+        one.start(what, *arguments, **({} if what == "drain" else {"rate": COUNT / SPAN_S[what]}))
+        time.sleep(CONNECTED_S + random.uniform(0, SPAN_S[what]))
         (own.kill_node if hard else own.stop_node)(node)
         first = one.result()
         own.start_node(node)
