@@ -30,18 +30,19 @@ if TYPE_CHECKING:
     from attune_ops.tables import Narrowing
 
 
-def connect(env: str | None = None, lab: bool = False, **options: str) -> Ops:
+def connect(env: str | None = None, lab: bool | str = False, **options: str) -> Ops:
     """Points at an installation, by the same resolution as the command line; nothing is contacted yet.
 
-    `env` is a named environment of the configuration file, `lab` the running lab; `options` are those of the
-    command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`). Raises `ConfigError`.
+    `env` is a named environment of the configuration file; `lab` is True for the running lab, or the name of one of
+    several; `options` are those of the command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`).
+    Raises `ConfigError`.
     """
     from attune_ops.config import resolve
     from attune_ops.config.resolve import KEYS
 
     unknown = sorted(set(options) - set(KEYS))
     if unknown:
-        raise ConfigError(f"connect knows no option {unknown[0]!r}; it has {', '.join(KEYS)}, lab")
+        raise ConfigError(f"connect knows no option {unknown[0]!r}; it has {', '.join(KEYS)}")
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Option, environment variable, metavar, help: how the tool is pointed at an installation.
 TARGET = (
     ("env", "NAME", "A named environment of the configuration file."),
+    ("lab", "NAME", "A running lab by its name, where you have several."),
     ("config", "FILE", "The configuration file (default: attune-ops.toml here, then the user's)."),
     ("attune-config", "FILE", "The Attune installation's own config.yaml."),
     ("amqp-url", "URL", "amqp://user:pass@host:5672/vhost, or amqps://…"),
@@ -100,8 +101,11 @@ def _common_options() -> list[click.Parameter]:
             metavar=metavar,
             help=help,
             expose_value=False,
+            is_eager=True,  # what a command's own option falls back on
             callback=_remember,
-            shell_complete={"topology": _complete.topologies, "env": _complete.environments}.get(name),
+            shell_complete={"topology": _complete.topologies, "env": _complete.environments, "lab": _complete.labs}.get(
+                name
+            ),
         )
         for name, metavar, help in TARGET
     ]

@@ -45,6 +45,13 @@ def environments(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         return []
 
 
+def labs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The labs there are."""
+    from attune_ops.lab.folder import names
+
+    return _items(names(), incomplete)
+
+
 def workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The registered workers' names."""
     return _items((w.name for w in _registered(ctx)), incomplete)

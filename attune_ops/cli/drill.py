@@ -103,10 +103,10 @@ def recover(cli: Cli) -> None:
 
 
 def _environment(cli: Cli) -> Settings | None:
-    """The settings of a named environment, or None for the lab: a URL alone never leads a drill to a broker."""
+    """The settings of a named environment or lab, else None: a URL alone never leads a drill to a broker."""
     from attune_ops.errors import DrillRefused
 
-    if cli.options.get("env") or os.environ.get("ATTUNE_OPS_ENV"):
+    if any(cli.options.get(key) or os.environ.get(f"ATTUNE_OPS_{key.upper()}") for key in ("env", "lab")):
         return cli.settings
     if "amqp_url" in cli.options:
         raise DrillRefused("drills run on the lab or on a named environment (--env), not on an --amqp-url")
@@ -115,7 +115,7 @@ def _environment(cli: Cli) -> Settings | None:
 
 def _typed(settings: Settings | None, confirm: str | None) -> str | None:
     """The environment's name as typed, asked for at a terminal where it allows drills; the drill judges it."""
-    if settings is not None and settings.drills and confirm is None and sys.stdin.isatty():
+    if settings is not None and settings.drills and not settings.on_lab and confirm is None and sys.stdin.isatty():
         return str(click.prompt(f"the drill breaks things on {settings.env!r}; type its name", err=True))
     return confirm
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from attune_ops.cli import _exit
@@ -9,7 +11,19 @@ from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import seconds as duration
 from attune_ops.cli._progress import progress
 
-name_option = click.option("--name", default="default", show_default=True, help="Which lab, where you have several.")
+
+def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """The name that was said, here or as every command's `--lab`."""
+    if value is not None:
+        return value
+    return ctx.ensure_object(Cli).options.get("lab") or os.environ.get("ATTUNE_OPS_LAB") or "default"
+
+
+name_option = click.option(
+    "--name",
+    callback=_name,
+    help="Which lab, where you have several [default: that of --lab or ATTUNE_OPS_LAB, else default].",
+)
 
 
 @group()
@@ -53,7 +67,7 @@ def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None
     """Shows what runs, where, and its URLs; exit status 1 where nothing runs."""
     from attune_ops import lab
 
-    found = lab.status(name)
+    found = lab.status(name if name is not None else cli.options.get("lab"))
     cli.show(found.select(columns.split(",")) if columns else found, format)
     if "running" not in found.column("state"):
         cli.note("no lab is running; `attune-ops lab up` starts one")

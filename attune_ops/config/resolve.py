@@ -25,15 +25,16 @@ from attune_ops.topologies import DEFAULT as DEFAULT_TOPOLOGY
 from attune_ops.topologies import load
 from attune_ops.topology import Topology
 
-KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology")
+KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology", "lab")
+PLACES = ("env", "attune_config", "amqp_url")  # each names an installation, as a lab does
+URLS = ("amqp_url", "management_url", "database_url")  # what a lab says, taken as a whole
 
 LONGEST_NAME = 200  # of a file; the file systems allow 255 bytes
 
-NO_LAB = "no lab is running: attune-ops lab up starts one"
 NOTHING_FOUND = (
     "no installation is named: give --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
-    "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG), or set ATTUNE__MESSAGE_QUEUE__URL, "
-    "or start a lab: attune-ops lab up"
+    "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG), or --lab (ATTUNE_OPS_LAB), or set "
+    "ATTUNE__MESSAGE_QUEUE__URL, or start a lab: attune-ops lab up"
 )
 
 
@@ -48,26 +49,33 @@ class Said(msgspec.Struct, frozen=True):
 Layer = dict[str, Said]
 
 
-def resolve(options: Mapping[str, str], environ: Mapping[str, str] | None = None, *, lab: bool = False) -> Settings:
+def resolve(
+    options: Mapping[str, str], environ: Mapping[str, str] | None = None, *, lab: bool | str = False
+) -> Settings:
     """Finds the installation: for each value option, variable, named environment, Attune's own, lab, in that order.
 
-    `options` holds what the command line said, by the names in `KEYS`. With `lab` it is the running lab, and
-    neither variables nor environments count. Raises `ConfigError`. Reads files; connects to nothing.
+    `options` holds what the command line said, by the names in `KEYS`. With `lab` it is the lab of that name, or the
+    default one, and neither environments nor variables that name something elsewhere count, as with the option.
+    Raises `ConfigError`. Reads files; connects to nothing.
     """
     environ = os.environ if environ is None else environ
-    explicit = {} if lab else _variables(environ)
-    explicit |= {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
-    file, path = _file(explicit, environ)
-    name = _env_name(explicit, file, lab)
-    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    given = {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
     if lab:
-        said.maps.append(_lab(NO_LAB))
+        given["lab"] = Said("default" if lab is True else lab, RUNNING_LAB)
+    named_lab = _named_lab(given, _variables(environ))
+    elsewhere = {*PLACES, *URLS} if named_lab else {"lab"}
+    explicit = {key: said for key, said in _variables(environ).items() if key not in elsewhere} | given
+    file, path = _file(explicit, environ)
+    name = _env_name(explicit, file, named_lab is not None)
+    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    if named_lab:
+        said.maps.append(_lab(named_lab))
     else:
         named = said["attune_config"].value if "attune_config" in said else None
         said.maps.append({key: Said(*found) for key, found in attune.read(named, environ).items()})
         if "amqp_url" not in said:
             # In the place of an environment that the user named the lab would give a false all-clear.
-            said.maps.append(_lab(NOTHING_FOUND) if not name else _refuse(name))
+            said.maps.append(_lab() if not name else _refuse(name))
     return _settings(said, file, name)
 
 
@@ -123,15 +131,38 @@ def _environment(file: ConfigFile, name: str, path: Path, environ: Mapping[str, 
     return said
 
 
-def _lab(complaint: str) -> Layer:
-    lab = running_lab.read()
+def _named_lab(given: Layer, variables: Layer) -> Said | None:
+    """The lab that an option names, or a variable where no option says where; None where it is none.
+
+    Raises `ConfigError` where something beside it names an installation too: which one is meant must not be guessed.
+    """
+    for layer in (given, variables):
+        other = next((layer[key] for key in PLACES if key in layer), None)
+        if "lab" in layer and other is not None:
+            raise ConfigError(f"{layer['lab'].origin} and {other.origin} each name an installation: give one of them")
+        if "lab" in layer or other is not None:
+            return layer.get("lab")
+    return None
+
+
+def _lab(named: Said | None = None) -> Layer:
+    """What a running lab says: the one that was named, or else the default one."""
+    name = "default" if named is None else str(named.value)
+    lab = running_lab.read(name)
+    if lab is None and named is None:
+        raise ConfigError(NOTHING_FOUND)
+    option = "" if name == "default" else f" --name {name}"
     if lab is None:
-        raise ConfigError(complaint)
-    urls = {"amqp_url": lab.amqp_url, "management_url": lab.management_url, "database_url": lab.database_url}
-    return {key: Said(url, RUNNING_LAB) for key, url in urls.items()} | {
-        "env": Said("lab", RUNNING_LAB),
-        "drills": Said(True, RUNNING_LAB),
+        raise ConfigError(f"no lab {name!r} is running: attune-ops lab up{option} starts it")
+    said = {
+        "amqp_url": lab.amqp_url,
+        "management_url": lab.management_url,
+        "database_url": lab.database_url,
+        "env": "lab" if name == "default" else f"lab {name}",
+        "drills": True,
+        "lab": name,
     }
+    return {key: Said(value, RUNNING_LAB if named is None else named.origin) for key, value in said.items()}
 
 
 def _refuse(name: str) -> Layer:
@@ -153,6 +184,7 @@ def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> S
         env=name or (env.value if env else None),
         protected=_flag(said.get("protected")),
         drills=_flag(said.get("drills")),
+        lab=_text(said.get("lab")),
         ca_file=_text(said.get("ca_file")),
         worker_name=_text(said.get("worker_name")),
         heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),

@@ -72,7 +72,8 @@ class Judging(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """One installation. What was not said and has no default is None; `origin` says where each member came from.
 
-    `env` is the environment's name. `protected`: changes want its name typed; `drills`: drills are allowed.
+    `env` is the environment's name. `protected`: changes want its name typed; `drills`: drills are allowed. `lab`
+    is the name of the lab that they are of.
     `severities` maps a check's code to another severity, or None to switch it off. `timeout` is in seconds.
     """
 
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True):
     thresholds: dict[str, float] = {}
     redact: tuple[str, ...] = ()
     origin: dict[str, str] = {}
+    lab: str | None = None
 
     @property
     def judging(self) -> Judging:
@@ -99,8 +101,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def on_lab(self) -> bool:
-        """Whether they are the running lab's."""
-        return self.origin.get("env") == RUNNING_LAB
+        """Whether they are those of a running lab."""
+        return self.lab is not None
 
     @property
     def vhost(self) -> str:

@@ -60,6 +60,8 @@ def make(drill: Drill, settings: Settings | None, server: str | None, undo: Undo
         assert running is not None
         settings = settings_of_lab(running)
         undo.at(running.name)
+    elif settings.lab is not None:
+        undo.at(settings.lab)
     vhost = f"attune-ops-drill-{secrets.token_hex(4)}"
     undo.add("vhost", vhost)
     faults.make_vhost(settings, vhost)

@@ -38,7 +38,8 @@ def status(name: str | None = None) -> Table:
             continue
         if lab is not None:
             rows += [_row(lab, node) for node in lab.nodes]
-            notes += [f"{each}: {_amqp_url(lab, lab.node)}", f"password: {lab.password_file} (mode 600)"]
+            chosen = "" if each == "default" else f" (commands take it with --lab {each})"
+            notes += [f"{each}: {_amqp_url(lab, lab.node)}{chosen}", f"password: {lab.password_file} (mode 600)"]
     return Table("lab", COLUMNS, tuple(rows), datetime.now(UTC), tuple(notes))
 
 

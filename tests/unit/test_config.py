@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import attune_ops
 from attune_ops.config import Settings, resolve, running_lab
 from attune_ops.config import file as config_file
 from attune_ops.config.report import check_table, settings_table
@@ -62,17 +63,17 @@ def test_nothing_named_names_every_way() -> None:
         assert way in str(e.value)
 
 
-def lab(folder: Path) -> None:
+def lab(folder: Path, name: str = "default", port: int = 1) -> None:
     """A lab whose process is this one, as its state file describes it."""
-    place = running_lab.lab_folder()
+    place = running_lab.lab_folder(name)
     place.mkdir(parents=True)
     started = running_lab.start_time(os.getpid())
     assert started is not None
-    node = running_lab.LabNode("n", str(place), 1, 2, 3, 4, running_lab.Process(os.getpid(), started))
+    node = running_lab.LabNode("n", str(place), port, 2, 3, 4, running_lab.Process(os.getpid(), started))
     from datetime import UTC, datetime
 
     state = running_lab.RunningLab(
-        "default", str(place), "rabbitmq-server", "lab-user", (node,), 5, datetime.now(UTC), ready=True
+        name, str(place), "rabbitmq-server", "lab-user", (node,), 5, datetime.now(UTC), ready=True
     )
     (place / running_lab.STATE_FILE).write_bytes(msgspec.json.encode(state))
     (place / running_lab.PASSWORD_FILE).write_text("l@b")
@@ -96,12 +97,71 @@ def test_the_lab_never_stands_in_for_a_named_environment(folder: Path) -> None:
 
 
 def test_the_lab_can_be_asked_for(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="no lab is running"):
+    with pytest.raises(ConfigError, match="no lab 'default' is running"):
         resolve({}, {"ATTUNE_OPS_AMQP_URL": VARIABLE}, lab=True)
     lab(folder)
     (folder / "attune-ops.toml").write_text(f'default_env = "prod"\n[env.prod]\namqp_url = "{ENVIRONMENT}"\n')
     found = resolve({"topology": "attune-2026-09"}, {"ATTUNE_OPS_AMQP_URL": VARIABLE}, lab=True)
     assert (found.env, found.amqp.user, found.topology.name) == ("lab", "lab-user", "attune-2026-09")
+
+
+TWO = {"lab": "two"}
+TWO_VARIABLE = {"ATTUNE_OPS_LAB": "two"}
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "port"),
+    [
+        ({}, {}, 1),
+        (TWO, {}, 2),
+        ({}, TWO_VARIABLE, 2),
+        ({"lab": "default"}, TWO_VARIABLE, 1),
+        (TWO, {"ATTUNE_OPS_AMQP_URL": VARIABLE, "ATTUNE_OPS_DATABASE_URL": "sqlite:///x"}, 2),
+        (TWO, {"ATTUNE_OPS_ENV": "prod", "ATTUNE_OPS_ATTUNE_CONFIG": "none.yaml"}, 2),
+        ({"env": "prod"}, TWO_VARIABLE, 5672),
+        ({"amqp_url": OPTION}, TWO_VARIABLE, 5672),
+    ],
+)
+def test_one_of_several_labs(folder: Path, options: dict[str, str], environ: dict[str, str], port: int) -> None:
+    lab(folder)
+    lab(folder, "two", 2)
+    (folder / "attune-ops.toml").write_text(f'[env.prod]\namqp_url = "{ENVIRONMENT}"\n')
+    found = resolve(options, environ)
+    assert (found.amqp.port, found.on_lab, found.lab) == (port, port < 9, {1: "default", 2: "two"}.get(port))
+    if port == 2:
+        assert (found.env, found.drills) == ("lab two", True)
+        assert found.database is not None
+        assert found.database.file.parent.name == "two"
+
+
+def test_a_named_lab_goes_before_the_default_environment_and_keeps_other_variables(folder: Path) -> None:
+    lab(folder, "two", 2)
+    (folder / "attune-ops.toml").write_text(f'default_env = "prod"\n[env.prod]\namqp_url = "{ENVIRONMENT}"\n')
+    found = resolve({}, TWO_VARIABLE | {"ATTUNE_OPS_TOPOLOGY": "attune-2026-09"})
+    assert (found.amqp.port, found.topology.name) == (2, "attune-2026-09")
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "says"),
+    [
+        (TWO | {"env": "prod"}, {}, "--lab and --env each name"),
+        (TWO | {"amqp_url": OPTION}, {}, "--lab and --amqp-url each name"),
+        ({}, TWO_VARIABLE | {"ATTUNE_OPS_AMQP_URL": VARIABLE}, "ATTUNE_OPS_LAB and ATTUNE_OPS_AMQP_URL each name"),
+        ({"lab": "three"}, {}, "no lab 'three' is running: attune-ops lab up --name three"),
+        ({"lab": "../x"}, {}, "no name for a lab"),
+    ],
+)
+def test_no_lab_is_guessed(folder: Path, options: dict[str, str], environ: dict[str, str], says: str) -> None:
+    lab(folder, "two", 2)
+    with pytest.raises(ConfigError, match=says):
+        resolve(options, environ)
+
+
+def test_python_names_a_lab(folder: Path) -> None:
+    lab(folder)
+    lab(folder, "two", 2)
+    assert attune_ops.connect(lab="two").settings.amqp.port == 2
+    assert attune_ops.connect(lab=True).settings.amqp.port == 1
 
 
 def test_an_environment_says_everything(folder: Path) -> None:
