@@ -150,10 +150,12 @@ class Runbook:
         """The queue that was named, else the one with the most messages. Reads depths, changes nothing."""
         if queue is not None:
             return queue
-        found = self.ops.queues(sort=("-messages",), limit=1).records()
-        if not found:
+        # An exclusive one is its connection's alone: nobody else may look into it.
+        found = (q for q in self.ops.queues(sort=("-messages",)).records() if not q["exclusive"])
+        deepest = next(found, None)
+        if deepest is None:
             raise ConfigError("there is no queue to look into here; attune-ops topology apply declares them")
-        return str(found[0]["name"])
+        return str(deepest["name"])
 
     def changes(self, before: str) -> object:
         """What has changed since a snapshot (`ops.changes`), where there is one."""

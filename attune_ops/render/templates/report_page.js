@@ -62,3 +62,8 @@ for (const section of document.querySelectorAll("section.listing")) {
     });
   });
 }
+
+// What is folded on the screen is open on paper.
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});
