@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attune_ops.errors import ActionError
 from attune_ops.explain import explain
 from attune_ops.explanation import Explanation
+from attune_ops.sources.amqp import in_time
 from attune_ops.topology import Binding, Exchange, Queue
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
+ANSWER_S = 30.0  # a broker that does not answer a declare within this time will not: see `in_time`
 OnMessage = Callable[["BlockingChannel", Any, Any, bytes], None]
 
 
@@ -81,7 +83,7 @@ def declare_queue(channel: BlockingChannel, queue: Queue, *, server_named: bool 
 
     With `server_named` the broker chooses the name, and `queue.name` is only the topology's label.
     """
-    with asking(f"queue {queue.name!r}"):
+    with asking(f"queue {queue.name!r}"), in_time(channel.connection, ANSWER_S):
         answer = channel.queue_declare(
             "" if server_named else queue.name,
             durable=queue.durable,

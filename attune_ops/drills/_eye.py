@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attune_ops.config.settings import Settings
-from attune_ops.errors import SourceError
+from attune_ops.errors import AttuneOpsError, SourceError
 from attune_ops.journal import Course, Sample
 from attune_ops.sources.amqp import Depth, depth, open_connection
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 0.2
 TIMEOUT_S = 3.0
+ANSWER_S = 5.0
 FOLLOW_S = 0.5  # how often who follows a drill is told how it goes
 
 Follow = Callable[[Course], None]
@@ -40,7 +41,7 @@ class Eye:
         import pika.exceptions
 
         try:
-            found = depth(self._open(), queue)
+            found = depth(self._open(), queue, timeout=ANSWER_S)
         except (pika.exceptions.AMQPError, OSError) as e:
             self.close()
             raise SourceError(f"the broker does not answer: {type(e).__name__}") from None
@@ -55,7 +56,7 @@ class Eye:
         if time.monotonic() < self._next or not self.queues:
             return
         found: list[Depth | None] = []
-        with contextlib.suppress(SourceError):
+        with contextlib.suppress(AttuneOpsError):
             found = [self.depth(q) for q in self.queues]
         self._next = time.monotonic() + EVERY_S
         if found:

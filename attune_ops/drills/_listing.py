@@ -19,13 +19,22 @@ COLUMNS = (
     Column("hypothesis", doc="what it puts to the test"),
     Column("promise", doc="what RabbitMQ promises", priority=3),
     Column("source", doc="where it says so", priority=4),
+    Column("about", doc="what it does, and what to do about it", priority=5),
 )
 
 
 def table() -> Table:
     """A row a drill."""
     rows = tuple(
-        (d.name, d.needs, f"{d.since}+" if d.since else "any", d.hypothesis, d.promise, d.source)
+        (
+            d.name,
+            d.needs,
+            f"{d.since}+" if d.since else "any",
+            d.hypothesis,
+            d.promise,
+            d.source,
+            " ".join(d.explanation.split()),
+        )
         for d in all_drills().values()
     )
     return Table("drills", COLUMNS, rows, datetime.now(UTC), key=("drill",))

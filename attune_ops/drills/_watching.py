@@ -12,6 +12,7 @@ from attune_ops.actions.processes import RunningService
 from attune_ops.config.settings import Settings
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._eye import Eye
+from attune_ops.errors import SourceError
 from attune_ops.journal import Look
 from attune_ops.severity import Severity
 from attune_ops.sources.management import open_management
@@ -31,6 +32,28 @@ class Watching:
     def queue_gone(self, queue: str, within: float = 5) -> Expect:
         """The queue is not there any more."""
         return Expect(f"queue {queue} is gone", lambda: self.eye.depth(queue) is None, within, self._shown(queue))
+
+    def unavailable(self, queue: str, within: float = 30) -> Expect:
+        """The queue is not there any more, or does not answer while others do.
+
+        RabbitMQ 4.3.6 keeps the record of a transient queue whose node is down, and answers nothing about it.
+        """
+
+        def check() -> bool:
+            self.eye.depth(self.settings.topology.base_queues[0].name)
+            try:
+                return self.eye.depth(queue) is None
+            except SourceError:
+                return True
+
+        return Expect(f"queue {queue} is gone, or does not answer", check, within, self._shown(queue))
+
+    def is_gone(self, queue: str) -> bool:
+        """Whether the broker says that the queue is not there; not where it says nothing."""
+        try:
+            return self.eye.depth(queue) is None
+        except SourceError:
+            return False
 
     def expired(self, queue: str, within: float = 15) -> Expect:
         """The queue is not listed any more; it is not asked for, since a passive declare counts as a use of it."""

@@ -21,7 +21,7 @@ from attune_ops.drills._stage import Stage
 def broker_kill(stage: Stage) -> Iterator[Expect]:
     """Kill -9 of a broker with a backlog in a worker's queue.
 
-    To do: as for a clean restart; acknowledgements under way are lost with it, so handlers must stand a second
-    delivery.
+    To do: as for a clean restart (--remedy durable); acknowledgements under way are lost with it, so handlers must
+    stand a second delivery.
     """
     yield from restart(stage, stage.broker.kill_node, "is killed (SIGKILL)")

@@ -19,8 +19,10 @@ from attune_ops.drills._stage import Stage
 def database_down(stage: Stage) -> Iterator[Expect]:
     """The database of the drill's own registry goes away, and comes back (--registry postgresql: a server that stops).
 
-    Three missed heartbeats and every worker counts as stale, although all of them work. To do: tell "the registry
-    is down" from "the workers are down" before anybody restarts workers (AT103 goes before AT409 and AT410).
+    Three missed heartbeats and every worker counts as stale, although all of them work.
+
+    To do: tell "the registry is down" from "the workers are down" before anybody restarts workers (AT103 goes before
+    AT409 and AT410).
     """
     stage.fault("the registry's database is away", "the registry's database is back", stage.registry.up)
     stage.registry.down()

@@ -19,9 +19,10 @@ from attune_ops.drills._stage import Stage
 def incident(stage: Stage) -> Iterator[Expect]:
     """A worker registers and consumes without declaring its queue, as on 2026-01-16.
 
-    The scheduler sees an active worker and dispatches to it. To do: declare and bind before consuming, and publish
-    with `mandatory`, so that what reaches nobody is known (--remedy alternate-exchange keeps it, --remedy redispatch
-    sends it to another).
+    The scheduler sees an active worker and dispatches to it.
+
+    To do: declare and bind before consuming, and publish with `mandatory`, so that what reaches nobody is known
+    (--remedy alternate-exchange keeps it, --remedy redispatch sends it to another).
     """
     broken = stage.start("worker", "broken", wait=False, skip=("declare", "bind"))
     stage.say("its start-up leaves out declare and bind", "fault")

@@ -19,8 +19,9 @@ from attune_ops.drills._stage import Stage
 def leaked_queue(stage: Stage) -> Iterator[Expect]:
     """Kill -9 between declare and consume: "auto-delete prevents orphaned queues" is refuted here.
 
-    The queue is bound and nobody reads it: the publisher gets a confirm for each message in it. To do: an
-    `expires` policy on worker queues (--remedy expires-policy), and the check AT403 of the doctor.
+    The queue is bound and nobody reads it: the publisher gets a confirm for each message in it.
+
+    To do: an `expires` policy on worker queues (--remedy expires-policy), and the check AT403 of the doctor.
     """
     crashed = stage.start("worker", "crashed", wait=False, crash_after="bind")
     stage.fault("it kills itself after bind, before consume")

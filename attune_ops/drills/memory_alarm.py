@@ -20,8 +20,10 @@ from attune_ops.drills._stage import Stage
 def memory_alarm(stage: Stage) -> Iterator[Expect]:
     """The watermark is set so low that the alarm goes off, and back.
 
-    A blocked service stands still without an error. To do: publish and consume on different connections, so that a
-    worker that is blocked still takes messages, and watch alarms (AT112, AT114).
+    A blocked service stands still without an error.
+
+    To do: publish and consume on different connections, so that a worker that is blocked still takes messages, and
+    watch alarms (AT112, AT114).
     """
     on = ("set_vm_memory_high_watermark", "absolute", "1000")
     yield from alarm(stage, "memory", on, ("set_vm_memory_high_watermark", "0.4"))

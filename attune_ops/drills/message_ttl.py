@@ -26,8 +26,10 @@ TTL_MS = 500
 def message_ttl(stage: Stage) -> Iterator[Expect]:
     """A worker with a short time to live on its queue is killed; what is dispatched then expires.
 
-    attune.dlx is a direct exchange, and it takes the '#' of attune.dlx.queue literally: the way of the present
-    release ends in nothing. To do: a topic or fanout exchange, or a key that is said (--remedy dead-letter-queue).
+    attune.dlx is a direct exchange, and it takes the '#' of attune.dlx.queue literally: the way of the present release
+    ends in nothing.
+
+    To do: a topic or fanout exchange, or a key that is said (--remedy dead-letter-queue).
     """
     short = with_worker_queues(
         stage.topology, lambda q: msgspec.structs.replace(q, arguments={**q.arguments, "x-message-ttl": TTL_MS})

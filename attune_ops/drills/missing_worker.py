@@ -20,8 +20,10 @@ NOBODY = 99
 def missing_worker(stage: Stage) -> Iterator[Expect]:
     """Half of the executions go to worker 99, which nobody is.
 
-    Without `mandatory` the broker confirms them and drops them. To do: mandatory, and an alternate exchange
-    (--remedy alternate-exchange) or dispatch to another worker (--remedy redispatch).
+    Without `mandatory` the broker confirms them and drops them.
+
+    To do: mandatory, and an alternate exchange (--remedy alternate-exchange) or dispatch to another worker (--remedy
+    redispatch).
     """
     stage.may("returned", "queued")
     stage.fault(f"half of the executions go to worker {NOBODY}")

@@ -24,7 +24,8 @@ TICK_S = 5
 def partition(stage: Stage) -> Iterator[Expect]:
     """SIGSTOP of the second node: its connections stay open, and it answers neither peers nor clients.
 
-    To do: three nodes with pause_minority, or quorum queues, so that one side alone decides; AT111 names partitions.
+    To do: three nodes with pause_minority, or quorum queues (--remedy quorum), so that one side alone decides; AT111
+    names partitions.
     """
     far = stage.worker("far", settings=stage.at(1), handler_s=0.2, concurrency=1, reconnect=True)
     queue = stage.queue_of(far)
@@ -38,7 +39,7 @@ def partition(stage: Stage) -> Iterator[Expect]:
     stage.suspend_node(1)
     yield stage.doctor_finds("the node, given up by the others", "AT110")
     if not queue.durable:
-        yield stage.queue_gone(queue.name, within=30)
+        yield stage.unavailable(queue.name)
     load = stage.load(stage.workers[0])
     yield stage.sent(load, stage.parameters.count)
     yield stage.empty(stage.queue_of(stage.workers[0]).name)

@@ -22,8 +22,9 @@ POISON = (3, 4, 5)
 def poison_reject(stage: Stage) -> Iterator[Expect]:
     """Three messages are rejected, as Attune does with errors that it does not try again.
 
-    January's worker queues have no dead-letter exchange, and nothing is bound to attune.dlx. To do: a dead-letter
-    queue that really is bound (--remedy dead-letter-queue).
+    January's worker queues have no dead-letter exchange, and nothing is bound to attune.dlx.
+
+    To do: a dead-letter queue that really is bound (--remedy dead-letter-queue).
     """
     worker = stage.workers[0]
     stage.may("dead_lettered" if stage.cured("dead-letter-queue") else "lost")

@@ -21,8 +21,8 @@ from attune_ops.drills._stage import Stage
 def rolling_restart(stage: Stage) -> Iterator[Expect]:
     """Clean stop and start of each node in turn, a worker on each, then messages to all.
 
-    To do: drain the workers of a node before it stops; wait until the node is back and its workers consume before
-    the next.
+    To do: drain the workers of a node before it stops; wait until the node is back and its workers consume before the
+    next.
     """
     for n in (1, 2):
         stage.worker(f"far{n}", settings=stage.at(n), reconnect=True)

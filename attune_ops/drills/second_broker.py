@@ -25,9 +25,11 @@ def second_broker(stage: Stage) -> Iterator[Expect]:
     """Requests wait at the first broker when it is killed; executor and worker move to a second, and so do they.
 
     The second broker gets topology and policies, everybody starts there, and new work goes on. When the first one
-    answers again, what waited on it is drained to a file and restored at the second. To do: have the topology
-    applied at the second broker beforehand (`topology apply`), keep the first one's disk, and move what is on it
-    with `messages drain` and `messages restore`. What waits in transient queues is lost with the first.
+    answers again, what waited on it is drained to a file and restored at the second.
+
+    To do: have the topology applied at the second broker beforehand (`topology apply`), keep the first one's disk, and
+    move what is on it with `messages drain` and `messages restore`. What waits in transient queues is lost with the
+    first.
     """
     count, queue, worker = stage.parameters.count, stage.requests_queue, stage.workers[0]
     kept = count if stage.parameters.durable else 0

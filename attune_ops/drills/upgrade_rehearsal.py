@@ -25,8 +25,9 @@ DENIES = "deprecated_features.permit.transient_nonexcl_queues = false"
 def upgrade_rehearsal(stage: Stage) -> Iterator[Expect]:
     """The broker restarts with the refusal switched on, as in a release that has it by default.
 
-    Needs RabbitMQ 4.0 or newer, named with --server (scripts/rabbitmq install 4.3 puts one beside the
-    distribution's). To do before the upgrade: worker queues that are durable (--remedy durable).
+    Needs RabbitMQ 4.0 or newer, named with --server (scripts/rabbitmq install 4.3 puts one beside the distribution's).
+
+    To do before the upgrade: worker queues that are durable (--remedy durable).
     """
     lab = stage.broker
     node = lab.state.nodes[0].name

@@ -20,8 +20,8 @@ from attune_ops.drills._stage import Stage
 def worker_crash(stage: Stage) -> Iterator[Expect]:
     """Kill -9 of a worker while its queue holds a backlog. What was confirmed to the publisher is not thereby safe.
 
-    To do: durable worker queues without auto-delete (--remedy durable), so that the worker finds its backlog when
-    it is back; or have the scheduler request again what has not started in time.
+    To do: durable worker queues without auto-delete (--remedy durable), so that the worker finds its backlog when it is
+    back; or have the scheduler request again what has not started in time.
     """
     victim = stage.workers[0]
     queue = stage.queue_of(victim)

@@ -21,9 +21,11 @@ from attune_ops.drills._stage import Stage
 def worker_hang(stage: Stage) -> Iterator[Expect]:
     """SIGSTOP of a worker with a backlog, until the heartbeat ends; then it goes on.
 
-    Until then the publisher gets confirms and nobody works. To do: a heartbeat of some seconds where that matters
-    (RabbitMQ's default is 60 s), a time limit on executions, and handlers that can be run twice: what the worker
-    was at when it hung is done again by whoever gets it next.
+    Until then the publisher gets confirms and nobody works.
+
+    To do: a heartbeat of some seconds where that matters (RabbitMQ's default is 60 s), a time limit on executions, a
+    queue that keeps the backlog (--remedy durable), and handlers that can be run twice: what the worker was at when it
+    hung is done again by whoever gets it next.
     """
     victim = stage.workers[0]
     load = stage.load(victim)

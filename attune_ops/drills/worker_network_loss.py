@@ -20,7 +20,8 @@ from attune_ops.drills._stage import Stage
 def worker_network_loss(stage: Stage) -> Iterator[Expect]:
     """A worker connects through a relay that then forwards nothing, both ways, and closes nothing.
 
-    To do: the same as for a hang; and see to it that a worker's own client notices too and connects again.
+    To do: the same as for a hang (--remedy durable); and see to it that a worker's own client notices too and connects
+    again.
     """
     way, relay = stage.relay()
     far = stage.worker(

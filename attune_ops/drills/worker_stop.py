@@ -19,8 +19,9 @@ from attune_ops.drills._stage import Stage
 def worker_stop(stage: Stage) -> Iterator[Expect]:
     """SIGTERM to a worker while its queue holds a backlog: it cancels its consumer, and the queue goes.
 
-    "Clean Shutdown: auto-delete queues prevent orphaned queues": true, and the price is what they held. To do:
-    cordon a worker and let it drain before it is stopped, or keep its queue (--remedy durable).
+    "Clean Shutdown: auto-delete queues prevent orphaned queues": true, and the price is what they held.
+
+    To do: cordon a worker and let it drain before it is stopped, or keep its queue (--remedy durable).
     """
     stopped = stage.workers[0]
     queue = stage.queue_of(stopped)

@@ -18,8 +18,10 @@ from attune_ops.drills._stage import Stage
 def worker_twice(stage: Stage) -> Iterator[Expect]:
     """A worker is started a second time under the same name, then one of the two stops cleanly.
 
-    No message is done twice; but the first that stops marks both as inactive, and the scheduler passes over a
-    worker that lives until its next heartbeat. To do: a name for each process (AT404 finds the others).
+    No message is done twice; but the first that stops marks both as inactive, and the scheduler passes over a worker
+    that lives until its next heartbeat.
+
+    To do: a name for each process (AT404 finds the others).
     """
     first = stage.workers[0]
     second = stage.worker(first.name)

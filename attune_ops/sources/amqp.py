@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from attune_ops import __version__
@@ -111,19 +113,42 @@ def server_version(connection: pika.BlockingConnection) -> str | None:
     return version.decode(errors="replace") if isinstance(version, bytes) else version
 
 
-def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
+@contextlib.contextmanager
+def in_time(connection: pika.BlockingConnection, seconds: float) -> Iterator[None]:
+    """Ends the connection where the broker does not answer what is asked inside; pika raises `AMQPHeartbeatTimeout`.
+
+    pika would wait for ever, while the broker's heartbeats go on: so does RabbitMQ 4.3.6 where a transient queue is
+    declared whose node is down.
+    """
+    from pika.exceptions import AMQPHeartbeatTimeout
+
+    impl = connection._impl
+    late = AMQPHeartbeatTimeout(f"no answer within {seconds:g} s")
+    timer = impl._adapter_call_later(seconds, lambda: impl._terminate_stream(late))
+    try:
+        yield
+    finally:
+        impl._adapter_remove_timeout(timer)
+
+
+def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 10.0) -> Depth | None:
     """Asks the broker for one queue's ready messages and consumers, live; None where it is missing. Changes nothing.
 
     Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue costs a channel. Raises
-    `ActionError` where the broker refuses.
+    `ActionError` where the broker refuses, and `SourceError` where it does not answer within `timeout` seconds, which
+    costs the connection.
     """
     import pika.exceptions
 
     if "\r" in queue or "\n" in queue:  # RabbitMQ answers with the name without them: pika would wait for ever
         return None
-    channel = connection.channel()
     try:
-        found = channel.queue_declare(queue, passive=True).method
+        with in_time(connection, timeout):
+            channel = connection.channel()
+            found = channel.queue_declare(queue, passive=True).method
+            channel.close()
+    except pika.exceptions.AMQPHeartbeatTimeout as e:
+        raise SourceError(f"queue {queue!r} does not answer ({e}); is the node down that holds it?") from None
     except pika.exceptions.ChannelClosedByBroker as e:
         if e.reply_code == 404:
             return None
@@ -132,7 +157,6 @@ def depth(connection: pika.BlockingConnection, queue: str) -> Depth | None:
                 f"queue {queue!r} is exclusive: only the connection that declared it may use it"
             ) from None
         raise ActionError(f"the broker tells nothing of queue {queue!r}: {e.reply_code} {e.reply_text}") from None
-    channel.close()
     return Depth(found.message_count, found.consumer_count)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 
+import msgspec
 import pytest
 
 from attune_ops.config.urls import parse_amqp
+from attune_ops.drills._relay import Relay
 from attune_ops.errors import ActionError, SourceError
 from attune_ops.sources import amqp
 from tests.world import Users, Vhost, eventually
@@ -78,3 +81,21 @@ def test_depth(vhost: Vhost, user: Users) -> None:
             assert amqp.depth(connection, "q") == (0, 1)
         finally:
             connection.close()
+
+
+def test_a_queue_that_does_not_answer_is_left(vhost: Vhost) -> None:
+    """The broker falls silent without closing anything: pika alone would wait for its heartbeat, or for ever."""
+    endpoint = parse_amqp(vhost.amqp_url, "test")
+    relay = Relay((endpoint.host, endpoint.port))
+    try:
+        way = msgspec.structs.replace(endpoint, host="127.0.0.1", port=relay.port)
+        connection = amqp.open_connection(way, name="test")
+        assert amqp.depth(connection, "missing", timeout=20) is None
+        relay.cut()
+        began = time.monotonic()
+        with pytest.raises(SourceError, match="queue 'q' does not answer"):
+            amqp.depth(connection, "q", timeout=0.5)
+        assert time.monotonic() - began < 10
+        assert connection.is_closed
+    finally:
+        relay.close()
