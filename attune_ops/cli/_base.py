@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -74,19 +75,24 @@ class Cli:
             for note in getattr(value, "notes", ()):
                 self.note(note)
 
-    def write(self, text: str) -> None:
-        """Prints text that has its final form on stdout: a script, a file's content."""
+    def write(self, text: str) -> bool:
+        """Prints text that has its final form on stdout: a script, a file's content. False: nobody reads it."""
         from attune_ops.render.wire import write
         from attune_ops.secret import without
 
-        write(without(text, self.secrets))
+        return write(without(text, self.secrets))
 
     def note(self, text: str) -> None:
         """Prints a line for the person, on stderr; no secret and no control character gets there."""
         from attune_ops.render.text import visible_lines
         from attune_ops.secret import scrub
 
-        click.echo(visible_lines(scrub(text, self.secrets)), err=True)
+        try:
+            click.echo(visible_lines(scrub(text, self.secrets)), err=True)
+        except BrokenPipeError:  # nobody reads it any more, which changes nothing about what goes on
+            from attune_ops.render.wire import silence
+
+            silence(sys.stderr)
 
     def exit(self, status: int) -> NoReturn:
         """Ends the command with a status of `attune_ops.cli._exit`."""

@@ -1,4 +1,9 @@
-"""The one place that chooses an exit status."""
+"""The one place that chooses an exit status.
+
+Who reads the output has no part in it: where a pipe is closed early (`attune-ops doctor | head`) a command goes on to
+its end without printing, and ends with the status that it would have had. Only `route --batch`, whose input need
+not end, stops answering.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,6 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit status; every error ends in one line on stderr."""
     from attune_ops.cli import _exit
-    from attune_ops.render.wire import OutputClosed
 
     cli = Cli()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -78,8 +77,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         cli.note("attune-ops: interrupted")
         return _exit.INTERRUPTED
-    except OutputClosed:
-        return _exit.OK
     except AttuneOpsError as e:
         _complain(cli, str(e), e)
         return _exit.status_of(e)

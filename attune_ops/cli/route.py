@@ -165,7 +165,8 @@ def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router
         data = bad_line(answer.line, answer.error) if isinstance(answer, BadLine) else as_json(answer)
         waiting.append(msgspec.json.encode(data))
         if len(waiting) == CHUNK:
-            cli.write(b"\n".join(waiting).decode())
+            if not cli.write(b"\n".join(waiting).decode()):
+                break
             waiting.clear()
     if waiting:
         cli.write(b"\n".join(waiting).decode())

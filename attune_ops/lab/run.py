@@ -40,7 +40,7 @@ class Out(NamedTuple):
     """Where a run shows itself: values, lines of text, and what goes on while something takes its time."""
 
     show: Callable[[object], None]
-    write: Callable[[str], None]
+    write: Callable[[str], object]
     working: Callable[[str], AbstractContextManager[Note]]
 
 

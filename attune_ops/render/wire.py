@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -66,14 +66,11 @@ def _field(value: Any) -> Any:
     return value
 
 
-class OutputClosed(Exception):
-    """Nobody reads stdout any more (`attune-ops queues | head -1`), which is no failure."""
-
-
-def write(text: str) -> None:
+def write(text: str) -> bool:
     """Writes text to stdout at once, exactly as it is; only a terminal gets control characters escaped.
 
-    Raises `OutputClosed` when the reader has gone and `AttuneOpsError` when, say, the disk is full.
+    False where nobody reads it any more (`attune-ops queues | head -1`): that is no failure, and what there is to find
+    out is still to be found out. Raises `AttuneOpsError` when, say, the disk is full.
     """
     from attune_ops.render.text import visible_lines
 
@@ -83,7 +80,13 @@ def write(text: str) -> None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
     except OSError as e:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
+        silence(sys.stdout)
         if isinstance(e, BrokenPipeError):
-            raise OutputClosed from None
+            return False
         raise AttuneOpsError(f"cannot write to stdout: {e.strerror}") from None
+    return True
+
+
+def silence(stream: TextIO) -> None:
+    """Sends what is still written to a stream whose reader has gone nowhere; the flush at exit would fail, too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
