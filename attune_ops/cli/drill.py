@@ -38,6 +38,12 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return [n for n in all_drills() if n.startswith(incomplete)]
 
 
+def _remedies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from attune_ops.drills.remedies import all_remedies
+
+    return [n for n in all_remedies() if n.startswith(incomplete)]
+
+
 @command.command(example="attune-ops drill run worker-crash --rate 50")
 @click.argument("name", shell_complete=_names)
 @click.option("--workers", type=int, metavar="N", help="How many workers.")
@@ -49,7 +55,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.option("--heartbeat", type=int, metavar="S", help="AMQP heartbeat of what hangs.")
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same message ids.")
 @click.option("--registry", type=click.Choice(("sqlite", "postgresql")), help="Where workers register [sqlite].")
-@click.option("--remedy", metavar="NAME", help="Run once more with a cure in place, and compare.")
+@click.option("--remedy", metavar="NAME", shell_complete=_remedies, help="Run once more with a cure, and compare.")
 @click.option("--like", metavar="FILE", help="Take topology and policies from a snapshot or definitions file.")
 @click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
 @click.option("--confirm", metavar="NAME", help="The name of the environment, typed, to run a drill there.")
@@ -61,6 +67,9 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
 
     Where no lab runs, one is started. `--env NAME` runs it on that environment instead, which must allow drills and
     be typed with --confirm; a URL alone is never taken. What breaks a node always gets a broker of its own.
+
+    Remedies are durable, quorum and expires-policy for worker queues, alternate-exchange and dead-letter-queue for
+    what no queue takes or a queue gives up, and redispatch for a scheduler that tries the next worker.
 
     Exit status: 0 what was expected came, 1 it did not, or not every message is accounted for.
     """

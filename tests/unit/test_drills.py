@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from attune_ops.cli.drill import run
 from attune_ops.drills import all_drills
 from attune_ops.drills._judging import judged, verdict_of
 from attune_ops.drills._like import like
@@ -38,6 +39,11 @@ def test_a_drill_says_what_it_tests(name: str) -> None:
 def test_a_remedy_changes_something(remedy: str) -> None:
     cure = all_remedies()[remedy]
     assert cure.policies or cure.behaviour or any(cure.topology(t) != t for t in map(load, names()))
+
+
+def test_the_help_names_every_remedy() -> None:
+    help_ = run.help or ""
+    assert [name for name in all_remedies() if name not in help_] == []
 
 
 @pytest.mark.parametrize("path", JOURNALS, ids=lambda p: p.stem)
