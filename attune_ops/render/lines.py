@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from attune_ops.render.text import visible
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
 
 Line = tuple[int, str, str]  # indent, words, style of rich
+COPY = "dim not italic"  # the style of a line that holds a command: the terminal wraps it, so that it can be copied
 
 
 def indented(lines: Iterable[Line]) -> Group:
@@ -19,5 +20,10 @@ def indented(lines: Iterable[Line]) -> Group:
     from rich.padding import Padding
     from rich.text import Text
 
-    texts = ((indent, Text(visible(words), style, overflow="fold")) for indent, words, style in lines)
-    return Group(*(Padding(text, (0, 0, 0, indent)) if indent else text for indent, text in texts))
+    def shown(indent: int, words: str, style: str) -> RenderableType:
+        if style == COPY:
+            return Text(" " * indent + visible(words), style, no_wrap=True, overflow="ignore")
+        text = Text(visible(words), style, overflow="fold")
+        return Padding(text, (0, 0, 0, indent)) if indent else text
+
+    return Group(*(shown(*line) for line in lines))

@@ -10,7 +10,7 @@ import msgspec
 
 from attune_ops.policy_change import Effect, PolicyChange
 from attune_ops.render import table, text, wire
-from attune_ops.render.lines import Line, indented
+from attune_ops.render.lines import COPY, Line, indented
 from attune_ops.snapshot import PolicyState
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.units import counted
@@ -69,7 +69,7 @@ def _lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
     yield from ((0, f"the broker would refuse it: {r}", "red") for r in change.refusals)
     yield from ((0, f"mind: {w}", "yellow") for w in change.warnings)
     yield 0, summary(change), "bold"
-    yield 0, f"undo: {change.undo}", "dim"
+    yield 0, f"undo: {change.undo}", COPY
 
 
 def _outcome(effect: Effect) -> str:
@@ -89,7 +89,8 @@ def summary(change: PolicyChange) -> str:
     verb = "removed" if change.after is None else "set"
     said = verb if change.applied else f"would be {verb}"
     if change.after is None:
-        return f"policy {change.name} {said}; it is in force for {counted(len(change.effects), 'object')}"
+        tense = "was" if change.applied else "is"
+        return f"policy {change.name} {said}; it {tense} in force for {counted(len(change.effects), 'object')}"
     count = sum(e.outcome in ("in force", "hides") for e in change.effects)
     return (
         f"policy {change.name} {said}; in force for {count} of {counted(len(change.effects), 'object')} that it means"

@@ -10,7 +10,7 @@ from attune_ops import units
 from attune_ops.notice import Notice
 from attune_ops.reaped import Candidate, Reaped
 from attune_ops.render import notice, table, text, wire
-from attune_ops.render.lines import Line, indented
+from attune_ops.render.lines import COPY, Line, indented
 from attune_ops.table import Cell, Column, Kind, Table
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _lines(reaped: Reaped) -> Iterator[Line]:
         yield 9, f"orphaned because {c.why}; first seen so {units.age(c.orphaned_for)} ago; {depth}", "dim"
         if c.saved is not None:
             back = shlex.join(["attune-ops", "messages", "restore", c.saved])
-            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", ""
+            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", COPY
     for note in reaped.notes:
         yield 0, f"note: {note}", "dim"
     yield 0, summary(reaped), "bold"

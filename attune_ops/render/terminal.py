@@ -25,7 +25,7 @@ def write(value: object, color: bool | None, secrets: tuple[Secret, ...] = ()) -
 
     plain_wanted = color is False or bool(os.environ.get("NO_COLOR"))
     console = Console(file=sys.stdout, color_system=None if plain_wanted else "auto", highlight=False)
-    console.print(Visible(form(value, "table"), secrets))
+    console.print(Visible(form(value, "table"), secrets), crop=False)  # a command to copy is wrapped by the terminal
 
 
 class Visible:

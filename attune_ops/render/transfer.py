@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.render import table, text, wire
-from attune_ops.render.lines import Line, indented
+from attune_ops.render.lines import COPY, Line, indented
 from attune_ops.table import Cell, Column, Kind, Table
 from attune_ops.transfer import STAYS, Share, Transfer
 from attune_ops.units import counted
@@ -58,7 +58,7 @@ def _lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
         yield 0, f"note: {note}", "dim"
     yield 0, summary(transfer), "bold"
     if transfer.undo:
-        yield 0, f"undo: {transfer.undo}", "dim"
+        yield 0, f"undo: {transfer.undo}", COPY
 
 
 def _words(transfer: Transfer, share: Share) -> str:
