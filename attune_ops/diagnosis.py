@@ -112,6 +112,7 @@ def read_baseline(path: str) -> frozenset[Key]:
     return frozenset((f.code, f.subject.kind, f.subject.name) for f in baseline.findings)
 
 
+PROGRAM = "attune-ops"
 REPEATED = ("env", "config", "attune_config", "topology")  # options that hold no secret
 
 
@@ -120,8 +121,11 @@ def with_options(report: Report, options: Mapping[str, str]) -> Report:
     extra = "".join(f" --{name.replace('_', '-')} {shlex.quote(options[name])}" for name in REPEATED if name in options)
     if not extra:
         return report
+
+    def there(lines: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(line.replace(PROGRAM, PROGRAM + extra, 1) if line.startswith(PROGRAM) else line for line in lines)
+
     findings = tuple(
-        msgspec.structs.replace(f, commands=tuple(c + extra for c in f.commands)) if f.commands else f
-        for f in report.findings
+        msgspec.structs.replace(f, commands=there(f.commands), looks=there(f.looks)) for f in report.findings
     )
     return msgspec.structs.replace(report, findings=findings)

@@ -157,6 +157,7 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         evidence=problem.evidence,
         remedy=problem.remedy,
         commands=problem.commands,
+        looks=problem.looks,
     )
     return _Heard(made, problem.causes)
 

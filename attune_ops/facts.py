@@ -44,6 +44,20 @@ class Source(StrEnum):
     EXECUTIONS = "executions"
     EARLIER = "earlier"  # a first sample, for what grows or moves
 
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return _LABELS.get(self.value, self.value)
+
+
+_LABELS = {
+    "amqp": "AMQP",
+    "management": "the management API",
+    "depths": "message counts",
+    "deprecated": "deprecated features",
+    "earlier": "a first sample",
+}
+
 
 class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one source answered: latency in ms, as whom, with what rights, and how far its clock is off (s).
@@ -92,7 +106,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """The reason why something of `needs` is not known, or None when all of it is."""
         for need in needs:
             if need in self.missing or not self._holds(need):
-                return self.missing.get(need, f"{need} was not read")
+                return self.missing.get(need, f"nothing was read of {need.label}")
         return None
 
     def _holds(self, source: Source) -> bool:

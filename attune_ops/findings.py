@@ -42,8 +42,9 @@ class Subject(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True):
     """What a check yields: one cause.
 
-    `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do
-    and `commands` are shell commands that do it as printed. `severity` overrides the check's own.
+    `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do.
+    `commands` are shell commands that cure it as printed, `looks` are those that only show more of it (both are made
+    in `attune_ops.command_lines`). `severity` overrides the check's own.
     `causes` are (code, subject's name) of problems that explain this one: where one of them was found, it takes
     this one in as its consequence, so that one cause gives one finding.
     """
@@ -53,6 +54,7 @@ class Problem(msgspec.Struct, frozen=True):
     evidence: dict[str, Any] = {}
     remedy: str = ""
     commands: tuple[str, ...] = ()
+    looks: tuple[str, ...] = ()
     severity: Severity | None = None
     causes: tuple[tuple[str, str], ...] = ()
 
@@ -131,6 +133,7 @@ class Finding(Shown, msgspec.Struct, frozen=True):
     evidence: dict[str, Any]
     remedy: str
     commands: tuple[str, ...]
+    looks: tuple[str, ...] = ()
     consequences: tuple[Consequence, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""What an installation's `Ops` can do about messages and leftovers: `messages`, `policies`, `reap`."""
+"""What an installation's `Ops` can change for operators: messages, policies, leftovers, single bindings."""
 
 from __future__ import annotations
 
@@ -56,6 +56,49 @@ class Handling:
         from attune_ops.actions.reap import reap
 
         return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm)
+
+    def retire(self, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
+        """Sets workers that died to inactive in the registry; without `apply` says which (`actions.retire`)."""
+        from attune_ops.actions.retire import retire
+
+        return retire(self.settings, pattern, apply=apply, confirm=confirm)
+
+    def bind(
+        self,
+        source: str,
+        destination: str,
+        routing_key: str = "",
+        *,
+        exchange: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> Table:
+        """Binds a queue (or, with `exchange`, an exchange); without `apply` only says so (`actions.bindings`)."""
+        from attune_ops.actions.bindings import bind
+        from attune_ops.topology import Binding
+
+        wanted = Binding(source, destination, routing_key, "exchange" if exchange else "queue", dict(arguments or {}))
+        return bind(self.settings, wanted, apply=apply, confirm=confirm)
+
+    def unbind(
+        self,
+        source: str,
+        destination: str,
+        routing_key: str = "",
+        *,
+        exchange: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> Table:
+        """Removes a binding, of whatever `arguments` where they are None; without `apply` only says so."""
+        from attune_ops.actions.bindings import unbind
+        from attune_ops.topology import Binding
+
+        unwanted = Binding(source, destination, routing_key, "exchange" if exchange else "queue")
+        given = None if arguments is None else dict(arguments)
+        return unbind(self.settings, unwanted, given, apply=apply, confirm=confirm)
 
 
 class Messages:

@@ -104,6 +104,12 @@ def is_consumed(facts: Facts, worker: Worker) -> bool | None:
     return all(any(found.tag == c.tag for found in broker.consumers_of.get(c.queue, ())) for c in wanted)
 
 
+def consumes(facts: Facts, worker: Worker) -> bool:
+    """Whether one of the consumers that the worker should have is there."""
+    wanted = facts.topology.worker_consumers(worker.id)
+    return any(found.tag == c.tag for c in wanted for found in facts.seen.consumers_of.get(c.queue, ()))
+
+
 def backlog(facts: Facts, worker_id: int) -> int | None:
     """The messages in all queues of that worker id; None where none of them told."""
     counts = [q.messages for q in facts.worker_queues.get(worker_id, ()) if q.messages is not None]

@@ -234,6 +234,21 @@ class Run:
             assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def shell(self, line: str, env: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Runs a line as somebody would who copies it."""
+        environment = self.environment(env=env)
+        environment["PATH"] = f"{self.command.parent}:{environment['PATH']}"
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
     @contextmanager
     def start(
         self, *arguments: str | Path, target: Vhost | None = None, env: Mapping[str, str] | None = None

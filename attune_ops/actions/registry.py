@@ -15,7 +15,7 @@ import msgspec
 
 from attune_ops.config.settings import Database
 from attune_ops.errors import ActionError, ConfigError, SourceError
-from attune_ops.registry import WorkerRole, WorkerStatus
+from attune_ops.registry import Worker, WorkerRole, WorkerStatus
 from attune_ops.sources import database as source
 
 # Attune's own columns, so that what reads the one reads the other. AUTOINCREMENT: like BIGSERIAL, an id is
@@ -78,6 +78,19 @@ def deactivate(database: Database, worker_id: int, *, timeout: float = 10.0) -> 
     """Sets a worker's status to inactive, as a clean stop does; raises as `heartbeat`. Undo: `register` its name."""
     with _writing(database, f"stopping worker {worker_id}", timeout) as table:
         table.mark(worker_id, WorkerStatus.INACTIVE, beat=False)
+
+
+def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None:
+    """Sets the status of a worker that died to inactive; raises as `heartbeat`.
+
+    Where its heartbeat is not any more the one of `worker`, it has come back: `ActionError`, and nothing was changed.
+    Undo: its next heartbeat or start sets it active.
+    """
+    with _writing(database, f"retiring worker {worker.id}", timeout) as table:
+        table.mark(worker.id, WorkerStatus.INACTIVE, beat=False)  # from here on the row is ours
+        found = source.read_worker(table.session, str(worker.id))
+        if found is None or found.last_heartbeat != worker.last_heartbeat:
+            raise ActionError(f"worker {worker.id} ({worker.name}) has sent a heartbeat meanwhile; nothing was changed")
 
 
 class _Table(NamedTuple):

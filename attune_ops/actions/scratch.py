@@ -94,8 +94,8 @@ class Scratch:
 def scratch_vhost(settings: Settings) -> Iterator[Scratch]:
     """Makes an empty virtual host and deletes it in the end, also when interrupted; needs tag administrator.
 
-    Nothing of the broker's other virtual hosts is touched. Raises `ActionError` without the tag, and where the
-    virtual host could not be removed again.
+    Nothing of the broker's other virtual hosts is touched. Raises `SourceError` without the tag, and `ActionError`
+    where the virtual host could not be removed again.
     """
     transport = http.open_http(settings.management, timeout=settings.timeout, ca_file=settings.ca_file)
     try:
@@ -103,7 +103,7 @@ def scratch_vhost(settings: Settings) -> Iterator[Scratch]:
         tags = Management(transport, settings.vhost, settings.timeout).whoami().all_tags
         if "administrator" not in tags:
             told = f"it has {', '.join(tags)}" if tags else "it has none"
-            raise ActionError(
+            raise SourceError(
                 f"a scratch virtual host needs a user with the tag administrator, and {user!r} is not one: {told}"
             )
         made = Scratch(transport, settings, PREFIX + secrets.token_hex(4))

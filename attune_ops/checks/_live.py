@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from attune_ops.checks._own import lost_cause, own_queues
@@ -10,7 +10,7 @@ from attune_ops.checks._phrases import route_name
 from attune_ops.checks._wanted import Wanted, reasons, wanted
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts
-from attune_ops.route import Route
+from attune_ops.route import Route, Step
 from attune_ops.routing import Router
 from attune_ops.snapshot import QueueState
 from attune_ops.topology import ID, Publish
@@ -45,6 +45,17 @@ class Live(NamedTuple):
     def route(self, facts: Facts) -> Route:
         """The way in full."""
         return facts.once(live_router).route(self.publish.exchange, self.key)
+
+
+def steps_to(path: Sequence[Step], queue: str) -> list[Step]:
+    """The steps of a path that lead to this queue, whichever else it leads to; the last ones first."""
+    found: list[Step] = []
+    ends = [("queue", queue)]
+    for end in ends:
+        leading = [s for s in path if (s.destination_kind, s.destination) == end and s not in found]
+        found += leading
+        ends += [("exchange", s.exchange) for s in leading]
+    return found
 
 
 def live_routes(facts: Facts) -> tuple[Live, ...]:

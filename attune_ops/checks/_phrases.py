@@ -1,4 +1,4 @@
-"""Words that several checks say: lists, counts, ages, sizes, and the commands that cure."""
+"""Words that several checks say: lists, counts, and what cures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from attune_ops.registry import Worker
 from attune_ops.units import counted as counted
 
-APPLY = "attune-ops topology apply --apply"
 RESTART = "Restart the worker: its start-up declares, binds and consumes anew."
 
 ROOM = 5  # names that a sentence lists; the evidence has them all

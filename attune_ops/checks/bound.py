@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
 from attune_ops.checks._phrases import counted, listed
 from attune_ops.checks.design import taken_literally
@@ -40,6 +41,7 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
             evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
                       "arguments": b.arguments, "worker": d.worker_id},
             remedy="Remove the binding, or put it into the topology file if it is meant.",
+            commands=(command_lines.binding("unbind", b),),
             causes=(("AT208", d.name), *facts.once(_missed).get((b.source, b.destination), ())),
         )  # fmt: skip
 
@@ -81,7 +83,8 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
                 f"{b.destination} is bound to {b.source} by {b.routing_key!r}, which a {kind} exchange takes literally",
                 evidence={"source": b.source, "type": kind, "destination": b.destination,
                           "routing_key": b.routing_key},
-                remedy="Bind each key that is meant, or use a topic exchange.",
+                remedy="Remove it and bind each key that is meant, or use a topic exchange.",
+                commands=(command_lines.binding("unbind", b),),
                 severity=None if d.kind is Kind.UNEXPECTED else Severity.INFO,
                 causes=(("AT205", b.source),),
             )  # fmt: skip
@@ -118,5 +121,6 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
             f"nothing is bound to {listed(names)}" + (f"; {counted(lost, 'message')} published there" if lost else ""),
             evidence={"exchanges": names, "published": {e.name: e.publish_in for e in bare}},
             remedy="Ask their owner.",
+            looks=(command_lines.exchange(names[0]),),
             causes=tuple(("AT412", n) for n in names),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
 from attune_ops.checks._own import consumers_wanted, own_queues
 from attune_ops.checks._phrases import RESTART, counted, listed, worker_name
@@ -44,6 +45,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 + (f", where {counted(depth, 'message')} wait" if depth else ""),
                 evidence={"worker": worker.id, "queues": silent, "messages": depth},
                 remedy=RESTART,
+                looks=(command_lines.consumers(silent[0]),),
                 causes=tuple(("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)),
             )
         for expected, there in strange:
@@ -52,6 +54,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 f"{expected.queue} is consumed by {listed(map(_whose, there))}, not by {expected.tag!r}",
                 evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
                 remedy=f"Stop what consumes there in place of {worker_name(worker)}.",
+                looks=(command_lines.consumers(expected.queue),),
             )
 
 
@@ -83,6 +86,7 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
                 f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_whose, there))}",
                 evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
                 remedy="Give each worker process a name of its own, and stop the one that is too many.",
+                looks=(command_lines.consumers(queue.name),),
             )
             break
 
@@ -116,6 +120,7 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
                 + (f"; {counted(depth, 'message')} wait there" if depth else ""),
                 evidence={"service": service, "queues": list(silent), "messages": depth},
                 remedy=f"Start the {service}.",
+                looks=(command_lines.queue(next(iter(silent))),),
             )
             continue
         for queue, tags in queues.items():
@@ -140,6 +145,7 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
         message,
         evidence={"service": service, "expected": tags, "missing": missing or tags, "messages": depth},
         remedy=f"{'Start' if silent else 'Restart'} the {service}.",
+        looks=(command_lines.consumers(queue),),
         severity=None if silent else Severity.WARNING,
         causes=tuple(("AT503", t) for t in missing),
     )
@@ -178,6 +184,7 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
                 f"{there.tag} on {there.queue} has prefetch {found}; {wanted} is expected",
                 evidence={**_evidence(there), "expected": wanted},
                 remedy="Correct the service's setting and restart it.",
+                looks=(command_lines.consumers(there.queue),),
             )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
-from attune_ops.checks._phrases import APPLY, listed
+from attune_ops.checks._phrases import listed
+from attune_ops.command_lines import DECLARE
 from attune_ops.differences import Difference, Kind, SubjectKind, Way
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
@@ -21,7 +23,7 @@ def _missing(facts: Facts, subject: SubjectKind) -> Iterator[Difference]:
 def cure(difference: Difference) -> tuple[str, tuple[str, ...]]:
     """What to do about something missing: declare it, or first do away with what refuses it."""
     if difference.way is Way.DECLARE:
-        return "Declare it, or restart a service: its set-up does.", (APPLY,)
+        return "Declare it, or restart a service: its set-up does.", (DECLARE,)
     refused = difference.declaring.text if difference.declaring else "it is refused"
     return f"Declaring it is refused ({refused}); see to that first.", ()
 
@@ -111,7 +113,8 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
         remedy, commands = cure(d)
         wanted = d.wanted
         assert isinstance(wanted, Binding)
-        instead = list(facts.once(keys_in_place).get((wanted.source, wanted.destination), ()))
+        others = facts.once(in_its_place).get((wanted.source, wanted.destination), ())
+        instead = [b.routing_key for b in others]
         yield Problem(
             Subject("binding", d.name),
             f"{wanted.destination} is not bound to {wanted.source} by {wanted.routing_key!r}"
@@ -119,7 +122,7 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
             evidence={"source": wanted.source, "destination": wanted.destination, "routing_key": wanted.routing_key,
                       "instead": instead},
             remedy=remedy,
-            commands=commands,
+            commands=(*unbound(others), *commands),
             causes=(
                 *(("AT201", name) for name in (facts.vhost, wanted.source, wanted.destination)),
                 ("AT202", wanted.destination),
@@ -127,10 +130,15 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def keys_in_place(facts: Facts) -> dict[tuple[str, str], list[str]]:
-    """For `facts.once`: by source and destination the keys of the bindings there that are not of the topology."""
-    found: dict[tuple[str, str], list[str]] = {}
+def in_its_place(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
+    """For `facts.once`: by source and destination the bindings there that are not of the topology."""
+    found: dict[tuple[str, str], list[Binding]] = {}
     for d in facts.once(plan).of(Kind.UNEXPECTED):
         if isinstance(d.wanted, Binding):
-            found.setdefault((d.wanted.source, d.wanted.destination), []).append(d.wanted.routing_key)
+            found.setdefault((d.wanted.source, d.wanted.destination), []).append(d.wanted)
     return found
+
+
+def unbound(bindings: Iterable[Binding]) -> tuple[str, ...]:
+    """The commands that remove what stands in the place of a binding that is missed."""
+    return tuple(command_lines.binding("unbind", b) for b in bindings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from attune_ops import command_lines
 from attune_ops.checks import check
 from attune_ops.checks._own import unread
 from attune_ops.checks._phrases import counted, listed, worker_name
@@ -50,6 +51,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
                       "messages": depth},
             remedy="Start what should consume there." if depth else "Cancel them, or have them requested again.",
+            looks=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth else None,
             causes=tuple(c for q in queues for c in (("AT401", q), ("AT202", q), *unread(facts, q), ("AT501", q))),
         )  # fmt: skip
@@ -103,6 +105,7 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
             f"which does not live: {why}",
             evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why},
             remedy="Restart that worker, or mark them abandoned and request them again.",
+            looks=(command_lines.worker(worker.name if worker else str(worker_id)),),
             causes=(("AT409", worker.name), ("AT410", worker.name)) if worker else (),
         )
 

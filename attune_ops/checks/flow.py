@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
 from attune_ops.checks._own import own, own_queues, unread
 from attune_ops.checks._phrases import counted
@@ -37,6 +38,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
             f"{counted(q.messages, 'message')} in {q.name}, and no consumer",
             evidence={"messages": q.messages, "consumers": 0},
             remedy="Start the service that consumes from it.",
+            looks=(command_lines.queue(q.name),),
             severity=None if meant else Severity.WARNING,
             causes=unread(facts, q.name),
         )
@@ -67,6 +69,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
             + (f" (state {q.state})" if q.state else ""),
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
             remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",
+            looks=(command_lines.queue(q.name),),
             severity=None if q.name in facts.once(own_queues) else Severity.INFO,
             causes=(("AT110", q.node),) if q.node in down and q.node else (),
         )  # fmt: skip
@@ -96,7 +99,8 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
             Subject("queue", q.name),
             f"{q.name} grew from {old:,} to {counted(q.messages, 'message')} in {seconds:.0f} s",
             evidence={"before": old, "after": q.messages, "seconds": seconds, "consumers": q.consumers},
-            remedy="Add consumers, or find what slows them down (`attune-ops consumers`).",
+            remedy="Add consumers, or find what slows them down.",
+            looks=(command_lines.consumers(q.name),),
             causes=unread(facts, q.name),
         )
 
@@ -118,7 +122,8 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
                 f"{counted(q.messages_ready or 0, 'message')} wait in {q.name}"
                 + (f" for {counted(q.consumers, 'consumer')}" if q.consumers else ""),
                 evidence={"messages_ready": q.messages_ready, "consumers": q.consumers, "limit": backlog},
-                remedy="Add consumers; a second look (`attune-ops doctor --samples 2`) says whether it grows.",
+                remedy="Add consumers; a second look says whether it grows.",
+                looks=(command_lines.TWICE,),
                 causes=unread(facts, q.name),
             )
 
@@ -145,6 +150,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
                 f"{q.name}: {again:.0f} of {max(delivered, again):.0f} deliveries a second are redeliveries",
                 evidence={"redeliver_rate": again, "deliver_rate": delivered, "ack_rate": q.ack_rate},
                 remedy="Read the consumer's log for what it fails on; take the message out if it is the message.",
+                looks=(command_lines.consumers(q.name),),
             )
 
 
@@ -172,7 +178,8 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
                 Subject("queue", q.name),
                 f"the oldest of {counted(q.messages, 'message')} in {q.name} is {age(waits)} old",
                 evidence={"oldest": q.head_message_timestamp, "messages": q.messages},
-                remedy="Look at who should read it (`attune-ops consumers`).",
+                remedy="Look at who should read it.",
+                looks=(command_lines.consumers(q.name),),
                 causes=(("AT501", q.name), ("AT510", q.name), ("AT511", q.name), *unread(facts, q.name)),
             )
 
@@ -242,6 +249,7 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
                 "messages": q.messages,
                 "bound_to": sorted({b.source for b in facts.seen.bindings_to_queue[name]}),
             },
-            remedy="Look at them (`attune-ops messages peek QUEUE`) and decide: put back, keep or throw away.",
+            remedy="Look at them and decide: put back, keep or throw away.",
+            looks=(command_lines.peek(name),),
             causes=unread(facts, name),
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
 from attune_ops.checks._phrases import worker_name
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.ownership import backlog
+from attune_ops.ownership import backlog, consumes
 from attune_ops.registry import STALE_AFTER_INTERVALS, RegistryView, Worker
 from attune_ops.units import age
 
@@ -33,12 +34,6 @@ def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, st
         yield worker, "it never sent a heartbeat" if old is None else f"its heartbeat is {age(old)} old", clocks
 
 
-def _consumes(facts: Facts, worker: Worker) -> bool:
-    """Whether one of the consumers that this worker should have is there."""
-    wanted = facts.topology.worker_consumers(worker.id)
-    return any(t.tag == c.tag for c in wanted for t in facts.seen.consumers_of.get(c.queue, ()))
-
-
 @check(
     "AT409",
     "heartbeats-fresh",
@@ -55,7 +50,7 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     queue (and are dropped) or one that nobody reads. Workers that still consume are reported by AT410 instead.
     """
     for worker, why, clocks in facts.once(_stale):
-        if facts.broker is not None and _consumes(facts, worker):
+        if facts.broker is not None and consumes(facts, worker):
             continue
         depth = backlog(facts, worker.id) if facts.lacks((Source.BROKER,)) is None else None
         yield Problem(
@@ -64,7 +59,8 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
             + (f", and {depth} messages wait in its queues" if depth else ""),
             evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
                       "host": worker.host, "messages": depth},
-            remedy="Restart the worker; if it is gone for good, set its status to inactive.",
+            remedy="Restart the worker; if it is gone for good, set its status to inactive:",
+            commands=(command_lines.retire(worker.id),),
             severity=None if worker.has_queues else Severity.WARNING,
             causes=clocks,
         )  # fmt: skip
@@ -86,13 +82,14 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     never without them. It is taken for dead and gets no work, while its queue is held.
     """
     for worker, why, clocks in facts.once(_stale):
-        if _consumes(facts, worker):
+        if consumes(facts, worker):
             yield Problem(
                 Subject("worker", worker.name),
                 f"{worker_name(worker)} consumes, but {why}",
                 evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
                           "host": worker.host},
                 remedy="Look whether that worker reaches the database; restart it if it hangs.",
+                looks=(command_lines.worker(worker.name),),
                 causes=clocks,
             )  # fmt: skip
 
@@ -115,4 +112,5 @@ def not_cordoned(facts: Facts) -> Iterator[Problem]:
                 f"{worker_name(worker)} is cordoned" + (f": {worker.cordon_reason}" if worker.cordon_reason else ""),
                 evidence={"worker": worker.id, "reason": worker.cordon_reason},
                 remedy="Lift the cordon when the worker may take work again.",
+                looks=(command_lines.worker(worker.name),),
             )

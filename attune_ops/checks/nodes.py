@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attune_ops.checks import check
 from attune_ops.checks._phrases import counted, listed
+from attune_ops.command_lines import FULLEST
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
 from attune_ops.snapshot import NodeState
@@ -85,6 +86,7 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
             f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
             evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
             remedy="Make room (drain or purge what piles up, free the disk) or raise the limit; it ends by itself.",
+            looks=(FULLEST,),
         )
 
 
@@ -146,7 +148,8 @@ def headroom(
                 Subject("node", node.name),
                 f"{node.name}: {', '.join(tight)}",
                 evidence=_room(node),
-                remedy="Give the node more room, or find out what piles up (`attune-ops queues --sort -messages`).",
+                remedy="Give the node more room, or find out what piles up.",
+                looks=(FULLEST,),
             )
 
 
@@ -211,7 +214,8 @@ def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> I
             Subject("broker", facts.vhost, facts.vhost),
             f"rates and ages of {counted(broker.statistics_left_out, 'worker queue')} were not read: it takes seconds",
             evidence={"queues": broker.statistics_left_out},
-            remedy="Nothing; `attune-ops queues` reads them.",
+            remedy="Nothing; another command reads them.",
+            looks=(FULLEST,),
             severity=Severity.INFO,
         )
     if waiting > statistics_backlog:

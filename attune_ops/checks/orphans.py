@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
 from attune_ops.checks._own import own_queues
 from attune_ops.checks._phrases import counted, listed
@@ -49,17 +49,14 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
             f"{listed(names)}: {why}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
             remedy="Stop what consumes there." if consumers else "Delete the queue; what is in it is saved to a file.",
-            commands=() if consumers or severity is Severity.INFO else tuple(map(_reap, names)),
+            commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
+            looks=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,
             causes=(
                 *(("AT408", q) for q in names),
                 *((code, worker.name) for code in ("AT409", "AT410") if worker is not None),
             ),
         )
-
-
-def _reap(queue: str) -> str:
-    return f"attune-ops reap {shlex.quote(queue)} --grace 0s --apply"
 
 
 def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int, status: str | None) -> Severity:
@@ -94,7 +91,8 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
                 + (f"; {counted(q.messages, 'message')} in it" if q.messages else ""),
                 evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable},
                 remedy="Delete the queue, or start the worker that should consume from it.",
-                commands=(_reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
+                commands=(command_lines.reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
+                looks=(command_lines.queue(q.name),),
                 causes=(("AT403", q.name), *((("AT409", worker.name),) if worker else ())),
             )
 
@@ -134,6 +132,7 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
             + (f"; {counted(depth, 'message')} in them" if depth else ""),
             evidence={"queues": queues, "exchanges": exchanges, "messages": depth},
             remedy=f"If this broker runs another release than {topology.name}, name it (--topology); else delete them.",
+            looks=(command_lines.queue(queues[0]) if queues else command_lines.exchange(exchanges[0]),),
         )
 
 

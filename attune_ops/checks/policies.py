@@ -10,6 +10,7 @@ from attune_ops.checks import check
 from attune_ops.checks._live import live_router
 from attune_ops.checks._own import own_queues
 from attune_ops.checks._phrases import listed
+from attune_ops.command_lines import POLICIES
 from attune_ops.differences import Kind
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
@@ -80,6 +81,7 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
             evidence={"objects": [o.name for o in objects], "hidden": lost, "priority": top.priority,
                       "pattern": top.pattern, "tied": tied},
             remedy=f"Give {top.name} a pattern that spares these, or put all keys into the one that applies.",
+            looks=(POLICIES,),
         )  # fmt: skip
 
 
@@ -108,6 +110,7 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
             f"policy {name} does not apply to {listed(queues, 3)} at all: {listed(bad)} is not for {kind} queues",
             evidence={"queues": queues, "unsupported": list(bad), "type": kind},
             remedy=f"Take {listed(bad)} out of the policy, or split it in two.",
+            looks=(POLICIES,),
         )
 
 
@@ -161,5 +164,6 @@ def _by_policy(facts: Facts, kind: Kind, does: str, remedy: str) -> Iterator[Pro
             f"policy {policy} {does} {listed(settings, 4)} for {listed(names, 3)}",
             evidence={"settings": settings},
             remedy=remedy,
+            looks=(POLICIES,),
             causes=(("AT211", policy),),
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from attune_ops.checks import check
 from attune_ops.checks._phrases import counted, listed
+from attune_ops.command_lines import CONFIGURED
 from attune_ops.facts import Facts, Reach, Source
 from attune_ops.findings import Problem, Severity, Subject, SubjectKind
 
@@ -23,6 +24,7 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
                 reach.error,
                 evidence={"target": reach.target, "user": reach.user},
                 remedy=remedy,
+                looks=(CONFIGURED,),
             )
 
 
@@ -42,7 +44,7 @@ def amqp_reachable(facts: Facts) -> Iterator[Problem]:
     and "access to vhost refused" name the virtual host. A broker under a memory or disk alarm still accepts
     connections, but blocks those that publish.
     """
-    remedy = "Start the broker, or correct host, port, user or virtual host (`attune-ops config show` has them)."
+    remedy = "Start the broker, or correct host, port, user or virtual host."
     yield from _unreached(facts, Source.AMQP, "broker", remedy)
 
 
@@ -79,7 +81,7 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     A worker that starts now ends at the step `register`; running ones go on consuming, but their heartbeats
     age. The reason says whether the server, the credentials, the schema or the table is the trouble.
     """
-    remedy = "Start the database, or correct its URL and schema (`attune-ops config show` has them)."
+    remedy = "Start the database, or correct its URL and schema."
     yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from attune_ops import command_lines
 from attune_ops.checks import check
-from attune_ops.checks._live import Letters, causes_of_loss, dead_letters, live_router, live_routes
+from attune_ops.checks._live import Letters, causes_of_loss, dead_letters, live_router, live_routes, steps_to
 from attune_ops.checks._own import own_queues, unread
 from attune_ops.checks._phrases import listed, route_name
 from attune_ops.differences import binding_name
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
-from attune_ops.route import Route
+from attune_ops.ownership import is_wanted
+from attune_ops.route import Route, Step
+from attune_ops.snapshot import BindingState
 
 
 @check(
@@ -41,6 +44,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
             evidence={"message_type": live.publish.message_type, "exchange": live.publish.exchange,
                       "routing_key": key, "worker": live.worker, "expected": sorted(live.expected)},
             remedy="Bind a queue for this key.",
+            looks=(command_lines.route(live.publish.exchange, key),),
             severity=None if live.expected else Severity.WARNING,  # the topology itself has no queue for it
             causes=causes_of_loss(facts, live),
         )  # fmt: skip
@@ -71,6 +75,7 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
             evidence={"exchange": live.publish.exchange, "routing_key": key, "lacking": sorted(lacking),
                       "queues": sorted(live.queues)},
             remedy="Bind them as the topology says.",
+            looks=(command_lines.route(live.publish.exchange, key),),
             causes=causes_of_loss(facts, live, lacking),
         )  # fmt: skip
 
@@ -90,29 +95,48 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
     else that listens in is merely noted: it may be meant, but it holds copies of all it gets.
     """
     extra: dict[str, set[str]] = {}
-    ways: dict[str, set[str]] = {}
-    sources: dict[str, set[str]] = {}
+    ways: dict[str, dict[str, Step]] = {}
     for live in facts.once(live_routes):
         for q in set(live.queues).difference(live.expected):
-            path = live.route(facts).path
             extra.setdefault(q, set()).add(live.publish.message_type)
-            ways.setdefault(q, set()).update(binding_name(s.exchange, s.destination, s.binding_key or "") for s in path)
-            sources.setdefault(q, set()).update(s.exchange for s in path)
+            ways.setdefault(q, {}).update({repr(s): s for s in steps_to(live.route(facts).path, q)})
     for name, kinds in sorted(extra.items()):
         own = name in facts.once(own_queues)
         if own and facts.seen.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
             continue
+        steps = ways[name].values()
+        names, last = sorted(map(_name, steps)), [_last(s) for s in steps if s.destination == name]
         yield Problem(
             Subject("queue", name),
-            f"{name} also gets {listed(sorted(kinds))}" + (", which is not meant for it" if own else ""),
-            evidence={"message_types": sorted(kinds), "by": sorted(ways[name])},
+            f"{name} also gets {listed(sorted(kinds))} ({listed(last)})"
+            + (", which is not meant for it" if own else ""),
+            evidence={"message_types": sorted(kinds), "by": names},
             remedy="Remove the binding, unless it is meant.",
+            commands=tuple(command_lines.binding("unbind", b) for b in _unwanted(facts, steps, name)),
             severity=None if own else Severity.INFO,
             causes=(
-                *(("AT205", source) for source in sorted(sources[name])),
-                *((code, way) for way in sorted(ways[name]) for code in ("AT207", "AT208")),
+                *(("AT205", source) for source in sorted({s.exchange for s in steps})),
+                *((code, way) for way in names for code in ("AT207", "AT208")),
             ),
         )
+
+
+def _last(step: Step) -> str:
+    """How the last step of a way is told."""
+    if step.binding_key is None:
+        return f"as {step.exchange} has it for its alternate"
+    return f"from {step.exchange or 'the default exchange'} by {step.binding_key!r}"
+
+
+def _unwanted(facts: Facts, steps: Iterable[Step], queue: str) -> list[BindingState]:
+    """The bindings on the way to the queue that are not of the topology: its own, else those further up."""
+    bound = [
+        BindingState(facts.vhost, s.exchange, s.destination, s.binding_key or "", s.destination_kind, s.arguments)
+        for s in steps
+        if s.via == "binding"
+    ]
+    found = [b for b in bound if not is_wanted(facts, b)]
+    return [b for b in found if b.destination == queue] or found
 
 
 @check(
@@ -142,6 +166,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
             f"{message_type} reaches {name}, which has no consumer",
             evidence={"message_type": message_type, "messages": facts.seen.queue_named[name].messages},
             remedy="Start the service that consumes from it.",
+            looks=(command_lines.consumers(name),),
             causes=(*unread(facts, name), ("AT501", name)),
         )
 
@@ -176,6 +201,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
             f"{ways[0].route.hops[0].end}",
             evidence={"queues": queues, "routing_keys": sorted({w.route.routing_key for w in ways})},
             remedy=f"Bind a queue to {exchange} that takes these keys." if exchange else "Correct the routing key.",
+            looks=(_way(ways[0]),),
             severity=None if any(w.own for w in ways) else Severity.INFO,
             causes=(
                 *((code, exchange) for code in ("AT610", "AT604", "AT201", "AT205")),
@@ -214,15 +240,24 @@ def dead_letters_end(facts: Facts) -> Iterator[Problem]:
             evidence={"queues": list(letters.queues), "reason": letters.route.reason, "circle": sorted(circle),
                       "dropped": [q for h in turning for q in h.dropped]},
             remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
+            looks=(_way(letters),),
             severity=None if letters.own else Severity.INFO,
             causes=(*(("AT605", q) for q in circle), *(("AT207", way) for way in _ways(letters.route))),
         )  # fmt: skip
 
 
+def _way(letters: Letters) -> str:
+    """The command that shows where these go."""
+    return command_lines.dead_letter(letters.queues[0], str(letters.route.reason), letters.route.routing_key)
+
+
 def _ways(route: Route) -> list[str]:
     """The bindings that a dead letter goes by, by name."""
-    steps = (s for hop in route.hops for s in hop.path)
-    return list(dict.fromkeys(binding_name(s.exchange, s.destination, s.binding_key or "") for s in steps))
+    return list(dict.fromkeys(_name(s) for hop in route.hops for s in hop.path))
+
+
+def _name(step: Step) -> str:
+    return binding_name(step.exchange, step.destination, step.binding_key or "")
 
 
 @check(
@@ -254,5 +289,6 @@ def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
             f"dead letters of {listed(dict.fromkeys(sources), 3)} end in {name}, without consumer and limit",
             evidence={"queues": list(dict.fromkeys(sources)), "messages": state.messages},
             remedy="Give it a max-length or message-ttl, or a consumer.",
+            looks=(command_lines.queue(name),),
             causes=(("AT405", name), ("AT606", name), ("AT510", name)),
         )

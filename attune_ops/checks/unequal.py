@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attune_ops.checks import check
 from attune_ops.checks._phrases import listed
+from attune_ops.command_lines import DIFF
 from attune_ops.differences import Attribute, Difference, Kind, SubjectKind
 from attune_ops.facts import Facts, Source
 from attune_ops.findings import Problem, Severity, Subject
@@ -68,6 +69,7 @@ def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
                 "answer": first.declaring.text if first.declaring else None,
             },
             remedy=f"Delete the {subject} and let it be declared anew, its messages first moved away.{hint}",
+            looks=(DIFF,),
             severity=None if first.declaring else Severity.WARNING,
         )
 

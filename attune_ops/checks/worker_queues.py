@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from attune_ops.checks import check
 from attune_ops.checks._own import all_lost, lost_cause, lost_queues
 from attune_ops.checks._phrases import RESTART, listed, worker_name
-from attune_ops.checks.declared import cure, keys_in_place
+from attune_ops.checks.declared import cure, in_its_place, unbound
 from attune_ops.differences import Difference, Kind
 from attune_ops.equivalence import TRANSIENT
 from attune_ops.facts import Facts, Source
@@ -93,7 +93,8 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
         if d.worker_id is None or not isinstance(b, Binding):
             continue
         worker = facts.worker_named[d.worker_id]
-        instead = facts.once(keys_in_place).get((b.source, b.destination), [])
+        others = facts.once(in_its_place).get((b.source, b.destination), [])
+        instead = [other.routing_key for other in others]
         remedy, commands = cure(d)
         yield Problem(
             Subject("binding", d.name),
@@ -102,6 +103,6 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
             evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
                       "instead": instead},
             remedy=f"{RESTART} Until then: bind it." if commands else remedy,
-            commands=commands,
+            commands=(*unbound(others), *commands),
             causes=(("AT201", b.source), *lost_cause(facts, d.worker_id)),
         )  # fmt: skip

@@ -9,6 +9,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._json import json_object
 from attune_ops.errors import ConfigError
 from attune_ops.route import REASONS, Reason
 
@@ -30,21 +31,12 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     return found
 
 
-def _headers(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any]:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(value.encode(), type=dict[str, Any]) if value is not None else {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
-        raise click.BadParameter(f"not a JSON object: {e}") from None
-
-
 @_base.command(example="attune-ops route attune.executions worker.1")
 @click.argument("exchange", required=False)
 @click.argument("key", required=False)
 @click.option("--header", "texts", multiple=True, metavar="NAME=VALUE", callback=_header,
               help="A header with a text; CC=KEY and BCC=KEY add routing keys. Several times.")  # fmt: skip
-@click.option("--headers", metavar="JSON", callback=_headers, help="Headers of any type: '{\"retries\": 3}'.")
+@click.option("--headers", metavar="JSON", callback=json_object, help="Headers of any type: '{\"retries\": 3}'.")
 @click.option("--from", "file", metavar="FILE", help="Answer from a definitions export or snapshot; no connection.")
 @click.option("--vhost", metavar="NAME", help="The virtual host, where FILE has several (default: /).")
 @click.option("--batch", type=click.File("rb"), metavar="FILE.jsonl",
@@ -67,7 +59,7 @@ def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, format: str, **a
     _check(batch, canary, **where, **asked)
     if batch is not None:
         cli.exit(_answer_lines(cli, batch, *_routers(cli, **where)))
-    headers = {**asked.pop("headers"), **asked.pop("texts")}
+    headers = {**(asked.pop("headers") or {}), **asked.pop("texts")}
     route = _proved(cli, headers=headers, **asked) if canary else _answer(cli, **where, headers=headers, **asked)
     cli.show(route, format)
     cli.exit(_exit.OK if route.error is None and (route.canary is None or route.canary.agrees) else _exit.FOUND)

@@ -78,9 +78,11 @@ def _file_name(facts: Facts) -> str:
 
 
 def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
+    from attune_ops.facts import Source
     from attune_ops.facts_file import save_facts
 
     size = save_facts(facts, file, replace=force, secrets=cli.secrets)
-    for reason in dict.fromkeys(facts.missing.values()):
-        cli.note(f"not in it: {', '.join(s for s, r in facts.missing.items() if r == reason)} ({reason})")
-    cli.note(f"wrote {size} bytes; to undo, delete the file")
+    cli.note(f"wrote {size:,} bytes")
+    missing = {s: r for s, r in facts.missing.items() if s is not Source.EARLIER}  # which is not missed
+    for reason in dict.fromkeys(missing.values()):
+        cli.note(f"not in it: {', '.join(s.label for s, r in missing.items() if r == reason)}: {reason}")

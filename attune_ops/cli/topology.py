@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
 from attune_ops.cli._change import change_options, confirmed
+from attune_ops.cli._json import json_object
 
 if TYPE_CHECKING:
     from attune_ops.facts import Facts, Source
+    from attune_ops.table import Table
     from attune_ops.topology import Topology
 
 FROM = click.option("--from", "file", metavar="FILE", help="Take a snapshot or definitions export for the broker.")
@@ -75,6 +78,53 @@ def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
     elif any(o.status == "declared" for o in done.outcomes):
         cli.note("to undo, delete what was declared above; a queue or exchange takes its bindings with it")
     cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
+
+
+def _binding(word: str, example: str, apply_help: str) -> Callable[[Callable[..., None]], Command]:
+    """A command about one binding."""
+
+    def make(function: Callable[..., None]) -> Command:
+        for option in (
+            format_option(),
+            change_options(apply_help),
+            click.option(
+                "--arguments", metavar="JSON", callback=json_object, help="Its arguments, for a headers exchange."
+            ),
+            click.option("--exchange", is_flag=True, help="DESTINATION is an exchange."),
+            click.argument("routing_key", metavar="KEY", default=""),
+            click.argument("destination"),
+            click.argument("source"),
+        ):
+            function = option(function)
+        made = command.command(word, example=example)(pass_cli(function))
+        assert isinstance(made, Command)
+        return made
+
+    return make
+
+
+@_binding("bind", "attune-ops topology bind attune.events attune.executions.queue 'rule.#'",
+          "Bind it; without it only what would be done is shown.")  # fmt: skip
+def bind(cli: Cli, /, format: str, **how: Any) -> None:
+    """Binds DESTINATION to the exchange SOURCE by KEY; one that is there stays."""
+    _changed(cli, cli.ops.bind, format, **how)
+
+
+@_binding("unbind", "attune-ops topology unbind attune.events attune.events.queue '#'",
+          "Remove it; without it only what would be done is shown.")  # fmt: skip
+def unbind(cli: Cli, /, format: str, **how: Any) -> None:
+    """Removes the binding of DESTINATION to the exchange SOURCE by KEY, and says how to bring it back.
+
+    Without --arguments every one of that key is removed. `attune-ops bindings` lists them.
+    """
+    _changed(cli, cli.ops.unbind, format, **how)
+
+
+def _changed(cli: Cli, change: Callable[..., Table], format: str, **how: Any) -> None:
+    how["confirm"] = confirmed(cli, how["confirm"]) if how["apply"] else how["confirm"]
+    cli.show(change(**how), format)
+    if not how["apply"]:
+        cli.note("nothing was changed; --apply does it")
 
 
 @command.command(example="attune-ops topology export --to toml --live")

@@ -26,6 +26,7 @@ COLUMNS = (
     Column("detail", doc="what is wrong"),
     Column("remedy", doc="what to do"),
     Column("commands", Kind.LIST, doc="commands that do it"),
+    Column("looks", Kind.LIST, doc="commands that only show more of it"),
     Column("consequences", Kind.INTEGER, doc="how many findings of other checks it explains"),
 )
 
@@ -47,6 +48,7 @@ def _lines(finding: Finding) -> Iterator[str]:
     if finding.remedy:
         yield f"→ {finding.remedy}"
     yield from (f"$ {command}" for command in finding.commands)
+    yield from (f"see $ {look}" for look in finding.looks)
     yield from (f"{name}: {value}" for name, value in finding.evidence.items())
 
 
@@ -67,6 +69,7 @@ def data(finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "remedy": finding.remedy,
         "commands": list(finding.commands),
+        "looks": list(finding.looks),
         "consequences": [
             {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
         ],
@@ -90,6 +93,7 @@ def row(finding: Finding) -> tuple[Cell, ...]:
         finding.detail,
         finding.remedy,
         finding.commands,
+        finding.looks,
         len(finding.consequences),
     )
 

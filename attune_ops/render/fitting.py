@@ -36,6 +36,9 @@ class Fitting:
         self.table = table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.table.rows:
+            yield from (Text(line, style="dim") for line in remarks(self.table))
+            return
         lines = cells(self.table)
         picked = self.choose(lines, options.max_width)
         made = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, collapse_padding=True)

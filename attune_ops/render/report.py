@@ -44,10 +44,11 @@ def as_table(report: Report) -> Any:
     from rich.text import Text
 
     lines: list[tuple[int, Text]] = [(0, Text(line, overflow="fold")) for line in heading(report)]
+    told = {f.detail: f.code for f in reversed(report.findings)}  # each reason is said in full once
     for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
         title = group.capitalize()
         lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
-        lines += _group(report, list(results))
+        lines += _group(report, list(results), told)
     if report.findings:
         worst = max(report.findings, key=lambda f: f.severity.rank)
         lines += [(0, Text("")), (0, Text(f"Why: attune-ops doctor --explain {worst.code}"))]
@@ -61,7 +62,7 @@ def _order(result: CheckResult) -> int:
     return int(result.code[2]) if result.code[2:3].isdigit() else 9
 
 
-def _group(report: Report, results: list[CheckResult]) -> Iterator[tuple[int, Text]]:
+def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> Iterator[tuple[int, Text]]:
     for result in (r for r in results if r.status is not CheckStatus.SKIPPED):
         said = f"{result.title} ({result.reason})" if result.reason else result.title
         yield 0, _marked(result, said)
@@ -75,7 +76,9 @@ def _group(report: Report, results: list[CheckResult]) -> Iterator[tuple[int, Te
             mark, style = MARKS["skipped"]
             codes = f"{len(alike)} checks: {', '.join(r.code for r in alike)}"
             yield 0, _plain(f"{mark} skipped  {codes}", style)
-        yield 4, _plain(f"could not look: {reason}", "dim")
+        before = told.setdefault(reason or "", alike[0].code)
+        same = before != alike[0].code
+        yield 4, _plain("could not look: " + (f"for the reason given at {before}" if same else str(reason)), "dim")
 
 
 def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
@@ -86,15 +89,21 @@ def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
         if len(found.consequences) > FOLLOWING:
             yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more that follow from it", "dim")
         following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
-        if following is None or (following.remedy, following.commands) != (found.remedy, found.commands):
+        if following is None or _cure(following) != _cure(found):
             if found.remedy:
                 yield 6, _plain(f"→ {found.remedy}")
             for command in found.commands:
                 yield 6, _plain(f"$ {command}", "bold")
+            for look in found.looks:
+                yield 6, _plain(f"see $ {look}", "dim")
     if len(findings) > SHOWN:
         names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
         rest = len(findings) - SHOWN
         yield 4, _plain(f"and {rest} more: {names}" + (", …" if rest > 3 * SHOWN else ""))
+
+
+def _cure(found: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return found.remedy, found.commands, found.looks
 
 
 def _marked(result: CheckResult, said: str) -> Text:
@@ -210,7 +219,7 @@ def as_markdown(report: Report) -> str:
         said = text.markdown(text.visible(f.detail))
         said += f" (and {len(f.consequences)} that follow)" if f.consequences else ""
         do = text.markdown(text.visible(f.remedy)) + "".join(
-            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in f.commands
+            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in (*f.commands, *f.looks)
         )
         lines.append(f"| {f.severity} {f.code} | {said} | {do} |")
     lines += ["", "| check | | |", "| --- | --- | --- |"]
@@ -229,7 +238,7 @@ def as_junit(report: Report) -> str:
             suite=r.group,
             name=f"{r.code} {r.check}",
             seconds=r.duration_ms / 1000,
-            failures=[f"{f.severity}: {f.detail}\n{f.remedy}" for f in report.findings
+            failures=["\n".join((f"{f.severity}: {f.detail}", f.remedy, *f.commands, *f.looks)) for f in report.findings
                       if f.code == r.code and f.severity is not Severity.INFO],
             skipped=r.reason if r.status is CheckStatus.SKIPPED else None,
             error=r.reason if r.status is CheckStatus.CRASHED else None,

@@ -195,6 +195,7 @@ def summary(route: Route) -> Iterator[Words]:
     if route.error is not None:
         code = "" if route.error.code is None else f"{route.error.code} "
         yield f"the broker refuses it: {code}{route.error.text}", "bold red"
+        yield from ((note, "") for note in route.notes)
         return
     first = "after its first hop " if route.dead_letter is not None else ""
     if route.queues:

@@ -26,6 +26,8 @@ def as_text(table: Table) -> str:
     """All columns, in full, two spaces apart, without colours."""
     from rich.cells import cell_len
 
+    if not table.rows:
+        return "\n".join(remarks(table))
     lines = [[text.visible(c.name) for c in table.columns], *cells(table)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     right = [c.kind in RIGHT for c in table.columns]
@@ -59,7 +61,9 @@ def as_csv(table: Table) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    """A GitHub table."""
+    """A GitHub table; one line where there are no rows."""
+    if not table.rows:
+        return "\n".join(map(text.markdown, remarks(table)))
     rules = ["---:" if c.kind in RIGHT else "---" for c in table.columns]
     lines = [[text.markdown(text.visible(c.name)) for c in table.columns], rules]
     lines += [[text.markdown(v) for v in row] for row in cells(table)]
@@ -89,7 +93,7 @@ def cells(table: Table) -> list[list[str]]:
 def remarks(table: Table) -> list[str]:
     """The lines below the table: that it is empty, and its notes."""
     lines = [*([] if table.rows else [f"no {text.visible(table.name)}"]), *(text.visible(n) for n in table.notes)]
-    return ["", *lines] if lines else []
+    return ["", *lines] if lines and table.rows else lines
 
 
 def wire_name(column: Column) -> str:

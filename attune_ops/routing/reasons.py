@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -18,6 +19,11 @@ COMPARED = 5000  # bindings; so many keys are compared in a blink
 def explained(router: Router, route: Route) -> Route:
     """The route with the types of its exchanges, and with notes on why it leads nowhere, or perhaps somewhere."""
     if route.error is not None:
+        meant = difflib.get_close_matches(route.exchange or "", [n for n in router.exchange_names if n], NEAREST)
+        unknown = route.exchange is not None and router.exchange(route.exchange) is None
+        if unknown and meant:
+            note = f"did you mean {' or '.join(map(repr, meant))}?"
+            return msgspec.structs.replace(route, notes=(*route.notes, note))
         return route
     uncertain = dict.fromkeys((*route.uncertain, *(name for hop in route.hops for name in hop.uncertain)))
     notes = [_doubt(router, name) for name in uncertain]
@@ -93,8 +99,6 @@ def _count(bindings: Sequence[Step]) -> str:
 
 
 def _near(key: str, keys: Sequence[str]) -> str:
-    import difflib
-
     if len(keys) <= NEAREST:
         return f" ({', '.join(map(repr, keys))})" if keys else ""
     near = difflib.get_close_matches(key, keys[:COMPARED], NEAREST)

@@ -158,6 +158,11 @@ class Router:
         return found.steps if found else ()
 
     @property
+    def exchange_names(self) -> Sequence[str]:
+        """The exchanges there are, the default exchange among them."""
+        return list(self._exchanges)
+
+    @property
     def queue_names(self) -> Sequence[str]:
         """The names of all queues."""
         return tuple(self._queues)

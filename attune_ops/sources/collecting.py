@@ -141,15 +141,20 @@ class Round:
             overview, answer = management.overview_answer()
             me = management.whoami()
             admin = "administrator" in me.all_tags
-            if not admin and Source.PERMISSIONS in self._wants:
-                self._missing[Source.PERMISSIONS] = f"user {me.name!r} is no administrator and is not told its rights"
+            rights = _or_none(lambda: management.permissions(me.name)) if admin else None
+            if rights is None and Source.PERMISSIONS in self._wants:
+                self._missing[Source.PERMISSIONS] = (
+                    f"virtual host {settings.vhost!r} is missing, or user {me.name!r} has no permissions in it"
+                    if admin
+                    else f"user {me.name!r} is no administrator and is not told its rights"
+                )
             self._reach[Source.MANAGEMENT] = Reach(
                 Source.MANAGEMENT,
                 target=str(settings.management),
                 latency_ms=answer.elapsed_ms,
                 user=me.name,
                 tags=me.all_tags,
-                permissions=_or_none(lambda: management.permissions(me.name)) if admin else None,
+                permissions=rights,
                 version=overview.rabbitmq_version,
                 clock_offset_s=_clock_offset(answer, before),
                 certificate_days=self._certificate(settings.management),

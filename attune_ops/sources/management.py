@@ -152,12 +152,12 @@ class Management:
         """Reads the connections to the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         path = f"vhosts/{self._vhost}/connections"
         # A connection that has not finished its handshake has no virtual host yet.
-        return tuple(c.told() for c in self._get(path, list[wire.ConnectionWire], listing=True) if c.vhost)
+        return tuple(c.told() for c in self._get(path, list[wire.ConnectionWire], self.vhost, listing=True) if c.vhost)
 
     def channels(self) -> tuple[ChannelState, ...]:
         """Reads the channels of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         path = f"vhosts/{self._vhost}/channels"
-        return tuple(c.told() for c in self._get(path, list[wire.ChannelWire], listing=True))
+        return tuple(c.told() for c in self._get(path, list[wire.ChannelWire], self.vhost, listing=True))
 
     def policies(self) -> tuple[PolicyState, ...]:
         """Reads policies and operator policies. Needs tag management, changes nothing."""

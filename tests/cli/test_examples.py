@@ -16,7 +16,7 @@ import pytest
 
 from attune_ops.cli import _exit
 from tests.cli.commands import ALL, formats
-from tests.world import COMMAND, Broker, Run, Vhost, clean_environment, eventually
+from tests.world import Broker, Run, Vhost, clean_environment, eventually
 
 # The example shows the incident, which a later step runs into.
 FAILS_ON_PURPOSE = {"startup"}
@@ -43,18 +43,7 @@ class Site:
 
     def shell(self, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Runs a line as somebody would who copies it."""
-        environment = self.run.environment(env=self.environment)
-        environment["PATH"] = f"{COMMAND.parent}:{environment['PATH']}"
-        return subprocess.run(
-            ["bash", "-c", line],
-            cwd=self.run.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return self.run.shell(line, self.environment, timeout)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ CHANGES = (
     ("topology", "apply", "--apply"),
     ("startup", "--service", "sensor"),
     ("policy", "apply", "worker-queues", "--apply"),
+    ("topology", "bind", "attune.events", "attune.executions.queue", "rule.#", "--apply"),
+    ("topology", "unbind", "attune.events", "attune.events.queue", "#", "--apply"),
     ("messages", "drain", "attune.events.queue", "--to", "f", "--apply"),
     ("messages", "move", "attune.events.queue", "attune.notifications.queue", "--apply"),
     ("messages", "peek", "attune.events.queue", "--reveal"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -57,15 +59,21 @@ class Place:
         """Changes thresholds of the doctor."""
         self.settings = msgspec.structs.replace(self.settings, thresholds={**self.settings.thresholds, **thresholds})
 
-    def look(self) -> Report:
+    def look(self, only: Collection[str] = (), **options: Any) -> Report:
         """What the doctor says now."""
-        return Ops(self.settings).doctor()
+        return Ops(self.settings).doctor(only, **options)
 
     def publish(self, exchange: str, key: str, count: int) -> None:
         """Publishes messages, each confirmed."""
         with self.vhost.channel() as channel:
             for _ in range(count):
                 channel.basic_publish(exchange, key, b"{}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point the command here."""
+        named = {"ATTUNE_OPS_DATABASE_URL": self.database, "ATTUNE_OPS_TOPOLOGY": self.settings.topology.name}
+        return self.vhost.environment | named
 
     def sql(self, statement: str) -> None:
         """Changes the registry."""

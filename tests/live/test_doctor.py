@@ -1,240 +1,28 @@
-"""The doctor on the real broker: broken states are found with the right subject, healthy ones are left in peace.
-
-Statistics are up to 10 s old, so the broken states are all built first, each in a virtual host of its own, and
-then looked at until each is seen as it is.
-"""
+"""The doctor on the real broker: healthy installations are left in peace, and what it cannot see it says."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 
-from attune_ops.actions import broker as act
 from attune_ops.actions.processes import start_service, stop_all
 from attune_ops.actions.services.job import Behaviour
 from attune_ops.config import resolve
-from attune_ops.differences import binding_name
 from attune_ops.findings import CheckStatus, Report, Severity
 from attune_ops.ops import Ops
 from attune_ops.sources import broker as reading
 from attune_ops.sources.http import Answer
 from attune_ops.sources.pooled_http import PooledHttp
-from attune_ops.steps import Step
-from attune_ops.topology import Binding, Exchange, Queue
+from tests.live.broken import EVENTS, EXECUTIONS, W1, lost_binding, missing_worker_queue, nobody_reads
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
-from tests.world import Broker, Run, Users, Vhost, eventually
-
-EVENTS, EXECUTIONS, NOTIFICATIONS = "attune.events.queue", "attune.executions.queue", "attune.notifications.queue"
-W1, W2, W3 = (f"worker.{i}.executions" for i in (1, 2, 3))
-DLX = {"x-dead-letter-exchange": "attune.dlx"}
-
-
-class State(NamedTuple):
-    """A way to break a place, and all that the doctor must find of severity error, and of warning."""
-
-    breaks: Callable[[Place], None]
-    errors: set[tuple[str, str]]
-    warnings: Collection[tuple[str, str]] = ()
-
-
-def worker_binding(key: str = "worker.1") -> Binding:
-    return Binding("attune.executions", W1, key)
-
-
-def missing_queue(p: Place) -> None:
-    p.vhost.api("DELETE", f"queues/{{vhost}}/{EXECUTIONS}")
-
-
-def missing_worker_queue(p: Place) -> None:
-    p.vhost.api("DELETE", f"queues/{{vhost}}/{W1}")
-
-
-def incident(p: Place) -> None:
-    p.start("worker", "w3", ok=False, skip={Step.DECLARE, Step.BIND}).disconnect()
-
-
-def wrong_key(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.unbind(channel, worker_binding())
-        act.bind(channel, worker_binding("worker.l"))
-
-
-def lost_binding(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.unbind(channel, Binding("attune.executions", EXECUTIONS, "execution"))
-
-
-def lost_exchange(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.delete_exchange(channel, "attune.executions")
-
-
-def wrong_type(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.delete_exchange(channel, "attune.notifications")
-        act.declare_exchange(channel, Exchange("attune.notifications", "direct"))
-        act.bind(channel, Binding("attune.notifications", NOTIFICATIONS, ""))
-
-
-def wrong_argument(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.delete_queue(channel, NOTIFICATIONS)
-        act.declare_queue(channel, Queue(NOTIFICATIONS))
-        act.bind(channel, Binding("attune.notifications", NOTIFICATIONS, ""))
-
-
-def hiding_policy(p: Place) -> None:
-    p.vhost.api("PUT", "policies/{vhost}/ttl", {"pattern": "^attune", "definition": {"message-ttl": 60_000}})
-    p.vhost.api("PUT", "policies/{vhost}/cap", {"pattern": "", "priority": 9, "definition": {"max-length": 100_000}})
-
-
-def orphan(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.declare_queue(channel, Queue("worker.99.executions", durable=False, auto_delete=True))
-        act.bind(channel, Binding("attune.executions", "worker.99.executions", "worker.99"))
-    p.publish("attune.executions", "worker.99", 2)
-
-
-def nobody_reads(p: Place) -> None:
-    p.services["executor"].disconnect()
-    p.publish("attune.executions", "execution", 3)
-
-
-def held(p: Place) -> None:
-    p.judged(held_s=1)
-    p.publish("attune.executions", "worker.1", 2)
-
-
-def stuck(p: Place) -> None:
-    p.judged(stuck_consumer_s=1)
-    p.publish("attune.executions", "worker.1", 14)
-
-
-def two_processes(p: Place) -> None:
-    p.start("worker", "w1")
-
-
-def died(p: Place) -> None:
-    p.services["w2"].disconnect()
-    p.sql("UPDATE worker SET last_heartbeat = '2026-01-01 00:00:00' WHERE id = 2")
-
-
-def heartbeat_lost(p: Place) -> None:
-    p.sql("UPDATE worker SET last_heartbeat = '2026-01-01 00:00:00' WHERE id = 2")
-
-
-def stops_before_consume(p: Place) -> None:
-    p.start("worker", "w3", skip={Step.CONSUME})
-
-
-def dead_letter_loop(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.bind(channel, Binding("attune.dlx", EVENTS, "event.created"))
-
-
-def other_release(p: Place) -> None:
-    with p.vhost.channel() as channel:
-        act.declare_queue(channel, Queue("attune.enforcements.queue", arguments=dict(DLX)))
-        act.bind(channel, Binding("attune.executions", "attune.enforcements.queue", "enforcement"))
-
-
-def small_prefetch(p: Place) -> None:
-    p.start("worker", "w3", prefetch=1)
-
-
-def unconsumed(p: Place) -> None:
-    worker = p.services["w1"]
-    act.cancel(worker.attached[0].channel, worker.attached[0].tag)
-
-
-def stopped_worker(p: Place) -> None:
-    p.services["w2"].stop()
-    p.publish("attune.events", "pack.registered", 2)
-
-
-STATES = {
-    "missing queue": State(missing_queue, {("AT202", EXECUTIONS)}),
-    "missing worker queue": State(missing_worker_queue, {("AT401", W1)}),
-    "the incident": State(incident, {("AT401", W3)}),
-    "wrong key": State(wrong_key, {("AT402", binding_name("attune.executions", W1, "worker.1"))}),
-    "lost binding": State(lost_binding, {("AT204", binding_name("attune.executions", EXECUTIONS, "execution"))}),
-    "lost exchange": State(lost_exchange, {("AT201", "attune.executions")}),
-    "wrong type": State(wrong_type, {("AT205", "attune.notifications")}),
-    "wrong argument": State(wrong_argument, {("AT206", NOTIFICATIONS)}),
-    "hiding policy": State(hiding_policy, set(), {("AT211", "cap")}),
-    "orphan": State(orphan, {("AT408", "worker.99.executions")}),
-    "nobody reads": State(nobody_reads, {("AT405", EXECUTIONS)}),
-    "held": State(held, set(), {("AT502", W1)}),
-    "stuck": State(stuck, {("AT505", W1)}),
-    "two processes": State(two_processes, {("AT404", "w1")}),
-    "died": State(died, {("AT409", "w2")}),
-    "heartbeat lost": State(heartbeat_lost, set(), {("AT410", "w2")}),
-    "stops before consume": State(stops_before_consume, {("AT403", W3)}),
-    "dead-letter loop": State(
-        dead_letter_loop, set(), {("AT207", binding_name("attune.dlx", EVENTS, "event.created"))}
-    ),
-    "other release": State(other_release, set(), {("AT412", "attune.enforcements.queue")}),
-    "small prefetch": State(small_prefetch, set(), {("AT406", "worker-3")}),
-    "unconsumed, September": State(unconsumed, {("AT503", "worker-1")}),
-    "stopped worker, September": State(stopped_worker, {("AT407", "worker.2.executions")}),
-}
-
-
-@pytest.fixture
-def place(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Place]]:
-    """`place(topology)` makes a virtual host of its own in which the topology's services can run."""
-    with ExitStack() as stack:
-
-        def make(topology: str = JANUARY) -> Place:
-            made = Place(stack.enter_context(broker.vhost()), tmp_path, topology)
-            stack.callback(made.close)
-            return made
-
-        yield make
-
-
-def test_broken_states(place: Callable[..., Place], run: Run) -> None:
-    """Each broken state gives its findings and no other of severity error or warning; printed commands cure it."""
-    places = {name: place(SEPTEMBER if "September" in name else JANUARY).populate() for name in STATES}
-    for name, p in places.items():
-        STATES[name].breaks(p)
-    unseen = dict(STATES)
-
-    def all_seen() -> bool:
-        for name, state in list(unseen.items()):
-            report = places[name].look()
-            if found(report, Severity.ERROR) == state.errors and found(report, Severity.WARNING) == set(state.warnings):
-                del unseen[name]
-        return not unseen
-
-    try:
-        eventually(all_seen, within=45, every=1)
-    except AssertionError:
-        said = {n: (found(r, Severity.ERROR), found(r, Severity.WARNING)) for n in unseen if (r := places[n].look())}
-        pytest.fail(f"found otherwise: {said}")
-    for name, p in places.items():
-        cure(p, p.look(), STATES[name].errors, run)
-
-
-def cure(p: Place, report: Report, causes: set[tuple[str, str]], run: Run) -> None:
-    """Runs every command that the findings print, as printed, and looks whether these findings are gone."""
-    cured = {(f.code, f.subject.name): f.commands for f in report.findings if f.commands}
-    assert set(cured) <= causes
-    environment = {"ATTUNE_OPS_DATABASE_URL": p.database, "ATTUNE_OPS_TOPOLOGY": p.settings.topology.name}
-    for commands in cured.values():
-        for command in commands:
-            program, *arguments = shlex.split(command)
-            assert program == "attune-ops"
-            run(*arguments, target=p.vhost, env=environment)
-    if cured:
-        eventually(lambda: not set(cured) & found(p.look(), Severity.ERROR))
+from tests.live.printed import proves
+from tests.world import Run, Users, Vhost, eventually
 
 
 def share(vhost: Vhost) -> None:
@@ -313,6 +101,43 @@ def test_users_who_see_less_are_told_what_they_do_not_see(place: Callable[..., P
     assert status_of(nothing, "AT202")[0] is CheckStatus.SKIPPED
 
 
+def test_what_cannot_be_reached(place: Callable[..., Place], run: Run) -> None:
+    p = place()
+    nowhere = {"amqp_url": "amqp://a:b@127.0.0.1:1/", "management_url": "http://127.0.0.1:1"}
+    p.settings = resolve(nowhere | {"database_url": "postgresql://a:b@127.0.0.1:1/a"}, {})
+    report = p.look()
+    assert {code for code, _ in found(report, Severity.ERROR)} == {"AT101", "AT102", "AT103"}
+    proves("AT101 config show", p, report, run)
+    proves("AT102 config show", p, report, run)
+    proves("AT103 config show", p, report, run)
+
+
+def test_a_node_that_is_full_and_queues_that_are_not_emptied(place: Callable[..., Place], run: Run) -> None:
+    p = place().populate()
+    p.judged(memory_percent=0, growth=1, redeliveries=0.1, redelivered_percent=1)
+    done = threading.Event()
+    keeps_returning = threading.Thread(target=fill_and_return, args=(p.vhost, done))
+    keeps_returning.start()
+    try:
+        proves("AT113 queues", p, p.look(["AT113"]), run)
+        proves("AT506 consumers", p, p.look(["AT506"], samples=2), run)
+        storm = eventually(lambda: (r := p.look(["AT507"])).findings and r)
+        proves("AT507 consumers", p, storm, run)
+    finally:
+        done.set()
+        keeps_returning.join()
+
+
+def fill_and_return(vhost: Vhost, done: threading.Event) -> None:
+    """Takes a message and gives it back, for as long as it may; each time there is one more."""
+    with vhost.channel() as channel:
+        while not done.wait(0.05):
+            channel.basic_publish("attune.events", "event.created", b"{}")
+            method, _, _ = channel.basic_get(EVENTS)
+            if method is not None:
+                channel.basic_nack(method.delivery_tag, requeue=True)
+
+
 def test_a_definitions_file(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
     p = place().populate()
     lost_binding(p)
@@ -386,7 +211,7 @@ def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], monke
 
 
 def test_a_crowd_of_workers_is_judged_without_their_rates(
-    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     p = place().populate()
     monkeypatch.setattr(reading, "CROWD", 1)
@@ -396,6 +221,7 @@ def test_a_crowd_of_workers_is_judged_without_their_rates(
     assert [f.severity for f in report.findings if f.code == "AT115"] == [Severity.INFO]
     named = report.facts.seen.queue_named
     assert (named[W1].memory, named[W1].consumers) == (None, 1)
+    proves("AT115 queues", p, report, run)
     nobody_reads(p)
     p.services["w1"].disconnect()
     eventually(lambda: found(p.look(), Severity.ERROR) == {("AT405", EXECUTIONS), ("AT401", W1)})

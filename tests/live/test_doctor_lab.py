@@ -11,10 +11,12 @@ import pytest
 
 from attune_ops import lab
 from attune_ops.errors import ConfigError
-from attune_ops.findings import Severity
+from attune_ops.findings import Report, Severity
 from attune_ops.lab.server import find
+from tests.live.broken import NOTIFICATIONS
 from tests.live.places import Place, found
-from tests.world import Broker, eventually
+from tests.live.printed import proves
+from tests.world import Broker, Run, eventually
 
 DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
 FEATURE = "transient_nonexcl_queues"
@@ -37,7 +39,16 @@ def own() -> Iterator[lab.Lab]:
         lab.down(name)
 
 
-def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path) -> None:
+def crashed(own: lab.Lab, place: Place) -> Report:
+    """Kills a queue's process until the broker gives it up: it is listed then, and answers nobody."""
+    resource = f'rabbit_misc:r(<<"{place.vhost.name}">>, queue, <<"{NOTIFICATIONS}">>)'
+    own.ctl("eval", f"rabbit_amqqueue:kill_queue_hard(node(), {resource}).")
+    report: Report = eventually(lambda: found(r := place.look(), Severity.ERROR) and r)
+    assert ("AT504", NOTIFICATIONS) in found(report, Severity.ERROR)
+    return report
+
+
+def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -> None:
     state = own.state
     broker = Broker(state.amqp_url, state.management_url)
     with broker.vhost() as vhost:
@@ -45,10 +56,13 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path) -> None:
         try:
             place.populate()
             own.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
-            alarm = eventually(lambda: found(place.look(), Severity.ERROR))
-            assert alarm == {("AT112", state.node.name)}
+            alarm = eventually(lambda: found(r := place.look(), Severity.ERROR) and r)
+            assert found(alarm, Severity.ERROR) == {("AT112", state.node.name)}
+            proves("AT112 queues", place, alarm, run)
             own.ctl("set_vm_memory_high_watermark", "0.6")
             eventually(lambda: not found(place.look(), Severity.ERROR))
+            silent = crashed(own, place)
+            proves("AT504 queues", place, silent, run)
         finally:
             place.close()
         if broker.version < (4, 0, 0):
