@@ -65,6 +65,11 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     ack_rate: float | None = None
     redeliver_rate: float | None = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is listed but told no message count: its process has crashed, or its node is down."""
+        return self.messages is None and self.messages_ready is None
+
 
 class BindingState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A binding on the broker; the implicit ones of the default exchange are not among them."""

@@ -60,12 +60,11 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     """
     down = {n.name for n in facts.seen.nodes or () if not n.running}
     for q in facts.seen.queues or ():
-        silent = q.messages is None and q.messages_ready is None
-        if not silent and q.state not in ("down", "crashed", "stopped", "minority"):
+        if not q.is_silent and q.state not in ("down", "crashed", "stopped", "minority"):
             continue
         yield Problem(
             Subject("queue", q.name),
-            f"{q.name} is listed, but " + ("tells no message count" if silent else "does not answer")
+            f"{q.name} is listed, but " + ("tells no message count" if q.is_silent else "does not answer")
             + (f" (state {q.state})" if q.state else ""),
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
             remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",

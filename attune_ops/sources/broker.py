@@ -15,7 +15,7 @@ from attune_ops.facts import Source
 from attune_ops.snapshot import BrokerSnapshot, ChannelState, ConnectionState, ConsumerState, QueueState
 from attune_ops.sources.management import Management, merge
 from attune_ops.sources.side_by_side import SideBySide
-from attune_ops.sources.wire import MessageStats, Overview, Statistics
+from attune_ops.sources.wire import MessageStats, Overview, QueueWire, Statistics
 
 # Members of `Source.BROKER` that can be asked for one by one.
 LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
@@ -113,6 +113,7 @@ class BrokerReading:
         totals, told, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
         if totals is None:
             return None, 0
+        totals += self._silent(totals, told)
         if self._spare is None or "statistics" not in read:
             return merge(totals, told), 0
         left_out = [q.name for q in totals if q.name not in told]
@@ -120,6 +121,19 @@ class BrokerReading:
             counts = Counter(c.queue for c in consumers)
             told = told | {name: Statistics(name, consumers=counts[name]) for name in left_out}
         return merge(totals, told), len(left_out)
+
+    def _silent(self, totals: list[QueueWire], told: dict[str, Statistics]) -> list[QueueWire]:
+        """The queues that have statistics and yet told nothing: totals mode leaves out whose process has crashed.
+
+        Asked for only where there are any: they may as well have been deleted meanwhile.
+        """
+        answered = {q.name for q in totals}
+        unheard = told.keys() - answered
+        try:
+            listed = self._management.listed() if unheard else []
+        except SourceError:  # what has answered stands
+            return []
+        return [msgspec.structs.replace(q, state=None) for q in listed if q.name in unheard]
 
     def _result(self, name: str) -> Any:
         source, future = self._asked[name]

@@ -75,6 +75,10 @@ class Management:
         """Reads what each queue is and its live message counts. Needs tag management, changes nothing."""
         return self._list("queues", wire.QueueWire, TOTALS)
 
+    def listed(self) -> list[wire.QueueWire]:
+        """Reads what each queue was declared as, from the metadata: also those that do not answer. As `totals`."""
+        return self._list("queues", wire.QueueWire, "disable_stats=true")
+
     def statistics(self) -> dict[str, wire.Statistics]:
         """Reads what only statistics know of the queues, by name. Needs tag management, changes nothing."""
         return {q.name: q for q in self._list("queues", wire.Statistics, f"columns={wire.STATISTICS}")}

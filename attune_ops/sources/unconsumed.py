@@ -44,7 +44,7 @@ def _suspects(facts: Facts) -> Iterator[QueueState]:
     """The queues that by the topology have a consumer, and by the statistics have none, or have no statistics yet."""
     meant = {c.queue for c in facts.topology.consumers}
     for q in facts.seen.queues or ():
-        if q.consumers or facts.seen.consumers_of.get(q.name):
+        if q.consumers or facts.seen.consumers_of.get(q.name) or q.is_silent:
             continue
         owner = facts.topology.worker_of(q.name)
         if (owner[1].name if owner else q.name) in meant:
@@ -65,7 +65,8 @@ def _live(settings: Settings, names: list[str]) -> dict[str, int]:
                 if told is not None:
                     found[name] = told.consumers
         finally:
-            connection.close()
+            if connection.is_open:
+                connection.close()
     except SourceError:
         pass  # refused or lost meanwhile: what was found so far is live, and the statistics stand for the rest
     return found

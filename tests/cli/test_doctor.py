@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
-import shlex
 from pathlib import Path
 
-import click
 import pytest
 
 from attune_ops.checks import all_checks
-from attune_ops.cli._main import root
 from attune_ops.facts import encode
 from tests.unit.checks.world import JANUARY, W1, healthy, without_queues
 from tests.world import Run
@@ -91,29 +86,3 @@ def test_wrong_input_ends_in_one_line(run: Run, snapshot: Path, arguments: list[
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
-
-
-def named_commands() -> set[str]:
-    """Every `attune-ops …` that a check's texts name."""
-    texts = {
-        node.value
-        for path in CHECKS.glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    return {found for text in texts for found in re.findall(r"attune-ops [a-z][^`)\n]*", text)}
-
-
-@pytest.mark.parametrize("command", sorted(named_commands()))
-def test_commands_that_checks_name_exist(command: str) -> None:
-    words = shlex.split(command)[1:]
-    context = click.Context(root)
-    group: click.Group = root
-    while words:
-        found = group.get_command(context, words[0])
-        assert found is not None, command
-        if isinstance(found, click.Group):
-            group, words = found, words[1:]
-            continue
-        found.make_context(words[0], words[1:], parent=context)
-        return

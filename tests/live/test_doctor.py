@@ -119,7 +119,7 @@ def test_a_node_that_is_full_and_queues_that_are_not_emptied(place: Callable[...
     keeps_returning = threading.Thread(target=fill_and_return, args=(p.vhost, done))
     keeps_returning.start()
     try:
-        proves("AT113 queues", p, p.look(["AT113"]), run)
+        proves("AT113 queues", p, eventually(lambda: (r := p.look(["AT113"])).findings and r), run)
         proves("AT506 consumers", p, p.look(["AT506"], samples=2), run)
         storm = eventually(lambda: (r := p.look(["AT507"])).findings and r)
         proves("AT507 consumers", p, storm, run)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from attune_ops import lab
-from attune_ops.errors import ConfigError
+from attune_ops.errors import ConfigError, SourceError
 from attune_ops.findings import Report, Severity
 from attune_ops.lab.server import find
+from attune_ops.sources.amqp import depth
 from tests.live.broken import NOTIFICATIONS
 from tests.live.places import Place, found
 from tests.live.printed import proves
@@ -42,9 +43,15 @@ def own() -> Iterator[lab.Lab]:
 def crashed(own: lab.Lab, place: Place) -> Report:
     """Kills a queue's process until the broker gives it up: it is listed then, and answers nobody."""
     resource = f'rabbit_misc:r(<<"{place.vhost.name}">>, queue, <<"{NOTIFICATIONS}">>)'
-    own.ctl("eval", f"rabbit_amqqueue:kill_queue_hard(node(), {resource}).")
+    kill = f"{{ok, Q}} = rabbit_amqqueue:lookup({resource}), exit(amqqueue:get_pid(Q), kill), timer:sleep(50)"
+    own.ctl("eval", f"[begin {kill} end || _ <- lists:seq(1, 30)].")
     report: Report = eventually(lambda: found(r := place.look(), Severity.ERROR) and r)
-    assert ("AT504", NOTIFICATIONS) in found(report, Severity.ERROR)
+    assert found(report, Severity.ERROR) == {("AT504", NOTIFICATIONS)}
+    with (
+        pytest.raises(SourceError, match=r"does not answer \(no answer within 1 s\)"),
+        place.vhost.channel() as channel,
+    ):
+        depth(channel.connection, NOTIFICATIONS, timeout=1)
     return report
 
 
