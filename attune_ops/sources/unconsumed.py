@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from attune_ops.config.settings import Settings
-from attune_ops.errors import SourceError
+from attune_ops.errors import AttuneOpsError
 from attune_ops.facts import Facts, Source
 from attune_ops.snapshot import QueueState
 
@@ -67,6 +67,6 @@ def _live(settings: Settings, names: list[str]) -> dict[str, int]:
         finally:
             if connection.is_open:
                 connection.close()
-    except SourceError:
+    except AttuneOpsError:
         pass  # refused or lost meanwhile: what was found so far is live, and the statistics stand for the rest
     return found
