@@ -30,7 +30,8 @@ COLUMNS = (
     Column("saved_messages", Kind.INTEGER, "messages", "saved from it"),
     Column("saved", doc="the file with them"),
 )
-FIRST = ("queue", "verdict", "reason", "messages", "orphaned_for", "why", "saved_messages", "saved")
+PLANNED = ("queue", "verdict", "reason", "messages", "orphaned_for", "why")
+SAVED = ("saved_messages", "saved")  # told where anything was
 STYLES = {"deletes": "yellow", "deleted": "green", "given back": "yellow", "waits": "dim", "kept": "dim"}
 
 
@@ -91,7 +92,8 @@ def as_markdown(reaped: Reaped) -> str:
 
 def as_html(reaped: Reaped) -> str:
     """The summary, and the queues as a table."""
-    return notice.as_html(Notice(summary(reaped))) + table.as_html(_rows(reaped).select(FIRST))
+    told = PLANNED + (SAVED if any(c.saved for c in reaped.candidates) else ())
+    return notice.as_html(Notice(summary(reaped))) + table.as_html(_rows(reaped).select(told))
 
 
 def as_frame(reaped: Reaped) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -12,46 +11,10 @@ from playwright.sync_api import Browser, Page
 from attune_ops.config import judging
 from attune_ops.diagnosis import look
 from attune_ops.report_file import write_report
+from tests.browser.contrast import contrasts
 from tests.unit.checks.world import change, healthy
 from tests.unit.installation import worker
 
-# Every text that is seen, with its contrast and the least it may have: 4.5, and 3 for large text (WCAG 2, 1.4.3).
-CONTRASTS = """() => {
-  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const parts = (color) => {  // red, green, blue, alpha, however it is written
-    context.clearRect(0, 0, 1, 1); context.fillStyle = color; context.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
-    return [r, g, b, a / 255];
-  };
-  const over = (top, ground) => top.slice(0, 3).map((c, i) => c * top[3] + ground[i] * (1 - top[3])).concat(1);
-  const linear = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const page = document.createElement("p");
-  page.style.color = "Canvas"; document.body.append(page);
-  const canvas = parts(getComputedStyle(page).color); page.remove();
-  const ground = (element) => {
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) {
-      const shape = e.tagName === "g" && e.querySelector(":scope > .shape");
-      const fill = shape && getComputedStyle(shape).fill;
-      layers.push(fill && fill !== "none" ? parts(fill) : parts(getComputedStyle(e).backgroundColor));
-    }
-    return layers.reverse().reduce((below, layer) => over(layer, below), canvas);
-  };
-  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node; (node = walk.nextNode());) {
-    const element = node.parentElement, style = getComputedStyle(element);
-    if (!node.data.trim() || element.closest("script, style, title") || !element.getClientRects().length) continue;
-    let opacity = 1;
-    for (let e = element; e; e = e.parentElement) opacity *= getComputedStyle(e).opacity;
-    const color = parts(element.closest("svg") ? style.fill : style.color), below = ground(element);
-    color[3] *= opacity;
-    const [a, b] = [light(over(color, below)), light(below)].sort((x, y) => y - x);
-    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-    found.push([(a + 0.05) / (b + 0.05), large ? 3 : 4.5, node.data.trim().slice(0, 60)]);
-  }
-  return found;
-}"""
 # What somebody would miss who does not see the page.
 MISSING = """() => {
   const all = (selector) => Array.from(document.querySelectorAll(selector)), found = [];
@@ -106,10 +69,10 @@ def test_its_contrast_is_enough(page: Page, url: str, scheme: str) -> None:
     page.goto(url)
     for details in page.locator("details").all():
         details.evaluate("e => e.open = true")
-    told: list[list[Any]] = page.evaluate(CONTRASTS)
-    assert len(told) > 200
-    assert any("error AT" in text for _, _, text in told)
-    assert not [(round(ratio, 2), least, text) for ratio, least, text in told if ratio < least]
+    texts = contrasts(page)
+    assert len(texts) > 200
+    assert any("error AT" in t.text for t in texts)
+    assert not [t for t in texts if t.ratio < t.least]
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with its script", "without"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from attune_ops.ops import Ops
 from tests.browser.chromium import jupyterlab
+from tests.browser.contrast import contrasts
 from tests.world import Vhost, clean_environment, eventually
 
 CELLS = ("import attune_ops\nattune_ops.connect().dashboard(every=1)", "print('the kernel', 'is free')")
@@ -34,29 +36,31 @@ def lab_url(vhost: Vhost, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.slow
 def test_the_dashboard_as_somebody_uses_it(page: Page, lab_url: str, vhost: Vhost, pictures: Path) -> None:
     page.set_default_timeout(PATIENCE_MS)
+    page.set_viewport_size({"width": 1100, "height": 780})
     page.goto(lab_url)
     expect(page.get_by_text("| Idle")).to_be_visible(timeout=PATIENCE_MS)
+    page.keyboard.press("Control+b")  # the list of files goes, the notebook has all the room
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     expect(page.get_by_text("the kernel is free")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("RabbitMQ", exact=False).first).to_be_visible(timeout=PATIENCE_MS)
     expect(page.locator(".vega-embed").first).to_be_visible(timeout=PATIENCE_MS)
-    page.screenshot(path=pictures / "dashboard-overview.png")
 
     page.get_by_role("tab", name="Queues", exact=True).click()
     row = page.locator(".attune-ops tr", has_text="attune.events.queue")
     expect(row.locator("td").nth(2)).to_have_text("0", timeout=PATIENCE_MS)
     with vhost.channel() as channel:
-        for _ in range(37):
-            channel.basic_publish("attune.events", "event.created", b"{}")
-    expect(row.locator("td").nth(2)).to_have_text("37", timeout=PATIENCE_MS)
+        for before, after in pairwise((0, 8, 20, 37)):
+            for _ in range(before, after):
+                channel.basic_publish("attune.events", "event.created", b"{}")
+            expect(row.locator("td").nth(2)).to_have_text(str(after), timeout=PATIENCE_MS)
 
     rows = page.locator(".attune-ops table.cells tbody tr")
     page.get_by_label("Sort by").locator("visible=true").select_option("messages")
     page.get_by_role("button", name="largest first").locator("visible=true").click()
     expect(rows.first).to_contain_text("attune.events.queue", timeout=PATIENCE_MS)
     expect(rows.first.locator("polyline")).to_be_visible(timeout=PATIENCE_MS)
-    page.screenshot(path=pictures / "dashboard-queues.png")
+    page.screenshot(path=pictures / "dashboard-sorted.png")
     page.get_by_placeholder("part of a name").locator("visible=true").fill("executions.queue")
     page.keyboard.press("Tab")
     expect(rows).to_have_count(1, timeout=PATIENCE_MS)
@@ -73,3 +77,21 @@ def test_the_dashboard_as_somebody_uses_it(page: Page, lab_url: str, vhost: Vhos
     delete.click()
     eventually(lambda: ORPHANS[0] not in vhost.names("queues"), within=60)
     assert ORPHANS[1] in vhost.names("queues")
+    for theme in ("Light", "Dark"):
+        look_at(page, theme, pictures)
+
+
+def look_at(page: Page, theme: str, pictures: Path) -> None:
+    """Goes through the tabs in one of JupyterLab's themes; every text of ours has its contrast there."""
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {theme}", exact=True).click()
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", f"JupyterLab {theme}")
+    for tab in ("Overview", "Queues", "Doctor", "Start-up", "Drills"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        seen = page.locator(".attune-ops").locator("visible=true").last
+        expect(seen).to_be_visible()
+        page.screenshot(path=pictures / f"dashboard-{tab.lower()}-{theme.lower()}.png")
+        texts = contrasts(page, ".attune-ops")
+        assert texts
+        assert not [t for t in texts if t.ratio < t.least], (theme, tab)
