@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts, Source
 from attune_ops.handling import Handling
+from attune_ops.probing import Probing
 from attune_ops.recording import Recording
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def connect(env: str | None = None, lab: bool | str = False, **options: str) -> 
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 
-class Ops(Handling, Recording):
+class Ops(Handling, Probing, Recording):
     """One installation. Use it as a context manager, or call `close`; it holds nothing open in between calls."""
 
     def __init__(self, settings: Settings) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attune_ops.health import SCHEMA, Health
 from attune_ops.render.text import visible
 from attune_ops.render.wire import csv_text, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEMBERS = ("kind", "name", "healthy", "reasons", "seen", "taken_at")
 
 
 def as_table(health: Health) -> str:
@@ -40,5 +45,11 @@ def as_json(health: Health) -> dict[str, Any]:
 
 def as_csv(health: Health) -> str:
     """One record."""
-    header = ("kind", "name", "healthy", "reasons", "seen", "taken_at")
-    return csv_text(header, [[getattr(health, name) for name in header]])
+    return csv_text(MEMBERS, [[getattr(health, name) for name in MEMBERS]])
+
+
+def as_frame(health: Health) -> pd.DataFrame:
+    """One record as a DataFrame."""
+    import pandas as pd
+
+    return pd.DataFrame([{name: getattr(health, name) for name in MEMBERS}])

@@ -18,6 +18,7 @@ from pathlib import Path
 import pika
 import pytest
 
+import attune_ops
 from attune_ops.topologies import load
 from attune_ops.topology import Topology
 from tests.world import COMMAND, Run, Users, Vhost, eventually
@@ -114,6 +115,14 @@ def test_healthy(run: Run, vhost: Vhost, tmp_path: Path, name: str) -> None:
         assert worker.health(status=0, who="1").startswith("healthy: worker 1 (w1)")
         found = json.loads(run("health", "worker", "1", "--format", "json", target=vhost, env=worker.env).stdout)
         assert (found["schema"], found["healthy"], found["reasons"]) == ("attune-ops/health/1", True, [])
+        ops = attune_ops.connect(
+            amqp_url=vhost.amqp_url, management_url=vhost.management_url,
+            database_url=worker.env["ATTUNE_OPS_DATABASE_URL"], topology=name,
+        )  # fmt: skip
+        assert list(ops.health.worker("w1").seen[1:]) == found["seen"][1:]
+        assert ops.health.broker().healthy
+        assert ops.health.route("attune.executions", "worker.none").reasons
+        assert not ops.health.worker("w9", wait=0.1).healthy
 
 
 def test_each_way_to_be_sick(worker: Worker) -> None:

@@ -26,7 +26,7 @@ LEVELS: dict[str, int] = {
     "topologies": 2, "config": 2, "sources": 2, "actions": 2, "facts_file": 2,
     "render": 3,
     "drills": 4, "lab": 4, "history": 4, "metrics": 4, "diagnosis": 4, "ops": 4,
-    "new_file": 0, "report_file": 4, "notice": 0, "runbooks": 4, "past": 0, "recording": 4,
+    "new_file": 0, "report_file": 4, "notice": 0, "runbooks": 4, "past": 0, "recording": 4, "probing": 4,
     "overview": 0, "dashboard": 4,
     "cli": 5, "__main__": 5, "__init__": 5, "notebooks": 5,
 }  # fmt: skip

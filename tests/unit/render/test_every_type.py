@@ -13,6 +13,7 @@ import pytest
 import attune_ops
 from attune_ops.handling import Messages, Policies
 from attune_ops.ops import Ops
+from attune_ops.probing import Probes
 from attune_ops.render import module_of
 from attune_ops.shown import Shown
 
@@ -32,12 +33,12 @@ def every() -> dict[str, type[Shown]]:
 
 EVERY = every()
 # What is no value to show: plain data, and the doors to more of it.
-NO_VALUE = {"None", "str", "int", "Self", "Facts", "Router", "Dashboard", "Messages", "Policies"}
-DOORS = (Ops, Messages, Policies)
+NO_VALUE = {"None", "str", "int", "Self", "Facts", "Router", "Dashboard", "Messages", "Policies", "Probes"}
+DOORS = (Ops, Messages, Policies, Probes)
 
 
 def returned() -> set[str]:
-    """Every name in the return types of what `Ops`, `ops.messages` and `ops.policies` offer."""
+    """Every name in the return types of what `Ops` and its doors offer."""
     members = [m for door in DOORS for name, m in inspect.getmembers(door) if not name.startswith("_")]
     methods = [m.fget if isinstance(m, property) else m for m in members]
     found = {name: str(inspect.signature(m).return_annotation) for m in methods if callable(m) for name in [m.__name__]}
