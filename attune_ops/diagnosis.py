@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -110,22 +109,3 @@ def read_baseline(path: str) -> frozenset[Key]:
     if not baseline.schema.startswith(REPORT):
         raise ConfigError(f"baseline {path!r}: it is {baseline.schema!r}, not {REPORT}1")
     return frozenset((f.code, f.subject.kind, f.subject.name) for f in baseline.findings)
-
-
-PROGRAM = "attune-ops"
-REPEATED = ("env", "config", "attune_config", "topology")  # options that hold no secret
-
-
-def with_options(report: Report, options: Mapping[str, str]) -> Report:
-    """The report with commands that reach the same installation; URLs, which may hold a password, are left out."""
-    extra = "".join(f" --{name.replace('_', '-')} {shlex.quote(options[name])}" for name in REPEATED if name in options)
-    if not extra:
-        return report
-
-    def there(lines: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(line.replace(PROGRAM, PROGRAM + extra, 1) if line.startswith(PROGRAM) else line for line in lines)
-
-    findings = tuple(
-        msgspec.structs.replace(f, commands=there(f.commands), looks=there(f.looks)) for f in report.findings
-    )
-    return msgspec.structs.replace(report, findings=findings)

@@ -68,8 +68,10 @@ class Cli:
 
     def show(self, value: Any, format: str) -> None:
         """Prints a table, report, … on stdout in one of the formats; what is to be read, or piped on."""
+        from attune_ops.cli._pointed import pointed
         from attune_ops.render import show
 
+        value = pointed(value, self.options)
         show(value, format, color=self.color, secrets=self.secrets)
         if format == "csv":  # which has no place for them
             for note in getattr(value, "notes", ()):
@@ -84,11 +86,12 @@ class Cli:
 
     def note(self, text: str) -> None:
         """Prints a line for the person, on stderr; no secret and no control character gets there."""
+        from attune_ops.cli._pointed import pointed
         from attune_ops.render.text import visible_lines
         from attune_ops.secret import scrub
 
         try:
-            click.echo(visible_lines(scrub(text, self.secrets)), err=True)
+            click.echo(visible_lines(scrub(pointed(text, self.options), self.secrets)), err=True)
         except BrokenPipeError:  # nobody reads it any more, which changes nothing about what goes on
             from attune_ops.render.wire import silence
 

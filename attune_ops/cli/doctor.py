@@ -93,7 +93,6 @@ def _look(cli: Cli, *, file: str | None, samples: int, baseline: str | None, **a
 
     def live() -> Report:
         read = lambda: cli.ops.facts(samples=samples, spare=True)  # noqa: E731 - read when it is asked for
-        report = diagnosis.look(read, cli.settings.judging, known=known, **asked)
-        return diagnosis.with_options(report, cli.options)
+        return diagnosis.look(read, cli.settings.judging, known=known, **asked)
 
     return live

@@ -40,11 +40,12 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
 def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
     """Of the live installation, or of a file, for which none need be configured."""
     from attune_ops import diagnosis
+    from attune_ops.cli._pointed import pointed
     from attune_ops.config import judging
     from attune_ops.facts_file import load_facts
 
     if source is None:
-        return diagnosis.with_options(cli.ops.doctor(samples=samples), cli.options)
+        return pointed(cli.ops.doctor(samples=samples), cli.options)
     standards = judging(cli.options)
     facts = load_facts(source, standards.topology)
     return diagnosis.look(lambda: facts, standards)
