@@ -17,7 +17,7 @@ RULES = (
         _any("ACCESS_REFUSED"),
         "The broker refuses this to this user: credentials, a missing right, a reserved name, or exclusive use.",
         "Look at the user's permissions, and at who else uses the object.",
-        commands=("rabbitmqctl list_permissions",),
+        commands=("rabbitmqctl list_permissions -p {vhost}",),
     ),
     rule(
         404,

@@ -34,7 +34,7 @@ RULES = (
     rule(
         403,
         "ACCESS_REFUSED",
-        r"Login was refused using authentication mechanism (?P<subject>\S+?)\.|"
+        r"Login was refused(?: using authentication mechanism (?P<subject>\S+?)\.)?|"
         r"PLAIN login refused: user '(?P<user>[^'\n]*)' - (?P<why>[^\n]*)|"
         r"ProbableAuthenticationError\b(?![^\n]*Login was refused)",
         "The broker refused the user name or the password; it does not tell which. Only its own log says why.",
@@ -42,7 +42,7 @@ RULES = (
         "localhost only.",
         closes="connection",
         kind="mechanism",
-        commands=("attune-ops config show", "rabbitmqctl list_users"),
+        commands=("attune-ops config show", "rabbitmqctl list_users", "rabbitmqctl authenticate_user {user}"),
     ),
     rule(
         403,

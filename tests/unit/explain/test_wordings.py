@@ -253,3 +253,17 @@ def test_a_large_log_is_read_in_reasonable_time() -> None:
     error = log_text(404, "NOT_FOUND - no queue 'q' in vhost '/'") + "\n"
     (found,) = explain((line * 99 + error) * 300)
     assert found.count == 300
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("ACCESS_REFUSED - Login was refused", "USER"),
+        ("(403, 'Login was refused')", "USER"),
+        ("PLAIN login refused: user 'x y' - invalid credentials", "'x y'"),
+    ],
+)
+def test_a_refused_login_is_about_the_password_and_not_about_permissions(text: str, user: str) -> None:
+    found = only(text)
+    assert (found.closes, found.commands[-1]) == ("connection", f"rabbitmqctl authenticate_user {user}")
+    assert not any("permission" in words for words in (found.meaning, found.remedy, *found.commands))
