@@ -30,9 +30,21 @@ def narrowed(table: Table, narrow: Narrowing) -> Table:
     """The rows that match, in the order, number and columns asked for; raises `ConfigError` for an unknown column."""
     pattern, columns = narrow.get("pattern"), narrow.get("columns", ())
     if pattern is not None:
-        table = table.matching(pattern)
+        table = _matching(table, pattern)
     table = table.sorted(*narrow.get("sort", ())).limit(narrow.get("limit"))
     return table.select(columns) if columns else table
+
+
+def _matching(table: Table, pattern: str) -> Table:
+    """The rows that match; where there are some and none does, a note on how a pattern is read."""
+    import msgspec
+
+    found = table.matching(pattern)
+    if found.rows or not table.rows:
+        return found
+    how = "a glob is for the whole name (worker.*), a regular expression stands between slashes (/^worker/)"
+    rows = f"{len(table.rows)} {'row' if len(table.rows) == 1 else 'rows'}"
+    return msgspec.structs.replace(found, notes=(f"{pattern!r} matches none of {rows}: {how}", *found.notes))
 
 
 def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] | None = None) -> tuple[str, ...]:

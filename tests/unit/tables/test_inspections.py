@@ -190,3 +190,17 @@ def test_narrowed() -> None:
         narrowed(here, {"columns": ("nope",)})
     with pytest.raises(ConfigError, match="not a regular expression"):
         narrowed(here, {"pattern": "/(/"})
+
+
+@pytest.mark.parametrize("pattern", ["[", "nope", "/nope/"])
+def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> None:
+    rows = len(queues(facts()).rows)
+    found = narrowed(queues(facts()), {"pattern": pattern})
+    assert found.rows == ()
+    assert found.notes[0].startswith(f"{pattern!r} matches none of {rows} rows: a glob is for the whole name")
+    assert narrowed(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
+
+
+def test_where_there_is_nothing_the_pattern_is_not_to_blame() -> None:
+    nothing = msgspec.structs.replace(queues(facts()), rows=())
+    assert narrowed(nothing, {"pattern": "["}).notes == nothing.notes
