@@ -33,6 +33,7 @@ def test_init_writes_once_and_only_when_told(run: Run) -> None:
     assert "--apply writes this to attune-ops.toml" in dry.stderr
     run("config", "init", "--apply", status=0)
     assert path.read_text() == dry.stdout
+    assert max(map(len, dry.stdout.splitlines())) <= 80
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("# mine\n")
     again = run("config", "init", "--apply", status=2)
