@@ -187,14 +187,22 @@ class Ops(Handling, Probing, Recording):
         router = self.router(facts)
         return explained(router, router.dead_letter(queue, reason, routing_key, headers))
 
-    def canary(self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None) -> Route:
+    def canary(
+        self,
+        exchange: str,
+        routing_key: str,
+        headers: Mapping[str, Any] | None = None,
+        *,
+        confirm: str | None = None,
+    ) -> Route:
         """A route proved on the broker, in a scratch virtual host that is made and removed; `canary` tells.
 
-        Needs tag administrator; no queue of this virtual host sees the message. Raises `SourceError`, `ActionError`.
+        Needs tag administrator; no queue of this virtual host sees the message. `confirm` is the environment's name
+        where it is protected. Raises `SourceError`, `ConfigError`, `ActionError`.
         """
         from attune_ops.actions.canary import prove
 
-        return prove(self.settings, exchange, routing_key, headers)
+        return prove(self.settings, exchange, routing_key, headers, confirm=confirm)
 
     def topology_diff(self, facts: Facts | None = None) -> Plan:
         """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from attune_ops.actions import audit, gate
 from attune_ops.actions.scratch import Scratch, scratch_vhost
 from attune_ops.config import Settings
 from attune_ops.definitions import export
@@ -27,13 +28,22 @@ STANDS_FOR = "attune-ops "  # a queue with a server-given name has a stand-in, s
 HARMLESS = {"max-length": 2**31}  # in place of what a policy says to queues; on an exchange it says nothing
 
 
-def prove(settings: Settings, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None) -> Route:
+def prove(
+    settings: Settings,
+    exchange: str,
+    routing_key: str,
+    headers: Mapping[str, Any] | None = None,
+    *,
+    confirm: str | None = None,
+) -> Route:
     """Simulates a publish, then does it in a scratch virtual host with the same exchanges, queues and bindings.
 
     The queues there are plain, so that what arrives stays; nobody consumes them. Makes that virtual host and
-    removes it again, also when interrupted; needs tag administrator. `Route.canary` has what the broker did.
-    Raises `SourceError` where the broker cannot be read, and `ActionError`.
+    removes it again, also when interrupted; needs tag administrator. `Route.canary` has what the broker did. `confirm`
+    is the environment's name where it is protected. Raises `SourceError` where the broker cannot be read,
+    `ConfigError` and `ActionError`.
     """
+    gate.check(settings, confirm)
     broker = seen(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
     router = Router.from_snapshot(broker)
     route = explained(router, router.route(exchange, routing_key, headers))
@@ -41,7 +51,7 @@ def prove(settings: Settings, exchange: str, routing_key: str, headers: Mapping[
         return route
     started = time.perf_counter()
     names = {q.name: STANDS_FOR + q.name if q.name.startswith("amq.") else q.name for q in broker.queues or ()}
-    with scratch_vhost(settings) as scratch:
+    with audit.change(settings, "route --canary", exchange, confirm=confirm), scratch_vhost(settings) as scratch:
         notes = [line for kind, items in _copy(broker, names).items() for line in scratch.define(kind, items)]
         key = names.get(routing_key, routing_key) if exchange == "" else routing_key
         _publish(scratch, exchange, key, dict(headers or {}))

@@ -9,6 +9,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._change import confirm_option, confirmed
 from attune_ops.cli._json import json_object
 from attune_ops.errors import ConfigError
 from attune_ops.route import REASONS, Reason
@@ -47,20 +48,25 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option("--canary", is_flag=True,
               help="Prove it on the live broker, in a scratch virtual host with the same definitions, which is "
                    "made and removed; no queue of yours sees the message. Needs an administrator.")  # fmt: skip
+@confirm_option
 @format_option("mermaid", "svg", "dot", "html")
 @pass_cli
-def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, format: str, **asked: Any) -> None:
+def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, confirm: str | None, format: str, **asked: Any) -> None:
     """Says which queues a message reaches, and on what way, as the broker would route it.
 
     EXCHANGE "" is the default exchange, whose keys name queues. Exit status 1: the broker would refuse the
-    message, did otherwise than simulated (--canary), or a line of the batch could not be answered.
+    message, did otherwise than simulated (--canary), or a line of the batch could not be answered. That no queue
+    receives it is an answer: 0.
     """
     where = {name: asked.pop(name) for name in ("file", "vhost")}
     _check(batch, canary, **where, **asked)
     if batch is not None:
         cli.exit(_answer_lines(cli, batch, *_routers(cli, **where)))
     headers = {**(asked.pop("headers") or {}), **asked.pop("texts")}
-    route = _proved(cli, headers=headers, **asked) if canary else _answer(cli, **where, headers=headers, **asked)
+    if canary:
+        route = _proved(cli, confirm, headers=headers, **asked)
+    else:
+        route = _answer(cli, **where, headers=headers, **asked)
     cli.show(route, format)
     cli.exit(_exit.OK if route.error is None and (route.canary is None or route.canary.agrees) else _exit.FOUND)
 
@@ -76,15 +82,17 @@ def _check(
     **_: Any,
 ) -> None:
     """Raises `UsageError` for what does not go together."""
+    if canary:
+        for option, given in (("--batch", batch), ("--dead-letter", dead_letter), ("--from", file)):
+            if given is not None:
+                raise click.UsageError(f"--canary proves where one publish goes, on the broker; leave {option} out")
     if batch is not None:
-        if canary or dead_letter is not None or exchange is not None:
+        if dead_letter is not None or exchange is not None:
             raise click.UsageError("--batch has its questions in its file; leave EXCHANGE, KEY and the rest out")
     elif dead_letter is None and (exchange is None or key is None):
         raise click.UsageError("give EXCHANGE and KEY, or --dead-letter QUEUE and KEY, or --batch FILE.jsonl")
     elif dead_letter is not None and exchange is None:
         raise click.UsageError("--dead-letter needs the KEY with which the message came into the queue")
-    if canary and (file is not None or dead_letter is not None):
-        raise click.UsageError("--canary publishes on the live broker; leave --from and --dead-letter out")
     if vhost is not None and file is None:
         raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
 
@@ -138,9 +146,10 @@ def _answer(
     return explained(routers[name], route)
 
 
-def _proved(cli: Cli, exchange: str, key: str, headers: dict[str, Any], **_: Any) -> Route:
+def _proved(cli: Cli, confirm: str | None, exchange: str, key: str, headers: dict[str, Any], **_: Any) -> Route:
+    typed = confirmed(cli, confirm)
     cli.note("making a scratch virtual host with the same definitions …")
-    return cli.ops.canary(exchange, key, headers)
+    return cli.ops.canary(exchange, key, headers, confirm=typed)
 
 
 def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | None) -> int:

@@ -115,7 +115,8 @@ class Runbook:
     def canary(self, exchange: str, routing_key: str) -> object:
         """Proves a route in a scratch virtual host (`ops.canary`), where the runbook may change something."""
         return self._where_allowed(
-            f"attune-ops route {exchange} {routing_key} --canary", lambda: self.ops.canary(exchange, routing_key)
+            f"attune-ops route {exchange} {routing_key} --canary",
+            lambda: self.ops.canary(exchange, routing_key, confirm=self._confirm),
         )
 
     def reap(self, pattern: str, grace: timedelta) -> object:

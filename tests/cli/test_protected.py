@@ -19,6 +19,7 @@ CHANGES = (
     ("topology", "unbind", "attune.events", "attune.events.queue", "#", "--apply"),
     ("messages", "drain", "attune.events.queue", "--to", "f", "--apply"),
     ("messages", "move", "attune.events.queue", "attune.notifications.queue", "--apply"),
+    ("route", "attune.executions", "execution", "--canary"),
     ("messages", "peek", "attune.events.queue", "--reveal"),
 )
 
