@@ -50,8 +50,9 @@ class Commands(Group):
 def root() -> None:
     """Diagnostics and operations for the RabbitMQ side of Attune.
 
-    Exit status: 0 done; 1 found something, or failed; 2 wrong command line or configuration; 3 broker, management
-    API or database not reached, or it refused the credentials; 130 interrupted.
+    Exit status: 0 done; 1 doctor, health, drill or a diff found something, or the operation failed; 2 wrong command
+    line or configuration; 3 broker, management API or database not reached, or it refused the credentials; 130
+    interrupted.
     """
 
 

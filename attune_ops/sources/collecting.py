@@ -23,7 +23,7 @@ from attune_ops.sources.unconsumed import confirmed
 T = TypeVar("T")
 
 NOT_ASKED = "not asked for"
-ONE_SAMPLE = "only one sample was taken (doctor --samples 2 takes two)"
+ONE_SAMPLE = "only one sample was taken (--samples 2 takes two)"
 SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples closer than that may be the same
 THREADS = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
 
