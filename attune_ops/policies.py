@@ -71,7 +71,10 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
     now = broker.policies or ()
     before = next((p for p in now if p.name == name and not p.operator), None)
     then = (*(p for p in now if p is not before), *((after,) if after else ()))
-    effects = tuple(_effects(broker, (Policies(now, rules), Policies(then, rules)), before, after))
+    refused = tuple(refusals(facts, after, rules))
+    is_possible = not any(r.startswith("400") for r in refused)  # what nobody can set does nothing
+    both = Policies(now, rules), Policies(then, rules)
+    effects = tuple(_effects(broker, both, before, after)) if is_possible else ()
     return PolicyChange(
         name=name,
         vhost=broker.vhost,
@@ -80,8 +83,8 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
         effects=effects,
         applied=False,
         taken_at=facts.taken_at,
-        warnings=tuple(warnings(facts, after, effects)) if after else (),
-        refusals=tuple(refusals(facts, after, rules)),
+        warnings=tuple(warnings(facts, after, effects)) if after and is_possible else (),
+        refusals=refused,
         undo=undo(name, before),
     )
 

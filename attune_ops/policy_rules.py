@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,28 @@ NAMES = {
 OVERFLOW = ("drop-head", "reject-publish", "reject-publish-dlx")
 APPLY_TO = ("queues", "exchanges", "all")
 APPLY_TO_TYPES = ("classic_queues", "quorum_queues", "streams")  # from 3.12
+# What a policy may set, as the brokers' registries of validators list it in 3.10.8, 4.0.5 and 4.3.6.
+SETTINGS = frozenset({
+    "alternate-exchange", "dead-letter-exchange", "dead-letter-routing-key", "dead-letter-strategy", "delivery-limit",
+    "expires", "initial-cluster-size", "max-age", "max-in-memory-bytes", "max-in-memory-length", "max-length",
+    "max-length-bytes", "message-ttl", "overflow", "queue-leader-locator", "queue-master-locator", "queue-mode",
+    "queue-version", "stream-max-segment-size-bytes",
+})  # fmt: skip
+MIRRORING = frozenset({
+    "ha-mode", "ha-params", "ha-promote-on-failure", "ha-promote-on-shutdown", "ha-sync-batch-size", "ha-sync-mode",
+})  # fmt: skip
+MIRRORING_GONE = (4, 0, 0)
+# Later settings → the newest of those versions that refuses them.
+LATER = {
+    **dict.fromkeys(("consumer-timeout", "stream-filter-size-bytes", "target-group-size"), (3, 10, 8)),
+    **dict.fromkeys(
+        ("consumer-disconnected-timeout", "delayed-retry-max", "delayed-retry-min", "delayed-retry-type"), (4, 0, 5)
+    ),
+}
+# RabbitMQ's own plug-ins take these where they are enabled, which the management API does not tell.
+OF_PLUGINS = frozenset({
+    "federation-upstream", "federation-upstream-pattern", "federation-upstream-set", "routing-key", "shards-per-node",
+})  # fmt: skip
 MAY_SET = frozenset({"policymaker", "administrator"})
 
 
@@ -38,13 +61,16 @@ def refusals(facts: Facts, policy: PolicyState | None, rules: Rules) -> Iterator
     tags = next((r.tags for r in facts.reach if r.source is Source.MANAGEMENT), None)
     if tags is not None and not MAY_SET & set(tags):
         user = next(r.user for r in facts.reach if r.source is Source.MANAGEMENT)
-        yield f"401: user {user!r} has no policymaker tag; rabbitmqctl set_user_tags {user} policymaker"
+        command = shlex.join(("rabbitmqctl", "set_user_tags", user or "", *tags, "policymaker"))
+        yield f"401: user {user!r} has no policymaker tag; {command}"
     if policy is None:
         return
     if not policy.definition:
         yield "400: no policy provided: give at least one setting"
     for key, value in policy.definition.items():
         yield from _refused_value(key, value)
+        if not _is_setting(key, rules):
+            yield f"400: {key} is not a policy setting that RabbitMQ {'.'.join(map(str, rules.version))} recognises"
     allowed = (*APPLY_TO, *(APPLY_TO_TYPES if rules.has_queue_type_policies else ()))
     if policy.apply_to not in allowed:
         yield f"400: apply-to {policy.apply_to!r} unrecognised; it takes {', '.join(allowed)}"
@@ -52,6 +78,12 @@ def refusals(facts: Facts, policy: PolicyState | None, rules: Rules) -> Iterator
         re.compile(policy.pattern)
     except re.error as e:
         yield f"400: pattern should be regular expression but is invalid: {e}"
+
+
+def _is_setting(key: str, rules: Rules) -> bool:
+    if key in MIRRORING:
+        return rules.version < MIRRORING_GONE
+    return key in SETTINGS | OF_PLUGINS or (key in LATER and rules.version > LATER[key])
 
 
 def _refused_value(key: str, value: Any) -> Iterator[str]:

@@ -69,7 +69,8 @@ def _lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
     yield from ((0, f"the broker would refuse it: {r}", "red") for r in change.refusals)
     yield from ((0, f"mind: {w}", "yellow") for w in change.warnings)
     yield 0, summary(change), "bold"
-    yield 0, f"undo: {change.undo}", COPY
+    if change.applied or not change.refusals:
+        yield 0, f"undo: {change.undo}", COPY
 
 
 def _outcome(effect: Effect) -> str:
@@ -87,6 +88,8 @@ def _settings(values: dict[str, Any]) -> str:
 def summary(change: PolicyChange) -> str:
     """One line: what was or would be set or removed, and how many objects it is in force for."""
     verb = "removed" if change.after is None else "set"
+    if change.refusals and not change.applied:
+        return f"policy {change.name} would not be {verb}: the broker would refuse it"
     said = verb if change.applied else f"would be {verb}"
     if change.after is None:
         tense = "was" if change.applied else "is"

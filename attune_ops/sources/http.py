@@ -149,7 +149,9 @@ def _reason(answer: Answer) -> str:
         said = msgspec.json.decode(answer.body, type=_Complaint)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "a web page" if _is_page(answer) else "no reason given"
-    words = said.reason if isinstance(said.reason, str) else said.error
+    import html
+
+    words = html.unescape(said.reason) if isinstance(said.reason, str) else said.error  # 3.10 escapes it as for a page
     return " ".join(str(words).split()) if words else "no reason given"
 
 

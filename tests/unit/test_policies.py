@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from attune_ops.facts import Facts, Reach, Source
 from attune_ops.policies import in_force, presets, removing, setting, undo
 from attune_ops.policy_change import Effect, PolicyChange
+from attune_ops.render.policy_change import as_text
 from attune_ops.snapshot import PolicyState
 from attune_ops.topologies import load
 from tests.unit.installation import facts as installation
@@ -129,7 +130,26 @@ def test_who_may_not_set_policies_is_told_so() -> None:
     reach = Reach(Source.MANAGEMENT, user="bob", tags=("monitoring",))
     facts = msgspec.structs.replace(with_policies(policy()), reach=(reach,))
     for change in (setting(facts, policy()), removing(facts, "new")):
-        assert any("policymaker" in r for r in change.refusals)
+        assert any("rabbitmqctl set_user_tags bob monitoring policymaker" in r for r in change.refusals)
+        assert "would not be" in as_text(change)
+        assert change.effects, "another may set it"
+
+
+@pytest.mark.parametrize("change", [{"definition": {}}, {"pattern": "["}, {"definition": {"bogus": 1}}])
+def test_what_would_be_refused_is_not_called_in_force(change: dict[str, Any]) -> None:
+    said = setting(with_policies(), policy(**change))
+    assert said.refusals
+    assert (said.effects, said.warnings) == ((), ())
+    text = as_text(said)
+    assert "policy new would not be set: the broker would refuse it" in text
+    assert "in force" not in text
+    assert "undo" not in text
+
+
+def test_a_removed_policy_was_in_force() -> None:
+    said = removing(with_policies(policy()), "new")
+    assert "would be removed; it is in force for 1 object" in as_text(said)
+    assert "removed; it was in force for 1 object" in as_text(msgspec.structs.replace(said, applied=True))
 
 
 @pytest.mark.parametrize("topology", ["attune-2026-01", "attune-2026-09"])
