@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.command_lines import line
 from attune_ops.facts import Facts
 from attune_ops.policy_change import Effect, Outcome, PolicyChange
 from attune_ops.policy_rules import refusals, warnings
@@ -92,10 +92,11 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
 def undo(name: str, before: PolicyState | None) -> str:
     """The command line that brings the policy back to what it is now."""
     if before is None:
-        return f"attune-ops policy remove {shlex.quote(name)} --apply"
-    words = ("attune-ops", "policy", "apply", name, "--pattern", before.pattern, "--apply-to", before.apply_to,
-             "--priority", str(before.priority), "--definition", json.dumps(before.definition), "--apply")  # fmt: skip
-    return shlex.join(words)
+        return line("policy", "remove", "--apply", "--", name)
+    return line(
+        "policy", "apply", f"--pattern={before.pattern}", "--apply-to", before.apply_to,
+        "--priority", str(before.priority), "--definition", json.dumps(before.definition), "--apply", "--", name,
+    )  # fmt: skip
 
 
 def _effects(

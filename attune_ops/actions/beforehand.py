@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from contextlib import closing
 
+from attune_ops.command_lines import line
 from attune_ops.config.settings import Settings
 from attune_ops.errors import ActionError, SourceError
 from attune_ops.sources.amqp import Depth, depth, open_connection
@@ -33,9 +33,7 @@ def refuse_harm(settings: Settings, name: str, skip: frozenset[Step]) -> None:
                     f"inactive at the end, so stop it first or choose another name"
                 )
             if there.messages and queue.auto_delete and Step.CONSUME not in skip:
-                save = shlex.join(
-                    ("attune-ops", "messages", "drain", queue.name, "--to", f"{queue.name}.jsonl", "--apply")
-                )
+                save = line("messages", "drain", "--to", f"{queue.name}.jsonl", "--apply", "--", queue.name)
                 raise ActionError(
                     f"{counted(there.messages, 'message waits', 'messages wait')} in {queue.name!r}, which goes with "
                     f"its last consumer, and they with it: start the worker itself, or save them first "

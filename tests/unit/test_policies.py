@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
+import subprocess
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attune_ops.facts import Facts, Reach, Source
@@ -167,11 +167,18 @@ def test_the_safety_policies_mean_their_own_queues_and_no_others(topology: str) 
         assert not any(re.search(pattern, name) for name in others)
 
 
-@given(st.text(min_size=1, max_size=20), st.text(max_size=20))
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TEXT, TEXT)
 def test_the_undo_is_one_line_that_a_shell_reads_as_it_was(name: str, pattern: str) -> None:
-    words = shlex.split(undo(name, policy(name, pattern, definition={"dead-letter-exchange": "it's"})))
-    assert (words[3], words[5]) == (name, pattern)
-    assert words[-1] == "--apply"
+    undone = undo(name, policy(name, pattern, definition={"dead-letter-exchange": "it's"}))
+    line = undone.replace("attune-ops", r"printf '%s\0'", 1)
+    words = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout.decode().split("\0")
+    assert "\n" not in undone
+    assert f"--pattern={pattern}" in words
+    assert words[-4:] == ["--apply", "--", name, ""]
 
 
 def test_a_quorum_queue_and_a_classic_one() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from attune_ops.actions.messages import wire
 from attune_ops.actions.messages.file import MessageFile, appending, foresee
 from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.taking import PREFETCH, Source, open_source
+from attune_ops.command_lines import line
 from attune_ops.config import Settings
 from attune_ops.errors import AttuneOpsError
 from attune_ops.messages.filters import Filter, accepts
@@ -128,8 +128,7 @@ def _batch(
 
 
 def _undo(queue: str, path: Path) -> str:
-    where = ["--exchange", "", "--routing-key", queue]
-    return shlex.join(["attune-ops", "messages", "restore", str(path), *where, "--apply"])
+    return line("messages", "restore", "--exchange=", f"--routing-key={queue}", "--apply", "--", str(path))
 
 
 def _shares(counts: Counter[str], applied: bool) -> tuple[Share, ...]:
