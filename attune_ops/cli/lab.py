@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 
 import click
 
@@ -10,6 +12,8 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import seconds as duration
 from attune_ops.cli._progress import progress
+
+WIDTH = 100  # columns of a table in a pipe, where nothing says how wide it is shown
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
@@ -93,6 +97,16 @@ def run(
     from attune_ops.lab.run import Out, Plan
     from attune_ops.lab.run import run as demonstrate
 
-    out = Out(lambda value: cli.show(value, "table"), cli.write, lambda what: progress(cli, what))
+    out = Out(lambda value: cli.show(_for_reading(value), "table"), cli.write, lambda what: progress(cli, what))
     plan = Plan(workers, seconds, keep)
     demonstrate(out, plan, name=name, server=server, config=lines, topology=cli.options.get("topology"))
+
+
+def _for_reading(value: object) -> object:
+    """A table as wide as a person reads it also in a pipe (`lab run | less`): the run is to be watched, not parsed."""
+    from attune_ops.render.fitting import fitted
+    from attune_ops.table import Table
+
+    if sys.stdout.isatty() or not isinstance(value, Table):
+        return value
+    return fitted(value, shutil.get_terminal_size((WIDTH, 24)).columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
@@ -27,6 +28,16 @@ STYLES = {
     "no consumer": "red",
     "error": "red",
 }
+
+
+def fitted(table: Table, width: int) -> Table:
+    """The table with the columns that have room in `width`, and a note on the others: for a person behind a pipe."""
+    names = [table.columns[i].name for i in Fitting(table).choose(cells(table), width)]
+    hidden = len(table.columns) - len(names)
+    if not hidden:
+        return table
+    more = f"{hidden} more {'column' if hidden == 1 else 'columns'} in a wider terminal, or with a larger COLUMNS"
+    return msgspec.structs.replace(table.select(names), notes=(*table.notes, more))
 
 
 class Fitting:

@@ -39,6 +39,7 @@ def test_what_the_commands_print(run: Run) -> None:
         # --keep, so that the commands after it have an installation; the end of the output is the same without.
         done = run("lab", "run", "--keep", "--name", name, env=state, status=0, timeout=180)
         assert_printed(PRINTED.pop("attune-ops lab run"), done.stderr + done.stdout)
+        assert all(len(line) <= 80 for line in done.stdout.splitlines() if line.startswith("attune.events.queue"))
         there = lab.Lab(name).state
         urls = ("--amqp-url", there.amqp_url, "--management-url", there.management_url)
         assert PRINTED, "the README shows more than lab run"

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from attune_ops.errors import ConfigError
 from attune_ops.render import form, formats, show
+from attune_ops.render.fitting import fitted
 from attune_ops.render.text import cell, visible
 from attune_ops.table import Column, Kind, Table
 from attune_ops.tables.queues import queues
@@ -237,3 +238,17 @@ def test_a_pipe_gets_everything_and_no_colours(capsys: pytest.CaptureFixture[str
 )
 def test_cells(value: Any, kind: Kind, text: str) -> None:
     assert cell(value, Column("c", kind)) == text
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_a_pipe_that_a_person_reads_gets_the_columns_that_have_room(width: int) -> None:
+    found = fitted(table(ROW, notes=("live",)), width)
+    left_out = len(COLUMNS) - len(found.columns)
+    header, row, _, live, more = form(found, "text").splitlines()
+    assert max(len(header), len(row)) <= width
+    assert live == "live"
+    assert more.startswith(f"{left_out} more column")
+
+
+def test_where_all_columns_have_room_nothing_is_said() -> None:
+    assert fitted(table(ROW), 200) == table(ROW)
