@@ -63,7 +63,8 @@ def make(drill: Drill, settings: Settings | None, server: str | None, undo: Undo
     elif settings.lab is not None:
         undo.at(settings.lab)
     vhost = f"attune-ops-drill-{secrets.token_hex(4)}"
-    undo.add("vhost", vhost)
+    if lab is None:  # else it goes with the drill's own broker, which may be dead by then
+        undo.add("vhost", vhost)
     faults.make_vhost(settings, vhost)
     note(f"scratch virtual host {vhost} on {settings.amqp.address}")
     return Place(msgspec.structs.replace(settings, amqp=msgspec.structs.replace(settings.amqp, path=vhost)), lab)
