@@ -36,10 +36,16 @@ def as_table(finding: Finding) -> Any:
     from rich.console import Group
     from rich.text import Text
 
+    from attune_ops.render.command_line import CommandLine
+
     mark, style = MARKS[str(finding.severity)]
     head = Text(overflow="fold")
     head.append(f"{mark} {finding.severity}", style=style).append(f" {text.visible(f'{finding.code} {finding.title}')}")
-    return Group(head, *(Text(text.visible(line), overflow="fold") for line in _lines(finding)))
+    lines = (Text(text.visible(line), overflow="fold") for line in _lines(finding))
+    commands = [CommandLine("$ ", text.visible(c), "bold") for c in finding.commands]
+    looks = [CommandLine("see $ ", text.visible(c), "dim") for c in finding.looks]
+    evidence = (Text(text.visible(f"{k}: {v}"), overflow="fold") for k, v in finding.evidence.items())
+    return Group(head, *lines, *commands, *looks, *evidence)
 
 
 def _lines(finding: Finding) -> Iterator[str]:
@@ -47,9 +53,6 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield from (f"so {c.code}: {c.detail}" for c in finding.consequences)
     if finding.remedy:
         yield f"→ {finding.remedy}"
-    yield from (f"$ {command}" for command in finding.commands)
-    yield from (f"see $ {look}" for look in finding.looks)
-    yield from (f"{name}: {value}" for name, value in finding.evidence.items())
 
 
 def as_json(finding: Finding) -> dict[str, Any]:

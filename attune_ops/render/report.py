@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
+    from attune_ops.render.command_line import CommandLine
+
+Line = tuple[int, "Text | CommandLine"]  # how far it is indented
+
 SCHEMA = "attune-ops/doctor/1"
 FOLDED = 2  # skipped checks of one reason that get a line each; more share one
 FOLLOWING = 3  # consequences of one finding that a person is shown
@@ -43,7 +47,7 @@ def as_table(report: Report) -> Any:
     from rich.padding import Padding
     from rich.text import Text
 
-    lines: list[tuple[int, Text]] = [(0, Text(line, overflow="fold")) for line in heading(report)]
+    lines: list[Line] = [(0, Text(line, overflow="fold")) for line in heading(report)]
     told = {f.detail: f.code for f in reversed(report.findings)}  # each reason is said in full once
     for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
         title = group.capitalize()
@@ -62,7 +66,7 @@ def _order(result: CheckResult) -> int:
     return int(result.code[2]) if result.code[2:3].isdigit() else 9
 
 
-def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> Iterator[tuple[int, Text]]:
+def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> Iterator[Line]:
     for result in (r for r in results if r.status is not CheckStatus.SKIPPED):
         said = f"{result.title} ({result.reason})" if result.reason else result.title
         yield 0, _marked(result, said)
@@ -81,7 +85,7 @@ def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> 
         yield 4, _plain("could not look: " + (f"for the reason given at {before}" if same else str(reason)), "dim")
 
 
-def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
+def _findings(findings: list[Finding]) -> Iterator[Line]:
     for i, found in enumerate(findings[:SHOWN]):
         yield 4, _plain(found.detail)
         for consequence in found.consequences[:FOLLOWING]:
@@ -93,9 +97,9 @@ def _findings(findings: list[Finding]) -> Iterator[tuple[int, Text]]:
             if found.remedy:
                 yield 6, _plain(f"→ {found.remedy}")
             for command in found.commands:
-                yield 6, _plain(f"$ {command}", "bold")
+                yield 6, _command("$ ", command, "bold")
             for look in found.looks:
-                yield 6, _plain(f"see $ {look}", "dim")
+                yield 6, _command("see $ ", look, "dim")
     if len(findings) > SHOWN:
         names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
         rest = len(findings) - SHOWN
@@ -112,6 +116,12 @@ def _marked(result: CheckResult, said: str) -> Text:
     mark, style = MARKS[word(result)]
     line = Text(overflow="fold")
     return line.append(f"{mark} {word(result):<8}", style=style).append(f"{result.code} {text.visible(said)}")
+
+
+def _command(before: str, line: str, style: str) -> CommandLine:
+    from attune_ops.render.command_line import CommandLine
+
+    return CommandLine(before, text.visible(line), style)
 
 
 def _plain(said: str, style: str = "") -> Text:

@@ -83,6 +83,8 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
         try:
             fresh.start("executor")
             fresh.start("worker", "w9", ok=False).disconnect()
-            assert found(fresh.look(), Severity.ERROR) == {("AT702", FEATURE)}
+            # RabbitMQ 4.0 does not tell over HTTP what it denies.
+            expected = ("AT702", FEATURE) if broker.version >= (4, 3, 0) else ("AT401", "worker.1.executions")
+            assert found(fresh.look(), Severity.ERROR) == {expected}
         finally:
             fresh.close()

@@ -1,0 +1,36 @@
+"""A long command line is broken so that a shell still reads it as one."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from attune_ops import command_lines
+from attune_ops.render.command_line import broken
+from attune_ops.topology import Binding
+
+WORDS = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" '\"\\$#"), min_size=1)
+
+
+@given(st.lists(WORDS, min_size=1), st.integers(20, 100))
+def test_a_shell_reads_the_same(words: list[str], width: int) -> None:
+    line = command_lines.line(*words)
+    parts = list(broken(line, width))
+    assert shlex.split("\n".join(parts).replace(" \\\n", " ")) == shlex.split(line)
+
+
+@pytest.mark.parametrize("width", [40, 72, 74, 80])
+def test_it_fits(width: int) -> None:
+    line = command_lines.binding("unbind", Binding("attune.events", "attune.executions.queue", "rule.#"))
+    parts = list(broken(line, width))
+    assert all(cell_len(part) <= width for part in parts)
+    assert all(part.endswith(" \\") for part in parts[:-1])
+    assert shlex.split("\n".join(parts).replace("\\\n", "")) == shlex.split(line)
+
+
+def test_a_short_line_stays() -> None:
+    assert list(broken(command_lines.DECLARE, 80)) == [command_lines.DECLARE]
