@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -21,6 +22,8 @@ SHORTEST_S = 1.0
 
 class Dashboard(w.VBox):  # type: ignore[misc]
     """A live view; `close` (or its button) stops everything. `collector.seen` is what it knows."""
+
+    children: tuple[w.Widget, ...]
 
     def __init__(self, ops: Ops, every: float) -> None:
         self._ops = ops
@@ -44,14 +47,15 @@ class Dashboard(w.VBox):  # type: ignore[misc]
         self.collector.start()
 
     def close(self) -> None:
-        """Stops the reading and whatever is under way, and takes the widgets away; a second call does nothing."""
+        """Stops the reading and whatever is under way; only a sentence stays. A second call does nothing."""
         self.collector.stop()
         for view in self.views:
             view.close()
         self.status.value = html.message("This dashboard is closed: run the cell again to open it.")
-        for control in (self.pause, self.every, self.now, self.stop):
-            control.disabled = True
-        super().close()
+        gone = [widget for child in self.children if child is not self.status for widget in _with_parts(child)]
+        self.children = (self.status,)
+        for widget in gone:
+            widget.close()
 
     def _read(self) -> tuple[Facts, Report]:
         facts = self._ops.facts()
@@ -77,3 +81,11 @@ class Dashboard(w.VBox):  # type: ignore[misc]
 
     def _on_every(self, change: Any) -> None:
         self.collector.every = float(change["new"])
+
+
+def _with_parts(widget: w.Widget) -> Iterator[w.Widget]:
+    """A widget and all that it is made of: closing one leaves these open, and the kernel keeps what is open."""
+    for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
+        if part is not None:
+            yield from _with_parts(part)
+    yield widget

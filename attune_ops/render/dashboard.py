@@ -10,7 +10,7 @@ from attune_ops.findings import Report
 from attune_ops.journal import Course
 from attune_ops.render import html, journal_svg, report, table, text
 from attune_ops.table import Table
-from attune_ops.units import age, counted, number
+from attune_ops.units import age, number
 
 WIDTH, HEIGHT = 120, 18
 LINES = 200  # of a timeline
@@ -77,7 +77,7 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
     told = [
         ("broker", f"{broker.product} {broker.version or ''}".strip()),
         ("queues", str(len(queues))),
-        ("messages", counted(sum(depths), "message") if depths else text.NOT_TOLD),
+        ("messages", f"{sum(depths):,}" if depths else text.NOT_TOLD),
         ("in", _rate([q.publish_rate for q in queues])),
         ("out", _rate([q.deliver_rate for q in queues])),
         ("consumers", text.NOT_TOLD if broker.consumers is None else str(len(broker.consumers))),
@@ -90,7 +90,7 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
 
 def _rate(rates: Sequence[float | None]) -> str:
     told = [r for r in rates if r is not None]
-    return f"{number(sum(told))} messages/s" if told else text.NOT_TOLD
+    return f"{number(sum(told))} / s" if told else text.NOT_TOLD
 
 
 def _points(depths: Sequence[int]) -> str:

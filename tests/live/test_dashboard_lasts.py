@@ -35,17 +35,25 @@ def sockets() -> int:
     return sum(link.startswith("socket:") for link in links)
 
 
-def refresh(board: Dashboard, times: int) -> None:
-    """Has the reading thread look so many times, each at another tab, without waiting for the interval."""
+def refresh(board: Dashboard, times: int, stay: int = 1) -> None:
+    """Has the reading thread look so many times, `stay` times at each tab, without waiting for the interval."""
     for turn in range(times):
         looks = board.collector.seen.looks
-        board.tabs.selected_index = turn % len(board.views)
+        board.tabs.selected_index = turn // stay % len(board.views)
         board.collector.look_now()
         eventually(partial(looked_since, board, looks), within=60, every=0.002)
 
 
 def looked_since(board: Dashboard, looks: int) -> bool:
     return board.collector.seen.looks > looks
+
+
+def instances() -> dict[str, object]:
+    """The widgets that the kernel keeps."""
+    from ipywidgets.widgets.widget import _instances
+
+    made: dict[str, object] = _instances
+    return made
 
 
 def objects() -> Counter[str]:
@@ -66,14 +74,14 @@ def test_200_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
     ops.topology_apply(apply=True)
     ops.startup(worker="w1")
     gc.collect()
-    before = sockets()
+    before, widgets = sockets(), len(instances())
     board = Dashboard(ops, every=3600.0)
     try:
         refresh(board, 4 * len(board.views))  # everything is loaded, every cache and the history are full
         tracemalloc.start(1)
         refresh(board, 2 * len(board.views))
         seen, held = objects(), tracemalloc.get_traced_memory()[0]
-        refresh(board, REFRESHES)
+        refresh(board, REFRESHES, stay=10)
         more = objects() - seen
         grown = (tracemalloc.get_traced_memory()[0] - held) / 1024
     finally:
@@ -82,6 +90,7 @@ def test_200_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
     assert sum(more.values()) < GROWN_OBJECTS, more.most_common(10)
     assert grown < GROWN_KB, f"{grown:.0f} kB more after {REFRESHES} refreshes"
     eventually(lambda: not threads(), within=20)
+    assert len(instances()) <= widgets + 5, "the sentence that stays, its place, their layouts and style"
     eventually(lambda: sockets() <= before, within=20)
     eventually(lambda: not vhost.api("GET", "vhosts/{vhost}/connections").json(), within=60)
 
