@@ -13,6 +13,7 @@ from attune_ops.shown import Shown
 from attune_ops.topology import Arguments, DestinationKind
 
 SCHEMA = "attune-ops/route/1"
+NO_ROUTE = "no queue receives it"
 
 # Why a queue gives a message up (rabbit_dead_letter:reason()).
 Reason = Literal["expired", "rejected", "maxlen", "delivery_limit"]

@@ -86,16 +86,37 @@ class Cli:
 
     def note(self, text: str) -> None:
         """Prints a line for the person, on stderr; no secret and no control character gets there."""
-        from attune_ops.cli._pointed import pointed
-        from attune_ops.render.text import visible_lines
-        from attune_ops.secret import scrub
-
         try:
-            click.echo(visible_lines(scrub(pointed(text, self.options), self.secrets)), err=True)
+            click.echo(self.cleaned(text), err=True)
         except BrokenPipeError:  # nobody reads it any more, which changes nothing about what goes on
             from attune_ops.render.wire import silence
 
             silence(sys.stderr)
+
+    def say(self, sentence: str) -> None:
+        """Notes a sentence, which a terminal gets wrapped between words. A command to copy is left to `note`."""
+        self.note(self.wrapped(sentence))
+
+    def cleaned(self, text: str) -> str:
+        """A note as it may be shown: its command lines reach the same installation, no secret, nothing invisible."""
+        from attune_ops.cli._pointed import pointed
+        from attune_ops.render.text import visible_lines
+        from attune_ops.secret import scrub
+
+        return visible_lines(scrub(pointed(text, self.options), self.secrets))
+
+    def wrapped(self, line: str) -> str:
+        """The cleaned line as the terminal on stderr has room for it; uncut where there is none."""
+        import os
+        import textwrap
+
+        line = self.cleaned(line)
+        if not sys.stderr.isatty():
+            return line
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        return textwrap.fill(
+            line, max(width, 20), subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+        )
 
     def exit(self, status: int) -> NoReturn:
         """Ends the command with a status of `attune_ops.cli._exit`."""

@@ -21,4 +21,4 @@ def progress(cli: Cli, what: str) -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True, no_color=cli.color is False)
     with Progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=console, transient=True) as clock:
         clock.add_task(what)
-        yield lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+        yield lambda line: console.print(cli.wrapped(line), markup=False, highlight=False, soft_wrap=True)

@@ -12,11 +12,11 @@ from attune_ops.table import Cell, Column, Kind, Table
 
 COLUMNS = (
     Column("lab", doc="the lab's name"),
-    Column("node", doc="the node's name"),
+    Column("node", doc="the node's name", priority=3),
     Column("state", Kind.CATEGORY, doc="running, down or half-started"),
-    Column("version", Kind.CATEGORY, doc="the version of RabbitMQ"),
+    Column("version", Kind.CATEGORY, doc="the version of RabbitMQ", priority=2),
     Column("management_url", doc="the management API and UI"),
-    Column("amqp_url", doc="AMQP, the password masked", priority=2),
+    Column("amqp_url", doc="AMQP, the password masked", priority=4),
     Column("pid", Kind.INTEGER, doc="the broker's process id", priority=3),
     Column("prometheus_url", doc="the broker's own metrics", priority=4),
     Column("database_url", doc="the lab's worker registry", priority=5),
@@ -37,13 +37,14 @@ def status(name: str | None = None) -> Table:
             notes.append(str(e))
             continue
         if lab is not None:
-            rows += [_row(lab, node) for node in lab.nodes]
+            rows += [row(lab, node) for node in lab.nodes]
             chosen = "" if each == "default" else f" (commands take it with --lab {each})"
             notes += [f"{each}: {_amqp_url(lab, lab.node)}{chosen}", f"password: {lab.password_file} (mode 600)"]
     return Table("lab", COLUMNS, tuple(rows), datetime.now(UTC), tuple(notes))
 
 
-def _row(lab: RunningLab, node: LabNode) -> tuple[Cell, ...]:
+def row(lab: RunningLab, node: LabNode) -> tuple[Cell, ...]:
+    """A node's cells, in the order of `COLUMNS`."""
     state = "down" if not node.alive else "running" if lab.ready else "half-started"
     return (
         lab.name,

@@ -100,7 +100,7 @@ def numbers(values: tuple[int, ...]) -> str:
 
 
 def _look(look: Look) -> str:
-    by_design = "" if look.status == "healthy" else " (by design only)"
+    by_design = " (by design only)" if look.status in ("degraded", "unhealthy") else ""
     found = f" ({text.visible(', '.join(look.findings))})" if look.findings else by_design
     return f"{look.status}{found}"
 

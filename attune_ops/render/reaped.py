@@ -44,7 +44,8 @@ def _lines(reaped: Reaped) -> Iterator[Line]:
     for c in reaped.candidates:
         yield 0, f"{c.verdict:<8} {c.queue}: {c.reason}", STYLES[c.verdict]
         depth = "depth not told" if c.messages is None else units.counted(c.messages, "message")
-        yield 9, f"orphaned because {c.why}; first seen so {units.age(c.orphaned_for)} ago; {depth}", "dim"
+        since = f"first seen so {units.age(c.orphaned_for)} ago" if c.orphaned_for else "seen so for the first time"
+        yield 9, f"orphaned because {c.why}; {since}; {depth}", "dim"
         if c.saved is not None:
             back = shlex.join(["attune-ops", "messages", "restore", c.saved])
             yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", COPY

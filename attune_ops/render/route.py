@@ -10,7 +10,7 @@ import msgspec
 
 from attune_ops.render import graph, html, text, wire
 from attune_ops.render.route_graph import route_graph
-from attune_ops.route import SCHEMA, Canary, Hop, Refusal, Route, Step
+from attune_ops.route import NO_ROUTE, SCHEMA, Canary, Hop, Refusal, Route, Step
 from attune_ops.table import Cell, Column, Kind
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ def summary(route: Route) -> Iterator[Words]:
 
 def _lost(route: Route) -> str:
     if route.dead_letter is not None:
-        return f"the dead letter goes no further than its first hop: {route.hops[0].end}"
+        end = route.hops[0].end
+        return "no queue receives the dead letter" + ("" if end == NO_ROUTE else f": {end}")
     return "no queue receives it: the broker drops it, or returns it where it is published as mandatory"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from attune_ops.route import Hop, Reason, Refusal, Route
+from attune_ops.route import NO_ROUTE, Hop, Reason, Refusal, Route
 from attune_ops.routing.deaths import Death, History, history_of, is_cycle, recorded, with_death_headers
 from attune_ops.routing.effective import Settings
 from attune_ops.routing.message import Message, routing_keys
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MAX_HOPS = 1000  # a way that branches at every queue has no other end
 
 NO_EXCHANGE = "no dead-letter exchange"
-NO_ROUTE = "no queue receives it"
 CYCLE = "the broker drops it as a cycle"
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from attune_ops.errors import SourceError
 from attune_ops.facts import Facts, Source
-from attune_ops.reaped import Candidate
+from attune_ops.reaped import Candidate, Reaped
 from attune_ops.reaping import candidates, sighted
 from attune_ops.registry import Worker
+from attune_ops.render import form
 from tests.unit.installation import NOW, worker
 from tests.unit.installation import facts as installation
 
@@ -99,3 +100,13 @@ def test_who_cannot_look_deletes_nothing(source: Source) -> None:
     blind = msgspec.structs.replace(facts(None), missing={source: "it is down"})
     with pytest.raises(SourceError, match="it is down"):
         sighted(blind, {})
+
+
+def test_a_first_sight_is_not_some_seconds_ago() -> None:
+    one = only(candidates(facts(None), {}, GRACE, lambda _: True))
+    for orphaned_for, said in (
+        (timedelta(), "seen so for the first time"),
+        (timedelta(seconds=90), "first seen so 1 min"),
+    ):
+        again = msgspec.structs.replace(one, orphaned_for=orphaned_for)
+        assert f"; {said}" in form(Reaped(False, (again,), GRACE, NOW), "text")

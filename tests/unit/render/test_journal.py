@@ -47,3 +47,16 @@ def test_the_timeline_breaks_where_a_queue_is_missing() -> None:
 def test_numbers_are_runs() -> None:
     assert numbers((5, 1, 2, 3, 9)) == "1–3, 5, 9"
     assert numbers(tuple(range(0, 100, 2))).endswith("and 30 more")
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (Look("unknown"), "before unknown, after"),
+        (Look("healthy"), "before healthy, after"),
+        (Look("degraded"), "before degraded (by design only), after"),
+        (Look("degraded", ("AT302 q",)), "before degraded (AT302 q), after"),
+    ],
+)
+def test_only_what_was_found_is_called_design(look: Look, words: str) -> None:
+    assert words in form(msgspec.structs.replace(journal("a drill"), before=look), "text")

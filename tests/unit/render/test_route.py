@@ -10,8 +10,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from attune_ops.render import form, formats
+from attune_ops.render.route import summary
 from attune_ops.render.wire import json_text
-from attune_ops.route import Canary, Route
+from attune_ops.route import NO_ROUTE, Canary, Hop, Route
 from attune_ops.routing.reasons import explained
 from tests.hostile import NAMES, is_safe
 from tests.unit.routing.build import bind, exchange, link, queue, router
@@ -89,3 +90,10 @@ def test_the_canary_says_where_the_broker_differs() -> None:
     assert "did otherwise" in text
     assert "should have received it and did not: q" in text
     assert "received it and should not have: z" in text
+
+
+def test_a_lost_dead_letter_is_told_once() -> None:
+    for end, said in ((NO_ROUTE, ""), ("a stream never dead-letters", ": a stream never dead-letters")):
+        hop = Hop("q", "rejected", "dlx", ("k",), (), True, end=end)
+        ((words, _),) = summary(Route("dlx", "k", dead_letter="q", hops=(hop,)))
+        assert words == f"no queue receives the dead letter{said}"

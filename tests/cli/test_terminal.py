@@ -1,0 +1,40 @@
+"""What a terminal shows of notes and errors: lines that break between words."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+
+from tests.world import COMMAND, Run
+
+WIDTH = 50
+
+
+def stderr_at_a_terminal(run: Run, *arguments: str) -> list[str]:
+    """The lines on stderr where that is a terminal of `WIDTH` columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+    with subprocess.Popen(
+        [str(COMMAND), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs,
+        cwd=run.folder, env=run.environment(),
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal goes with the last process on it
+            while part := os.read(ours, 65536):
+                shown += part
+        process.wait(60)
+    os.close(ours)
+    return shown.decode().splitlines()
+
+
+def test_an_error_breaks_between_words(run: Run) -> None:
+    lines = stderr_at_a_terminal(run, "--lab", "nope", "queues")
+    assert len(lines) > 1
+    assert all(len(line) <= WIDTH for line in lines)
+    assert " ".join(line.strip() for line in lines) == run("--lab", "nope", "queues", status=2).stderr.strip()
