@@ -21,8 +21,10 @@ _HOME = {"connect": "attune_ops.ops", "Ops": "attune_ops.ops", "AttuneOpsError":
 
 def _form(value: object, name: str) -> Any:
     from attune_ops.render import form
+    from attune_ops.secret import held, scrubbed
 
-    return form(value, name)
+    made = form(value, name)
+    return scrubbed(made, held()) if isinstance(made, (str, dict)) else made  # what a prompt or a notebook shows
 
 
 # Values at the lowest layer show themselves through the renderers, which they may not import.

@@ -16,6 +16,7 @@ from attune_ops.facts import Facts, Source
 from attune_ops.handling import Handling
 from attune_ops.probing import Probing
 from attune_ops.recording import Recording
+from attune_ops.secret import hold
 
 if TYPE_CHECKING:
     from attune_ops.config import Settings
@@ -52,6 +53,7 @@ class Ops(Handling, Probing, Recording):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        hold(self, settings.secrets)
 
     def facts(self, wants: Collection[Source] | None = None, *, samples: int = 1, spare: bool = False) -> Facts:
         """Reads broker and registry anew: all sources, or those wanted; needs tag monitoring, changes nothing.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
+from weakref import WeakKeyDictionary
 
 MASK = "***"
 SHORT = 3  # characters; inside of words so short a text is chance
@@ -46,6 +47,20 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a secret is not pickled")
+
+
+# The secrets of what is in use, as long as it is.
+_HELD: WeakKeyDictionary[object, tuple[Secret, ...]] = WeakKeyDictionary()
+
+
+def hold(holder: object, secrets: Iterable[Secret]) -> None:
+    """Remembers the secrets of an installation as long as the holder lives, so that no value shows them."""
+    _HELD[holder] = tuple(secrets)
+
+
+def held() -> tuple[Secret, ...]:
+    """Every secret that is remembered."""
+    return tuple({s for secrets in _HELD.values() for s in secrets})
 
 
 # The password of a URL: after the user's colon, up to the last @ of the word, since a password that ought to have

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attune_ops import connect
 from attune_ops.config import resolve
 from attune_ops.redact import Redactor
 from attune_ops.render import formats, written
@@ -59,6 +61,16 @@ def test_every_form_masks_it(secret: str) -> None:
         text = written(told, format, (Secret(secret),))
         assert CORE not in text
         assert format != "json" or json.loads(text)["columns"] == ["name", "more"]
+
+
+def test_a_value_shows_no_secret_of_an_installation_in_use() -> None:
+    told = Table("t", (Column("name"),), ((f"login with {CORE}",),), NOW)
+    assert CORE in str(told)
+    ops = connect(amqp_url=f"amqp://u:{CORE}@h", management_url="http://h")
+    assert CORE not in str(told) + told._repr_html_() + str(told._repr_mimebundle_())
+    del ops
+    gc.collect()
+    assert CORE in str(told)
 
 
 def test_a_short_secret_is_masked_where_it_stands_alone() -> None:
