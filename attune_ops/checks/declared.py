@@ -126,6 +126,7 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
             causes=(
                 *(("AT201", name) for name in (facts.vhost, wanted.source, wanted.destination)),
                 ("AT202", wanted.destination),
+                ("AT504", wanted.destination),  # the broker takes away the bindings of a queue whose node is down
             ),
         )  # fmt: skip
 

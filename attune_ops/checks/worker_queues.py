@@ -104,5 +104,5 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
                       "instead": instead},
             remedy=f"{RESTART} Until then: bind it." if commands else remedy,
             commands=(*unbound(others), *commands),
-            causes=(("AT201", b.source), *lost_cause(facts, d.worker_id)),
+            causes=(("AT201", b.source), *lost_cause(facts, d.worker_id), ("AT504", b.destination)),
         )  # fmt: skip

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from attune_ops import lab
+from attune_ops.actions import broker as act
 from attune_ops.errors import ConfigError, SourceError
 from attune_ops.findings import Report, Severity
 from attune_ops.lab.server import find
 from attune_ops.sources.amqp import depth
+from attune_ops.topology import Binding
 from tests.live.broken import NOTIFICATIONS
 from tests.live.places import Place, found
 from tests.live.printed import proves
@@ -24,8 +26,8 @@ FEATURE = "transient_nonexcl_queues"
 
 
 @pytest.fixture
-def own() -> Iterator[lab.Lab]:
-    """A lab of the test's own, of the installation that the live tests run on."""
+def own(request: pytest.FixtureRequest) -> Iterator[lab.Lab]:
+    """A lab of the test's own, of the installation that the live tests run on; of `param` nodes."""
     from tests.conftest import lacking
 
     server = os.environ.get("ATTUNE_OPS_TEST_SERVER")
@@ -35,7 +37,7 @@ def own() -> Iterator[lab.Lab]:
         lacking(f"no broker to start: {e}")
     name = f"t{secrets.token_hex(4)}"
     try:
-        yield lab.up(name, server=server)
+        yield lab.up(name, server=server, nodes=getattr(request, "param", 1))
     finally:
         lab.down(name)
 
@@ -88,3 +90,28 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
             assert found(fresh.look(), Severity.ERROR) == {expected}
         finally:
             fresh.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [2], indirect=True)
+def test_a_node_that_is_down(own: lab.Lab, tmp_path: Path) -> None:
+    """One finding, though the broker also takes away the bindings of the queue that was there."""
+    state = own.state
+    other = next(n.name for n in state.nodes if n.name != state.node.name)
+    with Broker(state.amqp_url, state.management_url).vhost() as vhost:
+        place = Place(vhost, tmp_path)
+        try:
+            place.populate()
+            vhost.api("DELETE", f"queues/{{vhost}}/{NOTIFICATIONS}")
+            there = {"durable": True, "arguments": {"x-dead-letter-exchange": "attune.dlx"}, "node": other}
+            vhost.api("PUT", f"queues/{{vhost}}/{NOTIFICATIONS}", there)
+            with vhost.channel() as channel:
+                act.bind(channel, Binding("attune.notifications", NOTIFICATIONS, ""))
+            eventually(lambda: not found(place.look(), Severity.ERROR))
+            own.stop_node(other)
+            report = eventually(lambda: found(r := place.look(), Severity.ERROR) == {("AT110", other)} and r, within=30)
+            (finding,) = report.at_least(Severity.ERROR)
+            assert "1 queue lived on it" in finding.detail
+            assert "AT504" in {c.code for c in finding.consequences}
+        finally:
+            place.close()
