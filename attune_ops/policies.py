@@ -11,6 +11,7 @@ import msgspec
 from attune_ops.command_lines import line
 from attune_ops.facts import Facts
 from attune_ops.policy_change import Effect, Outcome, PolicyChange
+from attune_ops.policy_drops import saving, with_drops
 from attune_ops.policy_rules import refusals, warnings
 from attune_ops.routing.effective import Setting, exchange_settings, queue_settings
 from attune_ops.routing.policies import Policies
@@ -74,7 +75,7 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
     refused = tuple(refusals(facts, after, rules))
     is_possible = not any(r.startswith("400") for r in refused)  # what nobody can set does nothing
     both = Policies(now, rules), Policies(then, rules)
-    effects = tuple(_effects(broker, both, before, after)) if is_possible else ()
+    effects = with_drops(facts, then, tuple(_effects(broker, both, before, after))) if is_possible else ()
     return PolicyChange(
         name=name,
         vhost=broker.vhost,
@@ -86,6 +87,7 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
         warnings=tuple(warnings(facts, after, effects)) if after and is_possible else (),
         refusals=refused,
         undo=undo(name, before),
+        commands=tuple(saving(facts, effects)),
     )
 
 

@@ -16,11 +16,24 @@ from attune_ops.snapshot import PolicyState
 Outcome = Literal["in force", "hides", "hidden", "unspecified", "not applied", "falls back", "none"]
 
 
+class Drop(msgspec.Struct, frozen=True):
+    """What a queue gives up at once: `messages` of those `ready` now, the oldest; None where their sizes decide.
+
+    `goes_to` are the queues that get the dead letters. `lost` says why they are lost, or, with `goes_to`, why some
+    may be.
+    """
+
+    ready: int
+    messages: int | None
+    goes_to: tuple[str, ...] = ()
+    lost: str = ""
+
+
 class Effect(msgspec.Struct, frozen=True):
     """What becomes of one object. `other` is the policy that is hidden or hides, or takes over.
 
     `loses` are the settings that the object has now and will not have any more; `overruled` says where the object's
-    own arguments or an operator policy decide all the same.
+    own arguments or an operator policy decide all the same. `drop` is what a queue gives up in that moment.
     """
 
     kind: Literal["queue", "exchange"]
@@ -29,12 +42,14 @@ class Effect(msgspec.Struct, frozen=True):
     other: str = ""
     loses: dict[str, Any] = {}
     overruled: tuple[str, ...] = ()
+    drop: Drop | None = None
 
 
 class PolicyChange(Shown, msgspec.Struct, frozen=True):
     """One change of a policy: `before` is None for a new one, `after` for one that goes.
 
-    `refusals` are what the broker would answer, `warnings` what it would do without a word. `undo` is a command line.
+    `refusals` are what the broker would answer, `warnings` what it would do without a word. `undo` is a command line,
+    `commands` are such that save beforehand what would be lost.
     """
 
     name: str
@@ -47,3 +62,4 @@ class PolicyChange(Shown, msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     undo: str = ""
+    commands: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from attune_ops import policy_drops
 from attune_ops.facts import Facts, Source
 from attune_ops.policy_change import Effect
 from attune_ops.routing.rules import Rules
@@ -116,6 +117,7 @@ def warnings(facts: Facts, policy: PolicyState, effects: tuple[Effect, ...]) -> 
             "are dead-lettered" if "dead-letter-exchange" in says else "are dropped (unless a queue dead-letters them)"
         )
         yield f"the oldest messages of a queue that is full {kept}"
+    yield from policy_drops.warnings(policy, effects, facts)
     for key in ("dead-letter-exchange", "alternate-exchange"):
         if isinstance(says.get(key), str):
             yield from _nowhere(facts, key, says[key])

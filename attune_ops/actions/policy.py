@@ -107,7 +107,7 @@ def _make(
             management.close()
         outcome |= {"objects": len(change.effects), "read_back": settled}
     unsettled = () if settled else (f"{SETTLING_S:g} s later the broker does not list it for every queue yet",)
-    return msgspec.structs.replace(change, applied=True, warnings=(*change.warnings, *unsettled))
+    return msgspec.structs.replace(change, applied=True, commands=(), warnings=(*change.warnings, *unsettled))
 
 
 def _listed(management: Management, name: str, queues: set[str]) -> bool:

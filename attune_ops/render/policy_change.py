@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from attune_ops.policy_change import Effect, PolicyChange
+from attune_ops.policy_change import Drop, Effect, PolicyChange
 from attune_ops.render import table, text, wire
 from attune_ops.render.lines import COPY, Line, indented
 from attune_ops.snapshot import PolicyState
@@ -64,10 +64,14 @@ def _lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
             yield 4, f"loses {_settings(effect.loses)}", "red"
         if effect.outcome != "not applied":
             yield from ((4, reason, "dim") for reason in effect.overruled)
+        if effect.drop is not None:
+            yield 4, _drop(effect.drop, change.applied), "yellow" if effect.drop.goes_to else "red"
     if limit is not None and len(change.effects) > limit:
         yield 0, f"… and {len(change.effects) - limit} more; --format json lists them", "dim"
     yield from ((0, f"the broker would refuse it: {r}", "red") for r in change.refusals)
     yield from ((0, f"mind: {w}", "yellow") for w in change.warnings)
+    for line in change.commands[:limit]:
+        yield 0, f"save first what would be lost: {line}", COPY
     yield 0, summary(change), "bold"
     if change.applied or not change.refusals:
         yield 0, f"undo: {change.undo}", COPY
@@ -75,6 +79,18 @@ def _lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
 
 def _outcome(effect: Effect) -> str:
     return WORDS[effect.outcome].format(other=effect.other, why="; ".join(effect.overruled))
+
+
+def _drop(drop: Drop, applied: bool) -> str:
+    goes = "went at once, as counted before" if applied else "go at once, the oldest first"
+    many = f"some, as their sizes decide, of its {counted(drop.ready, 'ready message')} {goes}"
+    if drop.messages is not None:
+        many = f"{drop.messages} of its {counted(drop.ready, 'ready message')} {goes}"
+    if not drop.goes_to:
+        return f"{many}, and {'were' if applied else 'are'} lost: {drop.lost}"
+    return f"{many}, dead-lettered to {', '.join(drop.goes_to)}" + (
+        f"; some may be lost: {drop.lost}" * bool(drop.lost)
+    )
 
 
 def _policy(policy: PolicyState) -> str:
@@ -113,6 +129,7 @@ def as_json(change: PolicyChange) -> dict[str, Any]:
         "warnings": list(change.warnings),
         "refusals": list(change.refusals),
         "undo": change.undo,
+        "commands": list(change.commands),
         "taken_at": wire.plain(change.taken_at),
     }
 

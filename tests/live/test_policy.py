@@ -79,6 +79,55 @@ def test_what_was_said_comes_true_and_is_undone(ops: Ops, vhost: Vhost, run: Run
     assert Rules.of(".".join(map(str, broker.version))).version == broker.version
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("definition", "keep"),  # what is left of 6 messages: in the classic queue, in the quorum queue, with dead letters
+    [
+        ({"max-length": 2}, (2, 2, 2)),
+        ({"max-length": 2, "overflow": "reject-publish"}, (2, 6, 2)),
+        ({"max-length": 2, "overflow": "reject-publish-dlx"}, (2, 2, 2)),
+        ({"message-ttl": 1}, (6, 6, 6)),
+    ],
+    ids=json.dumps,
+)
+def test_what_a_limit_drops_is_known_beforehand(
+    definition: dict[str, Any], keep: tuple[int, ...], ops: Ops, vhost: Vhost
+) -> None:
+    told = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    queues = {"classic": {}, "quorum": {"x-queue-type": "quorum"}, "told": told}
+    with vhost.channel() as channel:
+        channel.queue_declare("dead", durable=True)
+        for name, arguments in queues.items():
+            channel.queue_declare(name, durable=True, arguments=arguments)
+            for _ in range(6):
+                channel.basic_publish("", name, b"x")
+    pattern = f"^({'|'.join(queues)})$"
+    wanted = {name: 6 - left for name, left in zip(queues, keep, strict=True)}
+
+    def said() -> dict[str, int | None]:
+        planned = ops.policies.apply("p", definition, pattern=pattern)
+        return {e.name: 0 if e.drop is None else e.drop.messages for e in planned.effects}
+
+    eventually(lambda: said() == wanted)  # a quorum queue tells its counts every 5 s
+    ops.policies.apply("p", definition, pattern=pattern, apply=True)
+    left = dict(zip(queues, keep, strict=True)) | {"dead": wanted["told"]}
+    eventually(lambda: {q: messages_in(vhost, q) for q in left} == left)
+
+
+@pytest.mark.slow
+def test_what_is_said_to_save_the_messages_saves_them(ops: Ops, vhost: Vhost, run: Run, tmp_path: Path) -> None:
+    with vhost.channel() as channel:
+        channel.queue_declare("-a b", durable=True)
+        for n in range(5):
+            channel.basic_publish("", "-a b", str(n).encode())
+    how: dict[str, Any] = {"name": "p", "definition": {"max-length": 2}, "pattern": "^-a b$"}
+    (line,) = ops.policies.apply(**how).commands
+    done = run.shell(f"cd {tmp_path} && {line}", vhost.environment)
+    assert "drained 3 messages from -a b" in done.stdout, done.stderr
+    assert ops.policies.apply(**how, apply=True).effects[0].drop is None
+    assert messages_in(vhost, "-a b") == 2
+
+
 def test_an_earlier_definition_comes_back(ops: Ops, vhost: Vhost, run: Run) -> None:
     ops.policies.apply("mine", {"max-length": 5}, pattern="^it's \\d$", apply_to="all", priority=7, apply=True)
     before = vhost.api("GET", "policies/{vhost}/mine").json()
@@ -111,6 +160,11 @@ def test_the_table(ops: Ops) -> None:
     ops.policies.apply("worker-queues", apply=True)
     found = {r["name"]: r["is"] for r in ops.policies.show().records()}
     assert found == {"worker-queues": "set", "base-queues": "not set", "exchanges": "not set"}
+
+
+def messages_in(vhost: Vhost, queue: str) -> int:
+    with vhost.channel() as channel:
+        return int(channel.queue_declare(queue, passive=True).method.message_count)
 
 
 def policy_of(vhost: Vhost, queue: str) -> str | None:

@@ -17,7 +17,7 @@ LEVELS: dict[str, int] = {
     "findings": 0, "table": 0, "units": 0, "wrong_file": 0, "differences": 0, "toml_text": 0,
     "tables": 1, "ownership": 1,
     "redact": 1, "messages": 1, "transfer": 0, "peeked": 0, "handling": 4, "reaped": 0, "reaping": 1,
-    "command_lines": 0, "policy_change": 0, "policies": 1, "policy_rules": 1,
+    "command_lines": 0, "policy_change": 0, "policies": 1, "policy_rules": 1, "policy_drops": 1,
     "health": 0, "journal": 0, "ledger": 1,
     "severity": 0,
     "routing": 1, "plan": 1,
