@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 
 from attune_ops.checks import all_checks
+from attune_ops.checks.upgrade import target_note
 from attune_ops.config.settings import Judging
 from attune_ops.doctor import Key, choose, diagnose, uncollected, verify
 from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts
 from attune_ops.findings import CheckPages, Finding, Report, Severity
+from attune_ops.new_file import shown
 
 BETWEEN_LOOKS_S = 2.0
 REPORT = "attune-ops/doctor/"
@@ -28,8 +30,10 @@ def look(
     skip: Collection[str] = (),
     target_version: str | None = None,
     known: Collection[Key] = (),
+    file: str | None = None,
 ) -> Report:
-    """Reads facts and judges them; `only` and `skip` are codes, names or groups of checks.
+    """Reads facts and judges them; `only` and `skip` are codes, names or groups of checks, `file` is where the
+    facts are from where they are not live.
 
     The report's duration counts the reading too. Raises `ConfigError` for an unknown check or threshold before
     anything is read.
@@ -49,7 +53,13 @@ def look(
             known=known,
             clock=time.perf_counter,
         )
-    return msgspec.structs.replace(report, duration_ms=(time.perf_counter() - started) * 1000)
+    note = target_note(facts)
+    return msgspec.structs.replace(
+        report,
+        duration_ms=(time.perf_counter() - started) * 1000,
+        file=None if file is None else shown(file),
+        notes=(note,) if note else (),
+    )
 
 
 def awaited(report: Report, fail_on: Severity) -> tuple[Finding, ...]:

@@ -164,7 +164,8 @@ class CheckResult(msgspec.Struct, frozen=True):
 class Report(Shown, msgspec.Struct, frozen=True):
     """The outcome of one diagnosis; the same facts give the same report, byte for byte.
 
-    `known` is the number of findings left out because a baseline has them.
+    `known` is the number of findings left out because a baseline has them. `file` is the file that was judged in place
+    of a live broker. `notes` say what is odd about the question itself.
     """
 
     facts: Facts
@@ -173,6 +174,8 @@ class Report(Shown, msgspec.Struct, frozen=True):
     taken_at: datetime
     duration_ms: float = 0.0
     known: int = 0
+    file: str | None = None
+    notes: tuple[str, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """The number of findings of that severity."""
@@ -200,10 +203,13 @@ class Report(Shown, msgspec.Struct, frozen=True):
     @property
     def _counts(self) -> str:
         held = sum(r.status is CheckStatus.PASSED for r in self.results)
-        errors, warnings = self.count(Severity.ERROR), self.count(Severity.WARNING)
+        errors, warnings, infos = map(self.count, (Severity.ERROR, Severity.WARNING, Severity.INFO))
         parts = [f"{errors} error{'s' * (errors != 1)}"] if errors or warnings else []
         parts += [f"{warnings} warning{'s' * (warnings != 1)}"] if errors or warnings else []
-        parts += [f"{held} check{'s' * (held != 1)} hold{'s' * (held == 1)}"]
+        if held or not infos:
+            parts += [f"{held} check{'s' * (held != 1)} hold{'s' * (held == 1)}"]
+        else:
+            parts += [f"{infos} finding{'s' * (infos != 1)} of severity info"]
         return ", ".join([*parts, *([f"{len(self.blind)} could not look"] if self.blind else [])])
 
     @property

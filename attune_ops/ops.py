@@ -55,16 +55,18 @@ class Ops(Handling, Probing, Recording):
         self.settings = settings
         hold(self, settings.secrets)
 
-    def facts(self, wants: Collection[Source] | None = None, *, samples: int = 1, spare: bool = False) -> Facts:
+    def facts(
+        self, wants: Collection[Source] | None = None, *, samples: int = 1, apart: float = 5.0, spare: bool = False
+    ) -> Facts:
         """Reads broker and registry anew: all sources, or those wanted; needs tag monitoring, changes nothing.
 
-        With two `samples` the queues are read twice, some seconds apart, for what grows or moves. With `spare` no
+        With two `samples` the queues are read twice, `apart` seconds apart, for what grows or moves. With `spare` no
         rates and ages are read of a crowd of workers' queues, which take the broker most of the time. What cannot be
         read is in `Facts.missing` with its reason; nothing is raised for it.
         """
         from attune_ops.sources import collect
 
-        return collect(self.settings, wants, samples=samples, spare=spare)
+        return collect(self.settings, wants, samples=samples, interval_s=apart, spare=spare)
 
     def explain(self, text: str) -> Explanations:
         """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""

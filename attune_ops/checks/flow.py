@@ -78,7 +78,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     "AT506",
     "backlog-not-growing",
     group="flow",
-    title="no backlog grows between two looks",
+    title="no backlog grows fast between two looks",
     severity=Severity.WARNING,
     needs=(Source.EARLIER, Source.DEPTHS),
     matters=False,
@@ -86,7 +86,9 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
 def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: float = 10) -> Iterator[Problem]:
     """A queue that is filled faster than it is emptied grows until something gives way.
 
-    Two samples are compared. Bursts come and go: only growth of 100 messages and 10 % of what was there counts.
+    Two samples are compared, 5 s apart unless `--apart` says otherwise. Bursts come and go: only growth of 100 messages
+    and 10 % of what was there counts. What grows more slowly is found by a longer time between the samples
+    (`attune-ops doctor --apart 10m`), by lower thresholds, or by a record (`attune-ops watch`).
     """
     before = facts.earlier.queue_named if facts.earlier else {}
     seconds = (facts.seen.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0

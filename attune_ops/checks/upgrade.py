@@ -124,6 +124,19 @@ def _target(facts: Facts, since: tuple[int, int]) -> _Target | None:
     return _Target(text, version, None if facts.target_version else Severity.INFO)
 
 
+def target_note(facts: Facts) -> str | None:
+    """What is odd about a target version that was asked for: no upgrade, or a version of which nothing is known."""
+    target, now = _version(facts.target_version), _version(facts.broker.version if facts.broker else None)
+    if target is None or facts.target_version is None:
+        return None
+    if now is not None and facts.broker is not None and target <= now:
+        how = "what this broker runs" if target == now else "older than this broker"
+        return f"RabbitMQ {facts.target_version} is {how} ({facts.broker.version}): there is no upgrade to judge"
+    if target > (_version(NEXT) or target):
+        return f"no rule is known of a RabbitMQ later than {NEXT}: {facts.target_version} is judged as {NEXT}"
+    return None
+
+
 @check(
     "AT703",
     "next-takes-queues",
@@ -146,8 +159,9 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
         there = f"; {counted(len(queues), 'such queue')} here: delete them before the upgrade" if queues else ""
         yield Problem(
             Subject("broker", TRANSIENT),
-            f"RabbitMQ {target.text} denies {TRANSIENT} by default: declaring "
-            f"{listed(templates or [q.name for q in queues])} ends in 541{there}",
+            f"upstream RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it; only the "
+            f"new broker itself tells): where denied, declaring {listed(templates or [q.name for q in queues])} "
+            f"ends in 541{there}",
             evidence={"target": target.text, "topology": templates, "queues": [q.name for q in queues]},
             remedy=WAYS_OUT,
             severity=target.severity,

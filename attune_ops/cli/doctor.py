@@ -55,8 +55,11 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 @click.option(
     "--from", "file", metavar="FILE", help="Judge a snapshot or a definitions export in place of the live broker."
 )
+@click.option("--vhost", metavar="NAME", help="The virtual host, where FILE has several (default: the one that fits).")
 @click.option("--baseline", metavar="FILE", help="Leave out what this earlier report (--format json) has found.")
 @click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
+@click.option("--apart", type=duration, metavar="TIME",
+              help="Look twice, so far apart: the longer, the slower a growth is seen (10m).")  # fmt: skip
 @click.option("--target-version", metavar="VERSION", help="The RabbitMQ version that an upgrade is judged for (4.3).")
 @click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check, and do nothing else.")
 @format_option("html", "junit")
@@ -79,7 +82,16 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
     cli.exit(status_of_report(report, threshold))
 
 
-def _look(cli: Cli, *, file: str | None, samples: int, baseline: str | None, **asked: Any) -> Callable[[], Report]:
+def _look(
+    cli: Cli,
+    *,
+    file: str | None,
+    vhost: str | None,
+    samples: int,
+    apart: float | None,
+    baseline: str | None,
+    **asked: Any,
+) -> Callable[[], Report]:
     """What makes a report: of the live installation, or of a file, for which none need be configured."""
     from attune_ops import diagnosis
     from attune_ops.config import judging
@@ -88,11 +100,14 @@ def _look(cli: Cli, *, file: str | None, samples: int, baseline: str | None, **a
     known = diagnosis.read_baseline(baseline) if baseline else ()
     if file is not None:
         standards = judging(cli.options)
-        facts = load_facts(file, standards.topology)
-        return lambda: diagnosis.look(lambda: facts, standards, known=known, **asked)
+        facts = load_facts(file, standards.topology, vhost)
+        return lambda: diagnosis.look(lambda: facts, standards, known=known, file=file, **asked)
+    if vhost is not None:
+        raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
 
     def live() -> Report:
-        read = lambda: cli.ops.facts(samples=samples, spare=True)  # noqa: E731 - read when it is asked for
+        twice = {"samples": samples} if apart is None else {"samples": 2, "apart": apart}
+        read = lambda: cli.ops.facts(**twice, spare=True)  # noqa: E731 - read when it is asked for
         return diagnosis.look(read, cli.settings.judging, known=known, **asked)
 
     return live

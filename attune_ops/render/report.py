@@ -134,8 +134,10 @@ def heading(report: Report) -> list[str]:
     """What was looked at, as whom, and how fast it answered; visible text, a line each."""
     facts = report.facts
     env = f", environment {facts.env}" if facts.env else ""
-    lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {text.moment(facts.taken_at)}"]
+    source = "" if report.file is None else f"not live: file {report.file} of "
+    lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {source}{text.moment(facts.taken_at)}"]
     lines += [f"{label:<12}{said}" for label, said in _sources(report)]
+    lines += [f"{'note':<12}{note}" for note in report.notes]
     return [text.visible(line) for line in lines]
 
 
@@ -172,7 +174,8 @@ def as_json(report: Report) -> dict[str, Any]:
         },
         "taken_at": wire.plain(report.taken_at),
         "duration_ms": round(report.duration_ms, 3),
-        "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known},
+        "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known,
+                    "notes": list(report.notes)},
         "findings": [finding.data(f) for f in report.findings],
         "checks": [_check(r) for r in report.results],
     }  # fmt: skip

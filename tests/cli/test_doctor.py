@@ -86,3 +86,41 @@ def test_wrong_input_ends_in_one_line(run: Run, snapshot: Path, arguments: list[
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_the_heading_names_the_file_and_its_time(run: Run, snapshot: Path) -> None:
+    head, *_ = run("doctor", "--from", snapshot, "--fail-on", "never", status=0).stdout.splitlines()
+    assert head.endswith(f", not live: file {snapshot} of {healthy().taken_at:%Y-%m-%d %H:%M:%S}Z")
+
+
+def test_one_of_several_virtual_hosts_of_a_file(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    queues = [{"name": f"of {name}", "vhost": name, "durable": True} for name in ("a", "b")]
+    vhosts = [{"name": "a"}, {"name": "b"}]
+    file.write_text(json.dumps({"vhosts": vhosts, "queues": queues, "exchanges": [], "bindings": []}))
+    for name in ("a", "b"):
+        done = run("doctor", "--from", file, "--vhost", name, "--fail-on", "never", status=0)
+        assert f" in virtual host {name}, " in done.stdout.splitlines()[0]
+    assert (
+        "no virtual host 'c' in it; it has 'a', 'b'" in run("doctor", "--from", file, "--vhost", "c", status=2).stderr
+    )
+    assert "--vhost is for --from" in run("doctor", "--vhost", "a", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "note"),
+    [
+        ("4.9", "no rule is known of a RabbitMQ later than 4.3: 4.9 is judged as 4.3"),
+        ("2.0", "RabbitMQ 2.0 is older than this broker"),
+        (".".join((healthy().seen.version or "").split(".")[:2]), "is what this broker runs"),
+        ("4.3", None),
+    ],
+)
+def test_an_odd_target_version_is_remarked_on(run: Run, snapshot: Path, version: str, note: str | None) -> None:
+    asked = ("doctor", "--from", snapshot, "--only", "upgrade", "--target-version", version, "--fail-on", "never")
+    text = run(*asked, status=0).stdout
+    notes = json.loads(run(*asked, "--format", "json", status=0).stdout)["summary"]["notes"]
+    assert ("\nnote " in text) is (note is not None)
+    assert len(notes) == (note is not None)
+    assert note is None or note in notes[0]
+    assert note is None or note in text

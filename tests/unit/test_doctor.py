@@ -264,3 +264,9 @@ class TestOneCauseGivesOneFinding:
         empty = change(healthy(), exchanges=(), queues=(), bindings=(), consumers=())
         assert errors(empty) == [("AT201", "/")]
         assert errors(registered(empty)) == [("AT201", "/")]
+
+
+def test_a_healthy_report_of_an_info_alone_does_not_count_what_holds() -> None:
+    report = diagnose(healthy(), [made("AT999", Problem(Subject("broker", "b"), "so it is", severity=Severity.INFO))])
+    assert report.verdict == "healthy: 1 finding of severity info"
+    assert diagnose(healthy(), [made("AT999")]).verdict == "healthy: 1 check holds"

@@ -529,7 +529,15 @@ CASES = (
         E,
         "541",
     ),
-    Case("AT703", "by default", change(H, version="4.0.5"), "broker", "transient_nonexcl_queues", I, "4.3"),
+    Case(
+        "AT703",
+        "by default",
+        change(H, version="4.0.5"),
+        "broker",
+        "transient_nonexcl_queues",
+        I,
+        "upstream RabbitMQ 4.3 denies",
+    ),
     Case(
         "AT703",
         "asked",
