@@ -14,6 +14,7 @@ import pytest
 
 from attune_ops import render
 from attune_ops.checks import all_checks
+from attune_ops.checks.upgrade import target_note
 from attune_ops.doctor import choose, diagnose, verify
 from attune_ops.errors import ConfigError
 from attune_ops.facts import Facts, Source, decode, encode
@@ -270,3 +271,10 @@ def test_a_healthy_report_of_an_info_alone_does_not_count_what_holds() -> None:
     report = diagnose(healthy(), [made("AT999", Problem(Subject("broker", "b"), "so it is", severity=Severity.INFO))])
     assert report.verdict == "healthy: 1 finding of severity info"
     assert diagnose(healthy(), [made("AT999")]).verdict == "healthy: 1 check holds"
+
+
+def test_an_ordinary_upgrade_needs_no_note() -> None:
+    older = change(healthy(), version="4.0.5")
+    assert target_note(older) is None
+    assert target_note(msgspec.structs.replace(older, target_version="4.3")) is None
+    assert target_note(msgspec.structs.replace(older, target_version="4.4")) is not None
