@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
         return result if isinstance(result, int) else _exit.OK
     except click.exceptions.NoArgsIsHelpError as e:
-        cli.note(e.format_message())
+        click.echo(e.format_message(), err=True)  # as it is: there is an example of a URL in it
         return _exit.USAGE
     except click.ClickException as e:
         ctx = getattr(e, "ctx", None)

@@ -90,3 +90,10 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_is_made_by_convention() -> None:
     assert all(isinstance(c, Command) for c in ALL.values())
     assert {"queues", "lab up", "completion"} <= set(ALL)
+
+
+def test_a_group_alone_shows_its_help_with_the_example_of_a_url_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["messages"]) == _exit.USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "amqp://user:pass@host:5672/vhost" in err
