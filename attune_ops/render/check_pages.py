@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from typing import Any
 
 from attune_ops.findings import Check, CheckPages
+
+LAID_OUT = re.compile(r"^(?:[-*|>#\s]|\d+\.)", re.MULTILINE)
 
 INTRODUCTION = """# The checks of `attune-ops doctor`
 
@@ -24,8 +27,14 @@ def as_table(pages: CheckPages) -> str:
 
 
 def _text(check: Check) -> str:
-    lines = [f"{check.code} {check.name}: {check.title}", "", check.explanation, ""]
+    lines = [f"{check.code} {check.name}: {check.title}", "", _flowing(check.explanation), ""]
     return "\n".join([*lines, *(f"{name}: {value}" for name, value in _facts(check))])
+
+
+def _flowing(explanation: str) -> str:
+    """The explanation with a line for each paragraph, which a terminal wraps; what is laid out by hand stays."""
+    parts = explanation.split("\n\n")
+    return "\n\n".join(p if LAID_OUT.search(p) else " ".join(p.split("\n")) for p in parts)
 
 
 def as_markdown(pages: CheckPages) -> str:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from attune_ops.render.command_line import CommandLine
+    from attune_ops.render.hanging import Hanging
 
-Line = tuple[int, "Text | CommandLine"]  # how far it is indented
+Line = tuple[int, "Text | CommandLine | Hanging"]  # how far it is indented
 
 SCHEMA = "attune-ops/doctor/1"
 FOLDED = 2  # skipped checks of one reason that get a line each; more share one
 FOLLOWING = 3  # consequences of one finding that a person is shown
+MARK, LABEL = 10, 12  # what stands before the words of a check, and of a line of the heading
 SHOWN = 5  # findings of one check that a person is shown; programs get them all
 
 # Mark and word of each way a check can end, so that nothing is told by colour alone.
@@ -47,7 +49,8 @@ def as_table(report: Report) -> Any:
     from rich.padding import Padding
     from rich.text import Text
 
-    lines: list[Line] = [(0, Text(line, overflow="fold")) for line in heading(report)]
+    first, *others = heading(report)
+    lines: list[Line] = [(0, Text(first, overflow="fold")), *((0, _hanging(Text(line), LABEL)) for line in others)]
     told = {f.detail: f.code for f in reversed(report.findings)}  # each reason is said in full once
     for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
         title = group.capitalize()
@@ -79,7 +82,7 @@ def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> 
         else:
             mark, style = MARKS["skipped"]
             codes = f"{len(alike)} checks: {', '.join(r.code for r in alike)}"
-            yield 0, _plain(f"{mark} skipped  {codes}", style)
+            yield 0, _hanging(_plain(f"{mark} {'skipped':<8}{codes}", style), MARK)
         before = told.setdefault(reason or "", alike[0].code)
         same = before != alike[0].code
         yield 4, _plain("could not look: " + (f"for the reason given at {before}" if same else str(reason)), "dim")
@@ -95,7 +98,7 @@ def _findings(findings: list[Finding]) -> Iterator[Line]:
         following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
         if following is None or _cure(following) != _cure(found):
             if found.remedy:
-                yield 6, _plain(f"→ {found.remedy}")
+                yield 6, _hanging(_plain(f"→ {found.remedy}"), len("→ "))
             for command in found.commands:
                 yield 6, _command("$ ", command, "bold")
             for look in found.looks:
@@ -110,12 +113,19 @@ def _cure(found: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return found.remedy, found.commands, found.looks
 
 
-def _marked(result: CheckResult, said: str) -> Text:
+def _hanging(line: Text, indent: int) -> Hanging:
+    from attune_ops.render.hanging import Hanging
+
+    return Hanging(line, indent)
+
+
+def _marked(result: CheckResult, said: str) -> Hanging:
     from rich.text import Text
 
     mark, style = MARKS[word(result)]
     line = Text(overflow="fold")
-    return line.append(f"{mark} {word(result):<8}", style=style).append(f"{result.code} {text.visible(said)}")
+    line.append(f"{mark} {word(result):<8}", style=style).append(f"{result.code} {text.visible(said)}")
+    return _hanging(line, MARK)
 
 
 def _command(before: str, line: str, style: str) -> CommandLine:
@@ -136,8 +146,8 @@ def heading(report: Report) -> list[str]:
     env = f", environment {facts.env}" if facts.env else ""
     source = "" if report.file is None else f"not live: file {report.file} of "
     lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {source}{text.moment(facts.taken_at)}"]
-    lines += [f"{label:<12}{said}" for label, said in _sources(report)]
-    lines += [f"{'note':<12}{note}" for note in report.notes]
+    lines += [f"{label:<{LABEL}}{said}" for label, said in _sources(report)]
+    lines += [f"{'note':<{LABEL}}{note}" for note in report.notes]
     return [text.visible(line) for line in lines]
 
 

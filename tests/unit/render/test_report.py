@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text as TextOf
 
 from attune_ops import render
 from attune_ops.checks import all_checks
 from attune_ops.doctor import diagnose
-from attune_ops.findings import CheckPages, Report, Severity
+from attune_ops.findings import Check, CheckPages, Report, Severity
 from attune_ops.render import wire
+from attune_ops.render.hanging import Hanging
 from attune_ops.snapshot import QueueState
 from tests.hostile import NAMES, is_safe, names
 from tests.unit.checks.firing import CASES
@@ -196,3 +198,37 @@ def test_verdicts() -> None:
         f"{JANUARY}, nothing on the broker is amiss"
     )
     assert broken().count(Severity.ERROR) == 2
+
+
+def test_a_check_that_wraps_goes_on_under_its_code() -> None:
+    lines = on_terminal(broken(), 50).splitlines()
+    wrapped = [line for line in lines if line.startswith(" " * 10) and "explained by" in line]
+    assert wrapped
+    assert not [line for line in lines if line.startswith(("(explained", "explained", "AT"))]
+
+
+@pytest.mark.parametrize("width", [24, 40, 79])
+def test_what_hangs_loses_no_word(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    words = " ".join(f"word{i}" for i in range(40))
+    with console.capture() as capture:
+        console.print(Hanging(TextOf(f"! warning {words}"), 10))
+    first, *others = capture.get().splitlines()
+    assert others
+    assert all(line.startswith(" " * 10 + "word") for line in others)
+    assert all(len(line.rstrip()) <= width for line in (first, *others))
+    assert " ".join(" ".join((first, *others)).split()) == f"! warning {words}"
+
+
+def test_an_explanation_is_left_to_the_terminal_to_wrap() -> None:
+    pages = CheckPages(tuple(c for c in all_checks() if "\n" in c.explanation.split("\n\n")[0]))
+    assert pages.checks
+    for check, page in zip(pages.checks, map(form_of, pages.checks), strict=True):
+        paragraph = " ".join(check.explanation.split("\n\n")[0].split("\n"))
+        assert paragraph in page.splitlines()
+
+
+def form_of(check: Check) -> str:
+    text = render.form(CheckPages((check,)), "text")
+    assert isinstance(text, str)
+    return text
