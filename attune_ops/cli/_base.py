@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +26,7 @@ TARGET = (
     ("database-url", "URL", "The worker registry: postgresql://… or sqlite:///file."),
     ("topology", "NAME|FILE", "attune-2026-01 (default), attune-2026-09, or a topology file."),
 )
+COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a note: to be copied in one piece
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 
 
@@ -85,16 +87,19 @@ class Cli:
         return write(without(text, self.secrets))
 
     def note(self, text: str) -> None:
-        """Prints a line for the person, on stderr; no secret and no control character gets there."""
+        """Prints a line for the person, on stderr; no secret and no control character gets there.
+
+        A terminal gets it wrapped between words, unless a command to copy or several lines are in it.
+        """
         try:
-            click.echo(self.cleaned(text), err=True)
+            click.echo(self.cleaned(text) if "\n" in text or COMMAND.search(text) else self.wrapped(text), err=True)
         except BrokenPipeError:  # nobody reads it any more, which changes nothing about what goes on
             from attune_ops.render.wire import silence
 
             silence(sys.stderr)
 
-    def say(self, sentence: str) -> None:
-        """Notes a sentence, which a terminal gets wrapped between words. A command to copy is left to `note`."""
+    def complain(self, sentence: str) -> None:
+        """Notes an error, which a terminal gets wrapped whatever is in it."""
         self.note(self.wrapped(sentence))
 
     def cleaned(self, text: str) -> str:

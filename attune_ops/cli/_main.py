@@ -112,4 +112,4 @@ def _complain(cli: Cli, sentence: str, error: BaseException) -> None:
         import traceback
 
         cli.note("".join(traceback.format_exception(error)))
-    cli.say("attune-ops: " + " ".join(sentence.split()))
+    cli.complain("attune-ops: " + " ".join(sentence.split()))

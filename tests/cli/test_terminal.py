@@ -12,7 +12,7 @@ import termios
 
 from tests.world import COMMAND, Run
 
-WIDTH = 50
+WIDTH = 40
 
 
 def stderr_at_a_terminal(run: Run, *arguments: str) -> list[str]:
@@ -38,3 +38,12 @@ def test_an_error_breaks_between_words(run: Run) -> None:
     assert len(lines) > 1
     assert all(len(line) <= WIDTH for line in lines)
     assert " ".join(line.strip() for line in lines) == run("--lab", "nope", "queues", status=2).stderr.strip()
+
+
+def test_a_note_breaks_between_words(run: Run) -> None:
+    lines = stderr_at_a_terminal(run, "config", "init", "a-file-with-a-name.toml")
+    assert lines == ["nothing was written; --apply writes this", "  to a-file-with-a-name.toml"]
+
+
+def test_a_command_to_copy_stays_in_one_piece(run: Run) -> None:
+    assert stderr_at_a_terminal(run, "lab", "status") == ["no lab is running; `attune-ops lab up` starts one"]
