@@ -27,7 +27,7 @@ COLUMNS = (
 WORDS = {
     "drained": "drained to the file", "published": "published and confirmed", "returned": "returned",
     "refused": "refused", "kept": "kept back", "other": "left alone", "duplicate": "left out", "before": "left out",
-    "damaged": "damaged lines",
+    "damaged": "unreadable",
 }  # fmt: skip
 PLANNED = {"drained": "to drain to the file", "published": "to publish"}
 DONE = {"drain": ("drain", "drained"), "restore": ("publish", "published"), "move": ("move", "moved")}
@@ -51,7 +51,7 @@ def _lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
     for share in transfer.shares[:limit]:
         style = "red" if share.fate in STAYS else "green" if share.fate in ("drained", "published") else "dim"
         upper = "at most " if transfer.at_most and share.fate in PLANNED else ""
-        yield 0, f"{upper}{share.messages:>{width}} {_words(transfer, share)}", style
+        yield width - len(str(share.messages)), f"{upper}{share.messages} {_words(transfer, share)}", style
     if limit is not None and len(transfer.shares) > limit:
         yield 0, f"… and {len(transfer.shares) - limit} more groups; --format json lists them", "dim"
     for note in transfer.notes:

@@ -47,7 +47,12 @@ class Progress:
 
     def _grow(self, size: int) -> None:
         old = len(self._pages)
-        os.pwrite(self._descriptor, NOT_SENT * (size - old), old)
+        try:
+            written = os.pwrite(self._descriptor, NOT_SENT * (size - old), old)
+        except OSError as e:
+            raise ActionError(f"how far it came cannot be kept: {e.strerror}") from e
+        if written < size - old:
+            raise ActionError("how far it came cannot be kept: no space left")
         self._pages.close()
         self._pages = mmap.mmap(self._descriptor, 0)
 

@@ -283,23 +283,27 @@ def test_an_empty_file_that_was_there_is_for_its_owner_alone(ops: Ops, vhost: Vh
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
 
 
+def with_files_up_to(kib: str, run: Run, vhost: Vhost, line: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command where no file can grow beyond so much, which is what a full disk is to it."""
+    command = ["bash", "-c", f"ulimit -f {kib}; exec {run.command} {line}"]
+    environment = run.environment(vhost)
+    return subprocess.run(command, cwd=run.folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
 def test_a_full_disk_loses_nothing(ops: Ops, vhost: Vhost, run: Run) -> None:
     send(ops, *[envelope(n=n, text="x" * 5000) for n in range(300)])
-    line = f"exec {run.command} messages drain work --to f --apply"
-
-    def drain(limit: str) -> subprocess.CompletedProcess[str]:
-        command = ["bash", "-c", f"ulimit -f {limit}; {line}"]
-        return subprocess.run(
-            command, cwd=run.folder, env=run.environment(vhost), capture_output=True, text=True, timeout=60
-        )
-
-    full = drain("1000")
+    drain = "messages drain work --to f --apply"
+    full = with_files_up_to("1000", run, vhost, drain)
     assert full.returncode == 1
     assert "'f' cannot be written: File too large" in full.stderr
     assert "Traceback" not in full.stderr
     assert depth(vhost, "work") > 0
-    again = drain("unlimited")
+    again = with_files_up_to("unlimited", run, vhost, drain)
     assert again.returncode == 0, again.stderr
+    assert depth(vhost, "work") == 0
+    full = with_files_up_to("20", run, vhost, "messages restore f --apply")
+    assert full.returncode == 1
+    assert "how far it came cannot be kept: no space left" in full.stderr
     assert depth(vhost, "work") == 0
     ops.messages.restore(run.folder / "f", apply=True)
     assert sorted(b["payload"]["n"] for b in bodies(ops, "work")) == list(range(300))
