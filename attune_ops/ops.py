@@ -130,19 +130,20 @@ class Ops(Handling, Probing, Recording):
         *,
         facts: Facts | None = None,
         samples: int = 1,
+        apart: float = 5.0,
         target_version: str | None = None,
         baseline: str | None = None,
     ) -> Report:
         """Looks for what goes wrong; `only` and `skip` are codes, names or groups of checks.
 
-        Reads broker and registry (twice with `samples=2`, to see what grows), needs tag monitoring, changes
-        nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline` is the JSON of an
-        earlier report, whose findings are left out. Raises `ConfigError`.
+        Reads broker and registry (twice with `samples=2`, `apart` seconds apart, to see what grows), needs tag
+        monitoring, changes nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline`
+        is the JSON of an earlier report, whose findings are left out. Raises `ConfigError`.
         """
         from attune_ops.diagnosis import look, read_baseline
 
         return look(
-            lambda: facts or self.facts(samples=samples, spare=True),
+            lambda: facts or self.facts(samples=samples, apart=apart, spare=True),
             self.settings.judging,
             only=only,
             skip=skip,
