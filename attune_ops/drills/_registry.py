@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
+
 from attune_ops.config.running_lab import Process
 from attune_ops.config.settings import Database
 from attune_ops.config.urls import parse_database
@@ -32,7 +34,7 @@ class FileRegistry:
     """A SQLite file: away while it has another name and a folder stands in its place."""
 
     def __init__(self, folder: Path) -> None:
-        self.database = parse_database(f"sqlite:///{folder}/registry.sqlite", "drill")
+        self.database = _named("the drill's SQLite file", f"sqlite:///{folder}/registry.sqlite")
         self._away = folder / "registry.away"
 
     def down(self) -> None:
@@ -56,7 +58,7 @@ class ServerRegistry:
         undo.add("folder", str(folder))
         self._server.make()
         self.up()
-        self.database = parse_database(f"{self._server.url}/postgres", "drill")
+        self.database = _named("the drill's PostgreSQL", f"{self._server.url}/postgres")
         self._server.execute(SCHEMA.format(schema=self.database.schema))
 
     def down(self) -> None:
@@ -69,6 +71,11 @@ class ServerRegistry:
 
     def _record(self, process: Process) -> None:
         self._undo.add("process", str(process.pid), process.started)
+
+
+def _named(name: str, url: str) -> Database:
+    """A database that findings and errors call by name, so that a journal is not full of places that are gone."""
+    return msgspec.structs.replace(parse_database(url, "drill"), shown=name)
 
 
 def make(kind: Kind, folder: Path, undo: UndoList) -> Registry:

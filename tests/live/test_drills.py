@@ -92,11 +92,11 @@ def test_it_holds_and_accounts_for_every_message(name: str, nth: int, settings: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("registry", ["sqlite", "postgresql"])
-def test_the_database_goes_away(registry: str, settings: Settings) -> None:
+@pytest.mark.parametrize(("registry", "name"), [("sqlite", "SQLite file"), ("postgresql", "PostgreSQL")])
+def test_the_database_goes_away(registry: str, name: str, settings: Settings) -> None:
     journal = drilled("database-down", settings, registry=registry)
     assert journal.verdict == "held", journal
-    assert any(e.title.startswith(f"the doctor names {registry}://") for e in journal.expectations)
+    assert f"the doctor names the drill's {name} (AT103)" in [e.title for e in journal.expectations]
 
 
 @pytest.mark.slow
