@@ -193,12 +193,7 @@ class Ops(Handling, Probing, Recording):
         return explained(router, router.dead_letter(queue, reason, routing_key, headers))
 
     def canary(
-        self,
-        exchange: str,
-        routing_key: str,
-        headers: Mapping[str, Any] | None = None,
-        *,
-        confirm: str | None = None,
+        self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None, *, confirm: str | None = None
     ) -> Route:
         """A route proved on the broker, in a scratch virtual host that is made and removed; `canary` tells.
 
