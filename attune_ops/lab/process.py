@@ -88,12 +88,21 @@ def end(processes: Iterable[Process], patience: float, first: signal.Signals = s
 def _wait_for_end(processes: list[Process], patience: float) -> list[Process]:
     """Waits up to `patience` seconds and returns those that still run."""
     deadline = time.monotonic() + patience
-    while True:
-        left = [p for p in processes if p.alive]
-        if not left or time.monotonic() > deadline:
-            break
+    left = [p for p in processes if not _gone(p)]
+    while left and time.monotonic() < deadline:
         time.sleep(0.05)
-    for process in processes:
-        with contextlib.suppress(ChildProcessError):  # not started by this process, or already reaped
-            os.waitpid(process.pid, os.WNOHANG)
+        left = [p for p in left if not _gone(p)]
     return left
+
+
+def _gone(process: Process) -> bool:
+    """Whether it has ended, and is reaped where this process has started it.
+
+    A broker that was killed is dead to the eye before the last of its threads has ended, and only then reaped.
+    """
+    if process.alive:
+        return False
+    try:
+        return os.waitpid(process.pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:  # not started by this process, or already reaped
+        return True

@@ -130,7 +130,11 @@ def test_nodes_are_stopped_killed_suspended_and_started_again(name: str, server:
         made.resume_node(node)
         assert broker.api("GET", "whoami").ok
 
+        killed = made.node(node).process
+        assert killed is not None
         made.kill_node(node)
+        with pytest.raises(ChildProcessError):  # no zombie is left of it
+            os.waitpid(killed.pid, os.WNOHANG)
         assert read(name) is None
         assert lab.status(name).column("state") == ("down",)
         with pytest.raises(ActionError, match="does not run"):
