@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attune_ops.actions.processes import RunningService
     from attune_ops.config import Settings
     from attune_ops.lab import Lab
+    from attune_ops.steps import StartupReport
 
 T = TypeVar("T")
 
@@ -96,6 +97,7 @@ class Runbook:
         self.writes = writes
         self._confirm = confirm
         self._undo = undo
+        self._left: set[str] = set()
         if undo is not None:
             atexit.register(self.end)
 
@@ -108,9 +110,13 @@ class Runbook:
         """Takes a start-up for real and stops it again (`ops.startup`), where the runbook may change something."""
         left_out = "".join(f" --skip {step}" for step in skip)
         command = f"attune-ops startup --service {service}{f' --worker {worker}' if worker else ''}{left_out}"
-        return self._where_allowed(
-            command, lambda: self.ops.startup(service, worker=worker, skip=skip, confirm=self._confirm)
-        )
+        return self._where_allowed(command, lambda: self._start(service, worker, skip))
+
+    def _start(self, service: str, worker: str | None, skip: Collection[str]) -> StartupReport:
+        report = self.ops.startup(service, worker=worker, skip=skip, confirm=self._confirm)
+        if report.ending is not None:
+            self._left |= {line for line in report.ending.left if line.startswith("queue ")}
+        return report
 
     def canary(self, exchange: str, routing_key: str) -> object:
         """Proves a route in a scratch virtual host (`ops.canary`), where the runbook may change something."""
@@ -170,6 +176,11 @@ class Runbook:
         """Takes away what the runbook started; a second call does nothing."""
         undo, self._undo = self._undo, None
         self.ops.close()
+        if undo is None and self._left:
+            ways = ("They are a stopped worker's: attune-ops orphans names them, attune-ops reap takes them away.",)
+            return Notice(
+                "What the rehearsed worker declared stays, as a real one's does.", (*sorted(self._left), *ways)
+            )
         if undo is None:
             return Notice("Nothing is left to clean up: this runbook started nothing that lasts.")
         atexit.unregister(self.end)

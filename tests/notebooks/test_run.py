@@ -23,10 +23,10 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 }
 # Words that an outcome must hold, so that a notebook cannot pass by showing nothing.
 SHOWS = {
-    "01-first-look": ("attune.executions.queue", "2 registered", "<svg"),
+    "01-first-look": ("attune.events.queue", "2 registered", "<svg"),
     "02-not-found-no-queue": ("404 NOT_FOUND - no queue", "✓ ready", "worker.1.executions"),
     "03-worker-does-not-start": ("404 NOT_FOUND", "✓ ready"),
-    "04-queue-grows": ("attune.executions.queue", "prefetch"),
+    "04-queue-grows": ("attune.events.queue", "prefetch"),
     "05-messages-vanish": ("worker.1.executions", "attune.dlx"),
     "06-orphans": ("worker.77.executions", "deleted"),
     "07-planned-failover": ("AT110", "✓ ready"),
