@@ -73,7 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as e:
         ctx = getattr(e, "ctx", None)
         path = ctx.command_path if ctx else "attune-ops"
-        _complain(cli, f"{e.format_message().rstrip('.')}; see {path} --help", e)
+        name = "; a name that begins with - stands behind --" if _may_be_name(e) else ""
+        _complain(cli, f"{e.format_message().rstrip('.')}{name}; see {path} --help", e)
         return _exit.USAGE
     except (KeyboardInterrupt, click.Abort):
         cli.note("attune-ops: interrupted")
@@ -86,6 +87,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _exit.FOUND
     finally:
         cli.close()
+
+
+def _may_be_name(error: click.ClickException) -> bool:
+    """Whether an unknown option may have been meant as the name of a queue, or whatever the command takes."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.option_name.startswith("--"):
+        return False
+    return any(isinstance(p, click.Argument) for p in error.ctx.command.params)
 
 
 @contextmanager

@@ -56,10 +56,12 @@ def up(cli: Cli, name: str, nodes: int | None, server: str | None, lines: tuple[
 def down(cli: Cli, name: str) -> None:
     """Stops exactly what `lab up` started and removes its data."""
     from attune_ops import lab
+    from attune_ops.lab.folder import names
 
     with progress(cli, "stopping RabbitMQ") as note:
         found = lab.down(name, note=note)
-    cli.note("the lab is down" if found else f"there was no lab {name!r}")
+    others = ", ".join(names())
+    cli.note("the lab is down" if found else f"there was no lab {name!r}" + (f"; there is {others}" if others else ""))
 
 
 @command.command(example="attune-ops lab status --format json")

@@ -33,4 +33,6 @@ def command(
     cli.show(done, format)
     if not apply:
         cli.note("nothing was deleted; --apply does it" if done.count("deletes") else "nothing to delete")
+    elif not any(c.verdict in ("deleted", "given back") for c in done.candidates):
+        cli.note("nothing was deleted" + (" yet: run it again after the grace period" if done.count("waits") else ""))
     cli.exit(_exit.FOUND if any("it failed" in c.reason for c in done.candidates) else _exit.OK)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,10 +77,25 @@ def _file_rows(path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]
         rows.append(("default_env", False, f"no environment {file.default_env!r} in the file"))
     if _is_open(path) and _holds_password(file):
         rows.append((str(path), False, f"it holds a password and others may read it; chmod 600 {path}"))
+    rows += _open_password_files(file, path, environ)
     # Only the file counts here: an option or variable would stand in front of every environment.
     bare = {k: v for k, v in environ.items() if not k.startswith("ATTUNE_OPS_")}
     rows += [_row(f"env {name}", {"config": str(path), "env": name}, bare) for name in sorted(file.env)]
     return rows
+
+
+def _open_password_files(file: ConfigFile, path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]:
+    found: dict[Path, None] = {}
+    for name in sorted(file.env):
+        with suppress(ConfigError):  # the environment's own row says what is wrong with it
+            env = config_file.environment(file, name, path, environ)
+            named = (env.password_file, env.management_password_file, env.database_password_file)
+            found |= dict.fromkeys(Path(n) for n in named if n)
+    return [
+        (str(p), False, f"it is a password file and others may read it; chmod 600 {shlex.quote(str(p))}")
+        for p in found
+        if p.exists() and _is_open(p)
+    ]
 
 
 def _row(subject: str, options: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Cell, ...]:

@@ -152,6 +152,8 @@ def down(name: str = "default", *, note: Note = _silent) -> bool:
 
     False where there was nothing. Raises `ActionError`.
     """
+    if not files.is_there(name):
+        return False
     with files.locked(name, note) as folder:
         if not folder.exists():
             return False

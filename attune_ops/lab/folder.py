@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -21,21 +22,43 @@ from attune_ops.lab.node import write_private
 def locked(name: str, note: Callable[[str], None]) -> Iterator[Path]:
     """Lets one caller at a time work on the lab of that name; gives its folder, which need not exist.
 
-    The lock file stands beside the folder and stays, since a removed one would lock nobody out.
+    The lock file stands beside the folder, and goes with it.
     """
     folder = lab_folder(name)
-    try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = folder.with_suffix(".lock").open("w")
-    except OSError as e:
-        raise ActionError(f"the lab's folder {folder.parent} cannot be used: {e.strerror}") from e
-    with lock:
+    path = folder.with_suffix(".lock")
+    while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            note(f"another command is at work on the lab {name!r}: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = path.open("w")
+        except OSError as e:
+            raise ActionError(f"the lab's folder {folder.parent} cannot be used: {e.strerror}") from e
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                note(f"another command is at work on the lab {name!r}: waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_file(lock, path):  # removed while it was waited for: it locks nobody out any more
+                continue
+            try:
+                yield folder
+            finally:
+                if not folder.exists():
+                    path.unlink(missing_ok=True)
+            return
+
+
+def _is_file(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def is_there(name: str) -> bool:
+    """Whether there is such a lab, or a command is at work on one."""
+    folder = lab_folder(name)
+    return folder.exists() or folder.with_suffix(".lock").exists()
 
 
 def make(folder: Path) -> None:

@@ -107,6 +107,8 @@ def _parse(text: str) -> Filter:
     if name.startswith("$"):
         if "".join(m[0] for m in _STEP.finditer(name, 1)) != name[1:]:
             raise ConfigError(f'filter {text!r}: {name!r} is no path; write $.payload.action_ref, $.list[0], $["a.b"]')
+        if sign not in ("=", "!=") and _number(value) is None:
+            raise ConfigError(f"filter {text!r}: {sign} compares numbers, and {value!r} is none")
     elif name in TEXTS:
         if sign not in ("=", "!="):
             raise ConfigError(f"filter {text!r}: {name} is text, which only = and != compare")

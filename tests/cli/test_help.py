@@ -54,6 +54,10 @@ def test_the_four_formats_are_there(name: str) -> None:
         (["queues", "--format", "xml"], "'xml' is not one of 'table', 'json', 'csv', 'markdown'"),
         (["queues", "a", "amqp://user:s3cret@host/"], "Got unexpected extra argument (amqp://user:***@host/)"),
         (["queues", "a", "b\x1b[31m\nc"], r"Got unexpected extra argument (b\x1b[31m c)"),
+        (
+            ["messages", "peek", "-rf"],
+            "No such option '-r'; a name that begins with - stands behind --; see attune-ops",
+        ),
         (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
     ],
 )

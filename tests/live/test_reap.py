@@ -162,12 +162,16 @@ def test_beside_workers_that_come_and_go(ops: Ops, vhost: Vhost, database: str, 
     say(f"reap: {rounds} rounds, {dict(verdicts)}, {restarts} workers had to start again (seed {SEED})")
 
 
-def test_a_queue_that_is_not_seen_twice_stays(ops: Ops, vhost: Vhost, database: str) -> None:
+def test_a_queue_that_is_not_seen_twice_stays(ops: Ops, vhost: Vhost, database: str, run: Run) -> None:
     register(database, 7, "inactive", LONG_AGO)
     with vhost.channel() as channel:
         queue = declare(ops, channel, 7)
     first = ops.reap(grace=timedelta(seconds=0.5), apply=True)
     assert [c.verdict for c in first.candidates] == ["waits"]
+    assert (
+        "nothing was deleted yet"
+        in run("--database-url", database, "reap", "--grace", "1h", "--apply", target=vhost).stderr
+    )
     time.sleep(0.6)
     second = ops.reap(grace=timedelta(seconds=0.5), apply=True)
     assert [(c.queue, c.verdict) for c in second.candidates] == [(queue, "deleted")]

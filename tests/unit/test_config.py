@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,22 @@ def test_check_minds_who_may_read_a_password(folder: Path) -> None:
         path.chmod(0o644)
         rows = check_table({}, {}).rows
         assert any("chmod 600" in str(detail) for *_, detail in rows) is open_to_all
+
+
+@pytest.mark.parametrize("prefix", ["", "management_", "database_"])
+def test_check_minds_who_may_read_a_password_file(prefix: str, folder: Path) -> None:
+    file = folder / "rabbit's.password"
+    file.write_text("pw\n")
+    path = folder / "attune-ops.toml"
+    path.write_text(
+        f'[env.a]\namqp_url = "amqp://u@h"\nmanagement_url = "http://u@h"\n'
+        f'database_url = "postgresql://u@h/d"\n{prefix}password_file = "{file.name}"\n'
+    )
+    for mode, is_open in ((0o644, True), (0o640, True), (0o600, False)):
+        file.chmod(mode)
+        found = check_table({}, {})
+        wrong = [str(detail) for _, ok, detail in found.rows if not ok]
+        assert any(f"chmod 600 {shlex.quote(file.name)}" in w for w in wrong) is is_open, wrong
 
 
 def test_the_example_is_right(folder: Path) -> None:

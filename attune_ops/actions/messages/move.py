@@ -19,6 +19,10 @@ from attune_ops.sources.amqp import depth, open_connection
 from attune_ops.transfer import Transfer
 from attune_ops.units import counted
 
+NEVER_DIED = (
+    "what never died has nowhere to go back to: --apply leaves it in the queue, counts it and ends with status 1"
+)
+
 
 def move(
     settings: Settings,
@@ -42,6 +46,7 @@ def move(
     if (choice.target.exchange, choice.target.routing_key) == ("", queue):
         raise ConfigError(f"queue {queue!r} is both where messages come from and where they go")
     began = time.perf_counter()
+    back = choice.target.dead_only
     seen = look(settings, queue)
     _require_queue(settings, choice.target)
     run = _Run(settings, seen, limit)
@@ -68,7 +73,12 @@ def move(
         shares=run.tally.shares,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
-        notes=(*([note] if note else []), *seen.notes(held=not apply or run.gives_back), *run.notes),
+        notes=(
+            *([note] if note else []),
+            *([NEVER_DIED] if back and not apply else []),
+            *seen.notes(held=not apply or run.gives_back),
+            *run.notes,
+        ),
     )
 
 

@@ -80,6 +80,7 @@ def test_what_is_replayed_for_ever_is_kept_back(ops: Ops, vhost: Vhost) -> None:
 
 def test_what_never_died_has_nowhere_to_go_back_to(ops: Ops, vhost: Vhost) -> None:
     send(ops, envelope())
+    assert any("never died" in note and "status 1" in note for note in ops.messages.move("work").notes)
     assert counts(ops.messages.move("work", apply=True)) == {"kept": 1}
     assert depth(vhost, "work") == 1
 

@@ -78,7 +78,7 @@ def test_all_of_several_must_hold() -> None:
     [
         ("", "is none"), ("type", "is none"), ("colour=red", "no 'colour'"), ("type>x", "only = and !="),
         ("age>soon", "not a time"), ("size>big", "not a number"), ("$payload=1", "no path"), ("$.a[x]=1", "no path"),
-        ("$.a[\"b=1", "is none"),
+        ("$.a[\"b=1", "is none"), ("$.n>", "> compares numbers, and '' is none"), ("$.n<=x", "compares numbers"),
     ],
 )  # fmt: skip
 def test_a_wrong_filter_is_explained(text: str, says: str) -> None:
