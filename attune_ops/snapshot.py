@@ -130,6 +130,7 @@ class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     idle_since: datetime | None = None
     state: str | None = None
     ack_rate: float | None = None
+    global_prefetch: int | None = None  # of all its consumers together; 0 where none is set
 
 
 class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -174,25 +174,45 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     group="upgrade",
     title="the next version permits every feature that is in use",
     severity=Severity.WARNING,
-    needs=(Source.DEPRECATED,),
+    needs=(Source.BROKER,),
     matters=False,
     heals=False,
 )
 def next_takes_features(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.3 denies more by default than 4.0 did: global QoS, AMQP addresses v1, the queue master locator.
 
-    The broker itself says which deprecated features are in use. Transient queues are looked at by AT703.
+    The broker itself says which deprecated features are in use, but not of all of them and not before 3.13; channels
+    with a prefetch for all their consumers, and queues and policies with a master locator, are looked for besides.
+    Transient queues are looked at by AT703.
     """
     target = _target(facts, (4, 3))
-    used = [f.name for f in facts.seen.deprecated or () if f.used and f.name in DENIED]
-    if target is not None and used:
+    told: dict[str, list[str]] = {f.name: [] for f in facts.seen.deprecated or () if f.used and f.name in DENIED}
+    users = told | _users(facts)
+    if target is not None and users:
+        by = listed([name for names in users.values() for name in names], 3)
+        whose = f": {by}" if by else ""
         yield Problem(
-            Subject("broker", used[0]),
-            f"RabbitMQ {target.text} denies {listed(used)} by default, which is in use here",
-            evidence={"target": target.text, "features": used},
-            remedy="Find out which client or policy uses it, and change that before the upgrade.",
+            Subject("broker", next(iter(users))),
+            f"RabbitMQ {target.text} denies {listed(users)} by default, which is in use here"
+            + (f": {by}" if by else ""),
+            evidence={"target": target.text, "features": list(users), "users": users},
+            remedy="Change that client, queue or policy before the upgrade.",
             severity=target.severity,
         )
+
+
+def _users(facts: Facts) -> dict[str, list[str]]:
+    """What is seen to use a feature that RabbitMQ 4.3 denies, by feature."""
+    seen = facts.seen
+    channels = [c for c in seen.channels or () if c.global_prefetch]
+    located = [f"policy {p.name}" for p in seen.policies or () if "queue-master-locator" in p.definition]
+    located += [f"queue {q.name}" for q in seen.queues or () if "x-queue-master-locator" in q.arguments]
+    named = seen.connection_named
+    clients = dict.fromkeys(
+        (named[c.connection].client_name if c.connection in named else None) or c.connection for c in channels
+    )
+    found = {"global_qos": [f"connection {name}" for name in clients], "queue_master_locator": located}
+    return {feature: users for feature, users in found.items() if users}
 
 
 @check(

@@ -32,7 +32,8 @@ class Place:
         self._topology = topology
         self.services: dict[str, Service] = {}
         self._stack = ExitStack()
-        self.use_registry(f"sqlite:///{folder / f'{vhost.name}.sqlite'}")
+        file = folder / f"{vhost.name.replace('/', '_')}.sqlite"
+        self.use_registry(f"sqlite:///{file}")
 
     def use_registry(self, url: str) -> None:
         """Takes another database as the registry; only before a service starts."""

@@ -19,7 +19,7 @@ from attune_ops.topology import Binding
 from tests.live.broken import NOTIFICATIONS
 from tests.live.places import Place, found
 from tests.live.printed import proves
-from tests.world import Broker, Run, eventually
+from tests.world import Broker, Run, Vhost, eventually
 
 DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
 FEATURE = "transient_nonexcl_queues"
@@ -98,20 +98,24 @@ def test_a_node_that_is_down(own: lab.Lab, tmp_path: Path) -> None:
     """One finding, though the broker also takes away the bindings of the queue that was there."""
     state = own.state
     other = next(n.name for n in state.nodes if n.name != state.node.name)
-    with Broker(state.amqp_url, state.management_url).vhost() as vhost:
-        place = Place(vhost, tmp_path)
+    broker = Broker(state.amqp_url, state.management_url)
+    vhost = Vhost(broker, "/", broker.user, broker.password)
+    place = Place(vhost, tmp_path)
+    try:
+        place.populate()
+        vhost.api("DELETE", f"queues/{{vhost}}/{NOTIFICATIONS}")
+        there = {"durable": True, "arguments": {"x-dead-letter-exchange": "attune.dlx"}, "node": other}
+        vhost.api("PUT", f"queues/{{vhost}}/{NOTIFICATIONS}", there)
+        with vhost.channel() as channel:
+            act.bind(channel, Binding("attune.notifications", NOTIFICATIONS, ""))
+        eventually(lambda: not found(place.look(), Severity.ERROR))
+        own.stop_node(other)
         try:
-            place.populate()
-            vhost.api("DELETE", f"queues/{{vhost}}/{NOTIFICATIONS}")
-            there = {"durable": True, "arguments": {"x-dead-letter-exchange": "attune.dlx"}, "node": other}
-            vhost.api("PUT", f"queues/{{vhost}}/{NOTIFICATIONS}", there)
-            with vhost.channel() as channel:
-                act.bind(channel, Binding("attune.notifications", NOTIFICATIONS, ""))
-            eventually(lambda: not found(place.look(), Severity.ERROR))
-            own.stop_node(other)
             report = eventually(lambda: found(r := place.look(), Severity.ERROR) == {("AT110", other)} and r, within=30)
-            (finding,) = report.at_least(Severity.ERROR)
-            assert "1 queue lived on it" in finding.detail
-            assert "AT504" in {c.code for c in finding.consequences}
         finally:
-            place.close()
+            own.start_node(other)  # one of two is no majority, without which RabbitMQ 4.3 changes nothing
+        (finding,) = report.at_least(Severity.ERROR)
+        assert "1 queue lived on it" in finding.detail
+        assert "AT504" in {c.code for c in finding.consequences}
+    finally:
+        place.close()

@@ -99,6 +99,7 @@ class ChannelWire(msgspec.Struct):
     idle_since: str | None = None
     state: str | None = None
     message_stats: MessageStats | None = None
+    global_prefetch_count: int | None = None
 
     def told(self) -> ChannelState:
         """The channel as the snapshot has it."""
@@ -106,5 +107,5 @@ class ChannelWire(msgspec.Struct):
         return ChannelState(
             self.name, self.vhost, at.name if isinstance(at, ConnectionName) else "", self.number, self.prefetch_count,
             self.messages_unacknowledged, self.consumer_count, from_text(self.idle_since), self.state,
-            rate(self.message_stats.ack_details) if self.message_stats else None,
+            rate(self.message_stats.ack_details) if self.message_stats else None, self.global_prefetch_count,
         )  # fmt: skip

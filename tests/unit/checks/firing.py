@@ -556,5 +556,14 @@ CASES = (
         I,
         "in use here",
     ),
+    Case(
+        "AT704",
+        "seen",
+        policy(change(F, version="3.10.8"), "near", ".*", queue_master_locator="min-masters"),
+        "broker",
+        "queue_master_locator",
+        I,
+        "policy near",
+    ),
     Case("AT705", "mirroring", policy(change(F, version="3.10.8"), "ha", ".*", ha_mode="all"), "policy", "ha", I),
 )
