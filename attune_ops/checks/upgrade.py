@@ -181,9 +181,9 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
 def next_takes_features(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.3 denies more by default than 4.0 did: global QoS, AMQP addresses v1, the queue master locator.
 
-    The broker itself says which deprecated features are in use, but not of all of them and not before 3.13; channels
-    with a prefetch for all their consumers, and queues and policies with a master locator, are looked for besides.
-    Transient queues are looked at by AT703.
+    The broker itself says which deprecated features are in use, but not of all of them and not before 3.13. Queues and
+    policies with a master locator are looked for besides, and channels with a prefetch for all their consumers
+    together, which RabbitMQ 4 does not list any more. Transient queues are looked at by AT703.
     """
     target = _target(facts, (4, 3))
     told: dict[str, list[str]] = {f.name: [] for f in facts.seen.deprecated or () if f.used and f.name in DENIED}
@@ -193,8 +193,7 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
         whose = f": {by}" if by else ""
         yield Problem(
             Subject("broker", next(iter(users))),
-            f"RabbitMQ {target.text} denies {listed(users)} by default, which is in use here"
-            + (f": {by}" if by else ""),
+            f"RabbitMQ {target.text} denies {listed(users)} by default, which is in use here{whose}",
             evidence={"target": target.text, "features": list(users), "users": users},
             remedy="Change that client, queue or policy before the upgrade.",
             severity=target.severity,
