@@ -58,7 +58,7 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         eventually(lambda: "worker-1" in made.shell("attune-ops consumers --format csv").stdout, within=40)
         for name in ("before", "after"):  # what `snapshot show` and `diff` read
             made.shell(f"attune-ops snapshot save {name}.json.gz")
-        shutil.copy(JOURNALS / "worker-crash.json", folder)  # what `drill report` reads
+        shutil.copy(JOURNALS / "worker-crash.durable.json", folder / "worker-crash.json")  # what `drill report` reads
         try:
             yield made
         finally:
