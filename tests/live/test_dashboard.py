@@ -185,6 +185,7 @@ def drilling(broker: Broker) -> Iterator[Any]:
     assert not threads()
 
 
+@pytest.mark.slow
 def test_a_drill_runs_in_the_background_and_draws_its_timeline(drilling: Any) -> None:
     drilling.drill.value = "worker-crash"
     assert "backlog" in drilling.about.value, "what the drill is about"
@@ -203,6 +204,7 @@ def test_a_drill_runs_in_the_background_and_draws_its_timeline(drilling: Any) ->
     assert drilling.timeline.value.count("worker w1 started") == 2, "at first, and after the crash"
 
 
+@pytest.mark.slow
 def test_a_drill_that_is_stopped_undoes_what_it_did(drilling: Any, broker: Broker) -> None:
     drilling.drill.value = "worker-hang"
     drilling.run.click()
