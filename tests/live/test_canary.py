@@ -88,7 +88,7 @@ def test_server_named_and_exclusive_queues_have_stand_ins(site: Vhost, run: Run)
 
 def test_needs_an_administrator(site: Vhost, run: Run, user: Users) -> None:
     monitor = user(site, tags="monitoring")
-    done = run("route", "x", "job.1", "--canary", target=monitor, status=1)
+    done = run("route", "x", "job.1", "--canary", target=monitor, status=3)
     assert "needs a user with the tag administrator" in done.stderr
     assert done.stdout == ""
 
