@@ -29,3 +29,7 @@ class ActionError(AttuneOpsError):
 
 class DrillRefused(AttuneOpsError):
     """A drill was not started because its preconditions do not hold; nothing was changed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody interrupts what can be gone on with; the text says what is done and how to go on."""

@@ -18,7 +18,7 @@ import click
 import attune_ops.cli as package
 from attune_ops import __version__
 from attune_ops.cli._base import Cli, Group
-from attune_ops.errors import AttuneOpsError
+from attune_ops.errors import AttuneOpsError, Interrupted
 
 
 class Commands(Group):
@@ -76,8 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         name = "; a name that begins with - stands behind --" if _may_be_name(e) else ""
         _complain(cli, f"{e.format_message().rstrip('.')}{name}; see {path} --help", e)
         return _exit.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        cli.note("attune-ops: interrupted")
+    except (KeyboardInterrupt, click.Abort) as e:
+        told = e.__cause__ if isinstance(e, click.Abort) else e  # Click's own stands for what interrupted it
+        cli.note("attune-ops: interrupted" + (f"; {told}" if isinstance(told, Interrupted) else ""))
         return _exit.INTERRUPTED
     except AttuneOpsError as e:
         _complain(cli, str(e), e)
@@ -98,7 +99,7 @@ def _may_be_name(error: click.ClickException) -> bool:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone."""
+    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone, or told."""
 
     def interrupt(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt

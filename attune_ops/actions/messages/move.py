@@ -13,7 +13,7 @@ from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.publishing import WINDOW, Publisher, open_publisher
 from attune_ops.actions.messages.taking import BATCH, Source, Taken, open_source
 from attune_ops.config import Settings
-from attune_ops.errors import ActionError, AttuneOpsError, ConfigError
+from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, Interrupted
 from attune_ops.messages.replay import Destination, Target
 from attune_ops.sources.amqp import depth, open_connection
 from attune_ops.transfer import Transfer
@@ -59,6 +59,9 @@ def move(
                 except AttuneOpsError as e:
                     done = counted(run.tally.count("published"), "message was", "messages were")
                     raise wire.with_more(e, f"{done} moved, the others are still there") from e
+                except KeyboardInterrupt:
+                    done = counted(run.tally.count("published"), "message was", "messages were")
+                    raise Interrupted(f"{done} moved; run the same line again to go on") from None
                 finally:
                     outcome |= run.tally.by_fate
         else:
@@ -115,14 +118,19 @@ class _Run:
             open_publisher(self._settings, rate) as publisher,
             open_source(self._settings, self._seen, prefetch=prefetch, few=few) as source,
         ):
-            while (wanted := self._wanted(source)) > 0 and not source.empty:
-                batch = source.more(wanted)
-                self._taken = source.taken
-                publisher.publish(self._going(chooser, source, batch))
-                self._settle(publisher, source, all=not batch)
-                if on_progress is not None:
-                    on_progress(self.tally.count("published"))
-            self._settle(publisher, source, all=True)
+            try:
+                while (wanted := self._wanted(source)) > 0 and not source.empty:
+                    batch = source.more(wanted)
+                    self._taken = source.taken
+                    publisher.publish(self._going(chooser, source, batch))
+                    self._settle(publisher, source, all=not batch)
+                    if on_progress is not None:
+                        on_progress(self.tally.count("published"))
+                self._settle(publisher, source, all=True)
+            except KeyboardInterrupt:
+                publisher.hurry()
+                self._settle(publisher, source)
+                raise
         self._notes = source.notes
 
     def _wanted(self, source: Source) -> int:

@@ -12,7 +12,7 @@ from pika import spec
 
 from attune_ops.actions.messages import wire
 from attune_ops.config import Settings
-from attune_ops.errors import ActionError
+from attune_ops.errors import ActionError, AttuneOpsError
 from attune_ops.messages.properties import decode
 from attune_ops.messages.replay import Destination
 
@@ -97,6 +97,13 @@ class Publisher:
                 self._wait(lambda: not self._flying)
         done, self._settled = self._settled, []
         return done
+
+    def hurry(self) -> None:
+        """Waits a moment for what is in flight, where somebody interrupts: what is confirmed is not sent twice."""
+        until = time.monotonic() + wire.HURRY_S
+        with contextlib.suppress(AttuneOpsError), wire.working("waiting for the broker's confirms"):
+            while self._flying and time.monotonic() < until:
+                wire.turn(self._channel, wire.HURRY_S / 10)
 
     def _has_exchange(self, name: str) -> bool:
         """Whether there is such an exchange; taken for granted where the user may not ask."""

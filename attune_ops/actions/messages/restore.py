@@ -15,7 +15,7 @@ from attune_ops.actions.messages.file import read_header, read_messages
 from attune_ops.actions.messages.progress import CONFIRMED, NOT_SENT, SENT, Progress, marking, read_marks
 from attune_ops.actions.messages.publishing import Publisher, open_publisher
 from attune_ops.config import Settings
-from attune_ops.errors import AttuneOpsError
+from attune_ops.errors import AttuneOpsError, Interrupted
 from attune_ops.messages.message import Message
 from attune_ops.messages.record import Damaged, Header
 from attune_ops.messages.replay import Destination
@@ -69,6 +69,9 @@ def restore(
                 except AttuneOpsError as e:
                     done = counted(run.tally.count("published"), "message was", "messages were")
                     raise wire.with_more(e, f"{done} published; run it again to go on") from e
+                except KeyboardInterrupt:
+                    done = counted(run.tally.count("published"), "message was", "messages were")
+                    raise Interrupted(f"{done} published; run the same line again to go on") from None
                 finally:
                     outcome |= run.tally.by_fate
         else:
@@ -115,14 +118,19 @@ class _Run:
             marking(self._path, header.id) as progress,
             open_publisher(settings, self._ways.rate) as publisher,
         ):
-            for i, chunk in enumerate(_chunks(read_messages(self._path))):
-                publisher.publish(self._going(chunk, progress))
+            try:
+                for i, chunk in enumerate(_chunks(read_messages(self._path))):
+                    publisher.publish(self._going(chunk, progress))
+                    self._settle(publisher, progress)
+                    if on_progress is not None:
+                        on_progress(self.tally.count("published"))
+                    if i % KEEP_EVERY == 0:
+                        progress.keep()
+                self._settle(publisher, progress, all=True)
+            except KeyboardInterrupt:
+                publisher.hurry()
                 self._settle(publisher, progress)
-                if on_progress is not None:
-                    on_progress(self.tally.count("published"))
-                if i % KEEP_EVERY == 0:
-                    progress.keep()
-            self._settle(publisher, progress, all=True)
+                raise
 
     def _going(self, chunk: list[Message | Damaged], progress: Progress) -> Iterator[tuple[int, Destination, bytes]]:
         for message, decision in self._decide(chunk, progress.__getitem__):

@@ -63,15 +63,30 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets an interrupt stay one: pika, interrupted while it connects, finds its state odd and raises that instead."""
+    try:
+        yield
+    except AssertionError as e:
+        behind = e.__context__
+        while behind is not None and not isinstance(behind, KeyboardInterrupt):
+            behind = behind.__context__
+        if behind is None:
+            raise
+        raise KeyboardInterrupt from None
+
+
+@contextlib.contextmanager
 def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection]:
     """Connects for raw messages, and leaves the broker at the end; raises `SourceError`."""
-    connection = open_connection(
-        settings.amqp,
-        name=f"attune-ops {name}",
-        timeout=settings.timeout,
-        ca_file=settings.ca_file,
-        implementation=RawConnection,
-    )
+    with interruptible():
+        connection = open_connection(
+            settings.amqp,
+            name=f"attune-ops {name}",
+            timeout=settings.timeout,
+            ca_file=settings.ca_file,
+            implementation=RawConnection,
+        )
     patience = HURRY_S
     try:
         yield connection
@@ -119,7 +134,7 @@ def _leave(connection: pika.BlockingConnection, patience: float) -> None:
     gone = refusals.StreamLostError("no answer to connection.close")
     timer = inner.ioloop.call_later(patience, lambda: inner._terminate_stream(gone))
     try:
-        with contextlib.suppress(refusals.AMQPError):
+        with interruptible(), contextlib.suppress(refusals.AMQPError):
             connection.close()
     finally:
         inner.ioloop.remove_timeout(timer)

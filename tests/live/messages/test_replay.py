@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import time
 from datetime import timedelta
@@ -10,11 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from attune_ops.actions.messages.wire import interruptible
 from attune_ops.errors import ActionError, ConfigError, SourceError
 from attune_ops.messages.message import Message
 from attune_ops.messages.replay import REPLAYS
 from attune_ops.ops import Ops
 from attune_ops.transfer import Fate, Transfer
+from tests.live.messages.ledger import fill
 from tests.live.messages.site import bodies, connect, declare_work, depth, envelope, reject, send
 from tests.live.messages.test_round_trip import HEADERS, declare, fetch, publish
 from tests.unit.messages.wire import properties
@@ -203,6 +207,51 @@ def test_what_comes_back_to_the_source_is_not_moved_again(ops: Ops, vhost: Vhost
         ops.messages.move("work", "work", apply=True)
     with pytest.raises(ActionError, match="no queue 'gone' to move to"):
         ops.messages.move("work", "gone")
+
+
+def test_an_interrupt_that_pika_stumbles_over_stays_one() -> None:
+    def stumble(first: BaseException) -> None:
+        with interruptible():
+            try:
+                raise first
+            finally:
+                raise AssertionError(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        stumble(KeyboardInterrupt())
+    with pytest.raises(AssertionError):
+        stumble(ValueError())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["restore", "move", "drain"])
+def test_interrupted_it_says_what_is_done_and_sends_nothing_twice(
+    what: str, ops: Ops, vhost: Vhost, run: Run, tmp_path: Path
+) -> None:
+    many, file = 20_000, tmp_path / "f.jsonl"
+    fill(ops.settings, "work", many)
+    eventually(lambda: depth(vhost, "work") == many)
+    if what == "restore":
+        ops.messages.drain("work", file, apply=True)
+    began = {"restore": lambda: depth(vhost, "dead"), "move": lambda: depth(vhost, "dead"), "drain": file.exists}[what]
+    order = {
+        "restore": ("restore", file, "--exchange", "", "--routing-key", "dead"),
+        "move": ("move", "work", "dead"),
+        "drain": ("drain", "work", "--to", file),
+    }[what]
+    with run.start("messages", *order, "--apply", target=vhost) as process:
+        eventually(began, every=0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    done = re.fullmatch(r"attune-ops: interrupted; (\d+) messages? .*; run the same line again to go on", said.strip())
+    assert done is not None, said
+    if what != "drain":  # without a look at the confirms it would be up to 2,000
+        assert 0 <= depth(vhost, "dead") - int(done[1]) <= 50, "sent and not noted"
+    run("messages", *order, "--apply", target=vhost, status=0)
+    assert depth(vhost, "work") == 0
+    if what != "drain":
+        assert many <= depth(vhost, "dead") <= many + 50
 
 
 def test_no_faster_than_the_rate(ops: Ops, vhost: Vhost) -> None:
