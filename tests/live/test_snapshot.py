@@ -74,6 +74,8 @@ def test_a_user_who_sees_one_virtual_host(vhost: Vhost, run: Run, user: Users) -
 def test_a_broker_that_cannot_be_reached_is_saved_with_the_reason(run: Run) -> None:
     env = {"ATTUNE_OPS_AMQP_URL": "amqp://u:hunter2@127.0.0.1:9/", "ATTUNE_OPS_MANAGEMENT_URL": "http://127.0.0.1:9"}
     done = run("snapshot", "save", "down.json.gz", env=env, status=3)
-    assert "broker" in next(line for line in done.stderr.splitlines() if line.startswith("not in it: management"))
+    assert "broker" in next(
+        line for line in done.stderr.splitlines() if line.startswith("not in it: the management API")
+    )
     assert "hunter2" not in done.stderr + gzip.decompress((run.folder / "down.json.gz").read_bytes()).decode()
     assert load_facts(str(run.folder / "down.json.gz")).broker is None
