@@ -170,9 +170,11 @@ class Management:
 
     def default_queue_type(self) -> str | None:
         """Reads the type of queues declared without one, None before 4.0. Needs tag management, changes nothing."""
-        # One virtual host by its name is shown to administrators only; the list shows everybody their own.
-        listed = self._get("vhosts?columns=name,default_queue_type", list[wire.VirtualHost])
-        kind = next((v.default_queue_type for v in listed if v.name == self.vhost), None)
+        # One virtual host by its name is shown to administrators only; the list shows everybody their own, and has
+        # an empty list for one that is being deleted.
+        listed = self._get("vhosts?columns=name,default_queue_type", list[wire.VirtualHost | list[Any]])
+        own = (v for v in listed if isinstance(v, wire.VirtualHost) and v.name == self.vhost)
+        kind = next((v.default_queue_type for v in own), None)
         return None if kind == "undefined" else kind
 
     def nodes(self) -> tuple[NodeState, ...]:

@@ -108,6 +108,12 @@ ALARMS = b"""{"alarms":[{"node":"attune-1@localhost","resource":"memory"}],
 DOWN = b"""{"status":"failed","reason":"Some virtual hosts are down","virtual-hosts":["/"]}"""
 
 
+def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
+    listed = b'[[],{"name":"v","default_queue_type":"quorum"},{"name":"/","default_queue_type":"undefined"}]'
+    assert Management(Canned(200, listed), "v").default_queue_type() == "quorum"
+    assert Management(Canned(200, listed), "/").default_queue_type() is None
+
+
 def test_health_checks_of_the_broker() -> None:
     assert Management(Canned(503, ALARMS), "/").alarms() == ("memory alarm on attune-1@localhost",)
     assert Management(Canned(200, b'{"status":"ok"}'), "/").alarms() == ()
