@@ -14,6 +14,7 @@ from attune_ops.sources import http
 from attune_ops.sources.http import ApiError
 
 REFUSED = 400
+HALF_MADE = "Timed out while waiting for the vhost to initialise"
 ANSWER_S = 60.0  # a cluster answers that a virtual host is made when each node runs it, for which it waits up to 45 s
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 
@@ -84,7 +85,15 @@ def delete_vhost(settings: Settings, vhost: str) -> None:
 def make_vhost(settings: Settings, vhost: str) -> None:
     """Makes a virtual host with all permissions for this user; needs tag administrator. Undo: `delete_vhost`."""
     quoted = quote(vhost, safe="")
-    _ask(settings, "PUT", f"vhosts/{quoted}", {"description": "attune-ops drill: may be deleted at any time"})
+    body = {"description": "attune-ops drill: may be deleted at any time"}
+    try:
+        _ask(settings, "PUT", f"vhosts/{quoted}", body)
+    except ApiError as e:
+        if HALF_MADE not in e.reason:
+            raise
+        # In a cluster that has just formed one node may miss it; RabbitMQ waits 45 s for that node, and leaves a half.
+        delete_vhost(settings, vhost)
+        _ask(settings, "PUT", f"vhosts/{quoted}", body)
     _ask(settings, "PUT", f"permissions/{quoted}/{quote(settings.amqp.user, safe='')}", ALL)
 
 

@@ -152,6 +152,8 @@ def _reason(answer: Answer) -> str:
     import html
 
     words = html.unescape(said.reason) if isinstance(said.reason, str) else said.error  # 3.10 escapes it as for a page
+    if isinstance(words, list) and all(isinstance(w, int) and 0 <= w <= 0x10FFFF for w in words):
+        words = "".join(map(chr, words))  # Erlang's texts are lists of characters
     return " ".join(str(words).split()) if words else "no reason given"
 
 

@@ -125,6 +125,7 @@ def test_health_checks_of_the_broker() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "vhost", "says"),
     [
+        (500, b'{"error":[84,105,109,101,100,32,111,117,116],"reason":["error","timeout"]}', None, "Timed out"),
         (401, b'{"error":"not_authorised","reason":"Not management user"}', None, "'m' has no management tag"),
         (401, b'{"error":"not_authorised","reason":"Not monitor user"}', None, "'m' has no monitoring tag"),
         (401, b'{"error":"not_authorised","reason":"Not administrator user"}', None, "'m' has no administrator tag"),
