@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -128,8 +129,9 @@ class _Run:
                         on_progress(self.tally.count("published"))
                 self._settle(publisher, source, all=True)
             except KeyboardInterrupt:
-                publisher.hurry()
-                self._settle(publisher, source)
+                with contextlib.suppress(AttuneOpsError):  # pika may be past use, interrupted where it stood
+                    publisher.hurry()
+                    self._settle(publisher, source)
                 raise
         self._notes = source.notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -128,8 +129,9 @@ class _Run:
                         progress.keep()
                 self._settle(publisher, progress, all=True)
             except KeyboardInterrupt:
-                publisher.hurry()
-                self._settle(publisher, progress)
+                with contextlib.suppress(AttuneOpsError):  # pika may be past use, interrupted where it stood
+                    publisher.hurry()
+                    self._settle(publisher, progress)
                 raise
 
     def _going(self, chunk: list[Message | Damaged], progress: Progress) -> Iterator[tuple[int, Destination, bytes]]:
