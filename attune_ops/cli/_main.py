@@ -60,11 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit status; every error ends in one line on stderr."""
     from attune_ops.cli import _exit
 
-    cli = Cli()
+    cli, interrupted = Cli(), list[int]()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what an ASCII terminal lacks is shown, not a crash
     try:
-        with _terminable():
+        with _terminable(interrupted):
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
         return result if isinstance(result, int) else _exit.OK
     except click.exceptions.NoArgsIsHelpError as e:
@@ -81,9 +81,15 @@ def main(arguments: list[str] | None = None) -> int:
         cli.note("attune-ops: interrupted" + (f"; {told}" if isinstance(told, Interrupted) else ""))
         return _exit.INTERRUPTED
     except AttuneOpsError as e:
+        if interrupted:  # in the midst of pika, which then fails on its own
+            cli.note(f"attune-ops: interrupted; {e}")
+            return _exit.INTERRUPTED
         _complain(cli, str(e), e)
         return _exit.status_of(e)
     except Exception as e:  # noqa: BLE001 - the last line of defence: a bug ends in one line too
+        if interrupted:
+            cli.note("attune-ops: interrupted")
+            return _exit.INTERRUPTED
         _complain(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv shows where)", e)
         return _exit.FOUND
     finally:
@@ -98,13 +104,18 @@ def _may_be_name(error: click.ClickException) -> bool:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone, or told."""
+def _terminable(interrupted: list[int]) -> Iterator[None]:
+    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone, or told.
+
+    Each that came is put into `interrupted`.
+    """
 
     def interrupt(number: int, frame: object) -> NoReturn:
+        interrupted.append(number)
         raise KeyboardInterrupt
 
-    caught = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    caught = [s for s, how in before.items() if how in (signal.SIG_DFL, signal.default_int_handler)]
     if threading.current_thread() is not threading.main_thread():
         caught = []
     for number in caught:
@@ -113,7 +124,7 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         for number in caught:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
 
 
 def _complain(cli: Cli, sentence: str, error: BaseException) -> None:

@@ -56,7 +56,8 @@ def move(
             detail = {"to": choice.target.words, "filters": [f.text for f in choice.filters]}
             with audit.change(settings, "messages move", queue, confirm=confirm, **detail) as outcome:
                 try:
-                    run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
+                    with wire.interruptible():
+                        run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
                 except AttuneOpsError as e:
                     done = counted(run.tally.count("published"), "message was", "messages were")
                     raise wire.with_more(e, f"{done} moved, the others are still there") from e

@@ -66,7 +66,8 @@ def restore(
             subject = str(path.absolute())
             with audit.change(settings, "messages restore", subject, confirm=confirm, **detail) as outcome:
                 try:
-                    run.publish(settings, header, on_progress)
+                    with wire.interruptible():
+                        run.publish(settings, header, on_progress)
                 except AttuneOpsError as e:
                     done = counted(run.tally.count("published"), "message was", "messages were")
                     raise wire.with_more(e, f"{done} published; run it again to go on") from e

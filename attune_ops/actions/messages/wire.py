@@ -64,10 +64,10 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Lets an interrupt stay one: pika, interrupted while it connects, finds its state odd and raises that instead."""
+    """Lets an interrupt stay one: pika, interrupted in its midst, finds its state odd and raises that instead."""
     try:
         yield
-    except AssertionError as e:
+    except Exception as e:
         behind = e.__context__
         while behind is not None and not isinstance(behind, KeyboardInterrupt):
             behind = behind.__context__
@@ -129,7 +129,7 @@ def turn(channel: BlockingChannel, patience: float) -> None:
 def _leave(connection: pika.BlockingConnection, patience: float) -> None:
     """Closes the connection, however it is; waits for the broker's goodbye, but not for ever as pika would."""
     inner = connection._impl
-    if not connection.is_open:
+    if inner is None or not connection.is_open:  # None: interrupted in its midst
         return
     gone = refusals.StreamLostError("no answer to connection.close")
     timer = inner.ioloop.call_later(patience, lambda: inner._terminate_stream(gone))
