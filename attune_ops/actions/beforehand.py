@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from contextlib import closing
 
 from attune_ops.command_lines import line
@@ -24,21 +23,23 @@ def refuse_harm(settings: Settings, name: str, skip: frozenset[Step]) -> None:
     """
     if Step.REGISTER in skip:
         return
-    with contextlib.suppress(SourceError):
-        for queue, there in _queues(settings, name):
-            if there.consumers:
-                raise ActionError(
-                    f"worker {name!r} runs: {counted(there.consumers, 'consumer reads', 'consumers read')} its queue "
-                    f"{queue.name!r}; a second process under its name would take half of its messages and set it "
-                    f"inactive at the end, so stop it first or choose another name"
-                )
-            if there.messages and queue.auto_delete and Step.CONSUME not in skip:
-                save = line("messages", "drain", "--to", f"{queue.name}.jsonl", "--apply", "--", queue.name)
-                raise ActionError(
-                    f"{counted(there.messages, 'message waits', 'messages wait')} in {queue.name!r}, which goes with "
-                    f"its last consumer, and they with it: start the worker itself, or save them first "
-                    f"({save})"
-                )
+    try:
+        queues = _queues(settings, name)
+    except (SourceError, ActionError):  # not reached, or refused
+        return
+    for queue, there in queues:
+        if there.consumers:
+            raise ActionError(
+                f"worker {name!r} runs: {counted(there.consumers, 'consumer reads', 'consumers read')} its queue "
+                f"{queue.name!r}; a second process under its name would take half of its messages and set it inactive "
+                f"at the end, so stop it first or choose another name"
+            )
+        if there.messages and queue.auto_delete and Step.CONSUME not in skip:
+            save = line("messages", "drain", "--to", f"{queue.name}.jsonl", "--apply", "--", queue.name)
+            raise ActionError(
+                f"{counted(there.messages, 'message waits', 'messages wait')} in {queue.name!r}, which goes with its "
+                f"last consumer, and they with it: start the worker itself, or save them first ({save})"
+            )
 
 
 def _queues(settings: Settings, name: str) -> list[tuple[Queue, Depth]]:

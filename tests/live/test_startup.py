@@ -329,6 +329,14 @@ def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vho
         assert channel.queue_declare("worker.1.executions", passive=True).method.message_count == 3
 
 
+def test_a_queue_that_cannot_be_looked_at_is_left_to_the_steps(start: Start, vhost: Vhost) -> None:
+    assert start(skip=["consume"]).ok  # it gives the worker its id
+    with vhost.channel() as channel:
+        channel.queue_declare("worker.1.executions", exclusive=True)
+        step, code, _, _ = failure(start())
+    assert (step, code) == (Step.DECLARE, 405)
+
+
 def test_what_is_lost_with_the_queue_is_counted(start: Start, vhost: Vhost) -> None:
     def dispatch(service: Service, report: StartupReport) -> None:
         with vhost.channel() as channel:
