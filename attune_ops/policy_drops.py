@@ -7,13 +7,13 @@ what waits: a message gets its time when it is published. Both were seen on 3.10
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from attune_ops.checks._live import dead_letters, live_router
+from attune_ops.command_lines import line
 from attune_ops.facts import Facts
 from attune_ops.policy_change import Drop, Effect
 from attune_ops.routing.effective import Settings
@@ -53,7 +53,7 @@ def saving(facts: Facts, effects: Sequence[Effect]) -> Iterator[str]:
             continue
         file = re.sub(r"[^\w.-]+", "_", queue.name).lstrip("-") + ".jsonl"
         options = ("--to", file, "--limit", str(drop.messages), "--apply")
-        yield shlex.join(("attune-ops", "messages", "drain", *options, "--", queue.name))
+        yield line("messages", "drain", *options, "--", queue.name)
 
 
 def warnings(policy: PolicyState, effects: Sequence[Effect], facts: Facts) -> Iterator[str]:

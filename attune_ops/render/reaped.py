@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attune_ops import units
+from attune_ops.command_lines import line
 from attune_ops.notice import Notice
 from attune_ops.reaped import Candidate, Reaped
 from attune_ops.render import notice, table, text, wire
@@ -47,7 +47,7 @@ def _lines(reaped: Reaped) -> Iterator[Line]:
         since = f"first seen so {units.age(c.orphaned_for)} ago" if c.orphaned_for else "seen so for the first time"
         yield 9, f"orphaned because {c.why}; {since}; {depth}", "dim"
         if c.saved is not None:
-            back = shlex.join(["attune-ops", "messages", "restore", c.saved, "--apply"])
+            back = line("messages", "restore", c.saved, "--apply")
             yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", COPY
     for note in reaped.notes:
         yield 0, f"note: {note}", "dim"

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +35,16 @@ def body(n: int) -> bytes:
     ).encode()  # fmt: skip
 
 
+def _until_closed(url: str, opened: Callable[[Any], None]) -> None:
+    """Connects, hands over a channel, and returns when the connection is closed."""
+    connection = pika.SelectConnection(
+        pika.URLParameters(url),
+        on_open_callback=lambda c: c.channel(on_open_callback=opened),
+        on_close_callback=lambda c, _: c.ioloop.stop(),
+    )
+    connection.ioloop.start()
+
+
 def publish(url: str, count: int) -> float:
     """A bare publisher with pipelined confirms; the fastest that pika has."""
     sent = answered = 0
@@ -54,7 +65,7 @@ def publish(url: str, count: int) -> float:
         nonlocal answered
         answered = frame.method.delivery_tag if frame.method.multiple else answered + 1
         if answered >= count:
-            connection.close()
+            channels[0].connection.close()
         else:
             push()
 
@@ -68,12 +79,7 @@ def publish(url: str, count: int) -> float:
         channel.queue_declare(QUEUE, durable=True, callback=lambda _: channel.confirm_delivery(confirmed, start))
 
     channels: list[Any] = []
-    connection = pika.SelectConnection(
-        pika.URLParameters(url),
-        on_open_callback=lambda c: c.channel(on_open_callback=opened),
-        on_close_callback=lambda c, _: c.ioloop.stop(),
-    )
-    connection.ioloop.start()
+    _until_closed(url, opened)
     return time.perf_counter() - began
 
 
@@ -88,17 +94,12 @@ def consume(url: str, count: int) -> float:
         if got % ACKNOWLEDGE_EVERY == 0 or got == count:
             channel.basic_ack(method.delivery_tag, multiple=True)
         if got == count:
-            connection.close()
+            channel.connection.close()
 
     def opened(channel: Any) -> None:
         channel.basic_qos(prefetch_count=PREFETCH, callback=lambda _: channel.basic_consume(QUEUE, on_message))
 
-    connection = pika.SelectConnection(
-        pika.URLParameters(url),
-        on_open_callback=lambda c: c.channel(on_open_callback=opened),
-        on_close_callback=lambda c, _: c.ioloop.stop(),
-    )
-    connection.ioloop.start()
+    _until_closed(url, opened)
     return time.perf_counter() - began
 
 

@@ -17,6 +17,7 @@ from attune_ops.messages.properties import BadProperties
 from attune_ops.messages.replay import Destination, Guard, Target, asks_for
 from attune_ops.sources.database import check_table, ended_executions, session
 from attune_ops.transfer import Fate, Share
+from attune_ops.units import counted
 
 MOST_SHARES = 200  # groups that are told apart; a queue for each of many workers would make one each
 
@@ -144,6 +145,11 @@ class Tally:
     def count(self, *fates: Fate) -> int:
         """The number of messages with one of these fates."""
         return sum(n for (fate, *_), n in self._counts.items() if fate in fates)
+
+    @property
+    def were_published(self) -> str:
+        """ "1 message was", "2 messages were": those published so far."""
+        return counted(self.count("published"), "message was", "messages were")
 
     @property
     def by_fate(self) -> dict[str, int]:

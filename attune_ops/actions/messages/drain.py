@@ -15,7 +15,6 @@ from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.taking import PREFETCH, Source, open_source
 from attune_ops.command_lines import line
 from attune_ops.config import Settings
-from attune_ops.errors import AttuneOpsError, Interrupted
 from attune_ops.messages.filters import Filter, accepts
 from attune_ops.transfer import Share, Transfer
 from attune_ops.units import counted
@@ -54,14 +53,13 @@ def drain(
             to=str(path.absolute()),
             filters=[f.text for f in filters],
         ) as outcome:
+
+            def safe() -> str:
+                return f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
+
             try:
-                notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
-            except AttuneOpsError as e:
-                safe = f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
-                raise wire.with_more(e, f"{safe}; run it again to go on" if counts["drained"] else "") from e
-            except KeyboardInterrupt:
-                safe = f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
-                raise Interrupted(f"{safe}; run the same line again to go on") from None
+                with wire.telling(safe, "; run it again to go on", lambda: counts["drained"] > 0):
+                    notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
             finally:
                 outcome |= counts
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from attune_ops.actions.messages.looking import Seen, look
 from attune_ops.actions.messages.publishing import WINDOW, Publisher, open_publisher
 from attune_ops.actions.messages.taking import BATCH, Source, Taken, open_source
 from attune_ops.config import Settings
-from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, Interrupted
+from attune_ops.errors import ActionError, ConfigError
 from attune_ops.messages.replay import Destination, Target
 from attune_ops.sources.amqp import depth, open_connection
 from attune_ops.transfer import Transfer
@@ -56,14 +55,8 @@ def move(
             detail = {"to": choice.target.words, "filters": [f.text for f in choice.filters]}
             with audit.change(settings, "messages move", queue, confirm=confirm, **detail) as outcome:
                 try:
-                    with wire.interruptible():
+                    with wire.telling(lambda: f"{run.tally.were_published} moved", ", the others are still there"):
                         run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
-                except AttuneOpsError as e:
-                    done = counted(run.tally.count("published"), "message was", "messages were")
-                    raise wire.with_more(e, f"{done} moved, the others are still there") from e
-                except KeyboardInterrupt:
-                    done = counted(run.tally.count("published"), "message was", "messages were")
-                    raise Interrupted(f"{done} moved; run the same line again to go on") from None
                 finally:
                     outcome |= run.tally.by_fate
         else:
@@ -119,21 +112,16 @@ class _Run:
         with (
             open_publisher(self._settings, rate) as publisher,
             open_source(self._settings, self._seen, prefetch=prefetch, few=few) as source,
+            publisher.hurrying(lambda: self._settle(publisher, source)),
         ):
-            try:
-                while (wanted := self._wanted(source)) > 0 and not source.empty:
-                    batch = source.more(wanted)
-                    self._taken = source.taken
-                    publisher.publish(self._going(chooser, source, batch))
-                    self._settle(publisher, source, all=not batch)
-                    if on_progress is not None:
-                        on_progress(self.tally.count("published"))
-                self._settle(publisher, source, all=True)
-            except KeyboardInterrupt:
-                with contextlib.suppress(AttuneOpsError):  # pika may be past use, interrupted where it stood
-                    publisher.hurry()
-                    self._settle(publisher, source)
-                raise
+            while (wanted := self._wanted(source)) > 0 and not source.empty:
+                batch = source.more(wanted)
+                self._taken = source.taken
+                publisher.publish(self._going(chooser, source, batch))
+                self._settle(publisher, source, all=not batch)
+                if on_progress is not None:
+                    on_progress(self.tally.count("published"))
+            self._settle(publisher, source, all=True)
         self._notes = source.notes
 
     def _wanted(self, source: Source) -> int:

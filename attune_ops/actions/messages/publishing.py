@@ -98,8 +98,18 @@ class Publisher:
         done, self._settled = self._settled, []
         return done
 
-    def hurry(self) -> None:
-        """Waits a moment for what is in flight, where somebody interrupts: what is confirmed is not sent twice."""
+    @contextlib.contextmanager
+    def hurrying(self, settle: Callable[[], None]) -> Iterator[None]:
+        """Waits a moment for what is in flight, where somebody interrupts: what `settle` knows is not sent twice."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            with contextlib.suppress(AttuneOpsError):  # pika may be past use, interrupted where it stood
+                self._await_confirms()
+                settle()
+            raise
+
+    def _await_confirms(self) -> None:
         until = time.monotonic() + wire.HURRY_S
         with contextlib.suppress(AttuneOpsError), wire.working("waiting for the broker's confirms"):
             while self._flying and time.monotonic() < until:

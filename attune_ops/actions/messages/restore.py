@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from attune_ops.actions.messages.file import read_header, read_messages
 from attune_ops.actions.messages.progress import CONFIRMED, NOT_SENT, SENT, Progress, marking, read_marks
 from attune_ops.actions.messages.publishing import Publisher, open_publisher
 from attune_ops.config import Settings
-from attune_ops.errors import AttuneOpsError, Interrupted
 from attune_ops.messages.message import Message
 from attune_ops.messages.record import Damaged, Header
 from attune_ops.messages.replay import Destination
@@ -66,14 +64,8 @@ def restore(
             subject = str(path.absolute())
             with audit.change(settings, "messages restore", subject, confirm=confirm, **detail) as outcome:
                 try:
-                    with wire.interruptible():
+                    with wire.telling(lambda: f"{run.tally.were_published} published", "; run it again to go on"):
                         run.publish(settings, header, on_progress)
-                except AttuneOpsError as e:
-                    done = counted(run.tally.count("published"), "message was", "messages were")
-                    raise wire.with_more(e, f"{done} published; run it again to go on") from e
-                except KeyboardInterrupt:
-                    done = counted(run.tally.count("published"), "message was", "messages were")
-                    raise Interrupted(f"{done} published; run the same line again to go on") from None
                 finally:
                     outcome |= run.tally.by_fate
         else:
@@ -119,21 +111,16 @@ class _Run:
         with (
             marking(self._path, header.id) as progress,
             open_publisher(settings, self._ways.rate) as publisher,
+            publisher.hurrying(lambda: self._settle(publisher, progress)),
         ):
-            try:
-                for i, chunk in enumerate(_chunks(read_messages(self._path))):
-                    publisher.publish(self._going(chunk, progress))
-                    self._settle(publisher, progress)
-                    if on_progress is not None:
-                        on_progress(self.tally.count("published"))
-                    if i % KEEP_EVERY == 0:
-                        progress.keep()
-                self._settle(publisher, progress, all=True)
-            except KeyboardInterrupt:
-                with contextlib.suppress(AttuneOpsError):  # pika may be past use, interrupted where it stood
-                    publisher.hurry()
-                    self._settle(publisher, progress)
-                raise
+            for i, chunk in enumerate(_chunks(read_messages(self._path))):
+                publisher.publish(self._going(chunk, progress))
+                self._settle(publisher, progress)
+                if on_progress is not None:
+                    on_progress(self.tally.count("published"))
+                if i % KEEP_EVERY == 0:
+                    progress.keep()
+            self._settle(publisher, progress, all=True)
 
     def _going(self, chunk: list[Message | Damaged], progress: Progress) -> Iterator[tuple[int, Destination, bytes]]:
         for message, decision in self._decide(chunk, progress.__getitem__):

@@ -18,7 +18,7 @@ from pika import frame, spec
 
 from attune_ops.actions.broker import asking
 from attune_ops.config import Settings
-from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, SourceError
+from attune_ops.errors import ActionError, AttuneOpsError, ConfigError, Interrupted, SourceError
 from attune_ops.sources.amqp import open_connection
 
 if TYPE_CHECKING:
@@ -154,7 +154,19 @@ def working(doing: str) -> Iterator[None]:
             raise
 
 
-def with_more(error: AttuneOpsError, more: str) -> AttuneOpsError:
+@contextlib.contextmanager
+def telling(done: Callable[[], str], then: str, worth: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Adds to an error or an interrupt what was `done` before it; to an error only if `worth`, and what `then`."""
+    try:
+        with interruptible():
+            yield
+    except AttuneOpsError as e:
+        raise _with_more(e, f"{done()}{then}" if worth() else "") from e
+    except KeyboardInterrupt:
+        raise Interrupted(f"{done()}; run the same line again to go on") from None
+
+
+def _with_more(error: AttuneOpsError, more: str) -> AttuneOpsError:
     """The same kind of error with more to say, if anything; what the command line is to blame for needs no more."""
     if isinstance(error, ConfigError) or not more:
         return error
