@@ -31,6 +31,12 @@ def eventually(question: Callable[[], Any], within: float = 20.0, every: float =
     return answer
 
 
+def words_of(line: str) -> list[str]:
+    """The words that a shell hands to `attune-ops` for this line."""
+    told = line.replace("attune-ops", r"printf '%s\0'", 1)
+    return subprocess.run(["bash", "-c", told], capture_output=True, check=True).stdout.decode().split("\0")[:-1]
+
+
 COMMAND = Path(sys.executable).with_name("attune-ops")
 
 
