@@ -202,7 +202,7 @@ class Drills(_Acting):
         self.picture.value = html.picture(course)
 
     def _ended(self, outcome: object) -> None:
-        self.run.disabled, self.stop.disabled = False, True
         self.picture.value = ""  # the journal has it, whole
         self.told(outcome)
+        self.run.disabled, self.stop.disabled = False, True
         self._refresh()
