@@ -10,25 +10,25 @@ __all__ = ["AttuneOpsError", "Ops", "__version__", "connect"]
 
 from typing import TYPE_CHECKING, Any
 
-from attune_ops import shown
+from attune_ops.model import display
 
 if TYPE_CHECKING:
-    from attune_ops.errors import AttuneOpsError
+    from attune_ops.model.errors import AttuneOpsError
     from attune_ops.ops import Ops, connect
 
-_HOME = {"connect": "attune_ops.ops", "Ops": "attune_ops.ops", "AttuneOpsError": "attune_ops.errors"}
+_HOME = {"connect": "attune_ops.ops", "Ops": "attune_ops.ops", "AttuneOpsError": "attune_ops.model.errors"}
 
 
 def _form(value: object, name: str) -> Any:
+    from attune_ops.model.secret import held, scrubbed
     from attune_ops.render import form
-    from attune_ops.secret import held, scrubbed
 
     made = form(value, name)
     return scrubbed(made, held()) if isinstance(made, (str, dict)) else made  # what a prompt or a notebook shows
 
 
 # Values at the lowest layer show themselves through the renderers, which they may not import.
-shown.form = _form
+display.form = _form
 
 
 def __getattr__(name: str) -> Any:

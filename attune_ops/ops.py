@@ -1,7 +1,7 @@
 """The facade that notebooks and the command line share: one installation, and what can be asked of it.
 
 Thin on purpose: each method resolves, collects and hands over; the thinking lives below. Everything a method
-returns shows itself (`attune_ops.shown`).
+returns shows itself (`attune_ops.model.display`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from attune_ops.errors import ConfigError
-from attune_ops.facts import Facts, Source
-from attune_ops.handling import Handling
-from attune_ops.probing import Probing
-from attune_ops.recording import Recording
-from attune_ops.secret import hold
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.secret import hold
+from attune_ops.ops_handling import Handling
+from attune_ops.ops_probing import Probing
+from attune_ops.ops_recording import Recording
 
 if TYPE_CHECKING:
-    from attune_ops.config import Settings
-    from attune_ops.differences import Applied, Plan
-    from attune_ops.explanation import Explanations
-    from attune_ops.findings import Report
-    from attune_ops.graph import Graph
-    from attune_ops.journal import Comparison, Journal
-    from attune_ops.route import Reason, Route
+    from attune_ops.doctor.explain.explanation import Explanations
+    from attune_ops.doctor.findings import Report
+    from attune_ops.drills.journal import Comparison, Journal
+    from attune_ops.installation.config import Settings
+    from attune_ops.inventory import Narrowing
+    from attune_ops.model.graph import Graph
+    from attune_ops.model.table import Table
     from attune_ops.routing import Router
-    from attune_ops.steps import StartupReport
-    from attune_ops.table import Table
-    from attune_ops.tables import Narrowing
+    from attune_ops.routing.route import Reason, Route
+    from attune_ops.startup.steps import StartupReport
+    from attune_ops.topology.differences import Applied, Plan
 
 
 def connect(env: str | None = None, lab: bool | str = False, **options: str) -> Ops:
@@ -39,8 +39,8 @@ def connect(env: str | None = None, lab: bool | str = False, **options: str) -> 
     several; `options` are those of the command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`).
     Raises `ConfigError`.
     """
-    from attune_ops.config import resolve
-    from attune_ops.config.resolve import KEYS
+    from attune_ops.installation.config import resolve
+    from attune_ops.installation.config.resolve import KEYS
 
     unknown = sorted(set(options) - set(KEYS))
     if unknown:
@@ -64,14 +64,14 @@ class Ops(Handling, Probing, Recording):
         rates and ages are read of a crowd of workers' queues, which take the broker most of the time. What cannot be
         read is in `Facts.missing` with its reason; nothing is raised for it.
         """
-        from attune_ops.sources import collect
+        from attune_ops.installation.collect import collect
 
         return collect(self.settings, wants, samples=samples, interval_s=apart, spare=spare)
 
     def explain(self, text: str) -> Explanations:
         """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
-        from attune_ops.explain import explain
-        from attune_ops.explanation import Explanations
+        from attune_ops.doctor.explain import explain
+        from attune_ops.doctor.explain.explanation import Explanations
 
         if not explain(text):
             return Explanations(())
@@ -95,32 +95,32 @@ class Ops(Handling, Probing, Recording):
         infrastructure stays (`report.ending`). `worker` is its name in the registry; `confirm` is the environment's
         name where it is protected. Raises `ConfigError`.
         """
-        from attune_ops.actions.startup import run
+        from attune_ops.startup.start import run
 
         return run(self.settings, service, name=worker, skip=skip, confirm=confirm)
 
     def queues(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/tables/queues.py`."""
+        """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/inventory/queues.py`."""
         return self._inspect("queues", narrow)
 
     def bindings(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The bindings, and whether the topology makes them; columns: `attune_ops/tables/bindings.py`."""
+        """The bindings, and whether the topology makes them; columns: `attune_ops/inventory/bindings.py`."""
         return self._inspect("bindings", narrow)
 
     def exchanges(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The exchanges; columns: `attune_ops/tables/exchanges.py`."""
+        """The exchanges; columns: `attune_ops/inventory/exchanges.py`."""
         return self._inspect("exchanges", narrow)
 
     def consumers(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The consumers and where they come from; columns: `attune_ops/tables/consumers.py`."""
+        """The consumers and where they come from; columns: `attune_ops/inventory/consumers.py`."""
         return self._inspect("consumers", narrow)
 
     def workers(self, **narrow: Unpack[Narrowing]) -> Table:
-        """The registered workers, and what the broker has for each; columns: `attune_ops/tables/workers.py`."""
+        """The registered workers, and what the broker has for each; columns: `attune_ops/inventory/workers.py`."""
         return self._inspect("workers", narrow)
 
     def orphans(self, **narrow: Unpack[Narrowing]) -> Table:
-        """Queues without a live worker, live workers without queue; columns: `attune_ops/tables/orphans.py`."""
+        """Queues without a live worker, live workers without queue; columns: `attune_ops/inventory/orphans.py`."""
         return self._inspect("orphans", narrow)
 
     def doctor(
@@ -140,7 +140,7 @@ class Ops(Handling, Probing, Recording):
         monitoring, changes nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline`
         is the JSON of an earlier report, whose findings are left out. Raises `ConfigError`.
         """
-        from attune_ops.diagnosis import look, read_baseline
+        from attune_ops.doctor.diagnosis import look, read_baseline
 
         return look(
             lambda: facts or self.facts(samples=samples, apart=apart, spare=True),
@@ -156,9 +156,9 @@ class Ops(Handling, Probing, Recording):
 
         Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
         """
-        from attune_ops.ownership import seen
+        from attune_ops.installation.collect import collect
+        from attune_ops.model.ownership import seen
         from attune_ops.routing import Router
-        from attune_ops.sources import collect
 
         facts = facts or collect(self.settings, (Source.BROKER,), listings=Router.LISTINGS)
         return Router.from_snapshot(seen(facts))
@@ -200,14 +200,14 @@ class Ops(Handling, Probing, Recording):
         Needs tag administrator; no queue of this virtual host sees the message. `confirm` is the environment's name
         where it is protected. Raises `SourceError`, `ConfigError`, `ActionError`.
         """
-        from attune_ops.actions.canary import prove
+        from attune_ops.routing.canary import prove
 
         return prove(self.settings, exchange, routing_key, headers, confirm=confirm)
 
     def topology_diff(self, facts: Facts | None = None) -> Plan:
         """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""
-        from attune_ops.actions.apply import compare
-        from attune_ops.plan import plan
+        from attune_ops.topology.apply import compare
+        from attune_ops.topology.plan import plan
 
         return compare(self.settings) if facts is None else plan(facts)
 
@@ -218,17 +218,17 @@ class Ops(Handling, Probing, Recording):
         the queues and exchanges that were declared. `confirm` is the environment's name where it is protected.
         Raises `SourceError`, `ConfigError`.
         """
-        from attune_ops.actions.apply import apply_topology
+        from attune_ops.topology.apply import apply_topology
 
         return apply_topology(self.settings, write=apply, confirm=confirm)
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
         """The topology as a picture; `live` with depths, consumers and what is missing. Changes nothing."""
-        from attune_ops.topology_graph import WANTS, live_graph, topology_graph
+        from attune_ops.topology.topology_graph import WANTS, live_graph, topology_graph
 
         if not live and facts is None:
             return topology_graph(self.settings.topology)
-        from attune_ops.ownership import require
+        from attune_ops.model.ownership import require
 
         facts = facts or self.facts(WANTS)
         require(facts, Source.BROKER)
@@ -239,11 +239,11 @@ class Ops(Handling, Probing, Recording):
 
         `workers` are those whose queues the definitions of what is wanted hold too. Changes nothing.
         """
-        from attune_ops.exporting import WANTS, export_live, export_wanted
+        from attune_ops.topology.export import WANTS, export_live, export_wanted
 
         if not live:
             return export_wanted(self.settings.topology, to, workers)
-        from attune_ops.ownership import require
+        from attune_ops.model.ownership import require
 
         facts = self.facts(WANTS)
         require(facts, Source.BROKER)
@@ -252,10 +252,10 @@ class Ops(Handling, Probing, Recording):
     def snapshot(self, file: str | None = None, *, samples: int = 1, replace: bool = False) -> Facts:
         """Reads everything and, with `file`, writes it there, compressed and without secrets.
 
-        A file that exists is only overwritten with `replace`. `attune_ops.facts_file.load_facts` reads it again.
+        A file that exists is only overwritten with `replace`. `model.snapshot_file.load_facts` reads it again.
         Raises `ConfigError` where it cannot be written.
         """
-        from attune_ops.facts_file import save_facts
+        from attune_ops.model.snapshot_file import save_facts
 
         facts = self.facts(samples=samples)
         if file is not None:
@@ -275,9 +275,9 @@ class Ops(Handling, Probing, Recording):
         return run(name, self.settings, confirm=confirm, remedy=remedy, **parameters)
 
     def _inspect(self, name: str, narrow: Narrowing) -> Table:
-        from attune_ops.tables import narrowed
+        from attune_ops.inventory import narrowed
 
-        inspection = importlib.import_module(f"attune_ops.tables.{name}")
+        inspection = importlib.import_module(f"attune_ops.inventory.{name}")
         facts = narrow.get("facts") or self.facts(inspection.WANTS)
         return narrowed(getattr(inspection, name)(facts), narrow)
 

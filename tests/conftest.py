@@ -54,7 +54,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     shared = Path(os.environ.pop(SHARED))
     from attune_ops import lab
-    from attune_ops.config.running_lab import Process
+    from attune_ops.installation.config.running_lab import Process
     from attune_ops.lab import process
     from attune_ops.lab.folder import names, remove
 
@@ -90,7 +90,7 @@ def broker() -> Broker:
     if given[0] and given[1]:
         return Broker(given[0], given[1])
     from attune_ops import lab
-    from attune_ops.errors import AttuneOpsError
+    from attune_ops.model.errors import AttuneOpsError
 
     try:
         up = lab.up(LAB, server=os.environ.get("ATTUNE_OPS_TEST_SERVER")).state
@@ -103,7 +103,7 @@ def broker() -> Broker:
 def own_lab() -> Iterator[Lab]:
     """A broker of the test's own, which may be killed; the suite's may not."""
     from attune_ops import lab
-    from attune_ops.errors import AttuneOpsError
+    from attune_ops.model.errors import AttuneOpsError
 
     name = f"t{secrets.token_hex(4)}"
     try:
@@ -138,8 +138,8 @@ def postgres() -> pg.Server:
     """A PostgreSQL server, the suite's own or the one named in the environment."""
     if given := os.environ.get("ATTUNE_OPS_TEST_DATABASE_URL"):
         return pg.Server(given.rstrip("/"))
-    from attune_ops.errors import ConfigError
     from attune_ops.lab.postgres import Postgres
+    from attune_ops.model.errors import ConfigError
 
     with _alone("postgres") as shared:
         told = shared / "postgres.json"

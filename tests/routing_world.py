@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from attune_ops.model.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 from attune_ops.routing import Router
-from attune_ops.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 
 WORDS = ("a", "a", "b", "", "c", "#", "*", "a#", "##", "**", "é", "é", "A")
 PATTERN_WORDS = ("a", "a", "b", "*", "*", "#", "#", "", "c", "a#", "**", "é")

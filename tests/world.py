@@ -19,7 +19,7 @@ import requests
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
-    from attune_ops.config import Settings
+    from attune_ops.installation.config import Settings
 
 
 def eventually(question: Callable[[], Any], within: float = 20.0, every: float = 0.1) -> Any:
@@ -134,7 +134,7 @@ class Vhost:
 
     def settings(self, database_url: str, topology: str = "attune-2026-01") -> Settings:
         """The settings of an installation here, with that registry."""
-        from attune_ops.config import resolve
+        from attune_ops.installation.config import resolve
 
         target = {"amqp_url": self.amqp_url, "management_url": self.management_url}
         return resolve(target | {"database_url": database_url, "topology": topology}, {})

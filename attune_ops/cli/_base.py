@@ -12,7 +12,7 @@ import click
 from attune_ops.cli import _complete
 
 if TYPE_CHECKING:
-    from attune_ops.config import Settings
+    from attune_ops.installation.config import Settings
     from attune_ops.ops import Ops
 
 # Option, environment variable, metavar, help: how the tool is pointed at an installation.
@@ -44,7 +44,7 @@ class Cli:
     def settings(self) -> Settings:
         """The resolved settings; raises `ConfigError`."""
         if self._settings is None:
-            from attune_ops.config import resolve
+            from attune_ops.installation.config import resolve
 
             self._settings = resolve(self.options)
         return self._settings
@@ -81,8 +81,8 @@ class Cli:
 
     def write(self, text: str) -> bool:
         """Prints text that has its final form on stdout: a script, a file's content. False: nobody reads it."""
+        from attune_ops.model.secret import without
         from attune_ops.render.wire import write
-        from attune_ops.secret import without
 
         return write(without(text, self.secrets))
 
@@ -105,8 +105,8 @@ class Cli:
     def cleaned(self, text: str) -> str:
         """A note as it may be shown: its command lines reach the same installation, no secret, nothing invisible."""
         from attune_ops.cli._pointed import pointed
+        from attune_ops.model.secret import scrub
         from attune_ops.render.text import visible_lines
-        from attune_ops.secret import scrub
 
         return visible_lines(scrub(pointed(text, self.options), self.secrets))
 

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from attune_ops.registry import Worker
+    from attune_ops.model.registry import Worker
 
 PATIENCE_S = 1.0  # a shell waits for the answer
 
@@ -21,26 +21,26 @@ def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     """The topologies of the package, or files."""
     from click.shell_completion import CompletionItem
 
-    from attune_ops.topologies import names
+    from attune_ops.model.topologies import names
 
     return _items(names(), incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The notebooks that are shipped."""
-    from attune_ops.runbooks.shipped import files
+    from attune_ops.notebook.runbooks.shipped import files
 
-    return _items((file.stem for file in files()), incomplete)
+    return _items((config_file.stem for config_file in files()), incomplete)
 
 
 def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The named environments of the configuration file."""
-    from attune_ops.config import file
-    from attune_ops.errors import ConfigError
+    from attune_ops.installation.config import config_file
+    from attune_ops.model.errors import ConfigError
 
     try:
-        path = file.find(_options(ctx).get("config"), os.environ)
-        return _items(file.read(path).env, incomplete) if path is not None else []
+        path = config_file.find(_options(ctx).get("config"), os.environ)
+        return _items(config_file.read(path).env, incomplete) if path is not None else []
     except ConfigError:
         return []
 
@@ -60,9 +60,9 @@ def workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 def _registered(ctx: click.Context) -> tuple[Worker, ...]:
     import msgspec
 
-    from attune_ops.config import resolve
-    from attune_ops.errors import AttuneOpsError
-    from attune_ops.facts import Source
+    from attune_ops.installation.config import resolve
+    from attune_ops.model.errors import AttuneOpsError
+    from attune_ops.model.facts import Source
     from attune_ops.ops import Ops
 
     try:

@@ -7,9 +7,9 @@ not end, stops answering.
 
 from __future__ import annotations
 
-from attune_ops.errors import AttuneOpsError, ConfigError, SourceError
-from attune_ops.findings import Report, Severity
-from attune_ops.journal import Comparison, Journal
+from attune_ops.doctor.findings import Report, Severity
+from attune_ops.drills.journal import Comparison, Journal
+from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 
 OK = 0
 FOUND = 1  # doctor, health, drill: something at or above the threshold; others: the operation failed

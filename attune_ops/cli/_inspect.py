@@ -9,7 +9,7 @@ import click
 
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, Command, format_option, pass_cli
-from attune_ops.table import Column, Table
+from attune_ops.model.table import Column, Table
 
 if TYPE_CHECKING:
     from attune_ops.ops import Ops

@@ -18,7 +18,7 @@ import click
 import attune_ops.cli as package
 from attune_ops import __version__
 from attune_ops.cli._base import Cli, Group
-from attune_ops.errors import AttuneOpsError, Interrupted
+from attune_ops.model.errors import AttuneOpsError, Interrupted
 
 
 class Commands(Group):

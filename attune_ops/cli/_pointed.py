@@ -25,7 +25,7 @@ def pointed(value: T, options: Mapping[str, str]) -> T:
 def _walked(value: Any, extra: str) -> Any:
     import msgspec  # here, because a probe has no use for it
 
-    from attune_ops.facts import Facts
+    from attune_ops.model.facts import Facts
 
     if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
         return tuple(_walked(v, extra) for v in value)

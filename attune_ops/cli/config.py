@@ -21,7 +21,7 @@ def command() -> None:
 @pass_cli
 def show(cli: Cli, format: str) -> None:
     """Every setting and where it was said, passwords masked."""
-    from attune_ops.config.report import settings_table
+    from attune_ops.cli._config_tables import settings_table
 
     cli.show(settings_table(cli.settings), format)
 
@@ -35,7 +35,7 @@ def init(cli: Cli, file: Path, apply: bool) -> None:
 
     FILE is attune-ops.toml unless named; one that exists is never touched.
     """
-    from attune_ops.config.file import example, write_example
+    from attune_ops.installation.config.config_file import example, write_example
 
     if apply:
         write_example(file)
@@ -53,7 +53,7 @@ def check(cli: Cli, format: str) -> None:
 
     Exit status 2 where something is wrong.
     """
-    from attune_ops.config.report import check_table
+    from attune_ops.cli._config_tables import check_table
 
     found = check_table(cli.options, os.environ)
     cli.show(found, format)

@@ -10,10 +10,10 @@ import click
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import seconds as duration
-from attune_ops.findings import Severity
+from attune_ops.doctor.findings import Severity
 
 if TYPE_CHECKING:
-    from attune_ops.findings import Report
+    from attune_ops.doctor.findings import Report
 
 FAIL_ON = {**{str(s): s for s in reversed(Severity)}, "never": None}
 
@@ -23,7 +23,7 @@ def _words(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from attune_ops.checks import GROUPS, all_checks
+    from attune_ops.doctor.checks import GROUPS, all_checks
 
     known = [*GROUPS, *(word for c in all_checks() for word in (c.code, c.name))]
     return [word for word in known if word.startswith(incomplete)]
@@ -70,8 +70,8 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
     Exit status: 0 nothing at or above --fail-on, 1 something is, 2 wrong command line or configuration,
     3 broker, management API or registry could not be reached.
     """
-    from attune_ops import diagnosis
     from attune_ops.cli._exit import status_of_report
+    from attune_ops.doctor import diagnosis
 
     if explain:
         cli.show(diagnosis.pages(explain), format)
@@ -93,9 +93,9 @@ def _look(
     **asked: Any,
 ) -> Callable[[], Report]:
     """What makes a report: of the live installation, or of a file, for which none need be configured."""
-    from attune_ops import diagnosis
-    from attune_ops.config import judging
-    from attune_ops.facts_file import load_facts
+    from attune_ops.doctor import diagnosis
+    from attune_ops.installation.config import judging
+    from attune_ops.model.snapshot_file import load_facts
 
     known = diagnosis.read_baseline(baseline) if baseline else ()
     if file is not None:

@@ -14,7 +14,7 @@ from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._progress import progress
 
 if TYPE_CHECKING:
-    from attune_ops.config import Settings
+    from attune_ops.installation.config import Settings
 
 
 @group()
@@ -113,7 +113,7 @@ def recover(cli: Cli) -> None:
 
 def _environment(cli: Cli) -> Settings | None:
     """The settings of a named environment or lab, else None: a URL alone never leads a drill to a broker."""
-    from attune_ops.errors import DrillRefused
+    from attune_ops.model.errors import DrillRefused
 
     if any(cli.options.get(key) or os.environ.get(f"ATTUNE_OPS_{key.upper()}") for key in ("env", "lab")):
         return cli.settings
@@ -131,7 +131,7 @@ def _typed(settings: Settings | None, confirm: str | None) -> str | None:
 
 def _refuse_unwritable(path: str) -> None:
     """Says before the drill that its journal could not be written."""
-    from attune_ops.errors import ConfigError
+    from attune_ops.model.errors import ConfigError
 
     file = Path(path).expanduser()
     if file.is_dir() or not os.access(file.parent, os.W_OK):
@@ -139,7 +139,7 @@ def _refuse_unwritable(path: str) -> None:
 
 
 def _save(cli: Cli, made: Any, path: str) -> None:
-    from attune_ops.errors import ConfigError
+    from attune_ops.model.errors import ConfigError
     from attune_ops.render import written
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attune_ops.cli._inspect import inspection
-from attune_ops.tables.exchanges import COLUMNS
+from attune_ops.inventory.exchanges import COLUMNS
 
 command = inspection(
     "exchanges",

@@ -11,10 +11,10 @@ import click
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
 from attune_ops.cli._exit import FOUND
-from attune_ops.errors import ConfigError
+from attune_ops.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from attune_ops.explanation import Explanations
+    from attune_ops.doctor.explain.explanation import Explanations
 
 MOST_BYTES = 64_000_000  # of a log its end is read
 
@@ -39,8 +39,8 @@ def command(cli: Cli, text: str, offline: bool, format: str) -> None:
 
 
 def _explained(cli: Cli, text: str, offline: bool) -> Explanations:
-    from attune_ops.explain import explain
-    from attune_ops.explanation import Explanations
+    from attune_ops.doctor.explain import explain
+    from attune_ops.doctor.explain.explanation import Explanations
 
     if offline:
         return Explanations(explain(text), "not checked against an installation (--offline)")

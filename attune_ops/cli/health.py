@@ -13,7 +13,7 @@ from attune_ops.cli._duration import seconds as duration
 from attune_ops.cli._exit import FOUND, OK
 
 if TYPE_CHECKING:
-    from attune_ops.health import Health
+    from attune_ops.doctor.health_result import Health
 
 
 WAIT = click.option(
@@ -45,7 +45,7 @@ def worker(cli: Cli, worker: str | None, seconds: float, format: str) -> None:
     Each queue of the worker in the topology must be bound by its keys and have exactly the expected consumer.
     Without ID or NAME it is this host's own: worker.name of Attune's configuration, else worker-HOSTNAME.
     """
-    from attune_ops.sources.health import worker_health
+    from attune_ops.doctor.health import worker_health
 
     _tell(cli, lambda: worker_health(cli.settings, worker or cli.settings.own_worker), seconds, format)
 
@@ -56,7 +56,7 @@ def worker(cli: Cli, worker: str | None, seconds: float, format: str) -> None:
 @pass_cli
 def broker(cli: Cli, seconds: float, format: str) -> None:
     """Speaks AMQP, has no alarm, its virtual host is up."""
-    from attune_ops.sources.health import broker_health
+    from attune_ops.doctor.health import broker_health
 
     _tell(cli, lambda: broker_health(cli.settings), seconds, format)
 
@@ -69,13 +69,13 @@ def broker(cli: Cli, seconds: float, format: str) -> None:
 @pass_cli
 def route(cli: Cli, exchange: str, key: str, seconds: float, format: str) -> None:
     """A message published to EXCHANGE with KEY would reach a queue. Nothing is published."""
-    from attune_ops.sources.health import route_health
+    from attune_ops.doctor.health import route_health
 
     _tell(cli, lambda: route_health(cli.settings, exchange, key), seconds, format)
 
 
 def _tell(cli: Cli, look: Callable[[], Health], seconds: float, format: str) -> None:
-    from attune_ops.sources.health import wait
+    from attune_ops.doctor.health import wait
 
     health = wait(look, seconds)
     cli.show(health, format)

@@ -106,8 +106,8 @@ def run(
 
 def _for_reading(value: object) -> object:
     """A table as wide as a person reads it also in a pipe (`lab run | less`): the run is to be watched, not parsed."""
+    from attune_ops.model.table import Table
     from attune_ops.render.fitting import fitted
-    from attune_ops.table import Table
 
     if sys.stdout.isatty() or not isinstance(value, Table):
         return value

@@ -13,7 +13,7 @@ from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._change import change_options, confirmed
 
 if TYPE_CHECKING:
-    from attune_ops.transfer import Transfer
+    from attune_ops.messages.transfer import Transfer
 
 FILTER = click.option(
     "--filter", "filters", multiple=True, metavar="NAME=VALUE",
@@ -140,7 +140,7 @@ def _counting(cli: Cli) -> Iterator[Callable[[int], None]]:
         return
     from rich.console import Console
 
-    from attune_ops.units import counted
+    from attune_ops.model.units import counted
 
     with Console(stderr=True, no_color=cli.color is False).status("connecting …") as status:
         yield lambda count: status.update(counted(count, "message"))
@@ -148,7 +148,7 @@ def _counting(cli: Cli) -> Iterator[Callable[[int], None]]:
 
 def _may_reveal(cli: Cli, confirm: str | None) -> str | None:
     """Asks whether secrets may be shown; returns what the gate of a protected environment wants to hear."""
-    from attune_ops.errors import ConfigError
+    from attune_ops.model.errors import ConfigError
 
     if cli.settings.protected:
         return confirmed(cli, confirm)

@@ -21,7 +21,7 @@ def command() -> None:
 @pass_cli
 def list_(cli: Cli, format: str) -> None:
     """Lists the notebooks, the question that each answers, and what can be set in it."""
-    from attune_ops.runbooks.shipped import notebooks
+    from attune_ops.notebook.runbooks.shipped import notebooks
 
     cli.show(notebooks(), format)
 
@@ -35,7 +35,7 @@ def open_(cli: Cli, name: str, copy_only: bool) -> None:
 
     A copy that is there already is opened as it is. To undo, delete the copy.
     """
-    from attune_ops.runbooks.opening import copy, open_lab
+    from attune_ops.notebook.runbooks.opening import copy, open_lab
 
     file, new = copy(name)
     cli.write(str(file))
@@ -57,7 +57,7 @@ def run(cli: Cli, name: str, file: str, pairs: tuple[str, ...], apply: bool, con
 
     Without a named installation it starts a lab for itself, and ends it.
     """
-    from attune_ops.runbooks.executing import run as execute
+    from attune_ops.notebook.runbooks.executing import run as execute
 
     options = {key: value for key, value in cli.options.items() if key != "env"}
     common = {"env": cli.options.get("env"), "apply": apply or None, "confirm": confirm}

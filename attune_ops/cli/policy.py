@@ -11,7 +11,7 @@ from attune_ops.cli import _duration, _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._change import change_options, confirmed
 from attune_ops.cli._inspect import inspection
-from attune_ops.tables.policies import COLUMNS
+from attune_ops.topology.policies.policy_table import COLUMNS
 
 # Option, type, key of the policy, help. Times are given as such and set in milliseconds.
 SETTINGS: tuple[tuple[str, Any, str, str], ...] = (

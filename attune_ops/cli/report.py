@@ -10,7 +10,7 @@ from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, pass_cli
 
 if TYPE_CHECKING:
-    from attune_ops.findings import Report
+    from attune_ops.doctor.findings import Report
 
 
 @_base.command(example="attune-ops report --output report.html")
@@ -25,13 +25,13 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
     It asks nothing of the network and reads without JavaScript. Changes nothing on the installation.
     Exit status 3 where the broker could not be read: the report then says why.
     """
-    from attune_ops import report_file
+    from attune_ops.doctor import html_report
 
     report = _diagnosis(cli, source, samples)
     if file == "-":
-        cli.write(report_file.report_html(report, cli.secrets))
+        cli.write(html_report.report_html(report, cli.secrets))
     else:
-        size = report_file.write_report(report, file, replace=force, secrets=cli.secrets)
+        size = html_report.write_report(report, file, replace=force, secrets=cli.secrets)
         cli.write(file)
         cli.note(f"wrote {size} bytes; to undo, delete the file")
     cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)
@@ -39,10 +39,10 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
 
 def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
     """Of the live installation, or of a file, for which none need be configured."""
-    from attune_ops import diagnosis
     from attune_ops.cli._pointed import pointed
-    from attune_ops.config import judging
-    from attune_ops.facts_file import load_facts
+    from attune_ops.doctor import diagnosis
+    from attune_ops.installation.config import judging
+    from attune_ops.model.snapshot_file import load_facts
 
     if source is None:
         return pointed(cli.ops.doctor(samples=samples), cli.options)

@@ -11,12 +11,12 @@ from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._change import confirm_option, confirmed
 from attune_ops.cli._json import json_object
-from attune_ops.errors import ConfigError
-from attune_ops.route import REASONS, Reason
+from attune_ops.model.errors import ConfigError
+from attune_ops.routing.route import REASONS, Reason
 
 if TYPE_CHECKING:
-    from attune_ops.route import Route
     from attune_ops.routing import Router
+    from attune_ops.routing.route import Route
 
 CHUNK = 1000  # lines of a batch that are written in one go
 
@@ -103,7 +103,7 @@ def _routers(cli: Cli, file: str | None, vhost: str | None) -> tuple[Mapping[str
 
     if file is None:
         return {cli.settings.vhost: cli.ops.router()}, cli.settings.vhost
-    from attune_ops.facts_file import load_brokers
+    from attune_ops.model.snapshot_file import load_brokers
 
     brokers = load_brokers(file)
     routers = {name: Router.from_snapshot(broker) for name, broker in brokers.items()}
@@ -156,8 +156,8 @@ def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router
     """Writes an answer for each line and returns the exit status."""
     import msgspec
 
-    from attune_ops.render.route import as_json, bad_line
     from attune_ops.routing.batch import BadLine, answers
+    from attune_ops.routing.view_route import as_json, bad_line
 
     bad = 0
     waiting: list[bytes] = []

@@ -10,7 +10,7 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 
 if TYPE_CHECKING:
-    from attune_ops.facts import Facts
+    from attune_ops.model.facts import Facts
 
 
 @group()
@@ -44,8 +44,8 @@ def show(cli: Cli, file: str, format: str) -> None:
 
     What is wrong in it `doctor --from FILE` tells.
     """
-    from attune_ops.facts_file import load_facts
-    from attune_ops.snapshot_changes import contents
+    from attune_ops.inventory.snapshot_diff import contents
+    from attune_ops.model.snapshot_file import load_facts
 
     cli.show(contents(load_facts(file)), format)
 
@@ -61,8 +61,8 @@ def diff(cli: Cli, before: str, after: str, format: str) -> None:
     Each is a snapshot or a definitions export. Rates, sizes and times, which never stand still, are left out. Like
     diff(1), exit status 1 says that there are differences.
     """
-    from attune_ops.facts_file import load_facts
-    from attune_ops.snapshot_changes import changes
+    from attune_ops.inventory.snapshot_diff import changes
+    from attune_ops.model.snapshot_file import load_facts
 
     found = changes(load_facts(before), load_facts(after))
     cli.show(found, format)
@@ -78,8 +78,8 @@ def _file_name(facts: Facts) -> str:
 
 
 def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
-    from attune_ops.facts import Source
-    from attune_ops.facts_file import save_facts
+    from attune_ops.model.facts import Source
+    from attune_ops.model.snapshot_file import save_facts
 
     size = save_facts(facts, file, replace=force, secrets=cli.secrets)
     cli.note(f"wrote {size:,} bytes")

@@ -11,11 +11,11 @@ from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
 from attune_ops.cli._change import confirm_option, confirmed
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
-from attune_ops.startup import SERVICES
-from attune_ops.steps import Ending, StartupReport, Step, StepResult
+from attune_ops.model.startup_progress import SERVICES, Step
+from attune_ops.startup.steps import Ending, StartupReport, StepResult
 
 if TYPE_CHECKING:
-    from attune_ops.actions.sequence import Service
+    from attune_ops.startup.sequence import Service
 
 HOLDING = "it stays up until Ctrl-C, and acknowledges nothing of what it is given"
 
@@ -52,7 +52,7 @@ def command(
 
     Exit status: 0 ready, 1 refused or a step failed, 3 broker or database not reached.
     """
-    from attune_ops.actions.startup import run
+    from attune_ops.startup.start import run
 
     live = _Live(cli, format, hold)
     report = run(

@@ -13,9 +13,9 @@ from attune_ops.cli._change import change_options, confirmed
 from attune_ops.cli._json import json_object
 
 if TYPE_CHECKING:
-    from attune_ops.facts import Facts, Source
-    from attune_ops.table import Table
-    from attune_ops.topology import Topology
+    from attune_ops.model.facts import Facts, Source
+    from attune_ops.model.table import Table
+    from attune_ops.model.topology import Topology
 
 FROM = click.option("--from", "file", metavar="FILE", help="Take a snapshot or definitions export for the broker.")
 
@@ -30,7 +30,7 @@ def command() -> None:
 @pass_cli
 def list_(cli: Cli, format: str) -> None:
     """Lists the topologies that come with the package."""
-    from attune_ops.topologies import table
+    from attune_ops.model.topologies import table
 
     cli.show(table(), format)
 
@@ -54,7 +54,7 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
     Each with how it is put right, and what a service is answered. What is foreign in the same virtual host, or
     added by a policy, is no difference. Like diff(1), exit status 1 says that there are differences.
     """
-    from attune_ops.plan import plan
+    from attune_ops.topology.plan import plan
 
     found = cli.ops.topology_diff() if file is None else plan(_facts(cli, file))
     cli.show(found, format)
@@ -141,7 +141,7 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
     become one template in a topology file. Server-named queues, which go with their connection, are left out.
     """
-    from attune_ops.exporting import WANTS, export_live, export_wanted
+    from attune_ops.topology.export import WANTS, export_live, export_wanted
 
     facts = _facts(cli, file, WANTS) if live or file is not None else None
     cli.write(export_wanted(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
@@ -154,7 +154,7 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 @pass_cli
 def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
     """Draws the topology: publishers, exchanges, queues, consumers; dashed is where dead letters go."""
-    from attune_ops.topology_graph import WANTS, live_graph, topology_graph
+    from attune_ops.topology.topology_graph import WANTS, live_graph, topology_graph
 
     facts = _facts(cli, file, WANTS) if live or file is not None else None
     cli.show(topology_graph(_wanted(cli)) if facts is None else live_graph(facts), format)
@@ -162,18 +162,18 @@ def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
 
 def _wanted(cli: Cli, name: str | None = None) -> Topology:
     """The topology that is named; no installation need be configured for it."""
-    from attune_ops.config import judging
-    from attune_ops.topologies import DEFAULT, load
+    from attune_ops.installation.config import judging
+    from attune_ops.model.topologies import DEFAULT, load
 
     return load(name) if name is not None else judging(cli.options).topology or load(DEFAULT)
 
 
 def _facts(cli: Cli, file: str | None, wants: tuple[Source, ...] = ()) -> Facts:
     """The facts of a file, or those wanted of the live broker; raises `SourceError` where it could not be read."""
-    from attune_ops.config import judging
-    from attune_ops.facts import Source
-    from attune_ops.facts_file import load_facts
-    from attune_ops.ownership import require
+    from attune_ops.installation.config import judging
+    from attune_ops.model.facts import Source
+    from attune_ops.model.ownership import require
+    from attune_ops.model.snapshot_file import load_facts
 
     facts = cli.ops.facts(wants) if file is None else load_facts(file, judging(cli.options).topology)
     require(facts, Source.BROKER)

@@ -12,7 +12,7 @@ from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import seconds as duration
 
 if TYPE_CHECKING:
-    from attune_ops.facts import Facts
+    from attune_ops.model.facts import Facts
 
 
 @_base.command(example="attune-ops watch --every 1s --for 3s")
@@ -26,7 +26,7 @@ def command(cli: Cli, every: float, span: float | None, since: float | None, for
 
     It is a file in the user's state folder, kept for 30 days. Nothing on the installation is changed.
     """
-    from attune_ops import history
+    from attune_ops.monitoring import history
 
     if since is None:
         since = history.KEPT.total_seconds()
@@ -45,7 +45,7 @@ def command(cli: Cli, every: float, span: float | None, since: float | None, for
 
 
 def _tell(cli: Cli, facts: Facts) -> None:
-    from attune_ops.history import WANTS
+    from attune_ops.monitoring.history import WANTS
 
     depths = [q.messages for q in facts.seen.queue_named.values() if q.messages] if facts.broker else []
     reason = facts.lacks(WANTS)

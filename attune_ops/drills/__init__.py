@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from attune_ops.errors import ConfigError
+from attune_ops.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from attune_ops.drills._expecting import Expect

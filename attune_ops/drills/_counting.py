@@ -6,16 +6,16 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from attune_ops.actions.processes import RunningService
-from attune_ops.actions.services.messages import number_of
-from attune_ops.config.settings import Settings
 from attune_ops.drills._stage import DELETED, Stage
-from attune_ops.envelope import NotAnEnvelope, parse
-from attune_ops.errors import SourceError
-from attune_ops.journal import Ledger
-from attune_ops.ledger import Attempt, Delivery, Leftover, account
-from attune_ops.sources.amqp import open_connection
-from attune_ops.sources.management import open_management
+from attune_ops.drills.journal import Ledger
+from attune_ops.drills.ledger import Attempt, Delivery, Leftover, account
+from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.management import open_management
+from attune_ops.model.envelope import NotAnEnvelope, parse
+from attune_ops.model.errors import SourceError
+from attune_ops.startup.processes import RunningService
+from attune_ops.startup.standins.publishing import number_of
 
 OUTCOMES = ("confirmed", "returned", "nacked", "indeterminate")
 TAKEN = ("received", "handled", "acked", "rejected", "requeued")

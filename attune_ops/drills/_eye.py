@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attune_ops.config.settings import Settings
-from attune_ops.errors import AttuneOpsError, SourceError
-from attune_ops.journal import Course, Sample
-from attune_ops.sources.amqp import Depth, depth, open_connection
+from attune_ops.drills.journal import Course, Sample
+from attune_ops.installation.amqp import Depth, depth, open_connection
+from attune_ops.installation.config.settings import Settings
+from attune_ops.model.errors import AttuneOpsError, SourceError
 
 if TYPE_CHECKING:
     from pika import BlockingConnection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from attune_ops.journal import NONE_IS, Expected, Ledger, Verdict
-from attune_ops.ledger import FORGOTTEN
+from attune_ops.drills.journal import NONE_IS, Expected, Ledger, Verdict
+from attune_ops.drills.ledger import FORGOTTEN
 
 # What no drill expects unless it says so.
 NOT_EXPECTED = ("lost", "duplicated", "returned", "dead_lettered", "expired", "queued", "indeterminate")

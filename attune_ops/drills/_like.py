@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from attune_ops.definitions import UNTOLD
-from attune_ops.facts import Facts, Source
-from attune_ops.facts_file import load_facts
-from attune_ops.live_topology import live_topology
-from attune_ops.ownership import require
-from attune_ops.snapshot import PolicyState
-from attune_ops.topologies import load, names
-from attune_ops.topology import Per, Topology
+from attune_ops.model.definitions import UNTOLD
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import require
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.snapshot_file import load_facts
+from attune_ops.model.topologies import load, names
+from attune_ops.model.topology import Per, Topology
+from attune_ops.topology.live_topology import live_topology
 
 
 class World(NamedTuple):

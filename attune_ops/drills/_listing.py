@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from attune_ops.drills import all_drills
-from attune_ops.errors import ConfigError
-from attune_ops.journal import Comparison, Journal, decode
-from attune_ops.table import Column, Kind, Table
+from attune_ops.drills.journal import Comparison, Journal, decode
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Column, Kind, Table
 
 COLUMNS = (
     Column("drill", doc="what `drill run` takes"),

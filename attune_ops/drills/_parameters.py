@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.drills._registry import Kind
-from attune_ops.errors import ConfigError
+from attune_ops.model.errors import ConfigError
 
 LIMITS = {
     "workers": (1, 20), "rate": (0.1, 5000), "duration": (0.1, 600), "size": (0, 10_000_000), "prefetch": (0, 65535),

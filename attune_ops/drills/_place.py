@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from attune_ops.actions import faults, gate
-from attune_ops.config import resolve
-from attune_ops.config.running_lab import RunningLab, read
-from attune_ops.config.settings import Settings
-from attune_ops.drills import Drill
+from attune_ops.drills import Drill, faults
 from attune_ops.drills._recover import Record, UndoList
-from attune_ops.errors import AttuneOpsError, DrillRefused
+from attune_ops.installation import gate
+from attune_ops.installation.config import resolve
+from attune_ops.installation.config.running_lab import RunningLab, read
+from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab, up
+from attune_ops.model.errors import AttuneOpsError, DrillRefused
 
 Note = Callable[[str], None]
 OWN = "drill-"

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from attune_ops.actions import faults
-from attune_ops.config.running_lab import Process, lab_folder, start_time
-from attune_ops.config.settings import Settings
-from attune_ops.errors import AttuneOpsError
+from attune_ops.drills import faults
+from attune_ops.installation.config.running_lab import Process, lab_folder, start_time
+from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import process as processes
 from attune_ops.lab.folder import remove
+from attune_ops.model.errors import AttuneOpsError
 
 Note = Callable[[str], None]
 

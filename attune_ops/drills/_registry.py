@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from attune_ops.config.running_lab import Process
-from attune_ops.config.settings import Database
-from attune_ops.config.urls import parse_database
 from attune_ops.drills._recover import UndoList
+from attune_ops.installation.config.running_lab import Process
+from attune_ops.installation.config.settings import Database
+from attune_ops.installation.config.urls import parse_database
 from attune_ops.lab.postgres import SCHEMA, Postgres
 
 Kind = Literal["sqlite", "postgresql"]

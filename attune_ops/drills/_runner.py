@@ -15,9 +15,6 @@ from typing import Any
 import msgspec
 
 from attune_ops import __version__
-from attune_ops.actions import audit
-from attune_ops.actions.processes import stop_all
-from attune_ops.config.settings import Settings
 from attune_ops.drills import Drill, _counting, _place, _registry, find
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._eye import Follow
@@ -28,13 +25,16 @@ from attune_ops.drills._parameters import Parameters, read_parameters
 from attune_ops.drills._recover import Note, UndoList, left
 from attune_ops.drills._stage import Stage
 from attune_ops.drills._watching import events
+from attune_ops.drills.journal import Comparison, Event, Expected, Journal, Look
+from attune_ops.drills.ledger import Leftover
 from attune_ops.drills.remedies import Remedy
 from attune_ops.drills.remedies import find as find_remedy
-from attune_ops.errors import AttuneOpsError, DrillRefused, SourceError
-from attune_ops.journal import Comparison, Event, Expected, Journal, Look
-from attune_ops.ledger import Leftover
-from attune_ops.sources.management import open_management
-from attune_ops.topologies import DEFAULT, load
+from attune_ops.installation import audit
+from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.management import open_management
+from attune_ops.model.errors import AttuneOpsError, DrillRefused, SourceError
+from attune_ops.model.topologies import DEFAULT, load
+from attune_ops.startup.processes import stop_all
 
 POLL_S = 0.05
 STEADY_S = 60.0  # the management API tells some things up to 10 s late, more on a busy machine

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attune_ops.actions.processes import RunningService
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._stage import Stage
+from attune_ops.startup.processes import RunningService
 
 
 def silence(stage: Stage, victim: RunningService) -> Iterator[Expect]:

@@ -10,24 +10,24 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.actions import faults
-from attune_ops.actions.processes import RunningService, start_service
-from attune_ops.actions.services.job import Behaviour
-from attune_ops.actions.services.messages import route
-from attune_ops.config.running_lab import start_time
-from attune_ops.config.settings import Settings
+from attune_ops.drills import faults
 from attune_ops.drills._eye import FOLLOW_S, Eye, Follow
 from attune_ops.drills._parameters import Parameters
 from attune_ops.drills._recover import UndoList
 from attune_ops.drills._registry import Registry
 from attune_ops.drills._relay import Relay
 from attune_ops.drills._watching import Watching
+from attune_ops.drills.journal import Course, Event, EventKind
 from attune_ops.drills.remedies import Remedy
-from attune_ops.errors import ActionError, AttuneOpsError, DrillRefused
-from attune_ops.journal import Course, Event, EventKind
+from attune_ops.installation.config.running_lab import start_time
+from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab
-from attune_ops.snapshot import PolicyState
-from attune_ops.topology import Queue, Topology
+from attune_ops.model.errors import ActionError, AttuneOpsError, DrillRefused
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.topology import Queue, Topology
+from attune_ops.startup.processes import RunningService, start_service
+from attune_ops.startup.standins.job import Behaviour
+from attune_ops.startup.standins.publishing import route
 
 DELETED = "deleted together with its queue"
 BROKER_RESTART = "not kept over the restart of the broker"

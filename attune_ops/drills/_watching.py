@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attune_ops.actions.processes import RunningService
-from attune_ops.config.settings import Settings
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._eye import Eye
-from attune_ops.errors import SourceError
-from attune_ops.journal import Look
-from attune_ops.severity import Severity
-from attune_ops.sources.management import open_management
-from attune_ops.steps import StepStatus
+from attune_ops.drills.journal import Look
+from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.management import open_management
+from attune_ops.model.errors import SourceError
+from attune_ops.model.severity import Severity
+from attune_ops.startup.processes import RunningService
+from attune_ops.startup.steps import StepStatus
 
 AGE_S = 1.0  # how old a doctor's answer may be that an expectation judges by
 

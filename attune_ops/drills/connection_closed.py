@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attune_ops.actions import faults
-from attune_ops.drills import drill
+from attune_ops.drills import drill, faults
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._stage import Stage
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from attune_ops.actions import faults
-from attune_ops.drills import drill
+from attune_ops.drills import drill, faults
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._stage import Stage
-from attune_ops.secret import Secret
+from attune_ops.model.secret import Secret
 
 NOTHING = {"configure": "^$", "write": "^$", "read": "^$"}
 

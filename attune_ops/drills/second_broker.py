@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attune_ops.actions.messages.drain import drain
-from attune_ops.actions.messages.restore import restore
 from attune_ops.drills import drill
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._stage import BROKER_RESTART, Stage
+from attune_ops.messages.drain import drain
+from attune_ops.messages.restore import restore
 from attune_ops.ops import Ops
 
 

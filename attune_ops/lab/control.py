@@ -8,13 +8,13 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from attune_ops.config.running_lab import LabNode, RunningLab, read_state
-from attune_ops.errors import ActionError, ConfigError
+from attune_ops.installation.config.running_lab import LabNode, RunningLab, read_state
 from attune_ops.lab import folder as files
 from attune_ops.lab import node as nodes_
 from attune_ops.lab import ports, process, starting
 from attune_ops.lab.server import find
 from attune_ops.lab.starting import Note
+from attune_ops.model.errors import ActionError, ConfigError
 
 CONFIG_LINE = re.compile(r"[\w.-]+\s*=\s*\S[^\n]*")
 LAST_WORDS_S = 1.0  # what `down` gives a broker for telling its clients; its data go anyway

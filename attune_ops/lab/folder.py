@@ -13,9 +13,9 @@ from typing import IO
 
 import msgspec
 
-from attune_ops.config.running_lab import PASSWORD_FILE, STATE_FILE, RunningLab, lab_folder, labs_folder
-from attune_ops.errors import ActionError
+from attune_ops.installation.config.running_lab import PASSWORD_FILE, STATE_FILE, RunningLab, lab_folder, labs_folder
 from attune_ops.lab.node import write_private
+from attune_ops.model.errors import ActionError
 
 
 @contextmanager

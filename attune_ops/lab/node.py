@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from attune_ops.config.running_lab import LabNode, Process, RunningLab
+from attune_ops.installation.config.running_lab import LabNode, Process, RunningLab
 from attune_ops.lab import process
 from attune_ops.lab.ports import PER_NODE, answers
 from attune_ops.lab.server import Server, search_path

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from attune_ops.errors import ActionError
+from attune_ops.model.errors import ActionError
 
 # Below the range from which systems give ports to outgoing connections, so that a stopped node finds its
 # ports free again.

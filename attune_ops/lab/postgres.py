@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attune_ops.config.running_lab import Process
-from attune_ops.config.urls import parse_database
-from attune_ops.errors import ActionError, ConfigError, SourceError
+from attune_ops.installation.config.running_lab import Process
+from attune_ops.installation.config.urls import parse_database
+from attune_ops.installation.registry_read import connect_postgresql
 from attune_ops.lab import process as processes
-from attune_ops.sources.database import connect_postgresql
+from attune_ops.model.errors import ActionError, ConfigError, SourceError
 
 # The tables of a present release, as far as the toolkit reads or writes them.
 SCHEMA = """

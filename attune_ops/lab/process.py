@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from attune_ops.config.running_lab import Process, start_time
+from attune_ops.installation.config.running_lab import Process, start_time
 
 # The shell waits for a line before it becomes the program. Where whoever started it died without having
 # written the process down, the pipe ends and the program never runs.

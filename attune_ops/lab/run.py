@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from attune_ops.actions.processes import RunningService, start_service, stop_all
-from attune_ops.actions.services.job import Behaviour
-from attune_ops.actions.setup import take_down
-from attune_ops.config import resolve
-from attune_ops.config.running_lab import read
-from attune_ops.config.settings import Settings
-from attune_ops.errors import ActionError
-from attune_ops.facts import Source
+from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.config import resolve
+from attune_ops.installation.config.running_lab import read
+from attune_ops.installation.config.settings import Settings
 from attune_ops.lab.control import Lab, down, up
 from attune_ops.lab.starting import Note
+from attune_ops.model.errors import ActionError
+from attune_ops.model.facts import Source
+from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.ops import Ops
-from attune_ops.sources.amqp import open_connection
-from attune_ops.steps import StepResult, StepStatus
-from attune_ops.table import Cell, Column, Kind, Table
+from attune_ops.startup.processes import RunningService, start_service, stop_all
+from attune_ops.startup.setup import take_down
+from attune_ops.startup.standins.job import Behaviour
+from attune_ops.startup.steps import StepResult, StepStatus
 
 SERVICES = "services"  # the folder of the stand-ins' logs in that of the lab
 START_TIMEOUT_S = 30.0

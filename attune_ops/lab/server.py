@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from attune_ops.errors import ConfigError
+from attune_ops.model.errors import ConfigError
 
 # Where packages put the scripts that any user may run, first choice first. What Debian puts on the PATH is a
 # wrapper that refuses everybody but root and its own account, and keeps to the system-wide broker's folders.

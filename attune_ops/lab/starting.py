@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from attune_ops.config.running_lab import LabNode, Process, RunningLab
-from attune_ops.errors import ActionError
+from attune_ops.installation.config.running_lab import LabNode, Process, RunningLab
 from attune_ops.lab import folder as files
 from attune_ops.lab import node as nodes
 from attune_ops.lab import ports, process
 from attune_ops.lab.server import Server
+from attune_ops.model.errors import ActionError
 
 USER = "attune"
 STAGES = (("AMQP", nodes.speaks_amqp), ("the management API", nodes.serves_management))

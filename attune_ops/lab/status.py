@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from attune_ops.config.running_lab import LabNode, RunningLab, read_state
-from attune_ops.errors import ConfigError
+from attune_ops.installation.config.running_lab import LabNode, RunningLab, read_state
 from attune_ops.lab import folder
-from attune_ops.secret import MASK
-from attune_ops.table import Cell, Column, Kind, Table
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.secret import MASK
+from attune_ops.model.table import Cell, Column, Kind, Table
 
 COLUMNS = (
     Column("lab", doc="the lab's name"),

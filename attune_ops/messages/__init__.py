@@ -1,4 +1,5 @@
-"""Messages without a broker: what one holds, which are meant, whether one may be sent again, and their file.
+"""Peek, drain, restore and move messages so that none is ever lost, whenever the process is killed.
 
-Everything here is pure; `attune_ops.actions.messages` takes them from queues and publishes them.
+The rule behind all of it: a message is acknowledged to the queue it came from only when it is safe elsewhere,
+on disk (fsync) or in another queue (publisher confirm).
 """

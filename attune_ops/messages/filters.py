@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.errors import ConfigError
 from attune_ops.messages.message import Message
+from attune_ops.model.errors import ConfigError
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {

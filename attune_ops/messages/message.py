@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.messages import deaths
+from attune_ops.messages import x_death
 from attune_ops.messages.properties import BadProperties, Properties, decode, moment
 
 
@@ -50,11 +50,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return self.decoded.headers or {}
 
     @cached_property
-    def deaths(self) -> tuple[deaths.Death, ...]:
+    def deaths(self) -> tuple[x_death.Death, ...]:
         """Its history of deaths, newest first."""
         if b"\x07x-death" not in self.properties:  # most have none, and need not be decoded for that
             return ()
-        return deaths.read(self.headers)
+        return x_death.read(self.headers)
 
     @cached_property
     def data(self) -> Any:

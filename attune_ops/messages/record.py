@@ -11,8 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from attune_ops.errors import ConfigError
 from attune_ops.messages.message import Message
+from attune_ops.model.errors import ConfigError
 
 SCHEMA = "attune-ops/messages/1"
 

@@ -1,6 +1,6 @@
 """How values show themselves: each type in one file here, found by convention, loaded on first use.
 
-The module of a type is its name in snake case: `Table` → `table.py`, `StartupReport` → `startup_report.py`.
+The view of a type is the module `view_NAME` beside it, or here: `Health` → `doctor/view_health.py`.
 It offers a form by defining a function `as_FORM(value)`:
 
 - `as_table` → a rich renderable (or text) for a terminal of any width
@@ -22,8 +22,8 @@ import re
 from types import ModuleType
 from typing import Any
 
-from attune_ops.errors import ConfigError
-from attune_ops.secret import Secret, scrub, scrubbed
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.secret import Secret, scrub, scrubbed
 
 NOT_FOR_SHOW = ("frame", "bundle", "chart")
 HUMAN = ("text", "markdown", "html")
@@ -101,12 +101,19 @@ def _bundle(value: object) -> dict[str, Any]:
 
 
 def module_of(kind: type) -> ModuleType:
-    """The renderer of a type, or of its nearest base that has one; raises `ConfigError` where there is none."""
+    """The view of a type, or of its nearest base that has one; raises `ConfigError` where there is none."""
     for base in kind.__mro__:
-        name = f"{__name__}.{_snake(base.__name__)}"
-        if importlib.util.find_spec(name) is not None:
-            return importlib.import_module(name)
+        for package in _packages(base.__module__):
+            name = f"{package}.view_{_snake(base.__name__)}"
+            if importlib.util.find_spec(name) is not None:
+                return importlib.import_module(name)
     raise ConfigError(f"nothing here shows a {kind.__name__}")
+
+
+def _packages(module: str) -> tuple[str, ...]:
+    """Where the view of a type of this module may be: its own package, or here."""
+    own = module.rpartition(".")[0]
+    return (own, __name__) if own.startswith("attune_ops.") else (__name__,)
 
 
 def _name(value: object) -> str:

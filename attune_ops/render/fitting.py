@@ -8,9 +8,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from attune_ops.render.table import RIGHT, cells, remarks
+from attune_ops.model.table import Kind, Table
 from attune_ops.render.text import NOT_TOLD, visible
-from attune_ops.table import Kind, Table
+from attune_ops.render.view_table import RIGHT, cells, remarks
 
 GAP = 2  # columns between two columns
 WIDEST = 36, 0.4  # columns, part of the width: a longer text wraps rather than push out other columns

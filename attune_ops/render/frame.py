@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.errors import ConfigError
-from attune_ops.table import Cell, Column, Kind
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Cell, Column, Kind
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from collections import Counter
 from html import escape
 from itertools import pairwise
 
-from attune_ops.graph import Graph, GraphEdge, GraphNode
+from attune_ops.model.graph import Graph, GraphEdge, GraphNode
 from attune_ops.render.layout import ARRIVAL, Point, place
 from attune_ops.render.text import visible
 

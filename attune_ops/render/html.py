@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.errors import ConfigError
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.units import age, size
 from attune_ops.render import text
-from attune_ops.units import age, size
 
 if TYPE_CHECKING:
     import jinja2

@@ -6,9 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from attune_ops.model.secret import Secret, scrub
 from attune_ops.render import form, wire, written
 from attune_ops.render.text import visible_lines
-from attune_ops.secret import Secret, scrub
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from attune_ops.table import Cell, Column
-from attune_ops.units import age, number, size
+from attune_ops.model.table import Cell, Column
+from attune_ops.model.units import age, number, size
 
 NOT_TOLD = "—"
 

@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 import msgspec
 
-from attune_ops.errors import AttuneOpsError
-from attune_ops.table import Cell
+from attune_ops.model.errors import AttuneOpsError
+from attune_ops.model.table import Cell
 
 
 def json_text(data: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.route import Reason, Refusal, Route
+from attune_ops.routing.route import Reason, Refusal, Route
 from attune_ops.routing.router import Router
 
 

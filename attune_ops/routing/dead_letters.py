@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from attune_ops.route import NO_ROUTE, Hop, Reason, Refusal, Route
-from attune_ops.routing.deaths import Death, History, history_of, is_cycle, recorded, with_death_headers
+from attune_ops.routing.death_history import Death, History, history_of, is_cycle, recorded, with_death_headers
 from attune_ops.routing.effective import Settings
-from attune_ops.routing.message import Message, routing_keys
-from attune_ops.routing.policies import ROUTING_KEYS
+from attune_ops.routing.policy_match import ROUTING_KEYS
+from attune_ops.routing.route import NO_ROUTE, Hop, Reason, Refusal, Route
+from attune_ops.routing.routed_message import Message, routing_keys
 
 if TYPE_CHECKING:
     from attune_ops.routing.router import Router

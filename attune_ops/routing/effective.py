@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from attune_ops.snapshot import PolicyState
-from attune_ops.topology import Arguments
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.topology import Arguments
 
 LIMITS = frozenset(
     {

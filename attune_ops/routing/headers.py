@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from attune_ops.route import Step
-from attune_ops.routing.message import Match, Message
-from attune_ops.routing.values import VOID, Value, comparable
-from attune_ops.topology import Arguments
+from attune_ops.model.topology import Arguments
+from attune_ops.routing.header_values import VOID, Value, comparable
+from attune_ops.routing.route import Step
+from attune_ops.routing.routed_message import Match, Message
 
 X_MATCH = "x-match"
 AMBIGUOUS = "undefined"

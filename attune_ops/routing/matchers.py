@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attune_ops.route import Step
+from attune_ops.model.topology import Arguments
 from attune_ops.routing.headers import HeadersMatcher
-from attune_ops.routing.message import NOTHING, Match, Message
+from attune_ops.routing.route import Step
+from attune_ops.routing.routed_message import NOTHING, Match, Message
 from attune_ops.routing.rules import Rules
 from attune_ops.routing.topic import TopicMatcher
-from attune_ops.topology import Arguments
 
 
 class Matcher(Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from attune_ops.route import Route, Step
 from attune_ops.routing.headers import AMBIGUOUS
 from attune_ops.routing.matchers import SIMULATED
+from attune_ops.routing.route import Route, Step
 from attune_ops.routing.router import Router
 
 NEAREST = 3

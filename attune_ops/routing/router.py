@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from attune_ops.route import Reason, Refusal, Route, Step
+from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
+from attune_ops.model.topology import Per, Topology
 from attune_ops.routing.dead_letters import follow
 from attune_ops.routing.effective import Settings, exchange_settings, queue_settings
-from attune_ops.routing.message import Message, routing_keys
-from attune_ops.routing.policies import Policies
+from attune_ops.routing.policy_match import Policies
+from attune_ops.routing.route import Reason, Refusal, Route, Step
+from attune_ops.routing.routed_message import Message, routing_keys
 from attune_ops.routing.rules import Rules
 from attune_ops.routing.walk import Network, Walk, WiredExchange
-from attune_ops.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
-from attune_ops.topology import Per, Topology
 
 ALTERNATE_EXCHANGE = "alternate-exchange"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attune_ops.route import Step
-from attune_ops.routing.message import Match, Message
+from attune_ops.routing.route import Step
+from attune_ops.routing.routed_message import Match, Message
 from attune_ops.routing.topic_bits import ANY, ONE, BitMatcher
 
 LONG = 4  # words from the first `#` on; the longer patterns are few and are matched another way

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from attune_ops.route import Step
+from attune_ops.routing.route import Step
 
 ONE = "*"
 ANY = "#"

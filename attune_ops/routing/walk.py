@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Mapping, Sequence
 
-from attune_ops.route import Step
+from attune_ops.model.snapshot import ExchangeState
 from attune_ops.routing.matchers import Matcher, matcher_for
-from attune_ops.routing.message import Message
+from attune_ops.routing.route import Step
+from attune_ops.routing.routed_message import Message
 from attune_ops.routing.rules import Rules
-from attune_ops.snapshot import ExchangeState
 
 # How an exchange is reached: by an alternate exchange, or perhaps. Exchanges that are reached more surely are
 # visited first, so that each counts as reached in its surest way; what is added never goes away further on.

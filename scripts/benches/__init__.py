@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from attune_ops import lab
-from attune_ops.config import Settings, resolve
+from attune_ops.installation.config import Settings, resolve
 
 LAB = "bench"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from attune_ops.config import Settings
-from attune_ops.dashboard.page import Dashboard
+from attune_ops.installation.config import Settings
+from attune_ops.notebook.dashboard.page import Dashboard
 from attune_ops.ops import Ops
 from benches import Result, Site, side_by_side
 from benches.doctor import Answers, settled, took, workers

@@ -13,14 +13,14 @@ import msgspec
 import pika
 import requests
 
-from attune_ops.actions.registry import register
-from attune_ops.actions.setup import set_up
-from attune_ops.checks import all_checks
-from attune_ops.config import Settings
-from attune_ops.doctor import diagnose
-from attune_ops.facts import Facts, decode, encode
+from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.diagnose import diagnose
+from attune_ops.installation.config import Settings
+from attune_ops.installation.pooled_http import PooledHttp
+from attune_ops.installation.registry_write import register
+from attune_ops.model.facts import Facts, decode, encode
 from attune_ops.ops import Ops
-from attune_ops.sources.pooled_http import PooledHttp
+from attune_ops.startup.setup import set_up
 from benches import Result, Site, side_by_side
 
 WORKERS, MORE = 10_000, 100_000

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pika
 
-from attune_ops.actions.sequence import Service
-from attune_ops.config import Settings
-from attune_ops.topology import Per
+from attune_ops.installation.config import Settings
+from attune_ops.model.topology import Per
+from attune_ops.startup.sequence import Service
 from benches import Result, Site, side_by_side
 
 RUNS = 40
@@ -119,9 +119,9 @@ def register(file: Path) -> int:
 
 def take_down(settings: Settings) -> None:
     """Makes room for the next topology, whose exchanges have other types and whose workers' queues differ."""
-    from attune_ops.actions.broker import delete_queue
-    from attune_ops.actions.setup import take_down
-    from attune_ops.sources.amqp import open_connection
+    from attune_ops.installation.amqp import open_connection
+    from attune_ops.installation.amqp_write import delete_queue
+    from attune_ops.startup.setup import take_down
 
     connection = open_connection(settings.amqp, name="bench")
     channel = connection.channel()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from attune_ops.config import judging
-from attune_ops.diagnosis import look
-from attune_ops.report_file import write_report
+from attune_ops.doctor.diagnosis import look
+from attune_ops.doctor.html_report import write_report
+from attune_ops.installation.config import judging
 from tests.browser.contrast import contrasts
-from tests.unit.checks.world import change, healthy
-from tests.unit.installation import worker
+from tests.unit.doctor.checks.world import change, healthy
+from tests.unit.facts import worker
 
 # What somebody would miss who does not see the page.
 MISSING = """() => {

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
-from attune_ops.config import judging
-from attune_ops.diagnosis import look
-from attune_ops.report_file import write_report
-from tests.unit.checks.world import change, healthy
-from tests.unit.installation import worker
+from attune_ops.doctor.diagnosis import look
+from attune_ops.doctor.html_report import write_report
+from attune_ops.installation.config import judging
+from tests.unit.doctor.checks.world import change, healthy
+from tests.unit.facts import worker
 
 WORKERS = 1000
 
@@ -102,7 +102,7 @@ def test_it_reads_without_javascript(browser: Browser, report: str) -> None:
 
 
 def test_the_snapshot_can_be_saved(page: Page, report: str, tmp_path: Path) -> None:
-    from attune_ops.facts_file import load_facts
+    from attune_ops.model.snapshot_file import load_facts
 
     page.goto(report)
     with page.expect_download() as download:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from attune_ops.checks import all_checks
-from attune_ops.facts import encode
-from tests.unit.checks.world import JANUARY, W1, healthy, without_queues
+from attune_ops.doctor.checks import all_checks
+from attune_ops.model.facts import encode
+from tests.unit.doctor.checks.world import JANUARY, W1, healthy, without_queues
 from tests.world import Run
 
-CHECKS = Path(__file__).parents[2] / "attune_ops" / "checks"
+CHECKS = Path(__file__).parents[2] / "attune_ops" / "doctor" / "checks"
 
 
 @pytest.fixture

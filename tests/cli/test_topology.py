@@ -9,7 +9,7 @@ import pytest
 
 from attune_ops.cli import _exit
 from attune_ops.cli._main import main
-from attune_ops.topologies import load
+from attune_ops.model.topologies import load
 
 DEFINITIONS = {"exchanges": [{"name": "attune.events", "type": "topic"}], "queues": [], "bindings": []}
 
@@ -70,8 +70,8 @@ def test_a_snapshot_without_a_broker_has_no_difference_to_show(
 ) -> None:
     from datetime import UTC, datetime
 
-    from attune_ops.facts import Facts, Source
-    from attune_ops.facts_file import save_facts
+    from attune_ops.model.facts import Facts, Source
+    from attune_ops.model.snapshot_file import save_facts
 
     missing = {Source.BROKER: "broker refused"}
     save_facts(Facts(load("attune-2026-01"), datetime.now(UTC), missing=missing), str(tmp_path / "f"))

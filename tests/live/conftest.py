@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from attune_ops.sources.http import Answer
-from attune_ops.sources.pooled_http import PooledHttp
+from attune_ops.installation.http import Answer
+from attune_ops.installation.pooled_http import PooledHttp
 from tests.live.places import JANUARY, Place
 from tests.world import Broker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from attune_ops.cli import _exit
-from attune_ops.findings import Finding, Report
+from attune_ops.doctor.findings import Finding, Report
 from tests.cli.commands import ALL
 from tests.live.places import Place
 from tests.world import Run, eventually

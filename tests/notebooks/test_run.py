@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from attune_ops.runbooks import shipped
+from attune_ops.notebook.runbooks import shipped
 from tests.world import Broker, Run, Vhost, clean_environment, eventually
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from attune_ops.errors import ConfigError
-from attune_ops.runbooks import shipped
+from attune_ops.model.errors import ConfigError
+from attune_ops.notebook.runbooks import shipped
 
 DOCS = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
 ALL = [file.stem for file in shipped.files()]

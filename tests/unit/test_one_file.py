@@ -15,9 +15,9 @@ exchanges = [{ name = "mine.events", type = "topic" }]
 CHECK = '''
 from collections.abc import Iterator
 
-from attune_ops.checks import check
-from attune_ops.facts import Facts
-from attune_ops.findings import Problem, Severity, Subject
+from attune_ops.doctor.checks import check
+from attune_ops.model.facts import Facts
+from attune_ops.doctor.findings import Problem, Severity, Subject
 
 
 @check("AT999", "mine", group="design", title="my own question is answered", severity=Severity.WARNING)
@@ -51,8 +51,8 @@ def as_json(value):
 # A folder is appended to a package's path as an installation's own packaging would do it.
 PROGRAM = """
 import importlib, sys
-for package in ("topologies", "checks", "cli", "render"):
-    importlib.import_module(f"attune_ops.{package}").__path__.append(f"{sys.argv[1]}/{package}")
+for package in ("model.topologies", "doctor.checks", "cli", "render"):
+    importlib.import_module(f"attune_ops.{package}").__path__.append(f"{sys.argv[1]}/{package.rpartition('.')[2]}")
 exec(sys.argv[2])
 """
 
@@ -78,13 +78,15 @@ def add(folder: Path, name: str, text: str) -> None:
 
 def test_a_topology(tmp_path: Path) -> None:
     add(tmp_path, "topologies/mine.toml", TOPOLOGY)
-    code = "from attune_ops.topologies import load, names; print(*names(), load('mine').exchanges[0].name)"
+    code = "from attune_ops.model.topologies import load, names; print(*names(), load('mine').exchanges[0].name)"
     assert python(tmp_path, code) == "attune-2026-01 attune-2026-09 mine mine.events"
 
 
 def test_a_check(tmp_path: Path) -> None:
     add(tmp_path, "checks/mine.py", CHECK)
-    code = "from attune_ops.checks import all_checks; print([c.title for c in all_checks() if c.code == 'AT999'])"
+    code = (
+        "from attune_ops.doctor.checks import all_checks; print([c.title for c in all_checks() if c.code == 'AT999'])"
+    )
     assert python(tmp_path, code) == "['my own question is answered']"
 
 
@@ -97,9 +99,9 @@ def test_a_command(tmp_path: Path) -> None:
 
 
 def test_a_value_that_shows_itself(tmp_path: Path) -> None:
-    add(tmp_path, "render/mine.py", RENDERER)
+    add(tmp_path, "render/view_mine.py", RENDERER)
     code = """
-from attune_ops.shown import Shown
+from attune_ops.model.display import Shown
 from attune_ops.render import show, formats
 class Mine(Shown): pass
 print(repr(Mine()), *formats(Mine()))

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.errors import ConfigError
-from attune_ops.snapshot import PolicyState
-from attune_ops.topology import Per, Queue, Topology
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.topology import Per, Queue, Topology
 
 PRIORITY = 50
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attune_ops.drills.remedies import Remedy, policy
-from attune_ops.topology import Binding, Exchange, Queue, Topology
+from attune_ops.model.topology import Binding, Exchange, Queue, Topology
 
 EXCHANGE, QUEUE = "attune.unroutable", "attune.unroutable.queue"
 

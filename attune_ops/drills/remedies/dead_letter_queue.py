@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attune_ops.drills.remedies import Remedy, policy
-from attune_ops.topology import Binding, Queue, Topology
+from attune_ops.model.topology import Binding, Queue, Topology
 
 EXCHANGE, QUEUE, KEY = "attune.dlx", "attune.dead.queue", "dead"
 

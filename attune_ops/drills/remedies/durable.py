@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attune_ops.drills.remedies import Remedy, with_worker_queues
-from attune_ops.topology import Topology
+from attune_ops.model.topology import Topology
 
 
 def durable(topology: Topology) -> Topology:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attune_ops.drills.remedies import Remedy, with_worker_queues
-from attune_ops.topology import Queue, Topology
+from attune_ops.model.topology import Queue, Topology
 
 
 def _quorum(queue: Queue) -> Queue:

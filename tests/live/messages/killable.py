@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 import attune_ops
-from attune_ops.actions.messages import drain, move, peek, restore, wire
-from attune_ops.errors import AttuneOpsError
+from attune_ops.messages import drain, move, peek, raw_amqp, restore
+from attune_ops.model.errors import AttuneOpsError
 
-LOADED = (drain, move, peek, restore, wire)
+LOADED = (drain, move, peek, restore, raw_amqp)
 
 
 def main() -> int:

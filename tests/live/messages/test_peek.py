@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 import attune_ops
-from attune_ops.actions import audit
-from attune_ops.errors import ConfigError
+from attune_ops.installation import audit
+from attune_ops.messages.transfer import Transfer
+from attune_ops.model.errors import ConfigError
 from attune_ops.ops import Ops
 from attune_ops.render import form
-from attune_ops.transfer import Transfer
 from tests.hostile import NAMES
 from tests.live.messages.site import SECRET, bodies, connect, declare_work, depth, envelope, reject, send
 from tests.unit.messages.wire import properties

@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from attune_ops.actions.messages.publishing import WINDOW
-from attune_ops.actions.messages.wire import interruptible
-from attune_ops.errors import ActionError, ConfigError, SourceError
 from attune_ops.messages.message import Message
+from attune_ops.messages.publisher import WINDOW
+from attune_ops.messages.raw_amqp import interruptible
 from attune_ops.messages.replay import REPLAYS
+from attune_ops.messages.transfer import Fate, Transfer
+from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.ops import Ops
-from attune_ops.transfer import Fate, Transfer
 from tests.live.messages.ledger import fill
 from tests.live.messages.site import bodies, connect, declare_work, depth, envelope, reject, send
 from tests.live.messages.test_round_trip import HEADERS, declare, fetch, publish

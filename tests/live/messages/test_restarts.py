@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from attune_ops import connect, lab
-from attune_ops.actions.messages.publishing import open_publisher
-from attune_ops.actions.messages.wire import LEAVE_S
-from attune_ops.errors import ActionError
+from attune_ops.messages.publisher import open_publisher
+from attune_ops.messages.raw_amqp import LEAVE_S
+from attune_ops.model.errors import ActionError
 from attune_ops.ops import Ops
 from tests.conftest import lacking
 from tests.live.messages.ledger import COUNT, SEED, Killable, fill, in_file, in_queue, say, spare

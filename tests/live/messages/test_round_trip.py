@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from attune_ops import connect
-from attune_ops.actions.messages import wire
-from attune_ops.config import Settings
+from attune_ops.installation.config import Settings
+from attune_ops.messages import raw_amqp
 from attune_ops.ops import Ops
 from tests.unit.messages.test_properties import ALL, TYPES
 from tests.unit.messages.wire import properties
@@ -41,20 +41,22 @@ def ops(vhost: Vhost) -> Ops:
 
 
 def publish(settings: Settings, messages: list[tuple[str | bytes, bytes, bytes]], exchange: str = "") -> None:
-    with wire.connected(settings, "test") as connection:
+    with raw_amqp.connected(settings, "test") as connection:
         channel = connection.channel()
         confirmed: list[int] = []
-        send = wire.confirming(channel, lambda m: confirmed.append(m.delivery_tag), lambda *a: pytest.fail("returned"))
+        send = raw_amqp.confirming(
+            channel, lambda m: confirmed.append(m.delivery_tag), lambda *a: pytest.fail("returned")
+        )
         for key, raw, body in messages:
-            send(exchange, key, body, wire.RawProperties(raw), True)
+            send(exchange, key, body, raw_amqp.RawProperties(raw), True)
         while max(confirmed, default=0) < len(messages):
-            wire.turn(channel, 1)
+            raw_amqp.turn(channel, 1)
 
 
 def fetch(settings: Settings, queue: str) -> list[tuple[str | bytes, bytes, bytes]]:
     """Takes every message away: routing key, raw properties, body."""
     found: list[tuple[str | bytes, bytes, bytes]] = []
-    with wire.connected(settings, "test") as connection:
+    with raw_amqp.connected(settings, "test") as connection:
         channel = connection.channel()
         while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
             found.append((got[0].routing_key, got[1].raw, got[2]))

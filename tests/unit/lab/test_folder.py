@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from attune_ops import lab
-from attune_ops.config.running_lab import lab_folder
+from attune_ops.installation.config.running_lab import lab_folder
 from attune_ops.lab import folder as files
 
 

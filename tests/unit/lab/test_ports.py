@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from attune_ops.errors import ActionError
 from attune_ops.lab import ports
 from attune_ops.lab.node import make
+from attune_ops.model.errors import ActionError
 
 
 def test_the_same_lab_gets_the_same_block_until_a_port_of_it_is_taken() -> None:

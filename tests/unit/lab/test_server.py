@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from attune_ops.errors import ConfigError
 from attune_ops.lab.server import find
+from attune_ops.model.errors import ConfigError
 
 
 def installation(folder: Path) -> Path:

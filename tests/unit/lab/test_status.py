@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from attune_ops.config.running_lab import LabNode, RunningLab
+from attune_ops.installation.config.running_lab import LabNode, RunningLab
 from attune_ops.lab.status import COLUMNS, row
+from attune_ops.model.table import Table
 from attune_ops.render import form
-from attune_ops.table import Table
 
 NAME = "the-longest-name-of-a-lab-there"[:31]
 

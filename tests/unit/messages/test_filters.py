@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attune_ops.errors import ConfigError
 from attune_ops.messages.filters import accepts, at_path, parse
 from attune_ops.messages.message import Message
+from attune_ops.model.errors import ConfigError
 from tests.unit.messages.wire import properties
 
 NOW = datetime(2026, 1, 16, 12, 0, tzinfo=UTC)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attune_ops.errors import ConfigError
 from attune_ops.messages.message import Message
 from attune_ops.messages.record import SCHEMA, Damaged, Header, encode, header, messages
+from attune_ops.model.errors import ConfigError
 
 HEADER = Header(id="a" * 32, queue="q\n", vhost="/", broker="amqp://u:***@h/", created=datetime.now(UTC))
 MESSAGES = st.lists(

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from attune_ops.messages.duplicates import Twins
 from attune_ops.messages.message import Message
 from attune_ops.messages.properties import decode
 from attune_ops.messages.replay import REPLAYS, Destination, Guard, Target, asks_for, replays
-from attune_ops.messages.twins import Twins
 from tests.unit.messages.wire import Typed, properties
 
 

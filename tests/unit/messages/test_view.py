@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import attune_ops
 from attune_ops.messages.message import Message
-from attune_ops.messages.view import LARGEST, view
-from attune_ops.peeked import Look, Peeked
-from attune_ops.redact import Redactor
+from attune_ops.messages.peeked import Look, Peeked
+from attune_ops.messages.preview import LARGEST, view
+from attune_ops.model.redaction import Redactor
 from attune_ops.render import form
 from tests.unit.messages.wire import properties
-from tests.unit.test_redact import CORE, NAMES, SECRETS, holding
+from tests.unit.model.test_redaction import CORE, NAMES, SECRETS, holding
 
 NOW = datetime(2026, 1, 16, 12, 0, tzinfo=UTC)
 FORMS = ("text", "table", "json", "csv", "markdown", "html")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from attune_ops import command_lines
+from attune_ops.model import command_lines
+from attune_ops.model.topology import Binding
 from attune_ops.render.command_line import broken
-from attune_ops.topology import Binding
 
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" '\"\\$#"), min_size=1)
 

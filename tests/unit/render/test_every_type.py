@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 import attune_ops
-from attune_ops.handling import Messages, Policies
+from attune_ops.model.display import Shown
 from attune_ops.ops import Ops
-from attune_ops.probing import Probes
+from attune_ops.ops_handling import Messages, Policies
+from attune_ops.ops_probing import Probes
 from attune_ops.render import module_of
-from attune_ops.shown import Shown
 
 
 def kinds(of: type[Shown] = Shown) -> Iterator[type[Shown]]:

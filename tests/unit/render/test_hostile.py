@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from attune_ops.model.display import Shown
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import form, formats
 from attune_ops.render.terminal import Visible
 from attune_ops.render.wire import json_text
-from attune_ops.shown import Shown
-from attune_ops.table import Column, Kind, Table
 from tests.hostile import NAMES, is_safe
 from tests.unit.render.test_every_type import EVERY
 

@@ -9,9 +9,9 @@ import nbformat
 
 SETUP = """
 from datetime import UTC, datetime
-from attune_ops.findings import Finding, Severity, Subject
-from attune_ops.table import Column, Table
-from attune_ops.topologies import load
+from attune_ops.doctor.findings import Finding, Severity, Subject
+from attune_ops.model.table import Column, Table
+from attune_ops.model.topologies import load
 now = datetime(2026, 1, 16, tzinfo=UTC)
 """
 VALUES = {

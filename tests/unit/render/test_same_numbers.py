@@ -7,8 +7,8 @@ from html import unescape
 
 import pytest
 
+from attune_ops.model.display import Shown
 from attune_ops.render import form
-from attune_ops.shown import Shown
 from tests.unit.render.test_every_type import EVERY
 from tests.unit.render.test_hostile import FILLED, Filler, terminal
 

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from attune_ops.errors import ConfigError
+from attune_ops.inventory.queues import queues
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import form, formats, show
 from attune_ops.render.fitting import fitted
 from attune_ops.render.text import cell, visible
-from attune_ops.table import Column, Kind, Table
-from attune_ops.tables.queues import queues
 from tests.hostile import NAMES, is_safe, names
-from tests.unit.installation import NOW, facts
+from tests.unit.facts import NOW, facts
 
 COLUMNS = (
     Column("name"),

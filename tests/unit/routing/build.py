@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attune_ops.model.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 from attune_ops.routing import Router
-from attune_ops.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 
 
 def exchange(name: str, type: str = "direct", **more: Any) -> ExchangeState:

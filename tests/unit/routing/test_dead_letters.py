@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from attune_ops.route import Reason, Route
+from attune_ops.model.snapshot import QueueState
 from attune_ops.routing import Router
-from attune_ops.routing.deaths import Death, History, is_cycle, recorded
+from attune_ops.routing.death_history import Death, History, is_cycle, recorded
+from attune_ops.routing.route import Reason, Route
 from attune_ops.routing.rules import Rules
-from attune_ops.snapshot import QueueState
 from tests.unit.routing.build import bind, exchange, policy, queue, router
 
 

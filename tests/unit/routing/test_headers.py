@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attune_ops.route import Step
 from attune_ops.routing.headers import HeadersMatcher, Pattern
-from attune_ops.routing.message import Match, Message
+from attune_ops.routing.route import Step
+from attune_ops.routing.routed_message import Match, Message
 
 VALUES = st.sampled_from(["v", "undefined", "", 1, 1.0, True, False, None, [1], [1.0], {"k": 1}, {}, []])
 TABLES = st.dictionaries(st.sampled_from(["a", "b", "x-a", "X-a"]), VALUES, max_size=4)

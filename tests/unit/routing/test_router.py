@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from attune_ops.model.topology_file import parse
 from attune_ops.routing import Router
-from attune_ops.topology_file import parse
 from tests.unit.routing.build import bind, exchange, link, policy, queue, router
 
-TOPOLOGIES = Path(__file__).parents[3] / "attune_ops" / "topologies"
+TOPOLOGIES = Path(__file__).parents[3] / "attune_ops" / "model" / "topologies"
 
 
 def queues(r: Router, x: str, key: str, headers: dict[str, object] | None = None) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attune_ops.route import Step
-from attune_ops.routing.message import Message
+from attune_ops.routing.route import Step
+from attune_ops.routing.routed_message import Message
 from attune_ops.routing.topic import TopicMatcher, words
 
 WORDS = st.sampled_from(["a", "b", "", "*", "*", "#", "#", "a#", "##", "ä"])

@@ -1,0 +1,200 @@
+"""Deleting orphaned worker queues: what is in them is saved first, and the broker itself guards the deletion."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.cleanup.orphan_history import sightings
+from attune_ops.cleanup.reap_rules import WANTS, candidates, sighted
+from attune_ops.cleanup.reaped import Candidate, Reaped, Verdict
+from attune_ops.installation import audit, gate
+from attune_ops.installation.amqp import depth, open_connection
+from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queue, delete_queue
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.installation.management import open_management
+from attune_ops.installation.registry_read import read_worker, session
+from attune_ops.messages.drain import drain
+from attune_ops.model.errors import AttuneOpsError
+from attune_ops.model.facts import Facts
+from attune_ops.model.ownership import why_not_live
+from attune_ops.model.registry import RegistryView
+from attune_ops.model.table import matcher
+
+if TYPE_CHECKING:
+    from pika import BlockingConnection
+
+PRECONDITION_FAILED = 406
+TRIES = 5  # how often what arrives between saving and deleting is saved too
+GRACE = timedelta(minutes=10)
+
+
+def reap(
+    settings: Settings,
+    pattern: str = "*",
+    *,
+    grace: timedelta = GRACE,
+    save_to: str | Path | None = None,
+    apply: bool = False,
+    confirm: str | None = None,
+) -> Reaped:
+    """Deletes worker queues that broker and registry call orphaned, in two looks at least `grace` apart.
+
+    Without `apply` it only looks, remembers what it saw for the next look, and says what it would do. What is in a
+    queue is saved first, to a file in `save_to` (default: the user's state folder). The broker deletes it only
+    unused and empty (`if-unused`, `if-empty`), so a worker that comes back keeps it. Undo: the worker declares its
+    queue when it starts; `messages restore FILE` publishes what was saved. Needs tag management. Raises
+    `SourceError` where broker or registry cannot be read, `ConfigError` at the gate.
+    """
+    matches = matcher(pattern)
+    if apply:
+        gate.check(settings, confirm)
+    with sightings(settings) as seen:
+        facts = collect(settings, WANTS)
+        since = sighted(facts, seen)
+        seen.clear()
+        seen.update(since)
+    found = candidates(facts, since, grace, matches)
+    if apply and any(c.verdict == "deletes" for c in found):
+        reaper = _Reaper(settings, facts, Path(save_to) if save_to else _default_folder(facts.taken_at), confirm)
+        found = tuple(reaper.reap(c) if c.verdict == "deletes" else c for c in found)
+    ripe = [c.seen_since + grace for c in found if c.verdict == "waits"]
+    notes = (f"look again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC for the first of those that wait",) if ripe else ()
+    return Reaped(apply, found, grace, facts.taken_at, notes)
+
+
+class _Reaper:
+    """Reaps one queue after another."""
+
+    def __init__(self, settings: Settings, facts: Facts, folder: Path, confirm: str | None) -> None:
+        self._settings, self._facts, self._folder, self._confirm = settings, facts, folder, confirm
+
+    def reap(self, candidate: Candidate) -> Candidate:
+        """Saves and deletes one queue; an error ends in its verdict, and the others go on."""
+        detail = {
+            "worker": candidate.worker_id,
+            "why": candidate.why,
+            "queue": _definition(self._facts, candidate.queue),
+        }
+        try:
+            with audit.change(self._settings, "reap", candidate.queue, confirm=self._confirm, **detail) as outcome:
+                done = self._save_and_delete(candidate)
+                outcome |= {"verdict": done.verdict, "reason": done.reason, "saved": done.saved_messages}
+                if done.saved is not None:
+                    outcome["file"] = done.saved
+                return done
+        except AttuneOpsError as e:
+            return _judged(candidate, "kept", f"it failed: {e}")
+
+    def _save_and_delete(self, candidate: Candidate) -> Candidate:
+        for _ in range(TRIES):
+            with _connected(self._settings) as connection:
+                live = depth(connection, candidate.queue)
+            if live is None:
+                return _judged(candidate, "kept", "it is gone already")
+            if live.consumers:
+                return _judged(candidate, "kept", "a consumer came back")
+            if live.messages:
+                candidate = self._save(candidate)
+            objection = self._objection(candidate)
+            if objection:
+                return _judged(candidate, "kept", objection)
+            try:
+                with _connected(self._settings) as connection:
+                    delete_queue(connection.channel(), candidate.queue, if_unused=True, if_empty=True)
+            except BrokerRefused as e:
+                if e.code != PRECONDITION_FAILED:
+                    raise
+                if "in use" in e.text:
+                    return _judged(candidate, "kept", "a consumer came back")
+                continue  # a message has arrived since it was emptied
+            return self._after(candidate)
+        return _judged(candidate, "kept", f"messages keep arriving: saved {TRIES} times, and it was never empty")
+
+    def _save(self, candidate: Candidate) -> Candidate:
+        file = self._folder / f"{quote(candidate.queue, safe='')}.jsonl"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        count = drain(self._settings, candidate.queue, file, apply=True, confirm=self._confirm).count("drained")
+        saved = str(file) if count else candidate.saved
+        return msgspec.structs.replace(candidate, saved=saved, saved_messages=candidate.saved_messages + count)
+
+    def _objection(self, candidate: Candidate) -> str | None:
+        """What speaks against deleting it now: its worker is back, or a client has some of its messages."""
+        if self._is_live(candidate.worker_id):
+            return "its worker came back"
+        management = open_management(self._settings)
+        try:
+            counts = management.live_counts(candidate.queue)
+        finally:
+            management.close()
+        held = counts.messages_unacknowledged if counts is not None else None
+        return f"a client has {held} of its messages and has not acknowledged them" if held else None
+
+    def _after(self, candidate: Candidate) -> Candidate:
+        """A worker that registered in the very moment of the deletion gets its queue back."""
+        if not self._is_live(candidate.worker_id):
+            return _judged(candidate, "deleted", "unused and empty, as the broker made sure")
+        topology = self._settings.topology
+        with _connected(self._settings) as connection:
+            channel = connection.channel()
+            for queue in topology.worker_queues(candidate.worker_id):
+                if queue.name == candidate.queue:
+                    declare_queue(channel, queue)
+            for binding in topology.worker_bindings(candidate.worker_id):
+                if binding.destination == candidate.queue:
+                    bind(channel, binding)
+        return _judged(candidate, "given back", "its worker registered in that moment; declared and bound again")
+
+    def _is_live(self, worker_id: int) -> bool:
+        """Asks the registry now."""
+        assert self._settings.database is not None
+        with session(self._settings.database, self._settings.timeout) as s:
+            found = read_worker(s, str(worker_id))
+            registry = RegistryView(
+                s.kind,
+                (found,) if found is not None and found.id == worker_id else (),
+                heartbeat_interval=self._settings.heartbeat_interval,
+            )
+        now = msgspec.structs.replace(self._facts, registry=registry, taken_at=datetime.now(UTC))
+        return why_not_live(now, worker_id) is None
+
+
+@contextlib.contextmanager
+def _connected(settings: Settings) -> Iterator[BlockingConnection]:
+    connection = open_connection(
+        settings.amqp, name="attune-ops reap", timeout=settings.timeout, ca_file=settings.ca_file
+    )
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(Exception):
+            connection.close()
+
+
+def _judged(candidate: Candidate, verdict: Verdict, reason: str) -> Candidate:
+    return msgspec.structs.replace(candidate, verdict=verdict, reason=reason)
+
+
+def _definition(facts: Facts, queue: str) -> dict[str, Any]:
+    """What the queue was, for whoever wants it back as it was."""
+    state = facts.seen.queue_named[queue]
+    bindings = facts.seen.bindings_to_queue.get(queue, ())
+    return {
+        "durable": state.durable,
+        "auto_delete": state.auto_delete,
+        "arguments": state.arguments,
+        "bindings": [[b.source, b.routing_key, b.arguments] for b in bindings],
+    }
+
+
+def _default_folder(at: datetime) -> Path:
+    import platformdirs
+
+    return platformdirs.user_state_path("attune-ops") / "reaped" / f"{at:%Y%m%dT%H%M%SZ}"

@@ -1,0 +1,67 @@
+"""Setting workers that died to inactive in the registry, as their clean stop would have done."""
+
+from __future__ import annotations
+
+from attune_ops.installation import audit, gate
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.installation.registry_write import retire as retire_row
+from attune_ops.model import units
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import consumes, require
+from attune_ops.model.registry import Worker
+from attune_ops.model.table import Cell, Column, Kind, Table, matcher
+
+WANTS = (Source.REGISTRY, Source.CONSUMERS)
+
+COLUMNS = (
+    Column("worker_id", Kind.INTEGER, doc="the worker's id"),
+    Column("name", doc="its name"),
+    Column("status", Kind.CATEGORY, doc="its status in the registry"),
+    Column("heartbeat", Kind.AGE, "s", "the age of its last heartbeat"),
+    Column("verdict", Kind.CATEGORY, doc="retires or kept; after --apply retired or kept"),
+    Column("reason", doc="the reason for the verdict"),
+)
+
+
+def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
+    """Sets each worker that is registered as running, but has died, to inactive; without `apply` says which.
+
+    `pattern` is a glob on id or name, or a regular expression between slashes. Died means a stale heartbeat and no
+    consumer of its own on the broker. Undo: the worker's next heartbeat or start sets it active. Raises `SourceError`
+    where the registry cannot be read, `ConfigError` at the gate, `ActionError` where a worker came back meanwhile.
+    """
+    matches = matcher(pattern)
+    facts = collect(settings, WANTS)
+    require(facts, Source.REGISTRY)
+    if apply:
+        gate.check(settings, confirm)
+    assert facts.registry is not None
+    chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
+    rows = [_judged(settings, facts, w, apply, confirm) for w in chosen]
+    unseen = facts.lacks((Source.CONSUMERS,))
+    notes = (f"whether they consume was not seen: {unseen}",) if unseen and rows else ()
+    return Table("running workers", COLUMNS, tuple(rows), facts.taken_at, notes)
+
+
+def _judged(settings: Settings, facts: Facts, worker: Worker, apply: bool, confirm: str | None) -> tuple[Cell, ...]:
+    age, alive = worker.heartbeat_age(facts.taken_at), _alive(facts, worker)
+    old = "it never sent a heartbeat" if age is None else f"its heartbeat is {units.age(age)} old"
+    if alive is None and apply:
+        assert settings.database is not None
+        with audit.change(
+            settings, "retire", worker.name, confirm=confirm, worker=worker.id, heartbeat=age and str(age)
+        ):
+            retire_row(settings.database, worker, timeout=settings.timeout)
+    verdict = "kept" if alive else "retired" if apply else "retires"
+    return worker.id, worker.name, worker.status, age, verdict, alive or old
+
+
+def _alive(facts: Facts, worker: Worker) -> str | None:
+    """Why this worker has not died, or None."""
+    assert facts.registry is not None
+    if not worker.is_stale(facts.taken_at, facts.registry.interval):
+        return "its heartbeat is fresh"
+    if facts.lacks((Source.CONSUMERS,)) is None and consumes(facts, worker):
+        return "it consumes: its process lives"
+    return None

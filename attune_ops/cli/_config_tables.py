@@ -1,0 +1,118 @@
+"""The settings as tables: every member with where it came from, and what a check of all environments found."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attune_ops.doctor.diagnose import verify
+from attune_ops.installation.config import config_file as config_file
+from attune_ops.installation.config.config_file import ConfigFile
+from attune_ops.installation.config.resolve import NOTHING_FOUND, resolve
+from attune_ops.installation.config.settings import Settings
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Cell, Column, Kind, Table
+
+SHOWN = (Column("member"), Column("value"), Column("origin", doc="Where it was said."))
+CHECKED = (Column("subject"), Column("ok", Kind.FLAG), Column("detail"))
+
+
+def settings_table(settings: Settings) -> Table:
+    """Every member of the settings with its origin, passwords masked."""
+    shown: dict[str, Cell] = {
+        "env": settings.env,
+        "amqp": str(settings.amqp),
+        "vhost": settings.vhost,
+        "management": str(settings.management),
+        "database": settings.database.shown if settings.database else None,
+        "database_schema": settings.database.schema if settings.database else None,
+        "topology": settings.topology.name,
+        "protected": settings.protected,
+        "drills": settings.drills,
+        "ca_file": settings.ca_file,
+        "worker_name": settings.worker_name,
+        "heartbeat_interval": f"{settings.heartbeat_interval:g} s",
+        "timeout": f"{settings.timeout:g} s",
+        "severities": ", ".join(f"{code} {level or 'off'}" for code, level in settings.severities.items()) or None,
+        "thresholds": ", ".join(f"{name} {value:g}" for name, value in settings.thresholds.items()) or None,
+        "redact": ", ".join(settings.redact) or None,
+    }
+    origins = {"vhost": settings.origin.get("amqp")} | settings.origin
+    rows = tuple((member, value, origins.get(member, "default")) for member, value in shown.items())
+    return Table("config", SHOWN, rows, datetime.now(UTC))
+
+
+def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table:
+    """Checks the configuration file, every environment in it, and what this call resolves to; connects to nothing.
+
+    A row that is not ok says why. Raises `ConfigError` only where there is nothing to check.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    named = options.get("config") or environ.get("ATTUNE_OPS_CONFIG")
+    path = config_file.find(named, environ)
+    if path is not None:
+        rows += _file_rows(path, environ)
+    call = _row("this call", options, environ)
+    # A file of environments is not wrong because none of them was named in this call.
+    if not rows or call[-1] != NOTHING_FOUND:
+        rows.append(call)
+    return Table("config", CHECKED, tuple(rows), datetime.now(UTC))
+
+
+def _file_rows(path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]:
+    try:
+        file = config_file.read(path)
+    except ConfigError as e:
+        return [(str(path), False, str(e))]
+    rows: list[tuple[Cell, ...]] = [(str(path), True, f"environments: {', '.join(sorted(file.env)) or 'none'}")]
+    try:
+        verify(file.severities, file.thresholds)
+    except ConfigError as e:
+        rows.append(("severities and thresholds", False, str(e)))
+    if file.default_env is not None and file.default_env not in file.env:
+        rows.append(("default_env", False, f"no environment {file.default_env!r} in the file"))
+    if _is_open(path) and _holds_password(file):
+        rows.append((str(path), False, f"it holds a password and others may read it; chmod 600 {path}"))
+    rows += _open_password_files(file, path, environ)
+    # Only the file counts here: an option or variable would stand in front of every environment.
+    bare = {k: v for k, v in environ.items() if not k.startswith("ATTUNE_OPS_")}
+    rows += [_row(f"env {name}", {"config": str(path), "env": name}, bare) for name in sorted(file.env)]
+    return rows
+
+
+def _open_password_files(file: ConfigFile, path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]:
+    found: dict[Path, None] = {}
+    for name in sorted(file.env):
+        with suppress(ConfigError):  # the environment's own row says what is wrong with it
+            env = config_file.environment(file, name, path, environ)
+            named = (env.password_file, env.management_password_file, env.database_password_file)
+            found |= dict.fromkeys(Path(n) for n in named if n)
+    return [
+        (str(p), False, f"it is a password file and others may read it; chmod 600 {shlex.quote(str(p))}")
+        for p in found
+        if p.exists() and _is_open(p)
+    ]
+
+
+def _row(subject: str, options: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Cell, ...]:
+    try:
+        found = resolve(options, environ)
+    except ConfigError as e:
+        return (subject, False, str(e))
+    protected = ", protected" if found.protected else ""
+    return (subject, True, f"{found.amqp}, topology {found.topology.name}{protected}")
+
+
+def _is_open(path: Path) -> bool:
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def _holds_password(file: ConfigFile) -> bool:
+    """Whether an URL in the file has its password written out."""
+    urls = [u for e in file.env.values() for u in (e.amqp_url, e.management_url, e.database_url) if u]
+    logins = [u.partition("://")[2].rpartition("@")[0].partition(":")[2] for u in urls]
+    return any(password and "${" not in password for password in logins)

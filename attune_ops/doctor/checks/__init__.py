@@ -1,0 +1,68 @@
+"""The checks: one file a subject, one generator a question, found by convention.
+
+A check takes `Facts` and yields `Problem`s. It has no clock, does no I/O, prints nothing, calls no other
+check and never asks whether a source is missing: its `needs` do that. Its docstring is its explanation.
+
+Codes go in hundreds by group: AT1xx reach, AT2xx topology, AT3xx routes, AT4xx workers, AT5xx flow,
+AT6xx design, AT7xx upgrade. A code is never used again for something else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+from attune_ops.doctor.findings import Check, CheckFunction, Severity
+from attune_ops.model.facts import Source
+
+GROUPS = ("reach", "topology", "routes", "workers", "flow", "design", "upgrade")
+
+
+def check(
+    code: str,
+    name: str,
+    *,
+    group: str,
+    title: str,
+    severity: Severity,
+    needs: tuple[Source, ...] = (),
+    matters: bool = True,
+    tried: tuple[Source, ...] = (),
+    answered: tuple[Source, ...] = (),
+    heals: bool = True,
+) -> Callable[[CheckFunction], CheckFunction]:
+    """Makes a generator function a check; `title` is a positive sentence that holds when all is well."""
+
+    def mark(function: CheckFunction) -> CheckFunction:
+        function.check = Check(  # type: ignore[attr-defined]
+            code=code,
+            name=name,
+            group=group,
+            title=title,
+            severity=severity,
+            needs=needs,
+            function=function,
+            matters=matters,
+            tried=tried,
+            answered=answered,
+            heals=heals,
+        )
+        return function
+
+    return mark
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Every check of every module on this package's path, by code; raises `ValueError` for a code used twice."""
+    found: dict[str, Check] = {}
+    for module_info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{module_info.name}")
+        for value in vars(module).values():
+            made = getattr(value, "check", None)
+            if not isinstance(made, Check) or value.__module__ != module.__name__:
+                continue
+            if made.code in found:
+                raise ValueError(f"code {made.code} is used by {found[made.code].name} and {made.name}")
+            found[made.code] = made
+    return tuple(found[code] for code in sorted(found))

@@ -1,0 +1,273 @@
+"""What the topology file itself gets wrong about its messages, found without any broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._phrases import counted, listed, route_name
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.facts import Facts
+from attune_ops.model.topology import ID, Topology
+from attune_ops.routing.expected import WORKERS, wanted
+from attune_ops.topology.differences import binding_name
+
+
+@check(
+    "AT601",
+    "design-publishes-arrive",
+    group="design",
+    title="the topology has a queue for every message it publishes",
+    severity=Severity.WARNING,
+    heals=False,
+)
+def publishes_arrive(facts: Facts) -> Iterator[Problem]:
+    """A message that no binding takes is dropped by the broker, and confirmed to its publisher all the same.
+
+    Each publish of the topology file is routed through the topology's own exchanges and bindings. What arrives
+    nowhere is lost on every installation, however healthy. Where the same key is bound on another exchange, one
+    of the two names is probably wrong.
+    """
+    world = facts.once(wanted)
+    for publish, route in world.routes:
+        if not route.unroutable:
+            continue
+        elsewhere = [b for b in facts.topology.bindings if b.routing_key == publish.routing_key]
+        hint = f"; {elsewhere[0].destination} is bound by this key, but on {elsewhere[0].source}" if elsewhere else ""
+        yield Problem(
+            Subject("route", route_name(publish.exchange, publish.routing_key)),
+            f"{publish.message_type} reaches no queue: nothing on {publish.exchange} takes the key "
+            f"{publish.routing_key}{hint}",
+            evidence={"message_type": publish.message_type, "exchange": publish.exchange,
+                      "routing_key": publish.routing_key, "by": list(publish.by),
+                      "bound_on": [b.source for b in elsewhere]},
+            remedy="Bind a queue for it, or give the exchange an alternate exchange that keeps what is unroutable.",
+            causes=(("AT610", publish.exchange),),
+        )  # fmt: skip
+
+
+@check(
+    "AT602",
+    "design-bindings-used",
+    group="design",
+    title="some message of the topology goes by every binding",
+    severity=Severity.INFO,
+    heals=False,
+)
+def bindings_used(facts: Facts) -> Iterator[Problem]:
+    """A binding that nothing goes by is a name that was changed on one side only, or a leftover.
+
+    Publishes and dead letters are followed through all exchanges. By itself such a binding loses nothing; but
+    its queue's consumer waits for messages that never come.
+    """
+    world = facts.once(wanted)
+    for binding in facts.topology.bindings if facts.topology.publishes else ():
+        if world.goes_by(binding):
+            continue
+        name = binding_name(binding.source, binding.destination, binding.routing_key)
+        elsewhere = [p for p in facts.topology.publishes if p.routing_key == binding.routing_key]
+        yield Problem(
+            Subject("binding", name),
+            f"{binding.destination} is bound to {binding.source} by {binding.routing_key!r}, but nothing is published "
+            "there with such a key" + (f" (it is on {elsewhere[0].exchange})" if elsewhere else ""),
+            evidence={"source": binding.source, "routing_key": binding.routing_key,
+                      "destination": binding.destination, "published_on": [p.exchange for p in elsewhere]},
+            remedy="Bind it to the exchange that is published to, or remove it.",
+            causes=(("AT603", name), *(("AT601", route_name(p.exchange, p.routing_key)) for p in elsewhere)),
+        )  # fmt: skip
+
+
+@check(
+    "AT603",
+    "design-wildcards",
+    group="design",
+    title="wildcards stand only where they are wildcards",
+    severity=Severity.WARNING,
+    heals=False,
+)
+def wildcards(facts: Facts) -> Iterator[Problem]:
+    """`#` and `*` are wildcards on a topic exchange, and there only as whole words between dots.
+
+    On a direct exchange the binding key `#` matches a message whose routing key is the one character `#`, and
+    no other. On a topic exchange `worker.#1` or `a*` is such a literal too. A headers or fanout exchange does
+    not look at the key at all.
+    """
+    for binding in facts.topology.bindings:
+        exchange = facts.topology.exchange(binding.source)
+        if exchange is None or not taken_literally(exchange.type, binding.routing_key):
+            continue
+        yield Problem(
+            Subject("binding", binding_name(binding.source, binding.destination, binding.routing_key)),
+            f"{binding.routing_key!r} is no wildcard on the {exchange.type} exchange {binding.source}: "
+            f"{binding.destination} gets only messages with literally this key",
+            evidence={"source": binding.source, "type": exchange.type, "routing_key": binding.routing_key,
+                      "destination": binding.destination},
+            remedy=f"Make {binding.source} a topic exchange (or fanout, if all keys are meant), or bind each key.",
+        )  # fmt: skip
+
+
+def taken_literally(exchange_type: str, key: str) -> bool:
+    """Whether the key holds a wildcard character that this exchange type takes as a plain one."""
+    if exchange_type == "direct":
+        return any(word in ("#", "*") for word in key.split("."))
+    return exchange_type == "topic" and any(
+        word not in ("#", "*") and ("#" in word or "*" in word) for word in key.split(".")
+    )
+
+
+@check(
+    "AT604",
+    "design-dead-letters-arrive",
+    group="design",
+    title="every dead letter ends in a queue",
+    severity=Severity.WARNING,
+    heals=False,
+)
+def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
+    """A dead-letter exchange that routes nowhere keeps nothing: the message is gone, without a return or a log.
+
+    Every queue with a dead-letter exchange is asked for each key it gets and each reason it can give a message
+    up for (rejected by a consumer, TTL, length). Without `x-dead-letter-routing-key` a dead letter keeps the
+    key it was published with, so the dead-letter exchange must take all of these.
+    """
+    lost: dict[str, dict[str, list[str]]] = {}
+    for queue, route in facts.once(wanted).dead_letters:
+        if route.hops and route.hops[0].unroutable and not route.hops[0].dropped:
+            keys = lost.setdefault(route.exchange or "", {}).setdefault(queue.name, [])
+            keys.append(route.routing_key)
+    for exchange, queues in lost.items():
+        there = facts.topology.exchange(exchange)
+        bindings = [b for b in facts.topology.bindings if b.source == exchange]
+        yield Problem(
+            Subject("exchange", exchange),
+            f"dead letters of {listed(queues)} go to {exchange or 'the default exchange'}, which "
+            + ("routes them nowhere: they are lost" if there else "the topology does not declare: they are lost"),
+            evidence={"queues": {q: sorted(set(keys)) for q, keys in queues.items()}},
+            remedy=f"Bind a queue to {exchange} that takes these keys.",
+            causes=(
+                ("AT610", exchange),
+                *(("AT603", binding_name(b.source, b.destination, b.routing_key)) for b in bindings),
+            ),
+        )
+
+
+@check(
+    "AT605",
+    "design-no-circle",
+    group="design",
+    title="no dead letter goes in a circle",
+    severity=Severity.WARNING,
+    heals=False,
+)
+def no_circle(facts: Facts) -> Iterator[Problem]:
+    """A circle of dead-lettering either turns for ever or ends in the loss of the message.
+
+    The broker drops a message that comes back to a queue by expiry or length alone; a circle with a rejection
+    in it turns for ever (and fast, when the consumer rejects at once). A retry by TTL (work → rejected → retry
+    → expired → work) rests at the work queue in between and is not reported.
+    """
+    told: set[frozenset[str]] = set()
+    for queue, route in facts.once(wanted).dead_letters:
+        circle = frozenset(h.queue for h in route.hops)
+        for hop in route.hops:
+            if (hop.loops or hop.dropped) and circle not in told:
+                told.add(circle)
+                turns = "turns for ever" if hop.loops else "is dropped by the broker as a cycle"
+                yield Problem(
+                    Subject("queue", queue.name),
+                    f"a message that {queue.name} gives up ({route.reason}) comes back to {hop.queue} and {turns}",
+                    evidence={"reason": route.reason, "hops": [h.queue for h in route.hops],
+                              "routing_key": route.routing_key, "dropped": list(hop.dropped)},
+                    remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
+                )  # fmt: skip
+
+
+@check(
+    "AT609",
+    "design-queues-reached",
+    group="design",
+    title="every queue of the topology is reached by some message",
+    severity=Severity.INFO,
+    heals=False,
+)
+def queues_reached(facts: Facts) -> Iterator[Problem]:
+    """A queue that no publish and no dead letter can reach stays empty for ever; its consumer waits in vain."""
+    world = facts.once(wanted)
+    for queue in facts.topology.queues if facts.topology.publishes else ():
+        if queue.name in world.reached:
+            continue
+        bindings = facts.topology.bindings_to(queue.name)
+        yield Problem(
+            Subject("queue", queue.name),
+            f"no message reaches {queue.name}: "
+            + (f"its {counted(len(bindings), 'binding')} match nothing" if bindings else "it is not bound"),
+            evidence={"bindings": [binding_name(b.source, b.destination, b.routing_key) for b in bindings]},
+            remedy="Correct its binding, or leave the queue out.",
+            causes=tuple(
+                (code, binding_name(b.source, b.destination, b.routing_key))
+                for b in bindings
+                for code in ("AT603", "AT602")
+            ),
+        )
+
+
+@check(
+    "AT610",
+    "design-exchanges-bound",
+    group="design",
+    title="something is bound to every exchange of the topology",
+    severity=Severity.WARNING,
+    heals=False,
+)
+def exchanges_bound(facts: Facts) -> Iterator[Problem]:
+    """An exchange without a binding drops all that is sent to it: publishes, and dead letters alike.
+
+    Nobody is told. An alternate exchange on it would keep what comes.
+    """
+    bound = {b.source for b in facts.topology.bindings}
+    for exchange in facts.topology.exchanges:
+        if exchange.name in bound or "alternate-exchange" in exchange.arguments:
+            continue
+        letters = [q.name for q in facts.topology.queues if q.arguments.get("x-dead-letter-exchange") == exchange.name]
+        publishes = [p.message_type for p in facts.topology.publishes if p.exchange == exchange.name]
+        lost = [f"the dead letters of {listed(letters)}"] if letters else []
+        lost += [listed(publishes)] if publishes else []
+        yield Problem(
+            Subject("exchange", exchange.name),
+            f"nothing is bound to {exchange.name}" + (f": {' and '.join(lost)} are lost there" if lost else ""),
+            evidence={"dead_letters_of": letters, "publishes": publishes},
+            remedy=f"Bind a queue to {exchange.name}, or leave the exchange out.",
+            severity=None if lost else Severity.INFO,
+        )
+
+
+@check(
+    "AT612",
+    "design-one-worker-only",
+    group="design",
+    title="what is meant for one worker reaches that worker alone",
+    severity=Severity.WARNING,
+    heals=False,
+)
+def one_worker_only(facts: Facts) -> Iterator[Problem]:
+    """A dispatch that reaches the queues of other workers too is carried out more than once.
+
+    Each publish whose key holds a worker's id is routed with two workers there. On a fanout exchange, or with
+    a wildcard in the binding, the second one gets the first one's work.
+    """
+    for publish, route in facts.once(wanted).routes:
+        if ID not in publish.routing_key:
+            continue
+        others = [q for q in (*route.queues, *route.possible) if _owner(facts.topology, q) == WORKERS[1]]
+        if others:
+            yield Problem(
+                Subject("route", route_name(publish.exchange, publish.routing_key)),
+                f"{publish.message_type} for worker {WORKERS[0]} also reaches {listed(others)}",
+                evidence={"exchange": publish.exchange, "routing_key": route.routing_key, "queues": list(route.queues)},
+                remedy="Use a direct or topic exchange, and bind each worker by its own key.",
+            )
+
+
+def _owner(topology: Topology, queue: str) -> int | None:
+    found = topology.worker_of(queue)
+    return found[0] if found else None

@@ -1,0 +1,123 @@
+"""Executions that do not get on, against what really lies in the queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import unread
+from attune_ops.doctor.checks._phrases import counted, listed, worker_name
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import why_not_live
+from attune_ops.model.registry import Execution
+from attune_ops.model.topology import ID
+from attune_ops.model.units import age
+from attune_ops.routing.expected import wanted
+
+REQUESTED = ("requested", "scheduling")
+WITH_WORKER = ("scheduled", "running", "canceling")
+
+
+@check(
+    "AT413",
+    "executions-waiting",
+    group="workers",
+    title="every execution that waits has its message in a queue",
+    severity=Severity.ERROR,
+    needs=(Source.EXECUTIONS, Source.BROKER, Source.DEPTHS),
+    matters=False,
+)
+def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Problem]:
+    """An execution that waits, and whose message is in no queue, waits for ever.
+
+    `requested` and `scheduling` wait for the executor: their message should lie in the queue that
+    ExecutionRequested reaches. `scheduled` waits for a worker: its message should lie in that worker's queue.
+    Where the queue is empty, the message was lost: dropped as unroutable, gone with an auto-deleted queue, or
+    rejected without a dead-letter queue. Where it is not empty, they may yet come; then it is a warning.
+    """
+    for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
+        worker, queues = place
+        there = [facts.seen.queue_named[q] for q in queues if q in facts.seen.queue_named]
+        depth = sum(q.messages or 0 for q in there)
+        found = f"{counted(depth, 'message')} in it" if there else "which is missing"
+        whom = "the executor" if worker is None else f"worker {worker}"
+        yield Problem(
+            Subject("execution", str(executions[0].id)),
+            f"{_some(executions)} {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}, waiting for "
+            f"{whom} in {listed(queues)}, {found}" + ("" if depth else ": their messages are lost"),
+            evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
+                      "messages": depth},
+            remedy="Start what should consume there." if depth else "Cancel them, or have them requested again.",
+            looks=(command_lines.consumers(queues[0]),),
+            severity=Severity.WARNING if depth else None,
+            causes=tuple(c for q in queues for c in (("AT401", q), ("AT202", q), *unread(facts, q), ("AT501", q))),
+        )  # fmt: skip
+
+
+def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str, ...]], list[Execution]]:
+    """The executions that have waited too long, by the worker and queues they wait in."""
+    requests = [(p, r) for p, r in facts.once(wanted).routes if p.message_type == "ExecutionRequested"]
+    request_queues = tuple(q for p, r in requests if ID not in p.routing_key for q in r.queues)
+    dispatch = tuple(facts.once(wanted).template(q) for p, r in requests if ID in p.routing_key for q in r.queues)
+    found: dict[tuple[int | None, tuple[str, ...]], list[Execution]] = {}
+    for e in _executions(facts):
+        since = e.updated or e.created
+        if since is None or facts.taken_at - since < limit:
+            continue
+        if e.status in REQUESTED and request_queues:
+            found.setdefault((None, request_queues), []).append(e)
+        elif e.status == "scheduled" and e.worker is not None and why_not_live(facts, e.worker) is None and dispatch:
+            queues = tuple(q.replace(ID, str(e.worker)) for q in dispatch)
+            found.setdefault((e.worker, queues), []).append(e)
+    return found
+
+
+@check(
+    "AT414",
+    "executions-have-workers",
+    group="workers",
+    title="every execution that was given to a worker has a live one",
+    severity=Severity.ERROR,
+    needs=(Source.EXECUTIONS,),
+    matters=False,
+)
+def executions_have_workers(facts: Facts) -> Iterator[Problem]:
+    """An execution on a worker that stopped or died will never end by itself.
+
+    `scheduled` and `running` executions name their worker. When that worker is not live (no such row, inactive,
+    stale heartbeat), nobody will report how it ended; it keeps its slot in every count of what runs.
+    """
+    lost: dict[int, list[Execution]] = {}
+    for e in _executions(facts):
+        if e.status in WITH_WORKER and e.worker is not None:
+            lost.setdefault(e.worker, []).append(e)
+    for worker_id, executions in lost.items():
+        why = why_not_live(facts, worker_id)
+        if why is None:
+            continue
+        worker = facts.worker_named.get(worker_id)
+        yield Problem(
+            Subject("execution", str(executions[0].id)),
+            f"{_some(executions)} {_status(executions)} on {worker_name(worker) if worker else f'worker {worker_id}'}, "
+            f"which does not live: {why}",
+            evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why},
+            remedy="Restart that worker, or mark them abandoned and request them again.",
+            looks=(command_lines.worker(worker.name if worker else str(worker_id)),),
+            causes=(("AT409", worker.name), ("AT410", worker.name)) if worker else (),
+        )
+
+
+def _executions(facts: Facts) -> Sequence[Execution]:
+    return (facts.registry.executions if facts.registry else None) or ()
+
+
+def _some(executions: Sequence[Execution]) -> str:
+    return f"{counted(len(executions), 'execution')} ({listed([str(e.id) for e in executions], 3)})"
+
+
+def _status(executions: Sequence[Execution]) -> str:
+    verb = "is" if len(executions) == 1 else "are"
+    return f"{verb} {' or '.join(sorted({e.status for e in executions}))}"

@@ -1,0 +1,197 @@
+"""Whether each queue has the consumers it should have, by tag and prefetch, and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import consumers_wanted, own_queues
+from attune_ops.doctor.checks._phrases import RESTART, counted, listed, worker_name
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import ConsumerState
+
+
+@check(
+    "AT403",
+    "worker-consumers",
+    group="workers",
+    title="every live worker consumes from its queues",
+    severity=Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
+)
+def worker_consumers(facts: Facts) -> Iterator[Problem]:
+    """A queue without its consumer keeps what it gets until it overflows, expires or is deleted.
+
+    With a fresh heartbeat and no consumer the process lives, but its consumer does not: it was cancelled by the
+    broker, its channel was closed by an error (404, 406, an acknowledgement timeout), or start-up hangs before
+    `consume`. A consumer with another tag than the worker's own is a stranger's: what it takes never reaches
+    the worker.
+    """
+    for worker in facts.live_workers:
+        silent, strange = [], []
+        for expected in facts.once(consumers_wanted)[worker.id]:
+            there = facts.seen.consumers_of.get(expected.queue, ())
+            if expected.queue in facts.seen.unconsumed:
+                silent.append(expected.queue)
+            elif there and expected.tag and expected.tag not in [c.tag for c in there]:
+                strange.append((expected, there))
+        if silent:
+            depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
+            yield Problem(
+                Subject("queue", silent[0]),
+                f"{worker_name(worker)} does not consume from {listed(silent)}"
+                + (f", where {counted(depth, 'message')} wait" if depth else ""),
+                evidence={"worker": worker.id, "queues": silent, "messages": depth},
+                remedy=RESTART,
+                looks=(command_lines.consumers(silent[0]),),
+                causes=tuple(("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)),
+            )
+        for expected, there in strange:
+            yield Problem(
+                Subject("queue", expected.queue),
+                f"{expected.queue} is consumed by {listed(map(_whose, there))}, not by {expected.tag!r}",
+                evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
+                remedy=f"Stop what consumes there in place of {worker_name(worker)}.",
+                looks=(command_lines.consumers(expected.queue),),
+            )
+
+
+@check(
+    "AT404",
+    "one-process-per-worker",
+    group="workers",
+    title="no two processes share a worker's queue",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
+    """Two consumers on one worker's queue take turns: each gets every other execution.
+
+    Usually two processes run under one name (a copied configuration, a container restarted elsewhere while the
+    old one lives on): registration looks the name up and gives both the same id. They overwrite each other's
+    heartbeat, so that one of them can die unseen.
+    """
+    wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
+    for worker_id, queues in facts.worker_queues.items():
+        for queue in queues:
+            there = facts.seen.consumers_of.get(queue.name, ())
+            if len(there) < 2 or len(there) <= wanted[facts.once(own_queues)[queue.name]]:
+                continue
+            worker = facts.worker_named.get(worker_id)
+            hosts = sorted({c.peer_host or "?" for c in there})
+            yield Problem(
+                Subject("worker", worker.name) if worker else Subject("queue", queue.name),
+                f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_whose, there))}",
+                evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
+                remedy="Give each worker process a name of its own, and stop the one that is too many.",
+                looks=(command_lines.consumers(queue.name),),
+            )
+            break
+
+
+@check(
+    "AT405",
+    "service-consumers",
+    group="workers",
+    title="every service consumes from its queues",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def service_consumers(facts: Facts) -> Iterator[Problem]:
+    """A queue that a service should consume from, and none does: the service is down, or has lost its consumer.
+
+    What the topology file says of consumers is compared by queue and tag. Replicas of a service use the same
+    tags, so more consumers than expected are no problem; one tag missing among others is a warning.
+    """
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for c in facts.topology.consumers:
+        state = facts.seen.queue_named.get(c.queue)
+        if state is not None and not (state.consumers is None and c.queue not in facts.seen.consumers_of):
+            wanted.setdefault(c.service, {}).setdefault(c.queue, []).append(c.tag)
+    for service, queues in wanted.items():
+        silent = {q: tags for q, tags in queues.items() if q in facts.seen.unconsumed}
+        if len(silent) == len(queues) > 1:
+            depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
+            yield Problem(
+                Subject("consumer", service),
+                f"no {service} consumes from any of its {len(silent)} queues"
+                + (f"; {counted(depth, 'message')} wait there" if depth else ""),
+                evidence={"service": service, "queues": list(silent), "messages": depth},
+                remedy=f"Start the {service}.",
+                looks=(command_lines.queue(next(iter(silent))),),
+            )
+            continue
+        for queue, tags in queues.items():
+            yield from _missing_tags(facts, service, queue, tags, queue in silent)
+
+
+def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silent: bool) -> Iterator[Problem]:
+    there = facts.seen.consumers_of.get(queue, ())
+    missing = [t for t in tags if t and t not in {c.tag for c in there}]
+    if silent:
+        depth = facts.seen.queue_named[queue].messages or 0
+        message = f"{queue} has no consumer" + (
+            f"; {counted(depth, 'message')} wait for the {service}" if depth else ""
+        )
+    elif there and missing:
+        depth = None
+        message = f"{queue} lacks the consumer {listed(missing)} of the {service}; it has {listed(map(_whose, there))}"
+    else:
+        return
+    yield Problem(
+        Subject("queue", queue),
+        message,
+        evidence={"service": service, "expected": tags, "missing": missing or tags, "messages": depth},
+        remedy=f"{'Start' if silent else 'Restart'} the {service}.",
+        looks=(command_lines.consumers(queue),),
+        severity=None if silent else Severity.WARNING,
+        causes=tuple(("AT503", t) for t in missing),
+    )
+
+
+@check(
+    "AT406",
+    "prefetch",
+    group="workers",
+    title="every consumer has the expected prefetch",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER, Source.CONSUMERS),
+    matters=False,
+)
+def prefetch(facts: Facts) -> Iterator[Problem]:
+    """The prefetch bounds what a consumer holds without having acknowledged it; 0 means without bound.
+
+    With too large a one a single consumer takes the whole queue into its memory, the others stand idle, and
+    when it dies all of it is delivered again. With too small a one it waits for the network after each message.
+    Where the expected number follows a worker's concurrency and the registry does not tell it, nothing is said.
+    """
+    expected: dict[tuple[str, str], int] = {}
+    for c in facts.topology.consumers:
+        if isinstance(c.prefetch, int):
+            expected[c.queue, c.tag] = c.prefetch
+    for worker in facts.live_workers:
+        for c in facts.once(consumers_wanted)[worker.id]:
+            if isinstance(c.prefetch, int) or worker.concurrency is not None:
+                expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
+    for there in facts.seen.consumers or ():
+        wanted = expected.get((there.queue, there.tag))
+        if wanted is not None and there.prefetch not in (None, wanted):
+            found = "0, without bound" if there.prefetch == 0 else f"{there.prefetch}"
+            yield Problem(
+                Subject("consumer", there.tag),
+                f"{there.tag} on {there.queue} has prefetch {found}; {wanted} is expected",
+                evidence={**_evidence(there), "expected": wanted},
+                remedy="Correct the service's setting and restart it.",
+                looks=(command_lines.consumers(there.queue),),
+            )
+
+
+def _whose(consumer: ConsumerState) -> str:
+    return f"{consumer.tag!r} of {consumer.connection or 'an unknown connection'}"
+
+
+def _evidence(consumer: ConsumerState) -> dict[str, object]:
+    names = ("queue", "tag", "connection", "channel", "peer_host", "user", "prefetch")
+    return {name: getattr(consumer, name) for name in names}

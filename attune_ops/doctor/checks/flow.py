@@ -1,0 +1,256 @@
+"""Whether messages move: backlog, what is held, what grows, what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import own, own_queues, unread
+from attune_ops.doctor.checks._phrases import counted
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.units import age
+
+
+@check(
+    "AT501",
+    "no-backlog-unread",
+    group="flow",
+    title="no messages wait in a queue that nobody reads",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS),
+)
+def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
+    """Messages without a consumer wait until somebody starts one, the queue expires or the broker runs full.
+
+    Message counts are asked of the queues and are live; that there is no consumer comes from statistics that
+    are up to 10 s old, and a queue too young to have any is not judged. Where another check knows why nobody
+    reads, it has the finding. Only queues of the topology are looked at.
+    """
+    expected = {c.queue for c in facts.topology.consumers}
+    for q in own(facts):
+        if not q.messages or q.name not in facts.seen.unconsumed:
+            continue
+        meant = q.name in expected or facts.topology.worker_of(q.name) is not None
+        yield Problem(
+            Subject("queue", q.name),
+            f"{counted(q.messages, 'message')} in {q.name}, and no consumer",
+            evidence={"messages": q.messages, "consumers": 0},
+            remedy="Start the service that consumes from it.",
+            looks=(command_lines.queue(q.name),),
+            severity=None if meant else Severity.WARNING,
+            causes=unread(facts, q.name),
+        )
+
+
+@check(
+    "AT504",
+    "queues-answer",
+    group="flow",
+    title="every queue that is listed answers",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.DEPTHS),
+)
+def queues_answer(facts: Facts) -> Iterator[Problem]:
+    """A queue that is listed but tells no message count has crashed, or its node is down; it is not empty.
+
+    The broker goes on listing it, publishers go on getting confirms or not, and every client that declares or
+    consumes it gets a timeout or 404. Its `state` says more, where there is one: down, crashed, stopped, minority.
+    """
+    down = {n.name for n in facts.seen.nodes or () if not n.running}
+    for q in facts.seen.queues or ():
+        if not q.is_silent and q.state not in ("down", "crashed", "stopped", "minority"):
+            continue
+        yield Problem(
+            Subject("queue", q.name),
+            f"{q.name} is listed, but " + ("tells no message count" if q.is_silent else "does not answer")
+            + (f" (state {q.state})" if q.state else ""),
+            evidence={"state": q.state, "node": q.node, "messages": q.messages},
+            remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",
+            looks=(command_lines.queue(q.name),),
+            severity=None if q.name in facts.once(own_queues) else Severity.INFO,
+            causes=(("AT110", q.node),) if q.node in down and q.node else (),
+        )  # fmt: skip
+
+
+@check(
+    "AT506",
+    "backlog-not-growing",
+    group="flow",
+    title="no backlog grows fast between two looks",
+    severity=Severity.WARNING,
+    needs=(Source.EARLIER, Source.DEPTHS),
+    matters=False,
+)
+def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: float = 10) -> Iterator[Problem]:
+    """A queue that is filled faster than it is emptied grows until something gives way.
+
+    Two samples are compared, 5 s apart unless `--apart` says otherwise. Bursts come and go: only growth of 100 messages
+    and 10 % of what was there counts. What grows more slowly is found by a longer time between the samples
+    (`attune-ops doctor --apart 10m`), by lower thresholds, or by a record (`attune-ops watch`).
+    """
+    before = facts.earlier.queue_named if facts.earlier else {}
+    seconds = (facts.seen.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
+    for q in own(facts):
+        old = before[q.name].messages if q.name in before else None
+        if old is None or q.messages is None or q.messages - old < max(growth, old * growth_percent / 100):
+            continue
+        yield Problem(
+            Subject("queue", q.name),
+            f"{q.name} grew from {old:,} to {counted(q.messages, 'message')} in {seconds:.0f} s",
+            evidence={"before": old, "after": q.messages, "seconds": seconds, "consumers": q.consumers},
+            remedy="Add consumers, or find what slows them down.",
+            looks=(command_lines.consumers(q.name),),
+            causes=unread(facts, q.name),
+        )
+
+
+@check(
+    "AT511",
+    "backlog-moderate",
+    group="flow",
+    title="no queue that is read has a large backlog",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS),
+)
+def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
+    """Many messages that wait mean that consumers are slower than publishers, or were away for a while."""
+    for q in own(facts):
+        if (q.messages_ready or 0) > backlog and q.consumers != 0:
+            yield Problem(
+                Subject("queue", q.name),
+                f"{counted(q.messages_ready or 0, 'message')} wait in {q.name}"
+                + (f" for {counted(q.consumers, 'consumer')}" if q.consumers else ""),
+                evidence={"messages_ready": q.messages_ready, "consumers": q.consumers, "limit": backlog},
+                remedy="Add consumers; a second look says whether it grows.",
+                looks=(command_lines.TWICE,),
+                causes=unread(facts, q.name),
+            )
+
+
+@check(
+    "AT507",
+    "no-redelivery-storm",
+    group="flow",
+    title="messages are not delivered again and again",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_percent: float = 50) -> Iterator[Problem]:
+    """A message that is nacked with requeue comes back at once, and its consumer does nothing else any more.
+
+    Attune's consumers requeue after connection, publish and timeout errors; while what they need is away, they
+    turn round at full speed. From statistics: more than 5 redeliveries a second that are half of all deliveries.
+    """
+    for q in own(facts):
+        again, delivered = q.redeliver_rate or 0, q.deliver_rate or 0
+        if again > redeliveries and again >= delivered * redelivered_percent / 100:
+            yield Problem(
+                Subject("queue", q.name),
+                f"{q.name}: {again:.0f} of {max(delivered, again):.0f} deliveries a second are redeliveries",
+                evidence={"redeliver_rate": again, "deliver_rate": delivered, "ack_rate": q.ack_rate},
+                remedy="Read the consumer's log for what it fails on; take the message out if it is the message.",
+                looks=(command_lines.consumers(q.name),),
+            )
+
+
+@check(
+    "AT508",
+    "oldest-message-young",
+    group="flow",
+    title="no message waits for long",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS),
+    matters=False,
+)
+def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Problem]:
+    """The age of the message at the head says more than the depth: a queue of three may be stuck for hours.
+
+    It is known only where publishers set the `timestamp` property and the message is in the broker's memory;
+    where it is not told, nothing is said.
+    """
+    for q in own(facts):
+        if q.head_message_timestamp is None or not q.messages:
+            continue
+        waits = facts.taken_at - q.head_message_timestamp
+        if waits.total_seconds() > oldest_s:
+            yield Problem(
+                Subject("queue", q.name),
+                f"the oldest of {counted(q.messages, 'message')} in {q.name} is {age(waits)} old",
+                evidence={"oldest": q.head_message_timestamp, "messages": q.messages},
+                remedy="Look at who should read it.",
+                looks=(command_lines.consumers(q.name),),
+                causes=(("AT501", q.name), ("AT510", q.name), ("AT511", q.name), *unread(facts, q.name)),
+            )
+
+
+@check(
+    "AT509",
+    "nothing-unroutable",
+    group="flow",
+    title="the broker drops and returns no messages as unroutable",
+    severity=Severity.INFO,
+    needs=(Source.BROKER,),
+    matters=False,
+)
+def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
+    """The broker counts messages that no binding took: dropped without a word, or returned to a publisher that
+    asked for `mandatory`.
+
+    The counters are for all virtual hosts since the broker started, and count direct reply-to as dropped; so a
+    total is merely noted, while one that rises between two looks is a warning. They never say which key it was:
+    the routes (AT301, AT601) do.
+    """
+    now, before = facts.seen, facts.earlier
+    for kind, total, old in (
+        ("dropped", now.dropped_unroutable, before and before.dropped_unroutable),
+        ("returned", now.returned_unroutable, before and before.returned_unroutable),
+    ):
+        if not total:
+            continue
+        rise = total - old if isinstance(old, int) else 0
+        yield Problem(
+            Subject("broker", kind),
+            f"{counted(total, 'unroutable message')} {kind} since the broker started"
+            + (f", {rise:,} of them between two looks" if rise else ""),
+            evidence={"total": total, "rise": rise if isinstance(old, int) else None},
+            remedy="Look at the findings on routes for the exchange and key.",
+            severity=Severity.WARNING if rise else None,
+        )
+
+
+@check(
+    "AT510",
+    "dead-letters-read",
+    group="flow",
+    title="no dead letters pile up",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS),
+)
+def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Problem]:
+    """What lies in a dead-letter queue was rejected, expired or pushed out, and waits for somebody to decide.
+
+    Dead-letter queues are those bound to an exchange that a queue of the topology dead-letters to. One that has
+    a consumer is emptied by it and counts only beyond ten thousand messages (AT511).
+    """
+    targets = {q.arguments.get("x-dead-letter-exchange") for q in facts.topology.queues} - {None}
+    names = {
+        b.destination for t in sorted(map(str, targets)) for b in facts.seen.bindings_from.get(t, ())
+        if b.destination_kind == "queue"
+    }  # fmt: skip
+    for name in sorted(names):
+        q = facts.seen.queue_named.get(name)
+        if q is None or not q.messages or q.messages <= dead_letters or q.consumers:
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"{counted(q.messages, 'dead letter')} in {name}, and no consumer",
+            evidence={
+                "messages": q.messages,
+                "bound_to": sorted({b.source for b in facts.seen.bindings_to_queue[name]}),
+            },
+            remedy="Look at them and decide: put back, keep or throw away.",
+            looks=(command_lines.peek(name),),
+            causes=unread(facts, name),
+        )

@@ -1,0 +1,166 @@
+"""Who holds messages and does not let go: unacknowledged ones, whole prefetches, vanished consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import consumers_wanted, own_queues
+from attune_ops.doctor.checks._phrases import counted, listed, worker_name
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import ChannelState, ConsumerState
+from attune_ops.model.units import age
+
+
+def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[ConsumerState, ...], timedelta]]:
+    """The channels that hold messages and have done nothing for `idle` seconds, with their consumers and the time."""
+    consumers: dict[str, list[ConsumerState]] = {}
+    for c in facts.seen.consumers or ():
+        consumers.setdefault(c.channel, []).append(c)
+    for channel in facts.seen.channels or ():
+        if not channel.messages_unacknowledged or channel.idle_since is None:
+            continue
+        since = facts.taken_at - channel.idle_since
+        if since.total_seconds() >= idle:
+            yield channel, tuple(consumers.get(channel.name, ())), since
+
+
+def _is_full(consumers: tuple[ConsumerState, ...], held: int) -> bool:
+    """Whether the channel's consumers together hold all that their prefetch lets them."""
+    return bool(consumers) and all(c.prefetch for c in consumers) and held >= sum(c.prefetch or 0 for c in consumers)
+
+
+def _client(facts: Facts, channel: ChannelState) -> str:
+    connection = facts.seen.connection_named.get(channel.connection)
+    if connection is None:
+        return channel.connection
+    return f"{connection.client_name or connection.name} on {connection.peer_host or 'an unknown host'}"
+
+
+def _evidence(facts: Facts, channel: ChannelState, consumers: tuple[ConsumerState, ...]) -> dict[str, object]:
+    connection = facts.seen.connection_named.get(channel.connection)
+    return {
+        "unacknowledged": channel.messages_unacknowledged, "idle_since": channel.idle_since,
+        "channel": channel.name, "connection": channel.connection,
+        "client": connection.client_name if connection else None,
+        "host": connection.peer_host if connection else None,
+        "queues": sorted({c.queue for c in consumers}), "tags": [c.tag for c in consumers],
+        "prefetch": [c.prefetch for c in consumers],
+    }  # fmt: skip
+
+
+def _severity(facts: Facts, queues: list[str]) -> Severity | None:
+    """Info where only queues are concerned that are not Attune's; what is known of no queue counts as Attune's."""
+    return Severity.INFO if queues and not facts.once(own_queues).keys() & set(queues) else None
+
+
+@check(
+    "AT502",
+    "nothing-held",
+    group="flow",
+    title="nobody holds messages without acknowledging them",
+    severity=Severity.WARNING,
+    needs=(Source.CONSUMERS, Source.CONNECTIONS),
+)
+def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
+    """Messages that were delivered and not acknowledged are in nobody's hands but that consumer's.
+
+    They count as unacknowledged, are shown to no other consumer, and come back only when the channel closes.
+    The channel's own statistics say how many it holds and since when it has done nothing: a long execution looks
+    the same as a hung worker, so the limit (15 min) should be above what an execution may take. From RabbitMQ 4.3
+    on the broker's acknowledgement timeout no longer covers classic queues: nothing there will end it.
+    """
+    for channel, consumers, since in _holding(facts, held_s):
+        held = channel.messages_unacknowledged or 0
+        queues = sorted({c.queue for c in consumers})
+        if _is_full(consumers, held):
+            continue  # AT505 has it
+        yield Problem(
+            Subject("queue", queues[0]) if queues else Subject("connection", channel.connection),
+            f"{_client(facts, channel)} has held {counted(held, 'message')} of {listed(queues) or 'a queue'} "
+            f"for {age(since)} ({listed([repr(c.tag) for c in consumers]) or 'no consumer any more'})",
+            evidence=_evidence(facts, channel, consumers),
+            remedy="Restart that process: its messages come back to the queue.",
+            looks=(command_lines.consumers(queues[0]),) if queues else (),
+            severity=_severity(facts, queues),
+        )
+
+
+@check(
+    "AT505",
+    "consumers-move",
+    group="flow",
+    title="no consumer is stuck with its whole prefetch",
+    severity=Severity.ERROR,
+    needs=(Source.CONSUMERS, Source.CONNECTIONS),
+)
+def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[Problem]:
+    """A consumer that holds as many messages as its prefetch allows gets no more; if it does not move, it is stuck.
+
+    It is there, its connection lives, its heartbeat may be fresh; yet nothing goes on. Messages behind wait.
+    """
+    for channel, consumers, since in _holding(facts, stuck_consumer_s):
+        held = channel.messages_unacknowledged or 0
+        if not _is_full(consumers, held):
+            continue
+        queues = sorted({c.queue for c in consumers})
+        named = facts.seen.queue_named
+        behind = sum(named[q].messages_ready or 0 for q in queues if q in named)
+        yield Problem(
+            Subject("queue", queues[0]),
+            f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds its whole prefetch of "
+            f"{held} and has not moved for {age(since)}" + (f"; {behind:,} wait behind" if behind else ""),
+            evidence={**_evidence(facts, channel, consumers), "ready": behind},
+            remedy="Restart that process: its messages come back to the queue.",
+            looks=(command_lines.consumers(queues[0]),),
+            severity=_severity(facts, queues) or (None if behind else Severity.WARNING),
+        )
+
+
+@check(
+    "AT503",
+    "consumers-stay",
+    group="flow",
+    title="no consumer vanishes while its connection lives",
+    severity=Severity.ERROR,
+    needs=(Source.CONSUMERS, Source.CONNECTIONS, Source.BROKER),
+)
+def consumers_stay(facts: Facts) -> Iterator[Problem]:
+    """A consumer can end without its process noticing: then the connection is up, and nobody reads.
+
+    Its channel was closed by an error (an acknowledgement timeout, a double ack: 406), or its queue was deleted
+    and the broker cancelled it. With two samples this is seen directly. With one it is concluded from a
+    connection that bears the worker's name or consumer tag while no such consumer is there.
+    """
+    named = [(c.client_name, c) for c in facts.seen.connections or () if c.client_name]
+    living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
+    gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    meant = {c.queue for c in facts.topology.consumers}
+    for c in (facts.earlier.consumers if facts.earlier else None) or ():
+        if c.queue not in meant and facts.topology.worker_of(c.queue) is None:
+            continue  # somebody else's
+        there = {(t.tag, t.connection) for t in facts.seen.consumers_of.get(c.queue, ())}
+        if (c.tag, c.connection) not in there and c.connection in facts.seen.connection_named:
+            gone.setdefault((c.connection, "a moment ago it was there"), []).append((c.tag, c.queue))
+    for worker in facts.live_workers if facts.seen.unconsumed else ():
+        for wanted in facts.once(consumers_wanted)[worker.id]:
+            # An auto-delete queue would have gone with its consumer: this one never had any.
+            if wanted.queue not in facts.seen.unconsumed or facts.seen.queue_named[wanted.queue].auto_delete:
+                continue
+            connection = living.get(worker.name) or living.get(wanted.tag)
+            if connection is not None:
+                tag = (wanted.tag, wanted.queue)
+                if not any(tag in tags for (name, _), tags in gone.items() if name == connection.name):
+                    gone.setdefault((connection.name, f"{worker_name(worker)} is connected"), []).append(tag)
+    for (connection_name, why), tags in gone.items():
+        said = listed([f"{tag!r} of {queue}" for tag, queue in tags])
+        yield Problem(
+            Subject("consumer", tags[0][0]),
+            f"no consumer {said} any more, while the connection {connection_name} lives: {why}",
+            evidence={"connection": connection_name, "consumers": [{"tag": t, "queue": q} for t, q in tags]},
+            remedy="Restart that process; its log names the error that closed its channel.",
+            looks=(command_lines.consumers(tags[0][1]),),
+        )

@@ -1,0 +1,240 @@
+"""Whether the broker's nodes are up, of one mind and have room; whether it lets publishers publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.command_lines import FULLEST
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import NodeState
+from attune_ops.model.units import size
+
+
+@check(
+    "AT110",
+    "nodes-running",
+    group="reach",
+    title="every node of the cluster runs",
+    severity=Severity.ERROR,
+    needs=(Source.NODES,),
+)
+def nodes_running(facts: Facts) -> Iterator[Problem]:
+    """A node that is down takes its classic queues with it: durable ones cannot be used, transient ones are gone.
+
+    Declaring a durable queue whose node is down answers 404 "home node … is down or inaccessible"; workers on
+    that node lost their connections. Quorum queues go on while most of their members are up.
+    """
+    for node in _nodes(facts):
+        if not node.running:
+            there = [q.name for q in facts.seen.queues or () if q.node == node.name]
+            yield Problem(
+                Subject("node", node.name),
+                f"node {node.name} is down" + (f"; {counted(len(there), 'queue')} lived on it" if there else ""),
+                evidence={"queues": there},
+                remedy="Start the node; until then its classic queues cannot be used.",
+            )
+
+
+@check(
+    "AT111",
+    "no-partitions",
+    group="reach",
+    title="the cluster's nodes see each other",
+    severity=Severity.ERROR,
+    needs=(Source.NODES,),
+)
+def no_partitions(facts: Facts) -> Iterator[Problem]:
+    """Nodes that were cut off from each other may each hold other queues and bindings than the rest.
+
+    What one sees through the one node may be wrong for the other. After the network is back, the side that is
+    trusted less must be restarted (unless `cluster_partition_handling` does it); its messages are lost.
+    """
+    cut_off = {n.name: list(n.partitions) for n in _nodes(facts) if n.partitions}
+    if cut_off:
+        yield Problem(
+            Subject("broker", facts.seen.cluster or facts.vhost),
+            f"the cluster is partitioned: {listed(f'{n} does not see {listed(o)}' for n, o in cut_off.items())}",
+            evidence={"partitions": cut_off},
+            remedy="Repair the network, then restart the nodes of the side that is trusted less.",
+        )
+
+
+@check(
+    "AT112",
+    "no-alarms",
+    group="reach",
+    title="no memory or disk alarm blocks publishers",
+    severity=Severity.ERROR,
+    needs=(Source.ALARMS,),
+)
+def no_alarms(facts: Facts) -> Iterator[Problem]:
+    """With an alarm the whole cluster stops reading from connections that publish; they hang without an error.
+
+    Consumers go on, so draining helps against a memory alarm. To the services it looks like a slow broker:
+    no confirm comes, publishes time out. The alarm ends by itself once there is room again.
+    """
+    blocked = [c.client_name or c.name for c in facts.seen.connections or () if c.state in _BLOCKED]
+    stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
+    for node, resources in _alarms(facts).items():
+        room = next((n for n in _nodes(facts) if n.name == node), None)
+        numbers = f" ({_tight(room, resources)})" if room else ""
+        yield Problem(
+            Subject("node", node) if node else Subject("broker", facts.seen.cluster or facts.vhost),
+            f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
+            evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
+            remedy="Make room (drain or purge what piles up, free the disk) or raise the limit; it ends by itself.",
+            looks=(FULLEST,),
+        )
+
+
+def _alarms(facts: Facts) -> dict[str, list[str]]:
+    """The resources in alarm by node, '' where no node was told; the list is live, the nodes' flags are statistics."""
+    found: dict[str, list[str]] = {}
+    for text in facts.seen.alarms or ():
+        resource, _, where = text.partition(" alarm on ")
+        found.setdefault(where, []).append(resource.removesuffix(" alarm"))
+    for node in _nodes(facts):
+        for resource, raised in (("memory", node.memory_alarm), ("disk", node.disk_alarm)):
+            if raised and resource not in found.get(node.name, ()):
+                found.setdefault(node.name, []).append(resource)
+    return found
+
+
+def _tight(node: NodeState, resources: list[str]) -> str:
+    said = {
+        "memory": f"{size(node.memory_used or 0)} used, limit {size(node.memory_limit or 0)}",
+        "disk": f"{size(node.disk_free or 0)} free, {size(node.disk_free_limit or 0)} wanted",
+    }
+    return ", ".join(said[r] for r in resources if r in said)
+
+
+_BLOCKED = ("blocked", "blocking")
+
+
+@check(
+    "AT113",
+    "headroom",
+    group="reach",
+    title="every node has room for memory, disk and connections",
+    severity=Severity.WARNING,
+    needs=(Source.NODES,),
+)
+def headroom(
+    facts: Facts, *, memory_percent: float = 80, descriptors_percent: float = 80, disk_factor: float = 1.5
+) -> Iterator[Problem]:
+    """A node close to a limit is an alarm of tomorrow.
+
+    Memory counts against the high watermark, not against what the host has; disk against `disk_free_limit`,
+    in multiples of it; descriptors against the limit of the process (a connection or open file each).
+    """
+    for node in _nodes(facts):
+        tight = []
+        memory, descriptors = (
+            _percent(node.memory_used, node.memory_limit),
+            _percent(node.descriptors_used, node.descriptors_total),
+        )
+        if memory > memory_percent and not node.memory_alarm:
+            tight.append(f"memory at {memory:.0f} % of its limit of {size(node.memory_limit or 0)}")
+        if descriptors > descriptors_percent:
+            tight.append(f"{node.descriptors_used} of {node.descriptors_total} file descriptors used")
+        limit = node.disk_free_limit or 0
+        if node.disk_free is not None and limit and node.disk_free < disk_factor * limit and not node.disk_alarm:
+            tight.append(f"disk {size(node.disk_free)} free, alarm at {size(limit)}")
+        if tight:
+            yield Problem(
+                Subject("node", node.name),
+                f"{node.name}: {', '.join(tight)}",
+                evidence=_room(node),
+                remedy="Give the node more room, or find out what piles up.",
+                looks=(FULLEST,),
+            )
+
+
+@check(
+    "AT114",
+    "connections-flow",
+    group="reach",
+    title="no connection is blocked",
+    severity=Severity.WARNING,
+    needs=(Source.CONNECTIONS, Source.ALARMS),
+    matters=False,
+)
+def connections_flow(facts: Facts) -> Iterator[Problem]:
+    """A blocked connection is one that published while an alarm was on; its publisher waits without an error.
+
+    With an alarm these are named there. Without one the alarm has just ended, and they should go on within
+    seconds. The state `flow` is not this: it is the broker slowing a fast publisher down, and passes.
+    """
+    broker = facts.seen
+    if broker.alarms or any(n.memory_alarm or n.disk_alarm for n in _nodes(facts)):
+        return
+    blocked = [c for c in broker.connections or () if c.state in _BLOCKED]
+    if blocked:
+        names = [c.client_name or c.name for c in blocked]
+        yield Problem(
+            Subject("connection", blocked[0].name),
+            f"{counted(len(blocked), 'connection is', 'connections are')} blocked without an alarm: {listed(names)}",
+            evidence={"connections": [c.name for c in blocked]},
+            remedy="If it lasts, restart the client.",
+        )
+
+
+@check(
+    "AT115",
+    "statistics-current",
+    group="reach",
+    title="the broker's statistics are collected and current",
+    severity=Severity.WARNING,
+    needs=(Source.MANAGEMENT, Source.BROKER),
+    matters=False,
+)
+def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> Iterator[Problem]:
+    """Consumers, rates and connections come from statistics that are up to 10 s old on a healthy broker.
+
+    A broker can be told not to collect them (`management_agent.disable_metrics_collector`), which is no
+    fault but blinds several checks. When its statistics database cannot keep up, events wait to be counted and
+    every number is older than it looks; message counts are not affected, as they are asked of the queues. Of more
+    than two thousand queues the doctor reads no rates and ages of workers' queues, which would take the broker most
+    of the time; their messages and consumers are read.
+    """
+    broker = facts.seen
+    waiting = broker.statistics_backlog or 0
+    if broker.statistics_disabled:
+        yield Problem(
+            Subject("broker", facts.vhost, facts.vhost),
+            "statistics are switched off: no rates, no consumers, no connections can be seen",
+            remedy="Set management_agent.disable_metrics_collector = false where these are wanted.",
+            severity=Severity.INFO,
+        )
+    if broker.statistics_left_out:
+        yield Problem(
+            Subject("broker", facts.vhost, facts.vhost),
+            f"rates and ages of {counted(broker.statistics_left_out, 'worker queue')} were not read: it takes seconds",
+            evidence={"queues": broker.statistics_left_out},
+            remedy="Nothing; another command reads them.",
+            looks=(FULLEST,),
+            severity=Severity.INFO,
+        )
+    if waiting > statistics_backlog:
+        yield Problem(
+            Subject("broker", facts.vhost, facts.vhost),
+            f"{counted(waiting, 'event')} wait to be counted: rates and consumers are older than they look",
+            evidence={"statistics_backlog": waiting, "limit": statistics_backlog},
+            remedy="Raise collect_statistics_interval, or give the broker more processor time.",
+        )
+
+
+def _nodes(facts: Facts) -> tuple[NodeState, ...]:
+    return facts.seen.nodes or ()
+
+
+def _percent(used: int | None, limit: int | None) -> float:
+    return 100 * used / limit if used is not None and limit else 0.0
+
+
+def _room(node: NodeState) -> dict[str, int | None]:
+    names = ("memory_used", "memory_limit", "disk_free", "disk_free_limit", "descriptors_used", "descriptors_total")
+    return {name: getattr(node, name) for name in names}

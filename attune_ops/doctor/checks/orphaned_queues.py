@@ -1,0 +1,149 @@
+"""Queues on the broker that belong to nobody any more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import own_queues
+from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import exchange_kind, why_not_live
+from attune_ops.model.registry import WorkerStatus
+from attune_ops.model.snapshot import QueueState
+from attune_ops.model.topology import ID, Topology
+
+
+@check(
+    "AT407",
+    "no-orphans",
+    group="workers",
+    title="every worker queue belongs to a live worker",
+    severity=Severity.WARNING,
+    needs=(Source.REGISTRY, Source.BROKER),
+)
+def no_orphans(facts: Facts) -> Iterator[Problem]:
+    """A worker's queue without a live worker keeps what it has, and may still be sent more.
+
+    The id in the queue's name is looked up in the registry: no such worker, one that stopped, or one that
+    died (AT409 says so then). Messages in such a queue wait for nobody: that is an error. A stopped worker's
+    empty durable queues are merely noted, as it may come back to them. If every queue looks orphaned, this tool
+    probably reads another registry than the workers use.
+    """
+    for worker_id, queues in facts.worker_queues.items():
+        why = why_not_live(facts, worker_id)
+        if why is None:
+            continue
+        worker = facts.worker_named.get(worker_id)
+        depth = sum(q.messages or 0 for q in queues)
+        consumers = sum(len(facts.seen.consumers_of.get(q.name, ())) for q in queues)
+        names = [q.name for q in queues]
+        held = f"; {counted(depth, 'message')} in it" if depth else ""
+        held += f"; {counted(consumers, 'consumer')} attached" if consumers else ""
+        severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
+        yield Problem(
+            Subject("queue", names[0]),
+            f"{listed(names)}: {why}{held}",
+            evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
+            remedy="Stop what consumes there." if consumers else "Delete the queue; what is in it is saved to a file.",
+            commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
+            looks=(command_lines.consumers(names[0]),) if consumers else (),
+            severity=severity,
+            causes=(
+                *(("AT408", q) for q in names),
+                *((code, worker.name) for code in ("AT409", "AT410") if worker is not None),
+            ),
+        )
+
+
+def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int, status: str | None) -> Severity:
+    if depth and not consumers:
+        return Severity.ERROR
+    waits = status == WorkerStatus.INACTIVE and all(q.durable for q in queues) and not consumers
+    return Severity.INFO if waits else Severity.WARNING
+
+
+@check(
+    "AT408",
+    "auto-delete-armed",
+    group="workers",
+    title="every auto-delete queue has a consumer that will take it along",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
+    """An auto-delete queue goes with its last consumer; one that never had a consumer stays for ever.
+
+    It is what a service leaves behind that died between declare and consume. Bound as it is, it goes on
+    collecting messages. Only deleting it by hand, or (as it is not durable) a restart of the broker removes it.
+    """
+    for worker_id, queues in facts.worker_queues.items():
+        for q in queues:
+            if not q.auto_delete or q.name not in facts.seen.unconsumed:
+                continue
+            worker = facts.worker_named.get(worker_id)
+            yield Problem(
+                Subject("queue", q.name),
+                f"{q.name} is auto-delete, but has never had a consumer: nothing will ever delete it"
+                + (f"; {counted(q.messages, 'message')} in it" if q.messages else ""),
+                evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable},
+                remedy="Delete the queue, or start the worker that should consume from it.",
+                commands=(command_lines.reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
+                looks=(command_lines.queue(q.name),),
+                causes=(("AT403", q.name), *((("AT409", worker.name),) if worker else ())),
+            )
+
+
+@check(
+    "AT412",
+    "no-leftovers",
+    group="workers",
+    title="no queue or exchange of another release is left behind",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def no_leftovers(facts: Facts) -> Iterator[Problem]:
+    """After an upgrade the old release's queues stay, stay bound, and fill up without a consumer.
+
+    What is named like the topology's own objects (the common beginning of its exchanges' names, or
+    `worker.<id>.`) and is not part of it was made by another release, or the doctor is told the wrong
+    topology. An object of Attune's name that somebody made on purpose belongs in the topology file.
+    """
+    topology, broker = facts.topology, facts.seen
+    names = _namespace(topology)
+    if names is None:
+        return
+    known = facts.once(own_queues)
+    foreign = [q for q in broker.queues or () if q.name not in known and names.match(q.name)]
+    queues = [q.name for q in foreign if not q.exclusive]
+    exchanges = [
+        e.name for e in broker.exchanges or () if names.match(e.name) and exchange_kind(topology, e.name) == "foreign"
+    ]
+    if queues or exchanges:
+        depth = sum(q.messages or 0 for q in foreign)
+        kinds = [counted(len(queues), "queue")] if queues else []
+        kinds += [counted(len(exchanges), "exchange")] if exchanges else []
+        yield Problem(
+            Subject("queue" if queues else "exchange", (queues or exchanges)[0]),
+            f"{' and '.join(kinds)} named like Attune's, but not of {topology.name}: {listed(queues + exchanges)}"
+            + (f"; {counted(depth, 'message')} in them" if depth else ""),
+            evidence={"queues": queues, "exchanges": exchanges, "messages": depth},
+            remedy=f"If this broker runs another release than {topology.name}, name it (--topology); else delete them.",
+            looks=(command_lines.queue(queues[0]) if queues else command_lines.exchange(exchanges[0]),),
+        )
+
+
+def _namespace(topology: Topology) -> re.Pattern[str] | None:
+    """What names of this family begin with, or None where the topology's names have nothing in common."""
+    words = [e.name.split(".")[:-1] for e in topology.exchanges]
+    common = []
+    for column in zip(*words, strict=False):
+        if len(set(column)) > 1:
+            break
+        common.append(column[0])
+    begins = [re.escape(".".join(common) + ".")] if common else []
+    begins += [re.escape(q.name.split(ID)[0]) + r"[0-9]+\." for q in topology.queues if ID in q.name]
+    return re.compile("|".join(dict.fromkeys(begins))) if begins else None

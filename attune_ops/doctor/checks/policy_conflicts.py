@@ -1,0 +1,169 @@
+"""What policies do to Attune's queues and exchanges, and to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import own_queues
+from attune_ops.doctor.checks._phrases import listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.command_lines import POLICIES
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import exchange_kind
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.routing.live import live_router
+from attune_ops.routing.policy_match import ObjectKind
+from attune_ops.topology.differences import Kind
+from attune_ops.topology.plan import plan
+
+
+class _Object(msgspec.Struct, frozen=True):
+    """One of Attune's objects that policies may apply to."""
+
+    kind: ObjectKind
+    name: str
+    type: str
+
+
+def _objects(facts: Facts) -> Iterator[_Object]:
+    """Attune's exchanges and queues that are on the broker; of the workers' queues one of each template."""
+    for exchange in facts.seen.exchanges or ():
+        if exchange_kind(facts.topology, exchange.name) == "base":
+            yield _Object("exchange", exchange.name, exchange.type)
+    told: set[str] = set()
+    for name, template in facts.once(own_queues).items():
+        if template not in told:
+            told.add(template)
+            yield _Object("queue", name, facts.seen.queue_named[name].type)
+
+
+def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]]:
+    """The objects that fall under the same policies, and these, the one in force first."""
+    policies = facts.once(live_router).policies
+    found: dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]] = {}
+    for o in _objects(facts):
+        matching = list(policies.matching(o.kind, o.name, o.type))
+        if matching:
+            found.setdefault(tuple(p.name for p in matching), ([], matching))[0].append(o)
+    return found
+
+
+@check(
+    "AT211",
+    "policies-not-hidden",
+    group="topology",
+    title="no policy hides another from Attune's objects",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+    heals=False,
+)
+def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
+    """Only one policy applies to an object: the one of the highest priority. Policies are never merged.
+
+    So a new policy for all queues (`.*`, a length limit, say) switches off the one that gave them their
+    dead-letter exchange or TTL. Of two with the same priority the broker applies either; which is undefined.
+    """
+    for names, (objects, matching) in _by_policies(facts).items():
+        top, hidden = matching[0], matching[1:]
+        lost = {p.name: sorted(set(p.definition) - set(top.definition)) for p in hidden}
+        tied = [p.name for p in hidden if p.priority == top.priority]
+        if not any(lost.values()) and not tied:
+            continue
+        what = [f"{key} of {policy}" for policy, keys in lost.items() for key in keys]
+        even = f"; {listed(tied)} has the same priority {top.priority}: which applies is undefined" if tied else ""
+        yield Problem(
+            Subject("policy", top.name),
+            f"policy {top.name} applies to {listed([o.name for o in objects], 3)} and hides {listed(names[1:])}"
+            + (f": {listed(what)} is not in force" if what else "") + even,
+            evidence={"objects": [o.name for o in objects], "hidden": lost, "priority": top.priority,
+                      "pattern": top.pattern, "tied": tied},
+            remedy=f"Give {top.name} a pattern that spares these, or put all keys into the one that applies.",
+            looks=(POLICIES,),
+        )  # fmt: skip
+
+
+@check(
+    "AT212",
+    "policies-applicable",
+    group="topology",
+    title="every policy that matches one of Attune's queues can apply to it",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+    heals=False,
+)
+def policies_applicable(facts: Facts) -> Iterator[Problem]:
+    """A policy with one key that the queue's type does not support does not apply to that queue at all.
+
+    `delivery-limit` on a classic queue, `queue-mode` on a quorum queue: with it the dead-letter exchange or TTL
+    in the same policy is without effect, and nothing says so.
+    """
+    idle: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for o in _objects(facts):
+        for policy, bad in facts.once(live_router).policies.inapplicable(o.name, o.type) if o.kind == "queue" else ():
+            idle.setdefault((policy.name, o.type, bad), []).append(o.name)
+    for (name, kind, bad), queues in idle.items():
+        yield Problem(
+            Subject("policy", name),
+            f"policy {name} does not apply to {listed(queues, 3)} at all: {listed(bad)} is not for {kind} queues",
+            evidence={"queues": queues, "unsupported": list(bad), "type": kind},
+            remedy=f"Take {listed(bad)} out of the policy, or split it in two.",
+            looks=(POLICIES,),
+        )
+
+
+@check(
+    "AT203",
+    "policies-agree",
+    group="topology",
+    title="no policy overrules what the topology asks for",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+    heals=False,
+)
+def policies_agree(facts: Facts) -> Iterator[Problem]:
+    """A queue declared as wanted may still behave otherwise: of two limits the smaller one holds.
+
+    A policy with a shorter TTL or length than the queue's own argument has the last word; so has an operator policy.
+    Everything else (the dead-letter exchange, for one) follows the argument.
+    """
+    yield from _by_policy(facts, Kind.OVERRULED, "overrules", "Take it out of the policy, or change the topology.")
+
+
+@check(
+    "AT213",
+    "policies-expected",
+    group="topology",
+    title="no policy adds to what the topology asks for",
+    severity=Severity.INFO,
+    needs=(Source.BROKER,),
+    matters=False,
+    heals=False,
+)
+def policies_expected(facts: Facts) -> Iterator[Problem]:
+    """A policy in force may add to what a queue was declared with: a TTL, a length, a dead-letter exchange.
+
+    It may well be meant; who looks for vanished messages should know of it. A length limit drops the oldest
+    messages (or refuses new ones), a TTL removes what waits, `expires` the whole queue.
+    """
+    yield from _by_policy(facts, Kind.ADDED, "adds", "Nothing, if it is meant.")
+
+
+def _by_policy(facts: Facts, kind: Kind, does: str, remedy: str) -> Iterator[Problem]:
+    found: dict[str, dict[str, list[str]]] = {}
+    for d in facts.once(plan).of(kind):
+        for a in d.attributes:
+            said = f"{a.name} = {a.in_force}" + (f" (declared {a.wanted})" if a.wanted is not None else "")
+            found.setdefault(a.policy or "", {}).setdefault(said, []).append(d.name)
+    for policy, settings in found.items():
+        names = list(dict.fromkeys(name for several in settings.values() for name in several))
+        yield Problem(
+            Subject("policy", policy),
+            f"policy {policy} {does} {listed(settings, 4)} for {listed(names, 3)}",
+            evidence={"settings": settings},
+            remedy=remedy,
+            looks=(POLICIES,),
+            causes=(("AT211", policy),),
+        )

@@ -1,0 +1,263 @@
+"""Whether the sources answer, as whom, and how well: AMQP, management API, registry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind
+from attune_ops.model.command_lines import CONFIGURED
+from attune_ops.model.facts import Facts, Reach, Source
+
+SEES_ALL = {"monitoring", "administrator"}
+ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
+OLDEST, NEWEST = (3, 10), (4, 3)  # the versions on which facts and tests were measured
+
+
+def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> Iterator[Problem]:
+    for reach in facts.reach:
+        if reach.source is source and reach.error is not None:
+            yield Problem(
+                Subject(kind, reach.target or source),
+                reach.error,
+                evidence={"target": reach.target, "user": reach.user},
+                remedy=remedy,
+                looks=(CONFIGURED,),
+            )
+
+
+@check(
+    "AT101",
+    "amqp-reachable",
+    group="reach",
+    title="the broker accepts an AMQP connection",
+    severity=Severity.ERROR,
+    tried=(Source.AMQP,),
+)
+def amqp_reachable(facts: Facts) -> Iterator[Problem]:
+    """Services speak AMQP; when the broker does not let this tool in, it hardly lets them in.
+
+    The reason tells host, port, user and virtual host apart. A refused port means that the broker is down or
+    listens elsewhere; ACCESS_REFUSED means user or password (the broker never says which); "vhost not found"
+    and "access to vhost refused" name the virtual host. A broker under a memory or disk alarm still accepts
+    connections, but blocks those that publish.
+    """
+    remedy = "Start the broker, or correct host, port, user or virtual host."
+    yield from _unreached(facts, Source.AMQP, "broker", remedy)
+
+
+@check(
+    "AT102",
+    "management-reachable",
+    group="reach",
+    title="the management API answers",
+    severity=Severity.ERROR,
+    tried=(Source.MANAGEMENT,),
+)
+def management_reachable(facts: Facts) -> Iterator[Problem]:
+    """Most of what the doctor looks at comes from the management API; without it most checks are skipped.
+
+    It is a plug-in (`rabbitmq-plugins enable rabbitmq_management` on the broker's host), listens on port 15672
+    unless configured otherwise, and answers only users with the tag management, policymaker, monitoring or
+    administrator. Attune's services do not need it: they may run well while this check fails.
+    """
+    remedy = "Enable the plug-in rabbitmq_management, correct the URL, or give the user the tag monitoring."
+    yield from _unreached(facts, Source.MANAGEMENT, "broker", remedy)
+
+
+@check(
+    "AT103",
+    "registry-reachable",
+    group="reach",
+    title="the worker registry answers",
+    severity=Severity.ERROR,
+    tried=(Source.REGISTRY,),
+)
+def registry_reachable(facts: Facts) -> Iterator[Problem]:
+    """Without the database nobody knows which workers should have queues, and no worker can register.
+
+    A worker that starts now ends at the step `register`; running ones go on consuming, but their heartbeats
+    age. The reason says whether the server, the credentials, the schema or the table is the trouble.
+    """
+    remedy = "Start the database, or correct its URL and schema."
+    yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
+
+
+@check(
+    "AT104",
+    "answers-in-time",
+    group="reach",
+    title="every source answers in good time",
+    severity=Severity.WARNING,
+    answered=ALL,
+    matters=False,
+)
+def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Problem]:
+    """A source that answers slowly is about to fail, or the network between is.
+
+    The latency is that of the first connection, handshake and log-in included. Services time out at 10 s or
+    more; a broker that needs seconds is short of memory, disk or processor time.
+    """
+    for reach in facts.reach:
+        if reach.latency_ms is not None and reach.latency_ms > latency_ms:
+            yield Problem(
+                _subject(reach),
+                f"{reach.source} took {reach.latency_ms:,.0f} ms to answer; {latency_ms:,.0f} ms is the limit",
+                evidence={"latency_ms": reach.latency_ms, "limit_ms": latency_ms},
+                remedy="Look at the load of that host and at the network in between.",
+            )
+
+
+@check(
+    "AT105",
+    "permissions",
+    group="reach",
+    title="the user may do what the services do",
+    severity=Severity.ERROR,
+    needs=(Source.PERMISSIONS,),
+    matters=False,
+)
+def permissions(facts: Facts) -> Iterator[Problem]:
+    """A user with only some of the rights stops a service half-way through its start-up, with 403.
+
+    Declaring needs `configure` on the queue or exchange, binding `write` on the queue and `read` on the
+    exchange, publishing `write` on the exchange, consuming `read` on the queue, and declaring a queue with a
+    dead-letter exchange `read` on the queue and `write` on that exchange: in the end all three on everything.
+    A user who may configure nothing at all is taken for one that only looks, which is not an error.
+    """
+    names = [e.name for e in facts.topology.exchanges] + [q.name for q in facts.topology.base_queues]
+    names += [q.name for q in facts.topology.worker_queues(1)]
+    for reach in facts.reach:
+        if reach.permissions is None:
+            continue
+        rights = dict(zip(("configure", "write", "read"), reach.permissions, strict=True))
+        refused = {right: [n for n in names if not _permits(p, n)] for right, p in rights.items()}
+        if not any(refused.values()):
+            continue
+        looks_only = len(refused["configure"]) == len(names)
+        said = "; ".join(f"may not {right} {listed(found, 3)}" for right, found in refused.items() if found)
+        yield Problem(
+            Subject("broker", reach.target),
+            f"user {reach.user} {said}" + (": a user that only looks" if looks_only else ""),
+            evidence={"user": reach.user, "permissions": rights, "refused": refused},
+            remedy="Services must use a user with all three rights on these names; to look, none is needed.",
+            severity=Severity.INFO if looks_only else Severity.ERROR,
+        )
+
+
+def _permits(pattern: str, name: str) -> bool:
+    """As rabbit_auth_backend_internal does: an unanchored match, and the empty pattern permits nothing."""
+    return bool(pattern) and re.search(pattern, name) is not None
+
+
+@check(
+    "AT106",
+    "management-tags",
+    group="reach",
+    title="the management user sees all there is",
+    severity=Severity.INFO,
+    needs=(Source.MANAGEMENT,),
+    matters=False,
+)
+def management_tags(facts: Facts) -> Iterator[Problem]:
+    """What a user is not shown looks like "there is none"; the report says which it is.
+
+    The tags `monitoring` and `administrator` show the nodes and everybody's connections, the others only
+    one's own connections. Objects are listed only for virtual hosts in which the user has a permission, whatever
+    the tag.
+    """
+    for reach in facts.reach:
+        if reach.source is Source.MANAGEMENT and reach.tags is not None and not SEES_ALL & set(reach.tags):
+            yield Problem(
+                Subject("broker", reach.target),
+                f"user {reach.user} (tags: {listed(reach.tags) or 'none'}) is not shown nodes and others' connections",
+                evidence={"user": reach.user, "tags": list(reach.tags)},
+                remedy="Give the user the tag monitoring to have these looked at too.",
+            )
+
+
+@check(
+    "AT107",
+    "clocks-agree",
+    group="reach",
+    title="the clocks of broker, registry and this host agree",
+    severity=Severity.WARNING,
+    answered=ALL,
+    matters=False,
+)
+def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Problem]:
+    """Heartbeats and message ages are compared over hosts; a wrong clock makes live workers look dead.
+
+    A worker is stale when its heartbeat is older than three intervals (90 s by default). An offset of that
+    size makes every worker stale, or hides that one died.
+    """
+    for reach in facts.reach:
+        offset = reach.clock_offset_s
+        if offset is not None and abs(offset) > clock_offset_s:
+            way = "ahead of" if offset > 0 else "behind"
+            yield Problem(
+                Subject("registry" if reach.source is Source.REGISTRY else "broker", reach.target),
+                f"the clock of {reach.source} is {abs(offset):,.0f} s {way} this host's",
+                evidence={"offset_s": offset, "limit_s": clock_offset_s},
+                remedy="Let both hosts take their time from NTP.",
+            )
+
+
+@check(
+    "AT108",
+    "version-known",
+    group="reach",
+    title="the broker's version is one that this tool was tested with",
+    severity=Severity.INFO,
+    needs=(Source.BROKER,),
+    matters=False,
+)
+def version_known(facts: Facts) -> Iterator[Problem]:
+    """The broker's rules that the doctor relies on were measured on RabbitMQ 3.10, 4.0 and 4.3.
+
+    On an older or newer release some may differ; what the broker says of itself (its `state` of a deprecated
+    feature, for one) goes before what its version lets one expect.
+    """
+    version = facts.seen.version or ""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found and not OLDEST <= (int(found[1]), int(found[2])) <= NEWEST:
+        yield Problem(
+            Subject("broker", facts.vhost, facts.vhost),
+            f"RabbitMQ {version}; this tool was tested with 3.10 to 4.3",
+            evidence={"version": version},
+            remedy="Read findings that depend on the broker's rules with this in mind.",
+        )
+
+
+@check(
+    "AT109",
+    "certificate-lasts",
+    group="reach",
+    title="every TLS certificate lasts",
+    severity=Severity.WARNING,
+    answered=ALL,
+    matters=False,
+)
+def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator[Problem]:
+    """On the day a certificate ends no service connects any more, and those connected do not come back.
+
+    Seen at the end of the connection that this tool made, so a proxy's certificate counts where one stands in
+    between. Less than three days is an error.
+    """
+    for reach in facts.reach:
+        days = reach.certificate_days
+        if days is not None and days < certificate_days:
+            ended = f"ended {counted(-days, 'day')} ago" if days < 0 else f"ends in {counted(days, 'day')}"
+            yield Problem(
+                _subject(reach),
+                f"the certificate of {reach.target} {ended}",
+                evidence={"days": days, "limit_days": certificate_days},
+                remedy="Renew the certificate and let the listener load it.",
+                severity=Severity.ERROR if days < 3 else None,
+            )
+
+
+def _subject(reach: Reach) -> Subject:
+    return Subject("registry" if reach.source is Source.REGISTRY else "broker", reach.target or str(reach.source))

@@ -1,0 +1,82 @@
+"""Whether what is declared on the broker is what the topology would declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._phrases import listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.command_lines import DIFF
+from attune_ops.model.facts import Facts, Source
+from attune_ops.topology.differences import Attribute, Difference, Kind, SubjectKind
+from attune_ops.topology.plan import plan
+
+
+@check(
+    "AT205",
+    "exchanges-equal",
+    group="topology",
+    title="every exchange is declared as the topology wants it",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+    heals=False,
+)
+def exchanges_equal(facts: Facts) -> Iterator[Problem]:
+    """An exchange of another type routes differently, and every service that declares it gets 406 and stops.
+
+    A broker never changes what exists: it must be deleted (with all its bindings) and declared anew.
+    """
+    yield from _different(facts, "exchange")
+
+
+@check(
+    "AT206",
+    "queues-equal",
+    group="topology",
+    title="every queue is declared as the topology wants it",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+    heals=False,
+)
+def queues_equal(facts: Facts) -> Iterator[Problem]:
+    """A queue that exists with other properties stops each service that declares it: 406 PRECONDITION_FAILED.
+
+    The broker names only the first difference (durable before auto-delete before arguments). Arguments that it
+    does not compare let the service start, without what it asked for: a warning. Nothing can be changed on a queue
+    that exists; it must be deleted, its messages first moved. Some arguments a policy can add until then.
+    """
+    yield from _different(facts, "queue")
+
+
+def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
+    alike: dict[tuple[str, str], list[Difference]] = {}
+    for d in facts.once(plan).of(Kind.DIFFERENT):
+        if d.subject == subject:
+            owner = facts.topology.worker_of(d.name) if subject == "queue" else None
+            alike.setdefault((owner[1].name if owner else d.name, repr(d.attributes)), []).append(d)
+    for differences in alike.values():
+        first, names = differences[0], [d.name for d in differences]
+        answer = f"; declaring it gets {first.declaring.code}" if first.declaring else "; nobody is told"
+        keys = [a.policy_key for a in first.attributes if a.policy_key]
+        hint = f" A policy with {listed(keys)} can do for now." if keys else ""
+        yield Problem(
+            Subject(subject, first.name),
+            f"{listed(names, 3)}: {listed(map(_attribute, first.attributes))}{answer}",
+            evidence={
+                "names": names,
+                "attributes": {a.name: {"wanted": a.wanted, "found": a.found} for a in first.attributes},
+                "answer": first.declaring.text if first.declaring else None,
+            },
+            remedy=f"Delete the {subject} and let it be declared anew, its messages first moved away.{hint}",
+            looks=(DIFF,),
+            severity=None if first.declaring else Severity.WARNING,
+        )
+
+
+def _attribute(a: Attribute) -> str:
+    return f"{a.name} is {_value(a.found)}, not {_value(a.wanted)}"
+
+
+def _value(value: object) -> str:
+    return "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,294 @@
+"""Where the topology's messages really go on this broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import own_queues, unread
+from attune_ops.doctor.checks._phrases import listed, route_name
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import is_wanted
+from attune_ops.model.snapshot import BindingState
+from attune_ops.routing.live import Letters, causes_of_loss, dead_letters, live_router, live_routes, steps_to
+from attune_ops.routing.route import Route, Step
+from attune_ops.topology.differences import binding_name
+
+
+@check(
+    "AT301",
+    "publishes-arrive",
+    group="routes",
+    title="every message that is published reaches a queue",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def publishes_arrive(facts: Facts) -> Iterator[Problem]:
+    """A message that no binding takes is dropped, and confirmed to its publisher all the same.
+
+    Every publish of the topology, for every live worker, is routed through the exchanges, bindings and policies
+    that are on the broker. Where a missing object explains the loss, that is the finding and this its
+    consequence. What only replicas of a service listen to is not missed while none of them runs.
+    """
+    for live in facts.once(live_routes):
+        if live.queues or live.for_replicas:
+            continue
+        key, error = live.key, live.route(facts).error
+        whom = f" for worker {live.worker}" if live.worker is not None else ""
+        why = f": {error.text}" if error else ""
+        yield Problem(
+            Subject("route", route_name(live.publish.exchange, key)),
+            f"{live.publish.message_type}{whom} reaches no queue ({live.publish.exchange}, key {key}){why}",
+            evidence={"message_type": live.publish.message_type, "exchange": live.publish.exchange,
+                      "routing_key": key, "worker": live.worker, "expected": sorted(live.expected)},
+            remedy="Bind a queue for this key.",
+            looks=(command_lines.route(live.publish.exchange, key),),
+            severity=None if live.expected else Severity.WARNING,  # the topology itself has no queue for it
+            causes=causes_of_loss(facts, live),
+        )  # fmt: skip
+
+
+@check(
+    "AT302",
+    "publishes-complete",
+    group="routes",
+    title="every message reaches all the queues it should",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def publishes_complete(facts: Facts) -> Iterator[Problem]:
+    """A message that reaches one of its queues and not the other is lost for one service and not for the other.
+
+    Nobody is told: it was routed. What the topology's own routing gives for the publish is compared with what
+    the broker's objects give.
+    """
+    for live in facts.once(live_routes):
+        lacking = live.expected.difference(live.queues)
+        if not live.queues or not lacking:
+            continue
+        key, unmet = live.key, listed(sorted(lacking))
+        yield Problem(
+            Subject("route", route_name(live.publish.exchange, key)),
+            f"{live.publish.message_type} ({live.publish.exchange}, key {key}) does not reach {unmet}",
+            evidence={"exchange": live.publish.exchange, "routing_key": key, "lacking": sorted(lacking),
+                      "queues": sorted(live.queues)},
+            remedy="Bind them as the topology says.",
+            looks=(command_lines.route(live.publish.exchange, key),),
+            causes=causes_of_loss(facts, live, lacking),
+        )  # fmt: skip
+
+
+@check(
+    "AT303",
+    "publishes-confined",
+    group="routes",
+    title="messages reach only the queues they should",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def publishes_confined(facts: Facts) -> Iterator[Problem]:
+    """A queue that gets what is not meant for it carries it out twice, rejects it, or hoards it.
+
+    One of Attune's own queues that gets another message than the topology says is a warning. A queue of somebody
+    else that listens in is merely noted: it may be meant, but it holds copies of all it gets.
+    """
+    extra: dict[str, set[str]] = {}
+    ways: dict[str, dict[str, Step]] = {}
+    for live in facts.once(live_routes):
+        for q in set(live.queues).difference(live.expected):
+            extra.setdefault(q, set()).add(live.publish.message_type)
+            ways.setdefault(q, {}).update({repr(s): s for s in steps_to(live.route(facts).path, q)})
+    for name, kinds in sorted(extra.items()):
+        own = name in facts.once(own_queues)
+        if own and facts.seen.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
+            continue
+        steps = ways[name].values()
+        names, last = sorted(map(_name, steps)), [_last(s) for s in steps if s.destination == name]
+        yield Problem(
+            Subject("queue", name),
+            f"{name} also gets {listed(sorted(kinds))} ({listed(last)})"
+            + (", which is not meant for it" if own else ""),
+            evidence={"message_types": sorted(kinds), "by": names},
+            remedy="Remove the binding, unless it is meant.",
+            commands=tuple(command_lines.binding("unbind", b) for b in _unwanted(facts, steps, name)),
+            severity=None if own else Severity.INFO,
+            causes=(
+                *(("AT205", source) for source in sorted({s.exchange for s in steps})),
+                *((code, way) for way in names for code in ("AT207", "AT208")),
+            ),
+        )
+
+
+def _last(step: Step) -> str:
+    """How the last step of a way is told."""
+    if step.binding_key is None:
+        return f"as {step.exchange} has it for its alternate"
+    return f"from {step.exchange or 'the default exchange'} by {step.binding_key!r}"
+
+
+def _unwanted(facts: Facts, steps: Iterable[Step], queue: str) -> list[BindingState]:
+    """The bindings on the way to the queue that are not of the topology: its own, else those further up."""
+    bound = [
+        BindingState(facts.vhost, s.exchange, s.destination, s.binding_key or "", s.destination_kind, s.arguments)
+        for s in steps
+        if s.via == "binding"
+    ]
+    found = [b for b in bound if not is_wanted(facts, b)]
+    return [b for b in found if b.destination == queue] or found
+
+
+@check(
+    "AT304",
+    "publishes-read",
+    group="routes",
+    title="every queue that is published to is read",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def publishes_read(facts: Facts) -> Iterator[Problem]:
+    """A message that reaches a queue which nobody reads has not arrived.
+
+    Every queue of the topology that a publish reaches and that should have a consumer is asked for one. What
+    explains it (the service is down, the worker's consumer is gone) has the finding where it is known.
+    """
+    meant = {c.queue for c in facts.topology.consumers}
+    read: dict[str, str] = {}
+    for live in facts.once(live_routes):
+        for reached in live.queues:
+            read.setdefault(reached, live.publish.message_type)
+    for name, message_type in read.items():
+        if name not in facts.seen.unconsumed or facts.once(own_queues).get(name) not in meant:
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"{message_type} reaches {name}, which has no consumer",
+            evidence={"message_type": message_type, "messages": facts.seen.queue_named[name].messages},
+            remedy="Start the service that consumes from it.",
+            looks=(command_lines.consumers(name),),
+            causes=(*unread(facts, name), ("AT501", name)),
+        )
+
+
+@check(
+    "AT305",
+    "dead-letters-arrive",
+    group="routes",
+    title="every dead letter reaches a queue",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
+    """What a queue gives up, and its dead-letter exchange routes nowhere, is gone without a trace.
+
+    Every queue with a dead-letter exchange, by argument or policy, is followed for each reason it may give a
+    message up for, and each key its messages have. A missing dead-letter exchange is no error to the broker: it
+    drops silently. What the topology itself gets wrong is found under design.
+    """
+    lost: dict[str, list[Letters]] = {}
+    for letters in facts.once(dead_letters):
+        first = letters.route.hops[0]
+        if first.unroutable and not first.dropped and first.exchange is not None:
+            lost.setdefault(first.exchange, []).append(letters)
+    for exchange, ways in lost.items():
+        queues = list(dict.fromkeys(q for w in ways for q in w.queues))
+        bindings = [b for b in facts.topology.bindings if b.source == exchange]
+        names = [binding_name(b.source, b.destination, b.routing_key) for b in bindings]
+        yield Problem(
+            Subject("exchange", exchange),
+            f"dead letters of {listed(queues)} go to {exchange or 'the default exchange'} and are lost: "
+            f"{ways[0].route.hops[0].end}",
+            evidence={"queues": queues, "routing_keys": sorted({w.route.routing_key for w in ways})},
+            remedy=f"Bind a queue to {exchange} that takes these keys." if exchange else "Correct the routing key.",
+            looks=(_way(ways[0]),),
+            severity=None if any(w.own for w in ways) else Severity.INFO,
+            causes=(
+                *((code, exchange) for code in ("AT610", "AT604", "AT201", "AT205")),
+                *((code, name) for name in names for code in ("AT603", "AT204")),
+                *(("AT202", b.destination) for b in bindings),
+            ),
+        )
+
+
+@check(
+    "AT306",
+    "dead-letters-end",
+    group="routes",
+    title="no dead letter goes in a circle",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def dead_letters_end(facts: Facts) -> Iterator[Problem]:
+    """A circle of dead-lettering turns for ever when a consumer rejects in it, and else loses the message.
+
+    The broker drops a message that comes back to a queue by expiry or length alone. A retry by TTL (work → rejected →
+    retry → expired → work) rests at the work queue in between and is not reported.
+    """
+    told: set[frozenset[str]] = set()
+    for letters in facts.once(dead_letters):
+        circle = frozenset(h.queue for h in letters.route.hops)
+        turning = [h for h in letters.route.hops if h.loops or h.dropped]
+        if not turning or circle in told:
+            continue
+        told.add(circle)
+        turns = "turns for ever" if turning[0].loops else "is dropped by the broker as a cycle"
+        yield Problem(
+            Subject("queue", letters.queues[0]),
+            f"a message that {listed(letters.queues, 2)} gives up ({letters.route.reason}) goes round by "
+            f"{listed(sorted(circle))} and {turns}",
+            evidence={"queues": list(letters.queues), "reason": letters.route.reason, "circle": sorted(circle),
+                      "dropped": [q for h in turning for q in h.dropped]},
+            remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
+            looks=(_way(letters),),
+            severity=None if letters.own else Severity.INFO,
+            causes=(*(("AT605", q) for q in circle), *(("AT207", way) for way in _ways(letters.route))),
+        )  # fmt: skip
+
+
+def _way(letters: Letters) -> str:
+    """The command that shows where these go."""
+    return command_lines.dead_letter(letters.queues[0], str(letters.route.reason), letters.route.routing_key)
+
+
+def _ways(route: Route) -> list[str]:
+    """The bindings that a dead letter goes by, by name."""
+    return list(dict.fromkeys(_name(s) for hop in route.hops for s in hop.path))
+
+
+def _name(step: Step) -> str:
+    return binding_name(step.exchange, step.destination, step.binding_key or "")
+
+
+@check(
+    "AT307",
+    "dead-letters-bounded",
+    group="routes",
+    title="dead letters end in a queue that is read or bounded",
+    severity=Severity.INFO,
+    needs=(Source.BROKER, Source.CONSUMERS),
+    matters=False,
+)
+def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
+    """A dead-letter queue that nobody reads and that has no limit grows, slowly and unseen.
+
+    It may be meant for a person to look into; then a length limit or TTL keeps it from filling the disk, and
+    AT510 says when there is something in it.
+    """
+    router, ends = facts.once(live_router), dict[str, list[str]]()
+    for letters in facts.once(dead_letters):
+        for q in {q for h in letters.route.hops for q in h.queues} if letters.own else ():
+            ends.setdefault(q, []).extend(letters.queues)
+    for name, sources in sorted(ends.items()):
+        state, settings = facts.seen.queue_named.get(name), router.queue_settings(name)
+        limited = settings.keys() & {"message-ttl", "max-length", "max-length-bytes", "expires"}
+        if state is None or state.consumers != 0 or limited:
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"dead letters of {listed(dict.fromkeys(sources), 3)} end in {name}, without consumer and limit",
+            evidence={"queues": list(dict.fromkeys(sources)), "messages": state.messages},
+            remedy="Give it a max-length or message-ttl, or a consumer.",
+            looks=(command_lines.queue(name),),
+            causes=(("AT405", name), ("AT606", name), ("AT510", name)),
+        )

@@ -1,0 +1,246 @@
+"""What this broker, and the next version of it, make of features that RabbitMQ is giving up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import QueueState
+from attune_ops.topology.redeclaration import TRANSIENT
+
+NEXT = "4.3"  # judged for unless another target is named
+
+WAYS_OUT = (
+    "Declare the queue durable, or durable with x-expires, or transient and exclusive; or set "
+    f"deprecated_features.permit.{TRANSIENT} = true on all nodes before the upgrade."
+)
+DENIED = ("global_qos", "amqp_address_v1", "queue_master_locator", "ram_node_type")  # by 4.3, as measured on 4.3.6
+MIRRORING = ("ha-mode", "ha-params", "ha-sync-mode", "ha-promote-on-shutdown", "ha-promote-on-failure")
+
+
+def _transient(facts: Facts) -> tuple[QueueState, ...]:
+    queues = (facts.broker.queues if facts.broker else None) or ()
+    return tuple(q for q in queues if not q.durable and not q.exclusive)
+
+
+def _wanted_transient(facts: Facts) -> list[str]:
+    return [q.name for q in facts.topology.queues if not q.durable and not q.exclusive]
+
+
+@check(
+    "AT701",
+    "deprecated-unused",
+    group="upgrade",
+    title="no deprecated feature is in use",
+    severity=Severity.INFO,
+    needs=(Source.DEPRECATED,),
+    matters=False,
+    heals=False,
+)
+def deprecated_unused(facts: Facts) -> Iterator[Problem]:
+    """The broker itself says which deprecated features exist, whether it permits them, and which are in use.
+
+    What a version does by default tells nothing about this broker: distributions patch it (Debian's 4.3.6 permits
+    what upstream's 4.3 denies), and the configuration may say otherwise. For transient queues the report names the
+    queues and the clients that consume from them; the broker does not keep who declared a queue.
+    """
+    for feature in facts.seen.deprecated or ():
+        if not feature.used:
+            continue
+        queues = _transient(facts) if feature.name == TRANSIENT else ()
+        clients = sorted(_clients(facts, queues))
+        by = f" by {listed([q.name for q in queues], 3)}" if queues else ""
+        by += f" (consumed by {listed(clients, 3)})" if clients else ""
+        yield Problem(
+            Subject("broker", feature.name),
+            f"{feature.name} is in use{by}; this broker {_stance(feature.state, feature.phase)}",
+            evidence={"feature": feature.name, "state": feature.state, "phase": feature.phase,
+                      "queues": [q.name for q in queues], "clients": clients},
+            remedy=WAYS_OUT if queues else "Find out who uses it before the next upgrade.",
+            causes=tuple((code, feature.name) for code in ("AT702", "AT703", "AT704")),
+        )  # fmt: skip
+
+
+def _stance(state: str | None, phase: str | None) -> str:
+    if state is not None:
+        return f"has it {state}"
+    return f"does not tell its state, only the phase {phase}" if phase else "does not tell its state"
+
+
+def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
+    """The names of the connections that consume from these queues."""
+    named, consumers = facts.seen.connection_named, facts.seen.consumers_of
+    connections = {c.connection for q in queues for c in consumers.get(q.name, ())}
+    return {(named[c].client_name if c in named else None) or c for c in connections}
+
+
+@check(
+    "AT702",
+    "declares-permitted",
+    group="upgrade",
+    title="the broker permits every queue that the topology declares",
+    severity=Severity.ERROR,
+    needs=(Source.DEPRECATED,),
+    matters=False,
+)
+def declares_permitted(facts: Facts) -> Iterator[Problem]:
+    """A broker that denies transient non-exclusive queues ends the connection of each worker that declares one.
+
+    Upstream RabbitMQ does so by default from 4.3.0 on. The declare closes the connection (not only the channel) with
+    541 INTERNAL_ERROR "Feature `transient_nonexcl_queues` is deprecated"; the worker has registered by then, and
+    leaves a row without a queue. An import of definitions leaves such queues out without a word. A node of 4.3
+    on which such queues exist refuses to boot once they are denied: delete them first.
+    """
+    names = _wanted_transient(facts)
+    denied = [f for f in facts.seen.deprecated or () if f.name == TRANSIENT and f.state == "denied"]
+    if names and denied:
+        yield Problem(
+            Subject("broker", TRANSIENT),
+            f"this broker denies {TRANSIENT}: declaring {listed(names)} ends in 541 and closes the connection",
+            evidence={"feature": TRANSIENT, "state": "denied", "queues": names},
+            remedy=WAYS_OUT,
+        )
+
+
+class _Target(NamedTuple):
+    """The version to judge for. Asked for by name, what it refuses is a warning, else merely noted."""
+
+    text: str
+    version: tuple[int, int]
+    severity: Severity | None
+
+
+def _target(facts: Facts, since: tuple[int, int]) -> _Target | None:
+    """The target version where it has a rule that came with `since`, and this broker is older; else None."""
+    text = facts.target_version or NEXT
+    now, version = _version(facts.broker.version if facts.broker else None), _version(text)
+    if version is None or version < since or (now is not None and now >= version):
+        return None
+    return _Target(text, version, None if facts.target_version else Severity.INFO)
+
+
+def target_note(facts: Facts) -> str | None:
+    """What is odd about a target version that was asked for: no upgrade, or a version of which nothing is known."""
+    target, now = _version(facts.target_version), _version(facts.broker.version if facts.broker else None)
+    if target is None or facts.target_version is None:
+        return None
+    if now is not None and facts.broker is not None and target <= now:
+        how = "what this broker runs" if target == now else "older than this broker"
+        return f"RabbitMQ {facts.target_version} is {how} ({facts.broker.version}): there is no upgrade to judge"
+    if target > (_version(NEXT) or target):
+        return f"no rule is known of a RabbitMQ later than {NEXT}: {facts.target_version} is judged as {NEXT}"
+    return None
+
+
+@check(
+    "AT703",
+    "next-takes-queues",
+    group="upgrade",
+    title="the next version permits every queue that the topology declares",
+    severity=Severity.WARNING,
+    matters=False,
+    heals=False,
+)
+def next_takes_queues(facts: Facts) -> Iterator[Problem]:
+    """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one answers 541.
+
+    A node of 4.3 that still has some when they are denied does not boot ("failed_to_deny_deprecated_features"): delete
+    them before, or boot once with the feature permitted, delete them, and restart. Whether a given broker permits it
+    says only the broker itself: after an upgrade look at AT702. Judged for `--target-version`, 4.3 unless named;
+    asked for by name this is a warning, else merely noted.
+    """
+    target, queues, templates = _target(facts, (4, 3)), _transient(facts), _wanted_transient(facts)
+    if target is not None and (queues or templates):
+        there = f"; {counted(len(queues), 'such queue')} here: delete them before the upgrade" if queues else ""
+        yield Problem(
+            Subject("broker", TRANSIENT),
+            f"upstream RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it; only the "
+            f"new broker itself tells): where denied, declaring {listed(templates or [q.name for q in queues])} "
+            f"ends in 541{there}",
+            evidence={"target": target.text, "topology": templates, "queues": [q.name for q in queues]},
+            remedy=WAYS_OUT,
+            severity=target.severity,
+        )
+
+
+@check(
+    "AT704",
+    "next-takes-features",
+    group="upgrade",
+    title="the next version permits every feature that is in use",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+    matters=False,
+    heals=False,
+)
+def next_takes_features(facts: Facts) -> Iterator[Problem]:
+    """RabbitMQ 4.3 denies more by default than 4.0 did: global QoS, AMQP addresses v1, the queue master locator.
+
+    The broker itself says which deprecated features are in use, but not of all of them and not before 3.13. Queues and
+    policies with a master locator are looked for besides, and channels with a prefetch for all their consumers
+    together, which RabbitMQ 4 does not list any more. Transient queues are looked at by AT703.
+    """
+    target = _target(facts, (4, 3))
+    told: dict[str, list[str]] = {f.name: [] for f in facts.seen.deprecated or () if f.used and f.name in DENIED}
+    users = told | _users(facts)
+    if target is not None and users:
+        by = listed([name for names in users.values() for name in names], 3)
+        whose = f": {by}" if by else ""
+        yield Problem(
+            Subject("broker", next(iter(users))),
+            f"RabbitMQ {target.text} denies {listed(users)} by default, which is in use here{whose}",
+            evidence={"target": target.text, "features": list(users), "users": users},
+            remedy="Change that client, queue or policy before the upgrade.",
+            severity=target.severity,
+        )
+
+
+def _users(facts: Facts) -> dict[str, list[str]]:
+    """What is seen to use a feature that RabbitMQ 4.3 denies, by feature."""
+    seen = facts.seen
+    channels = [c for c in seen.channels or () if c.global_prefetch]
+    located = [f"policy {p.name}" for p in seen.policies or () if "queue-master-locator" in p.definition]
+    located += [f"queue {q.name}" for q in seen.queues or () if "x-queue-master-locator" in q.arguments]
+    named = seen.connection_named
+    clients = dict.fromkeys(
+        (named[c.connection].client_name if c.connection in named else None) or c.connection for c in channels
+    )
+    found = {"global_qos": [f"connection {name}" for name in clients], "queue_master_locator": located}
+    return {feature: users for feature, users in found.items() if users}
+
+
+@check(
+    "AT705",
+    "next-takes-policies",
+    group="upgrade",
+    title="the next version applies every policy",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+    matters=False,
+    heals=False,
+)
+def next_takes_policies(facts: Facts) -> Iterator[Problem]:
+    """RabbitMQ 4.0 removed the mirroring of classic queues: a policy with `ha-mode` mirrors nothing there.
+
+    The queues go on, each on one node only; with that node they are gone or stand still.
+    """
+    target = _target(facts, (4, 0))
+    mirrored = [p.name for p in facts.seen.policies or () if any(key in p.definition for key in MIRRORING)]
+    if target is not None and mirrored:
+        yield Problem(
+            Subject("policy", mirrored[0]),
+            f"RabbitMQ {target.text} has no mirrored classic queues: {listed(mirrored)} will mirror nothing",
+            evidence={"target": target.text, "policies": mirrored},
+            remedy="Use quorum queues where copies are needed, and take the ha- keys out of the policies.",
+            severity=target.severity,
+        )
+
+
+def _version(text: str | None) -> tuple[int, int] | None:
+    found = re.match(r"(\d+)\.(\d+)", text or "")
+    return (int(found[1]), int(found[2])) if found else None

@@ -1,0 +1,108 @@
+"""Whether every live worker has on the broker what its start-up declares and binds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._own import all_lost, lost_cause, lost_queues
+from attune_ops.doctor.checks._phrases import RESTART, listed, worker_name
+from attune_ops.doctor.checks.declared import cure, in_its_place, unbound
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.topology import Binding
+from attune_ops.topology.differences import Difference, Kind
+from attune_ops.topology.plan import plan
+from attune_ops.topology.redeclaration import TRANSIENT
+
+
+@check(
+    "AT401",
+    "worker-queues",
+    group="workers",
+    title="every live worker has its queues",
+    severity=Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER),
+)
+def worker_queues(facts: Facts) -> Iterator[Problem]:
+    """A registered worker without its queue is sent work that nobody keeps.
+
+    This is the incident of January 2026: the worker registered, but its queue was never declared, so its
+    consume ended in 404 NOT_FOUND, and what the scheduler published to it was dropped without a word (only a
+    publisher that asks for `mandatory` is told). Reasons: the worker died after it registered; its declare was
+    refused (403, 406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last
+    consumer; the broker restarted, which removes queues that are not durable.
+    """
+    lost = facts.once(lost_queues)
+    if facts.once(all_lost):
+        yield _none_has_its_queue(facts, lost)
+        return
+    for worker_id, differences in lost.items():
+        worker, names = facts.worker_named[worker_id], [d.name for d in differences]
+        remedy, commands = cure(differences[0])
+        yield Problem(
+            Subject("queue", names[0]),
+            f"{worker_name(worker)} is registered as {worker.status}, but has no queue {listed(names)}",
+            evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names},
+            remedy=f"{RESTART} Until then: declare its queues." if commands else remedy,
+            commands=commands,
+            causes=(
+                *_causes(facts, differences),
+                *(("AT503", c.tag) for c in facts.topology.worker_consumers(worker_id)),
+            ),
+        )
+
+
+def _none_has_its_queue(facts: Facts, lost: Mapping[int, tuple[Difference, ...]]) -> Problem:
+    differences = [d for several in lost.values() for d in several]
+    workers = [facts.worker_named[i] for i in lost]
+    remedy, commands = cure(differences[0])
+    return Problem(
+        Subject("queue", differences[0].name),
+        f"none of the {len(workers)} live workers has its queues ({listed(w.name for w in workers)}): the broker was "
+        "restarted or emptied, refuses them, or is not the one that this registry's workers use",
+        evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences]},
+        remedy="Restart the workers: their start-up declares, binds and consumes anew." if commands else remedy,
+        commands=commands,
+        causes=_causes(facts, differences),
+    )
+
+
+def _causes(facts: Facts, differences: Sequence[Difference]) -> tuple[tuple[str, str], ...]:
+    denied = any(d.declaring and d.declaring.code == 541 for d in differences)
+    return (("AT201", facts.vhost), *([("AT702", TRANSIENT)] if denied else ()))
+
+
+@check(
+    "AT402",
+    "worker-bindings",
+    group="workers",
+    title="every live worker's queues are bound by their keys",
+    severity=Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER),
+)
+def worker_bindings(facts: Facts) -> Iterator[Problem]:
+    """A queue that is there but not bound by the right key gets nothing, and nobody is told.
+
+    The worker looks well: it consumes, its heartbeat is fresh. What is published to it is dropped. Reasons: it
+    died between declare and bind; the exchange was deleted and made again, which loses its bindings; a hand-made
+    queue; a release with another key.
+    """
+    for d in facts.once(plan).of(Kind.MISSING):
+        b = d.wanted
+        if d.worker_id is None or not isinstance(b, Binding):
+            continue
+        worker = facts.worker_named[d.worker_id]
+        others = facts.once(in_its_place).get((b.source, b.destination), [])
+        instead = [other.routing_key for other in others]
+        remedy, commands = cure(d)
+        yield Problem(
+            Subject("binding", d.name),
+            f"{worker_name(worker)}: {b.destination} is not bound to {b.source} by {b.routing_key!r}"
+            + (f", but by {listed(map(repr, instead))}" if instead else ""),
+            evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
+                      "instead": instead},
+            remedy=f"{RESTART} Until then: bind it." if commands else remedy,
+            commands=(*unbound(others), *commands),
+            causes=(("AT201", b.source), *lost_cause(facts, d.worker_id), ("AT504", b.destination)),
+        )  # fmt: skip

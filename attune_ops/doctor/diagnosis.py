@@ -1,0 +1,121 @@
+"""The flow of a diagnosis: read, judge, leave out what is known, and look again for what may heal."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import msgspec
+
+from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.checks.upgrade import target_note
+from attune_ops.doctor.diagnose import Key, choose, diagnose, uncollected, verify
+from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity
+from attune_ops.installation.config.settings import Judging
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.facts import Facts
+from attune_ops.model.files import shown
+
+BETWEEN_LOOKS_S = 2.0
+REPORT = "attune-ops/doctor/"
+
+
+def look(
+    read: Callable[[], Facts],
+    judging: Judging,
+    *,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    target_version: str | None = None,
+    known: Collection[Key] = (),
+    file: str | None = None,
+) -> Report:
+    """Reads facts and judges them; `only` and `skip` are codes, names or groups of checks, `file` is where the
+    facts are from where they are not live.
+
+    The report's duration counts the reading too. Raises `ConfigError` for an unknown check or threshold before
+    anything is read.
+    """
+    verify(judging.severities, judging.thresholds)
+    if target_version is not None and not re.match(r"\d+\.\d+", target_version):
+        raise ConfigError(f"target version {target_version!r}: it is no version like 4.3")
+    checks = choose(all_checks(), only, skip)
+    started = time.perf_counter()
+    with uncollected():
+        facts = msgspec.structs.replace(read(), target_version=target_version)
+        report = diagnose(
+            facts,
+            checks,
+            severities=judging.severities,
+            thresholds=judging.thresholds,
+            known=known,
+            clock=time.perf_counter,
+        )
+    note = target_note(facts)
+    return msgspec.structs.replace(
+        report,
+        duration_ms=(time.perf_counter() - started) * 1000,
+        file=None if file is None else shown(file),
+        notes=(note,) if note else (),
+    )
+
+
+def awaited(report: Report, fail_on: Severity) -> tuple[Finding, ...]:
+    """The findings that waiting may heal; none where something else fails anyway, so that waiting is in vain."""
+    heals = {r.code: r.heals for r in report.results}
+    serious = report.at_least(fail_on)
+    return serious if all(heals[f.code] for f in serious) else ()
+
+
+def until_healed(again: Callable[[], Report], fail_on: Severity, seconds: float, tell: Callable[[str], None]) -> Report:
+    """Looks again until nothing is awaited; tells what is awaited when that changes.
+
+    Gives up so many seconds after the first look, however long that took: what is awaited is always told.
+    """
+    report, told = again(), ""
+    until = time.monotonic() + seconds
+    while (waits := awaited(report, fail_on)) and (left := until - time.monotonic()) > 0:
+        more = f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""
+        said = f"waiting for {waits[0].code} {waits[0].title}: {waits[0].detail}{more}"
+        if said != told:
+            tell(f"{said}; {left:.0f} s left")
+            told = said
+        time.sleep(min(BETWEEN_LOOKS_S, left))
+        report = again()
+    return report
+
+
+def pages(code: str) -> CheckPages:
+    """The explanation of a check by code or name, of a group, or of `all`; raises `ConfigError`."""
+    checks = all_checks()
+    return CheckPages(checks if code == "all" else choose(checks, (code,)))
+
+
+class _Subject(msgspec.Struct):
+    kind: str
+    name: str
+
+
+class _Known(msgspec.Struct):
+    code: str
+    subject: _Subject
+
+
+class _Baseline(msgspec.Struct):
+    schema: str
+    findings: list[_Known]
+
+
+def read_baseline(path: str) -> frozenset[Key]:
+    """The findings of an earlier report (`doctor --format json`), by their keys; raises `ConfigError`."""
+    try:
+        data = Path(path).expanduser().read_bytes()
+        baseline = msgspec.json.decode(data, type=_Baseline)
+    except (OSError, ValueError, msgspec.DecodeError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise ConfigError(f"baseline {path!r}: not a report of doctor --format json: {reason}") from None
+    if not baseline.schema.startswith(REPORT):
+        raise ConfigError(f"baseline {path!r}: it is {baseline.schema!r}, not {REPORT}1")
+    return frozenset((f.code, f.subject.kind, f.subject.name) for f in baseline.findings)

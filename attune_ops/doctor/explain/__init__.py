@@ -1,0 +1,65 @@
+"""What an error of a broker or client means, in general and on this installation.
+
+`explain` takes anything that quotes an error: one line, a stack trace, a whole log of any client or of the
+broker. It does not connect; `Facts` tell what is so here.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+
+from attune_ops.doctor.explain.explanation import Explanation
+from attune_ops.doctor.explain.here import here
+from attune_ops.doctor.explain.sightings import Sighting, find
+from attune_ops.model.facts import Facts
+from attune_ops.model.startup_progress import Step
+
+
+def explain(text: str, facts: Facts | None = None, left_out: tuple[Step, ...] = ()) -> tuple[Explanation, ...]:
+    """Explains every error in a text, equal ones once with their count, most frequent first.
+
+    With `facts` each says what is so on that installation; `left_out` are start-up steps that were not taken.
+    """
+    groups: dict[tuple[object, ...], list[Sighting]] = defaultdict(list)
+    for sighting in find(text):
+        groups[sighting.key].append(sighting)
+    made = [_explanation(same[0], len(same), facts, left_out) for same in groups.values()]
+    return tuple(sorted(made, key=lambda e: (-e.count, e.line)))
+
+
+def _explanation(first: Sighting, count: int, facts: Facts | None, left_out: tuple[Step, ...]) -> Explanation:
+    words = _Words(first.groups)
+    rule = first.rule
+    meaning = rule.meaning.format_map(words)
+    return Explanation(
+        code=rule.code,
+        name=rule.name,
+        text=first.text,
+        meaning=meaning[0].upper() + meaning[1:],
+        remedy=rule.remedy.format_map(words),
+        closes=rule.closes,
+        operation=first.operation,
+        subject=first.groups.get("subject"),
+        argument=first.groups.get("argument"),
+        wanted=first.groups.get("wanted"),
+        found=first.groups.get("found"),
+        here=here(first, facts, left_out),
+        commands=tuple(c.format_map(_Quoted(first.groups)) for c in rule.commands),
+        count=count,
+        line=first.line,
+    )
+
+
+class _Words(dict[str, str]):
+    """The parts of an error's wording for a sentence; what the wording lacks is said to be not told."""
+
+    def __missing__(self, key: str) -> str:
+        return "" if key in ("why", "term", "subject") else "not told"
+
+
+class _Quoted(dict[str, str]):
+    """The same for a shell command, quoted; what is not known stays a word to fill in."""
+
+    def __getitem__(self, key: str) -> str:
+        return shlex.quote(super().__getitem__(key)) if key in self else key.upper()

@@ -1,0 +1,161 @@
+"""What an error means on this installation: what is there, what is registered, which step was left out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from attune_ops.doctor.explain.sightings import Sighting
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.startup_progress import Step, progress
+from attune_ops.model.topology import Queue
+
+
+def here(sighting: Sighting, facts: Facts | None, left_out: tuple[Step, ...] = ()) -> tuple[str, ...]:
+    """Says what is so here about what an error names; empty where there is nothing to say."""
+    if facts is None:
+        return ()
+    vhost = sighting.groups.get("vhost")
+    if vhost is not None and vhost != facts.vhost:
+        return (f"The error is about vhost {vhost!r}, this installation uses {facts.vhost!r}: nothing was compared.",)
+    key = sighting.rule.name if sighting.rule.code is None else f"{sighting.rule.code} {sighting.kind}".strip()
+    return tuple(_ABOUT.get(key, _nothing)(sighting, facts, left_out))
+
+
+def _nothing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    yield from ()
+
+
+def _missing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    """Whose queue or exchange it is, which step should have declared it, and whether it is there now."""
+    name, kind, topology = sighting.groups["subject"], sighting.kind, facts.topology
+    owner = topology.worker_of(name) if kind == "queue" else None
+    known = [d.name for d in (topology.base_queues if kind == "queue" else topology.exchanges)]
+    whose = f"It is the queue of worker {owner[0]}" if owner else f"Set-up declares {name!r}"
+    step = Step.DECLARE if owner else Step.SETUP
+    if step in left_out and (owner or name in known):
+        yield f"{whose}: the {step} step was left out."
+        return
+    yield from _presence(name, kind, facts)
+    if owner is not None:
+        yield from _worker(owner[0], facts)
+    elif name in known:
+        yield f"{whose}: it has not run here, or somebody deleted what it made."
+    else:
+        yield from _foreign(name, kind, known, topology.name)
+
+
+def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
+    """Whether the thing is there now; nothing where the broker was not seen."""
+    if facts.broker is None or facts.lacks((Source.BROKER,)):
+        return
+    if name in (facts.broker.queue_named if kind == "queue" else facts.broker.exchange_named):
+        yield f"The {kind} is there now: it was declared after this error."
+    else:
+        yield f"The {kind} is missing now, too."
+
+
+def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
+    """What the registry and the broker know of the worker whose queue is missing."""
+    if facts.registry is None:
+        reason = facts.lacks((Source.REGISTRY,))
+        yield f"It is the queue of worker {worker_id}; the registry could not be read: {reason}."
+        return
+    worker = facts.worker_named.get(worker_id)
+    if worker is None:
+        yield f"No worker {worker_id} is registered: its row is gone, or the service uses another database."
+        return
+    if not worker.is_registered_live:
+        status = f"Worker {worker_id} {worker.name!r} is registered as {worker.status}"
+        yield f"{status}: it is stopped, and its queue went with it."
+        return
+    yield from (f"{p.sentence().capitalize()}." for p in progress(facts) if p.worker.id == worker_id)
+    if worker.is_stale(facts.taken_at, facts.registry.interval):
+        yield f"Its heartbeat is stale ({_age(worker.heartbeat_age(facts.taken_at))}): the process seems to be dead."
+
+
+def _age(age: timedelta | None) -> str:
+    return "it never had one" if age is None else f"{age.total_seconds():.0f} s old"
+
+
+def _foreign(name: str, kind: str, known: list[str], topology: str) -> Iterator[str]:
+    close = difflib.get_close_matches(name, known, n=2)
+    hint = f"; it has {' and '.join(map(repr, close))}" if close else ""
+    yield f"Topology {topology} has no {kind} {name!r}{hint}."
+
+
+def _unequal(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    """What the topology wants of the argument, so that it is clear which side is wrong."""
+    name, argument = sighting.groups["subject"], sighting.groups["argument"]
+    owner = facts.topology.worker_of(name)
+    base = (q for q in facts.topology.base_queues if q.name == name)
+    wanted = owner[1] if owner else next(base, None) or facts.topology.exchange(name)
+    if wanted is None:
+        yield f"Topology {facts.topology.name} does not know {name!r}: it is somebody else's."
+        return
+    value = getattr(wanted, argument) if argument in wanted.__struct_fields__ else wanted.arguments.get(argument)
+    text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    there = sighting.groups.get("found", "").strip("\\'")
+    asked = sighting.groups.get("wanted", "").strip("\\'")
+    yield f"Topology {facts.topology.name} wants {argument} = {text} of {name!r}."
+    if text == asked != there:
+        yield "So what was asked for is right, and what is on the broker is of another release or hand-made."
+    elif text == there != asked:
+        yield "So what is on the broker is right, and whoever declared it otherwise is of another release."
+
+
+def _deprecated(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    name = sighting.groups.get("subject")
+    features = () if facts.broker is None else facts.broker.deprecated or ()
+    state = next((f.state for f in features if f.name == name), None)
+    if state is not None:
+        yield f"This broker says of {name}: {state}."
+    hit = [q.name for q in facts.topology.queues if _is_transient(q)]
+    if name == "transient_nonexcl_queues":
+        wants = (
+            f"declares {', '.join(hit)} neither durable nor exclusive"
+            if hit
+            else "declares no such queue: its start-up works here"
+        )
+        yield f"Topology {facts.topology.name} {wants}."
+
+
+def _is_transient(queue: Queue) -> bool:
+    return not queue.durable and not queue.exclusive
+
+
+def _permissions(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    for reach in facts.reach:
+        if reach.permissions is not None and reach.user == sighting.groups.get("user"):
+            configure, write, read = reach.permissions
+            yield f"User {reach.user!r} has configure {configure!r}, write {write!r}, read {read!r} in {facts.vhost!r}."
+            return
+
+
+def _alarms(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    if facts.broker is not None and facts.broker.alarms is not None:
+        yield f"Alarms now: {', '.join(facts.broker.alarms) or 'none'}."
+
+
+def _silent_workers(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+    if facts.registry is None:
+        return
+    running = [w for w in facts.registry.workers if w.is_registered_live]
+    stale = [f"{w.id} {w.name!r}" for w in running if w.is_stale(facts.taken_at, facts.registry.interval)]
+    names = f": {', '.join(stale[:10])}" if stale else ""
+    yield f"{len(stale)} of {len(running)} workers registered as running have a stale heartbeat{names}."
+
+
+_ABOUT: dict[str, Callable[[Sighting, Facts, tuple[Step, ...]], Iterator[str]]] = {
+    "404 queue": _missing,
+    "404 exchange": _missing,
+    "406 queue": _unequal,
+    "406 exchange": _unequal,
+    "541 deprecated feature": _deprecated,
+    "403 queue": _permissions,
+    "403 exchange": _permissions,
+    "BLOCKED": _alarms,
+    "HEARTBEAT_LOST": _silent_workers,
+    "CLIENT_GONE": _silent_workers,
+}

@@ -1,0 +1,66 @@
+"""A report to send: the diagnosis, every table, the picture and the snapshot in one HTML file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from attune_ops import inventory as package
+from attune_ops.doctor.findings import CheckResult, Finding, Report
+from attune_ops.model.errors import SourceError
+from attune_ops.model.files import write_file
+from attune_ops.model.secret import Secret, mask_url, without
+from attune_ops.model.snapshot_file import masked, packed
+from attune_ops.topology.topology_graph import live_graph, topology_graph
+
+if TYPE_CHECKING:
+    from attune_ops.model.facts import Facts
+    from attune_ops.model.table import Table
+
+FIRST = ("queues", "workers", "orphans")  # what is looked for first
+
+
+def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
+    """The page of a diagnosis and of the facts that it judged; no password is in it. Needs Jinja2 (`ConfigError`)."""
+    from attune_ops.doctor.view_report_page import report_page
+
+    facts = masked(diagnosis.facts, secrets)
+    told: list[Table] = []
+    unread: dict[str, str] = {}
+    for name in _inspections():
+        try:
+            told.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
+        except SourceError as e:
+            unread[name] = str(e)
+    page = report_page(
+        _masked(diagnosis, facts),
+        told,
+        topology_graph(facts.topology) if facts.broker is None else live_graph(facts),
+        packed(facts),
+        [f"No table of {name}: {reason}." for name, reason in unread.items()],
+    )
+    return without(page, secrets)
+
+
+def write_report(diagnosis: Report, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
+    """Writes the page and returns its size in bytes; delete the file to undo. Raises `ConfigError`."""
+    return write_file(path, report_html(diagnosis, secrets).encode(), "the report", replace=replace)
+
+
+def _masked(diagnosis: Report, facts: Facts) -> Report:
+    """The report of the masked facts; what checks quoted of the others is masked too."""
+
+    def text(values: object) -> str:
+        return mask_url(msgspec.json.encode(values).decode())
+
+    findings = msgspec.json.decode(text(diagnosis.findings), type=tuple[Finding, ...])
+    results = msgspec.json.decode(text(diagnosis.results), type=tuple[CheckResult, ...])
+    return msgspec.structs.replace(diagnosis, facts=facts, findings=findings, results=results)
+
+
+def _inspections() -> list[str]:
+    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "snapshot_diff")
+    return [*FIRST, *(n for n in names if n not in FIRST)]

@@ -1,0 +1,71 @@
+"""The explanation pages of checks: the text of `doctor --explain` and of docs/checks.md."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import Any
+
+from attune_ops.doctor.findings import Check, CheckPages
+
+LAID_OUT = re.compile(r"^(?:[-*|>#\s]|\d+\.)", re.MULTILINE)
+
+INTRODUCTION = """# The checks of `attune-ops doctor`
+
+Written by `attune-ops doctor --explain all --format markdown`, from the checks themselves.
+
+A check reads as what holds when all is well. Its severity is the usual one of its findings; some findings have
+another. `[severities]` in the configuration file gives a code another severity or `"off"`, `[thresholds]`
+changes a number by its name. A check whose needs were not met is skipped with the reason; the report's status
+is `unknown` then, unless the check is marked as optional.
+"""
+
+
+def as_table(pages: CheckPages) -> str:
+    """Plain text, for a terminal."""
+    return "\n\n".join(_text(c) for c in pages.checks)
+
+
+def _text(check: Check) -> str:
+    lines = [f"{check.code} {check.name}: {check.title}", "", _flowing(check.explanation), ""]
+    return "\n".join([*lines, *(f"{name}: {value}" for name, value in _facts(check))])
+
+
+def _flowing(explanation: str) -> str:
+    """The explanation with a line for each paragraph, which a terminal wraps; what is laid out by hand stays."""
+    parts = explanation.split("\n\n")
+    return "\n\n".join(p if LAID_OUT.search(p) else " ".join(p.split("\n")) for p in parts)
+
+
+def as_markdown(pages: CheckPages) -> str:
+    """A section for each check."""
+    parts = [INTRODUCTION]
+    for group, checks in groupby(pages.checks, key=lambda c: c.group):
+        parts.append(f"## {group.capitalize()}\n")
+        for check in checks:
+            details = " · ".join(f"{name}: {value}" for name, value in _facts(check))
+            parts.append(f"### {check.code} {check.name}\n\n**{check.title}** ({details})\n\n{check.explanation}\n")
+    return "\n".join(parts)
+
+
+def as_json(pages: CheckPages) -> dict[str, Any]:
+    """What is known of each check, as data."""
+    return {
+        "schema": "attune-ops/checks/1",
+        "checks": [
+            {
+                "code": c.code, "check": c.name, "group": c.group, "title": c.title, "severity": str(c.severity),
+                "needs": [str(n) for n in c.needs], "optional": not c.matters, "heals": c.heals,
+                "thresholds": c.thresholds, "explanation": c.explanation,
+            }
+            for c in pages.checks
+        ],
+    }  # fmt: skip
+
+
+def _facts(check: Check) -> list[tuple[str, str]]:
+    found = [("severity", str(check.severity))]
+    needs = ", ".join((*check.needs, *check.tried, *check.answered))
+    found += [("needs", needs)] if needs else []
+    found += [("thresholds", ", ".join(f"{n} = {v:g}" for n, v in check.thresholds.items()))] * bool(check.thresholds)
+    return found + ([] if check.matters else [("optional", "yes")])

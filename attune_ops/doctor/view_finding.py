@@ -1,0 +1,106 @@
+"""How one finding shows itself: what is wrong, what follows, what to do, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.doctor.findings import Finding, Subject
+from attune_ops.model.table import Cell, Column, Kind
+from attune_ops.render import frame, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Mark and style of each severity, so that nothing is told by colour alone.
+MARKS = {"info": ("i", "cyan"), "warning": ("!", "yellow"), "error": ("×", "red")}
+
+COLUMNS = (
+    Column("code", doc="the check's code"),
+    Column("severity", Kind.CATEGORY, doc="error, warning or info"),
+    Column("group", Kind.CATEGORY, doc="the check's group"),
+    Column("check", doc="the check's name"),
+    Column("kind", Kind.CATEGORY, doc="what the finding is about"),
+    Column("subject", doc="its name"),
+    Column("vhost", doc="its virtual host"),
+    Column("detail", doc="what is wrong"),
+    Column("remedy", doc="what to do"),
+    Column("commands", Kind.LIST, doc="commands that do it"),
+    Column("looks", Kind.LIST, doc="commands that only show more of it"),
+    Column("consequences", Kind.INTEGER, doc="how many findings of other checks it explains"),
+)
+
+
+def as_table(finding: Finding) -> Any:
+    """The severity and the check first; evidence last."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from attune_ops.render.command_line import CommandLine
+
+    mark, style = MARKS[str(finding.severity)]
+    head = Text(overflow="fold")
+    head.append(f"{mark} {finding.severity}", style=style).append(f" {text.visible(f'{finding.code} {finding.title}')}")
+    lines = (Text(text.visible(line), overflow="fold") for line in _lines(finding))
+    commands = [CommandLine("$ ", text.visible(c), "bold") for c in finding.commands]
+    looks = [CommandLine("see $ ", text.visible(c), "dim") for c in finding.looks]
+    evidence = (Text(text.visible(f"{k}: {v}"), overflow="fold") for k, v in finding.evidence.items())
+    return Group(head, *lines, *commands, *looks, *evidence)
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    yield finding.detail
+    yield from (f"so {c.code}: {c.detail}" for c in finding.consequences)
+    if finding.remedy:
+        yield f"→ {finding.remedy}"
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """`attune-ops/finding/1`."""
+    return {"schema": "attune-ops/finding/1", **data(finding)}
+
+
+def data(finding: Finding) -> dict[str, Any]:
+    """A finding as the report's JSON has it."""
+    return {
+        "code": finding.code,
+        "check": finding.check,
+        "severity": str(finding.severity),
+        "subject": _subject(finding.subject),
+        "title": finding.title,
+        "detail": finding.detail,
+        "evidence": finding.evidence,
+        "remedy": finding.remedy,
+        "commands": list(finding.commands),
+        "looks": list(finding.looks),
+        "consequences": [
+            {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
+        ],
+    }
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {"kind": subject.kind, "name": subject.name, "vhost": subject.vhost}
+
+
+def row(finding: Finding) -> tuple[Cell, ...]:
+    """A finding in the order of `COLUMNS`."""
+    return (
+        finding.code,
+        str(finding.severity),
+        finding.group,
+        finding.check,
+        finding.subject.kind,
+        finding.subject.name,
+        finding.subject.vhost,
+        finding.detail,
+        finding.remedy,
+        finding.commands,
+        finding.looks,
+        len(finding.consequences),
+    )
+
+
+def as_frame(finding: Finding) -> pd.DataFrame:
+    """One row, as in the report's frame; `attrs` hold the evidence."""
+    return frame.frame(COLUMNS, [row(finding)], {"evidence": finding.evidence})

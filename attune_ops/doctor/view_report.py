@@ -1,0 +1,287 @@
+"""How a diagnosis shows itself: assurances by group with the findings below them, and one line to quote."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.doctor import view_finding
+from attune_ops.doctor.findings import CheckResult, CheckStatus, Finding, Report, Severity
+from attune_ops.model.table import Table
+from attune_ops.render import frame, html, text, view_table, wire
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.text import Text
+
+    from attune_ops.render.command_line import CommandLine
+    from attune_ops.render.hanging import Hanging
+
+Line = tuple[int, "Text | CommandLine | Hanging"]  # how far it is indented
+
+SCHEMA = "attune-ops/doctor/1"
+FOLDED = 2  # skipped checks of one reason that get a line each; more share one
+FOLLOWING = 3  # consequences of one finding that a person is shown
+MARK, LABEL = 10, 12  # what stands before the words of a check, and of a line of the heading
+SHOWN = 5  # findings of one check that a person is shown; programs get them all
+
+# Mark and word of each way a check can end, so that nothing is told by colour alone.
+MARKS = {
+    **view_finding.MARKS,
+    "ok": ("√", "green"),
+    "skipped": ("–", "dim"),
+    "crashed": ("?", "magenta"),
+}
+
+VERDICTS = {"unhealthy": "error", "degraded": "warning", "unknown": "crashed", "healthy": "ok"}
+
+
+def word(result: CheckResult) -> str:
+    """How a check ended: ok, info, warning, error, skipped or crashed."""
+    if result.status is CheckStatus.PASSED:
+        return "ok"
+    return str(result.severity or Severity.INFO) if result.status is CheckStatus.FAILED else str(result.status)
+
+
+def as_table(report: Report) -> Any:
+    """Groups of checks, a line each, their findings below them; a last line to quote. Wraps to the terminal."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    first, *others = heading(report)
+    lines: list[Line] = [(0, Text(first, overflow="fold")), *((0, _hanging(Text(line), LABEL)) for line in others)]
+    told = {f.detail: f.code for f in reversed(report.findings)}  # each reason is said in full once
+    for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
+        title = group.capitalize()
+        lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
+        lines += _group(report, list(results), told)
+    if report.findings:
+        worst = max(report.findings, key=lambda f: f.severity.rank)
+        lines += [(0, Text("")), (0, Text(f"Why: attune-ops doctor --explain {worst.code}"))]
+    mark, style = MARKS[VERDICTS[report.status]]
+    lines += [(0, Text("")), (0, Text(f"{mark} {text.visible(report.verdict)}", style=style, overflow="fold"))]
+    return Group(*(Padding(line, (0, 0, 0, indent)) if indent else line for indent, line in lines))
+
+
+def _order(result: CheckResult) -> int:
+    """By group, in the order of the codes: AT1xx first."""
+    return int(result.code[2]) if result.code[2:3].isdigit() else 9
+
+
+def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> Iterator[Line]:
+    for result in (r for r in results if r.status is not CheckStatus.SKIPPED):
+        said = f"{result.title} ({result.reason})" if result.reason else result.title
+        yield 0, _marked(result, said)
+        yield from _findings([f for f in report.findings if f.code == result.code])
+    skipped = [r for r in results if r.status is CheckStatus.SKIPPED]
+    for reason in dict.fromkeys(r.reason for r in skipped):
+        alike = [r for r in skipped if r.reason == reason]
+        if len(alike) <= FOLDED:
+            yield from ((0, _marked(r, r.title)) for r in alike)
+        else:
+            mark, style = MARKS["skipped"]
+            codes = f"{len(alike)} checks: {', '.join(r.code for r in alike)}"
+            yield 0, _hanging(_plain(f"{mark} {'skipped':<8}{codes}", style), MARK)
+        before = told.setdefault(reason or "", alike[0].code)
+        same = before != alike[0].code
+        yield 4, _plain("could not look: " + (f"for the reason given at {before}" if same else str(reason)), "dim")
+
+
+def _findings(findings: list[Finding]) -> Iterator[Line]:
+    for i, found in enumerate(findings[:SHOWN]):
+        yield 4, _plain(found.detail)
+        for consequence in found.consequences[:FOLLOWING]:
+            yield 6, _plain(f"so {consequence.code}: {consequence.detail}", "dim")
+        if len(found.consequences) > FOLLOWING:
+            yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more that follow from it", "dim")
+        following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
+        if following is None or _cure(following) != _cure(found):
+            if found.remedy:
+                yield 6, _hanging(_plain(f"→ {found.remedy}"), len("→ "))
+            for command in found.commands:
+                yield 6, _command("$ ", command, "bold")
+            for look in found.looks:
+                yield 6, _command("see $ ", look, "dim")
+    if len(findings) > SHOWN:
+        names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
+        rest = len(findings) - SHOWN
+        yield 4, _plain(f"and {rest} more: {names}" + (", …" if rest > 3 * SHOWN else ""))
+
+
+def _cure(found: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return found.remedy, found.commands, found.looks
+
+
+def _hanging(line: Text, indent: int) -> Hanging:
+    from attune_ops.render.hanging import Hanging
+
+    return Hanging(line, indent)
+
+
+def _marked(result: CheckResult, said: str) -> Hanging:
+    from rich.text import Text
+
+    mark, style = MARKS[word(result)]
+    line = Text(overflow="fold")
+    line.append(f"{mark} {word(result):<8}", style=style).append(f"{result.code} {text.visible(said)}")
+    return _hanging(line, MARK)
+
+
+def _command(before: str, line: str, style: str) -> CommandLine:
+    from attune_ops.render.command_line import CommandLine
+
+    return CommandLine(before, text.visible(line), style)
+
+
+def _plain(said: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text.visible(said), style=style, overflow="fold")
+
+
+def heading(report: Report) -> list[str]:
+    """What was looked at, as whom, and how fast it answered; visible text, a line each."""
+    facts = report.facts
+    env = f", environment {facts.env}" if facts.env else ""
+    source = "" if report.file is None else f"not live: file {report.file} of "
+    lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {source}{text.moment(facts.taken_at)}"]
+    lines += [f"{label:<{LABEL}}{said}" for label, said in _sources(report)]
+    lines += [f"{'note':<{LABEL}}{note}" for note in report.notes]
+    return [text.visible(line) for line in lines]
+
+
+def _sources(report: Report) -> Iterator[tuple[str, str]]:
+    facts, broker = report.facts, report.facts.broker
+    if broker is not None and broker.version:
+        yield "broker", f"{broker.product} {broker.version}" + (f", {broker.cluster}" if broker.cluster else "")
+    for reach in facts.reach:
+        if reach.error is None:
+            user = f" as {reach.user}" if reach.user else ""
+            tags = f" ({', '.join(reach.tags)})" if reach.tags else ""
+            latency = f", {reach.latency_ms:.0f} ms" if reach.latency_ms is not None else ""
+            yield str(reach.source), f"{reach.target}{user}{tags}{latency}"
+    if facts.registry is not None:
+        yield "workers", f"{len(facts.registry.workers)} registered, {len(facts.live_workers)} live"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """`attune-ops/doctor/1`."""
+    facts, broker, known = report.facts, report.facts.broker, report.known
+    return {
+        "schema": SCHEMA,
+        "target": {
+            "env": facts.env,
+            "vhost": facts.vhost,
+            "topology": facts.topology.name,
+            "broker": None if broker is None else {
+                "product": broker.product, "version": broker.version, "cluster": broker.cluster,
+                "nodes": None if broker.nodes is None else [n.name for n in broker.nodes],
+            },
+            "registry": None if facts.registry is None else {
+                "kind": facts.registry.kind, "workers": len(facts.registry.workers),
+            },
+        },
+        "taken_at": wire.plain(report.taken_at),
+        "duration_ms": round(report.duration_ms, 3),
+        "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known,
+                    "notes": list(report.notes)},
+        "findings": [view_finding.data(f) for f in report.findings],
+        "checks": [_check(r) for r in report.results],
+    }  # fmt: skip
+
+
+def counts(report: Report) -> dict[str, int]:
+    """The findings by severity, and the checks that hold or could not look."""
+    return {
+        **{str(s): report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)},
+        "ok": sum(r.status is CheckStatus.PASSED for r in report.results),
+        "skipped": len(report.blind),
+    }
+
+
+def _check(r: CheckResult) -> dict[str, Any]:
+    status = word(r)
+    return {
+        "code": r.code, "check": r.check, "group": r.group, "title": r.title,
+        "status": "skipped" if status == "crashed" else status, "reason": r.reason, "findings": r.findings,
+        "duration_ms": round(r.duration_ms, 3),
+    }  # fmt: skip
+
+
+def findings_table(report: Report) -> Table:
+    """The findings as a table, for the forms that have rows."""
+    return Table(
+        name="findings",
+        columns=view_finding.COLUMNS,
+        rows=tuple(view_finding.row(f) for f in report.findings),
+        taken_at=report.taken_at,
+        notes=(report.verdict,),
+    )
+
+
+def as_csv(report: Report) -> str:
+    """The findings, a line each."""
+    return view_table.as_csv(findings_table(report))
+
+
+def as_frame(report: Report) -> pd.DataFrame:
+    """The findings, a row each; `attrs` hold status and verdict."""
+    found = findings_table(report)
+    attrs: dict[Hashable, Any] = {"name": found.name, "status": report.status, "verdict": report.verdict}
+    return frame.frame(found.columns, found.rows, attrs)
+
+
+def as_markdown(report: Report) -> str:
+    """The verdict, the findings with what to do, and how each check ended."""
+    lines = [f"**{text.markdown(text.visible(report.verdict))}**", ""]
+    lines += [f"- {text.markdown(line)}" for line in heading(report)]
+    if report.findings:
+        lines += ["", "| | finding | what to do |", "| --- | --- | --- |"]
+    for f in report.findings:
+        said = text.markdown(text.visible(f.detail))
+        said += f" (and {len(f.consequences)} that follow)" if f.consequences else ""
+        do = text.markdown(text.visible(f.remedy)) + "".join(
+            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in (*f.commands, *f.looks)
+        )
+        lines.append(f"| {f.severity} {f.code} | {said} | {do} |")
+    lines += ["", "| check | | |", "| --- | --- | --- |"]
+    for r in report.results:
+        reason = text.markdown(text.visible(r.reason or ""))
+        lines.append(f"| {r.code} {text.markdown(r.title)} | {word(r)} | {reason} |")
+    return "\n".join(lines)
+
+
+def as_junit(report: Report) -> str:
+    """JUnit XML: a suite for each group, a case for each check; findings of severity error or warning are failures."""
+    from attune_ops.doctor.junit import Case, document
+
+    cases = [
+        Case(
+            suite=r.group,
+            name=f"{r.code} {r.check}",
+            seconds=r.duration_ms / 1000,
+            failures=["\n".join((f"{f.severity}: {f.detail}", f.remedy, *f.commands, *f.looks)) for f in report.findings
+                      if f.code == r.code and f.severity is not Severity.INFO],
+            skipped=r.reason if r.status is CheckStatus.SKIPPED else None,
+            error=r.reason if r.status is CheckStatus.CRASHED else None,
+        )
+        for r in report.results
+    ]  # fmt: skip
+    return document("attune-ops doctor", cases, report.taken_at)
+
+
+def as_html(report: Report) -> str:
+    """The verdict and the findings unfolded, the checks that hold folded by group."""
+    groups = [(name, list(rs)) for name, rs in groupby(sorted(report.results, key=_order), key=lambda r: r.group)]
+    return html.fragment(
+        "report.html",
+        report=report,
+        groups=groups,
+        word=word,
+        heading=heading(report),
+        marks=MARKS,
+        verdicts=VERDICTS,
+        shown=4 * SHOWN,
+    )

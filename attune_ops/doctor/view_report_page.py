@@ -1,0 +1,122 @@
+"""A diagnosis as a page to send: one HTML file that asks nothing of the network and reads without JavaScript.
+
+With JavaScript its tables sort and filter. A content policy names the one script by its hash, so that no text
+of the broker could ever run, even if it got past the escaping.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from importlib.resources import files
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from attune_ops.doctor import view_report
+from attune_ops.doctor.findings import Report
+from attune_ops.model.graph import Graph
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import html, text
+from attune_ops.render.graph_svg import as_svg
+from attune_ops.render.view_table import RIGHT, remarks
+
+SHOWN = 20  # findings of one check that the page tells in full; the attached snapshot has them all
+MOST = 600  # characters of one piece of evidence
+DEEPEST = 20  # queues in the chart of depths
+
+
+class _Cell(NamedTuple):
+    shown: str
+    key: str | None  # what it sorts by, where that is not what is shown
+
+
+class _Listing(NamedTuple):
+    table: Table
+    columns: list[Column]
+    rows: list[list[_Cell]]
+    untold: list[str]  # the columns in which every cell is "not told"
+    notes: list[str]
+
+
+class _Bar(NamedTuple):
+    name: str
+    messages: int
+    width: float  # per cent of the deepest
+
+
+def report_page(
+    diagnosis: Report, tables: Iterable[Table], graph: Graph | None, snapshot: bytes, unread: Sequence[str] = ()
+) -> str:
+    """The whole page; `unread` says which tables there are none of, and why."""
+    tables = list(tables)
+    script = files("attune_ops.render").joinpath("templates/report_page.js").read_text()
+    svg = "" if graph is None else as_svg(graph)
+    page = html.fragment(
+        "report_page.html",
+        report=diagnosis,
+        title=_title(diagnosis),
+        heading=view_report.heading(diagnosis),
+        counts=view_report.counts(diagnosis),
+        marks=view_report.MARKS,
+        verdicts=view_report.VERDICTS,
+        word=view_report.word,
+        findings=_findings(diagnosis),
+        evidence=_evidence,
+        svg=svg,
+        bars=_bars(tables),
+        listings=[_listing(t) for t in tables],
+        right=RIGHT,
+        unread=unread,
+        snapshot=base64.b64encode(snapshot).decode(),
+        snapshot_bytes=len(snapshot),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    return text.visible_lines(page)
+
+
+def _title(diagnosis: Report) -> str:
+    facts = diagnosis.facts
+    where = f"{facts.env}, " if facts.env else ""
+    return text.visible(f"Attune on RabbitMQ: {where}virtual host {facts.vhost}")
+
+
+def _findings(diagnosis: Report) -> list[tuple[str, list[Any], list[Any]]]:
+    """By check: its title, the findings told in full, and the others."""
+    found = [(code, list(fs)) for code, fs in groupby(diagnosis.findings, key=lambda f: f.code)]
+    return [(code, fs[:SHOWN], fs[SHOWN:]) for code, fs in found]
+
+
+def _evidence(value: object) -> str:
+    said = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text.visible(said if len(said) <= MOST else said[:MOST] + "…")
+
+
+def _bars(tables: Iterable[Table]) -> list[_Bar]:
+    """The deepest queues, where depths were told."""
+    queues = next((t for t in tables if t.name == "queues"), None)
+    if queues is None:
+        return []
+    told = [(str(r["name"]), int(str(r["messages"]))) for r in queues.records() if r["messages"]]
+    told.sort(key=lambda depth: (-depth[1], depth[0]))
+    return [_Bar(name, n, 100 * n / told[0][1]) for name, n in told[:DEEPEST]]
+
+
+def _listing(table: Table) -> _Listing:
+    """A table without the columns that say nothing in any row: a thousand rows are to stay small."""
+    told = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
+    columns = [table.columns[i] for i in told]
+    rows = [[_cell(row[i], table.columns[i]) for i in told] for row in table.rows]
+    untold = [c.name for i, c in enumerate(table.columns) if i not in told]
+    return _Listing(table, columns, rows, untold, remarks(table)[1:])
+
+
+def _cell(value: Cell, column: Column) -> _Cell:
+    shown = text.cell(value, column)
+    if isinstance(value, timedelta):
+        return _Cell(shown, f"{value.total_seconds():.3f}")
+    sized = column.kind in (Kind.INTEGER, Kind.NUMBER) and value is not None and shown != str(value)
+    return _Cell(shown, str(value) if sized else None)

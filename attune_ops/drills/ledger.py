@@ -1,0 +1,140 @@
+"""Accounting: from what publishers and consumers logged, and what was left, to one class for every number. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from attune_ops.drills.journal import CLASSES, Ledger, Loss
+
+FORGOTTEN = "acknowledged by a consumer that never handled it"
+REJECTED = "rejected, and no dead-letter queue took it"
+EXPIRED = "expired, and no dead-letter queue took it"
+
+
+class Attempt(NamedTuple):
+    """One publish: its outcome is confirmed, returned, nacked or indeterminate; `queue` is where it should go."""
+
+    number: int
+    outcome: str
+    queue: str
+
+
+class Delivery(NamedTuple):
+    """One event of a consumer: received, handled, acked, rejected or requeued."""
+
+    number: int
+    event: str
+    queue: str
+    redelivered: bool = False
+
+
+class Leftover(NamedTuple):
+    """A message found in a queue at the end; `died` is why it was dead-lettered, None in the queue it was sent to."""
+
+    number: int
+    queue: str
+    died: str | None = None
+
+
+class _Life:
+    """All that is known of one number."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.queues: list[str] = []
+        self.events: Counter[str] = Counter()
+        self.redelivered = False
+        self.queued = 0
+        self.died: list[str] = []
+
+
+def account(
+    attempts: Iterable[Attempt],
+    deliveries: Iterable[Delivery],
+    leftovers: Iterable[Leftover],
+    gone: Mapping[str, str],
+    expires: Iterable[str] = (),
+) -> Ledger:
+    """Puts every number that was attempted into exactly one class.
+
+    `gone` are queues that were lost during the drill, with the reason; `expires` are queues whose messages have a
+    time to live. A number that nothing explains is `unaccounted`.
+    """
+    lives: dict[int, _Life] = defaultdict(_Life)
+    for attempt in attempts:
+        lives[attempt.number].outcomes[attempt.outcome] += 1
+        lives[attempt.number].queues.append(attempt.queue)
+    for delivery in deliveries:
+        if delivery.number in lives:
+            lives[delivery.number].events[delivery.event] += 1
+            lives[delivery.number].redelivered |= delivery.redelivered
+    for leftover in leftovers:
+        if leftover.number in lives:
+            life = lives[leftover.number]
+            life.queued += leftover.died is None
+            life.died += [leftover.died] if leftover.died else []
+    ttl = frozenset(expires)
+    judged = {number: _judge(life, gone, ttl) for number, life in sorted(lives.items())}
+    return _ledger(lives, judged)
+
+
+def _judge(life: _Life, gone: Mapping[str, str], expires: frozenset[str]) -> tuple[str, str]:
+    """The class of one number, and the reason where it is lost; the class is '' where nothing explains it."""
+    acked, handled = life.events["acked"], life.events["handled"]
+    if acked and not handled:
+        return "lost", FORGOTTEN
+    if acked + life.queued + len(life.died) > 1:
+        return "duplicated", ""
+    if acked:
+        return ("redelivered" if life.redelivered else "acknowledged_once"), ""
+    if life.died:
+        return ("expired" if life.died[0] == "expired" else "dead_lettered"), ""
+    if life.queued:
+        return "queued", ""
+    if not life.outcomes["confirmed"]:
+        return ("indeterminate" if life.outcomes["indeterminate"] else "returned"), ""
+    reason = _loss(life, gone, expires)
+    return ("lost" if reason else ""), reason
+
+
+def _loss(life: _Life, gone: Mapping[str, str], expires: frozenset[str]) -> str:
+    """Why a confirmed message is nowhere; '' where nothing explains it."""
+    if life.events["rejected"]:
+        return REJECTED
+    for queue in reversed(life.queues):
+        if queue in gone:
+            return gone[queue]
+        if queue in expires:
+            return EXPIRED
+    return ""
+
+
+def _ledger(lives: Mapping[int, _Life], judged: Mapping[int, tuple[str, str]]) -> Ledger:
+    classes = Counter(name for name, _ in judged.values())
+    losses: dict[str, list[int]] = {}
+    for number, (name, reason) in judged.items():
+        if name == "lost":
+            losses.setdefault(reason, []).append(number)
+    total: Counter[str] = Counter()
+    for life in lives.values():
+        total.update(life.outcomes)
+        total.update({f"event {name}": n for name, n in life.events.items()})
+    return Ledger(
+        attempted=len(lives),
+        published=sum(life.outcomes.total() for life in lives.values()),
+        confirmed=total["confirmed"],
+        returned=total["returned"],
+        delivered=total["event received"],
+        acknowledged=total["event acked"],
+        redelivered=sum(life.redelivered for life in lives.values()),
+        dead_lettered=sum(len(life.died) for life in lives.values()),
+        duplicated=classes["duplicated"],
+        lost=classes["lost"],
+        unaccounted=classes[""],
+        classes={name: classes[name] for name in CLASSES},
+        losses=tuple(Loss(reason, tuple(numbers)) for reason, numbers in losses.items()),
+        duplicates=tuple(n for n, (name, _) in judged.items() if name == "duplicated"),
+        missing=tuple(n for n, (name, _) in judged.items() if name == ""),
+    )

@@ -1,0 +1,107 @@
+"""How a `Comparison` shows itself: the classes of two ledgers side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from attune_ops.drills import journal_svg, view_journal
+from attune_ops.drills.journal import CLASSES, Comparison, Journal
+from attune_ops.model.notice import Notice
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import frame, text, view_notice, view_table, wire
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _names(first: Journal, second: Journal) -> tuple[str, str]:
+    """What tells the two runs apart: the remedy, else the drill, else the time."""
+    pairs = (
+        (first.remedy or "as it is", second.remedy or "as it is"),
+        (first.drill, second.drill),
+        (text.moment(first.started_at), text.moment(second.started_at)),
+    )
+    return next((pair for pair in pairs if pair[0] != pair[1]), ("first", "second"))
+
+
+def _table(comparison: Comparison) -> Table:
+    first, second = comparison.first, comparison.second
+    names = _names(first, second)
+    columns = (
+        Column("messages", Kind.CATEGORY),
+        Column(names[0], Kind.INTEGER),
+        Column(names[1], Kind.INTEGER),
+        Column("difference", Kind.INTEGER),
+    )
+    rows: list[tuple[Cell, ...]] = [_row("attempted", first.ledger.attempted, second.ledger.attempted)]
+    rows += [
+        _row(c.replace("_", " "), first.ledger.classes.get(c, 0), second.ledger.classes.get(c, 0)) for c in CLASSES
+    ]
+    return Table(f"drill {first.drill}", columns, tuple(rows), second.started_at, key=("messages",))
+
+
+def _row(name: str, first: int, second: int) -> tuple[Cell, ...]:
+    return name, first, second, second - first
+
+
+def as_table(comparison: Comparison) -> Any:
+    """The two verdicts, then the classes that have messages, and how long it took until what was expected came."""
+    from rich.console import Group
+    from rich.text import Text
+
+    heads = (
+        Text(view_journal.headline(j), style=view_journal.STYLES[j.verdict])
+        for j in (comparison.first, comparison.second)
+    )
+    numbers = _table(comparison)
+    told = msgspec.structs.replace(numbers, rows=tuple(row for row in numbers.rows if row[1] or row[2]))
+    return Group(*heads, "", view_table.as_table(told), "", view_table.as_table(_times(comparison)))
+
+
+def _times(comparison: Comparison) -> Table:
+    """Milliseconds of each expectation that has a limit, None where it did not come or a run has no such one."""
+    first, second = (
+        {e.title: round(e.took_ms) if e.took_ms is not None else None for e in j.expectations if e.limit_ms}
+        for j in (comparison.first, comparison.second)
+    )
+    names = _names(comparison.first, comparison.second)
+    columns = (Column("expectation"), *(Column(f"{name}, ms", Kind.INTEGER, "ms") for name in names))
+    rows = tuple((title, first.get(title), second.get(title)) for title in first | second)
+    return Table("times", columns, rows, comparison.second.started_at)
+
+
+def as_json(comparison: Comparison) -> Any:
+    """Both journals whole."""
+    return msgspec.to_builtins(comparison)
+
+
+def as_csv(comparison: Comparison) -> str:
+    """A record a class of the ledger."""
+    made = _table(comparison)
+    return wire.csv_text([c.name for c in made.columns], made.rows)
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The numbers side by side, then both journals."""
+    whole = (view_journal.as_markdown(j) for j in (comparison.first, comparison.second))
+    return "\n\n".join([view_table.as_markdown(_table(comparison)), view_table.as_markdown(_times(comparison)), *whole])
+
+
+def as_html(comparison: Comparison) -> str:
+    """The two verdicts and the numbers side by side, then both journals with their timelines."""
+    heads = Notice(view_journal.headline(comparison.first), (view_journal.headline(comparison.second),))
+    whole = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
+    return "\n".join([view_notice.as_html(heads), view_table.as_html(_table(comparison)), *whole])
+
+
+def as_svg(comparison: Comparison) -> str:
+    """The timeline of the second run, which is the one with the remedy."""
+    return journal_svg.as_svg(comparison.second)
+
+
+def as_frame(comparison: Comparison) -> pd.DataFrame:
+    """A row a class of the ledger."""
+    made = _table(comparison)
+    return frame.frame(made.columns, made.rows, {"drill": comparison.first.drill})

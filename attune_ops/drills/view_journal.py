@@ -1,0 +1,170 @@
+"""How a `Journal` shows itself: verdict, ledger, expectations, steps; the timeline is in `journal_svg`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from attune_ops.drills.journal import CLASSES, NONE_IS, Expected, Journal, Look
+from attune_ops.drills.journal_svg import as_svg as as_svg
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import frame, html, text, wire
+from attune_ops.render.view_table import as_markdown as table_markdown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    Column("expectation"),
+    Column("held", Kind.FLAG),
+    Column("took_ms", Kind.INTEGER, "ms", "until it was so"),
+    Column("limit_ms", Kind.INTEGER, "ms", "how long it may take"),
+    Column("seen", doc="what was there"),
+)
+STYLES = {"held": "bold green", "violated": "bold red", "inconclusive": "bold yellow"}
+SHOWN = 20  # numbers of lost messages in a text for people; all of them are in the JSON
+
+
+def as_table(journal: Journal) -> Any:
+    """The verdict and the numbers, then what was expected."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    expected = Grid.grid(padding=(0, 2, 0, 0))
+    for e in _summed(journal):
+        expected.add_row("holds" if e.held else Text("FAILS", style="bold red"), Text(_said(e)))
+    parts: tuple[Any, ...] = (
+        Text(text.visible(journal.hypothesis)), "", *map(Text, accounts(journal)), "", expected, "",
+        Text(_looks(journal)),
+    )  # fmt: skip
+    return Group(Text(headline(journal), style=STYLES[journal.verdict]), *(Padding(p, (0, 0, 0, 2)) for p in parts))
+
+
+def as_text(journal: Journal) -> str:
+    """The same without colours, each thing on a line."""
+    expected = [f"{'holds' if e.held else 'FAILS'}  {_said(e)}" for e in _summed(journal)]
+    lines = [text.visible(journal.hypothesis), "", *accounts(journal), "", *expected, "", _looks(journal)]
+    return "\n".join([headline(journal), *(f"  {line}".rstrip() for line in lines)])
+
+
+def _summed(journal: Journal) -> list[Expected]:
+    """What was expected; the classes that the ledger rightly has none of are one line."""
+    none = [e for e in journal.expectations if e.held and e.title.startswith(NONE_IS)]
+    classes = ", ".join(e.title.removeprefix(NONE_IS) for e in none)
+    others = [e for e in journal.expectations if e not in none]
+    return [*others, *([msgspec.structs.replace(none[0], title=NONE_IS + classes)] if none else [])]
+
+
+def _said(e: Expected) -> str:
+    """Its title, how long it took, which the ledger's sums do not, and what was there."""
+    took = f", {e.took_ms:.0f} ms" if e.took_ms is not None else f", not within {e.limit_ms:.0f} ms"
+    return text.visible(e.title + (took if e.limit_ms else "") + (f" ({e.seen})" if e.seen else ""))
+
+
+def _looks(journal: Journal) -> str:
+    after = f", after {_look(journal.after)}" if journal.after else ""
+    return f"doctor: before {_look(journal.before)}{after}"
+
+
+def headline(journal: Journal) -> str:
+    """One line: drill, verdict and why."""
+    cure = f" with the remedy {journal.remedy}" if journal.remedy else ""
+    return text.visible(f"{journal.drill}{cure}: {journal.verdict} — {journal.reason}")
+
+
+def accounts(journal: Journal) -> list[str]:
+    """The ledger in words: the classes that are not empty, and which numbers are lost."""
+    ledger = journal.ledger
+    found = [f"{n} {name.replace('_', ' ')}" for name, n in ledger.classes.items() if n]
+    lines = [f"{ledger.attempted} attempted: {', '.join(found) or 'none'}"]
+    lines += [f"lost, {text.visible(loss.reason)}: {numbers(loss.numbers)}" for loss in ledger.losses]
+    lines += [f"duplicated: {numbers(ledger.duplicates)}"] if ledger.duplicates else []
+    lines += [f"not accounted for: {numbers(ledger.missing)}"] if ledger.missing else []
+    return lines
+
+
+def numbers(values: tuple[int, ...]) -> str:
+    """Message numbers, runs of them together, cut where they get many."""
+    runs: list[list[int]] = []
+    for n in sorted(values):
+        if runs and runs[-1][1] == n - 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    shown = [str(a) if a == b else f"{a}–{b}" for a, b in runs[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else "")
+
+
+def _look(look: Look) -> str:
+    by_design = " (by design only)" if look.status in ("degraded", "unhealthy") else ""
+    found = f" ({text.visible(', '.join(look.findings))})" if look.findings else by_design
+    return f"{look.status}{found}"
+
+
+def as_json(journal: Journal) -> Any:
+    """`attune-ops/drill/1`."""
+    return msgspec.to_builtins(journal)
+
+
+def as_csv(journal: Journal) -> str:
+    """A record an expectation."""
+    return wire.csv_text([c.name for c in COLUMNS], _rows(journal))
+
+
+def as_markdown(journal: Journal) -> str:
+    """The whole journal: hypothesis, ledger, expectations, steps."""
+    cure = f" ({journal.remedy})" if journal.remedy else ""
+    versions = ", ".join(f"{name} {version}" for name, version in journal.versions.items())
+    parameters = ", ".join(f"{name} {value}" for name, value in journal.parameters.items())
+    parts = [
+        f"## {_escaped(journal.drill)}{_escaped(cure)}: {journal.verdict}",
+        _escaped(journal.reason),
+        f"**Hypothesis.** {_escaped(journal.hypothesis)}",
+        f"**RabbitMQ promises.** {_escaped(journal.promise)} <{journal.source}>",
+        "**Messages.**\n\n" + ledger_markdown(journal),
+        "\n".join(f"- {_escaped(line)}" for line in accounts(journal)),
+        table_markdown(_table(journal)),
+        "| s | | step |\n| ---: | --- | --- |\n"
+        + "\n".join(f"| {e.at_ms / 1000:.2f} | {e.kind} | {_escaped(e.text)} |" for e in journal.steps),
+        f"{_escaped(versions)}; topology {_escaped(journal.topology)}; {_escaped(parameters)}; "
+        f"started {text.moment(journal.started_at)}",
+    ]
+    return "\n\n".join(parts)
+
+
+def _escaped(said: str) -> str:
+    return text.markdown(text.visible(said))
+
+
+def ledger_markdown(journal: Journal) -> str:
+    """The ledger as a row under its classes."""
+    names = ("attempted", *CLASSES)
+    values = (journal.ledger.attempted, *(journal.ledger.classes.get(n, 0) for n in CLASSES))
+    head = " | ".join(n.replace("_", " ") for n in names)
+    return f"| {head} |\n| {' | '.join('---:' for _ in names)} |\n| {' | '.join(map(str, values))} |"
+
+
+def as_html(journal: Journal) -> str:
+    """The text and the timeline."""
+    return html.preformatted(as_text(journal)) + html.pictured(as_svg(journal))
+
+
+def as_frame(journal: Journal) -> pd.DataFrame:
+    """A row an expectation; verdict and ledger are in its `attrs`."""
+    told: dict[Hashable, Any] = {"drill": journal.drill, "verdict": journal.verdict, "ledger": journal.ledger.classes}
+    return frame.frame(COLUMNS, _rows(journal), told)
+
+
+def _table(journal: Journal) -> Table:
+    return Table("expectations", COLUMNS, tuple(_rows(journal)), journal.started_at)
+
+
+def _rows(journal: Journal) -> list[tuple[Cell, ...]]:
+    return [
+        (e.title, e.held, None if e.took_ms is None else round(e.took_ms), round(e.limit_ms), e.seen or None)
+        for e in journal.expectations
+    ]

@@ -1,0 +1,182 @@
+"""Connecting to the broker over AMQP, and the one place that puts a failed connection into words."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from attune_ops import __version__
+from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.light_http import connect
+from attune_ops.installation.unreachable import why
+from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.model.facts import Reach, Source
+
+if TYPE_CHECKING:
+    import pika
+
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
+
+
+class NotAmqp(OSError):
+    """What answered does not speak AMQP 0-9-1."""
+
+
+class Depth(NamedTuple):
+    """What a passive declare tells of a queue, 1 ms old: ready messages and consumers."""
+
+    messages: int
+    consumers: int
+
+
+def open_connection(
+    endpoint: Endpoint,
+    *,
+    name: str,
+    timeout: float = 10.0,
+    ca_file: str | None = None,
+    heartbeat: int | None = None,
+    blocked_timeout: float | None = None,
+    implementation: type[pika.SelectConnection] | None = None,
+) -> pika.BlockingConnection:
+    """Connects and logs in; `name` is shown in the broker's list of connections. Times in s.
+
+    Where the broker blocks publishers (an alarm), the connection is given up after `blocked_timeout`, or never.
+    `implementation` reads and writes the frames in pika's place.
+
+    Raises `SourceError` naming the URL (password masked), the virtual host and what to try.
+    """
+    import pika
+
+    from attune_ops.installation.tls import context
+
+    parameters = pika.ConnectionParameters(
+        host=endpoint.host,
+        port=endpoint.port,
+        virtual_host=endpoint.path,
+        credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
+        ssl_options=pika.SSLOptions(context(ca_file), endpoint.host) if endpoint.tls else None,
+        heartbeat=heartbeat,
+        socket_timeout=timeout,
+        stack_timeout=timeout,
+        blocked_connection_timeout=blocked_timeout,
+        client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
+    )
+    try:
+        return pika.BlockingConnection(parameters, _impl_class=implementation)
+    except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
+        raise _unreachable(endpoint, e, timeout) from None
+
+
+def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
+    """Makes sure that the port answers AMQP's greeting, without logging in and without pika. Changes nothing.
+
+    Raises `SourceError`. A server that speaks AMQP 0-9-1 answers the protocol header with connection.start.
+    """
+    try:
+        with connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream:
+            stream.sendall(PROTOCOL_HEADER)
+            answer = stream.recv(11)
+    except OSError as e:
+        raise _unreachable(endpoint, e, timeout) from None
+    if not (answer[:1] == b"\x01" and answer[7:11] == CONNECTION_START):
+        raise _unreachable(endpoint, NotAmqp(), timeout)
+
+
+def reach(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> Reach:
+    """Connects, logs in and leaves again; says how long it took and what answered. Changes nothing."""
+    import pika  # noqa: F401 - loaded before the clock starts
+
+    started = time.perf_counter()
+    connection = open_connection(endpoint, name="attune-ops reach", timeout=timeout, ca_file=ca_file)
+    latency = (time.perf_counter() - started) * 1000
+    try:
+        version = server_version(connection)
+    finally:
+        connection.close()
+    return Reach(
+        Source.AMQP,
+        target=str(endpoint),
+        latency_ms=latency,
+        user=endpoint.user,
+        version=version,
+    )
+
+
+def server_version(connection: pika.BlockingConnection) -> str | None:
+    """The version that the broker told when the connection was opened."""
+    version = (connection._impl.server_properties or {}).get("version")
+    return version.decode(errors="replace") if isinstance(version, bytes) else version
+
+
+@contextlib.contextmanager
+def in_time(connection: pika.BlockingConnection, seconds: float) -> Iterator[None]:
+    """Ends the connection where the broker does not answer what is asked inside; pika raises `AMQPHeartbeatTimeout`.
+
+    pika would wait for ever, while the broker's heartbeats go on: so does RabbitMQ 4.3.6 where a transient queue is
+    declared whose node is down.
+    """
+    from pika.exceptions import AMQPHeartbeatTimeout
+
+    impl = connection._impl
+    late = AMQPHeartbeatTimeout(f"no answer within {seconds:g} s")
+    timer = impl._adapter_call_later(seconds, lambda: impl._terminate_stream(late))
+    try:
+        yield
+    finally:
+        impl._adapter_remove_timeout(timer)
+
+
+def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 10.0) -> Depth | None:
+    """Asks the broker for one queue's ready messages and consumers, live; None where it is missing. Changes nothing.
+
+    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue costs a channel. Raises
+    `ActionError` where the broker refuses, and `SourceError` where it does not answer within `timeout` seconds, which
+    costs the connection.
+    """
+    import pika.exceptions
+
+    if "\r" in queue or "\n" in queue:  # RabbitMQ answers with the name without them: pika would wait for ever
+        return None
+    try:
+        with in_time(connection, timeout):
+            channel = connection.channel()
+            found = channel.queue_declare(queue, passive=True).method
+            channel.close()
+    except pika.exceptions.AMQPHeartbeatTimeout as e:
+        raise SourceError(f"queue {queue!r} does not answer ({e}); is the node down that holds it?") from None
+    except pika.exceptions.ChannelClosedByBroker as e:
+        if e.reply_code == 404:
+            return None
+        if e.reply_code == 405:
+            raise ActionError(
+                f"queue {queue!r} is exclusive: only the connection that declared it may use it"
+            ) from None
+        raise ActionError(f"the broker tells nothing of queue {queue!r}: {e.reply_code} {e.reply_text}") from None
+    return Depth(found.message_count, found.consumer_count)
+
+
+def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+    reason = _refusal(endpoint, error) or why(endpoint, error, timeout)
+    return SourceError(f"AMQP {endpoint} (virtual host {endpoint.path!r}): {reason}")
+
+
+def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
+    """What the broker's own refusal of a login means, None where it is none; pika wraps it up to three times."""
+    import shlex
+
+    text, user = repr(error), endpoint.user
+    vhost, quoted = shlex.quote(endpoint.path), shlex.quote(user)
+    if "530" in text and "not found" in text:
+        return f"there is no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
+    if "530" in text and "refused" in text:
+        return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {quoted} '.*' '.*' '.*'"
+    if "530" in text:
+        return f"the broker does not allow it: {getattr(error, 'reply_text', None) or error}"
+    if "ACCESS_REFUSED" in text:
+        return f"wrong user or password for user {user!r}, or it may log in only from the broker's host (guest)"
+    return None

@@ -1,0 +1,171 @@
+"""The single writes to a broker, each over a pika channel of the caller's.
+
+What the broker refuses is raised as `BrokerRefused`, with the reply code, the broker's own words and what
+they mean. A refusal closes the channel, or the whole connection, as the broker decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attune_ops.doctor.explain import explain
+from attune_ops.doctor.explain.explanation import Explanation
+from attune_ops.installation.amqp import in_time
+from attune_ops.model.errors import ActionError
+from attune_ops.model.topology import Binding, Exchange, Queue
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingChannel
+
+ANSWER_S = 30.0  # a broker that does not answer a declare within this time will not: see `in_time`
+OnMessage = Callable[["BlockingChannel", Any, Any, bytes], None]
+
+
+class BrokerRefused(ActionError):
+    """The broker, or the client on its behalf, refused a write. `code` is None where no reply code came."""
+
+    def __init__(self, doing: str, code: int | None, text: str) -> None:
+        self.code = code
+        self.text = text
+        super().__init__(f"{doing}: {self._sentence()}")
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """What the refusal means in general; None for a wording that nobody knows."""
+        return next(iter(explain(self.text)), None)
+
+    def _sentence(self) -> str:
+        told = self.explanation
+        shown = self.text if self.code is None else f"{self.code} {self.text}"
+        if told is not None and told.argument and told.found:
+            return f"{told.argument} was asked to be {told.wanted}, there it is {told.found} ({shown})"
+        return shown
+
+
+class Declared(NamedTuple):
+    """What a declare answers: the real name (chosen by the broker for an empty one), ready messages, consumers."""
+
+    name: str
+    messages: int
+    consumers: int
+
+
+@contextlib.contextmanager
+def asking(doing: str) -> Iterator[None]:
+    """Turns what pika raises inside into `BrokerRefused`; `doing` begins its sentence."""
+    import pika.exceptions as refusals
+
+    try:
+        yield
+    except (refusals.ChannelClosedByBroker, refusals.ConnectionClosedByBroker) as e:
+        raise BrokerRefused(doing, e.reply_code, e.reply_text) from None
+    except (refusals.AMQPError, refusals.ChannelError) as e:
+        raise BrokerRefused(doing, None, f"{type(e).__name__}: {e}") from None
+
+
+def declare_exchange(channel: BlockingChannel, exchange: Exchange) -> None:
+    """Declares an exchange; one that is there and equal stays as it is. Undo: `delete_exchange`."""
+    with asking(f"exchange {exchange.name!r}"):
+        channel.exchange_declare(
+            exchange.name,
+            exchange.type,
+            durable=exchange.durable,
+            auto_delete=exchange.auto_delete,
+            internal=exchange.internal,
+            arguments=exchange.arguments or None,
+        )
+
+
+def declare_queue(channel: BlockingChannel, queue: Queue, *, server_named: bool = False) -> Declared:
+    """Declares a queue; one that is there and equal stays as it is. Undo: `delete_queue`.
+
+    With `server_named` the broker chooses the name, and `queue.name` is only the topology's label.
+    """
+    with asking(f"queue {queue.name!r}"), in_time(channel.connection, ANSWER_S):
+        answer = channel.queue_declare(
+            "" if server_named else queue.name,
+            durable=queue.durable,
+            exclusive=queue.exclusive,
+            auto_delete=queue.auto_delete,
+            arguments=queue.arguments or None,
+        ).method
+    return Declared(answer.queue, answer.message_count, answer.consumer_count)
+
+
+def bind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:
+    """Makes a binding; one that is there stays. `destination` replaces a label by a real name. Undo: `unbind`."""
+    to = binding.destination if destination is None else destination
+    with asking(f"binding {binding.source!r} → {to!r} by key {binding.routing_key!r}"):
+        make = channel.queue_bind if binding.destination_kind == "queue" else channel.exchange_bind
+        make(to, binding.source, binding.routing_key, arguments=binding.arguments or None)
+
+
+def unbind(channel: BlockingChannel, binding: Binding) -> None:
+    """Removes a binding; a missing one is no error. Undo: `bind`."""
+    with asking(f"removing the binding {binding.source!r} → {binding.destination!r} by key {binding.routing_key!r}"):
+        remove = channel.queue_unbind if binding.destination_kind == "queue" else channel.exchange_unbind
+        remove(binding.destination, binding.source, binding.routing_key, arguments=binding.arguments or None)
+
+
+def delete_queue(channel: BlockingChannel, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
+    """Deletes a queue with everything in it and returns how many ready messages that was.
+
+    A missing queue is no error (RabbitMQ answers 0). There is no undo for the messages, and none of them is
+    dead-lettered; with `if_unused` or `if_empty` the broker refuses (406) where there is something to lose.
+    """
+    with asking(f"deleting queue {name!r}"):
+        return int(channel.queue_delete(name, if_unused=if_unused, if_empty=if_empty).method.message_count)
+
+
+def purge_queue(channel: BlockingChannel, name: str) -> int:
+    """Removes the ready messages of a queue, and returns how many; there is no undo, nothing is dead-lettered."""
+    with asking(f"purging queue {name!r}"):
+        return int(channel.queue_purge(name).method.message_count)
+
+
+def delete_exchange(channel: BlockingChannel, name: str, *, if_unused: bool = False) -> None:
+    """Deletes an exchange with its bindings; a missing one is no error. Undo: declare and bind it again."""
+    with asking(f"deleting exchange {name!r}"):
+        channel.exchange_delete(name, if_unused=if_unused)
+
+
+def consume(channel: BlockingChannel, tag: str, queue: str, on_message: OnMessage, *, prefetch: int) -> str:
+    """Attaches a consumer that acknowledges by hand; returns its tag, chosen by the broker for ''. Undo: `cancel`.
+
+    While it is attached it takes messages from `queue`; what it has not acknowledged goes back afterwards.
+    """
+    with asking(f"consumer {tag!r} on queue {queue!r}"):
+        channel.basic_qos(prefetch_count=prefetch)
+        return str(channel.basic_consume(queue, on_message, auto_ack=False, consumer_tag=tag or None))
+
+
+def cancel(channel: BlockingChannel, tag: str) -> None:
+    """Cancels a consumer and gives back what its channel has not acknowledged; closes the channel. Undo: `consume`.
+
+    An auto-delete queue goes with its last consumer, what was given back included.
+    """
+    with asking(f"cancelling consumer {tag!r}"):
+        channel.basic_cancel(tag)
+        channel.basic_nack(0, multiple=True, requeue=True)
+        channel.close()
+
+
+def publish(channel: BlockingChannel, exchange: str, routing_key: str, body: bytes, properties: Any = None) -> str:
+    """Publishes one message as mandatory, waits for the broker's answer and returns it.
+
+    "confirmed": it is in every queue it was routed to. "returned": no queue took it. "nacked": the broker could
+    not keep it. Needs a channel with `confirm_delivery`. There is no undo: consumers may have it already.
+    Anything else raises `BrokerRefused`, after which it is not known whether the message arrived.
+    """
+    import pika.exceptions
+
+    with asking(f"publishing to exchange {exchange!r} by key {routing_key!r}"):
+        try:
+            channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
+        except pika.exceptions.UnroutableError:
+            return "returned"
+        except pika.exceptions.NackError:
+            return "nacked"
+    return "confirmed"

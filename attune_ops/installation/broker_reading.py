@@ -1,0 +1,166 @@
+"""Reading one broker's objects side by side: each listing a request, each failure the absence of a source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from attune_ops.installation.management import Management, merge
+from attune_ops.installation.management_types import MessageStats, Overview, QueueWire, Statistics
+from attune_ops.installation.side_by_side import SideBySide
+from attune_ops.model.errors import SourceError
+from attune_ops.model.facts import Source
+from attune_ops.model.snapshot import BrokerSnapshot, ChannelState, ConnectionState, ConsumerState, QueueState
+
+# Members of `Source.BROKER` that can be asked for one by one.
+LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
+
+CROWD = 2000  # queues, of which statistics take the broker half a second
+
+SEES_EVERYTHING = frozenset({"monitoring", "administrator"})
+
+
+class BrokerReading:
+    """The requests that some sources need, under way at once; `snapshot` waits for them."""
+
+    def __init__(
+        self, management: Management, overview: Overview, tags: tuple[str, ...], spare: str | None = None
+    ) -> None:
+        """`spare` is a pattern of names: of a crowd of queues no statistics are read of those, the rest in short."""
+        self._management, self._overview, self._tags = management, overview, tags
+        totals = overview.object_totals
+        self._spare = spare if totals is not None and (totals.queues or 0) > CROWD else None
+        self._asked: dict[str, tuple[Source, Future[Any]]] = {}
+        self.missing: dict[Source, str] = {}
+
+    def ask(self, pool: SideBySide, wants: frozenset[Source], listings: frozenset[str]) -> None:
+        """Sends off the requests; the slowest answers first, so that the others are read beside them."""
+        m = self._management
+        reads: list[tuple[str, Source, Callable[[], Any]]] = [
+            ("statistics", Source.BROKER, self._statistics),
+            ("queues", Source.BROKER, m.totals),
+            ("bindings", Source.BROKER, m.bindings if self._spare is None else m.bindings_by_source),
+            ("consumers", Source.CONSUMERS, m.consumers if self._spare is None else m.consumers_in_short),
+            ("connections", Source.CONNECTIONS, m.connections),
+            ("channels", Source.CONNECTIONS, m.channels),
+            ("exchanges", Source.BROKER, m.exchanges),
+            ("policies", Source.BROKER, m.policies),
+            ("default_queue_type", Source.BROKER, m.default_queue_type),
+            ("alarms", Source.ALARMS, m.alarms),
+            ("nodes", Source.NODES, m.nodes),
+            ("deprecated", Source.DEPRECATED, m.deprecated_features),
+        ]
+        if not SEES_EVERYTHING & set(self._tags):
+            # Such a user gets a list all the same, of its own alone: others would seem not to be there.
+            user = self._management.http.endpoint.user
+            for source in wants & {Source.CONNECTIONS, Source.CONSUMERS}:
+                self.missing[source] = f"user {user!r} has no monitoring tag and is told only of its own {source}"
+        for name, source, read in reads:
+            wanted = (name in listings if source is Source.BROKER else True) and source in wants
+            wanted |= name == "queues" and Source.DEPTHS in wants
+            if wanted and source not in self.missing:
+                self._asked[name] = (source, pool.submit(read))
+
+    def snapshot(self) -> BrokerSnapshot:
+        """Waits for the answers; what failed is None in the snapshot and its source is in `missing`."""
+        read = {name: self._result(name) for name in self._asked}
+        queues, left_out = self._queues(read)
+        overview = self._overview
+        stats = overview.message_stats or MessageStats()
+        if "deprecated" in read and read["deprecated"] is None:
+            self.missing.setdefault(
+                Source.DEPRECATED,
+                f"RabbitMQ {overview.rabbitmq_version} does not tell deprecated features, 3.13 and later do",
+            )
+        if Source.BROKER in self.missing:
+            self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
+        return BrokerSnapshot(
+            vhost=self._management.vhost,
+            taken_at=datetime.now(UTC),
+            product=overview.product_name or "RabbitMQ",
+            version=overview.rabbitmq_version,
+            erlang=overview.erlang_version,
+            cluster=overview.cluster_name,
+            exchanges=read.get("exchanges"),
+            queues=queues,
+            bindings=read.get("bindings"),
+            consumers=read.get("consumers") if self._spare is None else _in_full(read),
+            connections=read.get("connections"),
+            channels=read.get("channels"),
+            policies=read.get("policies"),
+            nodes=read.get("nodes"),
+            alarms=read.get("alarms"),
+            deprecated=read.get("deprecated"),
+            default_queue_type=read.get("default_queue_type") or overview.default_queue_type,
+            statistics_disabled=overview.disable_stats,
+            returned_unroutable=stats.return_unroutable,
+            dropped_unroutable=stats.drop_unroutable,
+            statistics_backlog=overview.statistics_db_event_queue,
+            statistics_left_out=left_out,
+        )
+
+    def _statistics(self) -> dict[str, Statistics]:
+        m = self._management
+        return m.statistics() if self._spare is None else m.statistics_beside(self._spare)
+
+    def _queues(self, read: dict[str, Any]) -> tuple[tuple[QueueState, ...] | None, int]:
+        """The queues, and of how many no statistics were read; of these the listed consumers are counted."""
+        totals, told, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
+        if totals is None:
+            return None, 0
+        totals += self._silent(totals, told)
+        if self._spare is None or "statistics" not in read:
+            return merge(totals, told), 0
+        left_out = [q.name for q in totals if q.name not in told]
+        if consumers is not None:
+            counts = Counter(c.queue for c in consumers)
+            told = told | {name: Statistics(name, consumers=counts[name]) for name in left_out}
+        return merge(totals, told), len(left_out)
+
+    def _silent(self, totals: list[QueueWire], told: dict[str, Statistics]) -> list[QueueWire]:
+        """The queues that have statistics and yet told nothing: totals mode leaves out whose process has crashed.
+
+        Asked for only where there are any: they may as well have been deleted meanwhile.
+        """
+        answered = {q.name for q in totals}
+        unheard = told.keys() - answered
+        try:
+            listed = self._management.listed() if unheard else []
+        except SourceError:  # what has answered stands
+            return []
+        return [msgspec.structs.replace(q, state=None) for q in listed if q.name in unheard]
+
+    def _result(self, name: str) -> Any:
+        source, future = self._asked[name]
+        try:
+            return future.result()
+        except SourceError as e:
+            self.missing.setdefault(source, str(e))
+            return None
+
+
+def _in_full(read: dict[str, Any]) -> tuple[ConsumerState, ...] | None:
+    """The consumers that were read in short, with what their channels and connections tell of them."""
+    consumers: tuple[ConsumerState, ...] | None = read.get("consumers")
+    channels: dict[str, ChannelState] = {c.name: c for c in read.get("channels") or ()}
+    connections: dict[str, ConnectionState] = {c.name: c for c in read.get("connections") or ()}
+    if consumers is None:
+        return None
+    found = []
+    for c in consumers:
+        channel = channels.get(c.channel)
+        connection = connections.get(channel.connection) if channel else None
+        found.append(
+            msgspec.structs.replace(
+                c,
+                connection=channel.connection if channel else c.connection,
+                peer_host=connection.peer_host if connection else None,
+                user=connection.user if connection else None,
+            )
+        )
+    return tuple(found)

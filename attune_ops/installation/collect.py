@@ -1,0 +1,209 @@
+"""One round of reading: a fixed number of requests however many queues there are, and all that came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from attune_ops.installation import http, management_types
+from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
+from attune_ops.installation.config.settings import Endpoint, Settings
+from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.side_by_side import SideBySide
+from attune_ops.installation.unconsumed import confirmed
+from attune_ops.model.errors import SourceError
+from attune_ops.model.facts import Facts, Reach, Source
+from attune_ops.model.registry import RegistryView
+from attune_ops.model.snapshot import BrokerSnapshot
+
+T = TypeVar("T")
+
+NOT_ASKED = "not asked for"
+ONE_SAMPLE = "only one sample was taken (--samples 2 takes two)"
+SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples closer than that may be the same
+THREADS = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
+
+REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS})
+MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
+
+
+def collect(
+    settings: Settings,
+    wants: Collection[Source] | None = None,
+    *,
+    listings: Collection[str] = LISTINGS,
+    samples: int = 1,
+    interval_s: float = SAMPLE_INTERVAL_S,
+    spare: bool = False,
+) -> Facts:
+    """Reads what is wanted (all, by default) of broker and registry side by side; changes nothing.
+
+    `listings` narrows `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
+    policies and default_queue_type. With two `samples` the queues are read twice, `interval_s` seconds apart,
+    and the first are `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
+    raised for it. With `spare`, no rates and ages are read of workers' queues where these are a crowd: they take
+    the broker most of the time.
+    """
+    wanted = frozenset(Source if wants is None else wants)
+    earlier = None
+    if samples > 1:
+        depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
+        earlier = Round(settings, depths, frozenset({"queues", "statistics"}), spare).read().broker
+        time.sleep(interval_s)
+    facts = confirmed(settings, Round(settings, wanted, frozenset(listings), spare).read())
+    missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
+    return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
+
+
+class Round:
+    """One round of requests, and what became of each source."""
+
+    def __init__(
+        self, settings: Settings, wants: frozenset[Source], listings: frozenset[str], spare: bool = False
+    ) -> None:
+        self._settings, self._wants, self._listings = settings, wants, listings
+        self._spare = settings.topology.worker_queue_pattern if spare else None
+        self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in wants | {Source.EARLIER}}
+        self._reach: dict[Source, Reach] = {}
+
+    def read(self) -> Facts:
+        """Asks everything and waits for all answers."""
+        wants = self._wants
+        with SideBySide(THREADS) as pool:
+            amqp = pool.submit(self._amqp) if Source.AMQP in wants else None
+            registry = pool.submit(self._registry) if REGISTERED & wants else None
+            broker = self._broker(pool) if MANAGED & wants else None
+            view = registry.result() if registry else None
+            if amqp:
+                amqp.result()
+        return Facts(
+            topology=self._settings.topology,
+            taken_at=datetime.now(UTC),
+            broker=broker,
+            registry=view,
+            reach=tuple(self._reach[s] for s in Source if s in self._reach),
+            missing={s: self._missing[s] for s in Source if s in self._missing},
+            env=self._settings.env,
+            vhost=self._settings.vhost,
+        )
+
+    def _amqp(self) -> None:
+        from attune_ops.installation import amqp
+
+        endpoint, settings = self._settings.amqp, self._settings
+        try:
+            found = amqp.reach(endpoint, timeout=settings.timeout, ca_file=settings.ca_file)
+        except SourceError as e:
+            self._lost(Source.AMQP, str(endpoint), e)
+        else:
+            self._reach[Source.AMQP] = msgspec.structs.replace(found, certificate_days=self._certificate(endpoint))
+
+    def _registry(self) -> RegistryView | None:
+        from attune_ops.installation import registry_read
+
+        settings = self._settings
+        if settings.database is None:
+            self._missing |= dict.fromkeys(REGISTERED & self._wants, "no registry is configured")
+            return None
+        if registry_read.is_yet_to_come(settings.database):
+            self._missing |= dict.fromkeys(REGISTERED & self._wants, registry_read.no_file(settings.database))
+            return None
+        shown = settings.database.shown
+        executions = Source.EXECUTIONS in self._wants
+        started = time.perf_counter()
+        try:
+            with registry_read.session(settings.database, settings.timeout) as s:
+                self._reach[Source.REGISTRY] = Reach(
+                    Source.REGISTRY,
+                    target=shown,
+                    version=registry_read.version(s),
+                    clock_offset_s=registry_read.clock_offset(s),
+                    latency_ms=(time.perf_counter() - started) * 1000,
+                )
+                view = registry_read.read_registry(
+                    s, heartbeat_interval=settings.heartbeat_interval, executions=executions
+                )
+        except SourceError as e:
+            self._lost(Source.REGISTRY, shown, e)
+            self._missing |= dict.fromkeys(REGISTERED & self._wants, str(e))
+            return None
+        if executions and view.executions is None:
+            self._missing[Source.EXECUTIONS] = f"registry {shown} has no execution table"
+        return view
+
+    def _broker(self, pool: SideBySide) -> BrokerSnapshot | None:
+        settings = self._settings
+        management = open_management(settings)
+        try:
+            before = time.time()
+            overview, answer = management.overview_answer()
+            me = management.whoami()
+            admin = "administrator" in me.all_tags
+            rights = _or_none(lambda: management.permissions(me.name)) if admin else None
+            if rights is None and Source.PERMISSIONS in self._wants:
+                self._missing[Source.PERMISSIONS] = (
+                    f"virtual host {settings.vhost!r} is missing, or user {me.name!r} has no permissions in it"
+                    if admin
+                    else f"user {me.name!r} is no administrator and is not told its rights"
+                )
+            self._reach[Source.MANAGEMENT] = Reach(
+                Source.MANAGEMENT,
+                target=str(settings.management),
+                latency_ms=answer.elapsed_ms,
+                user=me.name,
+                tags=me.all_tags,
+                permissions=rights,
+                version=overview.rabbitmq_version,
+                clock_offset_s=_clock_offset(answer, before),
+                certificate_days=self._certificate(settings.management),
+            )
+            return self._objects(management, overview, me, pool)
+        except SourceError as e:
+            # The first request failed: so would every other.
+            self._lost(Source.MANAGEMENT, str(settings.management), e)
+            self._missing |= dict.fromkeys(MANAGED & self._wants, str(e))
+            return None
+        finally:
+            management.close()
+
+    def _objects(
+        self, management: Management, overview: management_types.Overview, me: management_types.WhoAmI, pool: SideBySide
+    ) -> BrokerSnapshot:
+        reading = BrokerReading(management, overview, me.all_tags, self._spare)
+        reading.ask(pool, self._wants, self._listings)
+        snapshot = reading.snapshot()
+        self._missing |= reading.missing
+        return snapshot
+
+    def _certificate(self, endpoint: Endpoint) -> int | None:
+        if not endpoint.tls:
+            return None
+        from attune_ops.installation import tls
+
+        return _or_none(lambda: tls.certificate_days(endpoint, self._settings.ca_file, self._settings.timeout))
+
+    def _lost(self, source: Source, target: str, error: SourceError) -> None:
+        self._missing[source] = str(error)
+        self._reach[source] = Reach(source, target=target, error=str(error))
+
+
+def _or_none(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except SourceError:
+        return None
+
+
+def _clock_offset(answer: http.Answer, before: float) -> float | None:
+    """How far the broker's clock is ahead of ours, in s; its Date header has whole seconds, cut off."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return None
+    return round(told + 0.5 - (before + answer.elapsed_ms / 2000), 1)

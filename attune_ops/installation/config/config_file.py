@@ -1,0 +1,161 @@
+"""The configuration file `attune-ops.toml`: named environments, severities, thresholds, fields to redact."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from attune_ops.installation.config.urls import expand
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.secret import Secret
+from attune_ops.model.wrong_file import explain
+
+FILE = "attune-ops.toml"
+
+
+class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`[env.NAME]`: one installation. What it leaves out is looked for further on, as if it were not named.
+
+    Texts may hold `${VARIABLE}`. A password stands in the URL, in a file (`…password_file`, its first line) or
+    in an environment variable (`…password_env`); the AMQP URL's serves the management API too. A relative
+    file is sought beside the configuration file. `heartbeat_interval` and `timeout` are in seconds.
+    """
+
+    amqp_url: str | None = None
+    management_url: str | None = None
+    database_url: str | None = None
+    topology: str | None = None
+    attune_config: str | None = None
+    password_file: str | None = None
+    password_env: str | None = None
+    management_password_file: str | None = None
+    management_password_env: str | None = None
+    database_password_file: str | None = None
+    database_password_env: str | None = None
+    database_schema: str | None = None
+    ca_file: str | None = None
+    worker_name: str | None = None
+    heartbeat_interval: float | None = None
+    timeout: float | None = None
+    protected: bool = False
+    drills: bool = False
+
+
+class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The whole file; `default_env` is the environment taken where none is named."""
+
+    env: dict[str, Environment] = {}
+    default_env: str | None = None
+    severities: dict[str, Literal["error", "warning", "info", "off"]] = {}
+    thresholds: dict[str, float] = {}
+    redact: tuple[str, ...] = ()
+
+
+FILES = ("attune_config", "password_file", "management_password_file", "database_password_file", "ca_file")
+
+
+def find(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file: the named one, else attune-ops.toml here, else the user's, else None."""
+    if named is not None:
+        return Path(named).expanduser()
+    return next((path for path in (Path(FILE), user_file(environ)) if path.exists()), None)
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """Where the user's own configuration file lies, whether or not there is one."""
+    if sys.platform != "linux":
+        import platformdirs
+
+        return platformdirs.user_config_path("attune-ops") / FILE
+    # As platformdirs has it, but without loading it, 8 ms: a probe comes by here at each start.
+    folder = environ.get("XDG_CONFIG_HOME", "").strip() or "~/.config"
+    return Path(folder, "attune-ops", FILE).expanduser()
+
+
+def read(path: Path) -> ConfigFile:
+    """Reads a configuration file; raises `ConfigError` naming file, field, what was found and what is allowed."""
+    text = read_text(path, "configuration file")
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as e:
+        raise ConfigError(f"{path}: not TOML: {' '.join(str(e).split())}") from None
+    try:
+        return msgspec.convert(data, ConfigFile, strict=True)
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"{path}: {explain(e, data, ConfigFile)}") from None
+
+
+def read_text(path: Path, kind: str) -> str:
+    """The text of a small UTF-8 file; raises `ConfigError` saying what `kind` of file could not be read and why."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"{path}: byte {e.start} of this {kind} is not UTF-8") from None
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise ConfigError(f"{str(path)!r}: cannot read the {kind}: {reason}") from None
+
+
+def environment(config: ConfigFile, name: str, path: Path, environ: Mapping[str, str]) -> Environment:
+    """The named environment with its variables replaced and its files made absolute; raises `ConfigError`."""
+    if name not in config.env:
+        known = ", ".join(sorted(config.env)) or "none"
+        raise ConfigError(f"{path}: no environment {name!r} in it; it has {known}")
+    where = f"{path}: env.{name}"
+    said: dict[str, object] = {}
+    for field in Environment.__struct_fields__:
+        value = getattr(config.env[name], field)
+        if isinstance(value, str):
+            value = expand(value, lambda v, f=field: _variable(environ, v, f"{where}.{f}"))  # type: ignore[misc]
+            value = _beside(path, field, value)
+        said[field] = value
+    return msgspec.convert(said, Environment)
+
+
+def password(env: Environment, prefix: str, where: str, environ: Mapping[str, str]) -> Secret | None:
+    """The password kept outside a URL (`prefix` is '', 'management_' or 'database_'), or None; raises `ConfigError`."""
+    file, variable = (getattr(env, f"{prefix}password_{kind}") for kind in ("file", "env"))
+    if file and variable:
+        raise ConfigError(f"{where}: both {prefix}password_file and {prefix}password_env are given; keep one")
+    if file:
+        text = read_text(Path(file), "password file")
+        return Secret(text.splitlines()[0] if text else "")
+    return Secret(_variable(environ, variable, f"{where}.{prefix}password_env")) if variable else None
+
+
+def _variable(environ: Mapping[str, str], name: str, where: str) -> str:
+    if name not in environ:
+        raise ConfigError(f"{where}: the environment variable {name} is not set")
+    return environ[name]
+
+
+def _beside(path: Path, field: str, value: str) -> str:
+    """A relative file, in the fields that name one, is sought in the configuration file's own folder."""
+    if field == "database_url" and value.startswith("sqlite:///"):
+        return f"sqlite:///{path.parent.absolute() / value.removeprefix('sqlite:///')}"
+    if field in FILES or (field == "topology" and ("/" in value or value.endswith(".toml"))):
+        return str(path.parent / Path(value).expanduser())
+    return value
+
+
+def example() -> str:
+    """The text of a commented configuration file."""
+    return Path(__file__).with_name("example.toml").read_text(encoding="utf-8")
+
+
+def write_example(path: Path) -> None:
+    """Writes the commented file, readable for its owner alone; raises `ConfigError` where something is there."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(example())
+    except FileExistsError:
+        raise ConfigError(f"{str(path)!r} exists and stays as it is; name another file") from None
+    except (OSError, ValueError) as e:
+        raise ConfigError(f"{str(path)!r} cannot be written: {getattr(e, 'strerror', None) or e}") from None

@@ -1,0 +1,257 @@
+"""Finding the installation: option, variable, named environment, Attune's own configuration, running lab."""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+from collections import ChainMap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.installation.config import attune, running_lab
+from attune_ops.installation.config import config_file as config_file
+from attune_ops.installation.config.config_file import ConfigFile
+from attune_ops.installation.config.settings import RUNNING_LAB, Database, Endpoint, Judging, Settings
+from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
+from attune_ops.model.errors import ConfigError, TopologyError
+from attune_ops.model.secret import Secret
+from attune_ops.model.severity import Severity
+from attune_ops.model.topologies import DEFAULT as DEFAULT_TOPOLOGY
+from attune_ops.model.topologies import load
+from attune_ops.model.topology import Topology
+
+KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology", "lab")
+PLACES = ("env", "attune_config", "amqp_url")  # each names an installation, as a lab does
+URLS = ("amqp_url", "management_url", "database_url")  # what a lab says, taken as a whole
+
+LONGEST_NAME = 200  # of a file; the file systems allow 255 bytes
+
+NOTHING_FOUND = (
+    "no installation is named: give --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
+    "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG), or --lab (ATTUNE_OPS_LAB), or set "
+    "ATTUNE__MESSAGE_QUEUE__URL, or start a lab: attune-ops lab up"
+)
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A value, where it was said, and the password that was kept outside of it."""
+
+    value: Any
+    origin: str
+    password: Secret | None = None
+
+
+Layer = dict[str, Said]
+
+
+def resolve(
+    options: Mapping[str, str], environ: Mapping[str, str] | None = None, *, lab: bool | str = False
+) -> Settings:
+    """Finds the installation: for each value option, variable, named environment, Attune's own, lab, in that order.
+
+    `options` holds what the command line said, by the names in `KEYS`. With `lab` it is the lab of that name, or the
+    default one, and neither environments nor variables that name something elsewhere count, as with the option.
+    Raises `ConfigError`. Reads files; connects to nothing.
+    """
+    environ = os.environ if environ is None else environ
+    given = {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    if lab:
+        given["lab"] = Said("default" if lab is True else lab, RUNNING_LAB)
+    named_lab = _named_lab(given, _variables(environ))
+    elsewhere = {*PLACES, *URLS} if named_lab else {"lab"}
+    explicit = {key: said for key, said in _variables(environ).items() if key not in elsewhere} | given
+    file, path = _file(explicit, environ)
+    name = _env_name(explicit, file, named_lab is not None)
+    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    if named_lab:
+        said.maps.append(_lab(named_lab))
+    else:
+        named = said["attune_config"].value if "attune_config" in said else None
+        said.maps.append({key: Said(*found) for key, found in attune.read(named, environ).items()})
+        if "amqp_url" not in said:
+            # In the place of an environment that the user named the lab would give a false all-clear.
+            said.maps.append(_lab() if not name else _refuse(name))
+    return _settings(said, file, name)
+
+
+def judging(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Judging:
+    """How to judge a file: the topology that is named, severities and thresholds. No installation is needed.
+
+    Raises `ConfigError`. Reads files; connects to nothing.
+    """
+    environ = os.environ if environ is None else environ
+    explicit = _variables(environ)
+    explicit |= {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    file, path = _file(explicit, environ)
+    name = _env_name(explicit, file, lab=False)
+    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    topology = _topology(said["topology"]) if "topology" in said else None
+    return Judging(topology, _severities(file), file.thresholds)
+
+
+def _severities(file: ConfigFile) -> dict[str, Severity | None]:
+    return {code: None if level == "off" else Severity(level) for code, level in file.severities.items()}
+
+
+def _variables(environ: Mapping[str, str]) -> Layer:
+    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in KEYS}
+    return {key: Said(environ[name], name) for key, name in names.items() if environ.get(name)}
+
+
+def _file(explicit: Layer, environ: Mapping[str, str]) -> tuple[ConfigFile, Path | None]:
+    path = config_file.find(explicit["config"].value if "config" in explicit else None, environ)
+    if path is None and "env" in explicit:
+        env = explicit["env"]
+        raise ConfigError(
+            f"{env.origin} names the environment {env.value!r}, but there is no {config_file.FILE} here nor "
+            f"{config_file.user_file(environ)}; give --config (ATTUNE_OPS_CONFIG)"
+        )
+    return (ConfigFile(), None) if path is None else (config_file.read(path), path)
+
+
+def _env_name(explicit: Layer, file: ConfigFile, lab: bool) -> str | None:
+    if "env" in explicit:
+        return str(explicit["env"].value)
+    return None if lab else file.default_env
+
+
+def _environment(file: ConfigFile, name: str, path: Path, environ: Mapping[str, str]) -> Layer:
+    env = config_file.environment(file, name, path, environ)
+    where = f"{path} [env.{name}]"
+    said = {key: Said(value, where) for key, value in msgspec.structs.asdict(env).items() if value is not None}
+    for key, prefix in (("amqp_url", ""), ("management_url", "management_"), ("database_url", "database_")):
+        password = config_file.password(env, prefix, where, environ)
+        if password is not None and key in said:
+            said[key] = Said(said[key].value, where, password)
+    return said
+
+
+def _named_lab(given: Layer, variables: Layer) -> Said | None:
+    """The lab that an option names, or a variable where no option says where; None where it is none.
+
+    Raises `ConfigError` where something beside it names an installation too: which one is meant must not be guessed.
+    """
+    for layer in (given, variables):
+        other = next((layer[key] for key in PLACES if key in layer), None)
+        if "lab" in layer and other is not None:
+            raise ConfigError(f"{layer['lab'].origin} and {other.origin} each name an installation: give one of them")
+        if "lab" in layer or other is not None:
+            return layer.get("lab")
+    return None
+
+
+def _lab(named: Said | None = None) -> Layer:
+    """What a running lab says: the one that was named, or else the default one."""
+    name = "default" if named is None else str(named.value)
+    lab = running_lab.read(name)
+    if lab is None and named is None:
+        raise ConfigError(NOTHING_FOUND)
+    option = "" if name == "default" else f" --name {name}"
+    if lab is None:
+        raise ConfigError(f"no lab {name!r} is running: attune-ops lab up{option} starts it")
+    said = {
+        "amqp_url": lab.amqp_url,
+        "management_url": lab.management_url,
+        "database_url": lab.database_url,
+        "env": "lab" if name == "default" else f"lab {name}",
+        "drills": True,
+        "lab": name,
+    }
+    return {key: Said(value, RUNNING_LAB if named is None else named.origin) for key, value in said.items()}
+
+
+def _refuse(name: str) -> Layer:
+    raise ConfigError(
+        f"environment {name!r} names no amqp_url, and neither --amqp-url, ATTUNE_OPS_AMQP_URL nor Attune's own "
+        "configuration does"
+    )
+
+
+def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> Settings:
+    amqp = _amqp(said["amqp_url"])
+    database, database_origin = _database(said, amqp)
+    env = said.get("env")
+    return Settings(
+        amqp=amqp,
+        management=_management(said.get("management_url"), amqp),
+        database=database,
+        topology=_topology(said.get("topology")),
+        env=name or (env.value if env else None),
+        protected=_flag(said.get("protected")),
+        drills=_flag(said.get("drills")),
+        lab=_text(said.get("lab")),
+        ca_file=_text(said.get("ca_file")),
+        worker_name=_text(said.get("worker_name")),
+        heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),
+        timeout=_seconds(said.get("timeout"), 10.0),
+        severities=_severities(file),
+        thresholds=file.thresholds,
+        redact=file.redact,
+        origin=_origins(said, database_origin),
+    )
+
+
+def _amqp(said: Said) -> Endpoint:
+    return parse_amqp(str(said.value), said.origin, said.password)
+
+
+def _management(said: Said | None, amqp: Endpoint) -> Endpoint:
+    return management_of(amqp) if said is None else parse_management(said.value, said.origin, amqp, said.password)
+
+
+def _database(said: Mapping[str, Said], amqp: Endpoint) -> tuple[Database, str]:
+    """The registry's database: the one that was named, else a SQLite file of our own for this broker and vhost."""
+    found, schema = said.get("database_url"), _text(said.get("database_schema")) or "attune"
+    if found is not None:
+        return parse_database(str(found.value), found.origin, schema, found.password), found.origin
+    import platformdirs
+
+    path = Path(platformdirs.user_state_dir("attune-ops"), "registry", f"{file_name(amqp)}.sqlite")
+    return parse_database(f"sqlite:///{quote(str(path))}", "default"), "default"
+
+
+def file_name(amqp: Endpoint) -> str:
+    """What a file of our own about this broker and virtual host is called, without its ending."""
+    name = "-".join((quote(amqp.host, safe=""), str(amqp.port), quote(amqp.path, safe="")))
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
+
+
+def _topology(said: Said | None) -> Topology:
+    try:
+        return load(DEFAULT_TOPOLOGY if said is None else str(said.value))
+    except TopologyError as e:
+        where = "" if said is None or said.origin.startswith("--") else f"{said.origin}: "
+        raise TopologyError(f"{where}{e}") from None
+
+
+def _text(said: Said | None) -> str | None:
+    return None if said is None else str(said.value)
+
+
+def _flag(said: Said | None) -> bool:
+    return said is not None and bool(said.value)
+
+
+def _seconds(said: Said | None, default: float) -> float:
+    if said is None:
+        return default
+    try:
+        seconds = float(said.value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{said.origin}: found {said.value!r}; a number of seconds above 0 is allowed")
+    return seconds
+
+
+def _origins(said: Mapping[str, Said], database: str) -> dict[str, str]:
+    """Where each member of the settings was said; what was not is left out."""
+    keys = {"amqp": "amqp_url", "management": "management_url"}
+    keys |= {key: key for key in Settings.__struct_fields__ if key not in ("database", *keys)}
+    found = {member: said[key].origin for member, key in keys.items() if key in said}
+    return {"management": "derived from the AMQP URL"} | found | {"database": database}

@@ -1,0 +1,174 @@
+"""The running lab: the private broker that `attune-ops lab up` started, as its state file tells.
+
+Only the reading side lives here, since the settings fall back on it; `attune_ops.lab` starts and stops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.secret import Secret
+
+STATE_FILE = "state.json"
+PASSWORD_FILE = "password"
+REGISTRY_FILE = "registry.sqlite"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process by its id and start time, so that a recycled id is never taken for it."""
+
+    pid: int
+    started: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether exactly this process still runs (stopped counts as running, a zombie does not)."""
+        return start_time(self.pid) == self.started
+
+
+class LabNode(msgspec.Struct, frozen=True):
+    """One node of the lab with its loopback ports; `process` is None while it is stopped."""
+
+    name: str
+    folder: str
+    amqp_port: int
+    management_port: int
+    prometheus_port: int
+    distribution_port: int
+    process: Process | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the node's process runs."""
+        return self.process is not None and self.process.alive
+
+
+class RunningLab(msgspec.Struct, frozen=True):
+    """A lab as its state file describes it. The password is in a file of its own, mode 600, never in here."""
+
+    name: str
+    folder: str
+    server: str  # the rabbitmq-server that was started
+    user: str
+    nodes: tuple[LabNode, ...]
+    epmd_port: int
+    created: datetime
+    epmd: Process | None = None
+    ready: bool = False  # False until every node has answered once
+    version: str | None = None
+    config: tuple[str, ...] = ()  # lines of rabbitmq.conf that were asked for
+    plugins: tuple[str, ...] = ()
+
+    @property
+    def node(self) -> LabNode:
+        """The first node that is alive, or the first where none is."""
+        return next((n for n in self.nodes if n.alive), self.nodes[0])
+
+    @property
+    def password_file(self) -> Path:
+        """The file of mode 600 that holds the password."""
+        return Path(self.folder, PASSWORD_FILE)
+
+    @property
+    def password(self) -> Secret:
+        """The password of `user`; raises `ConfigError` where its file cannot be read."""
+        try:
+            return Secret(self.password_file.read_text().strip())
+        except OSError as e:
+            raise ConfigError(f"the lab's password file {self.password_file} cannot be read: {e.strerror}") from e
+
+    @property
+    def amqp_url(self) -> str:
+        """The AMQP URL with the password in it: for a client, never for output."""
+        return f"amqp://{self._credentials}@127.0.0.1:{self.node.amqp_port}/%2F"
+
+    @property
+    def management_url(self) -> str:
+        """The management API's URL with the password in it: for a client, never for output."""
+        return f"http://{self._credentials}@127.0.0.1:{self.node.management_port}"
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the lab's worker registry, a SQLite file in its folder."""
+        return f"sqlite:///{Path(self.folder, REGISTRY_FILE)}"
+
+    @property
+    def _credentials(self) -> str:
+        return f"{quote(self.user, safe='')}:{quote(self.password.reveal(), safe='')}"
+
+
+def labs_folder() -> Path:
+    """The folder that holds a folder for each lab, below the user's state folder."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("attune-ops"), "lab")
+
+
+def lab_folder(name: str = "default") -> Path:
+    """The folder of the lab of that name; raises `ConfigError` for a name that is none."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} is no name for a lab: use up to 31 of a-z, 0-9, - and _, a letter or digit first")
+    return labs_folder() / name
+
+
+def read_state(name: str = "default") -> RunningLab | None:
+    """Reads the state file whether or not anything of it still runs; None where there is none.
+
+    Raises `ConfigError` where it cannot be read or is no state file. Changes nothing.
+    """
+    path = lab_folder(name) / STATE_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunningLab)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise ConfigError(f"the lab's state file {path} cannot be read: {e.strerror}") from e
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is no state file of a lab ({e}); `attune-ops lab down` clears it away") from e
+
+
+def read(name: str = "default") -> RunningLab | None:
+    """The lab of that name if it is ready and at least one of its nodes runs, else None. Changes nothing."""
+    lab = read_state(name)
+    return lab if lab is not None and lab.ready and any(n.alive for n in lab.nodes) else None
+
+
+def start_time(pid: int) -> str | None:
+    """When the process with that id started, as a text to compare; None where there is none (a zombie is none).
+
+    On Linux the boot's id is part of it: ids and ticks begin anew with each boot.
+    """
+    if not os.path.exists("/proc/self/stat"):
+        return _start_time_by_ps(pid)
+    try:
+        # The command's name stands in brackets and may hold anything, also brackets and blanks.
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    boot = ""
+    with contextlib.suppress(OSError):  # not every container shows it
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def _start_time_by_ps(pid: int) -> str | None:
+    import subprocess
+
+    answer = subprocess.run(
+        ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"LC_ALL": "C", "TZ": "UTC"},
+    )
+    state, _, started = answer.stdout.strip().partition(" ")
+    return started.strip() or None if state and state[0] not in "ZX" else None

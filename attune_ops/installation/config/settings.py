@@ -1,0 +1,129 @@
+"""What the tool is pointed at, fully resolved. Where it came from is kept, so that errors can say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.model.secret import GUESSED, MASK, Secret
+from attune_ops.model.severity import Severity
+from attune_ops.model.topology import Topology
+
+RUNNING_LAB = "the running lab"  # an origin
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A host and port with credentials. `str` shows the URL without the password.
+
+    `path` is the virtual host for AMQP (`/` is "/"), and a prefix ('' or '/rabbit') for the management API.
+    """
+
+    scheme: str  # amqp, amqps, http, https
+    host: str
+    port: int
+    user: str
+    password: Secret
+    path: str = ""
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme in ("amqps", "https")
+
+    @property
+    def address(self) -> str:
+        """host:port, with brackets round an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        path = "/" + quote(self.path, safe="") if self.scheme.startswith("amqp") else self.path
+        return f"{self.scheme}://{quote(self.user, safe='')}:{MASK}@{self.address}{path}"
+
+
+class Database(msgspec.Struct, frozen=True):
+    """The worker registry's database: `url` as its driver takes it, and `shown` without the password."""
+
+    url: Secret
+    kind: str  # postgresql, sqlite
+    shown: str
+    schema: str = "attune"
+    password: Secret = msgspec.field(default_factory=lambda: Secret(""))
+
+    @property
+    def file(self) -> Path:
+        """The file of a SQLite database."""
+        return Path(self.url.reveal().removeprefix("sqlite:///"))
+
+
+class Judging(msgspec.Struct, frozen=True):
+    """How to judge, whatever the installation; a file that somebody mailed in is judged by this alone.
+
+    `topology` is None where none was named. `severities` maps a check's code to another severity, or None to switch
+    it off; `thresholds` are numbers of checks by name.
+    """
+
+    topology: Topology | None = None
+    severities: dict[str, Severity | None] = {}
+    thresholds: dict[str, float] = {}
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One installation. What was not said and has no default is None; `origin` says where each member came from.
+
+    `env` is the environment's name. `protected`: changes want its name typed; `drills`: drills are allowed. `lab`
+    is the name of the lab that they are of.
+    `severities` maps a check's code to another severity, or None to switch it off. `timeout` is in seconds.
+    """
+
+    amqp: Endpoint
+    management: Endpoint
+    database: Database | None
+    topology: Topology
+    env: str | None = None
+    protected: bool = False
+    drills: bool = False
+    ca_file: str | None = None
+    worker_name: str | None = None
+    heartbeat_interval: float = 30.0
+    timeout: float = 10.0
+    severities: dict[str, Severity | None] = {}
+    thresholds: dict[str, float] = {}
+    redact: tuple[str, ...] = ()
+    origin: dict[str, str] = {}
+    lab: str | None = None
+
+    @property
+    def judging(self) -> Judging:
+        """How to judge what is found there."""
+        return Judging(self.topology, self.severities, self.thresholds)
+
+    @property
+    def on_lab(self) -> bool:
+        """Whether they are those of a running lab."""
+        return self.lab is not None
+
+    @property
+    def vhost(self) -> str:
+        """The virtual host of Attune."""
+        return self.amqp.path
+
+    @property
+    def own_worker(self) -> str:
+        """The name of this host's worker: what Attune's configuration says, else Attune's default."""
+        import socket
+
+        return self.worker_name or f"worker-{socket.gethostname()}"
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret of these settings, for masking output.
+
+        A password that is its user's name, which is shown, or that everybody tries first is masked in URLs alone.
+        """
+        found = [e.password for e in (self.amqp, self.management) if e.password != Secret(e.user)]
+        if self.database is not None and self.database.password:
+            same = f"//{quote(self.database.password.reveal(), safe='')}:{MASK}@" in self.database.shown
+            found += [self.database.url, *([] if same else [self.database.password])]
+        return tuple(s for s in found if s and s.reveal() not in GUESSED)

@@ -1,0 +1,193 @@
+"""The way to the management API: two transports, and the one place that puts their failures into words."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from attune_ops.installation import light_http
+from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.unreachable import why
+from attune_ops.model.errors import SourceError
+
+T = TypeVar("T")
+LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
+
+
+class Answer(NamedTuple):
+    """What came back; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    elapsed_ms: float
+
+
+class ApiError(SourceError):
+    """The management API answered with an error; `status` is the HTTP status and `reason` its own words."""
+
+    def __init__(self, sentence: str, status: int, reason: str) -> None:
+        super().__init__(sentence)
+        self.status, self.reason = status, reason
+
+
+class Http(Protocol):
+    """A connection to one management API. `path` is what follows `/api/`, with names percent-encoded.
+
+    Raises `SourceError` where there is no answer at all; an answer with an error status is returned.
+    """
+
+    endpoint: Endpoint
+
+    def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
+        """Sends one request and reads the whole answer."""
+
+    def close(self) -> None:
+        """Closes the connections."""
+
+
+def open_http(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None, light: bool = False) -> Http:
+    """Makes a transport: a pooled `requests` session, or with `light` our own, which loads nothing.
+
+    The light one knows no proxies, so where a proxy is configured the pooled one takes its place.
+    """
+    proxied = any(
+        os.environ.get(name) for p in (endpoint.scheme, "all") for name in (f"{p}_proxy", f"{p}_PROXY".upper())
+    )
+    if light and not proxied:
+        return LightHttp(endpoint, timeout, ca_file)
+    from attune_ops.installation.pooled_http import PooledHttp
+
+    return PooledHttp(endpoint, timeout, ca_file)
+
+
+def basic(endpoint: Endpoint) -> str:
+    """The value of the Authorization header."""
+    login = f"{endpoint.user}:{endpoint.password.reveal()}".encode()
+    return "Basic " + base64.b64encode(login).decode()
+
+
+class LightHttp:
+    """One connection for one thread, for a probe that must start fast."""
+
+    def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
+        self.endpoint, self._timeout = endpoint, timeout
+        self._connection = light_http.Connection(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file)
+        self._headers = {"Authorization": basic(endpoint), "Content-Type": "application/json"}
+
+    def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
+        """Sends one request and reads the whole answer."""
+        started = time.perf_counter()
+        try:
+            found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
+        except OSError as e:
+            raise unreachable(self.endpoint, e, self._timeout) from None
+        return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+
+def get(
+    http: Http, path: str, kind: type[T], *, vhost: str | None = None, listing: bool = False, timeout: float = 10.0
+) -> T:
+    """Reads `/api/{path}` as `kind`; raises `ApiError` for an error status and `SourceError` for no sensible answer."""
+    answer = http.request("GET", path, timeout=timeout * LISTING_PATIENCE if listing else None)
+    check(http.endpoint, path, answer, vhost)
+    return decode(http.endpoint, path, answer, kind)
+
+
+def check(endpoint: Endpoint, path: str, answer: Answer, vhost: str | None = None) -> None:
+    """Raises `ApiError` in one sentence unless the status is a success."""
+    if 200 <= answer.status < 300:
+        return
+    reason = _reason(answer)
+    words = _refusal(endpoint, path, answer, reason, vhost) or f"/api/{path.partition('?')[0]}: {reason}"
+    raise ApiError(f"management API {endpoint} answered {answer.status}: {words}", answer.status, reason)
+
+
+def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
+    """Decodes the JSON of an answer; raises `SourceError` where it is a web page, half an answer or of other fields."""
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        if _is_page(answer):
+            what = "answered with a web page: a proxy or another server stands there; check host, port and prefix"
+        elif _is_json(answer):
+            what = f"answered /api/{path.partition('?')[0]} in a form this tool does not know: {e}"
+        else:
+            what = f"answered {len(answer.body)} bytes that are no whole JSON: the answer broke off; try again"
+        raise SourceError(f"management API {endpoint} {what}") from None
+
+
+def _is_page(answer: Answer) -> bool:
+    return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+
+
+def _is_json(answer: Answer) -> bool:
+    try:
+        msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+class _Complaint(msgspec.Struct):
+    error: Any = None
+    reason: Any = None
+
+
+def _reason(answer: Answer) -> str:
+    """The API's own words for an error, or what came instead of them."""
+    try:
+        said = msgspec.json.decode(answer.body, type=_Complaint)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "a web page" if _is_page(answer) else "no reason given"
+    import html
+
+    words = html.unescape(said.reason) if isinstance(said.reason, str) else said.error  # 3.10 escapes it as for a page
+    if isinstance(words, list) and all(isinstance(w, int) and 0 <= w <= 0x10FFFF for w in words):
+        words = "".join(map(chr, words))  # Erlang's texts are lists of characters
+    return " ".join(str(words).split()) if words else "no reason given"
+
+
+def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: str | None) -> str | None:
+    """What a refusal means and what to try; None where the API's own words say it best."""
+    import shlex
+
+    user, low = repr(endpoint.user), reason.lower()
+    tag = f"rabbitmqctl set_user_tags {shlex.quote(endpoint.user)}"
+    if _is_page(answer):
+        return "a web page: a proxy or another server stands there; check host, port and prefix"
+    if answer.status in (301, 302, 303, 307, 308):
+        return f"it redirects to {answer.headers.get('location', 'elsewhere')!r}; give that as --management-url"
+    if answer.status == 401 and "management user" in low:
+        return f"user {user} has no management tag; {tag} monitoring"
+    if answer.status == 401 and "monitor user" in low:
+        return f"user {user} has no monitoring tag; {tag} monitoring"
+    if answer.status == 401 and "administrator user" in low:
+        return f"user {user} has no administrator tag; {tag} administrator"
+    if answer.status == 401 and "access object" in low:  # the tag is a lesser one than the change needs
+        return f"user {user} may not do that with its tags; {tag} policymaker, or administrator"
+    prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
+    if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
+        return (
+            f"virtual host {vhost!r} is missing or user {user} has no permissions in it{prefix}; "
+            "rabbitmqctl list_vhosts, rabbitmqctl list_permissions"
+        )
+    if answer.status == 404 and path == "overview":
+        return f"no management API is there{prefix or '; check host and port'}"
+    if answer.status == 401:
+        return f"wrong user or password for user {user}, or it may log in only from the broker's host; {reason}"
+    return None
+
+
+def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+    """The error for a management API that did not answer, whichever transport failed."""
+    return SourceError(f"management API {endpoint}: {why(endpoint, error, timeout)}")

@@ -1,0 +1,153 @@
+"""HTTP for a probe: one request after the other over one socket.
+
+The standard library's http.client would do the same, but loads the e-mail parser and ssl first: 30 ms more for
+each look of a probe whose whole budget is ten starts of Python. Whatever is not a plain, whole HTTP/1.1
+answer is refused here, never guessed at.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+MOST_HEADERS = 100
+LONGEST_LINE = 65536
+
+
+class NotHttp(OSError):
+    """What answered does not speak HTTP/1."""
+
+
+class BrokeOff(OSError):
+    """The answer ended before it was whole."""
+
+
+class Response(NamedTuple):
+    """A whole answer; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Connection:
+    """A connection to one server, opened with the first request and again after the server closed it.
+
+    Raises `OSError` where the server cannot be reached or does not answer; `timeout` is for each wait, in s.
+    """
+
+    def __init__(self, host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> None:
+        self._host, self._port, self._timeout, self._tls, self._ca_file = host, port, timeout, tls, ca_file
+        self._socket: socket.socket | None = None
+        self._reader: BinaryIO | None = None
+
+    def request(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Response:
+        """Sends a request and reads the whole answer."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        head = {"Host": f"{host}:{self._port}", "Content-Length": str(len(body)), **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+        try:
+            stream, reader = self._open()
+            stream.sendall("\r\n".join(lines).encode("latin-1") + body)
+            response = _response(reader)
+        except BaseException:
+            self.close()
+            raise
+        if response.headers.get("connection", "").lower() == "close":
+            self.close()
+        return response
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._reader is not None:
+            self._reader.close()
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self._reader = None
+
+    def _open(self) -> tuple[socket.socket, BinaryIO]:
+        if self._socket is None or self._reader is None:
+            self._socket = connect(self._host, self._port, self._timeout, self._tls, self._ca_file)
+            self._reader = self._socket.makefile("rb")
+        return self._socket, self._reader
+
+
+def connect(host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> socket.socket:
+    """Opens a TCP connection, with TLS where wanted; raises `OSError`."""
+    # As bytes: a text would load the codec for international names, 7 ms; one that is not ASCII needs it.
+    address = (host.encode() if host.isascii() else host, port)
+    stream = socket.create_connection(address, timeout)  # type: ignore[arg-type]
+    # A request is one small packet: without this the kernel waits for the previous answer's acknowledgement.
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not tls:
+        return stream
+    from attune_ops.installation.tls import context
+
+    return context(ca_file).wrap_socket(stream, server_hostname=host)
+
+
+def _response(reader: BinaryIO) -> Response:
+    start = _line(reader)
+    version, _, rest = start.partition(" ")
+    status = rest[:3]
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not status.isdecimal():
+        raise NotHttp("not an HTTP answer")
+    headers: dict[str, str] = {"connection": "close"} if version == "HTTP/1.0" else {}
+    headers |= dict(_headers(reader))
+    if status.startswith("1"):  # 100 Continue and the like: the real answer follows
+        return _response(reader)
+    return Response(int(status), headers, _body(reader, int(status), headers))
+
+
+def _headers(reader: BinaryIO) -> Iterator[tuple[str, str]]:
+    for _ in range(MOST_HEADERS):
+        line = _line(reader)
+        if not line:
+            return
+        name, _, value = line.partition(":")
+        yield name.strip().lower(), value.strip()
+    raise NotHttp("more headers than any answer has")
+
+
+def _body(reader: BinaryIO, status: int, headers: dict[str, str]) -> bytes:
+    if status in (204, 304):
+        return b""
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return _chunks(reader)
+    length = headers.get("content-length")
+    if length is None:
+        headers["connection"] = "close"
+        return reader.read()
+    if not length.isdecimal():
+        raise NotHttp("a Content-Length that is no number")
+    return _exactly(reader, int(length))
+
+
+def _chunks(reader: BinaryIO) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        size = _line(reader).partition(";")[0].strip()
+        try:
+            length = int(size, 16)
+        except ValueError:
+            raise NotHttp("a chunk without a size") from None
+        if length == 0:
+            list(_headers(reader))  # trailers
+            return b"".join(parts)
+        parts.append(_exactly(reader, length))
+        _exactly(reader, 2)
+
+
+def _line(reader: BinaryIO) -> str:
+    line = reader.readline(LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise BrokeOff("the answer broke off") if len(line) < LONGEST_LINE else NotHttp("a line without an end")
+    return line.rstrip(b"\r\n").decode("latin-1")
+
+
+def _exactly(reader: BinaryIO, length: int) -> bytes:
+    data = reader.read(length)
+    if len(data) < length:
+        raise BrokeOff(f"{len(data)} of {length} bytes came")
+    return data

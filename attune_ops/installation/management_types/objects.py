@@ -1,0 +1,165 @@
+"""Answers about what lies in a virtual host: exchanges, queues, bindings, policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from attune_ops.installation.management_types.clients import ConsumerWire
+from attune_ops.installation.management_types.fields import MessageStats, from_seconds, from_text, rate
+from attune_ops.model.snapshot import BindingState, ExchangeState, PolicyState, QueueState
+
+
+class ExchangeWire(msgspec.Struct):
+    """An element of `/api/exchanges/{vhost}`."""
+
+    name: str
+    vhost: str
+    type: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: dict[str, Any] = {}
+    policy: str | None = None
+    message_stats: MessageStats | None = None
+
+    def state(self) -> ExchangeState:
+        """The exchange as the snapshot has it."""
+        stats = self.message_stats or MessageStats()
+        return ExchangeState(
+            self.name, self.vhost, self.type, self.durable, self.auto_delete, self.internal,
+            self.arguments, self.policy, stats.publish_in, stats.publish_out,
+        )  # fmt: skip
+
+
+class Statistics(msgspec.Struct):
+    """What only the statistics know of a queue; a queue too young to have any lacks all but the name."""
+
+    name: str
+    consumers: int | None = None
+    operator_policy: str | None = None
+    effective_policy_definition: dict[str, Any] | list[Any] | None = None
+    memory: int | None = None
+    message_bytes: int | None = None
+    head_message_timestamp: int | None = None
+    idle_since: str | None = None
+    message_stats: MessageStats | None = None
+
+
+STATISTICS = ",".join((
+    "name", "consumers", "operator_policy", "effective_policy_definition", "memory", "message_bytes",
+    "head_message_timestamp", "idle_since", "message_stats.publish_details.rate",
+    "message_stats.deliver_get_details.rate", "message_stats.ack_details.rate", "message_stats.redeliver_details.rate",
+))  # fmt: skip
+
+
+class StatisticsPage(msgspec.Struct):
+    """A page of `/api/queues/{vhost}?page=…`."""
+
+    items: list[Statistics] = []
+    page_count: int = 0
+
+
+class QueueWire(msgspec.Struct):
+    """An element of `/api/queues/{vhost}` in totals mode, where the queue itself is asked for its counts."""
+
+    name: str
+    vhost: str
+    type: str = "classic"
+    durable: bool = True
+    auto_delete: bool = False
+    exclusive: bool | None = False  # null for a quorum queue (4.x)
+    arguments: dict[str, Any] = {}
+    policy: str | None = None
+    node: str | None = None
+    state: str | None = None
+    messages: int | None = None
+    messages_ready: int | None = None
+    messages_unacknowledged: int | None = None
+
+    def merged(self, told: Statistics | None) -> QueueState:
+        """The queue as the snapshot has it, with what the statistics told."""
+        s = told or Statistics(self.name)
+        stats = s.message_stats or MessageStats()
+        effective = s.effective_policy_definition
+        return QueueState(
+            self.name, self.vhost, self.type.removeprefix("rabbit_").removesuffix("_queue"),
+            self.durable, self.auto_delete, bool(self.exclusive), self.arguments, self.policy,
+            operator_policy=s.operator_policy or None,
+            # No policy at all is an empty list to some releases.
+            effective_policy={} if isinstance(effective, list) else effective,
+            node=self.node, state=self.state, messages=self.messages, messages_ready=self.messages_ready,
+            messages_unacknowledged=self.messages_unacknowledged, consumers=s.consumers,
+            message_bytes=s.message_bytes, memory=s.memory,
+            head_message_timestamp=from_seconds(s.head_message_timestamp), idle_since=from_text(s.idle_since),
+            publish_rate=rate(stats.publish_details), deliver_rate=rate(stats.deliver_get_details),
+            ack_rate=rate(stats.ack_details), redeliver_rate=rate(stats.redeliver_details),
+        )  # fmt: skip
+
+
+class OneQueue(msgspec.Struct):
+    """`/api/queues/{vhost}/{name}`: the only answer that lists the consumers of one queue.
+
+    `consumer_details` is None where the broker's statistics are disabled, and an empty list where nobody consumes.
+    """
+
+    name: str
+    vhost: str
+    type: str = "classic"
+    durable: bool = True
+    auto_delete: bool = False
+    arguments: dict[str, Any] = {}
+    effective_policy_definition: dict[str, Any] | list[Any] | None = None
+    consumers: int | None = None
+    messages: int | None = None
+    consumer_details: list[ConsumerWire] | None = None
+
+
+class QueuePage(msgspec.Struct):
+    """One page of `/api/queues/{vhost}`."""
+
+    items: list[QueueWire] = []
+
+
+class QueuePolicy(msgspec.Struct):
+    """The policy of a queue; totals mode does not tell it before 4.3."""
+
+    name: str
+    policy: str | None = None
+
+
+class BindingWire(msgspec.Struct):
+    """An element of `/api/bindings/{vhost}`."""
+
+    source: str
+    vhost: str
+    destination: str
+    destination_type: str = "queue"
+    routing_key: str = ""
+    arguments: dict[str, Any] = {}
+    properties_key: str = ""
+
+    def state(self) -> BindingState:
+        """The binding as the snapshot has it."""
+        return BindingState(
+            self.vhost, self.source, self.destination, self.routing_key,
+            "exchange" if self.destination_type == "exchange" else "queue", self.arguments, self.properties_key,
+        )  # fmt: skip
+
+
+class PolicyWire(msgspec.Struct, rename={"apply_to": "apply-to"}):
+    """An element of `/api/policies/{vhost}` or `/api/operator-policies/{vhost}`."""
+
+    vhost: str
+    name: str
+    pattern: str
+    apply_to: str = "all"
+    priority: int = 0
+    definition: dict[str, Any] = {}
+
+    def state(self, operator: bool) -> PolicyState:
+        """The policy as the snapshot has it."""
+        return PolicyState(
+            self.vhost, self.name, self.pattern, self.apply_to, self.priority, self.definition, operator
+        )  # fmt: skip

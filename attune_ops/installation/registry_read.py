@@ -1,0 +1,295 @@
+"""Reading the worker registry: Attune's own tables in PostgreSQL, or a SQLite file of the same columns.
+
+Plain SQL over the two drivers, so that a probe on a SQLite registry loads nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.installation.config.settings import Database
+from attune_ops.model.errors import AttuneOpsError, SourceError
+from attune_ops.model.registry import Execution, RegistryView, Worker
+
+# Our name for a member, and Attune's column. The first line is in every release.
+WORKER = {
+    "id": "id", "name": "name", "status": "status", "last_heartbeat": "last_heartbeat",
+    "type": "worker_type", "role": "worker_role", "host": "host", "port": "port", "cordoned": "cordoned",
+    "cordon_reason": "cordon_reason", "capabilities": "capabilities", "created": "created", "updated": "updated",
+}  # fmt: skip
+WORKER_NEEDS = ("id", "name", "status", "last_heartbeat")
+WORKER_KNOWN = frozenset((*WORKER.values(), "runtime", "meta", "cordoned_by", "cordoned_at"))
+EXECUTION = ("id", "action_ref", "status", "worker", "created", "updated", "started_at")
+EXECUTION_NEEDS = ("id", "action_ref", "status")
+ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
+MOST_EXECUTIONS = 100_000
+
+
+class Session(NamedTuple):
+    """One open, read-only session: the DB-API connection, the kind and the prefix of table names."""
+
+    connection: Any
+    database: Database
+
+    @property
+    def kind(self) -> str:
+        """postgresql or sqlite."""
+        return self.database.kind
+
+    def table(self, name: str) -> str:
+        """The table's full name, quoted."""
+        if self.kind == "sqlite":
+            return f'"{name}"'
+        return '"{}"."{}"'.format(self.database.schema.replace('"', '""'), name)
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Runs a query; `?` stands for a value in both kinds."""
+        cursor = self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """The names of a table's columns, () where there is no such table."""
+        if self.kind == "sqlite":
+            return tuple(r[0] for r in self.rows("SELECT name FROM pragma_table_info(?)", table))
+        sql = "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY 1"
+        return tuple(r[0] for r in self.rows(sql, self.database.schema, table))
+
+
+@contextlib.contextmanager
+def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
+    """Opens a read-only session; raises `SourceError` naming the database and what to try. `timeout` in s."""
+    connection = _connect(database, timeout)
+    try:
+        yield Session(connection, database)
+    except AttuneOpsError:  # of whoever uses the session
+        raise
+    except Exception as e:  # noqa: BLE001 - whatever the driver raises
+        raise SourceError(f"registry {database.shown}: {first_line(e)}") from None
+    finally:
+        connection.close()
+
+
+def read_registry(s: Session, *, heartbeat_interval: float = 30.0, executions: bool = True) -> RegistryView:
+    """Reads all workers and, where the table exists, the executions that have not ended. Changes nothing.
+
+    Raises `SourceError` where the schema is missing or the tables are not Attune's. The interval is in s.
+    """
+    columns = s.columns("worker")
+    workers = _workers(s, columns)
+    there = s.columns("execution") if executions else ()
+    running = _executions(s, there) if set(EXECUTION_NEEDS) <= set(there) else None
+    return RegistryView(s.kind, workers, running, _notes(columns), heartbeat_interval)
+
+
+def read_worker(s: Session, id_or_name: str) -> Worker | None:
+    """Reads one worker by its id, or the newest of that name; None where there is none. Changes nothing."""
+    if id_or_name.isascii() and id_or_name.isdecimal() and len(id_or_name) < 19:
+        found = _workers(s, s.columns("worker"), "id = ?", int(id_or_name))
+        if found:
+            return found[0]
+    return worker_named(s, id_or_name)
+
+
+def worker_named(s: Session, name: str) -> Worker | None:
+    """Reads the newest worker of that name; None where there is none. Changes nothing."""
+    return next(iter(_workers(s, s.columns("worker"), "name = ?", name, newest_first=True)), None)
+
+
+def version(s: Session) -> str:
+    """The database server's version, or the SQLite library's. Changes nothing."""
+    if s.kind == "sqlite":
+        return str(s.rows("SELECT sqlite_version()")[0][0])
+    return str(s.rows("SHOW server_version")[0][0]).split(" ")[0]
+
+
+def clock_offset(s: Session) -> float | None:
+    """How far the database server's clock is ahead of ours, in s; None for a file, which has none."""
+    if s.kind == "sqlite":
+        return None
+    before = time.time()
+    (answer,) = s.rows("SELECT extract(epoch FROM clock_timestamp())")
+    return float(answer[0]) - (before + time.time()) / 2
+
+
+def _workers(
+    s: Session, columns: tuple[str, ...], where: str = "", *values: Any, newest_first: bool = False
+) -> tuple[Worker, ...]:
+    check_table(s, "worker", columns, WORKER_NEEDS)
+    members = {member: column for member, column in WORKER.items() if column in columns}
+    sql = f"SELECT {', '.join(members.values())} FROM {s.table('worker')}"
+    sql += (f" WHERE {where}" if where else "") + f" ORDER BY id{' DESC' if newest_first else ''}"
+    return tuple(_worker(dict(zip(members, row, strict=True))) for row in s.rows(sql, *values))
+
+
+def _worker(row: dict[str, Any]) -> Worker:
+    capabilities = row.pop("capabilities", None)
+    for member in ("last_heartbeat", "created", "updated"):
+        if member in row:
+            row[member] = _time(row[member])
+    if row.get("cordoned") is not None:
+        row["cordoned"] = bool(row["cordoned"])
+    row["status"] = str(row["status"])
+    return Worker(**row, concurrency=_concurrency(capabilities))
+
+
+def _executions(s: Session, columns: tuple[str, ...]) -> tuple[Execution, ...]:
+    members = [c for c in EXECUTION if c in columns]
+    # Compared as text: an older release's enum lacks some of these labels, and an unknown label is an error.
+    sql = (
+        f"SELECT {', '.join(members)} FROM {s.table('execution')} "
+        f"WHERE CAST(status AS TEXT) NOT IN ({', '.join('?' * len(ENDED))}) ORDER BY id LIMIT {MOST_EXECUTIONS}"
+    )
+    found = []
+    for row in s.rows(sql, *ENDED):
+        values = dict(zip(members, row, strict=True))
+        for member in {"created", "updated", "started_at"} & set(values):
+            values[member] = _time(values[member])
+        found.append(Execution(**values | {"status": str(values["status"])}))
+    return tuple(found)
+
+
+def ended_executions(s: Session, ids: Sequence[int]) -> dict[int, str]:
+    """Reads which of these executions have ended, and with which status. Changes nothing.
+
+    Raises `SourceError` where there is no execution table, or it is not Attune's.
+    """
+    check_table(s, "execution", s.columns("execution"), EXECUTION_NEEDS)
+    found: dict[int, str] = {}
+    for start in range(0, len(ids), 500):  # SQLite takes no more than 999 values
+        some = ids[start : start + 500]
+        sql = (
+            f"SELECT id, status FROM {s.table('execution')} WHERE id IN ({', '.join('?' * len(some))}) "
+            f"AND CAST(status AS TEXT) IN ({', '.join('?' * len(ENDED))})"
+        )
+        found |= {int(row[0]): str(row[1]) for row in s.rows(sql, *some, *ENDED)}
+    return found
+
+
+def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[str, ...]) -> None:
+    shown = s.database.shown
+    if not columns and s.kind == "sqlite":
+        raise SourceError(f"registry {shown}: it has no table {table}; is it the registry's file?")
+    if not columns:
+        raise SourceError(
+            f"registry {shown}: no table {table} in schema {s.database.schema!r}; is this Attune's database, "
+            f"the schema right (database_schema), and may the user read it?"
+        )
+    missing = [c for c in needs if c not in columns]
+    if missing:
+        raise SourceError(f"registry {shown}: table {table} has no column {', '.join(missing)}; it is not Attune's")
+
+
+def _notes(columns: tuple[str, ...]) -> tuple[str, ...]:
+    lacking = [c for c in WORKER.values() if c not in columns]
+    unknown = [c for c in columns if c not in WORKER_KNOWN]
+    older = f"the worker table has no {', '.join(lacking)}: it is of an older release" if lacking else ""
+    newer = f"the worker table also has {', '.join(unknown)}, which this tool does not know" if unknown else ""
+    return tuple(note for note in (older, newer) if note)
+
+
+def is_yet_to_come(database: Database) -> bool:
+    """Whether this is a SQLite file that no worker has made yet, which is no failure of the registry."""
+    return database.kind == "sqlite" and not database.file.exists()
+
+
+def no_file(database: Database) -> str:
+    """The reason for which such a registry tells nothing."""
+    return (
+        f"registry {database.shown}: there is no such file yet, so no worker has registered; "
+        f"for Attune's own registry give --database-url (ATTUNE_OPS_DATABASE_URL)"
+    )
+
+
+def _connect(database: Database, timeout: float) -> Any:
+    return _connect_sqlite(database, timeout) if database.kind == "sqlite" else connect_postgresql(database, timeout)
+
+
+def _connect_sqlite(database: Database, timeout: float) -> Any:
+    import sqlite3
+
+    if is_yet_to_come(database):
+        raise SourceError(no_file(database))
+    if not database.file.is_file():
+        raise SourceError(f"registry {database.shown}: it is no file; give the path of a SQLite file")
+    try:
+        # mode=ro: to read must never create a file.
+        uri = f"file:{quote(str(database.file.absolute()))}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=timeout)
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as e:
+        raise SourceError(f"registry {database.shown}: {e}") from None
+    return connection
+
+
+def connect_postgresql(database: Database, timeout: float, *, read_only: bool = True) -> Any:
+    """Connects to PostgreSQL; raises `SourceError` naming the database and what to try. `timeout` in s."""
+    try:
+        import psycopg
+    except ImportError:
+        raise SourceError(
+            f"registry {database.shown}: PostgreSQL needs psycopg; pip install 'attune-ops[postgres]'"
+        ) from None
+    options = (
+        f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={int(timeout * 1000)}"
+    )
+    try:
+        return psycopg.connect(
+            database.url.reveal(), connect_timeout=max(2, int(timeout)), options=options, application_name="attune-ops"
+        )
+    except psycopg.Error as e:
+        raise SourceError(f"registry {database.shown}: {_why(e)}") from None
+
+
+def _why(error: Exception) -> str:
+    text = first_line(error)
+    low = text.lower()
+    if "password authentication failed" in low or "no password supplied" in low or "no pg_hba.conf entry" in low:
+        return f"it refused the login ({text}); check user and password"
+    if "invalid response" in low:
+        return "what listens there does not speak PostgreSQL; its port is 5432 by default"
+    if "timeout" in low:
+        return "no answer in time; check host, port and firewall"
+    if "does not exist" in low:
+        return f"{text}; check the database's name and the user"
+    if "resolve" in low or "name or service not known" in low:
+        return f"the host name is not known ({text}); check its spelling"
+    if "refused" in low:
+        return "connection refused; is PostgreSQL up, is the port right (5432 by default)?"
+    return text
+
+
+def first_line(error: Exception) -> str:
+    """The driver's complaint without its hints, which stand on further lines."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return text.removeprefix("connection failed: ").rstrip(": ")
+
+
+def _time(value: Any) -> datetime | None:
+    """A time as the driver gives it, in UTC; SQLite has text without a zone, which means UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _concurrency(capabilities: Any) -> int | None:
+    """How many executions the worker takes at once, if it says so among its capabilities."""
+    if isinstance(capabilities, str):
+        try:
+            capabilities = msgspec.json.decode(capabilities)
+        except msgspec.DecodeError:
+            return None
+    value = capabilities.get("concurrency") if isinstance(capabilities, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,33 @@
+"""The bindings of the virtual host."""
+
+from __future__ import annotations
+
+from attune_ops.inventory import arguments
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import is_wanted, seen
+from attune_ops.model.table import Column, Kind, Table
+
+WANTS = (Source.BROKER,)
+
+COLUMNS = (
+    Column("source", doc="the exchange that messages come from"),
+    Column("routing_key", doc="the binding key"),
+    Column("destination", doc="the queue or exchange that they go to"),
+    Column("destination_kind", Kind.CATEGORY, doc="queue or exchange", priority=3),
+    Column("wanted", Kind.FLAG, doc="the topology makes this binding", priority=2),
+    Column("arguments", Kind.LIST, doc="as bound; they matter to headers exchanges", priority=4),
+)
+
+
+def bindings(facts: Facts) -> Table:
+    """Every binding but the implicit ones of the default exchange; raises `SourceError` without a broker."""
+    return Table(
+        name="bindings",
+        columns=COLUMNS,
+        rows=tuple(
+            (b.source, b.routing_key, b.destination, b.destination_kind, is_wanted(facts, b), arguments(b.arguments))
+            for b in seen(facts).bindings or ()
+        ),
+        taken_at=facts.taken_at,
+        key=("source", "routing_key", "destination"),
+    ).sorted("source", "routing_key", "destination")

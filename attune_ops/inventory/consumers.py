@@ -1,0 +1,66 @@
+"""The consumers of the virtual host."""
+
+from __future__ import annotations
+
+from attune_ops.inventory import freshness
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import require, seen, service_of
+from attune_ops.model.snapshot import ConsumerState
+from attune_ops.model.table import Cell, Column, Kind, Table
+
+WANTS = (Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS)
+
+COLUMNS = (
+    Column("queue", doc="the queue that is consumed"),
+    Column("tag", doc="the consumer tag"),
+    Column("service", Kind.CATEGORY, doc="the service that the topology expects by this tag; not told for others"),
+    Column("prefetch", Kind.INTEGER, "messages", "how many may be unacknowledged; 0 is without limit", 2),
+    Column("ack", Kind.FLAG, doc="acknowledges by hand", priority=4),
+    Column("active", Kind.FLAG, doc="gets messages (single active consumer)", priority=5),
+    Column("activity", Kind.CATEGORY, doc="as the broker words it", priority=4),
+    Column("exclusive", Kind.FLAG, doc="no other may consume the queue", priority=5),
+    Column("client", doc="the name that the connection gave itself", priority=3),
+    Column("peer", doc="the host it comes from", priority=3),
+    Column("user", doc="the broker user", priority=4),
+    Column("connected", Kind.AGE, "s", "how long its connection has been open", 5),
+    Column("connection", doc="the broker's name for the connection", priority=6),
+    Column("channel", doc="the broker's name for the channel", priority=6),
+)
+
+
+def consumers(facts: Facts) -> Table:
+    """Every consumer with the connection it uses; raises `SourceError` where the broker did not tell them."""
+    require(facts, Source.BROKER, Source.CONSUMERS)
+    return Table(
+        name="consumers",
+        columns=COLUMNS,
+        rows=tuple(_row(facts, c) for c in seen(facts).consumers or ()),
+        taken_at=facts.taken_at,
+        notes=freshness(
+            facts,
+            live={},
+            sampled={"consumers": Source.CONSUMERS, "client, connected": Source.CONNECTIONS},
+        ),
+        key=("queue", "tag"),
+    ).sorted("queue", "tag")
+
+
+def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
+    connection = seen(facts).connection_named.get(consumer.connection)
+    since = None if connection is None else connection.connected_at
+    return (
+        consumer.queue,
+        consumer.tag,
+        service_of(facts.topology, consumer),
+        consumer.prefetch,
+        consumer.ack_required,
+        consumer.active,
+        consumer.activity_status,
+        consumer.exclusive,
+        None if connection is None else connection.client_name,
+        consumer.peer_host,
+        consumer.user,
+        None if since is None else facts.taken_at - since,
+        consumer.connection or None,
+        consumer.channel or None,
+    )

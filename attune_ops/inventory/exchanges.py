@@ -1,0 +1,51 @@
+"""The exchanges of the virtual host."""
+
+from __future__ import annotations
+
+from attune_ops.inventory import STATISTICS, arguments
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import exchange_kind, seen
+from attune_ops.model.table import Column, Kind, Table
+
+WANTS = (Source.BROKER,)
+
+COLUMNS = (
+    Column("name", doc='the exchange\'s name; the default exchange has the name ""'),
+    Column("type", Kind.CATEGORY, doc="direct, topic, fanout, headers or a plug-in's"),
+    Column("kind", Kind.CATEGORY, doc="base: of the topology; builtin: the broker's own; foreign: neither", priority=2),
+    Column("bindings", Kind.INTEGER, "bindings", "from this exchange; the default one's are implicit"),
+    Column("durable", Kind.FLAG, doc="survives a restart of the broker", priority=3),
+    Column("auto_delete", Kind.FLAG, doc="goes with its last binding", priority=4),
+    Column("internal", Kind.FLAG, doc="clients cannot publish to it", priority=4),
+    Column("policy", doc="the policy that applies", priority=4),
+    Column("published_in", Kind.INTEGER, "messages", "published to it since it exists", 3),
+    Column("published_out", Kind.INTEGER, "messages", "routed on to queues since it exists", 3),
+    Column("arguments", Kind.LIST, doc="as declared", priority=5),
+)
+
+
+def exchanges(facts: Facts) -> Table:
+    """Every exchange with its number of bindings; raises `SourceError` without a broker."""
+    broker = seen(facts)
+    return Table(
+        name="exchanges",
+        columns=COLUMNS,
+        rows=tuple(
+            (
+                e.name,
+                e.type,
+                exchange_kind(facts.topology, e.name),
+                len(broker.bindings_from.get(e.name, ())) if e.name else None,
+                e.durable,
+                e.auto_delete,
+                e.internal,
+                e.policy,
+                e.publish_in,
+                e.publish_out,
+                arguments(e.arguments),
+            )
+            for e in broker.exchanges or ()
+        ),
+        taken_at=facts.taken_at,
+        notes=(f"published_in, published_out: {STATISTICS}; not told for an exchange that nothing was published to",),
+    ).sorted("name")

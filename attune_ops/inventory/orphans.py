@@ -1,0 +1,58 @@
+"""What lost its other half: worker queues without a live worker, and live workers without their queue."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from attune_ops.inventory import freshness
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
+from attune_ops.model.table import Cell, Column, Kind, Table
+
+WANTS = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
+
+COLUMNS = (
+    Column(
+        "kind", Kind.CATEGORY, doc="queue: no registered live worker owns it; worker: it lives, its queue is missing"
+    ),
+    Column("queue", doc="the queue that is there, or missing"),
+    Column("worker_id", Kind.INTEGER, doc="the id in the queue's name", priority=4),
+    Column("worker", doc="the registered name of that worker", priority=2),
+    Column("messages", Kind.INTEGER, "messages", "in the queue"),
+    Column("consumers", Kind.INTEGER, "consumers", "still attached, such as over a half-open connection"),
+    Column("why", doc="why it is an orphan"),
+    Column("status", Kind.CATEGORY, doc="of the worker, as the registry has it", priority=5),
+    Column("heartbeat", Kind.AGE, "s", "age of the worker's last heartbeat", 3),
+)
+
+
+def orphans(facts: Facts) -> Table:
+    """Both kinds of orphans; raises `SourceError` where broker or registry was not read."""
+    require(facts, Source.BROKER, Source.REGISTRY)
+    return Table(
+        name="orphans",
+        columns=COLUMNS,
+        rows=tuple(_row(facts, o) for o in chain(orphaned_queues(facts), workers_without_queue(facts))),
+        taken_at=facts.taken_at,
+        notes=freshness(
+            facts,
+            live={"registry": Source.REGISTRY, "queues": Source.BROKER, "messages": Source.DEPTHS},
+            sampled={"consumers": Source.BROKER},
+        ),
+        key=("queue", "worker"),
+    ).sorted("kind", "queue")
+
+
+def _row(facts: Facts, orphan: Orphan) -> tuple[Cell, ...]:
+    state, worker = orphan.state, orphan.worker
+    return (
+        orphan.kind,
+        orphan.queue,
+        orphan.worker_id,
+        None if worker is None else worker.name,
+        None if state is None else state.messages,
+        None if state is None else state.consumers,
+        orphan.why,
+        None if worker is None else worker.status,
+        None if worker is None else worker.heartbeat_age(facts.taken_at),
+    )

@@ -1,0 +1,171 @@
+"""What a snapshot holds, and what came, went and changed between two; pure tables over facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.units import counted
+from attune_ops.topology.differences import binding_name
+
+CHANGES = (
+    Column("change", Kind.CATEGORY, doc="came, went or changed"),
+    Column("object", Kind.CATEGORY, doc="queue, exchange, binding, policy, consumer, connection, node, worker …"),
+    Column("name", doc="its name"),
+    Column("attribute", doc="what changed about it"),
+    Column("before", doc="as JSON; a count of messages as a number"),
+    Column("after", doc="likewise"),
+)  # fmt: skip
+
+CONTENTS = (
+    Column("source", Kind.CATEGORY, doc="where the facts come from"),
+    Column("told", Kind.FLAG, doc="whether they were told"),
+    Column("objects", Kind.INTEGER, doc="how many"),
+    Column("detail", doc="what they are, or why they are missing"),
+)
+
+# What moves by itself from moment to moment, and names that say nothing by themselves.
+PASSING = frozenset({
+    "publish_in", "publish_out", "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate", "memory",
+    "message_bytes", "head_message_timestamp", "idle_since", "state", "node", "effective_policy", "properties_key",
+    "vhost", "owner", "channel", "activity_status", "peer_port", "connected_at", "channels", "name", "queue", "tag",
+    "memory_used", "disk_free", "descriptors_used", "uptime_ms", "last_heartbeat", "updated",
+})  # fmt: skip
+
+
+_NOUNS = {"policies": ("policy", "policies"), "deprecated": ("feature", "features")}
+
+
+def contents(facts: Facts) -> Table:
+    """What these facts hold, source by source, and why something is missing."""
+    rows = tuple(_content(facts, source) for source in Source)
+    broker = facts.broker
+    about = f"{facts.topology.name} in virtual host {facts.vhost}" + (f", environment {facts.env}" if facts.env else "")
+    seen = f"{broker.product} {broker.version or '(version not told)'}" if broker else "no broker"
+    return Table("snapshot", CONTENTS, rows, facts.taken_at, (f"{about}, {seen}",), key=("source",))
+
+
+def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
+    reason = facts.lacks((source,))
+    if reason is not None:
+        return str(source), False, None, reason
+    counts = {noun: len(items) for noun, items in _parts(facts, source).items() if items is not None}
+    detail = ", ".join(counted(n, *_NOUNS.get(noun, (noun.removesuffix("s"), noun))) for noun, n in counts.items())
+    reach = next((r for r in facts.reach if r.source is source), None)
+    if source is Source.DEPTHS:
+        detail = counted(sum(q.messages or 0 for q in facts.seen.queues or ()), "message")
+    elif reach is not None and not detail:
+        detail = f"{reach.target}{f' as {reach.user}' if reach.user else ''}"
+    return str(source), True, sum(counts.values()) if counts else None, detail or None
+
+
+def _parts(facts: Facts, source: Source) -> dict[str, tuple[Any, ...] | None]:
+    """The lists that a source gave, by what they hold; none for one that gives no lists."""
+    members = {
+        Source.BROKER: ("exchanges", "queues", "bindings", "policies"),
+        Source.CONNECTIONS: ("connections", "channels"),
+        Source.REGISTRY: ("workers",),
+        Source.DEPTHS: (),
+    }.get(source, (source.value,))
+    holder = facts.registry if source in (Source.REGISTRY, Source.EXECUTIONS) else facts.broker
+    return {name: getattr(holder, name) for name in members if hasattr(holder, name)}
+
+
+def changes(before: Facts, after: Facts) -> Table:
+    """What came, went and changed from one snapshot to another.
+
+    Counts of messages and consumers are among it; rates, sizes and times, which never stand still, are not. What
+    one of the two was not told is not compared; a note says so.
+    """
+    rows: list[tuple[Cell, ...]] = [*_broker_changes(before, after)]
+    notes = []
+    for noun, source, listed, key in _LISTS:
+        one, other = listed(before), listed(after)
+        if one is None or other is None:
+            which = "the first" if one is None else "the second"
+            reason = (before if one is None else after).lacks((source,)) or "it was not read"
+            notes.append(f"{noun}s not compared: {which} snapshot lacks them ({reason})")
+            continue
+        rows += _list_changes(noun, _keyed(one, key), _keyed(other, key))
+    span = f"from {before.taken_at:%Y-%m-%d %H:%M:%S}Z to {after.taken_at:%Y-%m-%d %H:%M:%S}Z"
+    return Table("changes", CHANGES, tuple(rows), after.taken_at, (span, *notes))
+
+
+def _broker_changes(before: Facts, after: Facts) -> Iterator[tuple[Cell, ...]]:
+    for name in ("vhost", "env"):
+        yield from _changed("broker", "", name, getattr(before, name), getattr(after, name))
+    yield from _changed("broker", "", "topology", before.topology.name, after.topology.name)
+    if before.broker is not None and after.broker is not None:
+        for name in ("version", "erlang", "cluster", "alarms", "default_queue_type", "statistics_disabled"):
+            yield from _changed("broker", "", name, getattr(before.broker, name), getattr(after.broker, name))
+    for source in Source:
+        yield from _changed("source", str(source), "missing", before.missing.get(source), after.missing.get(source))
+
+
+def _list_changes(noun: str, before: dict[Hashable, Any], after: dict[Hashable, Any]) -> Iterator[tuple[Cell, ...]]:
+    for key, one in before.items():
+        other = after.get(key)
+        if other is None:
+            yield "went", noun, _name(noun, one), None, None, None
+        elif one != other:
+            for field in (f for f in one.__struct_fields__ if f not in PASSING):
+                yield from _changed(noun, _name(noun, other), field, getattr(one, field), getattr(other, field))
+    for key, other in after.items():
+        if key not in before:
+            yield "came", noun, _name(noun, other), None, None, None
+
+
+def _changed(noun: str, name: str, attribute: str, before: Any, after: Any) -> Iterator[tuple[Cell, ...]]:
+    if before != after:
+        yield "changed", noun, name, attribute, _json(before), _json(after)
+
+
+def _json(value: Any) -> str | None:
+    import msgspec
+
+    return None if value is None else msgspec.json.encode(value, order="sorted").decode()
+
+
+def _keyed(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Hashable, Any]:
+    """The items by key; those that share one (two consumers of one tag) are numbered."""
+    found: dict[Hashable, Any] = {}
+    for item in items:
+        at, n = key(item), 0
+        while (at, n) in found:
+            n += 1
+        found[at, n] = item
+    return found
+
+
+def _name(noun: str, item: Any) -> str:
+    if noun == "binding":
+        return binding_name(item.source, item.destination, item.routing_key)
+    if noun == "consumer":
+        return f"{item.tag} on {item.queue}"
+    if noun == "worker":
+        return f"{item.id} {item.name}"
+    return str(item.name)
+
+
+def _of_broker(member: str) -> Callable[[Facts], Any]:
+    return lambda facts: None if facts.broker is None else getattr(facts.broker, member)
+
+
+_LISTS: tuple[tuple[str, Source, Callable[[Facts], Any], Callable[[Any], Hashable]], ...] = (
+    ("exchange", Source.BROKER, _of_broker("exchanges"), lambda e: e.name),
+    ("queue", Source.BROKER, _of_broker("queues"), lambda q: q.name),
+    (
+        "binding",
+        Source.BROKER,
+        _of_broker("bindings"),
+        lambda b: (b.source, b.destination_kind, b.destination, b.routing_key, _json(b.arguments)),
+    ),
+    ("policy", Source.BROKER, _of_broker("policies"), lambda p: (p.operator, p.name)),
+    ("consumer", Source.CONSUMERS, _of_broker("consumers"), lambda c: (c.queue, c.tag)),
+    ("connection", Source.CONNECTIONS, _of_broker("connections"), lambda c: c.name),
+    ("node", Source.NODES, _of_broker("nodes"), lambda n: n.name),
+    ("feature", Source.DEPRECATED, _of_broker("deprecated"), lambda d: d.name),
+    ("worker", Source.REGISTRY, lambda f: None if f.registry is None else f.registry.workers, lambda w: w.id),
+)

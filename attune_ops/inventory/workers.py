@@ -1,0 +1,115 @@
+"""The registered workers, joined with what the broker has for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from attune_ops.inventory import freshness
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require
+from attune_ops.model.registry import Worker, WorkerStatus
+from attune_ops.model.table import Cell, Column, Kind, Table
+
+WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS)
+
+COLUMNS = (
+    Column("id", Kind.INTEGER, doc="the id in the registry, which its queues are named after"),
+    Column("name", doc="the registered name; not told for an id that only a queue on the broker knows"),
+    Column(
+        "state",
+        Kind.CATEGORY,
+        doc="ready, or the first thing that keeps it from working: unregistered, stopped, error, stale, no queue, "
+        "no consumer; not told where the broker was not read",
+    ),
+    Column("status", Kind.CATEGORY, doc="as the registry has it", priority=2),
+    Column("heartbeat", Kind.AGE, "s", "age of the last heartbeat; stale after three intervals"),
+    Column("queue", Kind.FLAG, doc="all its queues are on the broker; not told for a role without queues"),
+    Column("consumer", Kind.FLAG, doc="each of its queues has the consumer with its tag", priority=2),
+    Column("messages", Kind.INTEGER, "messages", "in its queues", 2),
+    Column("executions", Kind.INTEGER, "executions", "that the registry has on it and that have not ended", 4),
+    Column("cordoned", Kind.FLAG, doc="alive, but to be given no new work", priority=4),
+    Column("role", Kind.CATEGORY, doc="action, sensor or hybrid", priority=5),
+    Column("type", Kind.CATEGORY, doc="local, remote or container", priority=6),
+    Column("host", doc="where it says it runs", priority=5),
+    Column("concurrency", Kind.INTEGER, "executions", "how many it runs at a time", 7),
+    Column("missing", Kind.LIST, doc="its queues that are not on the broker", priority=7),
+    Column("last_heartbeat", Kind.TIME, doc="UTC", priority=7),
+    Column("cordon_reason", doc="why it was cordoned", priority=8),
+)
+
+
+def workers(facts: Facts) -> Table:
+    """Every registered worker, and every id that a worker queue on the broker has without being registered.
+
+    Raises `SourceError` without a registry; without a broker its columns are not told.
+    """
+    require(facts, Source.REGISTRY)
+    known = facts.worker_named
+    running = Counter(e.worker for e in (facts.registry and facts.registry.executions) or ())
+    rows = [_row(facts, worker, running) for worker in known.values()]
+    rows += [_unregistered(facts, i) for i in facts.worker_queues if i not in known]
+    return Table(
+        name="workers",
+        columns=COLUMNS,
+        rows=tuple(rows),
+        taken_at=facts.taken_at,
+        notes=freshness(
+            facts,
+            live={
+                "registry": Source.REGISTRY,
+                "queue": Source.BROKER,
+                "messages": Source.DEPTHS,
+                "executions": Source.EXECUTIONS,
+            },
+            sampled={"consumer": Source.CONSUMERS},
+        ),
+        key=("name", "id"),
+    ).sorted("id")
+
+
+def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Cell, ...]:
+    missing = missing_queues(facts, worker) if facts.lacks((Source.BROKER,)) is None else None
+    queued = missing is not None and worker.has_queues
+    consumer = is_consumed(facts, worker) if queued else None
+    return (
+        worker.id,
+        worker.name,
+        _state(facts, worker, missing, consumer),
+        worker.status,
+        worker.heartbeat_age(facts.taken_at),
+        not missing if queued else None,
+        consumer,
+        backlog(facts, worker.id) if queued else None,
+        running[worker.id] if facts.lacks((Source.EXECUTIONS,)) is None else None,
+        worker.cordoned,
+        worker.role,
+        worker.type,
+        worker.host,
+        worker.concurrency,
+        missing,
+        worker.last_heartbeat,
+        worker.cordon_reason,
+    )
+
+
+def _state(facts: Facts, worker: Worker, missing: tuple[str, ...] | None, consumer: bool | None) -> str | None:
+    if worker.status == WorkerStatus.INACTIVE:
+        return "stopped"
+    if not worker.is_registered_live:
+        return worker.status
+    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.interval):
+        return "stale"
+    if missing:
+        return "no queue"
+    if consumer is False:
+        return "no consumer"
+    return None if missing is None or (consumer is None and worker.has_queues) else "ready"
+
+
+def _unregistered(facts: Facts, unknown: int) -> tuple[Cell, ...]:
+    told: dict[str, Cell] = {
+        "id": unknown,
+        "state": "unregistered",
+        "messages": backlog(facts, unknown),
+    }
+    return tuple(told.get(c.name) for c in COLUMNS)

@@ -1,0 +1,1 @@
+"""What an installation is: desired (topology), observed (broker snapshot) and registered (workers). Plain values."""

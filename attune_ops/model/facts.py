@@ -1,0 +1,200 @@
+"""All that one diagnosis knows: the desired, the observed and the registered, and what could not be read.
+
+`Facts` goes to and from JSON (a snapshot file is exactly that), so a diagnosis needs no connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from operator import itemgetter
+from typing import Any, TypeVar
+
+import msgspec
+
+from attune_ops.model.registry import RegistryView, Worker
+from attune_ops.model.snapshot import BrokerSnapshot, QueueState
+from attune_ops.model.topology import Topology
+
+SCHEMA = "attune-ops/snapshot/1"
+
+Made = TypeVar("Made")
+
+
+class Source(StrEnum):
+    """Where facts come from. A check names the ones it needs; `Facts.missing` has the reason for each lacking one.
+
+    BROKER is the management API's listing of exchanges, queues and bindings (a definitions file has these
+    too); the finer ones are what only a live broker, or only some users, are told.
+    """
+
+    AMQP = "amqp"
+    MANAGEMENT = "management"  # the API itself: latency, user, tags
+    PERMISSIONS = "permissions"  # of the user; needs tag administrator
+    BROKER = "broker"  # exchanges, queues, bindings, policies
+    DEPTHS = "depths"  # message counts
+    CONSUMERS = "consumers"
+    CONNECTIONS = "connections"  # connections and channels
+    NODES = "nodes"
+    ALARMS = "alarms"
+    DEPRECATED = "deprecated"  # deprecated features and their state
+    REGISTRY = "registry"  # workers
+    EXECUTIONS = "executions"
+    EARLIER = "earlier"  # a first sample, for what grows or moves
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return _LABELS.get(self.value, self.value)
+
+
+_LABELS = {
+    "amqp": "AMQP",
+    "management": "the management API",
+    "depths": "message counts",
+    "deprecated": "deprecated features",
+    "earlier": "a first sample",
+}
+
+
+class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one source answered: latency in ms, as whom, with what rights, and how far its clock is off (s).
+
+    `error` is the one-line reason where it did not answer. `target` is its URL without the password.
+    `tags` are the user's management tags; `permissions` its configure, write and read patterns.
+    `certificate_days` is None without TLS.
+    """
+
+    source: Source
+    target: str = ""
+    latency_ms: float | None = None
+    error: str | None = None
+    user: str | None = None
+    tags: tuple[str, ...] | None = None
+    permissions: tuple[str, str, str] | None = None
+    version: str | None = None
+    clock_offset_s: float | None = None
+    certificate_days: int | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """What is wanted, what is there, what is registered, when it was seen, and what is missing and why.
+
+    `target_version` is the RabbitMQ version that an upgrade is judged for.
+    """
+
+    topology: Topology
+    taken_at: datetime
+    broker: BrokerSnapshot | None = None
+    registry: RegistryView | None = None
+    earlier: BrokerSnapshot | None = None  # a first sample, where two were taken
+    reach: tuple[Reach, ...] = ()
+    missing: dict[Source, str] = {}
+    env: str | None = None
+    vhost: str = "/"
+    target_version: str | None = None
+    schema: str = msgspec.field(default_factory=lambda: SCHEMA)  # a factory's value is never left out of the JSON
+
+    def __repr__(self) -> str:
+        """One line: the whole would be thousands."""
+        lacking = f", without {', '.join(self.missing)}" if self.missing else ""
+        return f"<Facts of {self.topology.name} in virtual host {self.vhost!r} at {self.taken_at}{lacking}>"
+
+    def lacks(self, needs: tuple[Source, ...]) -> str | None:
+        """The reason why something of `needs` is not known, or None when all of it is."""
+        for need in needs:
+            if need in self.missing or not self._holds(need):
+                return self.missing.get(need, f"nothing was read of {need.label}")
+        return None
+
+    def _holds(self, source: Source) -> bool:
+        """Whether the data of a source is there, whatever `missing` says."""
+        broker, registry = self.broker, self.registry
+        match source:
+            case Source.REGISTRY:
+                return registry is not None
+            case Source.EXECUTIONS:
+                return registry is not None and registry.executions is not None
+            case Source.EARLIER:
+                return self.earlier is not None
+            case Source.AMQP | Source.MANAGEMENT:
+                return any(r.source is source for r in self.reach)
+            case Source.PERMISSIONS:
+                return any(r.permissions is not None for r in self.reach)
+            case Source.BROKER | Source.DEPTHS:
+                return broker is not None and None not in (broker.exchanges, broker.queues, broker.bindings)
+            case _:
+                return broker is not None and getattr(broker, source.value) is not None
+
+    def once(self, make: Callable[[Facts], Made]) -> Made:
+        """The value of `make(self)`, made at the first call: what several questions about these facts share."""
+        made: dict[Any, Any] = self.__dict__.setdefault("_made", {})
+        if make not in made:
+            made[make] = make(self)
+        value: Made = made[make]
+        return value
+
+    @property
+    def seen(self) -> BrokerSnapshot:
+        """The broker, for a question whose needs say that it was read; raises `ValueError` where it was not."""
+        if self.broker is None:
+            raise ValueError("no broker was read")
+        return self.broker
+
+    @cached_property
+    def worker_named(self) -> Mapping[int, Worker]:
+        """The registered workers by id."""
+        return {w.id: w for w in self.registry.workers} if self.registry else {}
+
+    @cached_property
+    def worker_queues(self) -> Mapping[int, tuple[QueueState, ...]]:
+        """The queues on the broker that are named as a worker's, by the worker's id, registered or not.
+
+        Each worker's in the topology's order, so that the one it is dispatched to comes first.
+        """
+        order = {q.name: i for i, q in enumerate(self.topology.queues)}
+        found: dict[int, list[tuple[int, QueueState]]] = {}
+        for worker_id, template, queue in self._owned:
+            found.setdefault(worker_id, []).append((order[template], queue))
+        return {
+            i: tuple(q for _, q in sorted(queues, key=itemgetter(0))) if len(queues) > 1 else (queues[0][1],)
+            for i, queues in found.items()
+        }
+
+    @cached_property
+    def worker_templates(self) -> Mapping[str, str]:
+        """The names of the workers' queues on the broker, each with its name in the topology file."""
+        return {queue.name: template for _, template, queue in self._owned}
+
+    @cached_property
+    def _owned(self) -> tuple[tuple[int, str, QueueState], ...]:
+        queues = (self.broker.queues if self.broker else None) or ()
+        owners = ((self.topology.worker_of(q.name), q) for q in queues)
+        return tuple((owner[0], owner[1].name, q) for owner, q in owners if owner)
+
+    @cached_property
+    def live_workers(self) -> tuple[Worker, ...]:
+        """The workers that have queues, are registered as running and have a fresh heartbeat, by id."""
+        if self.registry is None:
+            return ()
+        interval = self.registry.interval
+        found = (w for w in self.registry.workers if w.has_queues and w.is_registered_live)
+        fresh = (w for w in found if not w.is_stale(self.taken_at, interval))
+        return tuple(sorted(fresh, key=lambda w: w.id))
+
+    @cached_property
+    def live_ids(self) -> frozenset[int]:
+        """The ids of the live workers."""
+        return frozenset(w.id for w in self.live_workers)
+
+
+def encode(facts: Facts) -> bytes:
+    """The JSON of `facts`, the same bytes for the same facts."""
+    return msgspec.json.encode(facts, order="deterministic")
+
+
+def decode(data: bytes) -> Facts:
+    """Reads what `encode` wrote; raises `msgspec.ValidationError` where it is something else."""
+    return msgspec.json.decode(data, type=Facts)

@@ -1,0 +1,170 @@
+"""Who a queue on the broker belongs to, and which registered workers live: broker and registry joined.
+
+Pure questions over `Facts`, asked by the inspections and the checks alike. A caller makes sure that the
+sources were read (`require`, or a check's `needs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from attune_ops.model import units
+from attune_ops.model.errors import SourceError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.registry import Worker, WorkerStatus
+from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
+from attune_ops.model.topology import Binding, Per, Topology
+
+QueueKind = Literal["base", "worker", "replica", "foreign"]
+ExchangeKind = Literal["base", "builtin", "foreign"]
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A queue that no registered live worker owns, or a registered live worker's queue that is missing."""
+
+    kind: Literal["queue", "worker"]
+    queue: str
+    worker_id: int
+    why: str
+    worker: Worker | None = None
+    state: QueueState | None = None  # None where the queue is missing
+
+
+def require(facts: Facts, *needs: Source) -> None:
+    """Raises `SourceError` with the reason where something of `needs` was not read."""
+    reason = facts.lacks(needs)
+    if reason is not None:
+        raise SourceError(reason)
+
+
+def seen(facts: Facts) -> BrokerSnapshot:
+    """The broker as it was seen; raises `SourceError` with the reason where it was not."""
+    require(facts, Source.BROKER)
+    assert facts.broker is not None
+    return facts.broker
+
+
+def worker_id(topology: Topology, queue: str) -> int | None:
+    """The id of the worker whose queue has this name, or None."""
+    found = topology.worker_of(queue)
+    return None if found is None else found[0]
+
+
+def queue_kind(facts: Facts, queue: QueueState) -> QueueKind:
+    """Whether the topology declares the queue once, per worker or per replica, or does not know it.
+
+    A replica's queue has a name of the broker's, so it is known by being exclusive and bound like one.
+    """
+    if any(q.name == queue.name for q in facts.topology.base_queues):
+        return "base"
+    if worker_id(facts.topology, queue.name) is not None:
+        return "worker"
+    if queue.exclusive and facts.broker is not None:
+        bound = {(b.source, b.routing_key) for b in facts.broker.bindings_to_queue.get(queue.name, ())}
+        if bound & {(b.source, b.routing_key) for b in _replica_bindings(facts.topology)}:
+            return "replica"
+    return "foreign"
+
+
+def exchange_kind(topology: Topology, name: str) -> ExchangeKind:
+    """Whether the topology declares the exchange, the broker brings it, or neither."""
+    if topology.exchange(name) is not None:
+        return "base"
+    return "builtin" if not name or name.startswith("amq.") else "foreign"
+
+
+def is_wanted(facts: Facts, binding: BindingState) -> bool:
+    """Whether the topology makes this binding, arguments included."""
+    found = (binding.source, binding.routing_key, binding.arguments)
+    return found in [(b.source, b.routing_key, b.arguments) for b in _wanted_to(facts, binding)]
+
+
+def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
+    """The service that the topology expects to consume that queue by that tag, or None."""
+    owner = worker_id(topology, consumer.queue)
+    expected = topology.consumers if owner is None else topology.worker_consumers(owner)
+    return next((c.service for c in expected if (c.queue, c.tag) == (consumer.queue, consumer.tag)), None)
+
+
+def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
+    """The queues of a worker that are not on the broker; none for a role that has no queues."""
+    wanted = facts.topology.worker_queues(worker.id) if worker.has_queues else ()
+    return tuple(q.name for q in wanted if q.name not in facts.seen.queue_named)
+
+
+def is_consumed(facts: Facts, worker: Worker) -> bool | None:
+    """Whether each consumer that the worker should have is there, by queue and tag; None if that was not told."""
+    broker = facts.seen
+    if broker.consumers is None:
+        return None
+    wanted = facts.topology.worker_consumers(worker.id)
+    return all(any(found.tag == c.tag for found in broker.consumers_of.get(c.queue, ())) for c in wanted)
+
+
+def consumes(facts: Facts, worker: Worker) -> bool:
+    """Whether one of the consumers that the worker should have is there."""
+    wanted = facts.topology.worker_consumers(worker.id)
+    return any(found.tag == c.tag for c in wanted for found in facts.seen.consumers_of.get(c.queue, ()))
+
+
+def backlog(facts: Facts, worker_id: int) -> int | None:
+    """The messages in all queues of that worker id; None where none of them told."""
+    counts = [q.messages for q in facts.worker_queues.get(worker_id, ()) if q.messages is not None]
+    return sum(counts) if counts else None
+
+
+def why_not_live(facts: Facts, worker_id: int) -> str | None:
+    """Why this id is no live worker that takes executions; None for one that is (`Facts.live_workers`)."""
+    if worker_id in facts.live_ids:
+        return None
+    worker = facts.worker_named.get(worker_id)
+    if worker is None:
+        return f"no worker {worker_id} in the registry"
+    if not worker.has_queues:
+        return f"its role is {worker.role}, which takes no executions"
+    if worker.status == WorkerStatus.INACTIVE:
+        return "it stopped: its status is inactive"
+    if not worker.is_registered_live:
+        return f"its status is {worker.status}"
+    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.interval):
+        age = worker.heartbeat_age(facts.taken_at)
+        return "it never sent a heartbeat" if age is None else f"its heartbeat is {units.age(age)} old"
+    return None
+
+
+def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
+    """The worker queues on the broker that no registered live worker owns."""
+    for owner, queues in facts.worker_queues.items():
+        why = why_not_live(facts, owner)
+        if why is not None:
+            worker = facts.worker_named.get(owner)
+            yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in queues)
+
+
+def workers_without_queue(facts: Facts) -> Iterator[Orphan]:
+    """The registered live workers' queues that are not on the broker."""
+    for worker in facts.live_workers:
+        for queue in missing_queues(facts, worker):
+            yield Orphan("worker", queue, worker.id, "it is live, but its queue is missing", worker)
+
+
+def _replica_bindings(topology: Topology) -> tuple[Binding, ...]:
+    labels = {q.name for q in topology.queues if q.per is Per.REPLICA}
+    return tuple(b for b in topology.bindings if b.destination in labels)
+
+
+def _wanted_to(facts: Facts, binding: BindingState) -> tuple[Binding, ...]:
+    """The topology's bindings whose destination, by its real name, is that of `binding`."""
+    topology = facts.topology
+    if binding.destination_kind == "queue":
+        owner = worker_id(topology, binding.destination)
+        if owner is not None:
+            return tuple(b for b in topology.worker_bindings(owner) if b.destination == binding.destination)
+        queue = facts.seen.queue_named.get(binding.destination)
+        if queue is not None and queue_kind(facts, queue) == "replica":
+            return _replica_bindings(topology)
+    target = (binding.destination, binding.destination_kind)
+    return tuple(b for b in topology.base_bindings if (b.destination, b.destination_kind) == target)

@@ -1,0 +1,255 @@
+"""The observed broker: what its management API tells, as plain frozen values.
+
+`None` means "not told" (too young, not permitted, not in this version), never 0. Times are aware UTC
+datetimes; rates are messages per second; sizes are bytes. What there are tens of thousands of is left alone by the
+garbage collector (`gc=False`): plain values hold no cycles, and visiting them costs a diagnosis a tenth of its time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from attune_ops.model.topology import Arguments
+
+
+class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An exchange on the broker; the default exchange has the name ''."""
+
+    name: str
+    vhost: str
+    type: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Arguments = {}
+    policy: str | None = None
+    publish_in: int | None = None
+    publish_out: int | None = None
+
+
+class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A queue on the broker.
+
+    The three message counts come from totals mode, which asks the queue itself (10 ms old). `consumers`
+    and the rates come from the statistics, up to 10 s old; None while the queue is too young to have any.
+    """
+
+    name: str
+    vhost: str
+    type: str = "classic"
+    durable: bool = True
+    auto_delete: bool = False
+    exclusive: bool = False
+    arguments: Arguments = {}
+    policy: str | None = None
+    operator_policy: str | None = None
+    effective_policy: dict[str, Any] | None = None
+    node: str | None = None
+    state: str | None = None
+    messages: int | None = None
+    messages_ready: int | None = None
+    messages_unacknowledged: int | None = None
+    consumers: int | None = None
+    message_bytes: int | None = None
+    memory: int | None = None
+    head_message_timestamp: datetime | None = None
+    idle_since: datetime | None = None
+    publish_rate: float | None = None
+    deliver_rate: float | None = None
+    ack_rate: float | None = None
+    redeliver_rate: float | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is listed but told no message count: its process has crashed, or its node is down."""
+        return self.messages is None and self.messages_ready is None
+
+
+class BindingState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A binding on the broker; the implicit ones of the default exchange are not among them."""
+
+    vhost: str
+    source: str
+    destination: str
+    routing_key: str = ""
+    destination_kind: Literal["queue", "exchange"] = "queue"
+    arguments: Arguments = {}
+    properties_key: str = ""
+
+
+class ConsumerState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A consumer on the broker; `channel` and `connection` are the broker's own names for them."""
+
+    vhost: str
+    queue: str
+    tag: str
+    channel: str = ""
+    connection: str = ""
+    peer_host: str | None = None
+    prefetch: int | None = None
+    ack_required: bool | None = None
+    exclusive: bool = False
+    active: bool | None = None
+    activity_status: str | None = None
+    user: str | None = None
+
+
+class ConnectionState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A client connection; `client_name` is the `connection_name` that the client gave itself."""
+
+    name: str
+    vhost: str
+    user: str | None = None
+    state: str | None = None
+    peer_host: str | None = None
+    peer_port: int | None = None
+    client_name: str | None = None
+    product: str | None = None
+    connected_at: datetime | None = None
+    heartbeat: int | None = None
+    channels: int | None = None
+    node: str | None = None
+
+
+class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A channel; what it holds unacknowledged tells who holds a queue's messages."""
+
+    name: str
+    vhost: str
+    connection: str
+    number: int | None = None
+    prefetch: int | None = None
+    messages_unacknowledged: int | None = None
+    consumers: int | None = None
+    idle_since: datetime | None = None
+    state: str | None = None
+    ack_rate: float | None = None
+    global_prefetch: int | None = None  # of all its consumers together; 0 where none is set
+
+
+class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A policy, or an operator policy where `operator` says so."""
+
+    vhost: str
+    name: str
+    pattern: str
+    apply_to: str = "all"
+    priority: int = 0
+    definition: dict[str, Any] = {}
+    operator: bool = False
+
+
+class NodeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A cluster node with its limits; memory and disk in bytes."""
+
+    name: str
+    running: bool
+    memory_used: int | None = None
+    memory_limit: int | None = None
+    memory_alarm: bool | None = None
+    disk_free: int | None = None
+    disk_free_limit: int | None = None
+    disk_alarm: bool | None = None
+    descriptors_used: int | None = None
+    descriptors_total: int | None = None
+    uptime_ms: int | None = None
+    partitions: tuple[str, ...] = ()
+
+
+class DeprecatedFeature(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A deprecated feature as this broker describes it; `state` is None where the broker does not say."""
+
+    name: str
+    phase: str | None = None
+    state: Literal["permitted", "denied"] | None = None
+    used: bool | None = None
+    description: str = ""
+
+
+_Named = TypeVar("_Named")
+
+
+class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """Everything seen on one broker in one go; a member that is None could not be read.
+
+    `vhost` is the virtual host of Attune; the objects of that one virtual host are listed. The look-ups at
+    the end are built once, on first use; what could not be read is empty there, so ask the list whether it was.
+    `statistics_backlog` is the number of events that wait to be counted: with many, statistics are old.
+    """
+
+    vhost: str
+    taken_at: datetime
+    product: str = "RabbitMQ"
+    version: str | None = None
+    erlang: str | None = None
+    cluster: str | None = None
+    exchanges: tuple[ExchangeState, ...] | None = None
+    queues: tuple[QueueState, ...] | None = None
+    bindings: tuple[BindingState, ...] | None = None
+    consumers: tuple[ConsumerState, ...] | None = None
+    connections: tuple[ConnectionState, ...] | None = None
+    channels: tuple[ChannelState, ...] | None = None
+    policies: tuple[PolicyState, ...] | None = None
+    nodes: tuple[NodeState, ...] | None = None
+    alarms: tuple[str, ...] | None = None
+    deprecated: tuple[DeprecatedFeature, ...] | None = None
+    default_queue_type: str | None = None
+    statistics_disabled: bool = False
+    returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts
+    dropped_unroutable: int | None = None
+    statistics_backlog: int | None = None
+    statistics_left_out: int = 0  # queues of a crowd of workers whose rates and ages were not asked for
+
+    @cached_property
+    def exchange_named(self) -> Mapping[str, ExchangeState]:
+        """The exchanges by name."""
+        return {e.name: e for e in self.exchanges or ()}
+
+    @cached_property
+    def queue_named(self) -> Mapping[str, QueueState]:
+        """The queues by name."""
+        return {q.name: q for q in self.queues or ()}
+
+    @cached_property
+    def unconsumed(self) -> frozenset[str]:
+        """The names of the queues that are told to have no consumer, and for which none is listed."""
+        return frozenset(q.name for q in self.queues or () if q.consumers == 0 and q.name not in self.consumers_of)
+
+    @cached_property
+    def bindings_from(self) -> Mapping[str, tuple[BindingState, ...]]:
+        """The bindings by source exchange."""
+        return _grouped(self.bindings, lambda b: b.source)
+
+    @cached_property
+    def bindings_to_queue(self) -> Mapping[str, tuple[BindingState, ...]]:
+        """The bindings to queues, by queue."""
+        bindings = (b for b in self.bindings or () if b.destination_kind == "queue")
+        return _grouped(bindings, lambda b: b.destination)
+
+    @cached_property
+    def consumers_of(self) -> Mapping[str, tuple[ConsumerState, ...]]:
+        """The consumers by queue."""
+        return _grouped(self.consumers, lambda c: c.queue)
+
+    @cached_property
+    def channel_named(self) -> Mapping[str, ChannelState]:
+        """The channels by name."""
+        return {c.name: c for c in self.channels or ()}
+
+    @cached_property
+    def connection_named(self) -> Mapping[str, ConnectionState]:
+        """The connections by name."""
+        return {c.name: c for c in self.connections or ()}
+
+
+def _grouped(items: Iterable[_Named] | None, key: Callable[[_Named], str]) -> Mapping[str, tuple[_Named, ...]]:
+    found: defaultdict[str, list[_Named]] = defaultdict(list)
+    for item in items or ():
+        found[key(item)].append(item)
+    return {name: tuple(members) for name, members in found.items()}

@@ -1,0 +1,208 @@
+"""Files that hold facts: a snapshot of ours, or a definitions export of RabbitMQ, each plain or gzipped.
+
+Which of them a file is, its content says and never its name. A file may be wrong, half, huge or hostile: it
+ends in one `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from attune_ops.model.definitions import UNTOLD, Definitions
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.facts import SCHEMA, Facts, encode
+from attune_ops.model.files import shown, write_file
+from attune_ops.model.secret import Secret, is_word, mask_url, scrubbed
+from attune_ops.model.snapshot import BrokerSnapshot
+from attune_ops.model.topologies import DEFAULT, load
+from attune_ops.model.topology import Topology
+
+# Unpacked. A hundred thousand workers with four queues each take about 300 MB.
+MAX_BYTES = 1_000_000_000
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+T = TypeVar("T")
+
+
+def load_facts(path: str, topology: Topology | None = None, vhost: str | None = None) -> Facts:
+    """Reads a file as facts; `topology` and `vhost` are those to judge by where they are not the file's own.
+
+    `-` is the standard input. What a definitions file cannot know is in `Facts.missing` with its reason. Of
+    several virtual hosts in it, the one that holds most of the topology's objects is taken.
+    Raises `ConfigError`.
+    """
+    content = _Content(path)
+    if content.is_snapshot:
+        facts = content.decode(Facts)
+        if vhost is not None and vhost != facts.vhost:
+            raise ConfigError(f"{content.shown}: it is a snapshot of virtual host {facts.vhost!r}, not of {vhost!r}")
+        return facts if topology is None else msgspec.structs.replace(facts, topology=topology)
+    topology = topology or load(DEFAULT)
+    brokers = content.brokers()
+    broker = _chosen(brokers, topology) if vhost is None else brokers.get(vhost)
+    if broker is None:
+        raise ConfigError(f"{content.shown}: no virtual host {vhost!r} in it; it has {', '.join(map(repr, brokers))}")
+    return Facts(
+        topology=topology, taken_at=broker.taken_at, broker=broker, missing=dict(UNTOLD), vhost=broker.vhost
+    )  # fmt: skip
+
+
+class Brokers(dict[str, BrokerSnapshot]):
+    """The broker of a file, each virtual host by its name; `nameless` where the file is of one and says no name."""
+
+    nameless = False
+
+
+def load_brokers(path: str) -> Brokers:
+    """Reads the broker of a file, each virtual host in it by its name; raises `ConfigError`."""
+    content = _Content(path)
+    if not content.is_snapshot:
+        return content.brokers()
+    facts = content.decode(Facts)
+    if facts.broker is None:
+        raise ConfigError(f"{content.shown}: the snapshot holds no broker: {facts.missing.get('broker', 'not read')}")  # type: ignore[call-overload]
+    return Brokers({facts.vhost: facts.broker})
+
+
+def save_facts(facts: Facts, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
+    """Writes a snapshot file, gzipped, the same bytes for the same facts; returns its size in bytes.
+
+    It holds no secrets: client properties are never read, and a password in a URL is masked wherever it
+    stands, as are `secrets`. A file that exists is replaced in one go with `replace`, else left as it is. Delete it
+    to undo. Raises `ConfigError`.
+    """
+    return write_file(path, packed(masked(facts, secrets)), "the snapshot", replace=replace)
+
+
+def packed(facts: Facts) -> bytes:
+    """The content of a snapshot file."""
+    import gzip
+
+    return gzip.compress(encode(facts), compresslevel=6, mtime=0)
+
+
+def masked(facts: Facts, secrets: tuple[Secret, ...] = ()) -> Facts:
+    """The facts with every password in a URL masked, also in what a client or an operator put in a text.
+
+    Of the `secrets` those that are no ordinary words, which may be the name of something here.
+    """
+    kept = tuple(s for s in secrets if s and not is_word(s.reveal()))
+    whole = encode(facts).decode() if kept else ""
+    if any(msgspec.json.encode(s.reveal()).decode()[1:-1] in whole for s in kept):
+        facts = msgspec.convert(scrubbed(msgspec.json.decode(whole), kept), Facts)
+    text = mask_url(msgspec.json.encode(msgspec.structs.replace(facts, broker=None, earlier=None)).decode())
+    made = msgspec.json.decode(text, type=Facts)
+    return msgspec.structs.replace(made, broker=_masked_broker(facts.broker), earlier=_masked_broker(facts.earlier))
+
+
+def _masked_broker(broker: BrokerSnapshot | None) -> BrokerSnapshot | None:
+    if broker is None or broker.connections is None:
+        return broker
+    connections = tuple(
+        msgspec.structs.replace(c, client_name=mask_url(c.client_name)) if c.client_name else c
+        for c in broker.connections
+    )
+    return msgspec.structs.replace(broker, connections=connections)
+
+
+class _Head(msgspec.Struct):
+    """Enough of a file to tell what it is."""
+
+    schema: str | None = None
+    exchanges: msgspec.Raw = msgspec.Raw()
+    queues: msgspec.Raw = msgspec.Raw()
+
+
+class _Content:
+    """The unpacked bytes of a file, and what they are."""
+
+    def __init__(self, path: str) -> None:
+        self.shown = shown(path)
+        self.data, self.time = self._read(path)
+        head = self.decode(_Head)
+        self.is_snapshot = head.schema == SCHEMA
+        if self.is_snapshot or (head.schema is None and (head.exchanges or head.queues)):
+            return
+        if head.schema is not None and head.schema.startswith(SCHEMA.rpartition("/")[0]):
+            raise ConfigError(
+                f"{self.shown}: {head.schema!r} is of another release of attune-ops, which reads {SCHEMA!r}"
+            )
+        what = f"it is {head.schema!r}" if head.schema else "it has neither exchanges nor queues"
+        raise ConfigError(f"{self.shown}: neither a snapshot nor a RabbitMQ definitions export: {what}")
+
+    def decode(self, kind: type[T]) -> T:
+        """The content as `kind`; raises `ConfigError` for what is no JSON or has other fields."""
+        try:
+            return msgspec.json.decode(self.data, type=kind)
+        except msgspec.ValidationError as e:
+            raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise ConfigError(f"{self.shown}: no JSON, or only half of it: {e}") from None
+        except RecursionError:
+            raise ConfigError(f"{self.shown}: nested too deeply to be a snapshot or definitions") from None
+
+    def brokers(self) -> Brokers:
+        """The virtual hosts of a definitions export."""
+        try:
+            definitions = self.decode(Definitions)
+            found = Brokers(definitions.brokers(self.time))
+            found.nameless = definitions.nameless
+            return found
+        except msgspec.DecodeError as e:
+            raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
+
+    def _read(self, path: str) -> tuple[bytes, datetime]:
+        try:
+            if path == "-":
+                return self._unpack(sys.stdin.buffer.read(MAX_BYTES + 1)), datetime.now(UTC)
+            file = Path(path).expanduser()
+            if file.is_dir():
+                raise ConfigError(f"{self.shown}: it is a folder; give a snapshot or a definitions export")
+            with file.open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+            return self._unpack(data), datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        except (OSError, ValueError) as e:
+            raise ConfigError(f"{self.shown}: cannot read it: {_reason(e)}") from None
+
+    def _unpack(self, data: bytes) -> bytes:
+        if data.startswith(ZSTD):
+            raise ConfigError(f"{self.shown}: packed with zstd; unpack it first (zstd -d)")
+        if data.startswith(GZIP):
+            data = self._gunzip(data)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(
+                f"{self.shown}: more than {MAX_BYTES // 1_000_000} MB; this is no snapshot or definitions"
+            )
+        return data.removeprefix(b"\xef\xbb\xbf")
+
+    def _gunzip(self, data: bytes) -> bytes:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked = unpacker.decompress(data, MAX_BYTES + 1)
+        except zlib.error as e:
+            raise ConfigError(f"{self.shown}: the gzip data is damaged: {e}") from None
+        if not unpacker.eof and len(unpacked) <= MAX_BYTES:
+            raise ConfigError(f"{self.shown}: the gzip data is cut off after {len(data)} bytes")
+        return unpacked
+
+
+def _chosen(brokers: Mapping[str, BrokerSnapshot], topology: Topology) -> BrokerSnapshot | None:
+    exchanges, queues = {e.name for e in topology.exchanges}, {q.name for q in topology.base_queues}
+
+    def fit(broker: BrokerSnapshot) -> tuple[int, bool]:
+        held = len(exchanges & broker.exchange_named.keys()) + len(queues & broker.queue_named.keys())
+        return held, broker.vhost == "/"
+
+    return max(brokers.values(), key=fit, default=None)
+
+
+def _reason(error: Any) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,135 @@
+"""A table of plain values with typed columns: what every inspection returns and every renderer takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from attune_ops.model.display import Shown
+from attune_ops.model.errors import ConfigError
+
+Cell = str | int | float | bool | None | datetime | timedelta | tuple[str, ...]
+
+
+class Kind(StrEnum):
+    """The type of a column's values; None (not told, shown as "—") may stand in each."""
+
+    TEXT = "text"
+    CATEGORY = "category"  # text of a small set: types, states
+    INTEGER = "integer"
+    NUMBER = "number"
+    FLAG = "flag"
+    TIME = "time"  # aware UTC datetime
+    AGE = "age"  # timedelta
+    LIST = "list"  # tuple of texts
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: its name (also the JSON member), kind, unit where it has one, and what it says.
+
+    Where a terminal has no room for all columns, those with the largest `priority` go first; 1 always stays.
+    """
+
+    name: str
+    kind: Kind = Kind.TEXT
+    unit: str = ""
+    doc: str = ""
+    priority: int = 1
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a name matches the glob, or the regular expression between slashes; raises `ConfigError`."""
+    import fnmatch
+
+    source = pattern[1:-1] if len(pattern) > 1 and pattern[0] == pattern[-1] == "/" else None
+    try:
+        regex = re.compile(source) if source is not None else re.compile(fnmatch.translate(pattern))
+    except re.error as e:
+        raise ConfigError(f"pattern {pattern!r} is not a regular expression: {e}") from None
+    match = regex.search if source is not None else regex.match
+    return lambda name: match(name) is not None
+
+
+class Table(Shown, msgspec.Struct, frozen=True):
+    """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen.
+
+    `key` are the columns in which a pattern is looked for; `taken_at` is None for what is of no time.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    taken_at: datetime | None
+    notes: tuple[str, ...] = ()
+    key: tuple[str, ...] = ("name",)
+
+    def index(self, column: str) -> int:
+        """The position of a column; raises `ConfigError` naming the columns there are."""
+        names = [c.name for c in self.columns]
+        if column not in names:
+            raise ConfigError(f"no column {column!r} in {self.name}; it has {', '.join(names)}")
+        return names.index(column)
+
+    def column(self, name: str) -> tuple[Cell, ...]:
+        """The values of one column."""
+        i = self.index(name)
+        return tuple(row[i] for row in self.rows)
+
+    def records(self) -> list[dict[str, Cell]]:
+        """Each row as a dict."""
+        names = [c.name for c in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+    def select(self, columns: Iterable[str]) -> Table:
+        """The same rows with only these columns, in this order; columns chosen by name always stay."""
+        picks = [self.index(c) for c in columns]
+        return self._with(
+            columns=tuple(msgspec.structs.replace(self.columns[i], priority=1) for i in picks),
+            rows=tuple(tuple(row[i] for i in picks) for row in self.rows),
+        )
+
+    def where(self, keep: Callable[[dict[str, Cell]], bool]) -> Table:
+        """The rows for which `keep` says yes."""
+        names = [c.name for c in self.columns]
+        return self._with(rows=tuple(r for r in self.rows if keep(dict(zip(names, r, strict=True)))))
+
+    def matching(self, pattern: str) -> Table:
+        """The rows where a `key` column matches the glob, or the regular expression between slashes (`/^w.*s$/`)."""
+        match = matcher(pattern)
+        keys = [self.index(c) for c in self.key]
+        return self._with(rows=tuple(r for r in self.rows if any(match(str(r[i])) for i in keys if r[i] is not None)))
+
+    def sorted(self, *by: str) -> Table:
+        """Sorted by columns; `-name` sorts from large to small; None comes last either way, `w.2` before `w.10`."""
+        rows = list(self.rows)
+        for key in reversed(by):
+            i = self.index(key.removeprefix("-"))
+            told = [r for r in rows if r[i] is not None]
+            told.sort(key=lambda r: _natural(r[i]), reverse=key.startswith("-"))
+            rows = told + [r for r in rows if r[i] is None]
+        return self._with(rows=tuple(rows))
+
+    def limit(self, count: int | None) -> Table:
+        """The first `count` rows, with a note where rows were left out."""
+        if count is None or len(self.rows) <= count:
+            return self
+        left = len(self.rows) - count
+        note = f"{left} more {'row' if left == 1 else 'rows'} not shown (limit {count})"
+        return self._with(rows=self.rows[:count], notes=(*self.notes, note))
+
+    def _with(self, **changes: Any) -> Table:
+        changed: Table = msgspec.structs.replace(self, **changes)
+        return changed
+
+
+def _natural(value: Any) -> Any:
+    """A sort key under which the numbers inside a text count as numbers."""
+    if not isinstance(value, str):
+        return value
+    parts = re.split(r"([0-9]+)", value)
+    return [(len(p.lstrip("0")), p.lstrip("0")) if i % 2 else p for i, p in enumerate(parts)]

@@ -1,0 +1,1 @@
+"""The same facts over time and for machines."""

@@ -1,0 +1,100 @@
+"""Samples of the queues over time, in a small SQLite file of our own for each broker and virtual host."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from attune_ops.installation.config import Settings
+from attune_ops.installation.config.resolve import file_name
+from attune_ops.model.errors import ActionError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import require
+from attune_ops.monitoring.past import Past, Sample
+
+WANTS = (Source.BROKER, Source.DEPTHS)
+KEPT = timedelta(days=30)
+
+_TABLES = """
+create table if not exists sample (
+    time real not null, queue text not null, messages integer, unacked integer, consumers integer,
+    publish_rate real, deliver_rate real
+);
+create index if not exists sample_time on sample (time);
+"""
+
+
+def file(settings: Settings) -> Path:
+    """Where the samples of an installation are kept; delete the file to forget them."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("attune-ops"), "history", f"{file_name(settings.amqp)}.sqlite")
+
+
+def record(settings: Settings, facts: Facts) -> int:
+    """Keeps what every queue held, and forgets what is older than 30 days; returns how many queues.
+
+    Writes this tool's own file, nothing on the installation. Raises `SourceError` where the broker was not read.
+    """
+    require(facts, *WANTS)
+    taken = facts.taken_at.timestamp()
+    rows = [
+        (taken, q.name, q.messages, q.messages_unacknowledged, q.consumers, q.publish_rate, q.deliver_rate)
+        for q in facts.seen.queue_named.values()
+    ]
+    with _open(settings) as database:
+        database.executemany("insert into sample values (?, ?, ?, ?, ?, ?, ?)", rows)
+        database.execute("delete from sample where time < ?", (taken - KEPT.total_seconds(),))
+    return len(rows)
+
+
+def past(settings: Settings, since: timedelta = KEPT) -> Past:
+    """The samples of the last so long. Reads this tool's own file, asks nobody, changes nothing."""
+    after = datetime.now(UTC).timestamp() - since.total_seconds()
+    with _open(settings) as database:
+        rows = database.execute("select * from sample where time >= ? order by time, queue", (after,)).fetchall()
+    samples = tuple(Sample(datetime.fromtimestamp(taken, UTC), *rest) for taken, *rest in rows)
+    return Past(settings.vhost, samples)
+
+
+def watch(
+    settings: Settings,
+    read: Callable[[], Facts],
+    *,
+    every: float = 10.0,
+    seconds: float | None = None,
+    tell: Callable[[Facts], None] = lambda facts: None,
+) -> int:
+    """Reads and records again and again, `every` s, for so many `seconds` or until interrupted; returns how often.
+
+    The first and the last sample are always taken. Raises `SourceError` where the first look fails; a broker that
+    goes later is awaited, and `tell` is told of each look.
+    """
+    started, looks = time.monotonic(), 0
+    while True:
+        facts = read()
+        if looks == 0 or facts.lacks(WANTS) is None:
+            record(settings, facts)
+        tell(facts)
+        looks += 1
+        left = None if seconds is None else started + seconds - time.monotonic()
+        if left is not None and left <= 0:
+            return looks
+        time.sleep(max(0.0, every if left is None else min(every, left)))
+
+
+@contextmanager
+def _open(settings: Settings) -> Iterator[sqlite3.Connection]:
+    path = file(settings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
+            database.executescript(_TABLES)
+            yield database
+    except (OSError, sqlite3.Error) as e:
+        raise ActionError(f"the history {path} cannot be used: {e}; delete it to begin anew") from None

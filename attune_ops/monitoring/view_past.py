@@ -1,0 +1,92 @@
+"""How the recorded past shows itself: the trends to people, the samples to programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.model.errors import ConfigError
+from attune_ops.monitoring.past import Past
+from attune_ops.render import view_table
+from attune_ops.render.text import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What JupyterLab 4 draws; altair 6 calls its charts v6, which are the same for a few lines.
+VEGA_LITE = "application/vnd.vegalite.v5+json"
+SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+LINES = 10  # queues in the chart: the deepest
+WIDTH, HEIGHT = 520, 220  # of the chart, in px; the names stand beside it
+
+
+def as_table(past: Past) -> Any:
+    """The trends."""
+    return view_table.as_table(past.trends)
+
+
+def as_text(past: Past) -> str:
+    """The trends in full."""
+    return view_table.as_text(past.trends)
+
+
+def as_html(past: Past) -> str:
+    """The trends as a table."""
+    return view_table.as_html(past.trends)
+
+
+def as_markdown(past: Past) -> str:
+    """The trends as a table."""
+    return view_table.as_markdown(past.trends)
+
+
+def as_json(past: Past) -> dict[str, Any]:
+    """The samples, as `attune-ops/table/1`."""
+    return view_table.as_json(past.table)
+
+
+def as_csv(past: Past) -> str:
+    """The samples."""
+    return view_table.as_csv(past.table)
+
+
+def as_frame(past: Past) -> pd.DataFrame:
+    """The samples, a row each."""
+    return view_table.as_frame(past.table)
+
+
+def as_chart(past: Past) -> Any:
+    """A line for each of the deepest queues. JupyterLab draws it by itself: nothing is asked of the network."""
+    try:
+        import altair as alt
+    except ImportError:
+        raise ConfigError("a chart needs altair: pip install 'attune-ops[notebook]'") from None
+
+    class Chart(alt.Chart):
+        """An altair chart that shows itself without the scripts that altair would fetch from elsewhere."""
+
+        def _repr_mimebundle_(self, *include: Any, **exclude: Any) -> dict[str, Any]:
+            return {
+                "text/plain": f"chart: {len(past.samples)} samples",
+                VEGA_LITE: self.to_dict() | {"$schema": SCHEMA},
+            }
+
+    most = {row["queue"]: row["most"] or 0 for row in past.trends.records()}
+    deepest = sorted(most, key=lambda queue: -int(str(most[queue])))[:LINES]
+    data = [
+        {"time": s.time.isoformat(), "queue": visible(s.queue), "messages": s.messages}
+        for s in past.samples
+        if s.queue in deepest
+    ]
+    top = max((s.messages or 0 for s in past.samples if s.queue in deepest), default=0)
+    whole = alt.Axis(tickMinStep=1)
+    return (
+        Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(past.vhost)}")
+        .mark_line(point=True)
+        .properties(width=WIDTH, height=HEIGHT)
+        .encode(
+            x=alt.X("time:T", title="time"),
+            y=alt.Y("messages:Q", title="messages", scale=alt.Scale(domain=[0, max(top, 1)]), axis=whole),
+            color=alt.Color("queue:N", title="queue"),
+            tooltip=["queue:N", "time:T", "messages:Q"],
+        )
+    )

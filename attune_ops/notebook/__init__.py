@@ -1,0 +1,1 @@
+"""Jupyter: the live dashboard and the runbooks."""

@@ -1,0 +1,139 @@
+"""How a topology shows itself: a table for each part, as its documentation has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.topology import Arguments, Exchange, Queue, Topology
+from attune_ops.model.topology_file import to_dict
+from attune_ops.render import html, text, view_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+SCHEMA = "attune-ops/topology/1"
+
+PARTS = ("exchanges", "queues", "bindings", "publishes", "consumers")
+
+
+def as_table(topology: Topology) -> Group:
+    """Its name, then a table for each part."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from attune_ops.render.fitting import Fitting
+
+    made: list[Any] = [Text(line, overflow="fold") for line in _heading(topology)]
+    for part in _parts(topology):
+        made += [Text(""), Text(part.name.capitalize(), style="bold"), Fitting(part)]
+    return Group(*made)
+
+
+def as_text(topology: Topology) -> str:
+    """The same, uncut."""
+    blocks = ("\n".join([part.name.capitalize(), view_table.as_text(part)]) for part in _parts(topology))
+    return "\n\n".join(["\n".join(_heading(topology)), *blocks])
+
+
+def _heading(topology: Topology) -> list[str]:
+    return [text.visible(line) for line in (topology.name, topology.description) if line]
+
+
+def as_json(topology: Topology) -> dict[str, Any]:
+    """`attune-ops/topology/1`: what a topology file holds."""
+    return {"schema": SCHEMA, **to_dict(topology)}
+
+
+def as_csv(topology: Topology) -> str:
+    """A record for each exchange, queue, binding, publish and consumer; `part` says which it is."""
+    return view_table.as_csv(_merged(topology))
+
+
+def as_frame(topology: Topology) -> pd.DataFrame:
+    """The same, a row each."""
+    return view_table.as_frame(_merged(topology))
+
+
+def as_html(topology: Topology) -> str:
+    """A table for each part."""
+    return html.fragment("topology.html", heading=_heading(topology), parts=map(view_table.as_html, _parts(topology)))
+
+
+def as_markdown(topology: Topology) -> str:
+    """A heading and a GitHub table for each part."""
+    blocks = [f"## {part.name.capitalize()}\n\n{view_table.as_markdown(part)}" for part in _parts(topology)]
+    return "\n\n".join([f"# {text.markdown(text.visible(topology.name))}", *blocks])
+
+
+def as_toml(topology: Topology) -> str:
+    """The text of its topology file."""
+    from attune_ops.model.toml_text import to_toml
+
+    return to_toml(topology)
+
+
+def _parts(topology: Topology) -> list[Table]:
+    made = (_exchanges, _queues, _bindings, _publishes, _consumers)
+    return [part for part in (make(topology) for make in made) if part.rows]
+
+
+def _merged(topology: Topology) -> Table:
+    parts = _parts(topology)
+    columns = {c.name: c for part in parts for c in part.columns}
+    rows = [(part.name, *map(record.get, columns)) for part in parts for record in part.records()]
+    return _table("topology", (Column("part", Kind.CATEGORY), *columns.values()), tuple(rows))
+
+
+def _table(name: str, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> Table:
+    return Table(name, columns, rows, taken_at=None)
+
+
+DECLARED = Column("declared", Kind.LIST, doc="how, with its arguments")
+
+
+def _exchanges(t: Topology) -> Table:
+    columns = (Column("exchange"), Column("type"), DECLARED)
+    rows = tuple((e.name, e.type, _declared(e)) for e in t.exchanges)
+    return _table("exchanges", columns, rows)
+
+
+def _queues(t: Topology) -> Table:
+    columns = (Column("queue"), Column("per", Kind.CATEGORY, doc="once, each worker, or each replica"), DECLARED)
+    return _table("queues", columns, tuple((q.name, str(q.per), _declared(q)) for q in t.queues))
+
+
+def _declared(item: Exchange | Queue) -> tuple[str, ...]:
+    said = ("durable" if item.durable else "transient", "auto-delete" if item.auto_delete else "",
+            "exclusive" if isinstance(item, Queue) and item.exclusive else "",
+            "internal" if isinstance(item, Exchange) and item.internal else "")  # fmt: skip
+    return (*filter(None, said), *_arguments(item.arguments))
+
+
+def _bindings(t: Topology) -> Table:
+    columns = [Column("source"), Column("routing_key"), Column("destination")]
+    rows: list[tuple[Cell, ...]] = [(b.source, b.routing_key, b.destination) for b in t.bindings]
+    if any(b.destination_kind == "exchange" for b in t.bindings):
+        columns.append(Column("destination_kind", Kind.CATEGORY))
+        rows = [(*row, b.destination_kind) for row, b in zip(rows, t.bindings, strict=True)]
+    if any(b.arguments for b in t.bindings):
+        columns.append(Column("arguments", Kind.LIST))
+        rows = [(*row, _arguments(b.arguments)) for row, b in zip(rows, t.bindings, strict=True)]
+    return _table("bindings", tuple(columns), tuple(rows))
+
+
+def _publishes(t: Topology) -> Table:
+    columns = (Column("message_type"), Column("exchange"), Column("routing_key"), Column("by", Kind.LIST))
+    return _table("publishes", columns, tuple((p.message_type, p.exchange, p.routing_key, p.by) for p in t.publishes))
+
+
+def _consumers(t: Topology) -> Table:
+    columns = (Column("service"), Column("queue"), Column("tag"), Column("prefetch", unit="messages"))
+    return _table("consumers", columns, tuple((c.service, c.queue, c.tag, str(c.prefetch)) for c in t.consumers))
+
+
+def _arguments(values: Arguments) -> tuple[str, ...]:
+    import json
+
+    return tuple(f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in values.items())

@@ -1,0 +1,108 @@
+"""Proving a route on the live broker without any application queue seeing the message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from attune_ops.installation import audit, gate
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.installation.http import ApiError
+from attune_ops.installation.scratch_vhost import Scratch, scratch_vhost
+from attune_ops.model.definitions import export
+from attune_ops.model.errors import ActionError
+from attune_ops.model.facts import Source
+from attune_ops.model.ownership import seen
+from attune_ops.model.snapshot import BrokerSnapshot, PolicyState, QueueState
+from attune_ops.routing import Router
+from attune_ops.routing.reasons import explained
+from attune_ops.routing.route import Canary, Route
+
+ARRIVAL_S = 5.0  # a confirmed message is in its queues; until the API counts it there takes some milliseconds
+SURPLUS_S = 0.2  # for copies that nobody expects
+STANDS_FOR = "attune-ops "  # a queue with a server-given name has a stand-in, since nobody may make such a name
+HARMLESS = {"max-length": 2**31}  # in place of what a policy says to queues; on an exchange it says nothing
+
+
+def prove(
+    settings: Settings,
+    exchange: str,
+    routing_key: str,
+    headers: Mapping[str, Any] | None = None,
+    *,
+    confirm: str | None = None,
+) -> Route:
+    """Simulates a publish, then does it in a scratch virtual host with the same exchanges, queues and bindings.
+
+    The queues there are plain, so that what arrives stays; nobody consumes them. Makes that virtual host and
+    removes it again, also when interrupted; needs tag administrator. `Route.canary` has what the broker did. `confirm`
+    is the environment's name where it is protected. Raises `SourceError` where the broker cannot be read,
+    `ConfigError` and `ActionError`.
+    """
+    gate.check(settings, confirm)
+    broker = seen(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
+    router = Router.from_snapshot(broker)
+    route = explained(router, router.route(exchange, routing_key, headers))
+    if route.error is not None:
+        return route
+    started = time.perf_counter()
+    names = {q.name: STANDS_FOR + q.name if q.name.startswith("amq.") else q.name for q in broker.queues or ()}
+    with audit.change(settings, "route --canary", exchange, confirm=confirm), scratch_vhost(settings) as scratch:
+        notes = [line for kind, items in _copy(broker, names).items() for line in scratch.define(kind, items)]
+        key = names.get(routing_key, routing_key) if exchange == "" else routing_key
+        _publish(scratch, exchange, key, dict(headers or {}))
+        arrived = _arrived(scratch, {names[q] for q in route.queues})
+        real = {stand_in: name for name, stand_in in names.items()}
+        queues = tuple(sorted(real.get(q, q) for q in arrived))
+    certain, possible = set(route.queues), set(route.possible)
+    canary = Canary(
+        broker=f"{broker.product} {broker.version}",
+        vhost=scratch.vhost,
+        queues=queues,
+        missing=tuple(sorted(certain - set(queues))),
+        unexpected=tuple(sorted(set(queues) - certain - possible)),
+        duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        notes=tuple(notes),
+    )
+    return msgspec.structs.replace(route, canary=canary)
+
+
+def _copy(broker: BrokerSnapshot, names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The definitions of the copy: exchanges and bindings as they are, queues plain, policies for exchanges only."""
+    plain = tuple(QueueState(stand_in, broker.vhost) for stand_in in names.values())
+    bindings = tuple(
+        msgspec.structs.replace(b, destination=names.get(b.destination, b.destination))
+        if b.destination_kind == "queue"
+        else b
+        for b in broker.bindings or ()
+    )
+    made = export(broker.exchanges or (), plain, bindings, tuple(_for_exchanges(broker.policies or ())))
+    return {kind: made[kind] for kind in ("exchanges", "queues", "policies", "bindings")}
+
+
+def _for_exchanges(policies: tuple[PolicyState, ...]) -> Iterator[PolicyState]:
+    """The policies that exchanges fall under; one without an alternate exchange still hides those below it."""
+    for policy in policies:
+        if not policy.operator and policy.apply_to in ("all", "exchanges"):
+            kept = {k: v for k, v in policy.definition.items() if k == "alternate-exchange"}
+            yield msgspec.structs.replace(policy, apply_to="exchanges", definition=kept or HARMLESS)
+
+
+def _publish(scratch: Scratch, exchange: str, routing_key: str, headers: dict[str, Any]) -> None:
+    try:
+        scratch.publish(exchange, routing_key, headers)
+    except ApiError as e:
+        raise ActionError(f"the broker refused the canary's message: {e.reason}") from None
+
+
+def _arrived(scratch: Scratch, expected: set[str]) -> list[str]:
+    """The queues that hold the message, once those that are expected do, or the time is over."""
+    deadline = time.monotonic() + ARRIVAL_S
+    while not expected <= set(scratch.holding()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(SURPLUS_S)
+    return scratch.holding()

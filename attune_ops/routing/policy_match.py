@@ -1,0 +1,140 @@
+"""Which policy is in force for an object (rabbit_policy).
+
+One policy an object: of those whose `apply-to`, pattern and keys fit, the one of the highest priority; policies
+are never merged with each other. A policy with any key that the queue's type does not support does not apply
+to that queue at all. Operator policies are chosen in the same way and merged in afterwards (`effective`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import Literal
+
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.routing.patterns import Unreadable, compile_pattern
+from attune_ops.routing.rules import Rules
+
+ObjectKind = Literal["queue", "exchange"]
+
+_APPLIES_TO_TYPE = {"classic": "classic_queues", "quorum": "quorum_queues", "stream": "streams"}
+
+# The policy keys that a queue type does not support (capabilities/0 of its module, 3.10.8, 4.0.5 and 4.3.6).
+_COMMON = ("max-age", "stream-max-segment-size-bytes", "initial-cluster-size")
+_MIRRORING = (
+    "ha-mode",
+    "ha-params",
+    "ha-sync-mode",
+    "ha-promote-on-shutdown",
+    "ha-promote-on-failure",
+    "queue-master-locator",
+)
+_UNSUPPORTED: dict[str, frozenset[str]] = {
+    "classic": frozenset((*_COMMON, "delivery-limit", "dead-letter-strategy")),
+    "quorum": frozenset((*_COMMON, *_MIRRORING, "max-priority", "queue-mode")),
+    "stream": frozenset(
+        (
+            *_MIRRORING,
+            "expires",
+            "message-ttl",
+            "dead-letter-exchange",
+            "dead-letter-routing-key",
+            "max-length",
+            "max-in-memory-length",
+            "max-in-memory-bytes",
+            "max-priority",
+            "overflow",
+            "queue-mode",
+            "delivery-limit",
+            "dead-letter-strategy",
+        )
+    ),
+}
+_OLD_CLASSIC = frozenset({"queue-leader-locator"})  # unsupported by classic queues before 4.0
+_NEW_CLASSIC = frozenset({"max-in-memory-length", "max-in-memory-bytes", "target-group-size"})
+
+
+@cache
+def unsupported_keys(queue_type: str, rules: Rules) -> frozenset[str]:
+    """The policy keys that keep a policy off a queue of this type altogether."""
+    keys = _UNSUPPORTED.get(queue_type, frozenset())
+    if queue_type == "classic":
+        return keys | (_NEW_CLASSIC if rules.version >= (4, 0, 0) else _OLD_CLASSIC)
+    return keys
+
+
+# The keys that decide where messages go.
+ROUTING_KEYS = frozenset({"alternate-exchange", "dead-letter-exchange", "dead-letter-routing-key"})
+
+Test = Callable[[str], bool]
+
+
+class Policies:
+    """The policies and operator policies of one virtual host, ready to be asked for the one in force.
+
+    `left_out` says which policies could not be read and so count for nothing, where they would matter to routing.
+    """
+
+    def __init__(self, policies: Iterable[PolicyState], rules: Rules) -> None:
+        self._rules = rules
+        self._by_operator: dict[bool, list[tuple[PolicyState, Test]]] = {False: [], True: []}
+        left_out = []
+        for policy in sorted(policies, key=lambda p: (-p.priority, p.name)):
+            try:
+                self._by_operator[policy.operator].append((policy, compile_pattern(policy.pattern)))
+            except Unreadable as e:
+                if not ROUTING_KEYS.isdisjoint(policy.definition):
+                    left_out.append(f"policy {policy.name!r} is left out: its pattern {policy.pattern!r}: {e}")
+        self.left_out = tuple(left_out)
+
+    def of(
+        self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None
+    ) -> PolicyState | None:
+        """The policy in force; of several that share the highest priority the first by name."""
+        return next(iter(self.in_force(kind, name, queue_type, told)), None)
+
+    def operator_of(self, name: str, queue_type: str = "classic", told: str | None = None) -> PolicyState | None:
+        """The operator policy in force for a queue; they say nothing that matters to an exchange."""
+        return next(iter(self.in_force("queue", name, queue_type, told, operator=True)), None)
+
+    def in_force(
+        self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None, operator: bool = False
+    ) -> Sequence[PolicyState]:
+        """The policy in force, or all that share the highest priority, by name: which of these is in force is the
+        order of the broker's own table. `told` is the name that the broker gave, and the truth where it gave one.
+        """
+        if told and (named := [p for p, _ in self._by_operator[operator] if p.name == told]):
+            return named
+        matching = list(self.matching(kind, name, queue_type, operator))
+        return [p for p in matching if p.priority == matching[0].priority]
+
+    def matching(
+        self, kind: ObjectKind, name: str, queue_type: str = "classic", operator: bool = False
+    ) -> Iterator[PolicyState]:
+        """The policies that fit, the one in force first."""
+        for policy, found in self._by_operator[operator]:
+            if (
+                self._applies_to(policy.apply_to, kind, queue_type)
+                and not (kind == "queue" and self._unsupported(policy, queue_type))
+                and found(name)
+            ):
+                yield policy
+
+    def inapplicable(self, name: str, queue_type: str = "classic") -> Iterator[tuple[PolicyState, tuple[str, ...]]]:
+        """The policies that match a queue but do not apply, each with the keys that its type does not support."""
+        for policy, found in self._by_operator[False]:
+            keys = tuple(sorted(self._unsupported(policy, queue_type)))
+            if keys and self._applies_to(policy.apply_to, "queue", queue_type) and found(name):
+                yield policy, keys
+
+    def _unsupported(self, policy: PolicyState, queue_type: str) -> frozenset[str]:
+        return unsupported_keys(queue_type, self._rules) & policy.definition.keys()
+
+    def _applies_to(self, apply_to: str, kind: ObjectKind, queue_type: str) -> bool:
+        if apply_to == "all":
+            return True
+        if kind == "exchange":
+            return apply_to == "exchanges"
+        if apply_to == "queues":
+            return True
+        return self._rules.has_queue_type_policies and apply_to == _APPLIES_TO_TYPE.get(queue_type)

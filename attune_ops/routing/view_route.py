@@ -1,0 +1,237 @@
+"""How a message's way shows itself: a tree in the terminal, a picture, a list of steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from attune_ops.model.table import Cell, Column, Kind
+from attune_ops.render import html, text, view_graph, wire
+from attune_ops.routing.route import NO_ROUTE, SCHEMA, Canary, Hop, Refusal, Route, Step
+from attune_ops.routing.route_graph import route_graph
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+    from rich.tree import Tree
+
+COLUMNS = (
+    Column("hop", Kind.INTEGER, doc="0 for the publish, then each dead-lettering"),
+    Column("exchange", doc="where the message is"),
+    Column("via", Kind.CATEGORY, doc="binding, default (the default exchange) or alternate"),
+    Column("binding_key", doc="the binding's key"),
+    Column("destination_kind", Kind.CATEGORY, doc="queue or exchange"),
+    Column("destination", doc="where it goes"),
+)
+DEPTH = 24  # levels of the tree; a longer chain is cut off in words
+PICTURED = 150  # steps; more make no picture that one could read in a notebook
+
+EMPTY = '""'
+
+Words = tuple[str, str]  # a line and its style
+
+
+def as_table(route: Route) -> Group:
+    """The way as a tree, and in one line where it ends."""
+    from rich.console import Group
+    from rich.text import Text
+
+    trees = [_tree(*shown, route.types) for shown in _ways(route)]
+    lines = [Text(text.visible(words), style, overflow="fold") for words, style in summary(route)]
+    return Group(*trees, *([""] if trees else []), *lines)
+
+
+def as_json(route: Route) -> dict[str, Any]:
+    """`attune-ops/route/1`."""
+    return {"schema": SCHEMA, **msgspec.to_builtins(route)}
+
+
+def bad_line(number: int, error: Refusal) -> dict[str, Any]:
+    """A line of a batch that could not be answered, in the same schema."""
+    return {"schema": SCHEMA, "line": number, "error": msgspec.to_builtins(error)}
+
+
+def as_csv(route: Route) -> str:
+    """A line for each step of the way."""
+    return wire.csv_text((c.name for c in COLUMNS), _rows(route))
+
+
+def as_markdown(route: Route) -> str:
+    """A Mermaid picture, which GitHub and GitLab draw, and the last lines in words."""
+    words = "  \n".join(text.markdown(text.visible(line)) for line, _ in summary(route))
+    return f"```mermaid\n{as_mermaid(route)}\n```\n\n{words}"
+
+
+def as_mermaid(route: Route) -> str:
+    """A Mermaid flowchart."""
+    return view_graph.as_mermaid(route_graph(route))
+
+
+def as_svg(route: Route) -> str:
+    """A picture for a document."""
+    return view_graph.as_svg(route_graph(route))
+
+
+def as_dot(route: Route) -> str:
+    """Graphviz's language."""
+    return view_graph.as_dot(route_graph(route))
+
+
+def as_html(route: Route) -> str:
+    """The picture, where it is small enough to be read, and the tree."""
+    from attune_ops.render.terminal import plain
+
+    steps = len(route.path) + sum(len(h.path) for h in route.hops)
+    return (as_svg(route) if steps <= PICTURED else "") + html.preformatted(plain(as_table(route)))
+
+
+def as_frame(route: Route) -> pd.DataFrame:
+    """A row for each step of the way."""
+    from attune_ops.render import frame
+
+    return frame.frame(COLUMNS, tuple(_rows(route)), {"name": "route", "queues": list(route.queues)})
+
+
+def _rows(route: Route) -> Iterator[tuple[Cell, ...]]:
+    ways = [(i, h.path) for i, h in enumerate(route.hops, 1)] if route.hops else [(0, route.path)]
+    for number, path in ways:
+        for s in path:
+            yield number, s.exchange, s.via, s.binding_key, s.destination_kind, s.destination
+
+
+# The tree
+
+
+def _ways(route: Route) -> Iterator[tuple[Words, str, tuple[Step, ...], Words | None, frozenset[str]]]:
+    """Each way to be drawn: its root, the exchange where it begins, its steps, how it ends, uncertain queues."""
+    if route.error is not None:
+        return
+    if route.dead_letter is None:
+        root = (f"publish with key {route.routing_key or EMPTY}", "bold")
+        end = None if route.path else ("nothing matches", "red")
+        yield root, route.exchange or "", route.path, end, frozenset(route.possible)
+    for hop in route.hops:
+        root = (f"{hop.reason} in queue {hop.queue}", "bold")
+        yield root, hop.exchange or "", hop.path, _end(hop), frozenset((*hop.possible, *hop.dropped))
+
+
+def _end(hop: Hop) -> Words | None:
+    if hop.end:
+        return hop.end, "red"
+    if hop.loops:
+        return "and so on, round and round", "yellow"
+    return None
+
+
+def _tree(
+    root: Words,
+    start: str,
+    path: Iterable[Step],
+    end: Words | None,
+    doubtful: frozenset[str],
+    types: Mapping[str, str],
+) -> Tree:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def line(words: str, style: str = "") -> Text:
+        return Text(text.visible(words), style, overflow="fold")
+
+    steps: dict[str, list[Step]] = {}
+    for step in path:
+        steps.setdefault(step.exchange, []).append(step)
+    tree = Tree(line(*root), guide_style="dim")
+    first = tree.add(line(_exchange(start, types)))
+    open_branches, seen = [(first, start, 1)], {start}
+    while open_branches:
+        branch, name, depth = open_branches.pop()
+        for step in steps.get(name, ()):
+            if depth > DEPTH:
+                branch.add(line("… and further; --format json has it all", "dim"))
+                break
+            again = step.destination_kind == "exchange" and step.destination in seen
+            child = branch.add(line(_step(step, types) + (" (shown above)" if again else ""), _style(step, doubtful)))
+            if step.destination_kind == "exchange" and not again:
+                seen.add(step.destination)
+                open_branches.append((child, step.destination, depth + 1))
+    if end is not None:
+        first.add(line(*end))
+    return tree
+
+
+def _step(step: Step, types: Mapping[str, str]) -> str:
+    is_queue = step.destination_kind == "queue"
+    to = f"queue {step.destination or EMPTY}" if is_queue else _exchange(step.destination, types)
+    if step.via == "alternate":
+        return f"no match, alternate → {to}"
+    if step.via == "default":
+        return f"by the queue's name → {to}"
+    if step.arguments:
+        told = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.arguments.items())
+        return f"{told} → {to}"
+    return f"{step.binding_key or EMPTY} → {to}"
+
+
+def _style(step: Step, doubtful: frozenset[str]) -> str:
+    if step.destination_kind == "exchange":
+        return ""
+    return "yellow" if step.destination in doubtful else "green"
+
+
+def _exchange(name: str, types: Mapping[str, str]) -> str:
+    if not name:
+        return f"exchange {EMPTY} (the default exchange)"
+    return f"exchange {name}" + (f" ({types[name]})" if name in types else "")
+
+
+# The last lines
+
+
+def summary(route: Route) -> Iterator[Words]:
+    """Where the message ends up, in words."""
+    if route.error is not None:
+        code = "" if route.error.code is None else f"{route.error.code} "
+        yield f"the broker refuses it: {code}{route.error.text}", "bold red"
+        yield from ((note, "") for note in route.notes)
+        return
+    first = "after its first hop " if route.dead_letter is not None else ""
+    if route.queues:
+        count = len(route.queues)
+        what = "1 queue receives" if count == 1 else f"{count} queues receive"
+        yield f"{first}{what} it: {', '.join(route.queues)}", "bold green"
+    if route.possible:
+        yield (
+            f"perhaps {', '.join(route.possible)}: cannot be simulated at {', '.join(route.uncertain)}",
+            "bold yellow",
+        )
+    if route.unroutable:
+        yield _lost(route), "bold red"
+    if route.via_alternate:
+        yield "an alternate exchange takes part", ""
+    for note in route.notes:
+        yield note, "dim"
+    if route.canary is not None:
+        yield from _canary(route.canary)
+
+
+def _lost(route: Route) -> str:
+    if route.dead_letter is not None:
+        end = route.hops[0].end
+        return "no queue receives the dead letter" + ("" if end == NO_ROUTE else f": {end}")
+    return "no queue receives it: the broker drops it, or returns it where it is published as mandatory"
+
+
+def _canary(canary: Canary) -> Iterator[Words]:
+    if canary.agrees:
+        yield f"proved on the broker ({canary.broker}) in a scratch virtual host, which is gone again", "green"
+    else:
+        yield f"the broker ({canary.broker}) did otherwise in a scratch virtual host, which is gone again:", "bold red"
+        if canary.missing:
+            yield f"  should have received it and did not: {', '.join(canary.missing)}", "red"
+        if canary.unexpected:
+            yield f"  received it and should not have: {', '.join(canary.unexpected)}", "red"
+    for note in canary.notes:
+        yield f"  not copied: {note}", "dim"

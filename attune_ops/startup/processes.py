@@ -1,0 +1,150 @@
+"""Starting stand-in services as processes, following what they log, and ending them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from attune_ops.installation.config.settings import Settings
+from attune_ops.model.errors import ActionError
+from attune_ops.startup.standins.job import Behaviour, job
+
+POLL_S = 0.02
+
+
+class RunningService:
+    """A stand-in process and its log. As a context manager it is stopped at the end, whatever happens."""
+
+    def __init__(self, process: subprocess.Popen[bytes], service: str, name: str, log: Path) -> None:
+        self.service, self.name, self.log = service, name, log
+        self._process = process
+        self._events: list[dict[str, Any]] = []
+        self._read = 0
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status (negative: the signal that ended it), or None while it runs."""
+        return self._process.poll()
+
+    @property
+    def worker_id(self) -> int | None:
+        """The id of a worker that is ready."""
+        ready = [e for e in self.events() if e["event"] == "ready"]
+        return ready[-1]["worker"] if ready else None
+
+    def events(self) -> list[dict[str, Any]]:
+        """Everything it has logged so far, as `attune_ops.startup.standins.log` describes it."""
+        data = self.log.read_bytes()[self._read :] if self.log.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._events += [msgspec.json.decode(line) for line in whole.splitlines()]
+        return list(self._events)
+
+    def wait_for(self, event: str, timeout: float = 15.0, after: int = 0) -> dict[str, Any]:
+        """Waits for an event among those from the `after`th on; raises `ActionError` where it does not come.
+
+        `timeout` in s.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            ended = self.status is not None  # asked before the log is read, so that its last lines count
+            for found in self.events()[after:]:
+                if found["event"] == event:
+                    return found
+            if ended or time.monotonic() > until:
+                raise ActionError(f"{self.service} {self.name}: no {event!r} {self._why(ended, timeout)}")
+            time.sleep(POLL_S)
+
+    def stop(self, timeout: float = 10.0) -> int:
+        """Stops it cleanly (SIGTERM) and returns its exit status; kills it where that takes longer than `timeout` s."""
+        if self.status is None:
+            self._signal(signal.SIGCONT, signal.SIGTERM)
+        try:
+            return self._ended(timeout)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """Kills it (SIGKILL), as a crash does: nothing is cleaned up."""
+        if self.status is None:
+            self._signal(signal.SIGKILL)
+        return self._ended(None)
+
+    def suspend(self) -> None:
+        """Stops it in its tracks (SIGSTOP), as a hang does. Undo: `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _signal(self, *numbers: int) -> None:
+        for number in numbers:
+            self._process.send_signal(number)
+
+    def _ended(self, timeout: float | None) -> int:
+        status = self._process.wait(timeout)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return status
+
+    def _why(self, ended: bool, timeout: float) -> str:
+        failed = [e for e in self._events if e["event"] == "step" and e["status"] == "failed"]
+        reason = f": {failed[-1]['step']} failed: {failed[-1]['detail']}" if failed else ""
+        return (f"before it ended with status {self.status}" if ended else f"within {timeout:g} s") + reason
+
+
+def start_service(
+    settings: Settings, service: str, name: str, log: Path, behaviour: Behaviour | None = None
+) -> RunningService:
+    """Starts a stand-in process, which takes its start-up and then behaves as told; `log` is its file.
+
+    It connects, declares and registers as `attune_ops.startup.sequence` says. Undo: `RunningService.stop`. It
+    also stops when this process ends, unless its behaviour is `detached`.
+    """
+    behaviour = behaviour or Behaviour()
+    with log.with_suffix(".stderr").open("ab") as errors:  # what it does not expect, beside its log
+        process = subprocess.Popen(
+            [sys.executable, "-m", "attune_ops.startup.standins", service],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C is for the one who started it
+            env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
+        )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(job(settings, service, name, str(log), behaviour)) + b"\n")
+    process.stdin.flush()
+    return RunningService(process, service, name, log)
+
+
+def stop_all(services: Iterable[RunningService], timeout: float = 10.0) -> None:
+    """Stops several side by side, each cleanly where that works within `timeout` s."""
+    running = [s for s in services if s.status is None]
+    for service in running:
+        service.resume()
+        service._signal(signal.SIGTERM)
+    for service in running:
+        service.stop(timeout)

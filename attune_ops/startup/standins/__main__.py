@@ -1,0 +1,50 @@
+"""The process of one stand-in: reads its job from stdin, lives, and ends when it is told or left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+import msgspec
+
+from attune_ops.startup.standins.job import Job
+from attune_ops.startup.standins.log import Journal
+from attune_ops.startup.standins.roles import KINDS
+
+
+def main() -> int:
+    """Runs the job that stands on the first line of stdin; returns 0 after a clean stop."""
+    job = msgspec.json.decode(_first_line(), type=Job)
+    journal = Journal(job.log, job.service, job.name)
+    if not job.behaviour.detached:
+        threading.Thread(target=_stop_when_alone, daemon=True).start()
+    status = 1
+    try:
+        status = KINDS[job.service](job, journal).run()
+    finally:
+        journal.write("ended", status=status)
+    return status
+
+
+# Read without Python's buffers: at the end of the process a thread that waits in one of these is fatal.
+def _first_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        more = os.read(0, 65536)
+        if not more:
+            break
+        line += more
+    return line
+
+
+def _stop_when_alone() -> None:
+    """Waits for the end of stdin, which comes when whoever started this process is gone, and then stops it."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

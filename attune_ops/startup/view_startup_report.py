@@ -1,0 +1,91 @@
+"""How a `StartupReport` shows itself: its steps, a verdict, and how it was ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from attune_ops.model.table import Cell, Column, Kind
+from attune_ops.model.units import number
+from attune_ops.render import frame, text, wire
+from attune_ops.startup import view_ending as ending_
+from attune_ops.startup import view_step_result
+from attune_ops.startup.steps import StartupReport
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    Column("step", Kind.CATEGORY),
+    Column("status", Kind.CATEGORY),
+    Column("duration_ms", Kind.NUMBER, unit="ms"),
+    Column("detail"),
+    Column("error_code", Kind.INTEGER, doc="the AMQP reply code"),
+    Column("error"),
+)
+
+
+def as_table(report: StartupReport) -> Any:
+    """The steps, then the verdict, then the ending."""
+    from rich.console import Group
+    from rich.text import Text
+
+    said = Text(verdict(report), style="bold green" if report.ok else "bold red")
+    ending = [ending_.as_table(report.ending)] if report.ending else []
+    return Group(*(view_step_result.as_table(s) for s in report.steps), said, *ending)
+
+
+def as_text(report: StartupReport) -> str:
+    """The same without colours."""
+    ending = [ending_.as_text(report.ending)] if report.ending else []
+    return "\n".join([*map(view_step_result.as_text, report.steps), verdict(report), *ending])
+
+
+def as_json(report: StartupReport) -> Any:
+    """`attune-ops/startup/1`."""
+    return msgspec.to_builtins(report)
+
+
+def as_csv(report: StartupReport) -> str:
+    """A record a step."""
+    return wire.csv_text([c.name for c in COLUMNS], _rows(report))
+
+
+def as_markdown(report: StartupReport) -> str:
+    """A table of the steps, then the ending."""
+    lines = [" | ".join(c.name for c in COLUMNS), " | ".join("---" for _ in COLUMNS)]
+    for row in _rows(report):
+        lines.append(" | ".join("" if v is None else text.markdown(text.visible(str(v))) for v in row))
+    ending = ending_.as_text(report.ending).splitlines() if report.ending else []
+    return "\n".join([*(f"| {line} |" for line in lines), "", *map(text.markdown, [verdict(report), *ending])])
+
+
+def as_frame(report: StartupReport) -> pd.DataFrame:
+    """A row a step."""
+    return frame.frame(COLUMNS, _rows(report), {"service": report.service, "ok": report.ok})
+
+
+def _rows(report: StartupReport) -> list[tuple[Cell, ...]]:
+    return [
+        (
+            s.step,
+            s.status,
+            s.duration_ms,
+            s.detail,
+            s.error.code if s.error else None,
+            s.error.text if s.error else None,
+        )
+        for s in report.steps
+    ]
+
+
+def verdict(report: StartupReport) -> str:
+    """One line: who is ready after how long, or where it ended."""
+    who = f"the {text.visible(report.service)}"
+    if report.worker is not None:
+        who = f"worker {report.worker.id} {text.visible(repr(report.worker.name))}"
+    if report.ok:
+        return f"{who} is ready after {number(report.duration_ms)} ms"
+    where = f" at {report.failed.step}" if report.failed else ""
+    return f"the start-up of {who} failed{where} after {number(report.duration_ms)} ms"

@@ -1,0 +1,1 @@
+"""The desired topology against the actual broker: differences, apply, single bindings, export, graph, policies."""

@@ -1,0 +1,133 @@
+"""Making and removing one binding by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.installation import audit, gate
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.installation.http import check
+from attune_ops.installation.management import open_management
+from attune_ops.inventory.bindings import bindings
+from attune_ops.model import command_lines
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import is_wanted, require
+from attune_ops.model.snapshot import BindingState
+from attune_ops.model.table import Table
+from attune_ops.model.topology import Arguments, Binding
+from attune_ops.topology.differences import binding_name
+
+LISTINGS = ("exchanges", "queues", "bindings")
+
+
+def bind(settings: Settings, wanted: Binding, *, apply: bool = False, confirm: str | None = None) -> Table:
+    """Makes a binding; one that is there stays. Without `apply` it only says so.
+
+    Needs tag management, write on the destination and read on the source. Undo: the command in the table's notes.
+    Raises `ConfigError` where source or destination is missing and at the gate, `SourceError` where it is refused.
+    """
+    facts = _read(settings)
+    _check_ends(facts, wanted)
+    made = BindingState(
+        settings.vhost, wanted.source, wanted.destination, wanted.routing_key, wanted.destination_kind, wanted.arguments
+    )
+    if _there(facts, wanted, wanted.arguments):
+        if apply:
+            gate.check(settings, confirm)
+        return _table(facts, (made,), "it is there already")
+    if apply:
+        with audit.change(settings, "topology bind", _name(made), confirm=confirm, arguments=made.arguments):
+            body = {"routing_key": made.routing_key, "arguments": made.arguments}
+            _ask(settings, "POST", _path(settings, made), body)
+    return _table(facts, (made,), f"undo: {command_lines.binding('unbind', made)}")
+
+
+def unbind(
+    settings: Settings,
+    unwanted: Binding,
+    arguments: Arguments | None = None,
+    *,
+    apply: bool = False,
+    confirm: str | None = None,
+) -> Table:
+    """Removes a binding; where `arguments` are None, every one of that source, destination and key.
+
+    Without `apply` it only says so. Needs tag management, write on the destination and read on the source. Undo: the
+    commands in the table's notes. Raises `ConfigError` where there is none and at the gate, `SourceError` where it is
+    refused.
+    """
+    facts = _read(settings)
+    found = _there(facts, unwanted, arguments)
+    if not found:
+        raise ConfigError(_none_such(facts, unwanted))
+    for b in found if apply else ():
+        with audit.change(settings, "topology unbind", _name(b), confirm=confirm, arguments=b.arguments):
+            # The API's own name for a binding: arguments may have types that JSON does not have.
+            _ask(settings, "DELETE", f"{_path(settings, b)}/{quote(b.properties_key, safe='')}")
+    notes = [f"undo: {command_lines.binding('bind', b)}" for b in found]
+    if any(is_wanted(facts, b) for b in found):
+        notes.append(f"{facts.topology.name} wants this binding: what goes by it is lost without")
+    return _table(facts, found, *notes)
+
+
+def _read(settings: Settings) -> Facts:
+    facts = collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS)
+    require(facts, Source.BROKER)
+    return facts
+
+
+def _check_ends(facts: Facts, wanted: Binding) -> None:
+    where = f"in virtual host {facts.vhost!r}"
+    if not wanted.source:
+        raise ConfigError("nothing can be bound to the default exchange: its keys are the names of queues")
+    if wanted.source not in facts.seen.exchange_named:
+        raise ConfigError(f"there is no exchange {wanted.source!r} {where}")
+    named = facts.seen.queue_named if wanted.destination_kind == "queue" else facts.seen.exchange_named
+    if not wanted.destination or wanted.destination not in named:
+        raise ConfigError(f"there is no {wanted.destination_kind} {wanted.destination!r} {where}")
+
+
+def _there(facts: Facts, like: Binding, arguments: Arguments | None) -> tuple[BindingState, ...]:
+    return tuple(
+        b for b in _between(facts, like) if b.routing_key == like.routing_key and arguments in (None, b.arguments)
+    )
+
+
+def _between(facts: Facts, like: Binding) -> list[BindingState]:
+    to = (like.destination, like.destination_kind)
+    return [b for b in facts.seen.bindings_from.get(like.source, ()) if (b.destination, b.destination_kind) == to]
+
+
+def _none_such(facts: Facts, like: Binding) -> str:
+    keys = [repr(b.routing_key) for b in _between(facts, like)]
+    others = f"but by {', '.join(keys[:10])}" if keys else "nor by any other key"
+    said = f"{like.destination_kind} {like.destination!r} is not bound to {like.source!r} by {like.routing_key!r}"
+    return f"{said} in virtual host {facts.vhost!r}, {others}"
+
+
+def _table(facts: Facts, found: tuple[BindingState, ...], *notes: str) -> Table:
+    """The bindings that are made or removed, as `attune-ops bindings` shows them."""
+    seen = msgspec.structs.replace(facts.seen, bindings=found)
+    return msgspec.structs.replace(bindings(msgspec.structs.replace(facts, broker=seen)), notes=notes)
+
+
+def _name(b: BindingState) -> str:
+    return binding_name(b.source, b.destination, b.routing_key)
+
+
+def _path(settings: Settings, b: BindingState) -> str:
+    kind = "q" if b.destination_kind == "queue" else "e"
+    vhost, source, destination = (quote(name, safe="") for name in (settings.vhost, b.source, b.destination))
+    return f"bindings/{vhost}/e/{source}/{kind}/{destination}"
+
+
+def _ask(settings: Settings, method: str, path: str, body: Mapping[str, object] | None = None) -> None:
+    with closing(open_management(settings)) as management:
+        answer = management.http.request(method, path, msgspec.json.encode(body) if body is not None else None)
+        check(settings.management, path, answer, settings.vhost)

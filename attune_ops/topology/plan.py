@@ -1,0 +1,286 @@
+"""What to declare: a topology minus what a broker has. Pure; `facts.once(plan)` makes it once for several questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import msgspec
+
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import exchange_kind, queue_kind
+from attune_ops.model.snapshot import BindingState, ExchangeState, QueueState
+from attune_ops.model.topology import Binding, Exchange, Queue
+from attune_ops.routing.effective import Setting, Settings, exchange_settings, queue_settings
+from attune_ops.routing.header_values import Value, comparable
+from attune_ops.routing.policy_match import Policies
+from attune_ops.routing.rules import Rules
+from attune_ops.topology.differences import (
+    Attribute,
+    BrokerError,
+    Difference,
+    Kind,
+    Plan,
+    SubjectKind,
+    Way,
+    binding_name,
+)
+from attune_ops.topology.redeclaration import TRANSIENT, Answers, same
+
+_BindingKey = tuple[str, str, str, str, Value]
+
+
+def plan(facts: Facts) -> Plan:
+    """Compares the topology with the broker, for each registered live worker too; needs `Source.BROKER`.
+
+    A worker queue of another id is judged where it exists, but neither it nor its binding is ever missed: to bind
+    it would collect messages for nobody.
+    """
+    return Comparison(facts).plan()
+
+
+class Comparison:
+    """One topology against one broker; every method yields differences."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.topology = facts.topology
+        self.broker = facts.seen
+        self.answers = Answers.of(facts)
+        self.policies = Policies(self.broker.policies or (), Rules.of(self.broker.version))
+        self.live = frozenset(w.id for w in facts.live_workers)
+        self.refused: set[tuple[str, str]] = set()  # what cannot be declared, so that its bindings cannot either
+
+    def plan(self) -> Plan:
+        """All differences in order, and what could not be compared."""
+        base = (
+            *self._exchanges(),
+            *self._queues(self.topology.base_queues, None),
+            *self._bindings(self.topology.base_bindings, None),
+        )
+        workers = (d for worker_id in self._worker_bindings for d in self._worker(worker_id))
+        found = [*base, *workers, *self._other_bindings(), *self._foreign()]
+        return Plan(
+            topology=self.topology.name,
+            vhost=self.facts.vhost,
+            taken_at=self.facts.taken_at,
+            differences=tuple(sorted(found, key=lambda d: _ORDER.get(d.kind, 0))),
+            unseen=tuple(self._unseen(found)),
+            workers=tuple(sorted(self.live)),
+            compared=self._compared,
+        )
+
+    @property
+    def _compared(self) -> int:
+        t, others = self.topology, self.facts.worker_queues.items()
+        base = len(t.exchanges) + len(t.base_queues) + len(t.base_bindings)
+        each = len(t.worker_queues(0)) + len(t.worker_bindings(0))
+        return base + each * len(self.live) + sum(len(queues) for i, queues in others if i not in self.live)
+
+    def _unseen(self, found: list[Difference]) -> Iterator[str]:
+        for source, what in ((Source.BROKER, "exchanges, queues and bindings"), (Source.REGISTRY, "queues of workers")):
+            reason = self.facts.lacks((source,))
+            if reason is not None:
+                yield f"{what}: {reason}"
+        if self.broker.policies is None:
+            yield "policies: they were not read"
+        declares = (d.wanted for d in found if d.way is Way.DECLARE)
+        if self._may_deny and any(isinstance(q, Queue) and not q.durable and not q.exclusive for q in declares):
+            yield f"whether this broker denies transient queues: {self._may_deny}"
+
+    @property
+    def _may_deny(self) -> str | None:
+        """Why it is not known whether transient queues are denied; None where it is, and before 3.13 nothing is."""
+        if Rules.of(self.broker.version).version < (3, 13, 0):
+            return None
+        told = next((d for d in self.broker.deprecated or () if d.name == TRANSIENT), None)
+        if told is not None and told.state is not None:
+            return None
+        reason = self.facts.lacks((Source.DEPRECATED,))
+        return reason or f"{self.broker.product} {self.broker.version} does not say what it denies"
+
+    @cached_property
+    def _worker_bindings(self) -> dict[int, tuple[Binding, ...]]:
+        """The bindings of each live worker, and of every other id that has a queue here."""
+        ids = sorted(self.live.union(self.facts.worker_queues))
+        return {worker_id: self.topology.worker_bindings(worker_id) for worker_id in ids}
+
+    def _worker(self, worker_id: int) -> Iterator[Difference]:
+        yield from self._queues(self.topology.worker_queues(worker_id), worker_id)
+        if worker_id in self.live:
+            yield from self._bindings(self._worker_bindings[worker_id], worker_id)
+
+    def _exchanges(self) -> Iterator[Difference]:
+        for wanted in self.topology.exchanges if self.broker.exchanges is not None else ():
+            found = self.broker.exchange_named.get(wanted.name)
+            if found is not None:
+                attributes = tuple(self.answers.exchange_attributes(wanted, found))
+                if attributes or self.broker.policies:
+                    yield from self._existing("exchange", wanted, found, attributes, None)
+                continue
+            declaring = self.answers.new_exchange(wanted)
+            using = self.answers.not_found("exchange", wanted.name)
+            yield self._missing("exchange", wanted.name, wanted, NOBODY_PUBLISHES, declaring, using)
+
+    def _queues(self, queues: tuple[Queue, ...], worker_id: int | None) -> Iterator[Difference]:
+        for wanted in queues if self.broker.queues is not None else ():
+            found = self.broker.queue_named.get(wanted.name)
+            if found is not None:
+                attributes = tuple(self.answers.queue_attributes(wanted, found))
+                if attributes or self.broker.policies:
+                    yield from self._existing("queue", wanted, found, attributes, worker_id)
+            elif worker_id is None or worker_id in self.live:
+                declaring = self.answers.new_queue(wanted)
+                using = self.answers.not_found("queue", wanted.name)
+                yield self._missing("queue", wanted.name, wanted, NOBODY_CONSUMES, declaring, using, worker_id)
+
+    def _bindings(self, bindings: tuple[Binding, ...], worker_id: int | None) -> Iterator[Difference]:
+        for wanted in bindings if self.broker.bindings is not None else ():
+            if _key(wanted) not in self._found:
+                name, refused = _name(wanted), self._unbindable(wanted)
+                yield self._missing("binding", name, wanted, NOTHING_ARRIVES, refused, None, worker_id)
+
+    @cached_property
+    def _found(self) -> frozenset[_BindingKey]:
+        return frozenset(_key(b) for b in self.broker.bindings or ())
+
+    def _unbindable(self, wanted: Binding) -> BrokerError | None:
+        kind, destination = wanted.destination_kind, wanted.destination
+        if ("exchange", wanted.source) in self.refused:
+            return self.answers.not_found("exchange", wanted.source)
+        if (kind, destination) in self.refused:
+            return self.answers.not_found(kind, destination)
+        return self.answers.bound(wanted.source, kind, destination)
+
+    def _missing(
+        self, subject: SubjectKind, name: str, wanted: Exchange | Queue | Binding, why: str,
+        declaring: BrokerError | None, using: BrokerError | None, worker_id: int | None = None,
+    ) -> Difference:  # fmt: skip
+        if declaring is not None:
+            self.refused.add((subject, name))
+        way = Way.DECLARE if declaring is None else Way.REFUSED
+        return Difference(Kind.MISSING, subject, name, way, why, wanted, (), declaring, using, worker_id)
+
+    def _existing(
+        self, subject: SubjectKind, wanted: Exchange | Queue, found: ExchangeState | QueueState,
+        attributes: tuple[Attribute, ...], worker_id: int | None,
+    ) -> Iterator[Difference]:  # fmt: skip
+        settings = self._settings(found)
+        if attributes:
+            declaring = self.answers.redeclared(subject, wanted.name, attributes)
+            why = SILENTLY_OTHER if declaring is None else DECLARING_FAILS
+            counted = tuple(_counted(a, settings.get(_policy_key(a.name))) for a in attributes)
+            yield Difference(
+                Kind.DIFFERENT, subject, wanted.name, Way.RECREATE, why, wanted, counted, declaring, None, worker_id
+            )
+        overruled, added = _by_policy(wanted, found, settings)
+        for kind, why, those in ((Kind.OVERRULED, OVERRULED, overruled), (Kind.ADDED, ADDED, added)):
+            if those:
+                yield Difference(kind, subject, wanted.name, Way.POLICY, why, wanted, those, worker_id=worker_id)
+
+    def _settings(self, found: ExchangeState | QueueState) -> Settings:
+        if not self.broker.policies:
+            return {}
+        if isinstance(found, ExchangeState):
+            return exchange_settings(found.arguments, self.policies.of("exchange", found.name, told=found.policy))
+        policy = self.policies.of("queue", found.name, found.type, told=found.policy)
+        operator = self.policies.operator_of(found.name, found.type, told=found.operator_policy)
+        return queue_settings(found.arguments, found.type, policy, operator)
+
+    def _other_bindings(self) -> Iterator[Difference]:
+        """The bindings that the topology does not make: unexpected where they lead to an object of the topology."""
+        bindings = self.broker.bindings or ()
+        workers = (b for several in self._worker_bindings.values() for b in several)
+        wanted = {_key(b) for b in (*self.topology.base_bindings, *workers)}
+        for binding in bindings:
+            if _key(binding) in wanted or self._is_replicas(binding):
+                continue
+            if self._is_owned(binding.destination_kind, binding.destination):
+                owner = self.facts.topology.worker_of(binding.destination)
+                worker_id = owner[0] if owner and binding.destination_kind == "queue" else None
+                kind, way, why = Kind.UNEXPECTED, Way.UNBIND, UNEXPECTED
+            else:
+                kind, way, why, worker_id = Kind.FOREIGN, Way.NOTHING, FOREIGN, None
+            yield Difference(kind, "binding", _name(binding), way, why, _binding(binding), worker_id=worker_id)
+
+    def _is_owned(self, kind: str, name: str) -> bool:
+        if kind == "exchange":
+            return self.topology.exchange(name) is not None
+        return name in self._owned
+
+    @cached_property
+    def _owned(self) -> frozenset[str]:
+        """The names of the base queues, and of all worker queues that are there."""
+        there = (q.name for queues in self.facts.worker_queues.values() for q in queues)
+        return frozenset((*(q.name for q in self.topology.base_queues), *there))
+
+    def _is_replicas(self, binding: BindingState) -> bool:
+        return binding.destination_kind == "queue" and binding.destination in self._replicas
+
+    @cached_property
+    def _replicas(self) -> frozenset[str]:
+        exclusive = (q for q in self.broker.queues or () if q.exclusive)
+        return frozenset(q.name for q in exclusive if queue_kind(self.facts, q) == "replica")
+
+    def _foreign(self) -> Iterator[Difference]:
+        for exchange in self.broker.exchanges or ():
+            if exchange_kind(self.topology, exchange.name) == "foreign":
+                yield Difference(Kind.FOREIGN, "exchange", exchange.name, Way.NOTHING, FOREIGN)
+        for queue in self.broker.queues or ():
+            if not self._is_owned("queue", queue.name) and queue.name not in self._replicas:
+                yield Difference(Kind.FOREIGN, "queue", queue.name, Way.NOTHING, FOREIGN)
+
+
+_ORDER = {Kind.UNEXPECTED: 1, Kind.ADDED: 2, Kind.FOREIGN: 3}
+
+NOBODY_PUBLISHES = "publishing to it closes the publisher's channel"
+NOBODY_CONSUMES = "nobody can consume from it, and messages meant for it are dropped"
+NOTHING_ARRIVES = "messages with this key do not get there, and nobody is told"
+DECLARING_FAILS = "a service that declares it stops there; a broker never changes what exists"
+SILENTLY_OTHER = "services start without an error, but it is not what they ask for"
+OVERRULED = "it is declared as wanted, but a policy has the last word"
+ADDED = "a policy says what the topology leaves open"
+UNEXPECTED = "the topology does not bind it so; it gets messages that were not meant for it"
+FOREIGN = "not of this topology"
+
+
+def _policy_key(argument: str) -> str:
+    return argument.removeprefix("x-")
+
+
+def _counted(attribute: Attribute, setting: Setting | None) -> Attribute:
+    """The attribute with the policy counted in."""
+    if setting is None or setting.origin == "argument":
+        return msgspec.structs.replace(attribute, in_force=attribute.found)
+    return msgspec.structs.replace(attribute, in_force=setting.value, policy=setting.policy)
+
+
+def _by_policy(
+    wanted: Exchange | Queue, found: ExchangeState | QueueState, settings: Settings
+) -> tuple[tuple[Attribute, ...], tuple[Attribute, ...]]:
+    """What a policy makes of arguments that are as wanted, and what it says beyond them."""
+    ours = {_policy_key(name): (name, value) for name, value in wanted.arguments.items()}
+    overruled, added = [], []
+    for key, setting in settings.items():
+        if setting.origin == "argument":
+            continue
+        name, value = ours.get(key, (key, None))
+        attribute = Attribute(name, value, found.arguments.get(name), False, setting.value, setting.policy)
+        if key not in ours:
+            added.append(attribute)
+        elif same(value, attribute.found) and not same(value, setting.value):
+            overruled.append(attribute)
+    return tuple(overruled), tuple(added)
+
+
+def _key(binding: Binding | BindingState) -> _BindingKey:
+    arguments = comparable(binding.arguments, loose=False) if binding.arguments else ()
+    return binding.source, binding.destination_kind, binding.destination, binding.routing_key, arguments
+
+
+def _name(binding: Binding | BindingState) -> str:
+    return binding_name(binding.source, binding.destination, binding.routing_key)
+
+
+def _binding(found: BindingState) -> Binding:
+    return Binding(found.source, found.destination, found.routing_key, found.destination_kind, found.arguments)

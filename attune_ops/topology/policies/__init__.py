@@ -1,0 +1,1 @@
+"""Clean-up safety as RabbitMQ policies: what each would do, what the broker would refuse, setting and removing."""

@@ -1,0 +1,120 @@
+"""Setting and removing policies, and reading them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from attune_ops.installation import audit
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.installation.http import ApiError, check
+from attune_ops.installation.management import Management, open_management
+from attune_ops.model.errors import ActionError, ConfigError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import require
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.topology.policies.policy_change import PolicyChange
+from attune_ops.topology.policies.presets import PRIORITY, presets, removing, setting
+
+LISTINGS = ("exchanges", "queues", "bindings", "policies")
+SETTLING_S = 10.0  # how long a queue may take to list its new policy
+REFUSED = 400
+
+
+def read(settings: Settings) -> Facts:
+    """Reads what policies are judged by; needs tag management, changes nothing. Raises `SourceError`."""
+    facts = collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS)
+    require(facts, Source.BROKER)
+    return facts
+
+
+def apply_policy(
+    settings: Settings,
+    name: str,
+    definition: dict[str, Any],
+    *,
+    pattern: str | None = None,
+    apply_to: str | None = None,
+    priority: int = PRIORITY,
+    apply: bool = False,
+    confirm: str | None = None,
+) -> PolicyChange:
+    """Sets a policy; without `apply` says what it would do to each queue and exchange, and what would be refused.
+
+    `name` is one of `presets.presets`, which then says what `pattern` and `apply_to` are and, where the
+    definition is empty, the definition too; any other name needs a pattern. Needs tag policymaker. Undo: the command
+    line in `undo`. Raises `ConfigError`, `ActionError` where the broker refuses, `SourceError`.
+    """
+    preset = presets(settings.topology).get(name)
+    if preset is None and pattern is None:
+        known = ", ".join(presets(settings.topology))
+        raise ConfigError(f"{name!r} is none of the safety policies ({known}): give its --pattern")
+    if preset is not None:
+        pattern = preset.pattern if pattern is None else pattern
+        apply_to = apply_to or preset.apply_to
+        definition = definition or preset.definition
+    policy = PolicyState(settings.vhost, name, pattern or "", apply_to or "queues", priority, definition)
+    body = {"pattern": policy.pattern, "apply-to": policy.apply_to, "priority": priority, "definition": definition}
+    change = setting(read(settings), policy)
+    return _make(settings, change, "PUT", "policy apply", body, apply, confirm)
+
+
+def remove_policy(settings: Settings, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
+    """Removes a policy; without `apply` says what each queue and exchange would lose. Needs tag policymaker.
+
+    Undo: the command line in `undo`. Raises `ConfigError` where there is none, `ActionError`, `SourceError`.
+    """
+    facts = read(settings)
+    change = removing(facts, name)
+    if change.before is None:
+        there = ", ".join(sorted(p.name for p in facts.seen.policies or () if not p.operator)) or "none"
+        raise ConfigError(f"there is no policy {name!r} in virtual host {settings.vhost!r}; there are {there}")
+    return _make(settings, change, "DELETE", "policy remove", None, apply, confirm)
+
+
+def _make(
+    settings: Settings,
+    change: PolicyChange,
+    method: str,
+    what: str,
+    body: dict[str, Any] | None,
+    apply: bool,
+    confirm: str | None,
+) -> PolicyChange:
+    if not apply:
+        return change
+    before = msgspec.to_builtins(change.before) if change.before else None
+    with audit.change(settings, what, change.name, confirm=confirm, before=before, after=body) as outcome:
+        management = open_management(settings)
+        try:
+            path = f"policies/{quote(settings.vhost, safe='')}/{quote(change.name, safe='')}"
+            answer = management.http.request(method, path, msgspec.json.encode(body) if body is not None else None)
+            try:
+                check(settings.management, path, answer, settings.vhost)
+            except ApiError as e:
+                if e.status != REFUSED:
+                    raise
+                raise ActionError(
+                    f"the broker refused policy {change.name!r}: {e.reason}; nothing was changed"
+                ) from None
+            wanted = {e.name for e in change.effects if e.kind == "queue" and e.outcome in ("in force", "hides")}
+            settled = body is None or _listed(management, change.name, wanted)
+        finally:
+            management.close()
+        outcome |= {"objects": len(change.effects), "read_back": settled}
+    unsettled = () if settled else (f"{SETTLING_S:g} s later the broker does not list it for every queue yet",)
+    return msgspec.structs.replace(change, applied=True, commands=(), warnings=(*change.warnings, *unsettled))
+
+
+def _listed(management: Management, name: str, queues: set[str]) -> bool:
+    """Waits until the broker lists the policy for these queues; those that are gone by then do not count."""
+    deadline = time.monotonic() + SETTLING_S
+    while any(policy != name for queue, policy in management.policies_of_queues().items() if queue in queues):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

@@ -1,0 +1,178 @@
+"""Safety by policies instead of redeclared queues: which there are, and what setting or removing one does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from attune_ops.model.command_lines import line
+from attune_ops.model.facts import Facts
+from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, PolicyState, QueueState
+from attune_ops.model.topology import Topology
+from attune_ops.routing.effective import Setting, exchange_settings, queue_settings
+from attune_ops.routing.policy_match import Policies
+from attune_ops.routing.rules import Rules
+from attune_ops.topology.policies.drops import saving, with_drops
+from attune_ops.topology.policies.policy_change import Effect, Outcome, PolicyChange
+from attune_ops.topology.policies.validation import refusals, warnings
+
+PRIORITY = 1  # above a catch-all of priority 0
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """What a safety policy is applied to; `definition` are the keys it has unless others are given."""
+
+    name: str
+    about: str
+    apply_to: str
+    pattern: str
+    definition: dict[str, Any] = {}
+
+
+def presets(topology: Topology) -> dict[str, Preset]:
+    """The safety policies for this topology, by name."""
+    made = (
+        Preset(
+            "worker-queues", "each worker's own queues; deleted when unused for 30 min", "queues",
+            topology.worker_queue_pattern, {"expires": 1_800_000},
+        ),
+        Preset("base-queues", "the queues that exist once", "queues", topology.base_queue_pattern),
+        Preset("exchanges", "the exchanges, for an alternate exchange", "exchanges", topology.exchange_pattern),
+    )  # fmt: skip
+    return {preset.name: preset for preset in made}
+
+
+def setting(facts: Facts, policy: PolicyState) -> PolicyChange:
+    """What setting this policy does; raises `SourceError` where the broker was not read."""
+    return _change(facts, policy.name, policy)
+
+
+def removing(facts: Facts, name: str) -> PolicyChange:
+    """What removing the policy of this name does; `before` is None where there is none."""
+    return _change(facts, name, None)
+
+
+def in_force(facts: Facts) -> dict[str, list[str]]:
+    """The objects that each policy is in force for, by the policy's name; exchanges are called so."""
+    broker = facts.seen
+    policies = Policies(broker.policies or (), Rules.of(broker.version))
+    found: dict[str, list[str]] = {p.name: [] for p in broker.policies or ()}
+    for kind, state in _objects(broker):
+        for chosen in _in_force(policies, kind, state, told=True)[:1]:
+            found[chosen.name].append(state.name if kind == "queue" else f"exchange {state.name}")
+    return found
+
+
+def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
+    broker = facts.seen
+    rules = Rules.of(broker.version)
+    now = broker.policies or ()
+    before = next((p for p in now if p.name == name and not p.operator), None)
+    then = (*(p for p in now if p is not before), *((after,) if after else ()))
+    refused = tuple(refusals(facts, after, rules))
+    is_possible = not any(r.startswith("400") for r in refused)  # what nobody can set does nothing
+    both = Policies(now, rules), Policies(then, rules)
+    effects = with_drops(facts, then, tuple(_effects(broker, both, before, after))) if is_possible else ()
+    return PolicyChange(
+        name=name,
+        vhost=broker.vhost,
+        before=before,
+        after=after,
+        effects=effects,
+        applied=False,
+        taken_at=facts.taken_at,
+        warnings=tuple(warnings(facts, after, effects)) if after and is_possible else (),
+        refusals=refused,
+        undo=undo(name, before),
+        commands=tuple(saving(facts, effects)),
+    )
+
+
+def undo(name: str, before: PolicyState | None) -> str:
+    """The command line that brings the policy back to what it is now."""
+    if before is None:
+        return line("policy", "remove", "--apply", "--", name)
+    return line(
+        "policy", "apply", f"--pattern={before.pattern}", "--apply-to", before.apply_to,
+        "--priority", str(before.priority), "--definition", json.dumps(before.definition), "--apply", "--", name,
+    )  # fmt: skip
+
+
+def _effects(
+    broker: BrokerSnapshot,
+    policies: tuple[Policies, Policies],
+    before: PolicyState | None,
+    after: PolicyState | None,
+) -> Iterator[Effect]:
+    for kind, state in _objects(broker):
+        was = next(iter(_in_force(policies[0], kind, state, told=True)), None)
+        becomes = _in_force(policies[1], kind, state)
+        operator = policies[1].operator_of(state.name, _type(state)) if kind == "queue" else None
+        if after is None:
+            if was is not None and was is before:
+                other = becomes[0] if becomes else None
+                outcome: Outcome = "falls back" if other else "none"
+                yield Effect(kind, state.name, outcome, _name(other), _lost(state, was, other, operator))
+        elif after in becomes:
+            tied = [p for p in becomes if p is not after]
+            other = was if was is not before else None
+            outcome = "unspecified" if tied else "hides" if other else "in force"
+            lost = {} if was is None else _lost(state, was, after, operator)
+            overruled = tuple(_overruled(state, after, operator))
+            yield Effect(kind, state.name, outcome, _name(tied[0] if tied else other), lost, overruled)
+        elif after in policies[1].matching(kind, state.name, _type(state)):
+            yield Effect(kind, state.name, "hidden", _name(becomes[0]))
+        elif kind == "queue":
+            for policy, keys in policies[1].inapplicable(state.name, _type(state)):
+                if policy is after:
+                    why = tuple(f"a {_type(state)} queue has no {key}" for key in keys)
+                    yield Effect(kind, state.name, "not applied", overruled=why)
+
+
+def _objects(broker: BrokerSnapshot) -> Iterator[tuple[Literal["queue", "exchange"], QueueState | ExchangeState]]:
+    for queue in sorted(broker.queues or (), key=lambda q: q.name):
+        yield "queue", queue
+    for exchange in sorted(broker.exchanges or (), key=lambda e: e.name):
+        if exchange.name:
+            yield "exchange", exchange
+
+
+def _type(state: QueueState | ExchangeState) -> str:
+    return state.type if isinstance(state, QueueState) else "classic"
+
+
+def _in_force(
+    policies: Policies, kind: Literal["queue", "exchange"], state: QueueState | ExchangeState, told: bool = False
+) -> Sequence[PolicyState]:
+    return policies.in_force(kind, state.name, _type(state), state.policy if told else None)
+
+
+def _name(policy: PolicyState | None) -> str:
+    return "" if policy is None else policy.name
+
+
+def _settings(
+    state: QueueState | ExchangeState, policy: PolicyState | None, operator: PolicyState | None
+) -> dict[str, Setting]:
+    if isinstance(state, ExchangeState):
+        return exchange_settings(state.arguments, policy)
+    return queue_settings(state.arguments, state.type, policy, operator)
+
+
+def _lost(
+    state: QueueState | ExchangeState, was: PolicyState, becomes: PolicyState | None, operator: PolicyState | None
+) -> dict[str, Any]:
+    """The settings of the policy that was in force which nothing sets afterwards."""
+    left = _settings(state, becomes, operator)
+    return {key: value for key, value in was.definition.items() if key not in left}
+
+
+def _overruled(state: QueueState | ExchangeState, after: PolicyState, operator: PolicyState | None) -> Iterator[str]:
+    """Where arguments or an operator policy decide, whatever the policy says."""
+    found = _settings(state, after, operator)
+    for key, value in after.definition.items():
+        if key in found and found[key].value != value:
+            yield f"{key} stays {found[key].value!r} by its {found[key].origin}"

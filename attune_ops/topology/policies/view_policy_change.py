@@ -1,0 +1,164 @@
+"""How a `PolicyChange` shows itself: the policy, what becomes of each object, what to mind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.units import counted
+from attune_ops.render import text, view_table, wire
+from attune_ops.render.lines import COPY, Line, indented
+from attune_ops.topology.policies.policy_change import Drop, Effect, PolicyChange
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+SCHEMA = "attune-ops/policy-change/1"
+SHOWN = 20  # objects in a terminal
+
+COLUMNS = (
+    Column("object", Kind.CATEGORY, doc="queue or exchange"),
+    Column("name", doc="its name"),
+    Column("outcome", Kind.CATEGORY, doc="what becomes of it"),
+    Column("other", doc="the policy that is hidden, hides, or takes over"),
+    Column("loses", doc="settings that it has now and will not have any more, as JSON"),
+    Column("overruled", Kind.LIST, doc="what its arguments or an operator policy decide all the same"),
+)
+WORDS = {
+    "in force": "in force",
+    "hides": "in force, hides {other}",
+    "hidden": "without effect: {other} has a higher priority",
+    "unspecified": "unspecified: {other} has the same priority",
+    "not applied": "without effect: {why}",
+    "falls back": "{other} takes over",
+    "none": "no policy is left",
+}
+STYLES = {"in force": "green", "falls back": "green", "none": "yellow", "hides": "yellow"}
+
+
+def as_table(change: PolicyChange) -> Group:
+    """The policy, a line for each object, what to mind, a last line that sums up."""
+    return indented(_lines(change, SHOWN))
+
+
+def as_text(change: PolicyChange) -> str:
+    """The same with nothing left out."""
+    from attune_ops.render.terminal import plain
+
+    return plain(indented(_lines(change, None)))
+
+
+def _lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
+    for label, policy in (("now", change.before), ("then", change.after)):
+        if policy is not None:
+            yield 0, f"{label:<5} {_policy(policy)}", ""
+    for effect in change.effects[:limit]:
+        yield 0, f"{effect.kind} {effect.name}: {_outcome(effect)}", STYLES.get(effect.outcome, "dim")
+        if effect.loses:
+            yield 4, f"loses {_settings(effect.loses)}", "red"
+        if effect.outcome != "not applied":
+            yield from ((4, reason, "dim") for reason in effect.overruled)
+        if effect.drop is not None:
+            yield 4, _drop(effect.drop, change.applied), "yellow" if effect.drop.goes_to else "red"
+    if limit is not None and len(change.effects) > limit:
+        yield 0, f"… and {len(change.effects) - limit} more; --format json lists them", "dim"
+    yield from ((0, f"the broker would refuse it: {r}", "red") for r in change.refusals)
+    yield from ((0, f"mind: {w}", "yellow") for w in change.warnings)
+    for line in change.commands[:limit]:
+        yield 0, f"save first what would be lost: {line}", COPY
+    yield 0, summary(change), "bold"
+    if change.applied or not change.refusals:
+        yield 0, f"undo: {change.undo}", COPY
+
+
+def _outcome(effect: Effect) -> str:
+    return WORDS[effect.outcome].format(other=effect.other, why="; ".join(effect.overruled))
+
+
+def _drop(drop: Drop, applied: bool) -> str:
+    goes = "went at once, as counted before" if applied else "go at once, the oldest first"
+    many = f"some, as their sizes decide, of its {counted(drop.ready, 'ready message')} {goes}"
+    if drop.messages is not None:
+        many = f"{drop.messages} of its {counted(drop.ready, 'ready message')} {goes}"
+    if not drop.goes_to:
+        return f"{many}, and {'were' if applied else 'are'} lost: {drop.lost}"
+    return f"{many}, dead-lettered to {', '.join(drop.goes_to)}" + (
+        f"; some may be lost: {drop.lost}" * bool(drop.lost)
+    )
+
+
+def _policy(policy: PolicyState) -> str:
+    return f"{policy.pattern} on {policy.apply_to}, priority {policy.priority}: {_settings(policy.definition)}"
+
+
+def _settings(values: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in values.items()) or "nothing"
+
+
+def summary(change: PolicyChange) -> str:
+    """One line: what was or would be set or removed, and how many objects it is in force for."""
+    verb = "removed" if change.after is None else "set"
+    if change.refusals and not change.applied:
+        return f"policy {change.name} would not be {verb}: the broker would refuse it"
+    said = verb if change.applied else f"would be {verb}"
+    if change.after is None:
+        tense = "was" if change.applied else "is"
+        return f"policy {change.name} {said}; it {tense} in force for {counted(len(change.effects), 'object')}"
+    count = sum(e.outcome in ("in force", "hides") for e in change.effects)
+    return (
+        f"policy {change.name} {said}; in force for {count} of {counted(len(change.effects), 'object')} that it means"
+    )
+
+
+def as_json(change: PolicyChange) -> dict[str, Any]:
+    """`attune-ops/policy-change/1`."""
+    return {
+        "schema": SCHEMA,
+        "name": change.name,
+        "vhost": change.vhost,
+        "applied": change.applied,
+        "before": _plain(change.before),
+        "after": _plain(change.after),
+        "effects": [msgspec.to_builtins(e) for e in change.effects],
+        "warnings": list(change.warnings),
+        "refusals": list(change.refusals),
+        "undo": change.undo,
+        "commands": list(change.commands),
+        "taken_at": wire.plain(change.taken_at),
+    }
+
+
+def _plain(policy: PolicyState | None) -> dict[str, Any] | None:
+    if policy is None:
+        return None
+    members = ("pattern", "apply_to", "priority", "definition")
+    return {name: getattr(policy, name) for name in members}
+
+
+def as_csv(change: PolicyChange) -> str:
+    """A record an object."""
+    return view_table.as_csv(_rows(change))
+
+
+def as_markdown(change: PolicyChange) -> str:
+    """The objects as a GitHub table, and the summary."""
+    return f"{view_table.as_markdown(_rows(change))}\n\n{text.markdown(text.visible(summary(change)))}"
+
+
+def as_frame(change: PolicyChange) -> pd.DataFrame:
+    """The objects as a DataFrame."""
+    return view_table.as_frame(_rows(change))
+
+
+def _rows(change: PolicyChange) -> Table:
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (e.kind, e.name, e.outcome, e.other or None, _settings(e.loses) if e.loses else None, e.overruled)
+        for e in change.effects
+    )
+    return Table("policy-change", COLUMNS, rows, change.taken_at, (*change.refusals, *change.warnings))

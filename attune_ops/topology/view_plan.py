@@ -1,0 +1,228 @@
+"""How the differences between a topology and a broker show themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from attune_ops.model.notice import Notice
+from attune_ops.model.table import Cell, Column, Table
+from attune_ops.model.table import Kind as Type
+from attune_ops.model.units import counted
+from attune_ops.render import text, view_notice, view_table, wire
+from attune_ops.render.lines import Line, indented
+from attune_ops.topology.differences import Attribute, BrokerError, Difference, Kind, Plan, Way
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+SCHEMA = "attune-ops/topology-diff/1"
+SHOWN = 20  # differences of one kind that a terminal is shown; every other form has them all
+
+COLUMNS = (
+    Column("difference", Type.CATEGORY, doc="missing, different, overruled, unexpected, added or foreign"),
+    Column("object", Type.CATEGORY, doc="exchange, queue or binding"),
+    Column("name", doc="its name"),
+    Column("worker", Type.INTEGER, doc="whose it is"),
+    Column("attribute", doc="what differs about it"),
+    Column("wanted", doc="as the topology has it, as JSON"),
+    Column("found", doc="as the broker has it, as JSON"),
+    Column("in_force", doc="with the policy counted in, as JSON"),
+    Column("policy", doc="the policy that it comes from"),
+    Column("way", Type.CATEGORY, doc="how it is put right: declare, recreate, policy, unbind, refused, nothing"),
+    Column("declaring", doc="what declaring it is answered with; nothing where it succeeds"),
+    Column("using", doc="what using it without declaring it is answered with"),
+)
+
+STYLES = {
+    Kind.MISSING: "red",
+    Kind.DIFFERENT: "red",
+    Kind.OVERRULED: "yellow",
+    Kind.UNEXPECTED: "yellow",
+    Kind.ADDED: "dim",
+    Kind.FOREIGN: "dim",
+}
+
+WAYS = {
+    Way.DECLARE: "can be declared",
+    Way.RECREATE: "must be deleted and declared anew",
+    Way.POLICY: "comes from a policy",
+    Way.UNBIND: "can be unbound",
+    Way.REFUSED: "cannot be declared",
+    Way.NOTHING: "",
+}
+
+
+def as_table(plan: Plan) -> Group:
+    """What differs by kind, each with what it means, and a last line that sums up; fits any width."""
+    return indented(_lines(plan, SHOWN))
+
+
+def as_text(plan: Plan) -> str:
+    """The same with nothing left out."""
+    from attune_ops.render.terminal import plain
+
+    return plain(indented(_lines(plan, None)))
+
+
+def _lines(plan: Plan, limit: int | None) -> Iterator[Line]:
+    yield from blocks(plan.differences, limit)
+    yield from ((0, f"not compared: {reason}", "dim") for reason in plan.unseen)
+    yield 0, summary(plan), "bold" if plan.matters else "green"
+
+
+def blocks(differences: tuple[Difference, ...], limit: int | None) -> Iterator[Line]:
+    """The lines of these differences by kind, at most `limit` of a kind; what is foreign is only counted."""
+    for kind in (k for k in Kind if k is not Kind.FOREIGN):
+        of_kind = [d for d in differences if d.kind is kind]
+        if of_kind:
+            yield 0, f"{kind} ({len(of_kind)})", f"bold {STYLES[kind]}"
+        for _, several in groupby(of_kind[:limit], key=_alike):
+            yield from _differences(list(several))
+        yield from and_more(len(of_kind), limit, 2)
+
+
+def and_more(number: int, limit: int | None, indent: int) -> Iterator[Line]:
+    """A line about what a terminal is not shown."""
+    if limit is not None and number > limit:
+        yield indent, f"and {number - limit} more (all of them with --format json, or in a pipe)", "dim"
+
+
+def _alike(d: Difference) -> tuple[Any, ...]:
+    """What is the same for all objects of which the same is said."""
+    return d.subject, d.way, d.why, d.attributes, d.declaring is None
+
+
+def _differences(several: list[Difference]) -> Iterator[Line]:
+    """Their names, then what is said of all of them; the answers are those that the first one gets."""
+    first, way = several[0], WAYS[several[0].way]
+    yield 2, f"{first.subject} {first.name}{': ' if way else ''}{way}", ""
+    yield from ((2, f"{d.subject} {d.name}", "") for d in several[1:])
+    yield from ((6, _attribute(a, first.kind), "") for a in first.attributes)
+    if first.kind is not Kind.ADDED:
+        yield 6, first.why, "dim"
+    for doing, answer in (("declaring it", first.declaring), ("using it", first.using)):
+        if answer is not None:
+            yield 6, f"{doing}: {answered(answer)}", "dim"
+
+
+def _attribute(a: Attribute, kind: Kind) -> str:
+    if kind is Kind.ADDED:
+        return f"{a.name} {value(a.in_force)} (policy {a.policy})"
+    if kind is Kind.OVERRULED:
+        return f"{a.name}: wanted {value(a.wanted)}, in force {value(a.in_force)} (policy {a.policy})"
+    counted = f", in force {value(a.in_force)} (policy {a.policy})" if a.policy else ""
+    hint = f"; a policy with {a.policy_key} has the same effect meanwhile" if a.policy_key and not a.policy else ""
+    return f"{a.name}: wanted {value(a.wanted)}, found {value(a.found)}{counted}{hint}"
+
+
+def value(found: Any) -> str:
+    """An attribute's value in words."""
+    if found is None:
+        return "none"
+    return found if isinstance(found, str) and found else str(_json(found))
+
+
+def answered(answer: BrokerError) -> str:
+    """The broker's answer with its code, in one line."""
+    return f"{answer.code} {answer.text}" + (" (closes the connection)" if answer.closes == "connection" else "")
+
+
+def summary(plan: Plan) -> str:
+    """One line: how many differ, of how many."""
+    where = f"{plan.topology} in virtual host {plan.vhost}"
+    aside = (
+        f"; {counted(len(plan.of(Kind.FOREIGN)), 'foreign object')} left alone (--format json lists them)"
+        if plan.of(Kind.FOREIGN)
+        else ""
+    )
+    of = counted(plan.compared, "object")
+    if not plan.matters:
+        return f"{where}: all {of} are as wanted{aside}"
+    return f"{where}: {counted(len(plan.matters), 'difference')}, {of} wanted{aside}"
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """`attune-ops/topology-diff/1`."""
+    return {
+        "schema": SCHEMA,
+        "topology": plan.topology,
+        "vhost": plan.vhost,
+        "taken_at": wire.plain(plan.taken_at),
+        "differs": bool(plan.matters),
+        "compared": plan.compared,
+        "counts": {str(kind): len(plan.of(kind)) for kind in Kind},
+        "differences": objects(plan.differences),
+        "unseen": list(plan.unseen),
+    }
+
+
+def objects(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
+    """Differences as JSON has them."""
+    return [_object(d) for d in differences]
+
+
+def _object(d: Difference) -> dict[str, Any]:
+    return {
+        "difference": d.kind,
+        "subject": {"kind": d.subject, "name": d.name},
+        "worker": d.worker_id,
+        "way": d.way,
+        "why": d.why,
+        "attributes": [
+            {"name": a.name, "wanted": a.wanted, "found": a.found, "in_force": a.in_force, "policy": a.policy,
+             "compared": a.compared, "policy_key": a.policy_key}
+            for a in d.attributes
+        ],
+        "declaring": error(d.declaring),
+        "using": error(d.using),
+    }  # fmt: skip
+
+
+def error(answer: BrokerError | None) -> dict[str, Any] | None:
+    """A broker's answer as JSON has it."""
+    return None if answer is None else {"code": answer.code, "text": answer.text, "closes": answer.closes}
+
+
+def as_csv(plan: Plan) -> str:
+    """A record for each attribute that differs, or for the object where none does."""
+    return view_table.as_csv(rows_of(plan))
+
+
+def as_markdown(plan: Plan) -> str:
+    """The same as a GitHub table, and the summary."""
+    return f"{view_table.as_markdown(rows_of(plan))}\n\n{text.markdown(text.visible(summary(plan)))}"
+
+
+def as_html(plan: Plan) -> str:
+    """The summary and how many there are of each kind, then all as a table."""
+    counts = tuple(f"{kind} ({len(found)})" for kind in Kind if (found := plan.of(kind)))
+    return view_notice.as_html(Notice(summary(plan), counts)) + view_table.as_html(rows_of(plan))
+
+
+def as_frame(plan: Plan) -> pd.DataFrame:
+    """The same as a DataFrame."""
+    return view_table.as_frame(rows_of(plan))
+
+
+def rows_of(plan: Plan) -> Table:
+    """The differences as a table."""
+    return Table("topology-diff", COLUMNS, tuple(_rows(plan)), plan.taken_at, plan.unseen)
+
+
+def _rows(plan: Plan) -> Iterator[tuple[Cell, ...]]:
+    for d in plan.differences:
+        head = (str(d.kind), d.subject, d.name, d.worker_id)
+        tail = (str(d.way), *(None if e is None else answered(e) for e in (d.declaring, d.using)))
+        for a in d.attributes:
+            yield (*head, a.name, _json(a.wanted), _json(a.found), _json(a.in_force), a.policy, *tail)
+        if not d.attributes:
+            yield (*head, None, None, None, None, None, *tail)
+
+
+def _json(found: Any) -> str | None:
+    import json
+
+    return None if found is None else json.dumps(found, ensure_ascii=False)

@@ -1,0 +1,250 @@
+"""The doctor on the real broker: healthy installations are left in peace, and what it cannot see it says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from attune_ops.doctor.findings import CheckStatus, Report, Severity
+from attune_ops.installation import broker_reading as reading
+from attune_ops.installation.config import resolve
+from attune_ops.ops import Ops
+from attune_ops.startup.processes import start_service, stop_all
+from attune_ops.startup.standins.job import Behaviour
+from tests.live.doctor.broken import EVENTS, EXECUTIONS, W1, lost_binding, missing_worker_queue, nobody_reads
+from tests.live.places import JANUARY, SEPTEMBER, Place, found
+from tests.live.printed import proves
+from tests.world import Run, Users, Vhost, eventually
+
+
+def share(vhost: Vhost) -> None:
+    """Puts somebody else's objects into the virtual host: a backlog nobody reads, an idle exchange, a tap."""
+    with vhost.channel() as channel:
+        for name in ("shop.orders", "shop.unused"):
+            channel.exchange_declare(name, "topic", durable=True)
+        channel.queue_declare("shop.orders", durable=True, arguments={"x-dead-letter-exchange": "shop.nowhere"})
+        channel.queue_bind("shop.orders", "shop.orders", "#")
+        channel.queue_declare("shop.tap", durable=True)
+        channel.queue_bind("shop.tap", "attune.events", "event.*")
+        for _ in range(20):
+            channel.basic_publish("shop.orders", "new", b"{}")
+    vhost.api("PUT", "policies/{vhost}/shop", {"pattern": "^shop", "definition": {"max-length": 50}})
+
+
+@pytest.mark.parametrize("topology", [JANUARY, SEPTEMBER])
+def test_healthy_under_load_and_beside_others(place: Callable[..., Place], topology: str, tmp_path: Path) -> None:
+    p = place(topology)
+    services = [
+        start_service(p.settings, service, name, tmp_path / f"{name}.log", behaviour)
+        for service, name, behaviour in (
+            ("executor", "executor", Behaviour(rate=20)),
+            ("sensor", "sensor", Behaviour(rate=20)),
+            ("worker", "w1", Behaviour(handler_s=0.01)),
+            ("worker", "w2", Behaviour(handler_s=0.01)),
+        )
+    ]
+    try:
+        for service in services:
+            service.wait_for("ready", timeout=30)
+        share(p.vhost)
+        for _ in range(8):
+            report = p.look()
+            assert (found(report, Severity.ERROR), found(report, Severity.WARNING)) == (set(), set())
+            assert report.status == "degraded"
+            assert "nothing on the broker is amiss" in report.verdict
+        grows = Ops(p.settings).doctor(samples=2)
+        assert found(grows, Severity.ERROR) == set()
+    finally:
+        stop_all(services)
+
+
+def status_of(report: Report, code: str) -> tuple[CheckStatus, str | None]:
+    """How one check ended, and why it could not look."""
+    (result,) = [r for r in report.results if r.code == code]
+    return result.status, result.reason
+
+
+def seen_by(p: Place, user: Vhost) -> Report:
+    """The report that another user gets of a place."""
+    options = {"amqp_url": user.amqp_url, "management_url": user.management_url, "database_url": p.database}
+    return Ops(resolve(options, {})).doctor()
+
+
+def test_users_who_see_less_are_told_what_they_do_not_see(place: Callable[..., Place], user: Users) -> None:
+    p = place().populate()
+    monitoring = seen_by(p, user(p.vhost, tags="monitoring", configure="", write="", read=""))
+    assert found(monitoring, Severity.ERROR) == set()
+    assert monitoring.status == "degraded", monitoring.facts.missing
+    assert status_of(monitoring, "AT105")[0] is CheckStatus.SKIPPED
+    assert status_of(monitoring, "AT401")[0] is CheckStatus.PASSED
+    assert status_of(monitoring, "AT110")[0] is CheckStatus.PASSED
+
+    own = seen_by(p, user(p.vhost, tags="management"))
+    assert found(own, Severity.ERROR) == set()
+    assert own.status == "unknown"
+    skipped, reason = status_of(own, "AT502")
+    assert skipped is CheckStatus.SKIPPED
+    assert "monitoring" in (reason or "")
+    assert status_of(own, "AT401")[0] is status_of(own, "AT112")[0] is CheckStatus.PASSED
+    assert any(f.code == "AT106" for f in own.findings)
+
+    nothing = seen_by(p, user(p.vhost, tags="monitoring", configure=None))
+    assert [f.code for f in nothing.at_least(Severity.ERROR)] == ["AT101"]
+    assert status_of(nothing, "AT202")[0] is CheckStatus.SKIPPED
+
+
+def test_what_the_next_version_makes_of_it(place: Callable[..., Place]) -> None:
+    p = place().populate()
+    now = p.vhost.broker.version
+    if now < (4, 0):
+        p.vhost.api("PUT", "policies/{vhost}/mirror", {"pattern": "^attune", "definition": {"ha-mode": "all"}})
+    near = {"pattern": "^one$", "definition": {"queue-master-locator": "min-masters"}}
+    p.vhost.api("PUT", "policies/{vhost}/near", near, ok=(201, 400))  # refused by 4.3
+    with p.vhost.channel() as channel:
+        channel.queue_declare("one", durable=True)
+        channel.basic_qos(prefetch_count=1, global_qos=True)
+        channel.basic_consume("one", lambda *_: None)
+        expected = {("AT703", "transient_nonexcl_queues")} if now < (4, 3) else set()
+        expected |= {("AT705", "mirror")} if now < (4, 0) else set()
+        # RabbitMQ 4.0 lists no prefetch of a whole channel.
+        expected |= {("AT704", "global_qos" if now < (4, 0) else "queue_master_locator")} if now < (4, 3) else set()
+
+        def upgrade() -> set[tuple[str, str]]:
+            return found(p.look(["upgrade"], target_version="4.3"), Severity.WARNING)
+
+        eventually(lambda: upgrade() == expected, within=30)
+        merely_noted = p.look(["upgrade"])
+        assert found(merely_noted, Severity.WARNING) == set()
+        if now >= (4, 0):
+            eventually(lambda: transient_queues(p.look(["AT701"])), within=30)
+
+
+def transient_queues(report: Report) -> bool:
+    """Whether it is said which queues are transient, and who consumes from them."""
+    (finding,) = [f for f in report.findings if f.subject.name == "transient_nonexcl_queues"]
+    assert {W1, "worker.2.executions"} <= set(finding.evidence["queues"])
+    return bool(finding.evidence["clients"])
+
+
+def test_what_cannot_be_reached(place: Callable[..., Place], run: Run) -> None:
+    p = place()
+    nowhere = {"amqp_url": "amqp://a:b@127.0.0.1:1/", "management_url": "http://127.0.0.1:1"}
+    p.settings = resolve(nowhere | {"database_url": "postgresql://a:b@127.0.0.1:1/a"}, {})
+    report = p.look()
+    assert {code for code, _ in found(report, Severity.ERROR)} == {"AT101", "AT102", "AT103"}
+    proves("AT101 config show", p, report, run)
+    proves("AT102 config show", p, report, run)
+    proves("AT103 config show", p, report, run)
+
+
+def test_a_node_that_is_full_and_queues_that_are_not_emptied(place: Callable[..., Place], run: Run) -> None:
+    p = place().populate()
+    p.judged(memory_percent=0, growth=1, redeliveries=0.1, redelivered_percent=1)
+    done = threading.Event()
+    keeps_returning = threading.Thread(target=fill_and_return, args=(p.vhost, done))
+    keeps_returning.start()
+    try:
+        proves("AT113 queues", p, eventually(lambda: (r := p.look(["AT113"])).findings and r), run)
+        proves("AT506 consumers", p, p.look(["AT506"], samples=2), run)
+        storm = eventually(lambda: (r := p.look(["AT507"])).findings and r)
+        proves("AT507 consumers", p, storm, run)
+    finally:
+        done.set()
+        keeps_returning.join()
+
+
+def fill_and_return(vhost: Vhost, done: threading.Event) -> None:
+    """Takes a message and gives it back, for as long as it may; each time there is one more."""
+    with vhost.channel() as channel:
+        while not done.wait(0.05):
+            channel.basic_publish("attune.events", "event.created", b"{}")
+            method, _, _ = channel.basic_get(EVENTS)
+            if method is not None:
+                channel.basic_nack(method.delivery_tag, requeue=True)
+
+
+def test_a_definitions_file(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
+    p = place().populate()
+    lost_binding(p)
+    file = tmp_path / "definitions.json"
+    file.write_text(p.vhost.api("GET", "definitions/{vhost}").text)
+    done = run("doctor", "--from", file, "--format", "json", status=1)
+    report = msgspec.json.decode(done.stdout)
+    assert [f["code"] for f in report["findings"] if f["severity"] == "error"] == ["AT204"]
+    reasons = {c["reason"] for c in report["checks"] if c["status"] == "skipped"}
+    assert "a definitions file holds no message counts" in reasons
+    assert report["target"]["registry"] is None
+
+
+def test_the_command(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
+    p = place().populate()
+    environment = {"ATTUNE_OPS_DATABASE_URL": p.database}
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(run("doctor", "--format", "json", target=p.vhost, env=environment, status=0).stdout)
+    run("doctor", "--fail-on", "warning", target=p.vhost, env=environment, status=1)
+    done = run("doctor", "--fail-on", "warning", "--baseline", baseline, target=p.vhost, env=environment, status=0)
+    assert done.stdout.splitlines()[-1].startswith("√ healthy: ")
+    missing_worker_queue(p)
+    arguments = ("doctor", "--baseline", baseline, "--only", "workers,routes", "--wait", "1s")
+    done = run(*arguments, target=p.vhost, env=environment, status=1)
+    assert "waiting for AT401 every live worker has its queues" in done.stderr
+    assert "× error   AT401" in done.stdout
+    run("doctor", "--skip", "AT401,AT402,AT301", "--only", "workers", target=p.vhost, env=environment, status=0)
+    run("doctor", "--only", "nonsense", target=p.vhost, status=2)
+    unreached = {"ATTUNE_OPS_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/", "ATTUNE_OPS_MANAGEMENT_URL": ""}
+    assert "AT101" in run("doctor", target=p.vhost, env=unreached, status=3).stdout
+
+
+def test_executions_against_what_lies_in_the_queues(place: Callable[..., Place], database: str) -> None:
+    p = place()
+    p.use_registry(database)
+    p.populate()
+    with psycopg.connect(database, autocommit=True) as connection:
+        for status, worker in (("scheduled", 1), ("requested", None), ("running", 2)):
+            connection.execute(
+                "INSERT INTO attune.execution (action_ref, status, worker, updated) "
+                "VALUES ('core.echo', %s::attune.execution_status_enum, %s, now() - interval '1 hour')",
+                (status, worker),
+            )
+        connection.execute("UPDATE attune.worker SET status = 'inactive' WHERE id = 2")
+    report = p.look()
+    assert {("AT413", "1"), ("AT413", "2"), ("AT414", "3")} <= found(report, Severity.ERROR)
+    p.publish("attune.executions", "worker.1", 11)  # one more than its prefetch: the message waits
+    assert ("AT413", "1") in found(p.look(), Severity.WARNING)
+
+
+def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], asked: list[str]) -> None:
+    p = place().populate()
+    p.look()
+    few = sorted(asked)
+    assert 10 < len(few) < 20
+    queues = [
+        {"name": f"other.{i}", "vhost": p.vhost.name, "durable": True, "auto_delete": False, "arguments": {}}
+        for i in range(200)
+    ]
+    p.vhost.api("POST", "definitions", {"queues": queues})
+    asked.clear()
+    assert len(p.look().facts.seen.queues or ()) > 200
+    assert sorted(asked) == few
+
+
+def test_a_crowd_of_workers_is_judged_without_their_rates(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    p = place().populate()
+    monkeypatch.setattr(reading, "CROWD", 1)
+    report = eventually(lambda: (r := p.look()).facts.seen.queue_named[EXECUTIONS].memory is not None and r)
+    assert report.facts.seen.statistics_left_out == 2
+    assert found(report, Severity.ERROR) == found(report, Severity.WARNING) == set()
+    assert [f.severity for f in report.findings if f.code == "AT115"] == [Severity.INFO]
+    named = report.facts.seen.queue_named
+    assert (named[W1].memory, named[W1].consumers) == (None, 1)
+    proves("AT115 queues", p, report, run)
+    nobody_reads(p)
+    p.services["w1"].disconnect()
+    eventually(lambda: found(p.look(), Severity.ERROR) == {("AT405", EXECUTIONS), ("AT401", W1)})

@@ -1,0 +1,121 @@
+"""What the doctor finds on a broker that a test may bring into trouble: a lab of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attune_ops import lab
+from attune_ops.doctor.findings import Report, Severity
+from attune_ops.installation import amqp_write as act
+from attune_ops.installation.amqp import depth
+from attune_ops.lab.server import find
+from attune_ops.model.errors import ConfigError, SourceError
+from attune_ops.model.topology import Binding
+from tests.live.doctor.broken import NOTIFICATIONS
+from tests.live.places import Place, found
+from tests.live.printed import proves
+from tests.world import Broker, Run, Vhost, eventually
+
+DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
+FEATURE = "transient_nonexcl_queues"
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest) -> Iterator[lab.Lab]:
+    """A lab of the test's own, of the installation that the live tests run on; of `param` nodes."""
+    from tests.conftest import lacking
+
+    server = os.environ.get("ATTUNE_OPS_TEST_SERVER")
+    try:
+        find(server)
+    except ConfigError as e:
+        lacking(f"no broker to start: {e}")
+    name = f"t{secrets.token_hex(4)}"
+    try:
+        yield lab.up(name, server=server, nodes=getattr(request, "param", 1))
+    finally:
+        lab.down(name)
+
+
+def crashed(own: lab.Lab, place: Place) -> Report:
+    """Kills a queue's process until the broker gives it up: it is listed then, and answers nobody."""
+    resource = f'rabbit_misc:r(<<"{place.vhost.name}">>, queue, <<"{NOTIFICATIONS}">>)'
+    kill = f"{{ok, Q}} = rabbit_amqqueue:lookup({resource}), exit(amqqueue:get_pid(Q), kill), timer:sleep(50)"
+    own.ctl("eval", f"[begin {kill} end || _ <- lists:seq(1, 30)].")
+    report: Report = eventually(lambda: found(r := place.look(), Severity.ERROR) and r)
+    assert found(report, Severity.ERROR) == {("AT504", NOTIFICATIONS)}
+    with (
+        pytest.raises(SourceError, match=r"does not answer \(no answer within 1 s\)"),
+        place.vhost.channel() as channel,
+    ):
+        depth(channel.connection, NOTIFICATIONS, timeout=1)
+    return report
+
+
+def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -> None:
+    state = own.state
+    broker = Broker(state.amqp_url, state.management_url)
+    with broker.vhost() as vhost:
+        place = Place(vhost, tmp_path)
+        try:
+            place.populate()
+            own.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+            alarm = eventually(lambda: found(r := place.look(), Severity.ERROR) and r)
+            assert found(alarm, Severity.ERROR) == {("AT112", state.node.name)}
+            proves("AT112 queues", place, alarm, run)
+            own.ctl("set_vm_memory_high_watermark", "0.6")
+            eventually(lambda: not found(place.look(), Severity.ERROR))
+            silent = crashed(own, place)
+            proves("AT504 queues", place, silent, run)
+        finally:
+            place.close()
+        if broker.version < (4, 0, 0):
+            return  # which knows no deprecated features
+
+        node = state.node.name
+        own.stop_node(node)
+        own.start_node(node, config=[DENIED])
+        fresh = Place(vhost, tmp_path / "denied")
+        (tmp_path / "denied").mkdir()
+        try:
+            fresh.start("executor")
+            fresh.start("worker", "w9", ok=False).disconnect()
+            # RabbitMQ 4.0 does not tell over HTTP what it denies.
+            expected = ("AT702", FEATURE) if broker.version >= (4, 3, 0) else ("AT401", "worker.1.executions")
+            assert found(fresh.look(), Severity.ERROR) == {expected}
+        finally:
+            fresh.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [2], indirect=True)
+def test_a_node_that_is_down(own: lab.Lab, tmp_path: Path) -> None:
+    """One finding, though the broker also takes away the bindings of the queue that was there."""
+    state = own.state
+    other = next(n.name for n in state.nodes if n.name != state.node.name)
+    broker = Broker(state.amqp_url, state.management_url)
+    vhost = Vhost(broker, "/", broker.user, broker.password)
+    place = Place(vhost, tmp_path)
+    try:
+        place.populate()
+        vhost.api("DELETE", f"queues/{{vhost}}/{NOTIFICATIONS}")
+        there = {"durable": True, "arguments": {"x-dead-letter-exchange": "attune.dlx"}, "node": other}
+        vhost.api("PUT", f"queues/{{vhost}}/{NOTIFICATIONS}", there)
+        with vhost.channel() as channel:
+            act.bind(channel, Binding("attune.notifications", NOTIFICATIONS, ""))
+        eventually(lambda: not found(place.look(), Severity.ERROR))
+        own.stop_node(other)
+        try:
+            report = eventually(lambda: found(r := place.look(), Severity.ERROR) == {("AT110", other)} and r, within=30)
+        finally:
+            own.start_node(other)  # one of two is no majority, without which RabbitMQ 4.3 changes nothing
+        (finding,) = report.at_least(Severity.ERROR)
+        assert "1 queue lived on it" in finding.detail
+        assert "AT504" in {c.code for c in finding.consequences}
+    finally:
+        place.close()

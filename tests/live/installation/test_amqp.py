@@ -1,0 +1,101 @@
+"""Connecting over AMQP: every refusal in one sentence, and the live depth of a queue."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+
+import msgspec
+import pytest
+
+from attune_ops.drills._relay import Relay
+from attune_ops.installation import amqp
+from attune_ops.installation.config.urls import parse_amqp
+from attune_ops.model.errors import ActionError, SourceError
+from tests.world import Users, Vhost, eventually
+
+
+def refused(url: str, timeout: float = 10.0) -> str:
+    with pytest.raises(SourceError) as e:
+        amqp.open_connection(parse_amqp(url, "test"), name="test", timeout=timeout)
+    assert e.value.__suppress_context__, "a traceback would show pika's parameters"
+    return str(e.value)
+
+
+def test_refusals(vhost: Vhost, user: Users, caplog: pytest.LogCaptureFixture) -> None:
+    known, stranger = user(vhost), user(vhost, configure=None)
+    place = vhost.broker.amqp_address
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        wrong = {
+            f"amqp://{known.user}:wr0ng-pw@{place}/{vhost.quoted}": f"wrong user or password for user '{known.user}'",
+            f"amqp://nobody:wr0ng-pw@{place}/{vhost.quoted}": "wrong user or password for user 'nobody'",
+            known.amqp_url + "x": f"no such virtual host; rabbitmqctl add_vhost {vhost.name}x",
+            stranger.amqp_url: f"user '{stranger.user}' has no permissions there; rabbitmqctl set_permissions",
+            f"amqp://u:wr0ng-pw@127.0.0.1:{closed.getsockname()[1]}": "connection refused",
+            f"amqp://u:wr0ng-pw@{vhost.broker.management_address}": "does not speak AMQP",
+            "amqp://u:wr0ng-pw@no-such-host.invalid": "host name 'no-such-host.invalid' is not known",
+            f"amqps://u:wr0ng-pw@{place}": "does not speak TLS; try amqp://",
+        }
+        with caplog.at_level(logging.DEBUG):
+            for url, says in wrong.items():
+                said = refused(url)
+                assert says in said
+                assert said.startswith(f"AMQP {parse_amqp(url, 'test')} (virtual host ")
+                assert "\n" not in said
+                assert "wr0ng-pw" not in said
+    for secret in (known.password, stranger.password, "wr0ng-pw"):
+        assert secret not in caplog.text
+
+
+def test_a_silent_port(vhost: Vhost) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        said = refused(f"amqp://u:p@127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
+    assert "no answer within 0.3 s" in said
+
+
+def test_the_connection_has_a_name(vhost: Vhost) -> None:
+    connection = amqp.open_connection(parse_amqp(vhost.amqp_url, "test"), name="who-am-i")
+    try:
+        listed = eventually(lambda: vhost.api("GET", "vhosts/{vhost}/connections").json())
+        assert listed[0]["client_properties"]["connection_name"] == "who-am-i"
+        assert listed[0]["client_properties"]["product"] == "attune-ops"
+    finally:
+        connection.close()
+
+
+def test_depth(vhost: Vhost, user: Users) -> None:
+    with vhost.channel() as channel:
+        channel.queue_declare("q")
+        channel.basic_publish("", "q", b"x")
+        channel.basic_consume("q", lambda *_: None)
+        channel.queue_declare("held", exclusive=True)
+        connection = amqp.open_connection(parse_amqp(vhost.amqp_url, "test"), name="test")
+        try:
+            assert eventually(lambda: amqp.depth(connection, "q") == (0, 1))
+            assert amqp.depth(connection, "missing") is None
+            assert amqp.depth(connection, "q\n") is None, "no queue has such a name: RabbitMQ takes the line end out"
+            with pytest.raises(ActionError, match="queue 'held' is exclusive"):
+                amqp.depth(connection, "held")
+            assert amqp.depth(connection, "q") == (0, 1)
+        finally:
+            connection.close()
+
+
+def test_a_queue_that_does_not_answer_is_left(vhost: Vhost) -> None:
+    """The broker falls silent without closing anything: pika alone would wait for its heartbeat, or for ever."""
+    endpoint = parse_amqp(vhost.amqp_url, "test")
+    relay = Relay((endpoint.host, endpoint.port))
+    try:
+        way = msgspec.structs.replace(endpoint, host="127.0.0.1", port=relay.port)
+        connection = amqp.open_connection(way, name="test")
+        assert amqp.depth(connection, "missing", timeout=20) is None
+        relay.cut()
+        began = time.monotonic()
+        with pytest.raises(SourceError, match="queue 'q' does not answer"):
+            amqp.depth(connection, "q", timeout=0.5)
+        assert time.monotonic() - began < 10
+        assert connection.is_closed
+    finally:
+        relay.close()

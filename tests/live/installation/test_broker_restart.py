@@ -1,0 +1,73 @@
+"""The broker goes away in the middle: what a start-up says then, and how a service comes back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from attune_ops import lab
+from attune_ops.installation.config import Settings, resolve
+from attune_ops.model.startup_progress import Step
+from attune_ops.startup.processes import start_service
+from attune_ops.startup.standins.job import Behaviour
+from attune_ops.startup.start import run
+from attune_ops.startup.steps import StepResult
+from tests.world import eventually
+
+
+def settings_of(made: lab.Lab) -> Settings:
+    state = made.state
+    target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "database_url": state.database_url}
+    return resolve(target, {})
+
+
+def status_of(settings: Settings, name: str) -> str:
+    assert settings.database is not None
+    with sqlite3.connect(settings.database.file) as connection:
+        return str(connection.execute("SELECT status FROM worker WHERE name = ?", [name]).fetchone()[0])
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(own_lab)
+    node = own_lab.state.nodes[0].name
+
+    def kill(step: StepResult) -> None:
+        if step.step is Step.REGISTER:
+            own_lab.kill_node(node)
+
+    report = run(settings, "worker", name="w1", on_step=kill)
+    assert report.failed is not None
+    assert report.failed.step is Step.DECLARE
+    assert report.failed.error is not None
+    assert "connection broke" in report.failed.error.explanation
+    assert status_of(settings, "w1") == "inactive"
+
+    own_lab.start_node(node)
+    with start_service(settings, "worker", "w2", tmp_path / "w2.jsonl", Behaviour(reconnect=True)) as worker:
+        worker.wait_for("ready", timeout=30)
+        first = worker.worker_id
+        own_lab.kill_node(node)
+        worker.wait_for("reconnecting", timeout=30)
+        assert status_of(settings, "w2") == "active", "it is expected back"
+        own_lab.start_node(node)
+        eventually(lambda: Counter(e["event"] for e in worker.events())["ready"] == 2, within=30)
+        assert worker.worker_id == first
+    assert status_of(settings, "w2") == "inactive"
+
+
+@pytest.mark.slow
+def test_a_publisher_that_an_alarm_blocks_still_stops(own_lab: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(own_lab)
+    sensor = start_service(settings, "sensor", "sensor", tmp_path / "sensor.jsonl", Behaviour(rate=100))
+    sensor.wait_for("confirmed")
+    own_lab.ctl("set_vm_memory_high_watermark", "absolute", "1000")
+    sensor.wait_for("blocked")
+    assert sensor.stop() == 0
+    outcomes = Counter(e["event"] for e in sensor.events())
+    assert outcomes["indeterminate"] == 1
+    assert outcomes["attempted"] == outcomes["confirmed"] + 1
+    assert sensor.events()[-1]["event"] == "ended"

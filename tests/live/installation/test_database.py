@@ -1,0 +1,141 @@
+"""Reading Attune's registry in PostgreSQL: present and older releases, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from attune_ops.installation import registry_read as source
+from attune_ops.installation.config.settings import Database
+from attune_ops.installation.config.urls import parse_database
+from attune_ops.model.errors import SourceError
+from attune_ops.model.registry import RegistryView
+from tests import postgres as pg
+
+
+def at(url: str, schema: str = "attune") -> Database:
+    return parse_database(url, "--database-url", schema)
+
+
+def execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def read(database: Database, timeout: float = 10.0) -> RegistryView:
+    with source.session(database, timeout) as session:
+        return source.read_registry(session)
+
+
+def test_workers_and_executions(database: str) -> None:
+    execute(
+        database,
+        "INSERT INTO attune.worker (name, status, capabilities, last_heartbeat, cordoned) VALUES "
+        "('w1', 'active', '{\"concurrency\": 4}', now(), false), ('w''2 🐇', 'error', NULL, NULL, true)",
+        "INSERT INTO attune.execution (action_ref, status, worker) VALUES ('a', 'running', 1), ('b', 'completed', 1), "
+        "('c', 'requested', NULL), ('d', 'abandoned', 2), ('e', 'canceling', 2)",
+    )
+    found = read(at(database))
+    first, second = found.workers
+    assert (first.id, first.name, first.status, first.concurrency, first.cordoned) == (1, "w1", "active", 4, False)
+    assert first.last_heartbeat is not None
+    assert first.last_heartbeat.utcoffset() is not None
+    assert (second.name, second.last_heartbeat, second.cordoned) == ("w'2 🐇", None, True)
+    assert [(e.action_ref, e.status) for e in found.executions or ()] == [
+        ("a", "running"),
+        ("c", "requested"),
+        ("e", "canceling"),
+    ]
+    assert found.notes == ()
+    with source.session(at(database)) as session:
+        by_name, by_id = source.read_worker(session, "w'2 🐇"), source.read_worker(session, "2")
+        offset = source.clock_offset(session)
+    assert by_name == by_id == second
+    assert offset is not None
+    assert abs(offset) < 2
+
+
+def test_older_release(older_database: str) -> None:
+    execute(
+        older_database,
+        "INSERT INTO attune.worker (name, status) VALUES ('w', 'active')",
+        "DROP TABLE attune.execution",
+    )
+    found = read(at(older_database))
+    assert [(w.name, w.role, w.cordoned) for w in found.workers] == [("w", None, None)]
+    assert found.executions is None
+    assert "worker_role, cordoned, cordon_reason" in found.notes[0]
+
+
+def test_an_older_enum_lacks_labels(postgres: pg.Server) -> None:
+    schema = pg.SCHEMA.replace(", 'abandoned')", ")").replace("'canceling', ", "")
+    with postgres.database(schema) as url:
+        execute(url, "INSERT INTO attune.execution (action_ref, status) VALUES ('a', 'scheduled')")
+        assert [e.status for e in read(at(url)).executions or ()] == ["scheduled"]
+
+
+def test_another_schema(postgres: pg.Server) -> None:
+    with postgres.database(pg.SCHEMA, schema='"My ""schema"""') as url:
+        assert read(at(url, 'My "schema"')).workers == ()
+        with pytest.raises(SourceError, match=r"no table worker in schema 'attune'.*database_schema"):
+            read(at(url))
+
+
+def test_only_reads(database: str) -> None:
+    with pytest.raises(SourceError, match="read-only"), source.session(at(database)) as session:
+        session.rows("INSERT INTO attune.worker (name) VALUES ('x') RETURNING id")
+
+
+@contextmanager
+def listening(answer: bytes | None) -> Iterator[int]:
+    """A port that answers everybody with these bytes, or (None) never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                held.append(client)
+                if answer is not None:
+                    client.recv(100)
+                    client.sendall(answer)
+                    client.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        for client in held:
+            client.close()
+
+
+def test_unreachable(database: str) -> None:
+    url = urlsplit(database)
+    login, place = url.netloc.rpartition("@")[::2]
+    with socket.socket() as closed, listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as http, listening(None) as silent:
+        closed.bind(("127.0.0.1", 0))
+        wrong = {
+            f"postgresql://{login}@127.0.0.1:{closed.getsockname()[1]}/x": "connection refused",
+            f"postgresql://{login}@no-such-host.invalid/x": "host name",
+            f"postgresql://attune:wr0ng-s3cret@{place}{url.path}": "refused the login",
+            f"postgresql://{login}@{place}/no_such_database": "does not exist",
+            f"postgresql://{login}@127.0.0.1:{http}/x": "does not speak PostgreSQL",
+            f"postgresql://{login}@127.0.0.1:{silent}/x": "no answer in time",
+        }
+        for where, says in wrong.items():
+            with pytest.raises(SourceError) as e:
+                read(at(where), timeout=1)
+            text = str(e.value)
+            assert text.startswith(f"registry {at(where).shown}: ")
+            assert says in text
+            assert "\n" not in text
+            assert str(urlsplit(where).password) not in text

@@ -1,0 +1,126 @@
+"""The dashboard over time on a real broker: what it holds does not grow, and its end leaves nothing."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import tracemalloc
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attune_ops.drills._place import settings_of_lab
+from attune_ops.lab import Lab
+from attune_ops.notebook.dashboard import collecting
+from attune_ops.notebook.dashboard.page import Dashboard
+from attune_ops.ops import Ops
+from tests.world import Vhost, eventually
+
+REFRESHES = 200
+HISTORY = 5  # looks kept for the chart; kept full before anything is measured, as it grows until then
+GROWN_KB = 100
+GREY = 'style="opacity'
+GROWN_OBJECTS = 100  # half of what a leak of one object a refresh would make
+
+
+def sockets() -> int:
+    """How many sockets this process has open, to whatever end."""
+    folder = Path("/proc/self/fd")
+    links = (os.readlink(folder / fd) for fd in os.listdir(folder) if (folder / fd).is_symlink())
+    return sum(link.startswith("socket:") for link in links)
+
+
+def refresh(board: Dashboard, times: int, stay: int = 1) -> None:
+    """Has the reading thread look so many times, `stay` times at each tab, without waiting for the interval."""
+    for turn in range(times):
+        looks = board.collector.seen.looks
+        board.tabs.selected_index = turn // stay % len(board.views)
+        board.collector.look_now()
+        eventually(partial(looked_since, board, looks), within=60, every=0.002)
+
+
+def looked_since(board: Dashboard, looks: int) -> bool:
+    return board.collector.seen.looks > looks
+
+
+def instances() -> dict[str, object]:
+    """The widgets that the kernel keeps."""
+    from ipywidgets.widgets.widget import _instances
+
+    made: dict[str, object] = _instances
+    return made
+
+
+def objects() -> Counter[str]:
+    gc.collect()
+    return Counter(repr(type(o)) for o in gc.get_objects())
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("attune-ops")]
+
+
+@pytest.mark.slow
+def test_200_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
+    vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "KEPT", HISTORY)
+    ops = Ops(vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite"))
+    ops.topology_apply(apply=True)
+    ops.startup(worker="w1")
+    gc.collect()
+    before, widgets = sockets(), len(instances())
+    board = Dashboard(ops, every=3600.0)
+    try:
+        refresh(board, 4 * len(board.views))  # everything is loaded, every cache and the history are full
+        tracemalloc.start(1)
+        refresh(board, 2 * len(board.views))
+        seen, held = objects(), tracemalloc.get_traced_memory()[0]
+        refresh(board, REFRESHES, stay=10)
+        more = objects() - seen
+        grown = (tracemalloc.get_traced_memory()[0] - held) / 1024
+    finally:
+        tracemalloc.stop()
+        board.close()
+    assert sum(more.values()) < GROWN_OBJECTS, more.most_common(10)
+    assert grown < GROWN_KB, f"{grown:.0f} kB more after {REFRESHES} refreshes"
+    eventually(lambda: not threads(), within=20)
+    assert len(instances()) <= widgets + 5, "the sentence that stays, its place, their layouts and style"
+    eventually(lambda: sockets() <= before, within=20)
+    eventually(lambda: not vhost.api("GET", "vhosts/{vhost}/connections").json(), within=60)
+
+
+@pytest.mark.slow
+def test_the_broker_restarts_and_the_kernel_stays_free(own_lab: Lab) -> None:
+    ops = Ops(settings_of_lab(own_lab.state))
+    ops.topology_apply(apply=True)
+    node = own_lab.state.nodes[0].name
+    board = Dashboard(ops, every=0.5)
+    try:
+        view: Any = board.views[1]
+        board.tabs.selected_index = 1
+        eventually(lambda: "attune.events.queue" in view.body.value, within=60)
+        own_lab.kill_node(node)
+        eventually(lambda: "stale for" in board.status.value, within=60)
+        age = board.status.value
+        began = time.monotonic()
+        view.filter.value = "events"  # in the kernel's thread, while the reading one gets no answer
+        board.tabs.selected_index = 0
+        board.tabs.selected_index = 1
+        assert time.monotonic() - began < 5
+        assert GREY in view.body.value, "what was seen last stays, grey"
+        assert "attune.events.queue" in view.body.value
+        assert "attune.executions.queue" not in view.body.value
+        eventually(lambda: "stale for" in board.status.value and board.status.value != age, within=60)
+        own_lab.start_node(node)
+        eventually(lambda: "stale for" not in board.status.value, within=120)
+        eventually(lambda: GREY not in view.body.value, within=60)
+        assert "attune.events.queue" in view.body.value
+    finally:
+        board.close()
+    assert not threads()

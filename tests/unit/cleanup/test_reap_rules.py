@@ -1,0 +1,112 @@
+"""Only what broker and registry call orphaned, twice and long enough, may be deleted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from attune_ops.cleanup.reap_rules import candidates, sighted
+from attune_ops.cleanup.reaped import Candidate, Reaped
+from attune_ops.model.errors import SourceError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.registry import Worker
+from attune_ops.render import form
+from tests.unit.facts import NOW, worker
+from tests.unit.facts import facts as installation
+
+QUEUE = "worker.3.executions"
+GRACE = timedelta(minutes=10)
+
+
+def facts(gone: Worker | None, consumers: int = 0, **queue: Any) -> Facts:
+    """An installation whose worker 3 is as given, or not registered at all; its queue changed."""
+    made = installation()
+    assert made.registry is not None
+    assert made.broker is not None
+    workers = tuple(w for w in made.registry.workers if w.id != 3) + ((gone,) if gone else ())
+    queues = tuple(
+        msgspec.structs.replace(q, consumers=consumers, **queue) if q.name == QUEUE else q
+        for q in made.broker.queues or ()
+    )
+    others = tuple(c for c in made.broker.consumers or () if c.queue != QUEUE)
+    return msgspec.structs.replace(
+        made,
+        registry=msgspec.structs.replace(made.registry, workers=workers),
+        broker=msgspec.structs.replace(made.broker, queues=queues, consumers=others),
+    )
+
+
+STOPPED = worker(3, status="inactive", last_heartbeat=NOW - timedelta(hours=1))
+STALE = worker(3, last_heartbeat=NOW - timedelta(hours=1))
+
+
+def only(found: tuple[Candidate, ...]) -> Candidate:
+    (one,) = found
+    return one
+
+
+@pytest.mark.parametrize("gone", [None, STOPPED, STALE])
+def test_an_orphan_is_deleted_when_it_was_seen_long_enough(gone: Worker | None) -> None:
+    f = facts(gone)
+    before = {QUEUE: NOW - GRACE}
+    assert sighted(f, before) == before
+    assert only(candidates(f, before, GRACE, lambda _: True)).verdict == "deletes"
+
+
+def test_an_orphan_that_is_seen_for_the_first_time_waits() -> None:
+    f = facts(None)
+    since = sighted(f, {})
+    assert since == {QUEUE: NOW}
+    one = only(candidates(f, since, GRACE, lambda _: True))
+    assert (one.verdict, one.orphaned_for) == ("waits", timedelta())
+
+
+def test_a_worker_that_was_there_meanwhile_lets_its_queue_count_anew() -> None:
+    f = facts(worker(3, last_heartbeat=NOW - timedelta(minutes=5)))
+    assert sighted(f, {QUEUE: NOW - GRACE}) == {QUEUE: NOW}
+
+
+def test_a_live_worker_and_a_consumer_each_keep_a_queue() -> None:
+    before = {QUEUE: NOW - GRACE}
+    assert sighted(installation(), before) == {}
+    assert candidates(installation(), before, GRACE, lambda _: True) == ()
+    assert sighted(facts(None, consumers=1), before) == {}
+    assert only(candidates(facts(None, consumers=1), before, GRACE, lambda _: True)).verdict == "kept"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"exclusive": True}, "exclusive"),
+        ({"type": "quorum"}, "quorum"),
+        ({"messages_unacknowledged": 2}, "has 2 of its messages"),
+    ],
+)
+def test_what_the_broker_could_not_guard_is_kept(changes: dict[str, Any], says: str) -> None:
+    one = only(candidates(facts(None, **changes), {QUEUE: NOW - GRACE}, GRACE, lambda _: True))
+    assert one.verdict == "kept"
+    assert says in one.reason
+
+
+def test_only_what_matches() -> None:
+    assert candidates(facts(None), {}, GRACE, lambda name: name == "other") == ()
+
+
+@pytest.mark.parametrize("source", [Source.REGISTRY, Source.BROKER, Source.CONSUMERS])
+def test_who_cannot_look_deletes_nothing(source: Source) -> None:
+    blind = msgspec.structs.replace(facts(None), missing={source: "it is down"})
+    with pytest.raises(SourceError, match="it is down"):
+        sighted(blind, {})
+
+
+def test_a_first_sight_is_not_some_seconds_ago() -> None:
+    one = only(candidates(facts(None), {}, GRACE, lambda _: True))
+    for orphaned_for, said in (
+        (timedelta(), "seen so for the first time"),
+        (timedelta(seconds=90), "first seen so 1 min"),
+    ):
+        again = msgspec.structs.replace(one, orphaned_for=orphaned_for)
+        assert f"; {said}" in form(Reaped(False, (again,), GRACE, NOW), "text")

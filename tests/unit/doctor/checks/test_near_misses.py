@@ -1,0 +1,88 @@
+"""What looks like trouble and is none: no check says a word about it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from attune_ops.doctor.findings import Severity
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import ConsumerState, QueueState
+from tests.unit.doctor.checks.world import (
+    EVENTS,
+    EXECUTIONS,
+    FLAWLESS,
+    SEPTEMBER,
+    W1,
+    ask,
+    bound,
+    change,
+    consumer,
+    executing,
+    execution,
+    healthy,
+    holding,
+    more_queues,
+    policy,
+    queues,
+    reaching,
+    registered,
+    since,
+    stale,
+    without_consumers,
+    without_queues,
+)
+from tests.unit.facts import queue, worker
+
+H, S, F = healthy(), healthy(SEPTEMBER), healthy(FLAWLESS)
+E1 = H.seen.consumers_of[EXECUTIONS]
+
+CASES = {
+    "a full queue that is being read": queues(H, EXECUTIONS, messages=900, messages_ready=900),
+    "a queue too young for statistics": queues(without_consumers(H, W1), W1, consumers=None),
+    "a consumer that only the queue itself tells of": queues(without_consumers(H, W1), W1, consumers=1),
+    "messages held for a while": holding(H, W1, 3, 10),
+    "a whole prefetch held for a moment": holding(H, W1, 10, 1),
+    "a burst between two samples": since(H, queues(H, EXECUTIONS, messages=99)),
+    "growth of a large backlog by little": since(
+        queues(H, EXECUTIONS, messages=9000), queues(H, EXECUTIONS, messages=9500)
+    ),
+    "some redeliveries": queues(H, W1, redeliver_rate=4.0, deliver_rate=5.0),
+    "executions that wait since a minute": executing(H, execution(1, "scheduled", minutes=1, worker=1)),
+    "executions that run": executing(H, execution(1, "running", minutes=600, worker=1)),
+    "three replicas of the executor": change(
+        H, consumers=(*(H.seen.consumers or ()), *(msgspec.structs.replace(c, connection="c2") for c in E1))
+    ),
+    "a server-named queue of a replica": bound(
+        more_queues(S, QueueState("amq.gen-1", "/", exclusive=True, durable=False, consumers=1, messages=0)),
+        "attune.metadata", "amq.gen-1", "metadata.action.changed",
+    ),
+    "a stopped worker whose queue went with it": without_queues(
+        registered(H, worker(1), worker(2), worker(3, status="inactive")), "worker.3.executions"
+    ),
+    "a sensor, which has no queues": registered(H, worker(1), worker(2), worker(3), worker(4, role="sensor")),
+    "a busy worker": registered(H, worker(1, status="busy"), worker(2), worker(3)),
+    "an old row that is inactive": registered(H, worker(1), worker(2), worker(3), stale(4, status="inactive")),
+    "a policy on other queues": policy(H, "shop", "^shop", max_length=1),
+    "an operator policy that sets nothing less": policy(S, "ttl", "^worker", message_ttl=900_000_000),
+    "somebody else's backlog": more_queues(H, queue("shop", messages=50_000, messages_ready=50_000, consumers=0)),
+    "somebody else's dead letters": more_queues(H, queue("shop", arguments={"x-dead-letter-exchange": "none"})),
+    "somebody else's consumer that holds all it may": change(
+        holding(H, W1, 10, 60, messages_ready=3),
+        consumers=(*(H.seen.consumers or ()), ConsumerState("/", "shop", "shop", "c9 (1)", "c9", prefetch=10)),
+    ),
+    "somebody else's consumer that went": since(
+        change(H, consumers=(*(H.seen.consumers or ()), ConsumerState("/", "shop", "shop", connection="c1"))), H
+    ),
+    "a certificate of three weeks": reaching(H, Source.MANAGEMENT, certificate_days=22),
+    "a clock a little off": reaching(H, Source.REGISTRY, clock_offset_s=9.0),
+    "dead letters that are being read": queues(F, "x.graveyard", messages=30, consumers=2),
+    "a head message of a queue that was emptied": queues(H, EVENTS, messages=0),
+    "a consumer without a registered prefetch": consumer(S, "worker-1", prefetch=6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("facts", CASES.values(), ids=CASES.keys())
+def test_quiet(facts: Facts) -> None:
+    said = [(f.code, f.detail) for f in ask(facts).at_least(Severity.WARNING) if f.group != "design"]
+    assert said == []

@@ -1,0 +1,121 @@
+"""What an error means on one installation: whose queue it is, what is registered, which step was left out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from attune_ops.doctor.explain import explain
+from attune_ops.model.facts import Facts, Reach, Source
+from attune_ops.model.snapshot import DeprecatedFeature
+from attune_ops.model.startup_progress import Step
+from tests.unit.facts import NOW, facts, worker
+
+NO_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
+
+
+def here(text: str, found: Facts, left_out: tuple[Step, ...] = ()) -> str:
+    (told,) = explain(text, found, left_out)
+    return " ".join(told.here)
+
+
+def without_queue(name: str, **changes: Any) -> Facts:
+    found = facts((worker(1, **changes),))
+    assert found.broker is not None
+    queues = tuple(q for q in found.broker.queues or () if q.name != name)
+    return msgspec.structs.replace(found, broker=msgspec.structs.replace(found.broker, queues=queues))
+
+
+def test_a_registered_worker_whose_declare_step_never_ran() -> None:
+    assert here(NO_QUEUE.format("worker.1.executions"), without_queue("worker.1.executions")) == (
+        "The queue is missing now, too. Worker 1 'w1' is registered, its declare step never ran or was undone "
+        "(missing: worker.1.executions)."
+    )
+
+
+def test_a_queue_that_came_later() -> None:
+    assert "is there now" in here(NO_QUEUE.format("worker.1.executions"), facts((worker(1),)))
+
+
+def test_a_worker_that_nobody_registered() -> None:
+    assert "No worker 9 is registered" in here(NO_QUEUE.format("worker.9.executions"), facts((worker(1),)))
+
+
+def test_a_stopped_and_a_dead_worker() -> None:
+    name = "worker.1.executions"
+    assert "registered as inactive" in here(NO_QUEUE.format(name), without_queue(name, status="inactive"))
+    dead = without_queue(name, last_heartbeat=NOW - timedelta(minutes=5))
+    assert "stale (300 s old)" in here(NO_QUEUE.format(name), dead)
+
+
+def test_the_step_that_was_left_out_is_named() -> None:
+    said = here(NO_QUEUE.format("worker.1.executions"), facts(), (Step.DECLARE,))
+    assert said == "It is the queue of worker 1: the declare step was left out."
+    said = here("NOT_FOUND - no exchange 'attune.executions' in vhost '/'", facts(), (Step.SETUP,))
+    assert said == "Set-up declares 'attune.executions': the setup step was left out."
+
+
+def test_an_object_of_set_up_and_one_of_nobody() -> None:
+    assert "has not run here" in here(NO_QUEUE.format("attune.events.queue"), without_queue("attune.events.queue"))
+    foreign = here(NO_QUEUE.format("attune.event.queue"), facts())
+    assert "has no queue 'attune.event.queue'; it has 'attune.events.queue'" in foreign
+
+
+def test_another_vhost_is_not_compared() -> None:
+    assert "nothing was compared" in here("NOT_FOUND - no queue 'q' in vhost 'other'", facts())
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "wrong"),
+    [("true", "false", "what was asked for is right"), ("false", "true", "what is on the broker is right")],
+)
+def test_an_unequal_declaration_says_which_side_is_wrong(asked: str, there: str, wrong: str) -> None:
+    text = (
+        "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'attune.events.queue' in vhost '/': "
+        f"received '{asked}' but current is '{there}'"
+    )
+    said = here(text, facts())
+    assert "wants durable = true of 'attune.events.queue'" in said
+    assert wrong in said
+
+
+def test_an_unequal_argument_of_a_worker_s_queue() -> None:
+    text = (
+        "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'worker.1.executions' in vhost '/': "
+        "received none but current is the value '300000' of type 'signedint'"
+    )
+    assert "wants x-message-ttl = 300000" in here(text, facts(topology="attune-2026-09"))
+    assert "wants x-message-ttl = none" in here(text, facts())
+
+
+def test_what_the_broker_says_of_the_deprecated_feature() -> None:
+    denied = (DeprecatedFeature("transient_nonexcl_queues", state="denied"),)
+    text = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nIts use is not permitted by default."
+    said = here(text, facts(deprecated=denied))
+    assert said.startswith("This broker says of transient_nonexcl_queues: denied.")
+    assert said.endswith("Topology attune-2026-01 declares worker.{id}.executions neither durable nor exclusive.")
+    assert "declares no such queue" in here(text, facts(topology="attune-2026-09"))
+
+
+def test_the_rights_of_the_user() -> None:
+    reach = Reach(Source.AMQP, user="bob", permissions=("^$", ".*", ".*"))
+    found = msgspec.structs.replace(facts(), reach=(reach,))
+    text = "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user '{}'"
+    assert "configure '^$'" in here(text.format("bob"), found)
+    assert here(text.format("eve"), found) == ""
+
+
+def test_silent_workers_and_alarms() -> None:
+    stale = facts((worker(1, last_heartbeat=NOW - timedelta(minutes=5)), worker(2)), alarms=())
+    assert here("missed heartbeats from client, timeout: 60s", stale) == (
+        "1 of 2 workers registered as running have a stale heartbeat: 1 'w1'."
+    )
+    assert here("memory resource limit alarm set", stale) == "Alarms now: none."
+
+
+def test_a_broker_that_was_not_seen_is_said_nothing_about() -> None:
+    unseen = msgspec.structs.replace(facts(), broker=None, missing={Source.BROKER: "down"})
+    assert "now" not in here(NO_QUEUE.format("attune.events.queue"), unseen)

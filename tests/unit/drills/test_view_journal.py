@@ -1,0 +1,62 @@
+"""A journal shows itself in every form, whatever its texts hold."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from attune_ops.drills.journal import Comparison, Event, Expected, Journal, Ledger, Look, Loss, Sample, decode
+from attune_ops.drills.view_journal import numbers
+from attune_ops.render import form
+from tests.hostile import NAMES, is_safe
+
+
+def journal(name: str) -> Journal:
+    """A journal whose every text is `name`."""
+    return Journal(
+        drill=name, hypothesis=name, promise=name, source="https://www.rabbitmq.com/docs", verdict="held", reason=name,
+        started_at=datetime(2026, 1, 16, tzinfo=UTC), duration_ms=900, versions={"rabbitmq": "3.10.8"}, topology=name,
+        parameters={"seed": 1}, steps=(Event(100, "fault", name), Event(500, "undo", name)),
+        expectations=(Expected(name, True, 1000, 5, name), Expected(name, False, 1000, None, name)),
+        ledger=Ledger(attempted=2, lost=2, classes={"lost": 2}, losses=(Loss(name, (1, 2)),)),
+        before=Look("healthy"), after=Look("degraded", (name,)), remedy=name, queues=(name, "q"),
+        samples=(Sample(0, (None, 3), (None, 1)), Sample(300, (7, None), (0, None)), Sample(800, (0, 2), (1, 1))),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_texts(name: str) -> None:
+    made = journal(name)
+    both = Comparison(made, msgspec.structs.replace(made, remedy=None))
+    for value in (made, both):
+        assert is_safe(form(value, "text"))
+        assert is_safe(form(value, "markdown"))
+        assert "<script>" not in form(value, "html")
+        ET.fromstring(form(value, "svg"))
+        assert decode(msgspec.json.encode(form(value, "json"))) == value
+
+
+def test_the_timeline_breaks_where_a_queue_is_missing() -> None:
+    ways = [line for line in form(journal("a drill"), "svg").splitlines() if line.startswith("<path")]
+    assert [way.count("M") for way in ways] == [1, 2, 1, 2]
+
+
+def test_numbers_are_runs() -> None:
+    assert numbers((5, 1, 2, 3, 9)) == "1–3, 5, 9"
+    assert numbers(tuple(range(0, 100, 2))).endswith("and 30 more")
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (Look("unknown"), "before unknown, after"),
+        (Look("healthy"), "before healthy, after"),
+        (Look("degraded"), "before degraded (by design only), after"),
+        (Look("degraded", ("AT302 q",)), "before degraded (AT302 q), after"),
+    ],
+)
+def test_only_what_was_found_is_called_design(look: Look, words: str) -> None:
+    assert words in form(msgspec.structs.replace(journal("a drill"), before=look), "text")

@@ -1,0 +1,178 @@
+"""The answers of the management API as different releases give them: what is missing is None, never 0."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from attune_ops.installation import http, management_types
+from attune_ops.installation.config.urls import parse_amqp, parse_management
+from attune_ops.installation.http import Answer, ApiError
+from attune_ops.installation.management import Management, merge
+from attune_ops.model.errors import SourceError
+
+ENDPOINT = parse_management("http://m:s3cret@h:15672", "o", parse_amqp("amqp://h", "o"))
+
+
+def queue(totals: dict[str, Any], told: dict[str, Any] | None = None) -> Any:
+    wanted = msgspec.convert({"name": "q", "vhost": "/", **totals}, management_types.QueueWire)
+    statistics = {} if told is None else {"q": msgspec.convert({"name": "q", **told}, management_types.Statistics)}
+    return merge([wanted], statistics)[0]
+
+
+def test_a_queue_without_statistics_has_no_zeros() -> None:
+    found = queue({"messages": 3, "messages_ready": 2, "messages_unacknowledged": 1})
+    assert (found.messages, found.messages_ready, found.messages_unacknowledged) == (3, 2, 1)
+    nothing = ("consumers", "memory", "publish_rate", "idle_since", "head_message_timestamp", "effective_policy")
+    assert [getattr(found, name) for name in nothing] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("told", "member", "value"),
+    [
+        ({"consumers": 0}, "consumers", 0),
+        ({"operator_policy": None}, "operator_policy", None),
+        ({"operator_policy": ""}, "operator_policy", None),
+        ({"effective_policy_definition": []}, "effective_policy", {}),
+        ({"effective_policy_definition": {"max-length": 3}}, "effective_policy", {"max-length": 3}),
+        ({"head_message_timestamp": None}, "head_message_timestamp", None),
+        ({"head_message_timestamp": 0}, "head_message_timestamp", datetime(1970, 1, 1, tzinfo=UTC)),
+        ({"head_message_timestamp": 10**17}, "head_message_timestamp", None),
+        ({"idle_since": "2026-11-24T05:50:15.559+00:00"}, "idle_since", datetime(2026, 11, 24, 5, 50, 15, 559000, UTC)),
+        ({"idle_since": "2026-11-24 5:50:15"}, "idle_since", None),
+        ({"idle_since": "2026-11-24 05:50:15"}, "idle_since", datetime(2026, 11, 24, 5, 50, 15, tzinfo=UTC)),
+        ({"message_stats": {"publish_details": {"rate": 1.5}}}, "publish_rate", 1.5),
+        ({"message_stats": {"publish_details": {}}}, "publish_rate", None),
+    ],
+)
+def test_statistics(told: dict[str, Any], member: str, value: object) -> None:
+    assert getattr(queue({}, told), member) == value
+
+
+@pytest.mark.parametrize(
+    ("type", "shown"), [("classic", "classic"), ("quorum", "quorum"), ("rabbit_mqtt_qos0_queue", "mqtt_qos0")]
+)
+def test_queue_type(type: str, shown: str) -> None:
+    assert queue({"type": type}).type == shown
+
+
+def test_a_node_that_is_down_or_does_not_know() -> None:
+    down = msgspec.convert({"name": "n", "running": False}, management_types.NodeWire).state()
+    assert (down.running, down.memory_used, down.memory_alarm, down.partitions) == (False, None, None, ())
+    odd = {"name": "n", "running": True, "disk_free": "disk_free_monitoring_disabled", "fd_total": "unknown"}
+    told = msgspec.convert(odd, management_types.NodeWire).state()
+    assert (told.disk_free, told.descriptors_total) == (None, None)
+
+
+def test_what_is_just_being_closed_has_an_empty_list_for_its_channel() -> None:
+    data = {"consumer_tag": "t", "queue": {"name": "q", "vhost": "/"}, "channel_details": [], "new_member": 1}
+    found = msgspec.convert(data, management_types.ConsumerWire).state()
+    assert (found.queue, found.tag, found.channel, found.user) == ("q", "t", "", None)
+    channel = msgspec.convert({"name": "c", "connection_details": []}, management_types.ChannelWire).told()
+    assert channel.connection == ""
+
+
+def test_client_properties_may_hold_anything() -> None:
+    data = {"name": "c", "vhost": "/", "client_properties": {"connection_name": 7, "product": ["x"], "more": {}}}
+    told = msgspec.convert(data | {"connected_at": 1_700_000_000_123}, management_types.ConnectionWire).told()
+    assert (told.client_name, told.product) == (None, None)
+    assert told.connected_at == datetime.fromtimestamp(1_700_000_000.123, UTC)
+
+
+@pytest.mark.parametrize("tags", ["monitoring, management", ["monitoring", "management"]])
+def test_tags_of_old_and_new_releases(tags: object) -> None:
+    assert msgspec.convert({"name": "u", "tags": tags}, management_types.WhoAmI).all_tags == (
+        "management",
+        "monitoring",
+    )
+
+
+class Canned:
+    """A transport that gives the answers that a real broker gave."""
+
+    endpoint = ENDPOINT
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._answer = Answer(status, {"content-type": "application/json"}, body, 1.0)
+
+    def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
+        return self._answer
+
+    def close(self) -> None:
+        pass
+
+
+# As 3.10.8 answered while its memory limit was 1000 bytes, and with the virtual host's supervisor stopped.
+ALARMS = b"""{"alarms":[{"node":"attune-1@localhost","resource":"memory"}],
+"reason":"There are alarms in effect in the cluster","status":"failed"}"""
+DOWN = b"""{"status":"failed","reason":"Some virtual hosts are down","virtual-hosts":["/"]}"""
+
+
+def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
+    listed = b'[[],{"name":"v","default_queue_type":"quorum"},{"name":"/","default_queue_type":"undefined"}]'
+    assert Management(Canned(200, listed), "v").default_queue_type() == "quorum"
+    assert Management(Canned(200, listed), "/").default_queue_type() is None
+
+
+def test_health_checks_of_the_broker() -> None:
+    assert Management(Canned(503, ALARMS), "/").alarms() == ("memory alarm on attune-1@localhost",)
+    assert Management(Canned(200, b'{"status":"ok"}'), "/").alarms() == ()
+    assert Management(Canned(503, DOWN), "/").virtual_hosts_down() == ("/",)
+    with pytest.raises(ApiError, match="answered 500"):
+        Management(Canned(500, b'{"error":"x","reason":"y"}'), "/").alarms()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "vhost", "says"),
+    [
+        (500, b'{"error":[84,105,109,101,100,32,111,117,116],"reason":["error","timeout"]}', None, "Timed out"),
+        (401, b'{"error":"not_authorised","reason":"Not management user"}', None, "'m' has no management tag"),
+        (401, b'{"error":"not_authorised","reason":"Not monitor user"}', None, "'m' has no monitoring tag"),
+        (401, b'{"error":"not_authorised","reason":"Not administrator user"}', None, "'m' has no administrator tag"),
+        (401, b'{"error":"not_authorized","reason":"Login failed"}', None, "wrong user or password for user 'm'"),
+        (401, b'{"error":"not_authorized","reason":"Not_Authorized"}', "v", "wrong user or password for user 'm'"),
+        (
+            401,
+            b'{"error":"not_authorised","reason":"User not authorised to access object"}',
+            None,
+            "may not do that with its",
+        ),
+        (401, b'{"error":"not_authorised","reason":"User not authorised to access virtual host"}', "v", "host 'v' is"),
+        (404, b'{"error":"Object Not Found","reason":"Not Found"}', "v", "virtual host 'v' is missing or user 'm' has"),
+        (404, b'{"error":"Object Not Found","reason":"Not Found"}', None, "no management API is there"),
+        (400, b'{"error":"bad_request","reason":"why\\nnot"}', None, "/api/overview: why not"),
+        (400, b'{"error":"bad_request","reason":"[{&lt;&lt;\\"a&amp;b\\"&gt;&gt;,1}] no"}', None, '[{<<"a&b">>,1}] no'),
+        (400, b'{"error":"bad_request","reason":["a"]}', None, "/api/overview: bad_request"),
+        (500, b"", None, "/api/overview: no reason given"),
+        (500, b"\xff\xfe", None, "/api/overview: no reason given"),
+    ],
+)
+def test_refusals(status: int, body: bytes, vhost: str | None, says: str) -> None:
+    with pytest.raises(ApiError) as e:
+        http.check(ENDPOINT, "overview", Answer(status, {}, body, 0.0), vhost)
+    assert says in str(e.value)
+    assert str(e.value).startswith(f"management API http://m:***@h:15672 answered {status}: ")
+    assert e.value.status == status
+    assert "\n" not in str(e.value)
+
+
+def test_the_prefix_may_be_what_is_wrong() -> None:
+    behind = parse_management("http://m:s3cret@h/rabbit", "o", parse_amqp("amqp://h", "o"))
+    with pytest.raises(ApiError, match="or the prefix '/rabbit' of the URL is wrong"):
+        http.check(behind, "exchanges/%2F", Answer(404, {}, b"{}", 0.0), "/")
+
+
+def test_an_answer_of_another_form_names_the_path() -> None:
+    with pytest.raises(SourceError, match="answered /api/nodes in a form this tool does not know: Expected `array`"):
+        http.decode(ENDPOINT, "nodes?x=1", Answer(200, {}, b"{}", 0.0), list[management_types.NodeWire])
+
+
+def test_no_consumers_is_not_the_same_as_not_told() -> None:
+    told = Management(Canned(200, b'{"name":"q","vhost":"/","consumer_details":[]}'), "/").queue("q")
+    disabled = Management(Canned(200, b'{"name":"q","vhost":"/"}'), "/").queue("q")
+    assert told is not None
+    assert disabled is not None
+    assert (told.consumer_details, disabled.consumer_details) == ([], None)

@@ -1,0 +1,206 @@
+"""What the inspections say of a healthy installation, of a broken one, and of one that was half read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from attune_ops.inventory import narrowed
+from attune_ops.inventory.bindings import bindings
+from attune_ops.inventory.consumers import consumers
+from attune_ops.inventory.exchanges import exchanges
+from attune_ops.inventory.orphans import orphans
+from attune_ops.inventory.queues import queues
+from attune_ops.inventory.workers import workers
+from attune_ops.model.errors import ConfigError, SourceError
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.registry import Execution, Worker
+from attune_ops.model.snapshot import BindingState, ConsumerState
+from attune_ops.model.table import Table
+from tests.unit.facts import NOW, binding, broker, facts, queue, worker
+
+ALL = (queues, bindings, exchanges, consumers, workers, orphans)
+
+
+def of(table: Table, key: str, value: object) -> dict[str, object]:
+    (found,) = [r for r in table.records() if r[key] == value]
+    return dict(found)
+
+
+def test_queues_say_whose_they_are() -> None:
+    here = facts()
+    assert here.broker is not None
+    mine, young = queue("amq.gen-1", exclusive=True), queue("someone.else", messages=None, consumers=None)
+    table = queues(msgspec.structs.replace(here, broker=broker(here.topology, queues=(
+        *(here.broker.queues or ()), mine, young,
+    ))))  # fmt: skip
+    assert of(table, "name", "worker.2.executions") | {"kind": "worker", "worker": "w2", "worker_id": 2} == of(
+        table, "name", "worker.2.executions"
+    )
+    assert of(table, "name", "attune.events.queue")["kind"] == "base"
+    assert of(table, "name", "attune.events.queue")["dead_letter_exchange"] == "attune.dlx"
+    assert of(table, "name", "amq.gen-1")["kind"] == "foreign"
+    assert of(table, "name", "someone.else")["messages"] is None
+    assert of(table, "name", "someone.else")["consumers"] is None
+
+
+def test_replica_queues_are_known_by_their_binding() -> None:
+    here = facts(topology="attune-2026-09")
+    assert here.broker is not None
+    bound = BindingState("/", "attune.metadata", "amq.gen-1", "metadata.action.changed")
+    seen = msgspec.structs.replace(
+        here.broker,
+        queues=(queue("amq.gen-1", exclusive=True), queue("amq.gen-2", exclusive=True)),
+        bindings=(bound, BindingState("/", "attune.metadata", "amq.gen-2", "other")),
+    )
+    here = msgspec.structs.replace(here, broker=seen)
+    assert queues(here).column("kind") == ("replica", "foreign")
+    assert bindings(here).column("wanted") == (True, False)
+
+
+def test_bindings_compare_key_and_arguments() -> None:
+    here = facts(workers=(worker(1),))
+    assert set(bindings(here).column("wanted")) == {True}
+    (good,) = (binding(b) for b in here.topology.worker_bindings(1))
+    for wrong in ({"routing_key": "worker.2"}, {"arguments": {"x": 1}}, {"source": "attune.events"}):
+        bad = msgspec.structs.replace(good, **wrong)
+        table = bindings(facts(workers=(worker(1),), bindings=(bad,)))
+        assert table.column("wanted") == (False,)
+
+
+def test_exchanges() -> None:
+    table = exchanges(facts())
+    assert of(table, "name", "attune.executions") | {"bindings": 4, "kind": "base"} == of(
+        table, "name", "attune.executions"
+    )
+    assert of(table, "name", "")["bindings"] is None
+    assert of(table, "name", "amq.topic")["kind"] == "builtin"
+
+
+def test_consumers() -> None:
+    stranger = ConsumerState("/", "worker.1.executions", "ctag-1", connection="gone")
+    here = facts()
+    assert here.broker is not None
+    table = consumers(facts(consumers=(*(here.broker.consumers or ()), stranger)))
+    assert of(table, "tag", "worker-1")["service"] == "worker"
+    assert of(table, "tag", "executor.manager")["client"] == "executor"
+    assert of(table, "tag", "executor.manager")["connected"] == timedelta(hours=2)
+    assert of(table, "tag", "ctag-1")["service"] is None
+
+
+def test_worker_states() -> None:
+    many = (
+        worker(1),
+        worker(2, status="inactive"),
+        worker(3, status="error"),
+        worker(4, last_heartbeat=NOW - timedelta(minutes=5)),
+        worker(5),
+        worker(6),
+        worker(7, role="sensor"),
+        worker(8, last_heartbeat=None),
+    )
+    topology = facts().topology
+    whole = broker(topology, (1, 4, 5, 6, 9))
+    seen = msgspec.structs.replace(
+        whole,
+        queues=tuple(q for q in whole.queues or () if q.name != "worker.5.executions"),
+        consumers=tuple(c for c in whole.consumers or () if c.tag != "worker-6"),
+    )
+    here = facts(many, executions=(Execution(1, "core.echo", "running", 1),))
+    table = workers(msgspec.structs.replace(here, broker=seen))
+    assert dict(zip(table.column("id"), table.column("state"), strict=True)) == {
+        1: "ready", 2: "stopped", 3: "error", 4: "stale", 5: "no queue", 6: "no consumer", 7: "ready", 8: "stale",
+        9: "unregistered",
+    }  # fmt: skip
+    assert of(table, "id", 5)["missing"] == ("worker.5.executions",)
+    assert of(table, "id", 7)["queue"] is None
+    assert of(table, "id", 1)["executions"] == 1
+
+
+def test_a_worker_is_not_called_ready_where_the_broker_was_not_read() -> None:
+    lost = dict.fromkeys((Source.BROKER, Source.DEPTHS, Source.CONSUMERS), "refused")
+    here = msgspec.structs.replace(facts(), broker=None, missing=lost)
+    table = workers(here)
+    assert table.column("state") == (None, None, None)
+    assert table.column("queue") == (None, None, None)
+    assert table.notes == ("registry, executions: live", "queue, messages, consumer: not told (refused)")
+
+
+def test_no_consumers_told_is_not_no_consumer() -> None:
+    table = workers(facts(consumers=None))
+    assert set(table.column("state")) == {None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (worker(2, status="inactive"), "it stopped: its status is inactive"),
+        (worker(2, status="error"), "its status is error"),
+        (worker(2, role="sensor"), "its role is sensor, which takes no executions"),
+        (worker(2, last_heartbeat=NOW - timedelta(seconds=300)), "its heartbeat is 5 min old"),
+        (worker(2, last_heartbeat=None), "it never sent a heartbeat"),
+        (worker(4), "no worker 2 in the registry"),
+    ],
+)
+def test_orphaned_queue(changed: Worker, why: str) -> None:
+    here = facts((worker(1), changed))
+    here = msgspec.structs.replace(here, broker=broker(here.topology, tuple({1, 2, changed.id})))
+    (row,) = orphans(here).records()
+    assert (row["kind"], row["queue"], row["why"]) == ("queue", "worker.2.executions", why)
+
+
+def test_no_orphans_when_healthy_or_a_worker_is_cordoned() -> None:
+    assert orphans(facts((worker(1), worker(2, cordoned=True), worker(3, status="busy")))).rows == ()
+
+
+def test_live_worker_without_queue() -> None:
+    here = facts((worker(1), worker(2)), queues=())
+    assert [r["queue"] for r in orphans(here).records()] == ["worker.1.executions", "worker.2.executions"]
+    assert set(orphans(here).column("kind")) == {"worker"}
+    stale = worker(1, last_heartbeat=NOW - timedelta(hours=1))
+    assert orphans(facts((stale,), queues=())).rows == ()  # a dead worker's queue is rightly gone
+
+
+@pytest.mark.parametrize("inspection", ALL)
+@pytest.mark.parametrize("topology", ["attune-2026-01", "attune-2026-09"])
+def test_healthy_installation(inspection: Callable[[Facts], Table], topology: str) -> None:
+    table = inspection(facts(topology=topology))
+    assert bool(table.rows) is (inspection is not orphans)
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert all(c.doc for c in table.columns if c.name not in ("name", "id"))
+
+
+@pytest.mark.parametrize("inspection", [i for i in ALL if i is not workers])
+def test_without_a_broker_the_reason_is_told(inspection: Callable[[Facts], Table]) -> None:
+    here = msgspec.structs.replace(facts(), broker=None, missing={Source.BROKER: "connection refused"})
+    with pytest.raises(SourceError, match="connection refused"):
+        inspection(here)
+
+
+def test_narrowed() -> None:
+    here = queues(facts(tuple(worker(i) for i in (1, 2, 10))))
+    table = narrowed(here, {"pattern": "worker.*", "sort": ("-name",), "columns": ("name",), "limit": 2})
+    assert table.rows == (("worker.10.executions",), ("worker.2.executions",))
+    assert table.notes[-1] == "1 more row not shown (limit 2)"
+    assert narrowed(here, {"pattern": "/^attune.*s/"}).rows == here.matching("attune.*").rows
+    with pytest.raises(ConfigError, match="no column 'nope' in queues; it has name, messages"):
+        narrowed(here, {"columns": ("nope",)})
+    with pytest.raises(ConfigError, match="not a regular expression"):
+        narrowed(here, {"pattern": "/(/"})
+
+
+@pytest.mark.parametrize("pattern", ["[", "nope", "/nope/"])
+def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> None:
+    rows = len(queues(facts()).rows)
+    found = narrowed(queues(facts()), {"pattern": pattern})
+    assert found.rows == ()
+    assert found.notes[0].startswith(f"{pattern!r} matches none of {rows} rows: a glob is for the whole name")
+    assert narrowed(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
+
+
+def test_where_there_is_nothing_the_pattern_is_not_to_blame() -> None:
+    nothing = msgspec.structs.replace(queues(facts()), rows=())
+    assert narrowed(nothing, {"pattern": "["}).notes == nothing.notes
