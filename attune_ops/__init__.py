@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
 __all__ = ["AttuneOpsError", "Ops", "__version__", "connect"]
 
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.model import display
+from attune_ops.model.version import __version__
 
 if TYPE_CHECKING:
     from attune_ops.model.errors import AttuneOpsError
     from attune_ops.ops import Ops, connect
 
-_HOME = {"connect": "attune_ops.ops", "Ops": "attune_ops.ops", "AttuneOpsError": "attune_ops.model.errors"}
+_HOME = {
+    "connect": "attune_ops.ops",
+    "Ops": "attune_ops.ops",
+    "AttuneOpsError": "attune_ops.model.errors",
+    "dashboard": "attune_ops.notebook.dashboard",
+}
 
 
 def _form(value: object, name: str) -> Any:

@@ -7,29 +7,41 @@ returns shows itself (`attune_ops.model.display`).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.secret import hold
-from attune_ops.ops_handling import Handling
-from attune_ops.ops_probing import Probing
-from attune_ops.ops_recording import Recording
 
 if TYPE_CHECKING:
+    from attune_ops.cleanup.reaped import Reaped
     from attune_ops.doctor.explain.explanation import Explanations
     from attune_ops.doctor.findings import Report
+    from attune_ops.doctor.health_result import Health
     from attune_ops.drills.journal import Comparison, Journal
     from attune_ops.installation.config import Settings
-    from attune_ops.inventory import Narrowing
+    from attune_ops.inventory import TableFilters
+    from attune_ops.messages.peeked import Peeked
+    from attune_ops.messages.replay import Target
+    from attune_ops.messages.selection import Choice
+    from attune_ops.messages.transfer import Transfer
     from attune_ops.model.graph import Graph
     from attune_ops.model.table import Table
+    from attune_ops.monitoring.past import Past
     from attune_ops.routing import Router
     from attune_ops.routing.route import Reason, Route
     from attune_ops.startup.steps import StartupReport
     from attune_ops.topology.differences import Applied, Plan
+    from attune_ops.topology.policies.policy_change import PolicyChange
+
+
+MOST_REPLAYS = 3
+
+OnProgress = Callable[[int], None]
 
 
 def connect(env: str | None = None, lab: bool | str = False, **options: str) -> Ops:
@@ -48,7 +60,7 @@ def connect(env: str | None = None, lab: bool | str = False, **options: str) -> 
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 
-class Ops(Handling, Probing, Recording):
+class Ops:
     """One installation. Use it as a context manager, or call `close`; it holds nothing open in between calls."""
 
     def __init__(self, settings: Settings) -> None:
@@ -56,17 +68,24 @@ class Ops(Handling, Probing, Recording):
         hold(self, settings.secrets)
 
     def facts(
-        self, wants: Collection[Source] | None = None, *, samples: int = 1, apart: float = 5.0, spare: bool = False
+        self,
+        sources: Collection[Source] | None = None,
+        *,
+        samples: int = 1,
+        interval: float = 5.0,
+        skip_worker_statistics: bool = False,
     ) -> Facts:
-        """Reads broker and registry anew: all sources, or those wanted; needs tag monitoring, changes nothing.
+        """Reads broker and registry: all sources, or only those given. Needs tag monitoring, changes nothing.
 
-        With two `samples` the queues are read twice, `apart` seconds apart, for what grows or moves. With `spare` no
-        rates and ages are read of a crowd of workers' queues, which take the broker most of the time. What cannot be
-        read is in `Facts.missing` with its reason; nothing is raised for it.
+        With `samples=2` the queues are read twice, `interval` seconds apart, to see what grows or moves. With
+        `skip_worker_statistics` rates and ages of worker queues are not read where the broker has more than 2,000
+        queues: they take it longest. What cannot be read is in `Facts.missing` with its reason; nothing is raised.
         """
         from attune_ops.installation.collect import collect
 
-        return collect(self.settings, wants, samples=samples, interval_s=apart, spare=spare)
+        return collect(
+            self.settings, sources, samples=samples, interval=interval, skip_worker_statistics=skip_worker_statistics
+        )
 
     def explain(self, text: str) -> Explanations:
         """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
@@ -76,7 +95,7 @@ class Ops(Handling, Probing, Recording):
         if not explain(text):
             return Explanations(())
         facts = self.facts()
-        reason = facts.lacks((Source.BROKER,))
+        reason = facts.missing_reason((Source.BROKER,))
         where = f"{self.settings.amqp} at {facts.taken_at:%Y-%m-%d %H:%M:%S} UTC"
         checked = f"not checked against the broker: {reason}" if reason else f"checked against {where}"
         return Explanations(explain(text, facts), checked)
@@ -99,29 +118,29 @@ class Ops(Handling, Probing, Recording):
 
         return run(self.settings, service, name=worker, skip=skip, confirm=confirm)
 
-    def queues(self, **narrow: Unpack[Narrowing]) -> Table:
+    def queues(self, **filters: Unpack[TableFilters]) -> Table:
         """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/inventory/queues.py`."""
-        return self._inspect("queues", narrow)
+        return self._inspect("queues", filters)
 
-    def bindings(self, **narrow: Unpack[Narrowing]) -> Table:
+    def bindings(self, **filters: Unpack[TableFilters]) -> Table:
         """The bindings, and whether the topology makes them; columns: `attune_ops/inventory/bindings.py`."""
-        return self._inspect("bindings", narrow)
+        return self._inspect("bindings", filters)
 
-    def exchanges(self, **narrow: Unpack[Narrowing]) -> Table:
+    def exchanges(self, **filters: Unpack[TableFilters]) -> Table:
         """The exchanges; columns: `attune_ops/inventory/exchanges.py`."""
-        return self._inspect("exchanges", narrow)
+        return self._inspect("exchanges", filters)
 
-    def consumers(self, **narrow: Unpack[Narrowing]) -> Table:
+    def consumers(self, **filters: Unpack[TableFilters]) -> Table:
         """The consumers and where they come from; columns: `attune_ops/inventory/consumers.py`."""
-        return self._inspect("consumers", narrow)
+        return self._inspect("consumers", filters)
 
-    def workers(self, **narrow: Unpack[Narrowing]) -> Table:
+    def workers(self, **filters: Unpack[TableFilters]) -> Table:
         """The registered workers, and what the broker has for each; columns: `attune_ops/inventory/workers.py`."""
-        return self._inspect("workers", narrow)
+        return self._inspect("workers", filters)
 
-    def orphans(self, **narrow: Unpack[Narrowing]) -> Table:
+    def orphans(self, **filters: Unpack[TableFilters]) -> Table:
         """Queues without a live worker, live workers without queue; columns: `attune_ops/inventory/orphans.py`."""
-        return self._inspect("orphans", narrow)
+        return self._inspect("orphans", filters)
 
     def doctor(
         self,
@@ -130,20 +149,20 @@ class Ops(Handling, Probing, Recording):
         *,
         facts: Facts | None = None,
         samples: int = 1,
-        apart: float = 5.0,
+        interval: float = 5.0,
         target_version: str | None = None,
         baseline: str | None = None,
     ) -> Report:
         """Looks for what goes wrong; `only` and `skip` are codes, names or groups of checks.
 
-        Reads broker and registry (twice with `samples=2`, `apart` seconds apart, to see what grows), needs tag
+        Reads broker and registry (twice with `samples=2`, `interval` seconds apart, to see what grows), needs tag
         monitoring, changes nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline`
         is the JSON of an earlier report, whose findings are left out. Raises `ConfigError`.
         """
         from attune_ops.doctor.diagnosis import look, read_baseline
 
         return look(
-            lambda: facts or self.facts(samples=samples, apart=apart, spare=True),
+            lambda: facts or self.facts(samples=samples, interval=interval, skip_worker_statistics=True),
             self.settings.judging,
             only=only,
             skip=skip,
@@ -157,11 +176,11 @@ class Ops(Handling, Probing, Recording):
         Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
         """
         from attune_ops.installation.collect import collect
-        from attune_ops.model.ownership import seen
+        from attune_ops.model.ownership import broker_of
         from attune_ops.routing import Router
 
         facts = facts or collect(self.settings, (Source.BROKER,), listings=Router.LISTINGS)
-        return Router.from_snapshot(seen(facts))
+        return Router.from_snapshot(broker_of(facts))
 
     def route(
         self,
@@ -224,13 +243,13 @@ class Ops(Handling, Probing, Recording):
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
         """The topology as a picture; `live` with depths, consumers and what is missing. Changes nothing."""
-        from attune_ops.topology.topology_graph import WANTS, live_graph, topology_graph
+        from attune_ops.topology.topology_graph import SOURCES, live_graph, topology_graph
 
         if not live and facts is None:
             return topology_graph(self.settings.topology)
         from attune_ops.model.ownership import require
 
-        facts = facts or self.facts(WANTS)
+        facts = facts or self.facts(SOURCES)
         require(facts, Source.BROKER)
         return live_graph(facts)
 
@@ -239,13 +258,13 @@ class Ops(Handling, Probing, Recording):
 
         `workers` are those whose queues the definitions of what is wanted hold too. Changes nothing.
         """
-        from attune_ops.topology.export import WANTS, export_live, export_wanted
+        from attune_ops.topology.export import SOURCES, export_live, export_wanted
 
         if not live:
             return export_wanted(self.settings.topology, to, workers)
         from attune_ops.model.ownership import require
 
-        facts = self.facts(WANTS)
+        facts = self.facts(SOURCES)
         require(facts, Source.BROKER)
         return export_live(facts, to)
 
@@ -274,12 +293,127 @@ class Ops(Handling, Probing, Recording):
 
         return run(name, self.settings, confirm=confirm, remedy=remedy, **parameters)
 
-    def _inspect(self, name: str, narrow: Narrowing) -> Table:
-        from attune_ops.inventory import narrowed
+    @property
+    def messages(self) -> Messages:
+        """What can be done with messages: `peek`, `drain`, `restore`, `move`."""
+        return Messages(self.settings)
+
+    @property
+    def policies(self) -> Policies:
+        """Safety by policies: `show`, `apply`, `remove`."""
+        return Policies(self.settings)
+
+    def reap(
+        self,
+        pattern: str = "*",
+        *,
+        grace: timedelta = timedelta(minutes=10),
+        save_to: str | Path | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> Reaped:
+        """Deletes worker queues that broker and registry call orphaned in two looks `grace` apart (`actions.reap`).
+
+        What is in them is saved first; without `apply` it only looks, and remembers for the next look.
+        """
+        from attune_ops.cleanup.reap import reap
+
+        return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm)
+
+    def retire(self, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
+        """Sets workers that died to inactive in the registry; without `apply` says which (`actions.retire`)."""
+        from attune_ops.cleanup.retire import retire
+
+        return retire(self.settings, pattern, apply=apply, confirm=confirm)
+
+    def bind(
+        self,
+        source: str,
+        destination: str,
+        routing_key: str = "",
+        *,
+        exchange: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> Table:
+        """Binds a queue (or, with `exchange`, an exchange); without `apply` only says so (`actions.bindings`)."""
+        from attune_ops.model.topology import Binding
+        from attune_ops.topology.bind import bind
+
+        wanted = Binding(source, destination, routing_key, "exchange" if exchange else "queue", dict(arguments or {}))
+        return bind(self.settings, wanted, apply=apply, confirm=confirm)
+
+    def unbind(
+        self,
+        source: str,
+        destination: str,
+        routing_key: str = "",
+        *,
+        exchange: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> Table:
+        """Removes a binding, of whatever `arguments` where they are None; without `apply` only says so."""
+        from attune_ops.model.topology import Binding
+        from attune_ops.topology.bind import unbind
+
+        unwanted = Binding(source, destination, routing_key, "exchange" if exchange else "queue")
+        given = None if arguments is None else dict(arguments)
+        return unbind(self.settings, unwanted, given, apply=apply, confirm=confirm)
+
+    @property
+    def health(self) -> Probes:
+        """One look, one answer: `worker`, `broker`, `route`."""
+        return Probes(self.settings)
+
+    def changes(self, before: str, after: str | None = None) -> Table:
+        """What came, went and changed from a snapshot file to another, or to now. Changes nothing."""
+        from attune_ops.inventory.snapshot_diff import changes
+        from attune_ops.model.snapshot_file import load_facts
+
+        return changes(load_facts(before), self.facts() if after is None else load_facts(after))
+
+    def watch(self, seconds: float, *, every: float = 10.0) -> Past:
+        """Records what every queue holds, `every` s for so many `seconds`, and returns all that is recorded.
+
+        Writes this tool's own file in the user's state folder, nothing on the installation. Raises `SourceError`.
+        """
+        from attune_ops.monitoring import history
+
+        history.watch(self.settings, lambda: self.facts(history.SOURCES), every=every, seconds=seconds)
+        return history.past(self.settings)
+
+    def past(self, since: timedelta | None = None) -> Past:
+        """What `watch` has recorded, of the last 30 days or since; asks nobody."""
+        from attune_ops.monitoring import history
+
+        return history.past(self.settings, since or history.KEPT)
+
+    def report(self, file: str, *, samples: int = 1, replace: bool = False) -> int:
+        """Writes the doctor's report with all tables as one HTML file to send, without secrets; returns its bytes.
+
+        A file that exists is only overwritten with `replace`. Changes nothing on the installation. Raises
+        `ConfigError` where it cannot be written, or without `attune-ops[notebook]`.
+        """
+        from attune_ops.doctor.html_report import write_report
+
+        return write_report(self.doctor(samples=samples), file, replace=replace, secrets=self.settings.secrets)
+
+    def dashboard(self, every: float = 5.0) -> Any:
+        """A live dashboard in a notebook, read anew `every` s; a static overview without ipywidgets.
+
+        What can change something there shows first what it would do. `close` stops all of it.
+        """
+        return importlib.import_module("attune_ops").dashboard(self, every)
+
+    def _inspect(self, name: str, filters: TableFilters) -> Table:
+        from attune_ops.inventory import filtered
 
         inspection = importlib.import_module(f"attune_ops.inventory.{name}")
-        facts = narrow.get("facts") or self.facts(inspection.WANTS)
-        return narrowed(getattr(inspection, name)(facts), narrow)
+        facts = filters.get("facts") or self.facts(inspection.SOURCES)
+        return filtered(getattr(inspection, name)(facts), filters)
 
     def close(self) -> None:
         """Closes what was opened; calling it twice does no harm."""
@@ -294,3 +428,219 @@ class Ops(Handling, Probing, Recording):
 
     def __repr__(self) -> str:
         return f"<attune_ops.Ops {self.settings.env or ''} {self.settings.amqp}>".replace("  ", " ")
+
+
+class Messages:
+    """Looks at, moves, saves and restores messages without losing any.
+
+    `filters` are texts like "type=ExecutionRequested", "age>1h", "$.payload.execution_id=7"; all must hold. What
+    changes something does it with `apply=True` and returns what it would do without; `confirm` is the environment's
+    name where it is protected.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def peek(
+        self,
+        queue: str,
+        count: int = 10,
+        *,
+        filters: Iterable[str] = (),
+        reveal: bool = False,
+        confirm: str | None = None,
+    ) -> Peeked:
+        """Looks at the first messages of a queue, secrets masked (`actions.messages.peek`)."""
+        from attune_ops.messages.filters import parse
+        from attune_ops.messages.peek import peek
+
+        return peek(self._settings, queue, count, filters=parse(filters), reveal=reveal, confirm=confirm)
+
+    def drain(
+        self,
+        queue: str,
+        to: str | Path,
+        *,
+        filters: Iterable[str] = (),
+        limit: int | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Takes messages from a queue and keeps them in a file (`actions.messages.drain`)."""
+        from attune_ops.messages.drain import drain
+        from attune_ops.messages.filters import parse
+
+        return drain(
+            self._settings,
+            queue,
+            Path(to),
+            filters=parse(filters),
+            limit=limit,
+            apply=apply,
+            confirm=confirm,
+            on_progress=on_progress,
+        )
+
+    def restore(
+        self,
+        file: str | Path,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        filters: Iterable[str] = (),
+        rate: float | None = None,
+        most_replays: int | None = MOST_REPLAYS,
+        finished: bool = False,
+        again: bool = False,
+        copies: bool = False,
+        apply: bool = False,
+        confirm: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Publishes the messages of a file where each came from, or to an exchange (`actions.messages.restore`)."""
+        from attune_ops.messages.replay import Target
+        from attune_ops.messages.restore import Ways, restore
+
+        target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
+        choice = _choice(filters, target, most_replays, finished)
+        ways = Ways(again, copies, rate)
+        return restore(self._settings, Path(file), choice, ways, apply=apply, confirm=confirm, on_progress=on_progress)
+
+    def move(
+        self,
+        queue: str,
+        to: str | None = None,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        filters: Iterable[str] = (),
+        limit: int | None = None,
+        rate: float | None = None,
+        most_replays: int | None = MOST_REPLAYS,
+        finished: bool = False,
+        apply: bool = False,
+        confirm: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Moves messages to queue `to`, to an exchange, or dead letters back where they died from.
+
+        See `actions.messages.move`. Raises `ConfigError` where both `to` and an exchange or key are given.
+        """
+        from attune_ops.messages.move import move
+        from attune_ops.messages.replay import Target
+
+        if to is not None and (exchange is not None or routing_key is not None):
+            raise ConfigError("give a queue to move to, or an exchange and key, not both")
+        if to is not None:
+            target = Target("", to)
+        else:
+            target = Target(exchange, routing_key, dead_only=exchange is None and routing_key is None)
+        choice = _choice(filters, target, most_replays, finished)
+        return move(
+            self._settings,
+            queue,
+            choice,
+            limit=limit,
+            rate=rate,
+            apply=apply,
+            confirm=confirm,
+            on_progress=on_progress,
+        )
+
+    def __repr__(self) -> str:
+        return f"<attune_ops messages of {self._settings.amqp}: peek, drain, restore, move>"
+
+
+class Policies:
+    """Clean-up safety as policies. What changes something does it with `apply=True`, and says only so without."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def show(self, **filters: Unpack[TableFilters]) -> Table:
+        """The policies, what each is in force for, and the safety policies that are not set (`tables.policies`)."""
+        from attune_ops.inventory import filtered
+        from attune_ops.topology.policies.apply_policy import read
+        from attune_ops.topology.policies.policy_table import policies
+
+        return filtered(policies(filters.get("facts") or read(self._settings)), filters)
+
+    def apply(
+        self,
+        name: str,
+        definition: Mapping[str, Any] | None = None,
+        *,
+        pattern: str | None = None,
+        apply_to: str | None = None,
+        priority: int | None = None,
+        apply: bool = False,
+        confirm: str | None = None,
+    ) -> PolicyChange:
+        """Sets a safety policy, or one of your own with its pattern (`actions.policy.apply_policy`)."""
+        from attune_ops.topology.policies.apply_policy import apply_policy
+        from attune_ops.topology.policies.presets import PRIORITY
+
+        return apply_policy(
+            self._settings,
+            name,
+            dict(definition or {}),
+            pattern=pattern,
+            apply_to=apply_to,
+            priority=PRIORITY if priority is None else priority,
+            apply=apply,
+            confirm=confirm,
+        )
+
+    def remove(self, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
+        """Removes a policy (`actions.policy.remove_policy`)."""
+        from attune_ops.topology.policies.apply_policy import remove_policy
+
+        return remove_policy(self._settings, name, apply=apply, confirm=confirm)
+
+    def __repr__(self) -> str:
+        return f"<attune_ops policies of {self._settings.amqp}: show, apply, remove>"
+
+
+def _choice(filters: Iterable[str], target: Target, most_replays: int | None, finished: bool) -> Choice:
+    from attune_ops.messages.filters import parse
+    from attune_ops.messages.selection import Choice
+
+    return Choice(parse(filters), target, most_replays, ask_registry=not finished)
+
+
+class Probes:
+    """Looks whether something is healthy; again until it is, for at most `wait` s. Changes nothing.
+
+    Each returns a `Health` (`healthy`, `reasons`, `seen`) and raises `SourceError` where it could not look.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def worker(self, worker: str | None = None, *, wait: float = 0.0) -> Health:
+        """Whether a worker (id or name; default: this host's own) can get work (`sources.health.worker_health`)."""
+        from attune_ops.doctor.health import worker_health
+
+        return _until(lambda: worker_health(self._settings, worker or self._settings.own_worker), wait)
+
+    def broker(self, *, wait: float = 0.0) -> Health:
+        """Whether services can use the broker (`sources.health.broker_health`)."""
+        from attune_ops.doctor.health import broker_health
+
+        return _until(lambda: broker_health(self._settings), wait)
+
+    def route(self, exchange: str, routing_key: str, *, wait: float = 0.0) -> Health:
+        """Whether a message published there would reach a queue (`sources.health.route_health`)."""
+        from attune_ops.doctor.health import route_health
+
+        return _until(lambda: route_health(self._settings, exchange, routing_key), wait)
+
+    def __repr__(self) -> str:
+        return f"<attune_ops health of {self._settings.amqp}: worker, broker, route>"
+
+
+def _until(look: Callable[[], Health], wait: float) -> Health:
+    from attune_ops.doctor.health import wait as until
+
+    return until(look, wait)

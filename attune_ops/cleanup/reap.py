@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from attune_ops.cleanup.orphan_history import sightings
-from attune_ops.cleanup.reap_rules import WANTS, candidates, sighted
+from attune_ops.cleanup.reap_rules import SOURCES, candidates, sighted
 from attune_ops.cleanup.reaped import Candidate, Reaped, Verdict
 from attune_ops.installation import audit, gate
 from attune_ops.installation.amqp import depth, open_connection
@@ -57,7 +57,7 @@ def reap(
     if apply:
         gate.check(settings, confirm)
     with sightings(settings) as seen:
-        facts = collect(settings, WANTS)
+        facts = collect(settings, SOURCES)
         since = sighted(facts, seen)
         seen.clear()
         seen.update(since)
@@ -184,8 +184,8 @@ def _judged(candidate: Candidate, verdict: Verdict, reason: str) -> Candidate:
 
 def _definition(facts: Facts, queue: str) -> dict[str, Any]:
     """What the queue was, for whoever wants it back as it was."""
-    state = facts.seen.queue_named[queue]
-    bindings = facts.seen.bindings_to_queue.get(queue, ())
+    state = facts.actual.queue_named[queue]
+    bindings = facts.actual.bindings_to_queue.get(queue, ())
     return {
         "durable": state.durable,
         "auto_delete": state.auto_delete,

@@ -12,7 +12,7 @@ from attune_ops.model.ownership import Orphan, orphaned_queues, require
 from attune_ops.model.snapshot import QueueState
 
 # Without consumers the broker must say so, without workers the registry.
-WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
 
 Sightings = Mapping[str, datetime]  # queue → since when it is seen orphaned, look after look
 
@@ -23,7 +23,7 @@ def sighted(facts: Facts, before: Sightings) -> dict[str, datetime]:
     A worker that sent a heartbeat meanwhile was there: its queues count anew. Raises `SourceError` where broker or
     registry was not read.
     """
-    require(facts, *WANTS)
+    require(facts, *SOURCES)
     orphans = (o for o in orphaned_queues(facts) if not consumers(facts, o.queue))
     return {o.queue: _since(o, before, facts.taken_at) for o in orphans}
 
@@ -38,9 +38,9 @@ def candidates(
 
 def consumers(facts: Facts, queue: str) -> int:
     """How many consumers the broker tells of: the statistics of the queue and the list of consumers, whichever more."""
-    state = facts.seen.queue_named.get(queue)
+    state = facts.actual.queue_named.get(queue)
     told = 0 if state is None or state.consumers is None else state.consumers
-    return max(told, len(facts.seen.consumers_of.get(queue, ())))
+    return max(told, len(facts.actual.consumers_of.get(queue, ())))
 
 
 def _since(orphan: Orphan, before: Sightings, now: datetime) -> datetime:

@@ -12,7 +12,7 @@ from attune_ops.model.ownership import consumes, require
 from attune_ops.model.registry import Worker
 from attune_ops.model.table import Cell, Column, Kind, Table, matcher
 
-WANTS = (Source.REGISTRY, Source.CONSUMERS)
+SOURCES = (Source.REGISTRY, Source.CONSUMERS)
 
 COLUMNS = (
     Column("worker_id", Kind.INTEGER, doc="the worker's id"),
@@ -32,14 +32,14 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     where the registry cannot be read, `ConfigError` at the gate, `ActionError` where a worker came back meanwhile.
     """
     matches = matcher(pattern)
-    facts = collect(settings, WANTS)
+    facts = collect(settings, SOURCES)
     require(facts, Source.REGISTRY)
     if apply:
         gate.check(settings, confirm)
     assert facts.registry is not None
     chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
     rows = [_judged(settings, facts, w, apply, confirm) for w in chosen]
-    unseen = facts.lacks((Source.CONSUMERS,))
+    unseen = facts.missing_reason((Source.CONSUMERS,))
     notes = (f"whether they consume was not seen: {unseen}",) if unseen and rows else ()
     return Table("running workers", COLUMNS, tuple(rows), facts.taken_at, notes)
 
@@ -62,6 +62,6 @@ def _alive(facts: Facts, worker: Worker) -> str | None:
     assert facts.registry is not None
     if not worker.is_stale(facts.taken_at, facts.registry.interval):
         return "its heartbeat is fresh"
-    if facts.lacks((Source.CONSUMERS,)) is None and consumes(facts, worker):
+    if facts.missing_reason((Source.CONSUMERS,)) is None and consumes(facts, worker):
         return "it consumes: its process lives"
     return None

@@ -68,8 +68,8 @@ def inspection(
     @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N rows.")
     @format_option()
     @pass_cli
-    def run(cli: Cli, /, format: str, **narrow: Any) -> None:
-        table = (asked(cli.ops) if asked else getattr(cli.ops, name))(**narrow)
+    def run(cli: Cli, /, format: str, **filters: Any) -> None:
+        table = (asked(cli.ops) if asked else getattr(cli.ops, name))(**filters)
         cli.show(table, format)
         if then and table.rows and format == "table":
             cli.note(then)

@@ -16,9 +16,9 @@ from typing import NoReturn
 import click
 
 import attune_ops.cli as package
-from attune_ops import __version__
 from attune_ops.cli._base import Cli, Group
 from attune_ops.model.errors import AttuneOpsError, Interrupted
+from attune_ops.model.version import __version__
 
 
 class Commands(Group):

@@ -57,9 +57,9 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 )
 @click.option("--vhost", metavar="NAME", help="The virtual host, where FILE has several (default: the one that fits).")
 @click.option("--baseline", metavar="FILE", help="Leave out what this earlier report (--format json) has found.")
-@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
-@click.option("--apart", type=duration, metavar="TIME",
-              help="Look twice, so far apart: the longer, the slower a growth is seen (10m).")  # fmt: skip
+@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s interval, to see what grows.")
+@click.option("--interval", type=duration, metavar="TIME",
+              help="Look twice, so far interval: the longer, the slower a growth is seen (10m).")  # fmt: skip
 @click.option("--target-version", metavar="VERSION", help="The RabbitMQ version that an upgrade is judged for (4.3).")
 @click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check, and do nothing else.")
 @format_option("html", "junit")
@@ -88,7 +88,7 @@ def _look(
     file: str | None,
     vhost: str | None,
     samples: int,
-    apart: float | None,
+    interval: float | None,
     baseline: str | None,
     **asked: Any,
 ) -> Callable[[], Report]:
@@ -106,8 +106,8 @@ def _look(
         raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
 
     def live() -> Report:
-        twice = {"samples": samples} if apart is None else {"samples": 2, "apart": apart}
-        read = lambda: cli.ops.facts(**twice, spare=True)  # noqa: E731 - read when it is asked for
+        twice = {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
+        read = lambda: cli.ops.facts(**twice, skip_worker_statistics=True)  # noqa: E731 - read when it is asked for
         return diagnosis.look(read, cli.settings.judging, known=known, **asked)
 
     return live

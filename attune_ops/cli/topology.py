@@ -141,9 +141,9 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
     become one template in a topology file. Server-named queues, which go with their connection, are left out.
     """
-    from attune_ops.topology.export import WANTS, export_live, export_wanted
+    from attune_ops.topology.export import SOURCES, export_live, export_wanted
 
-    facts = _facts(cli, file, WANTS) if live or file is not None else None
+    facts = _facts(cli, file, SOURCES) if live or file is not None else None
     cli.write(export_wanted(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
 
 
@@ -154,9 +154,9 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 @pass_cli
 def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
     """Draws the topology: publishers, exchanges, queues, consumers; dashed is where dead letters go."""
-    from attune_ops.topology.topology_graph import WANTS, live_graph, topology_graph
+    from attune_ops.topology.topology_graph import SOURCES, live_graph, topology_graph
 
-    facts = _facts(cli, file, WANTS) if live or file is not None else None
+    facts = _facts(cli, file, SOURCES) if live or file is not None else None
     cli.show(topology_graph(_wanted(cli)) if facts is None else live_graph(facts), format)
 
 
@@ -168,13 +168,13 @@ def _wanted(cli: Cli, name: str | None = None) -> Topology:
     return load(name) if name is not None else judging(cli.options).topology or load(DEFAULT)
 
 
-def _facts(cli: Cli, file: str | None, wants: tuple[Source, ...] = ()) -> Facts:
+def _facts(cli: Cli, file: str | None, sources: tuple[Source, ...] = ()) -> Facts:
     """The facts of a file, or those wanted of the live broker; raises `SourceError` where it could not be read."""
     from attune_ops.installation.config import judging
     from attune_ops.model.facts import Source
     from attune_ops.model.ownership import require
     from attune_ops.model.snapshot_file import load_facts
 
-    facts = cli.ops.facts(wants) if file is None else load_facts(file, judging(cli.options).topology)
+    facts = cli.ops.facts(sources) if file is None else load_facts(file, judging(cli.options).topology)
     require(facts, Source.BROKER)
     return facts

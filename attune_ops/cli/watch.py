@@ -33,7 +33,7 @@ def command(cli: Cli, every: float, span: float | None, since: float | None, for
         try:
             history.watch(
                 cli.settings,
-                lambda: cli.ops.facts(history.WANTS),
+                lambda: cli.ops.facts(history.SOURCES),
                 every=every,
                 seconds=span,
                 tell=lambda facts: _tell(cli, facts),
@@ -45,8 +45,8 @@ def command(cli: Cli, every: float, span: float | None, since: float | None, for
 
 
 def _tell(cli: Cli, facts: Facts) -> None:
-    from attune_ops.monitoring.history import WANTS
+    from attune_ops.monitoring.history import SOURCES
 
-    depths = [q.messages for q in facts.seen.queue_named.values() if q.messages] if facts.broker else []
-    reason = facts.lacks(WANTS)
+    depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
+    reason = facts.missing_reason(SOURCES)
     cli.note(f"{facts.taken_at:%H:%M:%S}Z {reason or f'{sum(depths)} messages in {len(depths)} queues'}")

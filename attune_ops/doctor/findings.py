@@ -91,7 +91,7 @@ class Check(msgspec.Struct, frozen=True):
             return facts.missing.get(self.tried[0], "nothing was connected to")
         if self.answered and not any(r.source in self.answered and r.error is None for r in facts.reach):
             return facts.missing.get(self.answered[0], "nothing answered")
-        return facts.lacks(self.needs)
+        return facts.missing_reason(self.needs)
 
     @property
     def thresholds(self) -> dict[str, float]:

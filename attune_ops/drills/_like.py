@@ -36,11 +36,11 @@ def like(file: str, known: Topology | None = None) -> World:
         known = _fitting(facts) if facts.missing == UNTOLD else facts.topology
         facts = msgspec.structs.replace(facts, topology=known)
     made = live_topology(facts, f"{known.name}, like {Path(file).name}")
-    return World(_with_workers(made, known), facts.seen.policies or ())
+    return World(_with_workers(made, known), facts.actual.policies or ())
 
 
 def _fitting(facts: Facts) -> Topology:
-    exchanges, queues = facts.seen.exchange_named.keys(), facts.seen.queue_named.keys()
+    exchanges, queues = facts.actual.exchange_named.keys(), facts.actual.queue_named.keys()
 
     def objects(topology: Topology) -> int:
         return len({e.name for e in topology.exchanges} & exchanges) + len({q.name for q in topology.queues} & queues)

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from attune_ops import __version__
 from attune_ops.drills import Drill, _counting, _place, _registry, find
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._eye import Follow
@@ -34,6 +33,7 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.model.errors import AttuneOpsError, DrillRefused, SourceError
 from attune_ops.model.topologies import DEFAULT, load
+from attune_ops.model.version import __version__
 from attune_ops.startup.processes import stop_all
 
 POLL_S = 0.05

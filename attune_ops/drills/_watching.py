@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attune_ops.doctor import diagnosis
 from attune_ops.drills._expecting import Expect
 from attune_ops.drills._eye import Eye
 from attune_ops.drills.journal import Look
+from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.model.errors import SourceError
@@ -143,9 +145,7 @@ class Watching:
     def doctor(self, *, anew: bool = False) -> Look:
         """What the doctor says, at most a second old, or `anew`. Reads broker and registry, changes nothing."""
         if anew or self._looked is None or time.monotonic() - self._looked[0] > AGE_S:
-            from attune_ops.ops import Ops
-
-            report = Ops(self.working).doctor()
+            report = diagnosis.look(lambda: collect(self.working, skip_worker_statistics=True), self.working.judging)
             serious = [f for f in report.at_least(Severity.WARNING) if f.group != "design"]
             look = Look(report.status, tuple(f"{f.code} {f.subject.name}" for f in serious))
             self._looked = time.monotonic(), look

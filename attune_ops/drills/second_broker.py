@@ -9,7 +9,7 @@ from attune_ops.drills._expecting import Expect
 from attune_ops.drills._stage import BROKER_RESTART, Stage
 from attune_ops.messages.drain import drain
 from attune_ops.messages.restore import restore
-from attune_ops.ops import Ops
+from attune_ops.topology.apply import apply_topology
 
 
 @drill(
@@ -43,7 +43,7 @@ def second_broker(stage: Stage) -> Iterator[Expect]:
         stage.lost(queue, BROKER_RESTART)
     stage.kill_node(0)
     second = stage.second_broker()
-    applied = Ops(second).topology_apply(apply=True)
+    applied = apply_topology(second, write=True)
     stage.say(f"the topology is applied at {second.amqp.address}: {len(applied.outcomes)} things declared")
     executor = stage.start("executor", "executor", settings=second)
     stage.working = second

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from attune_ops import __version__
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.light_http import connect
 from attune_ops.installation.unreachable import why
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Reach, Source
+from attune_ops.model.version import __version__
 
 if TYPE_CHECKING:
     import pika

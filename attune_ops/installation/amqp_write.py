@@ -1,7 +1,7 @@
 """The single writes to a broker, each over a pika channel of the caller's.
 
-What the broker refuses is raised as `BrokerRefused`, with the reply code, the broker's own words and what
-they mean. A refusal closes the channel, or the whole connection, as the broker decides.
+What the broker refuses is raised as `BrokerRefused`, with the reply code and the broker's own words; what they
+mean is explained where they are shown. A refusal closes the channel, or the whole connection, as the broker decides.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attune_ops.doctor.explain import explain
-from attune_ops.doctor.explain.explanation import Explanation
 from attune_ops.installation.amqp import in_time
 from attune_ops.model.errors import ActionError
 from attune_ops.model.topology import Binding, Exchange, Queue
@@ -29,19 +27,7 @@ class BrokerRefused(ActionError):
     def __init__(self, doing: str, code: int | None, text: str) -> None:
         self.code = code
         self.text = text
-        super().__init__(f"{doing}: {self._sentence()}")
-
-    @property
-    def explanation(self) -> Explanation | None:
-        """What the refusal means in general; None for a wording that nobody knows."""
-        return next(iter(explain(self.text)), None)
-
-    def _sentence(self) -> str:
-        told = self.explanation
-        shown = self.text if self.code is None else f"{self.code} {self.text}"
-        if told is not None and told.argument and told.found:
-            return f"{told.argument} was asked to be {told.wanted}, there it is {told.found} ({shown})"
-        return shown
+        super().__init__(f"{doing}: {text if code is None else f'{code} {text}'}")
 
 
 class Declared(NamedTuple):

@@ -29,23 +29,23 @@ class BrokerReading:
     """The requests that some sources need, under way at once; `snapshot` waits for them."""
 
     def __init__(
-        self, management: Management, overview: Overview, tags: tuple[str, ...], spare: str | None = None
+        self, management: Management, overview: Overview, tags: tuple[str, ...], skip_statistics: str | None = None
     ) -> None:
-        """`spare` is a pattern of names: of a crowd of queues no statistics are read of those, the rest in short."""
+        """`skip_statistics` is a pattern of names, whose statistics are not read with more than 2,000 queues."""
         self._management, self._overview, self._tags = management, overview, tags
         totals = overview.object_totals
-        self._spare = spare if totals is not None and (totals.queues or 0) > CROWD else None
+        self._skip_statistics = skip_statistics if totals is not None and (totals.queues or 0) > CROWD else None
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
         self.missing: dict[Source, str] = {}
 
-    def ask(self, pool: SideBySide, wants: frozenset[Source], listings: frozenset[str]) -> None:
+    def ask(self, pool: SideBySide, sources: frozenset[Source], listings: frozenset[str]) -> None:
         """Sends off the requests; the slowest answers first, so that the others are read beside them."""
         m = self._management
         reads: list[tuple[str, Source, Callable[[], Any]]] = [
             ("statistics", Source.BROKER, self._statistics),
             ("queues", Source.BROKER, m.totals),
-            ("bindings", Source.BROKER, m.bindings if self._spare is None else m.bindings_by_source),
-            ("consumers", Source.CONSUMERS, m.consumers if self._spare is None else m.consumers_in_short),
+            ("bindings", Source.BROKER, m.bindings if self._skip_statistics is None else m.bindings_by_source),
+            ("consumers", Source.CONSUMERS, m.consumers if self._skip_statistics is None else m.consumers_in_short),
             ("connections", Source.CONNECTIONS, m.connections),
             ("channels", Source.CONNECTIONS, m.channels),
             ("exchanges", Source.BROKER, m.exchanges),
@@ -58,11 +58,11 @@ class BrokerReading:
         if not SEES_EVERYTHING & set(self._tags):
             # Such a user gets a list all the same, of its own alone: others would seem not to be there.
             user = self._management.http.endpoint.user
-            for source in wants & {Source.CONNECTIONS, Source.CONSUMERS}:
+            for source in sources & {Source.CONNECTIONS, Source.CONSUMERS}:
                 self.missing[source] = f"user {user!r} has no monitoring tag and is told only of its own {source}"
         for name, source, read in reads:
-            wanted = (name in listings if source is Source.BROKER else True) and source in wants
-            wanted |= name == "queues" and Source.DEPTHS in wants
+            wanted = (name in listings if source is Source.BROKER else True) and source in sources
+            wanted |= name == "queues" and Source.DEPTHS in sources
             if wanted and source not in self.missing:
                 self._asked[name] = (source, pool.submit(read))
 
@@ -89,7 +89,7 @@ class BrokerReading:
             exchanges=read.get("exchanges"),
             queues=queues,
             bindings=read.get("bindings"),
-            consumers=read.get("consumers") if self._spare is None else _in_full(read),
+            consumers=read.get("consumers") if self._skip_statistics is None else _in_full(read),
             connections=read.get("connections"),
             channels=read.get("channels"),
             policies=read.get("policies"),
@@ -106,7 +106,7 @@ class BrokerReading:
 
     def _statistics(self) -> dict[str, Statistics]:
         m = self._management
-        return m.statistics() if self._spare is None else m.statistics_beside(self._spare)
+        return m.statistics() if self._skip_statistics is None else m.statistics_beside(self._skip_statistics)
 
     def _queues(self, read: dict[str, Any]) -> tuple[tuple[QueueState, ...] | None, int]:
         """The queues, and of how many no statistics were read; of these the listed consumers are counted."""
@@ -114,7 +114,7 @@ class BrokerReading:
         if totals is None:
             return None, 0
         totals += self._silent(totals, told)
-        if self._spare is None or "statistics" not in read:
+        if self._skip_statistics is None or "statistics" not in read:
             return merge(totals, told), 0
         left_out = [q.name for q in totals if q.name not in told]
         if consumers is not None:

@@ -33,28 +33,28 @@ MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
 
 def collect(
     settings: Settings,
-    wants: Collection[Source] | None = None,
+    sources: Collection[Source] | None = None,
     *,
     listings: Collection[str] = LISTINGS,
     samples: int = 1,
-    interval_s: float = SAMPLE_INTERVAL_S,
-    spare: bool = False,
+    interval: float = SAMPLE_INTERVAL_S,
+    skip_worker_statistics: bool = False,
 ) -> Facts:
     """Reads what is wanted (all, by default) of broker and registry side by side; changes nothing.
 
     `listings` narrows `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
-    policies and default_queue_type. With two `samples` the queues are read twice, `interval_s` seconds apart,
+    policies and default_queue_type. With two `samples` the queues are read twice, `interval` seconds apart,
     and the first are `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
-    raised for it. With `spare`, no rates and ages are read of workers' queues where these are a crowd: they take
-    the broker most of the time.
+    raised for it. With `skip_worker_statistics`, rates and ages of worker queues are not read where the broker has more
+    than 2,000 queues: they take it longest.
     """
-    wanted = frozenset(Source if wants is None else wants)
+    wanted = frozenset(Source if sources is None else sources)
     earlier = None
     if samples > 1:
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
-        earlier = Round(settings, depths, frozenset({"queues", "statistics"}), spare).read().broker
-        time.sleep(interval_s)
-    facts = confirmed(settings, Round(settings, wanted, frozenset(listings), spare).read())
+        earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip_worker_statistics).read().broker
+        time.sleep(interval)
+    facts = confirmed(settings, Round(settings, wanted, frozenset(listings), skip_worker_statistics).read())
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 
@@ -63,20 +63,24 @@ class Round:
     """One round of requests, and what became of each source."""
 
     def __init__(
-        self, settings: Settings, wants: frozenset[Source], listings: frozenset[str], spare: bool = False
+        self,
+        settings: Settings,
+        sources: frozenset[Source],
+        listings: frozenset[str],
+        skip_worker_statistics: bool = False,
     ) -> None:
-        self._settings, self._wants, self._listings = settings, wants, listings
-        self._spare = settings.topology.worker_queue_pattern if spare else None
-        self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in wants | {Source.EARLIER}}
+        self._settings, self._sources, self._listings = settings, sources, listings
+        self._skip_statistics = settings.topology.worker_queue_pattern if skip_worker_statistics else None
+        self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in sources | {Source.EARLIER}}
         self._reach: dict[Source, Reach] = {}
 
     def read(self) -> Facts:
         """Asks everything and waits for all answers."""
-        wants = self._wants
+        sources = self._sources
         with SideBySide(THREADS) as pool:
-            amqp = pool.submit(self._amqp) if Source.AMQP in wants else None
-            registry = pool.submit(self._registry) if REGISTERED & wants else None
-            broker = self._broker(pool) if MANAGED & wants else None
+            amqp = pool.submit(self._amqp) if Source.AMQP in sources else None
+            registry = pool.submit(self._registry) if REGISTERED & sources else None
+            broker = self._broker(pool) if MANAGED & sources else None
             view = registry.result() if registry else None
             if amqp:
                 amqp.result()
@@ -107,13 +111,13 @@ class Round:
 
         settings = self._settings
         if settings.database is None:
-            self._missing |= dict.fromkeys(REGISTERED & self._wants, "no registry is configured")
+            self._missing |= dict.fromkeys(REGISTERED & self._sources, "no registry is configured")
             return None
         if registry_read.is_yet_to_come(settings.database):
-            self._missing |= dict.fromkeys(REGISTERED & self._wants, registry_read.no_file(settings.database))
+            self._missing |= dict.fromkeys(REGISTERED & self._sources, registry_read.no_file(settings.database))
             return None
         shown = settings.database.shown
-        executions = Source.EXECUTIONS in self._wants
+        executions = Source.EXECUTIONS in self._sources
         started = time.perf_counter()
         try:
             with registry_read.session(settings.database, settings.timeout) as s:
@@ -129,7 +133,7 @@ class Round:
                 )
         except SourceError as e:
             self._lost(Source.REGISTRY, shown, e)
-            self._missing |= dict.fromkeys(REGISTERED & self._wants, str(e))
+            self._missing |= dict.fromkeys(REGISTERED & self._sources, str(e))
             return None
         if executions and view.executions is None:
             self._missing[Source.EXECUTIONS] = f"registry {shown} has no execution table"
@@ -144,7 +148,7 @@ class Round:
             me = management.whoami()
             admin = "administrator" in me.all_tags
             rights = _or_none(lambda: management.permissions(me.name)) if admin else None
-            if rights is None and Source.PERMISSIONS in self._wants:
+            if rights is None and Source.PERMISSIONS in self._sources:
                 self._missing[Source.PERMISSIONS] = (
                     f"virtual host {settings.vhost!r} is missing, or user {me.name!r} has no permissions in it"
                     if admin
@@ -165,7 +169,7 @@ class Round:
         except SourceError as e:
             # The first request failed: so would every other.
             self._lost(Source.MANAGEMENT, str(settings.management), e)
-            self._missing |= dict.fromkeys(MANAGED & self._wants, str(e))
+            self._missing |= dict.fromkeys(MANAGED & self._sources, str(e))
             return None
         finally:
             management.close()
@@ -173,8 +177,8 @@ class Round:
     def _objects(
         self, management: Management, overview: management_types.Overview, me: management_types.WhoAmI, pool: SideBySide
     ) -> BrokerSnapshot:
-        reading = BrokerReading(management, overview, me.all_tags, self._spare)
-        reading.ask(pool, self._wants, self._listings)
+        reading = BrokerReading(management, overview, me.all_tags, self._skip_statistics)
+        reading.ask(pool, self._sources, self._listings)
         snapshot = reading.snapshot()
         self._missing |= reading.missing
         return snapshot

@@ -28,7 +28,7 @@ def confirmed(settings: Settings, facts: Facts) -> Facts:
     if not suspects:
         return facts
     counts = _live(settings, [q.name for q in suspects])
-    broker = facts.seen
+    broker = facts.actual
     queues = tuple(
         msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in counts else q for q in broker.queues or ()
     )
@@ -37,14 +37,14 @@ def confirmed(settings: Settings, facts: Facts) -> Facts:
 
 def _reached(facts: Facts) -> bool:
     reached = any(r.source is Source.AMQP and r.error is None for r in facts.reach)
-    return reached and facts.lacks((Source.BROKER, Source.CONSUMERS)) is None
+    return reached and facts.missing_reason((Source.BROKER, Source.CONSUMERS)) is None
 
 
 def _suspects(facts: Facts) -> Iterator[QueueState]:
     """The queues that by the topology have a consumer, and by the statistics have none, or have no statistics yet."""
     meant = {c.queue for c in facts.topology.consumers}
-    for q in facts.seen.queues or ():
-        if q.consumers or facts.seen.consumers_of.get(q.name) or q.is_silent:
+    for q in facts.actual.queues or ():
+        if q.consumers or facts.actual.consumers_of.get(q.name) or q.is_silent:
             continue
         owner = facts.topology.worker_of(q.name)
         if (owner[1].name if owner else q.name) in meant:

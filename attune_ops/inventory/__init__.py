@@ -1,6 +1,6 @@
 """The inspections: pure questions over `Facts` whose answer is a `Table`, one file each.
 
-Each file has `WANTS`, the sources that it reads, `COLUMNS`, whose docs are the documentation of the table, and
+Each file has `SOURCES`, the sources that it reads, `COLUMNS`, whose docs are the documentation of the table, and
 one function `Facts` → `Table` with the file's name.
 Objects that the topology does not know are shown too, as `foreign`; they are never an error.
 """
@@ -16,7 +16,7 @@ from attune_ops.model.topology import Arguments
 STATISTICS = "statistics, up to 10 s old"
 
 
-class Narrowing(TypedDict, total=False):
+class TableFilters(TypedDict, total=False):
     """What every inspection can be asked: `-column` sorts from large to small, `facts` are those taken before."""
 
     facts: Facts | None
@@ -26,12 +26,12 @@ class Narrowing(TypedDict, total=False):
     limit: int | None
 
 
-def narrowed(table: Table, narrow: Narrowing) -> Table:
+def filtered(table: Table, filters: TableFilters) -> Table:
     """The rows that match, in the order, number and columns asked for; raises `ConfigError` for an unknown column."""
-    pattern, columns = narrow.get("pattern"), narrow.get("columns", ())
+    pattern, columns = filters.get("pattern"), filters.get("columns", ())
     if pattern is not None:
         table = _matching(table, pattern)
-    table = table.sorted(*narrow.get("sort", ())).limit(narrow.get("limit"))
+    table = table.sorted(*filters.get("sort", ())).limit(filters.get("limit"))
     return table.select(columns) if columns else table
 
 
@@ -53,7 +53,7 @@ def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] 
     silent: dict[str, list[str]] = {}
     for told, age in ((live, "live"), (sampled or {}, STATISTICS)):
         for what, source in told.items():
-            reason = facts.lacks((source,))
+            reason = facts.missing_reason((source,))
             if reason is None:
                 fresh.setdefault(age, []).append(what)
             else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attune_ops.inventory import arguments
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import is_wanted, seen
+from attune_ops.model.ownership import broker_of, is_wanted
 from attune_ops.model.table import Column, Kind, Table
 
-WANTS = (Source.BROKER,)
+SOURCES = (Source.BROKER,)
 
 COLUMNS = (
     Column("source", doc="the exchange that messages come from"),
@@ -26,7 +26,7 @@ def bindings(facts: Facts) -> Table:
         columns=COLUMNS,
         rows=tuple(
             (b.source, b.routing_key, b.destination, b.destination_kind, is_wanted(facts, b), arguments(b.arguments))
-            for b in seen(facts).bindings or ()
+            for b in broker_of(facts).bindings or ()
         ),
         taken_at=facts.taken_at,
         key=("source", "routing_key", "destination"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attune_ops.inventory import freshness
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import require, seen, service_of
+from attune_ops.model.ownership import broker_of, require, service_of
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-WANTS = (Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS)
+SOURCES = (Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS)
 
 COLUMNS = (
     Column("queue", doc="the queue that is consumed"),
@@ -34,7 +34,7 @@ def consumers(facts: Facts) -> Table:
     return Table(
         name="consumers",
         columns=COLUMNS,
-        rows=tuple(_row(facts, c) for c in seen(facts).consumers or ()),
+        rows=tuple(_row(facts, c) for c in broker_of(facts).consumers or ()),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
@@ -46,7 +46,7 @@ def consumers(facts: Facts) -> Table:
 
 
 def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
-    connection = seen(facts).connection_named.get(consumer.connection)
+    connection = broker_of(facts).connection_named.get(consumer.connection)
     since = None if connection is None else connection.connected_at
     return (
         consumer.queue,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attune_ops.inventory import STATISTICS, arguments
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import exchange_kind, seen
+from attune_ops.model.ownership import broker_of, exchange_kind
 from attune_ops.model.table import Column, Kind, Table
 
-WANTS = (Source.BROKER,)
+SOURCES = (Source.BROKER,)
 
 COLUMNS = (
     Column("name", doc='the exchange\'s name; the default exchange has the name ""'),
@@ -26,7 +26,7 @@ COLUMNS = (
 
 def exchanges(facts: Facts) -> Table:
     """Every exchange with its number of bindings; raises `SourceError` without a broker."""
-    broker = seen(facts)
+    broker = broker_of(facts)
     return Table(
         name="exchanges",
         columns=COLUMNS,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attune_ops.inventory import arguments, freshness
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import queue_kind, seen, worker_id
+from attune_ops.model.ownership import broker_of, queue_kind, worker_id
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-WANTS = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
 
 COLUMNS = (
     Column("name", doc="the queue's name"),
@@ -40,7 +40,7 @@ def queues(facts: Facts) -> Table:
     return Table(
         name="queues",
         columns=COLUMNS,
-        rows=tuple(_row(facts, queue) for queue in seen(facts).queue_named.values()),
+        rows=tuple(_row(facts, queue) for queue in broker_of(facts).queue_named.values()),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,

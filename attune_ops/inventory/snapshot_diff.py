@@ -7,8 +7,8 @@ from typing import Any
 
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.topology import binding_name
 from attune_ops.model.units import counted
-from attune_ops.topology.differences import binding_name
 
 CHANGES = (
     Column("change", Kind.CATEGORY, doc="came, went or changed"),
@@ -48,14 +48,14 @@ def contents(facts: Facts) -> Table:
 
 
 def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
-    reason = facts.lacks((source,))
+    reason = facts.missing_reason((source,))
     if reason is not None:
         return str(source), False, None, reason
     counts = {noun: len(items) for noun, items in _parts(facts, source).items() if items is not None}
     detail = ", ".join(counted(n, *_NOUNS.get(noun, (noun.removesuffix("s"), noun))) for noun, n in counts.items())
     reach = next((r for r in facts.reach if r.source is source), None)
     if source is Source.DEPTHS:
-        detail = counted(sum(q.messages or 0 for q in facts.seen.queues or ()), "message")
+        detail = counted(sum(q.messages or 0 for q in facts.actual.queues or ()), "message")
     elif reach is not None and not detail:
         detail = f"{reach.target}{f' as {reach.user}' if reach.user else ''}"
     return str(source), True, sum(counts.values()) if counts else None, detail or None
@@ -85,7 +85,7 @@ def changes(before: Facts, after: Facts) -> Table:
         one, other = listed(before), listed(after)
         if one is None or other is None:
             which = "the first" if one is None else "the second"
-            reason = (before if one is None else after).lacks((source,)) or "it was not read"
+            reason = (before if one is None else after).missing_reason((source,)) or "it was not read"
             notes.append(f"{noun}s not compared: {which} snapshot lacks them ({reason})")
             continue
         rows += _list_changes(noun, _keyed(one, key), _keyed(other, key))

@@ -10,7 +10,7 @@ from attune_ops.model.ownership import backlog, is_consumed, missing_queues, req
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS)
 
 COLUMNS = (
     Column("id", Kind.INTEGER, doc="the id in the registry, which its queues are named after"),
@@ -68,7 +68,7 @@ def workers(facts: Facts) -> Table:
 
 
 def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Cell, ...]:
-    missing = missing_queues(facts, worker) if facts.lacks((Source.BROKER,)) is None else None
+    missing = missing_queues(facts, worker) if facts.missing_reason((Source.BROKER,)) is None else None
     queued = missing is not None and worker.has_queues
     consumer = is_consumed(facts, worker) if queued else None
     return (
@@ -80,7 +80,7 @@ def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Ce
         not missing if queued else None,
         consumer,
         backlog(facts, worker.id) if queued else None,
-        running[worker.id] if facts.lacks((Source.EXECUTIONS,)) is None else None,
+        running[worker.id] if facts.missing_reason((Source.EXECUTIONS,)) is None else None,
         worker.cordoned,
         worker.role,
         worker.type,

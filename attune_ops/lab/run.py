@@ -12,16 +12,21 @@ from typing import NamedTuple
 
 import msgspec
 
+from attune_ops.doctor import diagnosis
 from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.collect import collect
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
 from attune_ops.installation.config.settings import Settings
+from attune_ops.inventory.bindings import bindings
+from attune_ops.inventory.orphans import orphans
+from attune_ops.inventory.queues import queues
+from attune_ops.inventory.workers import workers
 from attune_ops.lab.control import Lab, down, up
 from attune_ops.lab.starting import Note
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.ops import Ops
 from attune_ops.startup.processes import RunningService, start_service, stop_all
 from attune_ops.startup.setup import take_down
 from attune_ops.startup.standins.job import Behaviour
@@ -125,7 +130,7 @@ def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
         with out.working(f"messages flow for {plan.seconds:g} s") as note:
             note(f"messages flow for {plan.seconds:g} s")
             time.sleep(plan.seconds)
-        _look(Ops(settings), services, out)
+        _look(settings, services, out)
 
 
 @contextmanager
@@ -174,17 +179,17 @@ def _step(event: dict[str, object]) -> StepResult:
     return msgspec.convert({name: event[name] for name in StepResult.__struct_fields__}, StepResult)
 
 
-def _look(ops: Ops, services: Sequence[RunningService], out: Out) -> None:
+def _look(settings: Settings, services: Sequence[RunningService], out: Out) -> None:
     """Shows what has happened and what is there, and what the doctor thinks of it."""
     out.write("\nmessages")
     out.show(_messages(services))
-    facts = ops.facts()
-    for inspect in (ops.queues, ops.bindings, ops.workers, ops.orphans):
-        table = inspect(facts=facts)
+    facts = collect(settings)
+    for inspect in (queues, bindings, workers, orphans):
+        table = inspect(facts)
         out.write(f"\n{table.name}")
         out.show(table)
     out.write("\ndoctor")
-    out.show(ops.doctor(facts=facts))
+    out.show(diagnosis.look(lambda: facts, settings.judging))
 
 
 def _messages(services: Sequence[RunningService]) -> Table:
@@ -200,7 +205,7 @@ def _messages(services: Sequence[RunningService]) -> Table:
 
 def _refuse_company(lab: Lab) -> None:
     """Raises `ActionError` where a run before was kept: two processes under one worker's id disturb each other."""
-    live = [w.name for w in Ops(_settings(lab, JANUARY)).facts(wants=[Source.REGISTRY]).live_workers]
+    live = [w.name for w in collect(_settings(lab, JANUARY), [Source.REGISTRY]).live_workers]
     if live:
         names, down_it = ", ".join(live[:5]), f"`attune-ops lab down --name {lab.name}`"
         raise ActionError(f"the lab {lab.name!r} has workers running ({names}): {down_it} stops it")

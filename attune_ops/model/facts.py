@@ -102,7 +102,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         lacking = f", without {', '.join(self.missing)}" if self.missing else ""
         return f"<Facts of {self.topology.name} in virtual host {self.vhost!r} at {self.taken_at}{lacking}>"
 
-    def lacks(self, needs: tuple[Source, ...]) -> str | None:
+    def missing_reason(self, needs: tuple[Source, ...]) -> str | None:
         """The reason why something of `needs` is not known, or None when all of it is."""
         for need in needs:
             if need in self.missing or not self._holds(need):
@@ -128,7 +128,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             case _:
                 return broker is not None and getattr(broker, source.value) is not None
 
-    def once(self, make: Callable[[Facts], Made]) -> Made:
+    def memo(self, make: Callable[[Facts], Made]) -> Made:
         """The value of `make(self)`, made at the first call: what several questions about these facts share."""
         made: dict[Any, Any] = self.__dict__.setdefault("_made", {})
         if make not in made:
@@ -137,7 +137,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return value
 
     @property
-    def seen(self) -> BrokerSnapshot:
+    def actual(self) -> BrokerSnapshot:
         """The broker, for a question whose needs say that it was read; raises `ValueError` where it was not."""
         if self.broker is None:
             raise ValueError("no broker was read")

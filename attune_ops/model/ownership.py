@@ -6,7 +6,7 @@ sources were read (`require`, or a check's `needs`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -35,12 +35,12 @@ class Orphan(msgspec.Struct, frozen=True):
 
 def require(facts: Facts, *needs: Source) -> None:
     """Raises `SourceError` with the reason where something of `needs` was not read."""
-    reason = facts.lacks(needs)
+    reason = facts.missing_reason(needs)
     if reason is not None:
         raise SourceError(reason)
 
 
-def seen(facts: Facts) -> BrokerSnapshot:
+def broker_of(facts: Facts) -> BrokerSnapshot:
     """The broker as it was seen; raises `SourceError` with the reason where it was not."""
     require(facts, Source.BROKER)
     assert facts.broker is not None
@@ -92,12 +92,12 @@ def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
 def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
     """The queues of a worker that are not on the broker; none for a role that has no queues."""
     wanted = facts.topology.worker_queues(worker.id) if worker.has_queues else ()
-    return tuple(q.name for q in wanted if q.name not in facts.seen.queue_named)
+    return tuple(q.name for q in wanted if q.name not in facts.actual.queue_named)
 
 
 def is_consumed(facts: Facts, worker: Worker) -> bool | None:
     """Whether each consumer that the worker should have is there, by queue and tag; None if that was not told."""
-    broker = facts.seen
+    broker = facts.actual
     if broker.consumers is None:
         return None
     wanted = facts.topology.worker_consumers(worker.id)
@@ -107,7 +107,7 @@ def is_consumed(facts: Facts, worker: Worker) -> bool | None:
 def consumes(facts: Facts, worker: Worker) -> bool:
     """Whether one of the consumers that the worker should have is there."""
     wanted = facts.topology.worker_consumers(worker.id)
-    return any(found.tag == c.tag for c in wanted for found in facts.seen.consumers_of.get(c.queue, ()))
+    return any(found.tag == c.tag for c in wanted for found in facts.actual.consumers_of.get(c.queue, ()))
 
 
 def backlog(facts: Facts, worker_id: int) -> int | None:
@@ -163,8 +163,18 @@ def _wanted_to(facts: Facts, binding: BindingState) -> tuple[Binding, ...]:
         owner = worker_id(topology, binding.destination)
         if owner is not None:
             return tuple(b for b in topology.worker_bindings(owner) if b.destination == binding.destination)
-        queue = facts.seen.queue_named.get(binding.destination)
+        queue = facts.actual.queue_named.get(binding.destination)
         if queue is not None and queue_kind(facts, queue) == "replica":
             return _replica_bindings(topology)
     target = (binding.destination, binding.destination_kind)
     return tuple(b for b in topology.base_bindings if (b.destination, b.destination_kind) == target)
+
+
+def own_queues(facts: Facts) -> Mapping[str, str]:
+    """For `facts.memo`: the names of the topology's queues that are there, each with its name in the topology file."""
+    found = {q.name: q.name for q in facts.topology.base_queues if q.name in facts.actual.queue_named}
+    found |= facts.worker_templates
+    for q in facts.actual.queues or ():
+        if q.exclusive and q.name not in found and queue_kind(facts, q) == "replica":
+            found[q.name] = q.name
+    return found

@@ -233,3 +233,8 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 def _pattern(names: Iterable[str]) -> str:
     """A regular expression that is found in exactly these names; `{id}` stands for any worker's id."""
     return "^(?:" + "|".join(re.escape(n).replace(re.escape(ID), "-?[0-9]+") for n in names) + ")$"
+
+
+def binding_name(source: str, destination: str, routing_key: str) -> str:
+    """How a binding is called here."""
+    return f"{source} → {destination} ({routing_key!r})"

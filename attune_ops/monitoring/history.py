@@ -17,7 +17,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.monitoring.past import Past, Sample
 
-WANTS = (Source.BROKER, Source.DEPTHS)
+SOURCES = (Source.BROKER, Source.DEPTHS)
 KEPT = timedelta(days=30)
 
 _TABLES = """
@@ -41,11 +41,11 @@ def record(settings: Settings, facts: Facts) -> int:
 
     Writes this tool's own file, nothing on the installation. Raises `SourceError` where the broker was not read.
     """
-    require(facts, *WANTS)
+    require(facts, *SOURCES)
     taken = facts.taken_at.timestamp()
     rows = [
         (taken, q.name, q.messages, q.messages_unacknowledged, q.consumers, q.publish_rate, q.deliver_rate)
-        for q in facts.seen.queue_named.values()
+        for q in facts.actual.queue_named.values()
     ]
     with _open(settings) as database:
         database.executemany("insert into sample values (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -78,7 +78,7 @@ def watch(
     started, looks = time.monotonic(), 0
     while True:
         facts = read()
-        if looks == 0 or facts.lacks(WANTS) is None:
+        if looks == 0 or facts.missing_reason(SOURCES) is None:
             record(settings, facts)
         tell(facts)
         looks += 1

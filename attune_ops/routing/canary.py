@@ -16,7 +16,7 @@ from attune_ops.installation.scratch_vhost import Scratch, scratch_vhost
 from attune_ops.model.definitions import export
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
-from attune_ops.model.ownership import seen
+from attune_ops.model.ownership import broker_of
 from attune_ops.model.snapshot import BrokerSnapshot, PolicyState, QueueState
 from attune_ops.routing import Router
 from attune_ops.routing.reasons import explained
@@ -44,7 +44,7 @@ def prove(
     `ConfigError` and `ActionError`.
     """
     gate.check(settings, confirm)
-    broker = seen(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
+    broker = broker_of(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
     router = Router.from_snapshot(broker)
     route = explained(router, router.route(exchange, routing_key, headers))
     if route.error is not None:

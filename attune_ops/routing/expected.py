@@ -78,7 +78,7 @@ class Wanted:
 
 
 def wanted(facts: Facts) -> Wanted:
-    """For `facts.once`: the topology's own routes."""
+    """For `facts.memo`: the topology's own routes."""
     return Wanted(facts.topology)
 
 

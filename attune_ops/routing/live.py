@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from attune_ops.doctor.checks._own import lost_cause, own_queues
-from attune_ops.doctor.checks._phrases import route_name
 from attune_ops.model.facts import Facts
+from attune_ops.model.ownership import own_queues
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Publish
 from attune_ops.routing import Router
 from attune_ops.routing.expected import Wanted, reasons, wanted
 from attune_ops.routing.route import Route, Step
-from attune_ops.topology.differences import binding_name
 
 SOME_KEY = "key"  # what a queue's messages are taken to have, where its bindings name no key
 
 
 def live_router(facts: Facts) -> Router:
-    """For `facts.once`: the router over what is on the broker."""
-    return Router.from_snapshot(facts.seen)
+    """For `facts.memo`: the router over what is on the broker."""
+    return Router.from_snapshot(facts.actual)
 
 
 def worker_ids(facts: Facts) -> tuple[int, ...]:
@@ -44,7 +42,7 @@ class Live(NamedTuple):
 
     def route(self, facts: Facts) -> Route:
         """The way in full."""
-        return facts.once(live_router).route(self.publish.exchange, self.key)
+        return facts.memo(live_router).route(self.publish.exchange, self.key)
 
 
 def steps_to(path: Sequence[Step], queue: str) -> list[Step]:
@@ -59,8 +57,8 @@ def steps_to(path: Sequence[Step], queue: str) -> list[Step]:
 
 
 def live_routes(facts: Facts) -> tuple[Live, ...]:
-    """For `facts.once`: every publish of the topology, for every worker, through the broker's bindings."""
-    return tuple(_live_routes(facts, facts.once(live_router), facts.once(wanted), worker_ids(facts)))
+    """For `facts.memo`: every publish of the topology, for every worker, through the broker's bindings."""
+    return tuple(_live_routes(facts, facts.memo(live_router), facts.memo(wanted), worker_ids(facts)))
 
 
 def _live_routes(facts: Facts, router: Router, world: Wanted, ids: tuple[int, ...]) -> Iterator[Live]:
@@ -76,28 +74,9 @@ def _live_routes(facts: Facts, router: Router, world: Wanted, ids: tuple[int, ..
             continue
         names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
         # Another worker's queue gets it too, where it is there; nobody misses it where it is not.
-        names |= {name for name, template in facts.once(own_queues).items() if template in templates}
+        names |= {name for name, template in facts.memo(own_queues).items() if template in templates}
         names |= {t for t in templates if ID not in t}
         yield Live(publish, None, key, router.reached(exchange, key), frozenset(names), only)
-
-
-def causes_of_loss(facts: Facts, live: Live, queues: frozenset[str] | None = None) -> tuple[tuple[str, str], ...]:
-    """What explains that a publish does not reach these of its queues (default: all).
-
-    It is the topology itself, or what is missing on the way.
-    """
-    lacking = live.expected if queues is None else queues
-    topology, exchange = facts.topology, live.publish.exchange
-    found = [("AT601", route_name(exchange, live.publish.routing_key)), ("AT205", exchange)]
-    found += [("AT201", facts.vhost), ("AT201", exchange)]
-    found += [("AT202", q) for q in sorted(lacking)]
-    owners = {owner[0] for q in lacking if (owner := topology.worker_of(q))}
-    found += [cause for i in sorted(owners) for cause in lost_cause(facts, i)]
-    for b in (*topology.base_bindings, *(b for i in owners for b in topology.worker_bindings(i))):
-        if b.destination in lacking:
-            name = binding_name(b.source, b.destination, b.routing_key)
-            found += [("AT204", name), ("AT402", name)]
-    return tuple(found)
 
 
 class Letters(NamedTuple):
@@ -109,11 +88,11 @@ class Letters(NamedTuple):
 
 
 def dead_letters(facts: Facts) -> tuple[Letters, ...]:
-    """For `facts.once`: every dead-letter way on the broker; queues that are declared alike are followed once."""
-    router, world, own = facts.once(live_router), facts.once(wanted), facts.once(own_queues)
+    """For `facts.memo`: every dead-letter way on the broker; queues that are declared alike are followed once."""
+    router, world, own = facts.memo(live_router), facts.memo(wanted), facts.memo(own_queues)
     alike: dict[tuple[str, ...], list[QueueState]] = {}
-    for q in facts.seen.queues or ():
-        if q.arguments or q.policy or facts.seen.policies:
+    for q in facts.actual.queues or ():
+        if q.arguments or q.policy or facts.actual.policies:
             alike.setdefault((own.get(q.name, q.name), repr(q.arguments), str(q.policy)), []).append(q)
     found = []
     for queues in alike.values():
@@ -130,7 +109,7 @@ def dead_letters(facts: Facts) -> tuple[Letters, ...]:
 def _keys(facts: Facts, world: Wanted, queue: str) -> list[str]:
     """The keys with which messages come into a queue: the topology's publishes, else what it is bound by."""
     known = world.keys.get(world.template(queue))
-    bound = [b.routing_key for b in facts.seen.bindings_to_queue.get(queue, ())][:ROOM]
+    bound = [b.routing_key for b in facts.actual.bindings_to_queue.get(queue, ())][:ROOM]
     return known or [k for k in bound if "#" not in k and "*" not in k] or [SOME_KEY]
 
 

@@ -20,8 +20,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import is_wanted, require
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.table import Table
-from attune_ops.model.topology import Arguments, Binding
-from attune_ops.topology.differences import binding_name
+from attune_ops.model.topology import Arguments, Binding, binding_name
 
 LISTINGS = ("exchanges", "queues", "bindings")
 
@@ -86,9 +85,9 @@ def _check_ends(facts: Facts, wanted: Binding) -> None:
     where = f"in virtual host {facts.vhost!r}"
     if not wanted.source:
         raise ConfigError("nothing can be bound to the default exchange: its keys are the names of queues")
-    if wanted.source not in facts.seen.exchange_named:
+    if wanted.source not in facts.actual.exchange_named:
         raise ConfigError(f"there is no exchange {wanted.source!r} {where}")
-    named = facts.seen.queue_named if wanted.destination_kind == "queue" else facts.seen.exchange_named
+    named = facts.actual.queue_named if wanted.destination_kind == "queue" else facts.actual.exchange_named
     if not wanted.destination or wanted.destination not in named:
         raise ConfigError(f"there is no {wanted.destination_kind} {wanted.destination!r} {where}")
 
@@ -101,7 +100,7 @@ def _there(facts: Facts, like: Binding, arguments: Arguments | None) -> tuple[Bi
 
 def _between(facts: Facts, like: Binding) -> list[BindingState]:
     to = (like.destination, like.destination_kind)
-    return [b for b in facts.seen.bindings_from.get(like.source, ()) if (b.destination, b.destination_kind) == to]
+    return [b for b in facts.actual.bindings_from.get(like.source, ()) if (b.destination, b.destination_kind) == to]
 
 
 def _none_such(facts: Facts, like: Binding) -> str:
@@ -113,7 +112,7 @@ def _none_such(facts: Facts, like: Binding) -> str:
 
 def _table(facts: Facts, found: tuple[BindingState, ...], *notes: str) -> Table:
     """The bindings that are made or removed, as `attune-ops bindings` shows them."""
-    seen = msgspec.structs.replace(facts.seen, bindings=found)
+    seen = msgspec.structs.replace(facts.actual, bindings=found)
     return msgspec.structs.replace(bindings(msgspec.structs.replace(facts, broker=seen)), notes=notes)
 
 

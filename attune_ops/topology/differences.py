@@ -168,8 +168,3 @@ class Applied(Shown, msgspec.Struct, frozen=True):
     def failed(self) -> bool:
         """Whether something that was to be declared is not there."""
         return any(o.status in ("refused", "lost") for o in self.outcomes)
-
-
-def binding_name(source: str, destination: str, routing_key: str) -> str:
-    """How a binding is called here."""
-    return f"{source} → {destination} ({routing_key!r})"

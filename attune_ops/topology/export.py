@@ -12,7 +12,7 @@ from attune_ops.model.toml_text import to_toml
 from attune_ops.model.topology import Topology
 from attune_ops.topology.live_topology import live_topology
 
-WANTS = (Source.BROKER,)
+SOURCES = (Source.BROKER,)
 
 
 def export_wanted(topology: Topology, to: str, workers: tuple[int, ...] = ()) -> str:
@@ -26,7 +26,7 @@ def export_wanted(topology: Topology, to: str, workers: tuple[int, ...] = ()) ->
 
 def export_live(facts: Facts, to: str) -> str:
     """What is on the broker as text; needs `Source.BROKER`. Policies are in definitions only."""
-    broker = facts.seen
+    broker = facts.actual
     if to == "toml":
         name = f"{facts.topology.name}-live"
         seen = f"Virtual host {facts.vhost} as seen at {facts.taken_at:%Y-%m-%d %H:%M:%S}Z."

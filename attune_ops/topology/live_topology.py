@@ -21,7 +21,7 @@ def live_topology(facts: Facts, name: str) -> Topology:
     far as its exchanges and queues are there. What the broker brings itself is left out unless something is
     bound to it.
     """
-    broker, known = facts.seen, facts.topology
+    broker, known = facts.actual, facts.topology
     exchanges = tuple(
         _exchange(e)
         for e in broker.exchanges or ()
@@ -76,7 +76,7 @@ def _templates(facts: Facts) -> tuple[Queue, ...]:
 
 
 def _bindings(facts: Facts, exchanges: set[str], queues: set[str]) -> Iterable[Binding]:
-    for found in facts.seen.bindings or ():
+    for found in facts.actual.bindings or ():
         is_queue = found.destination_kind == "queue"
         owner = facts.topology.worker_of(found.destination) if is_queue else None
         binding = _binding(found)

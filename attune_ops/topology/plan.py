@@ -1,4 +1,4 @@
-"""What to declare: a topology minus what a broker has. Pure; `facts.once(plan)` makes it once for several questions."""
+"""What to declare: a topology minus what a broker has. Pure; `facts.memo(plan)` makes it once for several questions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind, queue_kind
 from attune_ops.model.snapshot import BindingState, ExchangeState, QueueState
-from attune_ops.model.topology import Binding, Exchange, Queue
+from attune_ops.model.topology import Binding, Exchange, Queue, binding_name
 from attune_ops.routing.effective import Setting, Settings, exchange_settings, queue_settings
 from attune_ops.routing.header_values import Value, comparable
 from attune_ops.routing.policy_match import Policies
@@ -23,7 +23,6 @@ from attune_ops.topology.differences import (
     Plan,
     SubjectKind,
     Way,
-    binding_name,
 )
 from attune_ops.topology.redeclaration import TRANSIENT, Answers, same
 
@@ -45,7 +44,7 @@ class Comparison:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.topology = facts.topology
-        self.broker = facts.seen
+        self.broker = facts.actual
         self.answers = Answers.of(facts)
         self.policies = Policies(self.broker.policies or (), Rules.of(self.broker.version))
         self.live = frozenset(w.id for w in facts.live_workers)
@@ -79,7 +78,7 @@ class Comparison:
 
     def _unseen(self, found: list[Difference]) -> Iterator[str]:
         for source, what in ((Source.BROKER, "exchanges, queues and bindings"), (Source.REGISTRY, "queues of workers")):
-            reason = self.facts.lacks((source,))
+            reason = self.facts.missing_reason((source,))
             if reason is not None:
                 yield f"{what}: {reason}"
         if self.broker.policies is None:
@@ -96,7 +95,7 @@ class Comparison:
         told = next((d for d in self.broker.deprecated or () if d.name == TRANSIENT), None)
         if told is not None and told.state is not None:
             return None
-        reason = self.facts.lacks((Source.DEPRECATED,))
+        reason = self.facts.missing_reason((Source.DEPRECATED,))
         return reason or f"{self.broker.product} {self.broker.version} does not say what it denies"
 
     @cached_property

@@ -93,7 +93,7 @@ class Answers(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, facts: Facts) -> Answers:
         """The broker of these facts; permissions are those of the tool's AMQP user, where they are known."""
-        broker = facts.seen
+        broker = facts.actual
         denied = next((d for d in broker.deprecated or () if d.name == TRANSIENT and d.state == "denied"), None)
         reach = next((r for r in facts.reach if r.permissions is not None), None)
         amqp = next((r.user for r in facts.reach if r.source is Source.AMQP and r.user), None)

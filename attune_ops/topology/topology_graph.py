@@ -10,7 +10,7 @@ from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Per, Queue, Topology
 from attune_ops.model.units import counted
 
-WANTS = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
 
 
 def topology_graph(topology: Topology) -> Graph:
@@ -31,7 +31,7 @@ def _nodes(topology: Topology, facts: Facts | None) -> Iterator[GraphNode]:
             f"by {service}", f"{service} service" if service == "any" else service, "service", ("publishes",)
         )
     for exchange in topology.exchanges:
-        there = facts is None or exchange.name in facts.seen.exchange_named
+        there = facts is None or exchange.name in facts.actual.exchange_named
         marks: tuple[Mark, ...] = () if there else ("error", "missing")
         yield GraphNode(f"exchange {exchange.name}", exchange.name, "exchange", (exchange.type,), marks)
     for queue in topology.queues:
@@ -54,11 +54,11 @@ def _live(queue: Queue, facts: Facts) -> tuple[tuple[str, ...], tuple[Mark, ...]
     if queue.per is Per.REPLICA:
         return _kind(queue), ()
     if queue.per is Per.ONCE:
-        found = facts.seen.queue_named.get(queue.name)
+        found = facts.actual.queue_named.get(queue.name)
         return (("missing",), ("error", "missing")) if found is None else _depth((found,), facts)
     ids = {w.id for w in facts.live_workers} | facts.worker_queues.keys()
     names = [q.name for i in ids for q in facts.topology.worker_queues(i) if _template(facts, q.name) == queue.name]
-    there = tuple(facts.seen.queue_named[n] for n in names if n in facts.seen.queue_named)
+    there = tuple(facts.actual.queue_named[n] for n in names if n in facts.actual.queue_named)
     notes, marks = _depth(there, facts)
     missing = len(names) - len(there)
     if missing:
@@ -76,8 +76,8 @@ def _depth(queues: tuple[QueueState, ...], facts: Facts) -> tuple[tuple[str, ...
     counts = [q.messages for q in queues if q.messages is not None]
     notes = [counted(sum(counts), "message")] if counts else []
     consumers = None
-    if Source.CONSUMERS not in facts.missing and facts.seen.consumers is not None:
-        consumers = sum(len(facts.seen.consumers_of.get(q.name, ())) for q in queues)
+    if Source.CONSUMERS not in facts.missing and facts.actual.consumers is not None:
+        consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
         notes.append(counted(consumers, "consumer"))
     waiting = bool(sum(counts)) and consumers == 0
     return tuple(notes), (("warning",) if waiting else ())

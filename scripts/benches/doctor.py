@@ -165,7 +165,7 @@ def diagnosing(facts: Facts) -> float:
 
 def multiplied(facts: Facts, times: int) -> Facts:
     """The facts with as many times the workers, each with its queue, binding and consumer."""
-    topology, registry, broker = facts.topology, facts.registry, facts.seen
+    topology, registry, broker = facts.topology, facts.registry, facts.actual
     assert registry is not None
     last = max(w.id for w in registry.workers)
     ids = range(last + 1, last * times + 1)

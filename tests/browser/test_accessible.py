@@ -54,7 +54,7 @@ MISSING = """() => {
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report with errors, warnings, notes, and queues that hold messages."""
     facts = healthy(workers=tuple(worker(i) for i in range(1, 6)))
-    queues = [q for q in facts.seen.queue_named.values() if q.name != "worker.3.executions"]
+    queues = [q for q in facts.actual.queue_named.values() if q.name != "worker.3.executions"]
     file: Path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(look(lambda: change(facts, queues=tuple(queues)), judging({})), str(file))
     return file.as_uri()

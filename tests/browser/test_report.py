@@ -22,7 +22,7 @@ WORKERS = 1000
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of the report of a thousand workers, whose queues hold as many messages as their ids say."""
     facts = healthy(workers=tuple(worker(i) for i in range(1, WORKERS + 1)))
-    queues = facts.seen.queue_named.values()
+    queues = facts.actual.queue_named.values()
     deep = tuple(msgspec.structs.replace(q, messages=_number(q.name), messages_ready=_number(q.name)) for q in queues)
     file: Path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(look(lambda: change(facts, queues=deep), judging({})), str(file))

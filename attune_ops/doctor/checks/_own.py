@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from attune_ops.model.facts import Facts
-from attune_ops.model.ownership import queue_kind
+from attune_ops.model.ownership import own_queues
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Consumer
 from attune_ops.topology.differences import Difference, Kind
@@ -14,24 +14,14 @@ from attune_ops.topology.plan import plan
 SEVERAL = 3  # workers without their queues that are no coincidence any more, if they are all there are
 
 
-def own_queues(facts: Facts) -> Mapping[str, str]:
-    """For `facts.once`: the names of the topology's queues that are there, each with its name in the topology file."""
-    found = {q.name: q.name for q in facts.topology.base_queues if q.name in facts.seen.queue_named}
-    found |= facts.worker_templates
-    for q in facts.seen.queues or ():
-        if q.exclusive and q.name not in found and queue_kind(facts, q) == "replica":
-            found[q.name] = q.name
-    return found
-
-
 def own(facts: Facts) -> Iterator[QueueState]:
     """The topology's queues that are there; those of others are theirs to look after."""
-    named = facts.seen.queue_named
-    return (named[name] for name in facts.once(own_queues))
+    named = facts.actual.queue_named
+    return (named[name] for name in facts.memo(own_queues))
 
 
 def consumers_wanted(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
-    """For `facts.once`: the consumers that each live worker should have."""
+    """For `facts.memo`: the consumers that each live worker should have."""
     return {w.id: facts.topology.worker_consumers(w.id) for w in facts.live_workers}
 
 
@@ -52,9 +42,9 @@ def unread(facts: Facts, queue: str) -> tuple[tuple[str, str], ...]:
 
 
 def lost_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:
-    """For `facts.once`: the queues that live workers lack, by the worker's id."""
+    """For `facts.memo`: the queues that live workers lack, by the worker's id."""
     found: dict[int, list[Difference]] = {}
-    for d in facts.once(plan).of(Kind.MISSING):
+    for d in facts.memo(plan).of(Kind.MISSING):
         if d.subject == "queue" and d.worker_id is not None:
             found.setdefault(d.worker_id, []).append(d)
     return {worker_id: tuple(differences) for worker_id, differences in found.items()}
@@ -62,13 +52,13 @@ def lost_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:
 
 def all_lost(facts: Facts) -> bool:
     """Whether no live worker of several has its queues: that has one cause, and AT401 makes one finding of it."""
-    return len(facts.once(lost_queues)) == len(facts.live_workers) >= SEVERAL
+    return len(facts.memo(lost_queues)) == len(facts.live_workers) >= SEVERAL
 
 
 def lost_cause(facts: Facts, worker_id: int | None) -> tuple[tuple[str, str], ...]:
     """The finding of AT401 that explains what is missing of a worker, where its queue is."""
-    lost = facts.once(lost_queues)
+    lost = facts.memo(lost_queues)
     if worker_id is None or worker_id not in lost:
         return ()
-    first = next(iter(lost.values())) if facts.once(all_lost) else lost[worker_id]
+    first = next(iter(lost.values())) if facts.memo(all_lost) else lost[worker_id]
     return (("AT401", first[0].name),)

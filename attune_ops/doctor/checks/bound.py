@@ -31,7 +31,7 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
     Only bindings to Attune's own queues and exchanges count; what others bind to theirs is their affair. A
     binding left by an older release, or made by hand with a wrong key, is of this kind.
     """
-    for d in facts.once(plan).of(Kind.UNEXPECTED):
+    for d in facts.memo(plan).of(Kind.UNEXPECTED):
         b = d.wanted
         assert isinstance(b, Binding)
         yield Problem(
@@ -42,14 +42,14 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
                       "arguments": b.arguments, "worker": d.worker_id},
             remedy="Remove the binding, or put it into the topology file if it is meant.",
             commands=(command_lines.binding("unbind", b),),
-            causes=(("AT208", d.name), *facts.once(_missed).get((b.source, b.destination), ())),
+            causes=(("AT208", d.name), *facts.memo(_missed).get((b.source, b.destination), ())),
         )  # fmt: skip
 
 
 def _missed(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """For `facts.once`: by source and destination the findings of a missing binding that another one stands in for."""
+    """For `facts.memo`: by source and destination the findings of a missing binding that another one stands in for."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for d in facts.once(plan).of(Kind.MISSING):
+    for d in facts.memo(plan).of(Kind.MISSING):
         if isinstance(d.wanted, Binding):
             code = "AT204" if d.worker_id is None else "AT402"
             found.setdefault((d.wanted.source, d.wanted.destination), []).append((code, d.name))
@@ -71,8 +71,8 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     Bindings on Attune's exchanges that are not of the topology file (those of the file are looked at by AT603). Where
     the exchange has another type than it should, that is the finding.
     """
-    found = facts.seen.exchange_named
-    for d in (*facts.once(plan).of(Kind.UNEXPECTED), *facts.once(plan).of(Kind.FOREIGN)):
+    found = facts.actual.exchange_named
+    for d in (*facts.memo(plan).of(Kind.UNEXPECTED), *facts.memo(plan).of(Kind.FOREIGN)):
         b = d.wanted
         if not isinstance(b, Binding) or facts.topology.exchange(b.source) is None:
             continue
@@ -108,9 +108,9 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     """
     bare = [
         e
-        for e in facts.seen.exchanges or ()
+        for e in facts.actual.exchanges or ()
         if exchange_kind(facts.topology, e.name) == "foreign"
-        and e.name not in facts.seen.bindings_from
+        and e.name not in facts.actual.bindings_from
         and "alternate-exchange" not in e.arguments
     ]
     if bare:

@@ -17,7 +17,7 @@ from attune_ops.topology.plan import plan
 
 def _missing(facts: Facts, subject: SubjectKind) -> Iterator[Difference]:
     """What the topology declares once and the broker lacks; of the workers' own objects AT401 and AT402 tell."""
-    return (d for d in facts.once(plan).of(Kind.MISSING) if d.subject == subject and d.worker_id is None)
+    return (d for d in facts.memo(plan).of(Kind.MISSING) if d.subject == subject and d.worker_id is None)
 
 
 def cure(difference: Difference) -> tuple[str, tuple[str, ...]]:
@@ -68,7 +68,7 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
 
 
 def _no_queue(facts: Facts) -> bool:
-    return not any(q.name in facts.seen.queue_named for q in facts.topology.base_queues)
+    return not any(q.name in facts.actual.queue_named for q in facts.topology.base_queues)
 
 
 @check(
@@ -113,7 +113,7 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
         remedy, commands = cure(d)
         wanted = d.wanted
         assert isinstance(wanted, Binding)
-        others = facts.once(in_its_place).get((wanted.source, wanted.destination), ())
+        others = facts.memo(in_its_place).get((wanted.source, wanted.destination), ())
         instead = [b.routing_key for b in others]
         yield Problem(
             Subject("binding", d.name),
@@ -132,9 +132,9 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
 
 
 def in_its_place(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
-    """For `facts.once`: by source and destination the bindings there that are not of the topology."""
+    """For `facts.memo`: by source and destination the bindings there that are not of the topology."""
     found: dict[tuple[str, str], list[Binding]] = {}
-    for d in facts.once(plan).of(Kind.UNEXPECTED):
+    for d in facts.memo(plan).of(Kind.UNEXPECTED):
         if isinstance(d.wanted, Binding):
             found.setdefault((d.wanted.source, d.wanted.destination), []).append(d.wanted)
     return found

@@ -8,9 +8,8 @@ from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._phrases import counted, listed, route_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts
-from attune_ops.model.topology import ID, Topology
+from attune_ops.model.topology import ID, Topology, binding_name
 from attune_ops.routing.expected import WORKERS, wanted
-from attune_ops.topology.differences import binding_name
 
 
 @check(
@@ -28,7 +27,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     nowhere is lost on every installation, however healthy. Where the same key is bound on another exchange, one
     of the two names is probably wrong.
     """
-    world = facts.once(wanted)
+    world = facts.memo(wanted)
     for publish, route in world.routes:
         if not route.unroutable:
             continue
@@ -60,7 +59,7 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     Publishes and dead letters are followed through all exchanges. By itself such a binding loses nothing; but
     its queue's consumer waits for messages that never come.
     """
-    world = facts.once(wanted)
+    world = facts.memo(wanted)
     for binding in facts.topology.bindings if facts.topology.publishes else ():
         if world.goes_by(binding):
             continue
@@ -131,7 +130,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     key it was published with, so the dead-letter exchange must take all of these.
     """
     lost: dict[str, dict[str, list[str]]] = {}
-    for queue, route in facts.once(wanted).dead_letters:
+    for queue, route in facts.memo(wanted).dead_letters:
         if route.hops and route.hops[0].unroutable and not route.hops[0].dropped:
             keys = lost.setdefault(route.exchange or "", {}).setdefault(queue.name, [])
             keys.append(route.routing_key)
@@ -167,7 +166,7 @@ def no_circle(facts: Facts) -> Iterator[Problem]:
     → expired → work) rests at the work queue in between and is not reported.
     """
     told: set[frozenset[str]] = set()
-    for queue, route in facts.once(wanted).dead_letters:
+    for queue, route in facts.memo(wanted).dead_letters:
         circle = frozenset(h.queue for h in route.hops)
         for hop in route.hops:
             if (hop.loops or hop.dropped) and circle not in told:
@@ -192,7 +191,7 @@ def no_circle(facts: Facts) -> Iterator[Problem]:
 )
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter can reach stays empty for ever; its consumer waits in vain."""
-    world = facts.once(wanted)
+    world = facts.memo(wanted)
     for queue in facts.topology.queues if facts.topology.publishes else ():
         if queue.name in world.reached:
             continue
@@ -255,7 +254,7 @@ def one_worker_only(facts: Facts) -> Iterator[Problem]:
     Each publish whose key holds a worker's id is routed with two workers there. On a fanout exchange, or with
     a wildcard in the binding, the second one gets the first one's work.
     """
-    for publish, route in facts.once(wanted).routes:
+    for publish, route in facts.memo(wanted).routes:
         if ID not in publish.routing_key:
             continue
         others = [q for q in (*route.queues, *route.possible) if _owner(facts.topology, q) == WORKERS[1]]

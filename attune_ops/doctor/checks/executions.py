@@ -40,7 +40,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
     """
     for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
         worker, queues = place
-        there = [facts.seen.queue_named[q] for q in queues if q in facts.seen.queue_named]
+        there = [facts.actual.queue_named[q] for q in queues if q in facts.actual.queue_named]
         depth = sum(q.messages or 0 for q in there)
         found = f"{counted(depth, 'message')} in it" if there else "which is missing"
         whom = "the executor" if worker is None else f"worker {worker}"
@@ -59,9 +59,9 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
 
 def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str, ...]], list[Execution]]:
     """The executions that have waited too long, by the worker and queues they wait in."""
-    requests = [(p, r) for p, r in facts.once(wanted).routes if p.message_type == "ExecutionRequested"]
+    requests = [(p, r) for p, r in facts.memo(wanted).routes if p.message_type == "ExecutionRequested"]
     request_queues = tuple(q for p, r in requests if ID not in p.routing_key for q in r.queues)
-    dispatch = tuple(facts.once(wanted).template(q) for p, r in requests if ID in p.routing_key for q in r.queues)
+    dispatch = tuple(facts.memo(wanted).template(q) for p, r in requests if ID in p.routing_key for q in r.queues)
     found: dict[tuple[int | None, tuple[str, ...]], list[Execution]] = {}
     for e in _executions(facts):
         since = e.updated or e.created

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import consumers_wanted, own_queues
+from attune_ops.doctor.checks._own import consumers_wanted
 from attune_ops.doctor.checks._phrases import RESTART, counted, listed, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues
 from attune_ops.model.snapshot import ConsumerState
 
 
@@ -31,14 +32,14 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     """
     for worker in facts.live_workers:
         silent, strange = [], []
-        for expected in facts.once(consumers_wanted)[worker.id]:
-            there = facts.seen.consumers_of.get(expected.queue, ())
-            if expected.queue in facts.seen.unconsumed:
+        for expected in facts.memo(consumers_wanted)[worker.id]:
+            there = facts.actual.consumers_of.get(expected.queue, ())
+            if expected.queue in facts.actual.unconsumed:
                 silent.append(expected.queue)
             elif there and expected.tag and expected.tag not in [c.tag for c in there]:
                 strange.append((expected, there))
         if silent:
-            depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
+            depth = sum(facts.actual.queue_named[q].messages or 0 for q in silent)
             yield Problem(
                 Subject("queue", silent[0]),
                 f"{worker_name(worker)} does not consume from {listed(silent)}"
@@ -76,8 +77,8 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
     for worker_id, queues in facts.worker_queues.items():
         for queue in queues:
-            there = facts.seen.consumers_of.get(queue.name, ())
-            if len(there) < 2 or len(there) <= wanted[facts.once(own_queues)[queue.name]]:
+            there = facts.actual.consumers_of.get(queue.name, ())
+            if len(there) < 2 or len(there) <= wanted[facts.memo(own_queues)[queue.name]]:
                 continue
             worker = facts.worker_named.get(worker_id)
             hosts = sorted({c.peer_host or "?" for c in there})
@@ -107,13 +108,13 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
     """
     wanted: dict[str, dict[str, list[str]]] = {}
     for c in facts.topology.consumers:
-        state = facts.seen.queue_named.get(c.queue)
-        if state is not None and not (state.consumers is None and c.queue not in facts.seen.consumers_of):
+        state = facts.actual.queue_named.get(c.queue)
+        if state is not None and not (state.consumers is None and c.queue not in facts.actual.consumers_of):
             wanted.setdefault(c.service, {}).setdefault(c.queue, []).append(c.tag)
     for service, queues in wanted.items():
-        silent = {q: tags for q, tags in queues.items() if q in facts.seen.unconsumed}
+        silent = {q: tags for q, tags in queues.items() if q in facts.actual.unconsumed}
         if len(silent) == len(queues) > 1:
-            depth = sum(facts.seen.queue_named[q].messages or 0 for q in silent)
+            depth = sum(facts.actual.queue_named[q].messages or 0 for q in silent)
             yield Problem(
                 Subject("consumer", service),
                 f"no {service} consumes from any of its {len(silent)} queues"
@@ -128,10 +129,10 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
 
 
 def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silent: bool) -> Iterator[Problem]:
-    there = facts.seen.consumers_of.get(queue, ())
+    there = facts.actual.consumers_of.get(queue, ())
     missing = [t for t in tags if t and t not in {c.tag for c in there}]
     if silent:
-        depth = facts.seen.queue_named[queue].messages or 0
+        depth = facts.actual.queue_named[queue].messages or 0
         message = f"{queue} has no consumer" + (
             f"; {counted(depth, 'message')} wait for the {service}" if depth else ""
         )
@@ -172,10 +173,10 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
         if isinstance(c.prefetch, int):
             expected[c.queue, c.tag] = c.prefetch
     for worker in facts.live_workers:
-        for c in facts.once(consumers_wanted)[worker.id]:
+        for c in facts.memo(consumers_wanted)[worker.id]:
             if isinstance(c.prefetch, int) or worker.concurrency is not None:
                 expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
-    for there in facts.seen.consumers or ():
+    for there in facts.actual.consumers or ():
         wanted = expected.get((there.queue, there.tag))
         if wanted is not None and there.prefetch not in (None, wanted):
             found = "0, without bound" if there.prefetch == 0 else f"{there.prefetch}"

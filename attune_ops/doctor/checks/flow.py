@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import own, own_queues, unread
+from attune_ops.doctor.checks._own import own, unread
 from attune_ops.doctor.checks._phrases import counted
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues
 from attune_ops.model.units import age
 
 
@@ -30,7 +31,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     """
     expected = {c.queue for c in facts.topology.consumers}
     for q in own(facts):
-        if not q.messages or q.name not in facts.seen.unconsumed:
+        if not q.messages or q.name not in facts.actual.unconsumed:
             continue
         meant = q.name in expected or facts.topology.worker_of(q.name) is not None
         yield Problem(
@@ -58,8 +59,8 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     The broker goes on listing it, publishers go on getting confirms or not, and every client that declares or
     consumes it gets a timeout or 404. Its `state` says more, where there is one: down, crashed, stopped, minority.
     """
-    down = {n.name for n in facts.seen.nodes or () if not n.running}
-    for q in facts.seen.queues or ():
+    down = {n.name for n in facts.actual.nodes or () if not n.running}
+    for q in facts.actual.queues or ():
         if not q.is_silent and q.state not in ("down", "crashed", "stopped", "minority"):
             continue
         yield Problem(
@@ -69,7 +70,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
             remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",
             looks=(command_lines.queue(q.name),),
-            severity=None if q.name in facts.once(own_queues) else Severity.INFO,
+            severity=None if q.name in facts.memo(own_queues) else Severity.INFO,
             causes=(("AT110", q.node),) if q.node in down and q.node else (),
         )  # fmt: skip
 
@@ -86,12 +87,12 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
 def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: float = 10) -> Iterator[Problem]:
     """A queue that is filled faster than it is emptied grows until something gives way.
 
-    Two samples are compared, 5 s apart unless `--apart` says otherwise. Bursts come and go: only growth of 100 messages
-    and 10 % of what was there counts. What grows more slowly is found by a longer time between the samples
-    (`attune-ops doctor --apart 10m`), by lower thresholds, or by a record (`attune-ops watch`).
+    Two samples are compared, 5 s apart unless `--interval` says otherwise. Bursts come and go: only growth of 100
+    messages and 10 % of what was there counts. What grows more slowly is found by a longer time between the samples
+    (`attune-ops doctor --interval 10m`), by lower thresholds, or by a record (`attune-ops watch`).
     """
     before = facts.earlier.queue_named if facts.earlier else {}
-    seconds = (facts.seen.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
+    seconds = (facts.actual.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
     for q in own(facts):
         old = before[q.name].messages if q.name in before else None
         if old is None or q.messages is None or q.messages - old < max(growth, old * growth_percent / 100):
@@ -202,7 +203,7 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     total is merely noted, while one that rises between two looks is a warning. They never say which key it was:
     the routes (AT301, AT601) do.
     """
-    now, before = facts.seen, facts.earlier
+    now, before = facts.actual, facts.earlier
     for kind, total, old in (
         ("dropped", now.dropped_unroutable, before and before.dropped_unroutable),
         ("returned", now.returned_unroutable, before and before.returned_unroutable),
@@ -236,11 +237,11 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
     """
     targets = {q.arguments.get("x-dead-letter-exchange") for q in facts.topology.queues} - {None}
     names = {
-        b.destination for t in sorted(map(str, targets)) for b in facts.seen.bindings_from.get(t, ())
+        b.destination for t in sorted(map(str, targets)) for b in facts.actual.bindings_from.get(t, ())
         if b.destination_kind == "queue"
     }  # fmt: skip
     for name in sorted(names):
-        q = facts.seen.queue_named.get(name)
+        q = facts.actual.queue_named.get(name)
         if q is None or not q.messages or q.messages <= dead_letters or q.consumers:
             continue
         yield Problem(
@@ -248,7 +249,7 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
             f"{counted(q.messages, 'dead letter')} in {name}, and no consumer",
             evidence={
                 "messages": q.messages,
-                "bound_to": sorted({b.source for b in facts.seen.bindings_to_queue[name]}),
+                "bound_to": sorted({b.source for b in facts.actual.bindings_to_queue[name]}),
             },
             remedy="Look at them and decide: put back, keep or throw away.",
             looks=(command_lines.peek(name),),

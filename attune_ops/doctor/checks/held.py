@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import consumers_wanted, own_queues
+from attune_ops.doctor.checks._own import consumers_wanted
 from attune_ops.doctor.checks._phrases import counted, listed, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues
 from attune_ops.model.snapshot import ChannelState, ConsumerState
 from attune_ops.model.units import age
 
@@ -18,9 +19,9 @@ from attune_ops.model.units import age
 def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[ConsumerState, ...], timedelta]]:
     """The channels that hold messages and have done nothing for `idle` seconds, with their consumers and the time."""
     consumers: dict[str, list[ConsumerState]] = {}
-    for c in facts.seen.consumers or ():
+    for c in facts.actual.consumers or ():
         consumers.setdefault(c.channel, []).append(c)
-    for channel in facts.seen.channels or ():
+    for channel in facts.actual.channels or ():
         if not channel.messages_unacknowledged or channel.idle_since is None:
             continue
         since = facts.taken_at - channel.idle_since
@@ -34,14 +35,14 @@ def _is_full(consumers: tuple[ConsumerState, ...], held: int) -> bool:
 
 
 def _client(facts: Facts, channel: ChannelState) -> str:
-    connection = facts.seen.connection_named.get(channel.connection)
+    connection = facts.actual.connection_named.get(channel.connection)
     if connection is None:
         return channel.connection
     return f"{connection.client_name or connection.name} on {connection.peer_host or 'an unknown host'}"
 
 
 def _evidence(facts: Facts, channel: ChannelState, consumers: tuple[ConsumerState, ...]) -> dict[str, object]:
-    connection = facts.seen.connection_named.get(channel.connection)
+    connection = facts.actual.connection_named.get(channel.connection)
     return {
         "unacknowledged": channel.messages_unacknowledged, "idle_since": channel.idle_since,
         "channel": channel.name, "connection": channel.connection,
@@ -54,7 +55,7 @@ def _evidence(facts: Facts, channel: ChannelState, consumers: tuple[ConsumerStat
 
 def _severity(facts: Facts, queues: list[str]) -> Severity | None:
     """Info where only queues are concerned that are not Attune's; what is known of no queue counts as Attune's."""
-    return Severity.INFO if queues and not facts.once(own_queues).keys() & set(queues) else None
+    return Severity.INFO if queues and not facts.memo(own_queues).keys() & set(queues) else None
 
 
 @check(
@@ -107,7 +108,7 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
         if not _is_full(consumers, held):
             continue
         queues = sorted({c.queue for c in consumers})
-        named = facts.seen.queue_named
+        named = facts.actual.queue_named
         behind = sum(named[q].messages_ready or 0 for q in queues if q in named)
         yield Problem(
             Subject("queue", queues[0]),
@@ -135,20 +136,20 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     and the broker cancelled it. With two samples this is seen directly. With one it is concluded from a
     connection that bears the worker's name or consumer tag while no such consumer is there.
     """
-    named = [(c.client_name, c) for c in facts.seen.connections or () if c.client_name]
+    named = [(c.client_name, c) for c in facts.actual.connections or () if c.client_name]
     living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
     meant = {c.queue for c in facts.topology.consumers}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
         if c.queue not in meant and facts.topology.worker_of(c.queue) is None:
             continue  # somebody else's
-        there = {(t.tag, t.connection) for t in facts.seen.consumers_of.get(c.queue, ())}
-        if (c.tag, c.connection) not in there and c.connection in facts.seen.connection_named:
+        there = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
+        if (c.tag, c.connection) not in there and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "a moment ago it was there"), []).append((c.tag, c.queue))
-    for worker in facts.live_workers if facts.seen.unconsumed else ():
-        for wanted in facts.once(consumers_wanted)[worker.id]:
+    for worker in facts.live_workers if facts.actual.unconsumed else ():
+        for wanted in facts.memo(consumers_wanted)[worker.id]:
             # An auto-delete queue would have gone with its consumer: this one never had any.
-            if wanted.queue not in facts.seen.unconsumed or facts.seen.queue_named[wanted.queue].auto_delete:
+            if wanted.queue not in facts.actual.unconsumed or facts.actual.queue_named[wanted.queue].auto_delete:
                 continue
             connection = living.get(worker.name) or living.get(wanted.tag)
             if connection is not None:

@@ -28,7 +28,7 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     Consumers are those of the topology file; a limit is a message TTL, a length or an expiry. A queue for
     inspection (a catch-all, dead letters) needs a limit of its own.
     """
-    world, consumed = facts.once(wanted), {c.queue for c in facts.topology.consumers}
+    world, consumed = facts.memo(wanted), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
         if queue.name in consumed or queue.name not in world.reached or _limit(queue):
             continue
@@ -58,7 +58,7 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
     messages included. A durable queue with an expiry (`x-expires`) keeps them for a worker that comes back.
     Exclusive queues are not looked at: they are meant to go with their connection.
     """
-    world = facts.once(wanted)
+    world = facts.memo(wanted)
     for queue in facts.topology.queues:
         if queue.exclusive or queue.name not in world.reached or (queue.durable and not queue.auto_delete):
             continue
@@ -87,7 +87,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     that ever was leaves its queues behind. Where such a queue also gets what is sent to all workers and has no
     TTL or length, it grows for ever without a consumer: that is a warning.
     """
-    world = facts.once(wanted)
+    world = facts.memo(wanted)
     lasting = [
         q
         for q in facts.topology.queues
@@ -127,7 +127,7 @@ def rejects_kept(facts: Facts) -> Iterator[Problem]:
     """
     consumed = {c.queue for c in facts.topology.consumers}
     ends = {
-        facts.once(wanted).template(q) for _, r in facts.once(wanted).dead_letters for h in r.hops for q in h.queues
+        facts.memo(wanted).template(q) for _, r in facts.memo(wanted).dead_letters for h in r.hops for q in h.queues
     }
     exchanges = {q.arguments.get("x-dead-letter-exchange") for q in facts.topology.queues} - {None}
     ends |= {b.destination for b in facts.topology.bindings if b.source in exchanges}

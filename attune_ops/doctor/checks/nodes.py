@@ -29,7 +29,7 @@ def nodes_running(facts: Facts) -> Iterator[Problem]:
     """
     for node in _nodes(facts):
         if not node.running:
-            there = [q.name for q in facts.seen.queues or () if q.node == node.name]
+            there = [q.name for q in facts.actual.queues or () if q.node == node.name]
             yield Problem(
                 Subject("node", node.name),
                 f"node {node.name} is down" + (f"; {counted(len(there), 'queue')} lived on it" if there else ""),
@@ -55,7 +55,7 @@ def no_partitions(facts: Facts) -> Iterator[Problem]:
     cut_off = {n.name: list(n.partitions) for n in _nodes(facts) if n.partitions}
     if cut_off:
         yield Problem(
-            Subject("broker", facts.seen.cluster or facts.vhost),
+            Subject("broker", facts.actual.cluster or facts.vhost),
             f"the cluster is partitioned: {listed(f'{n} does not see {listed(o)}' for n, o in cut_off.items())}",
             evidence={"partitions": cut_off},
             remedy="Repair the network, then restart the nodes of the side that is trusted less.",
@@ -76,13 +76,13 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
     Consumers go on, so draining helps against a memory alarm. To the services it looks like a slow broker:
     no confirm comes, publishes time out. The alarm ends by itself once there is room again.
     """
-    blocked = [c.client_name or c.name for c in facts.seen.connections or () if c.state in _BLOCKED]
+    blocked = [c.client_name or c.name for c in facts.actual.connections or () if c.state in _BLOCKED]
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
     for node, resources in _alarms(facts).items():
         room = next((n for n in _nodes(facts) if n.name == node), None)
         numbers = f" ({_tight(room, resources)})" if room else ""
         yield Problem(
-            Subject("node", node) if node else Subject("broker", facts.seen.cluster or facts.vhost),
+            Subject("node", node) if node else Subject("broker", facts.actual.cluster or facts.vhost),
             f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
             evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
             remedy="Make room (drain or purge what piles up, free the disk) or raise the limit; it ends by itself.",
@@ -93,7 +93,7 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
 def _alarms(facts: Facts) -> dict[str, list[str]]:
     """The resources in alarm by node, '' where no node was told; the list is live, the nodes' flags are statistics."""
     found: dict[str, list[str]] = {}
-    for text in facts.seen.alarms or ():
+    for text in facts.actual.alarms or ():
         resource, _, where = text.partition(" alarm on ")
         found.setdefault(where, []).append(resource.removesuffix(" alarm"))
     for node in _nodes(facts):
@@ -168,7 +168,7 @@ def connections_flow(facts: Facts) -> Iterator[Problem]:
     With an alarm these are named there. Without one the alarm has just ended, and they should go on within
     seconds. The state `flow` is not this: it is the broker slowing a fast publisher down, and passes.
     """
-    broker = facts.seen
+    broker = facts.actual
     if broker.alarms or any(n.memory_alarm or n.disk_alarm for n in _nodes(facts)):
         return
     blocked = [c for c in broker.connections or () if c.state in _BLOCKED]
@@ -200,7 +200,7 @@ def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> I
     than two thousand queues the doctor reads no rates and ages of workers' queues, which would take the broker most
     of the time; their messages and consumers are read.
     """
-    broker = facts.seen
+    broker = facts.actual
     waiting = broker.statistics_backlog or 0
     if broker.statistics_disabled:
         yield Problem(
@@ -228,7 +228,7 @@ def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> I
 
 
 def _nodes(facts: Facts) -> tuple[NodeState, ...]:
-    return facts.seen.nodes or ()
+    return facts.actual.nodes or ()
 
 
 def _percent(used: int | None, limit: int | None) -> float:

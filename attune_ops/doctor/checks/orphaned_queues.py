@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import own_queues
 from attune_ops.doctor.checks._phrases import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import exchange_kind, why_not_live
+from attune_ops.model.ownership import exchange_kind, own_queues, why_not_live
 from attune_ops.model.registry import WorkerStatus
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Topology
@@ -39,7 +38,7 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
             continue
         worker = facts.worker_named.get(worker_id)
         depth = sum(q.messages or 0 for q in queues)
-        consumers = sum(len(facts.seen.consumers_of.get(q.name, ())) for q in queues)
+        consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
         names = [q.name for q in queues]
         held = f"; {counted(depth, 'message')} in it" if depth else ""
         held += f"; {counted(consumers, 'consumer')} attached" if consumers else ""
@@ -82,7 +81,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
     """
     for worker_id, queues in facts.worker_queues.items():
         for q in queues:
-            if not q.auto_delete or q.name not in facts.seen.unconsumed:
+            if not q.auto_delete or q.name not in facts.actual.unconsumed:
                 continue
             worker = facts.worker_named.get(worker_id)
             yield Problem(
@@ -112,11 +111,11 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
     `worker.<id>.`) and is not part of it was made by another release, or the doctor is told the wrong
     topology. An object of Attune's name that somebody made on purpose belongs in the topology file.
     """
-    topology, broker = facts.topology, facts.seen
+    topology, broker = facts.topology, facts.actual
     names = _namespace(topology)
     if names is None:
         return
-    known = facts.once(own_queues)
+    known = facts.memo(own_queues)
     foreign = [q for q in broker.queues or () if q.name not in known and names.match(q.name)]
     queues = [q.name for q in foreign if not q.exclusive]
     exchanges = [

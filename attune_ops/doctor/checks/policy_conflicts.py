@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import own_queues
 from attune_ops.doctor.checks._phrases import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.command_lines import POLICIES
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import exchange_kind
+from attune_ops.model.ownership import exchange_kind, own_queues
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.routing.live import live_router
 from attune_ops.routing.policy_match import ObjectKind
@@ -30,19 +29,19 @@ class _Object(msgspec.Struct, frozen=True):
 
 def _objects(facts: Facts) -> Iterator[_Object]:
     """Attune's exchanges and queues that are on the broker; of the workers' queues one of each template."""
-    for exchange in facts.seen.exchanges or ():
+    for exchange in facts.actual.exchanges or ():
         if exchange_kind(facts.topology, exchange.name) == "base":
             yield _Object("exchange", exchange.name, exchange.type)
     told: set[str] = set()
-    for name, template in facts.once(own_queues).items():
+    for name, template in facts.memo(own_queues).items():
         if template not in told:
             told.add(template)
-            yield _Object("queue", name, facts.seen.queue_named[name].type)
+            yield _Object("queue", name, facts.actual.queue_named[name].type)
 
 
 def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]]:
     """The objects that fall under the same policies, and these, the one in force first."""
-    policies = facts.once(live_router).policies
+    policies = facts.memo(live_router).policies
     found: dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]] = {}
     for o in _objects(facts):
         matching = list(policies.matching(o.kind, o.name, o.type))
@@ -102,7 +101,7 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
     """
     idle: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for o in _objects(facts):
-        for policy, bad in facts.once(live_router).policies.inapplicable(o.name, o.type) if o.kind == "queue" else ():
+        for policy, bad in facts.memo(live_router).policies.inapplicable(o.name, o.type) if o.kind == "queue" else ():
             idle.setdefault((policy.name, o.type, bad), []).append(o.name)
     for (name, kind, bad), queues in idle.items():
         yield Problem(
@@ -153,7 +152,7 @@ def policies_expected(facts: Facts) -> Iterator[Problem]:
 
 def _by_policy(facts: Facts, kind: Kind, does: str, remedy: str) -> Iterator[Problem]:
     found: dict[str, dict[str, list[str]]] = {}
-    for d in facts.once(plan).of(kind):
+    for d in facts.memo(plan).of(kind):
         for a in d.attributes:
             said = f"{a.name} = {a.in_force}" + (f" (declared {a.wanted})" if a.wanted is not None else "")
             found.setdefault(a.policy or "", {}).setdefault(said, []).append(d.name)

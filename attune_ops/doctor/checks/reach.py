@@ -220,7 +220,7 @@ def version_known(facts: Facts) -> Iterator[Problem]:
     On an older or newer release some may differ; what the broker says of itself (its `state` of a deprecated
     feature, for one) goes before what its version lets one expect.
     """
-    version = facts.seen.version or ""
+    version = facts.actual.version or ""
     found = re.match(r"(\d+)\.(\d+)", version)
     if found and not OLDEST <= (int(found[1]), int(found[2])) <= NEWEST:
         yield Problem(

@@ -51,7 +51,7 @@ def queues_equal(facts: Facts) -> Iterator[Problem]:
 
 def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
     alike: dict[tuple[str, str], list[Difference]] = {}
-    for d in facts.once(plan).of(Kind.DIFFERENT):
+    for d in facts.memo(plan).of(Kind.DIFFERENT):
         if d.subject == subject:
             owner = facts.topology.worker_of(d.name) if subject == "queue" else None
             alike.setdefault((owner[1].name if owner else d.name, repr(d.attributes)), []).append(d)

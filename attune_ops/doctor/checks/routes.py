@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import own_queues, unread
+from attune_ops.doctor.checks._own import lost_cause, unread
 from attune_ops.doctor.checks._phrases import listed, route_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import is_wanted
+from attune_ops.model.ownership import is_wanted, own_queues
 from attune_ops.model.snapshot import BindingState
-from attune_ops.routing.live import Letters, causes_of_loss, dead_letters, live_router, live_routes, steps_to
+from attune_ops.model.topology import binding_name
+from attune_ops.routing.live import Letters, Live, dead_letters, live_router, live_routes, steps_to
 from attune_ops.routing.route import Route, Step
-from attune_ops.topology.differences import binding_name
 
 
 @check(
@@ -32,7 +32,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     that are on the broker. Where a missing object explains the loss, that is the finding and this its
     consequence. What only replicas of a service listen to is not missed while none of them runs.
     """
-    for live in facts.once(live_routes):
+    for live in facts.memo(live_routes):
         if live.queues or live.for_replicas:
             continue
         key, error = live.key, live.route(facts).error
@@ -64,7 +64,7 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
     Nobody is told: it was routed. What the topology's own routing gives for the publish is compared with what
     the broker's objects give.
     """
-    for live in facts.once(live_routes):
+    for live in facts.memo(live_routes):
         lacking = live.expected.difference(live.queues)
         if not live.queues or not lacking:
             continue
@@ -96,13 +96,13 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
     """
     extra: dict[str, set[str]] = {}
     ways: dict[str, dict[str, Step]] = {}
-    for live in facts.once(live_routes):
+    for live in facts.memo(live_routes):
         for q in set(live.queues).difference(live.expected):
             extra.setdefault(q, set()).add(live.publish.message_type)
             ways.setdefault(q, {}).update({repr(s): s for s in steps_to(live.route(facts).path, q)})
     for name, kinds in sorted(extra.items()):
-        own = name in facts.once(own_queues)
-        if own and facts.seen.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
+        own = name in facts.memo(own_queues)
+        if own and facts.actual.queue_named[name].exclusive:  # a replica's, whose bindings are not known by name
             continue
         steps = ways[name].values()
         names, last = sorted(map(_name, steps)), [_last(s) for s in steps if s.destination == name]
@@ -155,16 +155,16 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     """
     meant = {c.queue for c in facts.topology.consumers}
     read: dict[str, str] = {}
-    for live in facts.once(live_routes):
+    for live in facts.memo(live_routes):
         for reached in live.queues:
             read.setdefault(reached, live.publish.message_type)
     for name, message_type in read.items():
-        if name not in facts.seen.unconsumed or facts.once(own_queues).get(name) not in meant:
+        if name not in facts.actual.unconsumed or facts.memo(own_queues).get(name) not in meant:
             continue
         yield Problem(
             Subject("queue", name),
             f"{message_type} reaches {name}, which has no consumer",
-            evidence={"message_type": message_type, "messages": facts.seen.queue_named[name].messages},
+            evidence={"message_type": message_type, "messages": facts.actual.queue_named[name].messages},
             remedy="Start the service that consumes from it.",
             looks=(command_lines.consumers(name),),
             causes=(*unread(facts, name), ("AT501", name)),
@@ -187,7 +187,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     drops silently. What the topology itself gets wrong is found under design.
     """
     lost: dict[str, list[Letters]] = {}
-    for letters in facts.once(dead_letters):
+    for letters in facts.memo(dead_letters):
         first = letters.route.hops[0]
         if first.unroutable and not first.dropped and first.exchange is not None:
             lost.setdefault(first.exchange, []).append(letters)
@@ -226,7 +226,7 @@ def dead_letters_end(facts: Facts) -> Iterator[Problem]:
     retry → expired → work) rests at the work queue in between and is not reported.
     """
     told: set[frozenset[str]] = set()
-    for letters in facts.once(dead_letters):
+    for letters in facts.memo(dead_letters):
         circle = frozenset(h.queue for h in letters.route.hops)
         turning = [h for h in letters.route.hops if h.loops or h.dropped]
         if not turning or circle in told:
@@ -275,12 +275,12 @@ def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
     It may be meant for a person to look into; then a length limit or TTL keeps it from filling the disk, and
     AT510 says when there is something in it.
     """
-    router, ends = facts.once(live_router), dict[str, list[str]]()
-    for letters in facts.once(dead_letters):
+    router, ends = facts.memo(live_router), dict[str, list[str]]()
+    for letters in facts.memo(dead_letters):
         for q in {q for h in letters.route.hops for q in h.queues} if letters.own else ():
             ends.setdefault(q, []).extend(letters.queues)
     for name, sources in sorted(ends.items()):
-        state, settings = facts.seen.queue_named.get(name), router.queue_settings(name)
+        state, settings = facts.actual.queue_named.get(name), router.queue_settings(name)
         limited = settings.keys() & {"message-ttl", "max-length", "max-length-bytes", "expires"}
         if state is None or state.consumers != 0 or limited:
             continue
@@ -292,3 +292,22 @@ def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
             looks=(command_lines.queue(name),),
             causes=(("AT405", name), ("AT606", name), ("AT510", name)),
         )
+
+
+def causes_of_loss(facts: Facts, live: Live, queues: frozenset[str] | None = None) -> tuple[tuple[str, str], ...]:
+    """What explains that a publish does not reach these of its queues (default: all).
+
+    It is the topology itself, or what is missing on the way.
+    """
+    lacking = live.expected if queues is None else queues
+    topology, exchange = facts.topology, live.publish.exchange
+    found = [("AT601", route_name(exchange, live.publish.routing_key)), ("AT205", exchange)]
+    found += [("AT201", facts.vhost), ("AT201", exchange)]
+    found += [("AT202", q) for q in sorted(lacking)]
+    owners = {owner[0] for q in lacking if (owner := topology.worker_of(q))}
+    found += [cause for i in sorted(owners) for cause in lost_cause(facts, i)]
+    for b in (*topology.base_bindings, *(b for i in owners for b in topology.worker_bindings(i))):
+        if b.destination in lacking:
+            name = binding_name(b.source, b.destination, b.routing_key)
+            found += [("AT204", name), ("AT402", name)]
+    return tuple(found)

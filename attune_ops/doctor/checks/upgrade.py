@@ -49,7 +49,7 @@ def deprecated_unused(facts: Facts) -> Iterator[Problem]:
     what upstream's 4.3 denies), and the configuration may say otherwise. For transient queues the report names the
     queues and the clients that consume from them; the broker does not keep who declared a queue.
     """
-    for feature in facts.seen.deprecated or ():
+    for feature in facts.actual.deprecated or ():
         if not feature.used:
             continue
         queues = _transient(facts) if feature.name == TRANSIENT else ()
@@ -74,7 +74,7 @@ def _stance(state: str | None, phase: str | None) -> str:
 
 def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
     """The names of the connections that consume from these queues."""
-    named, consumers = facts.seen.connection_named, facts.seen.consumers_of
+    named, consumers = facts.actual.connection_named, facts.actual.consumers_of
     connections = {c.connection for q in queues for c in consumers.get(q.name, ())}
     return {(named[c].client_name if c in named else None) or c for c in connections}
 
@@ -97,7 +97,7 @@ def declares_permitted(facts: Facts) -> Iterator[Problem]:
     on which such queues exist refuses to boot once they are denied: delete them first.
     """
     names = _wanted_transient(facts)
-    denied = [f for f in facts.seen.deprecated or () if f.name == TRANSIENT and f.state == "denied"]
+    denied = [f for f in facts.actual.deprecated or () if f.name == TRANSIENT and f.state == "denied"]
     if names and denied:
         yield Problem(
             Subject("broker", TRANSIENT),
@@ -186,7 +186,7 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
     together, which RabbitMQ 4 does not list any more. Transient queues are looked at by AT703.
     """
     target = _target(facts, (4, 3))
-    told: dict[str, list[str]] = {f.name: [] for f in facts.seen.deprecated or () if f.used and f.name in DENIED}
+    told: dict[str, list[str]] = {f.name: [] for f in facts.actual.deprecated or () if f.used and f.name in DENIED}
     users = told | _users(facts)
     if target is not None and users:
         by = listed([name for names in users.values() for name in names], 3)
@@ -202,7 +202,7 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
 
 def _users(facts: Facts) -> dict[str, list[str]]:
     """What is seen to use a feature that RabbitMQ 4.3 denies, by feature."""
-    seen = facts.seen
+    seen = facts.actual
     channels = [c for c in seen.channels or () if c.global_prefetch]
     located = [f"policy {p.name}" for p in seen.policies or () if "queue-master-locator" in p.definition]
     located += [f"queue {q.name}" for q in seen.queues or () if "x-queue-master-locator" in q.arguments]
@@ -230,7 +230,7 @@ def next_takes_policies(facts: Facts) -> Iterator[Problem]:
     The queues go on, each on one node only; with that node they are gone or stand still.
     """
     target = _target(facts, (4, 0))
-    mirrored = [p.name for p in facts.seen.policies or () if any(key in p.definition for key in MIRRORING)]
+    mirrored = [p.name for p in facts.actual.policies or () if any(key in p.definition for key in MIRRORING)]
     if target is not None and mirrored:
         yield Problem(
             Subject("policy", mirrored[0]),

@@ -15,7 +15,7 @@ from attune_ops.model.units import age
 
 
 def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[tuple[str, str], ...]], ...]:
-    """For `facts.once`: who is registered as running with too old a heartbeat, how old, and what clock explains it."""
+    """For `facts.memo`: who is registered as running with too old a heartbeat, how old, and what clock explains it."""
     return tuple(_stale_in(facts, facts.registry)) if facts.registry else ()
 
 
@@ -49,10 +49,10 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     it is stale. A clean stop sets the status to inactive, a crash does not. Executions sent to it meet no
     queue (and are dropped) or one that nobody reads. Workers that still consume are reported by AT410 instead.
     """
-    for worker, why, clocks in facts.once(_stale):
+    for worker, why, clocks in facts.memo(_stale):
         if facts.broker is not None and consumes(facts, worker):
             continue
-        depth = backlog(facts, worker.id) if facts.lacks((Source.BROKER,)) is None else None
+        depth = backlog(facts, worker.id) if facts.missing_reason((Source.BROKER,)) is None else None
         yield Problem(
             Subject("worker", worker.name),
             f"{worker_name(worker)} is registered as {worker.status}, but {why}"
@@ -81,7 +81,7 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     process is gone and its connection half open: the broker notices only after two missed AMQP heartbeats, and
     never without them. It is taken for dead and gets no work, while its queue is held.
     """
-    for worker, why, clocks in facts.once(_stale):
+    for worker, why, clocks in facts.memo(_stale):
         if consumes(facts, worker):
             yield Problem(
                 Subject("worker", worker.name),

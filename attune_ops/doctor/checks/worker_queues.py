@@ -33,8 +33,8 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
     refused (403, 406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last
     consumer; the broker restarted, which removes queues that are not durable.
     """
-    lost = facts.once(lost_queues)
-    if facts.once(all_lost):
+    lost = facts.memo(lost_queues)
+    if facts.memo(all_lost):
         yield _none_has_its_queue(facts, lost)
         return
     for worker_id, differences in lost.items():
@@ -88,12 +88,12 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
     died between declare and bind; the exchange was deleted and made again, which loses its bindings; a hand-made
     queue; a release with another key.
     """
-    for d in facts.once(plan).of(Kind.MISSING):
+    for d in facts.memo(plan).of(Kind.MISSING):
         b = d.wanted
         if d.worker_id is None or not isinstance(b, Binding):
             continue
         worker = facts.worker_named[d.worker_id]
-        others = facts.once(in_its_place).get((b.source, b.destination), [])
+        others = facts.memo(in_its_place).get((b.source, b.destination), [])
         instead = [other.routing_key for other in others]
         remedy, commands = cure(d)
         yield Problem(

@@ -48,7 +48,7 @@ def _missing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> It
 
 def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
     """Whether the thing is there now; nothing where the broker was not seen."""
-    if facts.broker is None or facts.lacks((Source.BROKER,)):
+    if facts.broker is None or facts.missing_reason((Source.BROKER,)):
         return
     if name in (facts.broker.queue_named if kind == "queue" else facts.broker.exchange_named):
         yield f"The {kind} is there now: it was declared after this error."
@@ -59,7 +59,7 @@ def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
 def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
     """What the registry and the broker know of the worker whose queue is missing."""
     if facts.registry is None:
-        reason = facts.lacks((Source.REGISTRY,))
+        reason = facts.missing_reason((Source.REGISTRY,))
         yield f"It is the queue of worker {worker_id}; the registry could not be read: {reason}."
         return
     worker = facts.worker_named.get(worker_id)

@@ -36,7 +36,7 @@ class Seen:
     def take(self, facts: Facts, report: Report) -> None:
         """Keeps a look; one without a broker leaves what was known, and says why."""
         self.looks += 1
-        self.stale = facts.lacks((Source.BROKER,))
+        self.stale = facts.missing_reason((Source.BROKER,))
         if self.stale is not None and self.facts is not None:
             return
         self.facts, self.report = facts, report

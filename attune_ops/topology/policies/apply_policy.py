@@ -71,7 +71,7 @@ def remove_policy(settings: Settings, name: str, *, apply: bool = False, confirm
     facts = read(settings)
     change = removing(facts, name)
     if change.before is None:
-        there = ", ".join(sorted(p.name for p in facts.seen.policies or () if not p.operator)) or "none"
+        there = ", ".join(sorted(p.name for p in facts.actual.policies or () if not p.operator)) or "none"
         raise ConfigError(f"there is no policy {name!r} in virtual host {settings.vhost!r}; there are {there}")
     return _make(settings, change, "DELETE", "policy remove", None, apply, confirm)
 

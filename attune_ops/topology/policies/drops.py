@@ -35,7 +35,7 @@ def with_drops(facts: Facts, then: Sequence[PolicyState], effects: Sequence[Effe
     ]
     after, ways = _after(facts, then), _after(facts, bare)
     return tuple(
-        msgspec.structs.replace(e, drop=_drop((facts, after, ways), facts.seen.queue_named[e.name]))
+        msgspec.structs.replace(e, drop=_drop((facts, after, ways), facts.actual.queue_named[e.name]))
         if e.kind == "queue" and e.outcome not in ("hidden", "not applied")
         else e
         for e in effects
@@ -48,7 +48,7 @@ def saving(facts: Facts, effects: Sequence[Effect]) -> Iterator[str]:
         drop = effect.drop
         if drop is None or drop.messages is None or drop.goes_to:
             continue
-        queue = facts.seen.queue_named[effect.name]
+        queue = facts.actual.queue_named[effect.name]
         if queue.exclusive or "x-max-priority" in queue.arguments:  # not to be read; given up in another order
             continue
         file = re.sub(r"[^\w.-]+", "_", queue.name).lstrip("-") + ".jsonl"
@@ -64,7 +64,7 @@ def warnings(policy: PolicyState, effects: Sequence[Effect], facts: Facts) -> It
         told = f"of these {_sum(lost)} are lost" if lost else "they are dead-lettered"
         queues = counted(len(drops), "queue")
         yield f"{_sum(d for _, d in drops)} messages that wait in {queues} go at once; {told}; no undo brings them back"
-    named = facts.seen.queue_named
+    named = facts.actual.queue_named
     rejecting = policy.definition.get("overflow") in REJECTS
     if rejecting and any(named[e.name].type == "classic" for e, _ in drops):
         yield (
@@ -89,7 +89,7 @@ def _sum(drops: Iterable[Drop]) -> str:
 
 def _after(facts: Facts, then: Sequence[PolicyState]) -> Facts:
     """The same facts with these policies; what the broker told of the policy in force does not hold any more."""
-    broker = facts.seen
+    broker = facts.actual
     untold: dict[str, Any] = {
         kind: tuple(msgspec.structs.replace(one, policy=None) for one in getattr(broker, kind) or ())
         for kind in ("queues", "exchanges")
@@ -98,7 +98,7 @@ def _after(facts: Facts, then: Sequence[PolicyState]) -> Facts:
 
 
 def _drop(worlds: tuple[Facts, Facts, Facts], queue: QueueState) -> Drop | None:
-    was, becomes = (f.once(live_router).queue_settings(queue.name) for f in worlds[:2])
+    was, becomes = (f.memo(live_router).queue_settings(queue.name) for f in worlds[:2])
     ready = queue.messages_ready or 0
     same = all(_value(was, key) == _value(becomes, key) for key in DECIDES)
     if not ready or same or queue.type == "stream" or _keeps(queue, was, becomes):
@@ -125,7 +125,7 @@ def _keeps(queue: QueueState, was: Settings, becomes: Settings) -> bool:
 
 def _way(after: Facts, queue: str) -> tuple[tuple[str, ...], str]:
     """The queues that get the dead letters, and why they are lost, or some of them may be."""
-    ways = [w.route for w in after.once(dead_letters) if queue in w.queues and w.route.reason == "maxlen"]
+    ways = [w.route for w in after.memo(dead_letters) if queue in w.queues and w.route.reason == "maxlen"]
     if not ways:
         return (), "no dead-letter exchange"
     goes_to = {q for way in ways for hop in way.hops[:1] for q in (*hop.queues, *hop.possible)}
@@ -135,7 +135,7 @@ def _way(after: Facts, queue: str) -> tuple[tuple[str, ...], str]:
 
 
 def _is_limited(after: Facts, queue: str) -> bool:
-    settings = after.once(live_router).queue_settings(queue)
+    settings = after.memo(live_router).queue_settings(queue)
     return any(key in settings for key in LIMITS) and "dead-letter-exchange" not in settings
 
 

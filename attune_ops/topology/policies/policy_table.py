@@ -8,7 +8,7 @@ from attune_ops.model.ownership import require
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.topology.policies.presets import in_force, presets
 
-WANTS = (Source.BROKER,)
+SOURCES = (Source.BROKER,)
 
 COLUMNS = (
     Column("name", doc="the policy's name"),
@@ -25,7 +25,7 @@ COLUMNS = (
 def policies(facts: Facts) -> Table:
     """Set and unset policies; raises `SourceError` where the broker was not read."""
     require(facts, Source.BROKER)
-    there = facts.seen.policies or ()
+    there = facts.actual.policies or ()
     objects = in_force(facts)
     rows: list[tuple[Cell, ...]] = [
         (

@@ -57,7 +57,7 @@ def removing(facts: Facts, name: str) -> PolicyChange:
 
 def in_force(facts: Facts) -> dict[str, list[str]]:
     """The objects that each policy is in force for, by the policy's name; exchanges are called so."""
-    broker = facts.seen
+    broker = facts.actual
     policies = Policies(broker.policies or (), Rules.of(broker.version))
     found: dict[str, list[str]] = {p.name: [] for p in broker.policies or ()}
     for kind, state in _objects(broker):
@@ -67,7 +67,7 @@ def in_force(facts: Facts) -> dict[str, list[str]]:
 
 
 def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
-    broker = facts.seen
+    broker = facts.actual
     rules = Rules.of(broker.version)
     now = broker.policies or ()
     before = next((p for p in now if p.name == name and not p.operator), None)

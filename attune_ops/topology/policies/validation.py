@@ -130,7 +130,7 @@ def _dies_first(says: dict[str, Any]) -> bool:
 
 def _nowhere(facts: Facts, key: str, name: str) -> Iterator[str]:
     """An exchange that is missing, or that nothing is bound to."""
-    broker = facts.seen
+    broker = facts.actual
     what = "what dies" if key == "dead-letter-exchange" else "what no queue takes"
     if name == "" and key == "dead-letter-exchange":
         return  # the default exchange: by the name of a queue

@@ -9,8 +9,7 @@ import pika
 
 from attune_ops.installation import amqp_write as act
 from attune_ops.model.startup_progress import Step
-from attune_ops.model.topology import Binding, Exchange, Queue
-from attune_ops.topology.differences import binding_name
+from attune_ops.model.topology import Binding, Exchange, Queue, binding_name
 from tests.live.places import JANUARY, SEPTEMBER, Place
 
 EVENTS, EXECUTIONS, NOTIFICATIONS = "attune.events.queue", "attune.executions.queue", "attune.notifications.queue"

@@ -24,7 +24,7 @@ OF_CONSUMERS = ("ack_required", "exclusive", "active", "activity_status")  # whi
 
 def told(facts: Facts) -> dict[str, Any]:
     """What both ways of reading must tell alike: everything but statistics of queues, and what no check asks for."""
-    seen = facts.seen
+    seen = facts.actual
     bare, unasked = dict.fromkeys(STATISTICS), dict.fromkeys(OF_CONSUMERS)
     return {
         "bindings": sorted(map(repr, seen.bindings or ())),
@@ -48,14 +48,14 @@ def test_reading_in_short_tells_the_same(place: Callable[..., Place], monkeypatc
         channel.basic_consume("shop / ü", lambda *_: None, consumer_tag="shop")
         p.publish("attune.events", "pack.registered", 3)
         ops = Ops(p.settings)
-        eventually(lambda: "shop" in [c.tag for c in ops.facts().seen.consumers or ()], within=40)
+        eventually(lambda: "shop" in [c.tag for c in ops.facts().actual.consumers or ()], within=40)
 
         def differences() -> dict[str, Any]:
             long = ops.facts()
             with monkeypatch.context() as patched:
                 patched.setattr(reading, "CROWD", 0)
-                short = ops.facts(spare=True)
-            assert short.seen.statistics_left_out == 8
+                short = ops.facts(skip_worker_statistics=True)
+            assert short.actual.statistics_left_out == 8
             told_long, told_short = told(long), told(short)
             return {k: (v, told_short[k]) for k, v in told_long.items() if v != told_short[k]}
 
@@ -77,7 +77,7 @@ def test_as_many_requests_for_a_crowd(
         p.vhost.api("POST", "definitions", {"queues": [{"name": name, **kind} for name in names[i : i + 500]]})
     eventually(lambda: p.vhost.api("GET", "overview").json()["object_totals"]["queues"] > MANY)
     asked.clear()
-    seen = p.look().facts.seen
+    seen = p.look().facts.actual
     assert len(seen.queues or ()) > MANY
     assert seen.statistics_left_out > MANY
     assert sorted(asked) == few

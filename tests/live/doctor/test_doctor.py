@@ -229,7 +229,7 @@ def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], asked
     ]
     p.vhost.api("POST", "definitions", {"queues": queues})
     asked.clear()
-    assert len(p.look().facts.seen.queues or ()) > 200
+    assert len(p.look().facts.actual.queues or ()) > 200
     assert sorted(asked) == few
 
 
@@ -238,11 +238,11 @@ def test_a_crowd_of_workers_is_judged_without_their_rates(
 ) -> None:
     p = place().populate()
     monkeypatch.setattr(reading, "CROWD", 1)
-    report = eventually(lambda: (r := p.look()).facts.seen.queue_named[EXECUTIONS].memory is not None and r)
-    assert report.facts.seen.statistics_left_out == 2
+    report = eventually(lambda: (r := p.look()).facts.actual.queue_named[EXECUTIONS].memory is not None and r)
+    assert report.facts.actual.statistics_left_out == 2
     assert found(report, Severity.ERROR) == found(report, Severity.WARNING) == set()
     assert [f.severity for f in report.findings if f.code == "AT115"] == [Severity.INFO]
-    named = report.facts.seen.queue_named
+    named = report.facts.actual.queue_named
     assert (named[W1].memory, named[W1].consumers) == (None, 1)
     proves("AT115 queues", p, report, run)
     nobody_reads(p)

@@ -31,7 +31,7 @@ def read(target: Vhost, wants: Collection[Source] | None = None, **more: Any) ->
 
 
 def queue(facts: Facts, name: str) -> QueueState:
-    return next(q for q in facts.seen.queues or () if q.name == name)
+    return next(q for q in facts.actual.queues or () if q.name == name)
 
 
 def declare(target: Vhost, count: int) -> None:
@@ -43,7 +43,7 @@ def declare(target: Vhost, count: int) -> None:
 
 def all_told(facts: Facts) -> bool:
     """Whether the client is there with all its parts: a new channel is told some seconds after its consumer."""
-    seen = facts.seen
+    seen = facts.actual
     return bool(
         seen.connections
         and seen.consumers
@@ -62,7 +62,7 @@ def test_everything_is_read(vhost: Vhost) -> None:
         facts = eventually(lambda: all_told(f := read(vhost)) and f)
     unknown = NO_REGISTRY | ({Source.DEPRECATED} if vhost.broker.version < BEFORE_3_13 else set())
     assert set(facts.missing) == unknown
-    seen = facts.seen
+    seen = facts.actual
     assert {q.name: (q.type, q.durable, q.policy) for q in seen.queues or ()} == {
         "q0": ("classic", True, "p"),
         "q1": ("classic", True, None),
@@ -104,7 +104,7 @@ def test_reach(vhost: Vhost) -> None:
     assert abs(management.clock_offset_s) < 5
     # What was not asked for says so, and was not read.
     assert facts.missing[Source.BROKER] == "not asked for"
-    assert facts.seen.queues is None
+    assert facts.actual.queues is None
 
 
 @pytest.mark.parametrize("count", [1, 60])
@@ -119,7 +119,7 @@ def test_the_number_of_requests_is_fixed(vhost: Vhost, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(PooledHttp, "request", counted)
     facts = read(vhost)
-    assert len(facts.seen.queues or ()) == count
+    assert len(facts.actual.queues or ()) == count
     expected = {
         "overview", "whoami", f"permissions/{{vhost}}/{vhost.user}", "exchanges/{vhost}", "bindings/{vhost}",
         "consumers/{vhost}", "vhosts/{vhost}/connections", "vhosts/{vhost}/channels", "policies/{vhost}",
@@ -134,8 +134,8 @@ def test_the_number_of_requests_is_fixed(vhost: Vhost, monkeypatch: pytest.Monke
 def test_only_what_is_wanted_is_asked(vhost: Vhost) -> None:
     declare(vhost, 1)
     facts = read(vhost, {Source.BROKER}, listings={"bindings"})
-    assert len(facts.seen.bindings or ()) == 1
-    assert (facts.seen.queues, facts.seen.consumers, facts.reach[0].source) == (None, None, Source.MANAGEMENT)
+    assert len(facts.actual.bindings or ()) == 1
+    assert (facts.actual.queues, facts.actual.consumers, facts.reach[0].source) == (None, None, Source.MANAGEMENT)
 
 
 def test_counts_are_live_and_a_young_queue_has_no_statistics(vhost: Vhost) -> None:
@@ -162,7 +162,7 @@ def test_two_samples(vhost: Vhost) -> None:
     facts = read(vhost, {Source.BROKER, Source.DEPTHS}, samples=2, interval_s=0.1)
     assert Source.EARLIER not in facts.missing
     assert facts.earlier is not None
-    assert facts.earlier.taken_at < facts.seen.taken_at
+    assert facts.earlier.taken_at < facts.actual.taken_at
     assert [q.name for q in facts.earlier.queues or ()] == ["q0"]
 
 
@@ -183,8 +183,8 @@ def test_hostile_names(vhost: Vhost) -> None:
             assert found.name == name
             assert [b.routing_key for b in management.bindings_of(name)] == [name]
         management.close()
-    assert {q.name for q in facts.seen.queues or ()} == made
-    assert {b.routing_key for b in facts.seen.bindings or ()} == made
+    assert {q.name for q in facts.actual.queues or ()} == made
+    assert {b.routing_key for b in facts.actual.bindings or ()} == made
     assert decode(encode(facts)) == facts
 
 
@@ -212,9 +212,9 @@ def test_what_a_user_is_told(vhost: Vhost, user: Users, tags: str, lacks: set[So
     assert "is no administrator" in facts.missing[Source.PERMISSIONS]
     for source in lacks:
         assert f"user '{lesser.user}' has no monitoring tag" in facts.missing[source]
-    assert len(facts.seen.queues or ()) == len(facts.seen.bindings or ()) == 2
-    assert facts.seen.policies == ()
-    assert facts.seen.alarms == ()
+    assert len(facts.actual.queues or ()) == len(facts.actual.bindings or ()) == 2
+    assert facts.actual.policies == ()
+    assert facts.actual.alarms == ()
     reach = next(r for r in facts.reach if r.source is Source.MANAGEMENT)
     assert (reach.tags, reach.permissions) == ((tags,), None)
 
@@ -226,8 +226,8 @@ def test_a_user_of_another_virtual_host(vhost: Vhost, user: Users) -> None:
     assert "has no permissions in it" in facts.missing[Source.BROKER]
     assert "has no permissions there" in facts.missing[Source.AMQP]
     assert facts.missing[Source.DEPTHS] == facts.missing[Source.BROKER]
-    assert facts.seen.queues is None
-    assert facts.seen.nodes
+    assert facts.actual.queues is None
+    assert facts.actual.nodes
     assert next(r for r in facts.reach if r.source is Source.AMQP).error == facts.missing[Source.AMQP]
 
 
@@ -262,7 +262,7 @@ def test_deprecated_features(vhost: Vhost) -> None:
         return
     with vhost.channel() as channel:
         channel.queue_declare("transient", durable=False)
-        features = {f.name: f for f in read(vhost, {Source.DEPRECATED}).seen.deprecated or ()}
+        features = {f.name: f for f in read(vhost, {Source.DEPRECATED}).actual.deprecated or ()}
     assert features["transient_nonexcl_queues"].used
     told = vhost.broker.version >= (4, 3)
     assert (features["transient_nonexcl_queues"].state is not None) is told

@@ -98,7 +98,7 @@ def test_trusted(behind_tls: dict[str, str], certificate: Path, run: Run) -> Non
         Source.AMQP: (None, DAYS - 1),
         Source.MANAGEMENT: (None, DAYS - 1),
     }
-    assert facts.seen.exchanges
+    assert facts.actual.exchanges
     assert "it speaks AMQP" in run("health", "broker", "--env", "tls", status=0).stdout
 
 

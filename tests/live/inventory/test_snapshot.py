@@ -38,7 +38,9 @@ def test_save_show_and_diff(vhost: Vhost, run: Run, user: Users) -> None:
         channel.queue_declare("new", durable=True)
         channel.basic_publish("attune.events", "event.created", b"{}", mandatory=True)
         channel.basic_consume("attune.events.queue", lambda *_: None, consumer_tag="me")
-        eventually(lambda: len(load_facts(str(resave(run, operator))).seen.consumers_of.get("attune.events.queue", ())))
+        eventually(
+            lambda: len(load_facts(str(resave(run, operator))).actual.consumers_of.get("attune.events.queue", ()))
+        )
     told = json.loads(run("snapshot", "diff", one, "two.json.gz", "--format", "json", status=1).stdout)["rows"]
     changes = {(r["change"], r["object"], r["name"], r["attribute"]) for r in told}
     assert changes >= {
@@ -66,9 +68,9 @@ def test_a_file_tells_the_same_as_the_broker(vhost: Vhost, run: Run) -> None:
 def test_a_user_who_sees_one_virtual_host(vhost: Vhost, run: Run, user: Users) -> None:
     limited = user(vhost, tags="management")
     facts = load_facts(str(save(run, limited, "limited")))
-    assert facts.seen.queues == ()
-    assert facts.lacks((Source.CONNECTIONS,))
-    assert facts.lacks((Source.NODES,))
+    assert facts.actual.queues == ()
+    assert facts.missing_reason((Source.CONNECTIONS,))
+    assert facts.missing_reason((Source.NODES,))
 
 
 def test_a_broker_that_cannot_be_reached_is_saved_with_the_reason(run: Run) -> None:

@@ -119,7 +119,7 @@ def test_filter_and_order(board: Dashboard, vhost: Vhost) -> None:
 
 def depths(board: Dashboard) -> dict[str, int | None]:
     facts = board.collector.seen.facts
-    return {} if facts is None else {n: q.messages for n, q in facts.seen.queue_named.items()}
+    return {} if facts is None else {n: q.messages for n, q in facts.actual.queue_named.items()}
 
 
 def test_every_tab_draws_and_one_read_serves_all(board: Dashboard, ops: Counted) -> None:

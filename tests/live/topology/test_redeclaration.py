@@ -53,7 +53,7 @@ EXCHANGES = (
 def answers(vhost: Vhost) -> tuple[Answers, Facts]:
     settings = resolve({"amqp_url": vhost.amqp_url, "management_url": vhost.management_url}, {})
     facts = collect(settings, (Source.BROKER, Source.DEPRECATED))
-    assert not facts.lacks((Source.BROKER,))
+    assert not facts.missing_reason((Source.BROKER,))
     return Answers.of(facts), facts
 
 
@@ -105,7 +105,7 @@ def test_declaring_what_exists_otherwise(vhost: Vhost) -> None:
     for existing in QUEUES:
         assert line.queue(existing) is None
         told, facts = answers(vhost)
-        (found,) = facts.seen.queues or ()
+        (found,) = facts.actual.queues or ()
         for wanted in (q for q in QUEUES if q.name == existing.name):
             attributes = tuple(told.queue_attributes(wanted, found))
             assert told.redeclared("queue", wanted.name, attributes) == line.queue(wanted), (existing, wanted)
@@ -114,7 +114,7 @@ def test_declaring_what_exists_otherwise(vhost: Vhost) -> None:
     for there, asked in product(EXCHANGES, EXCHANGES):
         assert line.exchange(there) is None
         told, facts = answers(vhost)
-        attributes = tuple(told.exchange_attributes(asked, facts.seen.exchange_named["x"]))
+        attributes = tuple(told.exchange_attributes(asked, facts.actual.exchange_named["x"]))
         assert told.redeclared("exchange", "x", attributes) == line.exchange(asked), (there, asked)
         line.delete("x")
     line.close()
@@ -124,9 +124,9 @@ def test_a_queue_that_somebody_else_holds_exclusively(vhost: Vhost) -> None:
     holder, line = Line(vhost), Line(vhost)
     assert holder.queue(Queue("q", durable=False, exclusive=True)) is None
     told, facts = answers(vhost)
-    attributes = tuple(told.queue_attributes(Queue("q"), facts.seen.queue_named["q"]))
+    attributes = tuple(told.queue_attributes(Queue("q"), facts.actual.queue_named["q"]))
     assert told.redeclared("queue", "q", attributes) == line.queue(Queue("q"))
-    assert not tuple(told.queue_attributes(Queue("q", exclusive=True), facts.seen.queue_named["q"]))
+    assert not tuple(told.queue_attributes(Queue("q", exclusive=True), facts.actual.queue_named["q"]))
     holder.close()
     line.close()
 
@@ -141,7 +141,7 @@ def test_the_default_queue_type_of_the_virtual_host(vhost: Vhost, default: str) 
     told, facts = answers(vhost)
     for queue in existing:
         wanted = Queue(queue.name)
-        attributes = tuple(told.queue_attributes(wanted, facts.seen.queue_named[queue.name]))
+        attributes = tuple(told.queue_attributes(wanted, facts.actual.queue_named[queue.name]))
         assert told.redeclared("queue", queue.name, attributes) == line.queue(wanted)
     line.close()
 
@@ -149,7 +149,7 @@ def test_the_default_queue_type_of_the_virtual_host(vhost: Vhost, default: str) 
 def test_declaring_what_is_new(vhost: Vhost) -> None:
     line, (told, facts) = Line(vhost), answers(vhost)
     (transient,) = load("attune-2026-01").worker_queues(1)
-    if all(d.state is not None for d in facts.seen.deprecated or ()):  # 4.0 does not say what it denies
+    if all(d.state is not None for d in facts.actual.deprecated or ()):  # 4.0 does not say what it denies
         assert line.queue(transient) == told.new_queue(transient)
     new = (
         Queue("plain"),

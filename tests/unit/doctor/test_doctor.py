@@ -211,7 +211,7 @@ class TestOneCauseGivesOneFinding:
     def test_an_exchange_of_the_wrong_type(self) -> None:
         exchanges = tuple(
             msgspec.structs.replace(e, type="fanout") if e.name == "attune.executions" else e
-            for e in healthy().seen.exchanges or ()
+            for e in healthy().actual.exchanges or ()
         )
         assert serious(change(healthy(), exchanges=exchanges)) == {("AT205", "attune.executions")}
 

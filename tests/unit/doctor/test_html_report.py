@@ -24,7 +24,7 @@ from tests.hostile import NAMES, is_safe
 from tests.unit.doctor.checks.world import change, healthy
 from tests.unit.facts import NOW, queue, worker
 
-QUEUES = tuple(healthy().seen.queue_named.values())
+QUEUES = tuple(healthy().actual.queue_named.values())
 VOID = {"meta", "br", "rect", "path", "input"}
 
 
@@ -113,14 +113,14 @@ def test_the_snapshot_is_attached(tmp_path: Path) -> None:
     found = re.search(r'download="snapshot.json.gz" href="data:application/gzip;base64,([^"]+)"', page_of(facts))
     assert found is not None
     (tmp_path / "s").write_bytes(base64.b64decode(found[1]))
-    assert load_facts(str(tmp_path / "s")).seen == facts.seen
+    assert load_facts(str(tmp_path / "s")).actual == facts.actual
 
 
 def test_hostile_names_do_nothing() -> None:
     facts = healthy(workers=tuple(worker(i, name=name) for i, name in enumerate(NAMES, 1)))
     lost = tuple(queue(f"worker.{n}.executions" + name) for n, name in enumerate(NAMES))
     facts = change(
-        facts, queues=(*facts.seen.queue_named.values(), *(queue(name, messages=7) for name in NAMES), *lost)
+        facts, queues=(*facts.actual.queue_named.values(), *(queue(name, messages=7) for name in NAMES), *lost)
     )
     made = page_of(facts)
     page = Page(made)
@@ -152,7 +152,7 @@ def test_a_thousand_workers_are_a_small_file() -> None:
     ailing = change(
         facts,
         consumers=(),
-        queues=tuple(msgspec.structs.replace(q, messages=9) for q in facts.seen.queue_named.values()),
+        queues=tuple(msgspec.structs.replace(q, messages=9) for q in facts.actual.queue_named.values()),
     )
     assert len(page_of(ailing).encode()) <= 2_000_000
 

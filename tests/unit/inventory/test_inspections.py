@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from attune_ops.inventory import narrowed
+from attune_ops.inventory import filtered
 from attune_ops.inventory.bindings import bindings
 from attune_ops.inventory.consumers import consumers
 from attune_ops.inventory.exchanges import exchanges
@@ -182,25 +182,25 @@ def test_without_a_broker_the_reason_is_told(inspection: Callable[[Facts], Table
 
 def test_narrowed() -> None:
     here = queues(facts(tuple(worker(i) for i in (1, 2, 10))))
-    table = narrowed(here, {"pattern": "worker.*", "sort": ("-name",), "columns": ("name",), "limit": 2})
+    table = filtered(here, {"pattern": "worker.*", "sort": ("-name",), "columns": ("name",), "limit": 2})
     assert table.rows == (("worker.10.executions",), ("worker.2.executions",))
     assert table.notes[-1] == "1 more row not shown (limit 2)"
-    assert narrowed(here, {"pattern": "/^attune.*s/"}).rows == here.matching("attune.*").rows
+    assert filtered(here, {"pattern": "/^attune.*s/"}).rows == here.matching("attune.*").rows
     with pytest.raises(ConfigError, match="no column 'nope' in queues; it has name, messages"):
-        narrowed(here, {"columns": ("nope",)})
+        filtered(here, {"columns": ("nope",)})
     with pytest.raises(ConfigError, match="not a regular expression"):
-        narrowed(here, {"pattern": "/(/"})
+        filtered(here, {"pattern": "/(/"})
 
 
 @pytest.mark.parametrize("pattern", ["[", "nope", "/nope/"])
 def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> None:
     rows = len(queues(facts()).rows)
-    found = narrowed(queues(facts()), {"pattern": pattern})
+    found = filtered(queues(facts()), {"pattern": pattern})
     assert found.rows == ()
     assert found.notes[0].startswith(f"{pattern!r} matches none of {rows} rows: a glob is for the whole name")
-    assert narrowed(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
+    assert filtered(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
 
 
 def test_where_there_is_nothing_the_pattern_is_not_to_blame() -> None:
     nothing = msgspec.structs.replace(queues(facts()), rows=())
-    assert narrowed(nothing, {"pattern": "["}).notes == nothing.notes
+    assert filtered(nothing, {"pattern": "["}).notes == nothing.notes

@@ -48,7 +48,7 @@ def test_a_snapshot_goes_out_and_comes_back_without_secrets(tmp_path: Path) -> N
     assert size == file.stat().st_size
     assert b"hunter2" not in gzip.decompress(file.read_bytes())
     found = load_facts(str(file))
-    assert found.seen.queues == FACTS.seen.queues
+    assert found.actual.queues == FACTS.actual.queues
     assert found.missing == {Source.REGISTRY: "postgresql://u:***@h/db: refused"}
     save_facts(found, str(tmp_path / "two"))
     assert (tmp_path / "two").read_bytes() == file.read_bytes(), "the same facts are the same bytes"
@@ -70,7 +70,7 @@ def test_definitions(tmp_path: Path, packed: bool) -> None:
     found = load_facts(str(tmp_path / "d.txt"))
     assert found.vhost == "b", "the virtual host that holds most of the topology"
     assert found.topology.name == "attune-2026-01"
-    assert {s for s in Source if found.lacks((s,))} == set(Source) - {Source.BROKER}
+    assert {s for s in Source if found.missing_reason((s,))} == set(Source) - {Source.BROKER}
     assert load_facts(str(tmp_path / "d.txt"), vhost="a").vhost == "a"
     with pytest.raises(ConfigError, match="no virtual host 'c' in it; it has 'a', 'b'"):
         load_facts(str(tmp_path / "d.txt"), vhost="c")

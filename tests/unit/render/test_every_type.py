@@ -12,9 +12,7 @@ import pytest
 
 import attune_ops
 from attune_ops.model.display import Shown
-from attune_ops.ops import Ops
-from attune_ops.ops_handling import Messages, Policies
-from attune_ops.ops_probing import Probes
+from attune_ops.ops import Messages, Ops, Policies, Probes
 from attune_ops.render import module_of
 
 
@@ -32,8 +30,8 @@ def every() -> dict[str, type[Shown]]:
 
 
 EVERY = every()
-# What is no value to show: plain data, and the doors to more of it.
-NO_VALUE = {"None", "str", "int", "Self", "Facts", "Router", "Dashboard", "Messages", "Policies", "Probes"}
+# What is no value to show: plain data, the doors to more of it, and the dashboard, which a later room makes (Any).
+NO_VALUE = {"None", "str", "int", "Self", "Any", "Facts", "Router", "Messages", "Policies", "Probes"}
 DOORS = (Ops, Messages, Policies, Probes)
 
 

@@ -64,9 +64,9 @@ def test_templates_are_as_most_workers_have_them() -> None:
     facts = on_a_broker(load("attune-2026-01"), (1, 2, 3))
     odd = tuple(
         msgspec.structs.replace(q, auto_delete=False) if q.name == "worker.3.executions" else q
-        for q in facts.seen.queues or ()
+        for q in facts.actual.queues or ()
     )
-    facts = msgspec.structs.replace(facts, broker=msgspec.structs.replace(facts.seen, queues=odd))
+    facts = msgspec.structs.replace(facts, broker=msgspec.structs.replace(facts.actual, queues=odd))
     (template,) = (q for q in live_topology(facts, "t").queues if q.name == "worker.{id}.executions")
     assert template.auto_delete
 
@@ -74,9 +74,9 @@ def test_templates_are_as_most_workers_have_them() -> None:
 def test_what_is_there_besides() -> None:
     facts = on_a_broker(load("attune-2026-01"), ())
     more = Facts(facts.topology, NOW, msgspec.structs.replace(
-        facts.seen,
-        queues=(*(facts.seen.queues or ()), QueueState("mine", "/", "quorum", arguments={"x-queue-type": "quorum"})),
-        bindings=(*(facts.seen.bindings or ()), BindingState("/", "amq.topic", "mine", "k.#")),
+        facts.actual,
+        queues=(*(facts.actual.queues or ()), QueueState("mine", "/", "quorum", arguments={"x-queue-type": "quorum"})),
+        bindings=(*(facts.actual.bindings or ()), BindingState("/", "amq.topic", "mine", "k.#")),
     ))  # fmt: skip
     found = live_topology(more, "t")
     assert found.exchange("amq.topic") == Exchange("amq.topic", "topic")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from attune_ops.model.topologies import load
-from attune_ops.model.topology import Binding, Exchange, Queue, Topology
+from attune_ops.model.topology import Binding, Exchange, Queue, Topology, binding_name
 from attune_ops.render import form
 from attune_ops.render.wire import json_text
 from attune_ops.topology.differences import (
@@ -22,7 +22,6 @@ from attune_ops.topology.differences import (
     Outcome,
     Plan,
     Way,
-    binding_name,
 )
 from tests.hostile import NAMES, is_safe
 

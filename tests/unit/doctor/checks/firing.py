@@ -184,7 +184,7 @@ CASES = (
         change(
             H,
             exchanges=(
-                *(e for e in H.seen.exchanges or () if e.name != "attune.executions"),
+                *(e for e in H.actual.exchanges or () if e.name != "attune.executions"),
                 ExchangeState("attune.executions", "/", "topic"),
             ),
         ),
@@ -232,7 +232,7 @@ CASES = (
     Case(
         "AT209",
         "foreign",
-        change(H, exchanges=(*(H.seen.exchanges or ()), ExchangeState("theirs", "/", "topic"))),
+        change(H, exchanges=(*(H.actual.exchanges or ()), ExchangeState("theirs", "/", "topic"))),
         "exchange",
         "theirs",
         I,
@@ -330,8 +330,8 @@ CASES = (
         change(
             H,
             consumers=(
-                *(H.seen.consumers or ()),
-                msgspec.structs.replace(H.seen.consumers_of[W1][0], connection="c2", peer_host="10.0.0.2"),
+                *(H.actual.consumers or ()),
+                msgspec.structs.replace(H.actual.consumers_of[W1][0], connection="c2", peer_host="10.0.0.2"),
             ),
         ),
         "worker",
@@ -351,7 +351,7 @@ CASES = (
     Case(
         "AT405",
         "one tag",
-        change(H, consumers=tuple(c for c in H.seen.consumers or () if c.tag != "executor.manager")),
+        change(H, consumers=tuple(c for c in H.actual.consumers or () if c.tag != "executor.manager")),
         "queue",
         EXECUTIONS,
         W,

@@ -35,7 +35,7 @@ from tests.unit.doctor.checks.world import (
 from tests.unit.facts import queue, worker
 
 H, S, F = healthy(), healthy(SEPTEMBER), healthy(FLAWLESS)
-E1 = H.seen.consumers_of[EXECUTIONS]
+E1 = H.actual.consumers_of[EXECUTIONS]
 
 CASES = {
     "a full queue that is being read": queues(H, EXECUTIONS, messages=900, messages_ready=900),
@@ -51,7 +51,7 @@ CASES = {
     "executions that wait since a minute": executing(H, execution(1, "scheduled", minutes=1, worker=1)),
     "executions that run": executing(H, execution(1, "running", minutes=600, worker=1)),
     "three replicas of the executor": change(
-        H, consumers=(*(H.seen.consumers or ()), *(msgspec.structs.replace(c, connection="c2") for c in E1))
+        H, consumers=(*(H.actual.consumers or ()), *(msgspec.structs.replace(c, connection="c2") for c in E1))
     ),
     "a server-named queue of a replica": bound(
         more_queues(S, QueueState("amq.gen-1", "/", exclusive=True, durable=False, consumers=1, messages=0)),
@@ -69,10 +69,10 @@ CASES = {
     "somebody else's dead letters": more_queues(H, queue("shop", arguments={"x-dead-letter-exchange": "none"})),
     "somebody else's consumer that holds all it may": change(
         holding(H, W1, 10, 60, messages_ready=3),
-        consumers=(*(H.seen.consumers or ()), ConsumerState("/", "shop", "shop", "c9 (1)", "c9", prefetch=10)),
+        consumers=(*(H.actual.consumers or ()), ConsumerState("/", "shop", "shop", "c9 (1)", "c9", prefetch=10)),
     ),
     "somebody else's consumer that went": since(
-        change(H, consumers=(*(H.seen.consumers or ()), ConsumerState("/", "shop", "shop", connection="c1"))), H
+        change(H, consumers=(*(H.actual.consumers or ()), ConsumerState("/", "shop", "shop", connection="c1"))), H
     ),
     "a certificate of three weeks": reaching(H, Source.MANAGEMENT, certificate_days=22),
     "a clock a little off": reaching(H, Source.REGISTRY, clock_offset_s=9.0),

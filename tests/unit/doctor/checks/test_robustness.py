@@ -84,7 +84,7 @@ def test_topologies_of_few_words(wanted: Topology) -> None:
     names=st.lists(st.sampled_from(NAMES), min_size=2, max_size=6, unique=True), kind=st.sampled_from(["topic", "x"])
 )
 def test_names_that_mean_harm(names: list[str], kind: str) -> None:
-    seen = healthy().seen
+    seen = healthy().actual
     facts = change(
         healthy(workers=(worker(1), worker(2, name=names[0]))),
         exchanges=(*(seen.exchanges or ()), *(ExchangeState(n, "/", kind) for n in names if n)),

@@ -86,25 +86,25 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
 
 def change(facts: Facts, **changes: Any) -> Facts:
     """The facts with changes to their broker, in both samples."""
-    changed = msgspec.structs.replace(facts.seen, **changes)
+    changed = msgspec.structs.replace(facts.actual, **changes)
     return msgspec.structs.replace(facts, broker=changed, earlier=changed)
 
 
 def since(earlier: Facts, now: Facts) -> Facts:
     """The facts of `now` with those of `earlier` as the first sample."""
-    return msgspec.structs.replace(now, earlier=earlier.seen)
+    return msgspec.structs.replace(now, earlier=earlier.actual)
 
 
 def queues(facts: Facts, names: str | Iterable[str], **changes: Any) -> Facts:
     """The facts with changes to some queues on the broker."""
     chosen = {names} if isinstance(names, str) else set(names)
-    made = (msgspec.structs.replace(q, **changes) if q.name in chosen else q for q in facts.seen.queues or ())
+    made = (msgspec.structs.replace(q, **changes) if q.name in chosen else q for q in facts.actual.queues or ())
     return change(facts, queues=tuple(made))
 
 
 def without_queues(facts: Facts, *names: str) -> Facts:
     """The facts as if these queues had been deleted: their bindings and consumers are gone too."""
-    seen = facts.seen
+    seen = facts.actual
     return change(
         facts,
         queues=tuple(q for q in seen.queues or () if q.name not in names),
@@ -117,48 +117,48 @@ def without_exchange(facts: Facts, name: str) -> Facts:
     """The facts as if an exchange had been deleted: its bindings are gone too."""
     return change(
         facts,
-        exchanges=tuple(e for e in facts.seen.exchanges or () if e.name != name),
-        bindings=tuple(b for b in facts.seen.bindings or () if b.source != name),
+        exchanges=tuple(e for e in facts.actual.exchanges or () if e.name != name),
+        bindings=tuple(b for b in facts.actual.bindings or () if b.source != name),
     )
 
 
 def without_bindings(facts: Facts, of: Callable[[BindingState], bool]) -> Facts:
     """The facts without some bindings."""
-    return change(facts, bindings=tuple(b for b in facts.seen.bindings or () if not of(b)))
+    return change(facts, bindings=tuple(b for b in facts.actual.bindings or () if not of(b)))
 
 
 def without_consumers(facts: Facts, *names: str) -> Facts:
     """The facts as if nobody consumed these queues."""
     gone = queues(facts, names, consumers=0)
-    return change(gone, consumers=tuple(c for c in facts.seen.consumers or () if c.queue not in names))
+    return change(gone, consumers=tuple(c for c in facts.actual.consumers or () if c.queue not in names))
 
 
 def consumer(facts: Facts, tagged: str, **changes: Any) -> Facts:
     """The facts with changes to the consumer of that tag."""
-    made = (msgspec.structs.replace(c, **changes) if c.tag == tagged else c for c in facts.seen.consumers or ())
+    made = (msgspec.structs.replace(c, **changes) if c.tag == tagged else c for c in facts.actual.consumers or ())
     return change(facts, consumers=tuple(made))
 
 
 def bound(facts: Facts, source: str, destination: str, key: str) -> Facts:
     """The facts with one binding more."""
-    return change(facts, bindings=(*(facts.seen.bindings or ()), BindingState("/", source, destination, key)))
+    return change(facts, bindings=(*(facts.actual.bindings or ()), BindingState("/", source, destination, key)))
 
 
 def more_queues(facts: Facts, *made: QueueState) -> Facts:
     """The facts with more queues."""
-    return change(facts, queues=(*(facts.seen.queues or ()), *made))
+    return change(facts, queues=(*(facts.actual.queues or ()), *made))
 
 
 def policy(facts: Facts, name: str, pattern: str, priority: int = 0, apply_to: str = "all", **definition: Any) -> Facts:
     """The facts with one policy more; `_` in a key stands for `-`."""
     keys = {key.replace("_", "-"): value for key, value in definition.items()}
     made = PolicyState("/", name, pattern, apply_to, priority, keys)
-    return change(facts, policies=(*(facts.seen.policies or ()), made))
+    return change(facts, policies=(*(facts.actual.policies or ()), made))
 
 
 def holding(facts: Facts, queue_name: str, held: int, minutes: float, prefetch: int = 10, **changes: Any) -> Facts:
     """The facts with the queue's consumer holding messages on a channel that has been idle for some minutes."""
-    tag = facts.seen.consumers_of[queue_name][0].tag
+    tag = facts.actual.consumers_of[queue_name][0].tag
     idle = ChannelState("c9 (1)", "/", "c9", 1, prefetch, held, 1, NOW - timedelta(minutes=minutes))
     connection = ConnectionState("c9", "/", client_name="attune worker w9", peer_host="10.0.0.9")
     facts = consumer(facts, tag, channel="c9 (1)", connection="c9", prefetch=prefetch)
