@@ -10,6 +10,8 @@ It offers a form by defining a function `as_FORM(value)`:
 - `as_frame` → a pandas DataFrame, `as_chart` → an altair chart
 - `as_csv`, `as_markdown`, `as_junit`, `as_svg`, … → the text itself
 
+A view that defines `rows(value) -> Table` has the forms of `ROWS` from it, but for those that it defines itself.
+
 Nothing else needs an edit to add a type or a form.
 """
 
@@ -27,6 +29,7 @@ from attune_ops.model.secret import Secret, scrub, scrubbed
 
 NOT_FOR_SHOW = ("frame", "bundle", "chart")
 HUMAN = ("text", "markdown", "html")
+ROWS = ("csv", "markdown", "frame")  # forms that follow from the rows of a value
 
 
 def show(value: object, format: str = "table", color: bool | None = None, secrets: tuple[Secret, ...] = ()) -> None:
@@ -73,6 +76,9 @@ def form(value: object, name: str) -> Any:
 
 def _derived(value: object, name: str) -> Any:
     """A form that follows from others."""
+    rows = getattr(module_of(type(value)), "rows", None)
+    if rows is not None and name in ROWS:
+        return form(rows(value), name)
     if name == "text":
         from attune_ops.render.terminal import plain
 
@@ -88,7 +94,9 @@ def _derived(value: object, name: str) -> Any:
 
 def formats(value: object) -> tuple[str, ...]:
     """The formats in which `show` prints a value: `table` first, then as its module defines them."""
-    defined = [n.removeprefix("as_") for n in vars(module_of(type(value))) if n.startswith("as_")]
+    view = vars(module_of(type(value)))
+    defined = [n.removeprefix("as_") for n in view if n.startswith("as_")]
+    defined += ROWS if "rows" in view else ()
     return tuple(dict.fromkeys(["table", *(n for n in defined if n not in NOT_FOR_SHOW), "text", "html"]))
 
 

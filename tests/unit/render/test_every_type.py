@@ -54,7 +54,9 @@ def test_a_type_that_shows_itself_has_a_renderer(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(RETURNED))
 def test_what_ops_returns_has_every_form(name: str) -> None:
-    assert {"as_table", "as_json", "as_frame"} <= set(vars(module_of(EVERY[name])))
+    view = vars(module_of(EVERY[name]))
+    assert {"as_table", "as_json"} <= set(view)
+    assert {"as_frame", "rows"} & set(view)
 
 
 def test_ops_returns_values_that_show_themselves() -> None:
