@@ -163,7 +163,7 @@ class Ops:
 
         return look(
             lambda: facts or self.facts(samples=samples, interval=interval, skip_worker_statistics=True),
-            self.settings.judging,
+            self.settings.check_settings,
             only=only,
             skip=skip,
             target_version=target_version,

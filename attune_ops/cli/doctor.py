@@ -94,12 +94,12 @@ def _look(
 ) -> Callable[[], Report]:
     """What makes a report: of the live installation, or of a file, for which none need be configured."""
     from attune_ops.doctor import diagnosis
-    from attune_ops.installation.config import judging
+    from attune_ops.installation.config import check_settings
     from attune_ops.model.snapshot_file import load_facts
 
     known = diagnosis.read_baseline(baseline) if baseline else ()
     if file is not None:
-        standards = judging(cli.options)
+        standards = check_settings(cli.options)
         facts = load_facts(file, standards.topology, vhost)
         return lambda: diagnosis.look(lambda: facts, standards, known=known, file=file, **asked)
     if vhost is not None:
@@ -108,6 +108,6 @@ def _look(
     def live() -> Report:
         twice = {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
         read = lambda: cli.ops.facts(**twice, skip_worker_statistics=True)  # noqa: E731 - read when it is asked for
-        return diagnosis.look(read, cli.settings.judging, known=known, **asked)
+        return diagnosis.look(read, cli.settings.check_settings, known=known, **asked)
 
     return live

@@ -162,19 +162,19 @@ def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
 
 def _wanted(cli: Cli, name: str | None = None) -> Topology:
     """The topology that is named; no installation need be configured for it."""
-    from attune_ops.installation.config import judging
+    from attune_ops.installation.config import check_settings
     from attune_ops.model.topologies import DEFAULT, load
 
-    return load(name) if name is not None else judging(cli.options).topology or load(DEFAULT)
+    return load(name) if name is not None else check_settings(cli.options).topology or load(DEFAULT)
 
 
 def _facts(cli: Cli, file: str | None, sources: tuple[Source, ...] = ()) -> Facts:
     """The facts of a file, or those wanted of the live broker; raises `SourceError` where it could not be read."""
-    from attune_ops.installation.config import judging
+    from attune_ops.installation.config import check_settings
     from attune_ops.model.facts import Source
     from attune_ops.model.ownership import require
     from attune_ops.model.snapshot_file import load_facts
 
-    facts = cli.ops.facts(sources) if file is None else load_facts(file, judging(cli.options).topology)
+    facts = cli.ops.facts(sources) if file is None else load_facts(file, check_settings(cli.options).topology)
     require(facts, Source.BROKER)
     return facts

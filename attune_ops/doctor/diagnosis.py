@@ -13,7 +13,7 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import Key, choose, diagnose, uncollected, verify
 from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity
-from attune_ops.installation.config.settings import Judging
+from attune_ops.installation.config.settings import CheckSettings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
@@ -24,7 +24,7 @@ REPORT = "attune-ops/doctor/"
 
 def look(
     read: Callable[[], Facts],
-    judging: Judging,
+    check_settings: CheckSettings,
     *,
     only: Collection[str] = (),
     skip: Collection[str] = (),
@@ -38,7 +38,7 @@ def look(
     The report's duration counts the reading too. Raises `ConfigError` for an unknown check or threshold before
     anything is read.
     """
-    verify(judging.severities, judging.thresholds)
+    verify(check_settings.severities, check_settings.thresholds)
     if target_version is not None and not re.match(r"\d+\.\d+", target_version):
         raise ConfigError(f"target version {target_version!r}: it is no version like 4.3")
     checks = choose(all_checks(), only, skip)
@@ -48,8 +48,8 @@ def look(
         report = diagnose(
             facts,
             checks,
-            severities=judging.severities,
-            thresholds=judging.thresholds,
+            severities=check_settings.severities,
+            thresholds=check_settings.thresholds,
             known=known,
             clock=time.perf_counter,
         )

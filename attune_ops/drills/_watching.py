@@ -145,7 +145,9 @@ class Watching:
     def doctor(self, *, anew: bool = False) -> Look:
         """What the doctor says, at most a second old, or `anew`. Reads broker and registry, changes nothing."""
         if anew or self._looked is None or time.monotonic() - self._looked[0] > AGE_S:
-            report = diagnosis.look(lambda: collect(self.working, skip_worker_statistics=True), self.working.judging)
+            report = diagnosis.look(
+                lambda: collect(self.working, skip_worker_statistics=True), self.working.check_settings
+            )
             serious = [f for f in report.at_least(Severity.WARNING) if f.group != "design"]
             look = Look(report.status, tuple(f"{f.code} {f.subject.name}" for f in serious))
             self._looked = time.monotonic(), look

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from attune_ops.routing.death_history import Death, History, history_of, is_cycle, recorded, with_death_headers
-from attune_ops.routing.effective import Settings
+from attune_ops.routing.effective import EffectiveSettings
 from attune_ops.routing.policy_match import ROUTING_KEYS
 from attune_ops.routing.route import NO_ROUTE, Hop, Reason, Refusal, Route
 from attune_ops.routing.routed_message import Message, routing_keys
@@ -137,13 +137,13 @@ def die(router: Router, letter: Letter, reason: Reason) -> tuple[Hop, list[Lette
     return hop, [Letter(q, exchange, keys, headers, history) for q in (*walk.certain, *walk.possible)]
 
 
-def _no_route(settings: Settings, dropped: bool) -> str:
+def _no_route(settings: EffectiveSettings, dropped: bool) -> str:
     if _text(settings, "dead-letter-strategy") == "at-least-once" and _text(settings, "overflow") == "reject-publish":
         return "kept by the queue and tried again: " + (CYCLE if dropped else NO_ROUTE)
     return CYCLE if dropped else NO_ROUTE
 
 
-def why_not(router: Router, queue: str, reason: Reason, settings: Settings) -> str:
+def why_not(router: Router, queue: str, reason: Reason, settings: EffectiveSettings) -> str:
     """Why this queue dead-letters nothing for this reason; empty where it does."""
     state = router.queue(queue)
     exchange = _text(settings, "dead-letter-exchange")
@@ -178,6 +178,6 @@ def reason_to_leave(router: Router, queue: str, reason: Reason) -> Reason | None
     return None
 
 
-def _text(settings: Settings, name: str) -> str | None:
+def _text(settings: EffectiveSettings, name: str) -> str | None:
     found = settings.get(name)
     return found.value if found is not None and isinstance(found.value, str) else None

@@ -30,7 +30,7 @@ _OPERATOR_WINS = frozenset({"overflow", "queue-version"})
 Origin = Literal["argument", "policy", "operator policy"]
 
 
-class Setting(msgspec.Struct, frozen=True):
+class EffectiveSetting(msgspec.Struct, frozen=True):
     """One value in force, where it comes from, and the policy's name if from one."""
 
     value: Any
@@ -38,12 +38,12 @@ class Setting(msgspec.Struct, frozen=True):
     policy: str = ""
 
 
-Settings = dict[str, Setting]  # by the policy's spelling: `message-ttl`, not `x-message-ttl`
+EffectiveSettings = dict[str, EffectiveSetting]  # by the policy's spelling: `message-ttl`, not `x-message-ttl`
 
 
 def queue_settings(
     arguments: Arguments, type: str, policy: PolicyState | None, operator: PolicyState | None
-) -> Settings:
+) -> EffectiveSettings:
     """What holds for a queue, by key without `x-`."""
     found = _merged_policies(policy, operator)
     for key, value in arguments.items():
@@ -52,24 +52,24 @@ def queue_settings(
         name = key.removeprefix("x-")
         other = found.get(name)
         if other is None or _argument_wins(name, value, other.value, type):
-            found[name] = Setting(value, "argument")
+            found[name] = EffectiveSetting(value, "argument")
     return found
 
 
-def exchange_settings(arguments: Arguments, policy: PolicyState | None) -> Settings:
+def exchange_settings(arguments: Arguments, policy: PolicyState | None) -> EffectiveSettings:
     """What holds for an exchange: `alternate-exchange`, where the argument wins even if it names none that exists."""
     found = _merged_policies(policy, None)
     if "alternate-exchange" in arguments:
-        found["alternate-exchange"] = Setting(arguments["alternate-exchange"], "argument")
+        found["alternate-exchange"] = EffectiveSetting(arguments["alternate-exchange"], "argument")
     return found
 
 
-def _merged_policies(policy: PolicyState | None, operator: PolicyState | None) -> Settings:
-    found = {k: Setting(v, "policy", policy.name) for k, v in policy.definition.items()} if policy else {}
+def _merged_policies(policy: PolicyState | None, operator: PolicyState | None) -> EffectiveSettings:
+    found = {k: EffectiveSetting(v, "policy", policy.name) for k, v in policy.definition.items()} if policy else {}
     for key, value in operator.definition.items() if operator else ():
         other = found.get(key)
         if other is None or key in _OPERATOR_WINS or (key in LIMITS and _smaller(key, value, other.value)):
-            found[key] = Setting(value, "operator policy", operator.name if operator else "")
+            found[key] = EffectiveSetting(value, "operator policy", operator.name if operator else "")
     return found
 
 

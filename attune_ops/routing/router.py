@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
 from attune_ops.model.topology import Per, Topology
 from attune_ops.routing.dead_letters import follow
-from attune_ops.routing.effective import Settings, exchange_settings, queue_settings
+from attune_ops.routing.effective import EffectiveSettings, exchange_settings, queue_settings
 from attune_ops.routing.policy_match import Policies
 from attune_ops.routing.route import Reason, Refusal, Route, Step
 from attune_ops.routing.routed_message import Message, routing_keys
@@ -52,7 +52,7 @@ class Router:
         self.policies = Policies(policies, self.rules)
         self.notes = self.policies.left_out
         self._queues = {q.name: q for q in queues}
-        self._settings: dict[str, Settings] = {}
+        self._settings: dict[str, EffectiveSettings] = {}
         self._exchanges: dict[str, WiredExchange] = {}
         for name, type, internal in BUILT_IN:
             self._add_exchange(ExchangeState(name, vhost, type, internal=internal))
@@ -127,12 +127,12 @@ class Router:
         """The operator policy in force for a queue, in the same way."""
         return self.policies.operator_of(queue.name, queue.type, queue.operator_policy)
 
-    def exchange_settings(self, name: str) -> Settings:
+    def exchange_settings(self, name: str) -> EffectiveSettings:
         """What holds for an exchange, policy counted in; empty where there is no such exchange."""
         exchange = self.exchange(name)
         return {} if exchange is None else exchange_settings(exchange.arguments, self.policy_for_exchange(exchange))
 
-    def queue_settings(self, name: str) -> Settings:
+    def queue_settings(self, name: str) -> EffectiveSettings:
         """What holds for a queue, policies counted in, by key without `x-`; empty where there is no such queue."""
         found = self._settings.get(name)
         if found is None:

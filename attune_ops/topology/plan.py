@@ -11,7 +11,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind, queue_kind
 from attune_ops.model.snapshot import BindingState, ExchangeState, QueueState
 from attune_ops.model.topology import Binding, Exchange, Queue, binding_name
-from attune_ops.routing.effective import Setting, Settings, exchange_settings, queue_settings
+from attune_ops.routing.effective import EffectiveSetting, EffectiveSettings, exchange_settings, queue_settings
 from attune_ops.routing.header_values import Value, comparable
 from attune_ops.routing.policy_match import Policies
 from attune_ops.routing.rules import Rules
@@ -177,7 +177,7 @@ class Comparison:
             if those:
                 yield Difference(kind, subject, wanted.name, Way.POLICY, why, wanted, those, worker_id=worker_id)
 
-    def _settings(self, found: ExchangeState | QueueState) -> Settings:
+    def _settings(self, found: ExchangeState | QueueState) -> EffectiveSettings:
         if not self.broker.policies:
             return {}
         if isinstance(found, ExchangeState):
@@ -247,7 +247,7 @@ def _policy_key(argument: str) -> str:
     return argument.removeprefix("x-")
 
 
-def _counted(attribute: Attribute, setting: Setting | None) -> Attribute:
+def _counted(attribute: Attribute, setting: EffectiveSetting | None) -> Attribute:
     """The attribute with the policy counted in."""
     if setting is None or setting.origin == "argument":
         return msgspec.structs.replace(attribute, in_force=attribute.found)
@@ -255,7 +255,7 @@ def _counted(attribute: Attribute, setting: Setting | None) -> Attribute:
 
 
 def _by_policy(
-    wanted: Exchange | Queue, found: ExchangeState | QueueState, settings: Settings
+    wanted: Exchange | Queue, found: ExchangeState | QueueState, settings: EffectiveSettings
 ) -> tuple[tuple[Attribute, ...], tuple[Attribute, ...]]:
     """What a policy makes of arguments that are as wanted, and what it says beyond them."""
     ours = {_policy_key(name): (name, value) for name, value in wanted.arguments.items()}

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from attune_ops.doctor.diagnosis import look
 from attune_ops.doctor.html_report import write_report
-from attune_ops.installation.config import judging
+from attune_ops.installation.config import check_settings
 from tests.browser.contrast import contrasts
 from tests.unit.doctor.checks.world import change, healthy
 from tests.unit.facts import worker
@@ -56,7 +56,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     facts = healthy(workers=tuple(worker(i) for i in range(1, 6)))
     queues = [q for q in facts.actual.queue_named.values() if q.name != "worker.3.executions"]
     file: Path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(look(lambda: change(facts, queues=tuple(queues)), judging({})), str(file))
+    write_report(look(lambda: change(facts, queues=tuple(queues)), check_settings({})), str(file))
     return file.as_uri()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.installation.config.resolve import judging, resolve
-from attune_ops.installation.config.settings import Database, Endpoint, Judging, Settings
+from attune_ops.installation.config.resolve import check_settings, resolve
+from attune_ops.installation.config.settings import CheckSettings, Database, Endpoint, Settings
 
-__all__ = ["Database", "Endpoint", "Judging", "Settings", "judging", "resolve"]
+__all__ = ["CheckSettings", "Database", "Endpoint", "Settings", "check_settings", "resolve"]

@@ -16,7 +16,7 @@ import msgspec
 from attune_ops.installation.config import attune, running_lab
 from attune_ops.installation.config import config_file as config_file
 from attune_ops.installation.config.config_file import ConfigFile
-from attune_ops.installation.config.settings import RUNNING_LAB, Database, Endpoint, Judging, Settings
+from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.model.errors import ConfigError, TopologyError
 from attune_ops.model.secret import Secret
@@ -38,7 +38,7 @@ NOTHING_FOUND = (
 )
 
 
-class Said(msgspec.Struct, frozen=True):
+class Setting(msgspec.Struct, frozen=True):
     """A value, where it was said, and the password that was kept outside of it."""
 
     value: Any
@@ -46,7 +46,7 @@ class Said(msgspec.Struct, frozen=True):
     password: Secret | None = None
 
 
-Layer = dict[str, Said]
+Layer = dict[str, Setting]
 
 
 def resolve(
@@ -59,9 +59,9 @@ def resolve(
     Raises `ConfigError`. Reads files; connects to nothing.
     """
     environ = os.environ if environ is None else environ
-    given = {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    given = {key: Setting(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
     if lab:
-        given["lab"] = Said("default" if lab is True else lab, RUNNING_LAB)
+        given["lab"] = Setting("default" if lab is True else lab, RUNNING_LAB)
     named_lab = _named_lab(given, _variables(environ))
     elsewhere = {*PLACES, *URLS} if named_lab else {"lab"}
     explicit = {key: said for key, said in _variables(environ).items() if key not in elsewhere} | given
@@ -72,26 +72,26 @@ def resolve(
         said.maps.append(_lab(named_lab))
     else:
         named = said["attune_config"].value if "attune_config" in said else None
-        said.maps.append({key: Said(*found) for key, found in attune.read(named, environ).items()})
+        said.maps.append({key: Setting(*found) for key, found in attune.read(named, environ).items()})
         if "amqp_url" not in said:
             # In the place of an environment that the user named the lab would give a false all-clear.
             said.maps.append(_lab() if not name else _refuse(name))
     return _settings(said, file, name)
 
 
-def judging(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Judging:
+def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> CheckSettings:
     """How to judge a file: the topology that is named, severities and thresholds. No installation is needed.
 
     Raises `ConfigError`. Reads files; connects to nothing.
     """
     environ = os.environ if environ is None else environ
     explicit = _variables(environ)
-    explicit |= {key: Said(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    explicit |= {key: Setting(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
     file, path = _file(explicit, environ)
     name = _env_name(explicit, file, lab=False)
     said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
     topology = _topology(said["topology"]) if "topology" in said else None
-    return Judging(topology, _severities(file), file.thresholds)
+    return CheckSettings(topology, _severities(file), file.thresholds)
 
 
 def _severities(file: ConfigFile) -> dict[str, Severity | None]:
@@ -100,7 +100,7 @@ def _severities(file: ConfigFile) -> dict[str, Severity | None]:
 
 def _variables(environ: Mapping[str, str]) -> Layer:
     names = {key: f"ATTUNE_OPS_{key.upper()}" for key in KEYS}
-    return {key: Said(environ[name], name) for key, name in names.items() if environ.get(name)}
+    return {key: Setting(environ[name], name) for key, name in names.items() if environ.get(name)}
 
 
 def _file(explicit: Layer, environ: Mapping[str, str]) -> tuple[ConfigFile, Path | None]:
@@ -123,15 +123,15 @@ def _env_name(explicit: Layer, file: ConfigFile, lab: bool) -> str | None:
 def _environment(file: ConfigFile, name: str, path: Path, environ: Mapping[str, str]) -> Layer:
     env = config_file.environment(file, name, path, environ)
     where = f"{path} [env.{name}]"
-    said = {key: Said(value, where) for key, value in msgspec.structs.asdict(env).items() if value is not None}
+    said = {key: Setting(value, where) for key, value in msgspec.structs.asdict(env).items() if value is not None}
     for key, prefix in (("amqp_url", ""), ("management_url", "management_"), ("database_url", "database_")):
         password = config_file.password(env, prefix, where, environ)
         if password is not None and key in said:
-            said[key] = Said(said[key].value, where, password)
+            said[key] = Setting(said[key].value, where, password)
     return said
 
 
-def _named_lab(given: Layer, variables: Layer) -> Said | None:
+def _named_lab(given: Layer, variables: Layer) -> Setting | None:
     """The lab that an option names, or a variable where no option says where; None where it is none.
 
     Raises `ConfigError` where something beside it names an installation too: which one is meant must not be guessed.
@@ -145,7 +145,7 @@ def _named_lab(given: Layer, variables: Layer) -> Said | None:
     return None
 
 
-def _lab(named: Said | None = None) -> Layer:
+def _lab(named: Setting | None = None) -> Layer:
     """What a running lab says: the one that was named, or else the default one."""
     name = "default" if named is None else str(named.value)
     lab = running_lab.read(name)
@@ -162,7 +162,7 @@ def _lab(named: Said | None = None) -> Layer:
         "drills": True,
         "lab": name,
     }
-    return {key: Said(value, RUNNING_LAB if named is None else named.origin) for key, value in said.items()}
+    return {key: Setting(value, RUNNING_LAB if named is None else named.origin) for key, value in said.items()}
 
 
 def _refuse(name: str) -> Layer:
@@ -172,7 +172,7 @@ def _refuse(name: str) -> Layer:
     )
 
 
-def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> Settings:
+def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -> Settings:
     amqp = _amqp(said["amqp_url"])
     database, database_origin = _database(said, amqp)
     env = said.get("env")
@@ -196,15 +196,15 @@ def _settings(said: Mapping[str, Said], file: ConfigFile, name: str | None) -> S
     )
 
 
-def _amqp(said: Said) -> Endpoint:
+def _amqp(said: Setting) -> Endpoint:
     return parse_amqp(str(said.value), said.origin, said.password)
 
 
-def _management(said: Said | None, amqp: Endpoint) -> Endpoint:
+def _management(said: Setting | None, amqp: Endpoint) -> Endpoint:
     return management_of(amqp) if said is None else parse_management(said.value, said.origin, amqp, said.password)
 
 
-def _database(said: Mapping[str, Said], amqp: Endpoint) -> tuple[Database, str]:
+def _database(said: Mapping[str, Setting], amqp: Endpoint) -> tuple[Database, str]:
     """The registry's database: the one that was named, else a SQLite file of our own for this broker and vhost."""
     found, schema = said.get("database_url"), _text(said.get("database_schema")) or "attune"
     if found is not None:
@@ -221,7 +221,7 @@ def file_name(amqp: Endpoint) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
 
 
-def _topology(said: Said | None) -> Topology:
+def _topology(said: Setting | None) -> Topology:
     try:
         return load(DEFAULT_TOPOLOGY if said is None else str(said.value))
     except TopologyError as e:
@@ -229,15 +229,15 @@ def _topology(said: Said | None) -> Topology:
         raise TopologyError(f"{where}{e}") from None
 
 
-def _text(said: Said | None) -> str | None:
+def _text(said: Setting | None) -> str | None:
     return None if said is None else str(said.value)
 
 
-def _flag(said: Said | None) -> bool:
+def _flag(said: Setting | None) -> bool:
     return said is not None and bool(said.value)
 
 
-def _seconds(said: Said | None, default: float) -> float:
+def _seconds(said: Setting | None, default: float) -> float:
     if said is None:
         return default
     try:
@@ -249,7 +249,7 @@ def _seconds(said: Said | None, default: float) -> float:
     return seconds
 
 
-def _origins(said: Mapping[str, Said], database: str) -> dict[str, str]:
+def _origins(said: Mapping[str, Setting], database: str) -> dict[str, str]:
     """Where each member of the settings was said; what was not is left out."""
     keys = {"amqp": "amqp_url", "management": "management_url"}
     keys |= {key: key for key in Settings.__struct_fields__ if key not in ("database", *keys)}

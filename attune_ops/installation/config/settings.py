@@ -57,7 +57,7 @@ class Database(msgspec.Struct, frozen=True):
         return Path(self.url.reveal().removeprefix("sqlite:///"))
 
 
-class Judging(msgspec.Struct, frozen=True):
+class CheckSettings(msgspec.Struct, frozen=True):
     """How to judge, whatever the installation; a file that somebody mailed in is judged by this alone.
 
     `topology` is None where none was named. `severities` maps a check's code to another severity, or None to switch
@@ -95,9 +95,9 @@ class Settings(msgspec.Struct, frozen=True):
     lab: str | None = None
 
     @property
-    def judging(self) -> Judging:
+    def check_settings(self) -> CheckSettings:
         """How to judge what is found there."""
-        return Judging(self.topology, self.severities, self.thresholds)
+        return CheckSettings(self.topology, self.severities, self.thresholds)
 
     @property
     def on_lab(self) -> bool:

@@ -16,7 +16,7 @@ from attune_ops.model.command_lines import line
 from attune_ops.model.facts import Facts
 from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.units import counted
-from attune_ops.routing.effective import Settings
+from attune_ops.routing.effective import EffectiveSettings
 from attune_ops.routing.live import dead_letters, live_router
 from attune_ops.topology.policies.policy_change import Drop, Effect
 
@@ -112,7 +112,7 @@ def _drop(worlds: tuple[Facts, Facts, Facts], queue: QueueState) -> Drop | None:
     return Drop(ready, None if too_large and over < ready else over, *_way(worlds[2], queue.name))
 
 
-def _keeps(queue: QueueState, was: Settings, becomes: Settings) -> bool:
+def _keeps(queue: QueueState, was: EffectiveSettings, becomes: EffectiveSettings) -> bool:
     """Whether a full queue refuses what is published and keeps what it has.
 
     A quorum queue takes the new overflow with the limit, and takes reject-publish-dlx for drop-head; a classic one
@@ -139,6 +139,6 @@ def _is_limited(after: Facts, queue: str) -> bool:
     return any(key in settings for key in LIMITS) and "dead-letter-exchange" not in settings
 
 
-def _value(settings: Settings, key: str) -> Any:
+def _value(settings: EffectiveSettings, key: str) -> Any:
     found = settings.get(key)
     return None if found is None else found.value

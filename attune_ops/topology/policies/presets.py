@@ -12,7 +12,7 @@ from attune_ops.model.command_lines import line
 from attune_ops.model.facts import Facts
 from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, PolicyState, QueueState
 from attune_ops.model.topology import Topology
-from attune_ops.routing.effective import Setting, exchange_settings, queue_settings
+from attune_ops.routing.effective import EffectiveSetting, exchange_settings, queue_settings
 from attune_ops.routing.policy_match import Policies
 from attune_ops.routing.rules import Rules
 from attune_ops.topology.policies.drops import saving, with_drops
@@ -156,7 +156,7 @@ def _name(policy: PolicyState | None) -> str:
 
 def _settings(
     state: QueueState | ExchangeState, policy: PolicyState | None, operator: PolicyState | None
-) -> dict[str, Setting]:
+) -> dict[str, EffectiveSetting]:
     if isinstance(state, ExchangeState):
         return exchange_settings(state.arguments, policy)
     return queue_settings(state.arguments, state.type, policy, operator)
