@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attune_ops.cleanup.reaped import Candidate, Reaped
 from attune_ops.model import units
 from attune_ops.model.command_lines import line
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.render import text, view_notice, view_table, wire
-from attune_ops.render.lines import COPY, Line, indented
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
+from attune_ops.render import view_notice, view_table, wire
+from attune_ops.render.text import COPY, Line
 
 SCHEMA = "attune-ops/reap/1"
 
@@ -35,12 +31,8 @@ SAVED = ("saved_messages", "saved")  # told where anything was
 STYLES = {"deletes": "yellow", "deleted": "green", "given back": "yellow", "waits": "dim", "kept": "dim"}
 
 
-def as_table(reaped: Reaped) -> Group:
+def lines(reaped: Reaped, limit: int | None) -> Iterator[Line]:
     """A block for each queue and a line that sums up."""
-    return indented(_lines(reaped))
-
-
-def _lines(reaped: Reaped) -> Iterator[Line]:
     for c in reaped.candidates:
         yield 0, f"{c.verdict:<8} {c.queue}: {c.reason}", STYLES[c.verdict]
         depth = "depth not told" if c.messages is None else units.counted(c.messages, "message")
@@ -81,27 +73,13 @@ def _candidate(c: Candidate) -> dict[str, Any]:
     return found | {"seen_since": wire.plain(c.seen_since), "orphaned_for_ms": wire.plain(c.orphaned_for)}
 
 
-def as_csv(reaped: Reaped) -> str:
-    """A record a queue."""
-    return view_table.as_csv(_rows(reaped))
-
-
-def as_markdown(reaped: Reaped) -> str:
-    """The queues as a GitHub table, and the summary."""
-    return f"{view_table.as_markdown(_rows(reaped))}\n\n{text.markdown(summary(reaped))}"
-
-
 def as_html(reaped: Reaped) -> str:
     """The summary, and the queues as a table."""
     told = PLANNED + (SAVED if any(c.saved for c in reaped.candidates) else ())
-    return view_notice.as_html(Notice(summary(reaped))) + view_table.as_html(_rows(reaped).select(told))
+    return view_notice.as_html(Notice(summary(reaped))) + view_table.as_html(rows(reaped).select(told))
 
 
-def as_frame(reaped: Reaped) -> pd.DataFrame:
-    """The queues as a DataFrame."""
-    return view_table.as_frame(_rows(reaped))
-
-
-def _rows(reaped: Reaped) -> Table:
-    rows: tuple[tuple[Cell, ...], ...] = tuple(tuple(getattr(c, k.name) for k in COLUMNS) for c in reaped.candidates)
-    return Table("orphaned queues", COLUMNS, rows, reaped.taken_at, reaped.notes)
+def rows(reaped: Reaped) -> Table:
+    """A row a queue."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(tuple(getattr(c, k.name) for k in COLUMNS) for c in reaped.candidates)
+    return Table("orphaned queues", COLUMNS, found, reaped.taken_at, reaped.notes)

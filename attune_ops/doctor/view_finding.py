@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.doctor.findings import Finding, Subject
-from attune_ops.model.table import Cell, Column, Kind
-from attune_ops.render import frame, text
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import text, view_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def as_table(finding: Finding) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    from attune_ops.render.command_line import CommandLine
+    from attune_ops.render.terminal import CommandLine
 
     mark, style = MARKS[str(finding.severity)]
     head = Text(overflow="fold")
@@ -103,4 +103,4 @@ def row(finding: Finding) -> tuple[Cell, ...]:
 
 def as_frame(finding: Finding) -> pd.DataFrame:
     """One row, as in the report's frame; `attrs` hold the evidence."""
-    return frame.frame(COLUMNS, [row(finding)], {"evidence": finding.evidence})
+    return view_table.as_frame(Table("findings", COLUMNS, (row(finding),), None), {"evidence": finding.evidence})

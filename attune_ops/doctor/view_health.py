@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attune_ops.doctor.health_result import SCHEMA, Health
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render.text import visible
-from attune_ops.render.wire import csv_text, plain
+from attune_ops.render.wire import plain
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-MEMBERS = ("kind", "name", "healthy", "reasons", "seen", "taken_at")
+COLUMNS = (
+    Column("kind", Kind.CATEGORY),
+    Column("name"),
+    Column("healthy", Kind.FLAG),
+    Column("reasons", Kind.LIST),
+    Column("seen", Kind.LIST),
+    Column("taken_at", Kind.TIME),
+)
 
 
 def as_table(health: Health) -> str:
-    """The line."""
-    return as_text(health)
-
-
-def as_text(health: Health) -> str:
-    """The line; whatever a terminal might act on is made visible, so that it stays one."""
+    """The line; control characters are escaped, so that it stays one."""
     return visible(health.line)
 
 
 def as_markdown(health: Health) -> str:
     """The line as an item of a list."""
-    return f"- {as_text(health)}"
+    return f"- {as_table(health)}"
 
 
 def as_json(health: Health) -> dict[str, Any]:
@@ -43,13 +43,6 @@ def as_json(health: Health) -> dict[str, Any]:
     }
 
 
-def as_csv(health: Health) -> str:
-    """One record."""
-    return csv_text(MEMBERS, [[getattr(health, name) for name in MEMBERS]])
-
-
-def as_frame(health: Health) -> pd.DataFrame:
-    """One record as a DataFrame."""
-    import pandas as pd
-
-    return pd.DataFrame([{name: getattr(health, name) for name in MEMBERS}])
+def rows(health: Health) -> Table:
+    """One row."""
+    return Table("health", COLUMNS, (tuple(getattr(health, c.name) for c in COLUMNS),), health.taken_at)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.doctor import view_finding
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Finding, Report, Severity
 from attune_ops.model.table import Table
-from attune_ops.render import frame, html, text, view_table, wire
+from attune_ops.render import html, text, view_table, wire
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
-    from attune_ops.render.command_line import CommandLine
-    from attune_ops.render.hanging import Hanging
+    from attune_ops.render.terminal import CommandLine, Hanging
 
 Line = tuple[int, "Text | CommandLine | Hanging"]  # how far it is indented
 
@@ -115,7 +114,7 @@ def _cure(found: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
 
 
 def _hanging(line: Text, indent: int) -> Hanging:
-    from attune_ops.render.hanging import Hanging
+    from attune_ops.render.terminal import Hanging
 
     return Hanging(line, indent)
 
@@ -130,7 +129,7 @@ def _marked(result: CheckResult, said: str) -> Hanging:
 
 
 def _command(before: str, line: str, style: str) -> CommandLine:
-    from attune_ops.render.command_line import CommandLine
+    from attune_ops.render.terminal import CommandLine
 
     return CommandLine(before, text.visible(line), style)
 
@@ -210,8 +209,8 @@ def _check(r: CheckResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def findings_table(report: Report) -> Table:
-    """The findings as a table, for the forms that have rows."""
+def rows(report: Report) -> Table:
+    """A row a finding."""
     return Table(
         name="findings",
         columns=view_finding.COLUMNS,
@@ -221,16 +220,9 @@ def findings_table(report: Report) -> Table:
     )
 
 
-def as_csv(report: Report) -> str:
-    """The findings, a line each."""
-    return view_table.as_csv(findings_table(report))
-
-
 def as_frame(report: Report) -> pd.DataFrame:
     """The findings, a row each; `attrs` hold status and verdict."""
-    found = findings_table(report)
-    attrs: dict[Hashable, Any] = {"name": found.name, "status": report.status, "verdict": report.verdict}
-    return frame.frame(found.columns, found.rows, attrs)
+    return view_table.as_frame(rows(report), {"status": report.status, "verdict": report.verdict})
 
 
 def as_markdown(report: Report) -> str:

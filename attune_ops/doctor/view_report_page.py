@@ -21,7 +21,7 @@ from attune_ops.model.graph import Graph
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import html, text
 from attune_ops.render.graph_svg import as_svg
-from attune_ops.render.view_table import RIGHT, remarks
+from attune_ops.render.text import RIGHT, remarks
 
 SHOWN = 20  # findings of one check that the page tells in full; the attached snapshot has them all
 MOST = 600  # characters of one piece of evidence

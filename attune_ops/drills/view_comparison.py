@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -10,10 +10,7 @@ from attune_ops.drills import journal_svg, view_journal
 from attune_ops.drills.journal import CLASSES, Comparison, Journal
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.render import frame, text, view_notice, view_table, wire
-
-if TYPE_CHECKING:
-    import pandas as pd
+from attune_ops.render import text, view_notice, view_table
 
 
 def _names(first: Journal, second: Journal) -> tuple[str, str]:
@@ -26,7 +23,8 @@ def _names(first: Journal, second: Journal) -> tuple[str, str]:
     return next((pair for pair in pairs if pair[0] != pair[1]), ("first", "second"))
 
 
-def _table(comparison: Comparison) -> Table:
+def rows(comparison: Comparison) -> Table:
+    """A row a class of the ledger."""
     first, second = comparison.first, comparison.second
     names = _names(first, second)
     columns = (
@@ -35,11 +33,11 @@ def _table(comparison: Comparison) -> Table:
         Column(names[1], Kind.INTEGER),
         Column("difference", Kind.INTEGER),
     )
-    rows: list[tuple[Cell, ...]] = [_row("attempted", first.ledger.attempted, second.ledger.attempted)]
-    rows += [
+    found: list[tuple[Cell, ...]] = [_row("attempted", first.ledger.attempted, second.ledger.attempted)]
+    found += [
         _row(c.replace("_", " "), first.ledger.classes.get(c, 0), second.ledger.classes.get(c, 0)) for c in CLASSES
     ]
-    return Table(f"drill {first.drill}", columns, tuple(rows), second.started_at, key=("messages",))
+    return Table(f"drill {first.drill}", columns, tuple(found), second.started_at, key=("messages",))
 
 
 def _row(name: str, first: int, second: int) -> tuple[Cell, ...]:
@@ -55,7 +53,7 @@ def as_table(comparison: Comparison) -> Any:
         Text(view_journal.headline(j), style=view_journal.STYLES[j.verdict])
         for j in (comparison.first, comparison.second)
     )
-    numbers = _table(comparison)
+    numbers = rows(comparison)
     told = msgspec.structs.replace(numbers, rows=tuple(row for row in numbers.rows if row[1] or row[2]))
     return Group(*heads, "", view_table.as_table(told), "", view_table.as_table(_times(comparison)))
 
@@ -77,31 +75,19 @@ def as_json(comparison: Comparison) -> Any:
     return msgspec.to_builtins(comparison)
 
 
-def as_csv(comparison: Comparison) -> str:
-    """A record a class of the ledger."""
-    made = _table(comparison)
-    return wire.csv_text([c.name for c in made.columns], made.rows)
-
-
 def as_markdown(comparison: Comparison) -> str:
     """The numbers side by side, then both journals."""
     whole = (view_journal.as_markdown(j) for j in (comparison.first, comparison.second))
-    return "\n\n".join([view_table.as_markdown(_table(comparison)), view_table.as_markdown(_times(comparison)), *whole])
+    return "\n\n".join([view_table.as_markdown(rows(comparison)), view_table.as_markdown(_times(comparison)), *whole])
 
 
 def as_html(comparison: Comparison) -> str:
     """The two verdicts and the numbers side by side, then both journals with their timelines."""
     heads = Notice(view_journal.headline(comparison.first), (view_journal.headline(comparison.second),))
     whole = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
-    return "\n".join([view_notice.as_html(heads), view_table.as_html(_table(comparison)), *whole])
+    return "\n".join([view_notice.as_html(heads), view_table.as_html(rows(comparison)), *whole])
 
 
 def as_svg(comparison: Comparison) -> str:
     """The timeline of the second run, which is the one with the remedy."""
     return journal_svg.as_svg(comparison.second)
-
-
-def as_frame(comparison: Comparison) -> pd.DataFrame:
-    """A row a class of the ledger."""
-    made = _table(comparison)
-    return frame.frame(made.columns, made.rows, {"drill": comparison.first.drill})

@@ -10,8 +10,7 @@ import msgspec
 from attune_ops.drills.journal import CLASSES, NONE_IS, Expected, Journal, Look
 from attune_ops.drills.journal_svg import as_svg as as_svg
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.render import frame, html, text, wire
-from attune_ops.render.view_table import as_markdown as table_markdown
+from attune_ops.render import html, text, view_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,11 +109,6 @@ def as_json(journal: Journal) -> Any:
     return msgspec.to_builtins(journal)
 
 
-def as_csv(journal: Journal) -> str:
-    """A record an expectation."""
-    return wire.csv_text([c.name for c in COLUMNS], _rows(journal))
-
-
 def as_markdown(journal: Journal) -> str:
     """The whole journal: hypothesis, ledger, expectations, steps."""
     cure = f" ({journal.remedy})" if journal.remedy else ""
@@ -127,7 +121,7 @@ def as_markdown(journal: Journal) -> str:
         f"**RabbitMQ promises.** {_escaped(journal.promise)} <{journal.source}>",
         "**Messages.**\n\n" + ledger_markdown(journal),
         "\n".join(f"- {_escaped(line)}" for line in accounts(journal)),
-        table_markdown(_table(journal)),
+        view_table.as_markdown(rows(journal)),
         "| s | | step |\n| ---: | --- | --- |\n"
         + "\n".join(f"| {e.at_ms / 1000:.2f} | {e.kind} | {_escaped(e.text)} |" for e in journal.steps),
         f"{_escaped(versions)}; topology {_escaped(journal.topology)}; {_escaped(parameters)}; "
@@ -155,16 +149,14 @@ def as_html(journal: Journal) -> str:
 
 def as_frame(journal: Journal) -> pd.DataFrame:
     """A row an expectation; verdict and ledger are in its `attrs`."""
-    told: dict[Hashable, Any] = {"drill": journal.drill, "verdict": journal.verdict, "ledger": journal.ledger.classes}
-    return frame.frame(COLUMNS, _rows(journal), told)
+    attrs: dict[Hashable, Any] = {"drill": journal.drill, "verdict": journal.verdict, "ledger": journal.ledger.classes}
+    return view_table.as_frame(rows(journal), attrs)
 
 
-def _table(journal: Journal) -> Table:
-    return Table("expectations", COLUMNS, tuple(_rows(journal)), journal.started_at)
-
-
-def _rows(journal: Journal) -> list[tuple[Cell, ...]]:
-    return [
+def rows(journal: Journal) -> Table:
+    """A row an expectation."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(
         (e.title, e.held, None if e.took_ms is None else round(e.took_ms), round(e.limit_ms), e.seen or None)
         for e in journal.expectations
-    ]
+    )
+    return Table("expectations", COLUMNS, found, journal.started_at)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attune_ops.messages.peeked import SCHEMA, Look, Peeked
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import age, counted, size
-from attune_ops.render import view_table, wire
-from attune_ops.render.lines import Line, indented
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
+from attune_ops.render import wire
+from attune_ops.render.text import Line
 
 COLUMNS = (
     Column("n", Kind.INTEGER, doc="position, from the head of the queue"),
@@ -36,12 +32,8 @@ COLUMNS = (
 SAID = ("message_id", "message_type", "timestamp", "correlation_id")
 
 
-def as_table(peeked: Peeked) -> Group:
-    """A block a message."""
-    return indented(_lines(peeked))
-
-
-def _lines(peeked: Peeked) -> Iterator[Line]:
+def lines(peeked: Peeked, limit: int | None) -> Iterator[Line]:
+    """A block for each message."""
     for look in peeked.messages:
         yield 0, f"{look.n}  {_title(look)}", "bold"
         yield 3, "; ".join(_facts(look)), "dim"
@@ -115,23 +107,9 @@ def _look(look: Look) -> dict[str, Any]:
     return found | told
 
 
-def as_csv(peeked: Peeked) -> str:
-    """A record a message."""
-    return view_table.as_csv(_rows(peeked))
-
-
-def as_markdown(peeked: Peeked) -> str:
-    """The messages as a GitHub table."""
-    return view_table.as_markdown(_rows(peeked))
-
-
-def as_frame(peeked: Peeked) -> pd.DataFrame:
-    """The messages as a DataFrame."""
-    return view_table.as_frame(_rows(peeked))
-
-
-def _rows(peeked: Peeked) -> Table:
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
+def rows(peeked: Peeked) -> Table:
+    """A row a message."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(
         (
             look.n, look.type, look.id, look.age, look.retries, look.exchange, look.routing_key, look.redelivered,
             look.size, "; ".join(look.here), _json(look.headers) if look.headers else None,
@@ -139,4 +117,4 @@ def _rows(peeked: Peeked) -> Table:
         )
         for look in peeked.messages
     )  # fmt: skip
-    return Table("messages", COLUMNS, rows, peeked.taken_at, peeked.notes)
+    return Table("messages", COLUMNS, found, peeked.taken_at, peeked.notes)

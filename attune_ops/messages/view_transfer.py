@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attune_ops.messages.transfer import STAYS, Share, Transfer
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
-from attune_ops.render import text, view_table, wire
-from attune_ops.render.lines import COPY, Line, indented
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
+from attune_ops.render import wire
+from attune_ops.render.text import COPY, Line
 
 SCHEMA = "attune-ops/messages-transfer/1"
 
@@ -31,22 +27,10 @@ WORDS = {
 }  # fmt: skip
 PLANNED = {"drained": "to drain to the file", "published": "to publish"}
 DONE = {"drain": ("drain", "drained"), "restore": ("publish", "published"), "move": ("move", "moved")}
-SHOWN = 20  # groups in a terminal
 
 
-def as_table(transfer: Transfer) -> Group:
+def lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
     """A line for each group, the notes, and a last line that sums up."""
-    return indented(_lines(transfer, SHOWN))
-
-
-def as_text(transfer: Transfer) -> str:
-    """The same with nothing left out."""
-    from attune_ops.render.terminal import plain
-
-    return plain(indented(_lines(transfer, None)))
-
-
-def _lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
     width = max((len(str(s.messages)) for s in transfer.shares), default=1)
     for share in transfer.shares[:limit]:
         style = "red" if share.fate in STAYS else "green" if share.fate in ("drained", "published") else "dim"
@@ -111,23 +95,9 @@ def as_json(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def as_csv(transfer: Transfer) -> str:
-    """A record a group."""
-    return view_table.as_csv(_rows(transfer))
-
-
-def as_markdown(transfer: Transfer) -> str:
-    """The groups as a GitHub table, and the summary."""
-    return f"{view_table.as_markdown(_rows(transfer))}\n\n{text.markdown(text.visible(summary(transfer)))}"
-
-
-def as_frame(transfer: Transfer) -> pd.DataFrame:
-    """The groups as a DataFrame."""
-    return view_table.as_frame(_rows(transfer))
-
-
-def _rows(transfer: Transfer) -> Table:
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
+def rows(transfer: Transfer) -> Table:
+    """A row a group."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(
         (s.fate, s.messages, s.exchange, s.routing_key, s.why or None) for s in transfer.shares
     )
-    return Table(f"messages-{transfer.what}", COLUMNS, rows, transfer.taken_at, transfer.notes)
+    return Table(f"messages-{transfer.what}", COLUMNS, found, transfer.taken_at, transfer.notes)

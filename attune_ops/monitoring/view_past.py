@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Table
 from attune_ops.monitoring.past import Past
 from attune_ops.render import view_table
 from attune_ops.render.text import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # What JupyterLab 4 draws; altair 6 calls its charts v6, which are the same for a few lines.
 VEGA_LITE = "application/vnd.vegalite.v5+json"
@@ -39,19 +37,14 @@ def as_markdown(past: Past) -> str:
     return view_table.as_markdown(past.trends)
 
 
+def rows(past: Past) -> Table:
+    """The samples, a row each."""
+    return past.table
+
+
 def as_json(past: Past) -> dict[str, Any]:
     """The samples, as `attune-ops/table/1`."""
     return view_table.as_json(past.table)
-
-
-def as_csv(past: Past) -> str:
-    """The samples."""
-    return view_table.as_csv(past.table)
-
-
-def as_frame(past: Past) -> pd.DataFrame:
-    """The samples, a row each."""
-    return view_table.as_frame(past.table)
 
 
 def as_chart(past: Past) -> Any:

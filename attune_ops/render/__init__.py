@@ -1,6 +1,6 @@
-"""How values show themselves: each type in one file here, found by convention, loaded on first use.
+"""How values show themselves: each type has a view, found by convention and loaded on first use.
 
-The view of a type is the module `view_NAME` beside it, or here: `Health` → `doctor/view_health.py`.
+The view of a type is the module `view_NAME` beside it, for types of `model` here: `Health` → `doctor/view_health.py`.
 It offers a form by defining a function `as_FORM(value)`:
 
 - `as_table` → a rich renderable (or text) for a terminal of any width
@@ -10,9 +10,12 @@ It offers a form by defining a function `as_FORM(value)`:
 - `as_frame` → a pandas DataFrame, `as_chart` → an altair chart
 - `as_csv`, `as_markdown`, `as_junit`, `as_svg`, … → the text itself
 
-A view that defines `rows(value) -> Table` has the forms of `ROWS` from it, but for those that it defines itself.
+or by defining what forms are derived from:
 
-Nothing else needs an edit to add a type or a form.
+- `lines(value, limit) -> Iterator[Line]` → the table, at most `SHOWN` items of a kind in it, and the text, `limit` None
+- `rows(value) -> Table` → CSV, Markdown and DataFrame; `summary(value)`, if it is defined, stands below the Markdown
+
+A new type or form needs no edit elsewhere.
 """
 
 from __future__ import annotations
@@ -20,42 +23,48 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import re
+import sys
 from types import ModuleType
 from typing import Any
 
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.secret import Secret, scrub, scrubbed
+from attune_ops.render import text, wire
 
-NOT_FOR_SHOW = ("frame", "bundle", "chart")
+NOT_PRINTED = ("frame", "bundle", "chart")
 HUMAN = ("text", "markdown", "html")
-ROWS = ("csv", "markdown", "frame")  # forms that follow from the rows of a value
+ROWS = ("csv", "markdown", "frame")  # the forms that are derived from `rows`
+SHOWN = 20  # items of one kind that a terminal is shown; every other form has them all
 
 
 def show(value: object, format: str = "table", color: bool | None = None, secrets: tuple[Secret, ...] = ()) -> None:
     """Prints a value on stdout in one of its formats, `secrets` masked in it.
 
-    A table fits the terminal, or is uncut and without colours in a pipe. `color` False switches colours off.
+    A table fits the terminal; in a pipe it is uncut and without colours. `color` False switches colours off.
     Raises `ConfigError` naming the formats that the value has.
     """
-    from attune_ops.render import terminal, wire
-
     if format not in formats(value):
         raise ConfigError(f"no format {format!r} for {_name(value)}; it has {', '.join(formats(value))}")
-    if format == "table":
-        terminal.write(value, color, secrets)
+    if format != "table" or not sys.stdout.isatty():
+        wire.write(written(value, "text" if format == "table" else format, secrets))
         return
-    wire.write(written(value, format, secrets))
+    from rich.console import Console
+
+    from attune_ops.render.terminal import Visible
+
+    colourless = color is False or bool(os.environ.get("NO_COLOR"))
+    console = Console(file=sys.stdout, color_system=None if colourless else "auto", highlight=False)
+    console.print(Visible(form(value, "table"), secrets), crop=False)  # a command to copy is wrapped by the terminal
 
 
 def written(value: object, format: str, secrets: tuple[Secret, ...] = ()) -> str:
     """The text of a value in one of its formats as it is printed or written to a file, `secrets` masked in it."""
-    from attune_ops.render import wire
-
     made = form(value, format)
     if format == "json":
-        text = wire.json_text(made)
-        return text if scrub(text, secrets) == text else wire.json_text(scrubbed(made, secrets))
+        shown = wire.json_text(made)
+        return shown if scrub(shown, secrets) == shown else wire.json_text(scrubbed(made, secrets))
     if format == "html":
         from attune_ops.render.html import page
 
@@ -65,20 +74,24 @@ def written(value: object, format: str, secrets: tuple[Secret, ...] = ()) -> str
 
 def form(value: object, name: str) -> Any:
     """One form of a value, as the module docstring lists them; raises `ConfigError` where there is none."""
-    own = getattr(module_of(type(value)), f"as_{name}", None)
-    made = own(value) if own is not None else _derived(value, name)
-    if name in HUMAN:
-        from attune_ops.render.text import visible_lines
-
-        return visible_lines(made)  # a renderer escapes names; this holds also where one forgot
-    return made
+    view = module_of(type(value))
+    made = view.__dict__[f"as_{name}"](value) if f"as_{name}" in view.__dict__ else _derived(value, name, view)
+    return text.visible_lines(made) if name in HUMAN else made  # a renderer escapes names; this holds where one forgot
 
 
-def _derived(value: object, name: str) -> Any:
+def _derived(value: object, name: str, view: ModuleType) -> Any:
     """A form that follows from others."""
-    rows = getattr(module_of(type(value)), "rows", None)
-    if rows is not None and name in ROWS:
-        return form(rows(value), name)
+    if name in ROWS and hasattr(view, "rows"):
+        made = form(view.rows(value), name)
+        if name == "markdown" and hasattr(view, "summary"):
+            return "\n".join([made, "", *(text.markdown(text.visible(s)) for s in view.summary(value).splitlines())])
+        return made
+    if name == "table" and hasattr(view, "lines"):
+        from attune_ops.render.terminal import indented
+
+        return indented(view.lines(value, SHOWN))
+    if name == "text" and hasattr(view, "lines"):
+        return text.indented(view.lines(value, None))
     if name == "text":
         from attune_ops.render.terminal import plain
 
@@ -93,11 +106,11 @@ def _derived(value: object, name: str) -> Any:
 
 
 def formats(value: object) -> tuple[str, ...]:
-    """The formats in which `show` prints a value: `table` first, then as its module defines them."""
+    """The formats in which `show` prints a value: `table` first, then as its view defines them."""
     view = vars(module_of(type(value)))
     defined = [n.removeprefix("as_") for n in view if n.startswith("as_")]
     defined += ROWS if "rows" in view else ()
-    return tuple(dict.fromkeys(["table", *(n for n in defined if n not in NOT_FOR_SHOW), "text", "html"]))
+    return tuple(dict.fromkeys(["table", *(n for n in defined if n not in NOT_PRINTED), "text", "html"]))
 
 
 def _bundle(value: object) -> dict[str, Any]:
@@ -115,7 +128,7 @@ def module_of(kind: type) -> ModuleType:
             name = f"{package}.view_{_snake(base.__name__)}"
             if importlib.util.find_spec(name) is not None:
                 return importlib.import_module(name)
-    raise ConfigError(f"nothing here shows a {kind.__name__}")
+    raise ConfigError(f"{kind.__name__} has no view")
 
 
 def _packages(module: str) -> tuple[str, ...]:

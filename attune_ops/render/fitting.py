@@ -1,4 +1,4 @@
-"""A table that fits the terminal: the most important columns, names that wrap, and a word on what was left out."""
+"""A table that fits the terminal: the most important columns, names that wrap, and a line on the columns left out."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from attune_ops.model.table import Kind, Table
-from attune_ops.render.text import NOT_TOLD, visible
-from attune_ops.render.view_table import RIGHT, cells, remarks
+from attune_ops.render.text import RIGHT, UNKNOWN, cells, remarks, visible
 
 GAP = 2  # columns between two columns
 WIDEST = 36, 0.4  # columns, part of the width: a longer text wraps rather than push out other columns
 
 # What a reader looks for first; everything else keeps the terminal's own colour.
 STYLES = {
-    NOT_TOLD: "dim",
+    UNKNOWN: "dim",
     "foreign": "dim",
     "builtin": "dim",
     "stopped": "dim",
@@ -84,5 +83,5 @@ class Fitting:
         return picked
 
     def _style(self, column: int, value: str) -> str:
-        coloured = value == NOT_TOLD or self.table.columns[column].kind is Kind.CATEGORY
+        coloured = value == UNKNOWN or self.table.columns[column].kind is Kind.CATEGORY
         return STYLES.get(value, "") if coloured else ""

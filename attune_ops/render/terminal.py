@@ -1,31 +1,24 @@
-"""Text on stdout: rich in a terminal, uncut and plain in a pipe."""
+"""What rich draws in a terminal: text without control characters, indented lines, command lines to copy."""
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Any
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.text import Text
 
 from attune_ops.model.secret import Secret, scrub
-from attune_ops.render import form, wire, written
-from attune_ops.render.text import visible_lines
+from attune_ops.render.text import COPY, Line, visible, visible_lines
 
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-
-UNCUT = 100_000  # columns; rich wraps at the width it is told
-
-
-def write(value: object, color: bool | None, secrets: tuple[Secret, ...] = ()) -> None:
-    """Prints the table form in a terminal and the text form elsewhere, `secrets` masked."""
-    if not sys.stdout.isatty():
-        wire.write(written(value, "text", secrets))
-        return
-    from rich.console import Console
-
-    plain_wanted = color is False or bool(os.environ.get("NO_COLOR"))
-    console = Console(file=sys.stdout, color_system=None if plain_wanted else "auto", highlight=False)
-    console.print(Visible(form(value, "table"), secrets), crop=False)  # a command to copy is wrapped by the terminal
+UNCUT = 100_000  # columns; rich wraps at the width that it is given
+# A word of a shell's line, quotes and all.
+WORD = re.compile(r"(?:\\.|\$'(?:\\.|[^'\\])*'|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s'\"\\])+")
 
 
 class Visible:
@@ -35,9 +28,6 @@ class Visible:
         self.renderable, self.secrets = renderable, secrets
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-        from rich.text import Text
-
         renderable = Text(self.renderable) if isinstance(self.renderable, str) else self.renderable
         for segment in console.render(renderable, options):
             shown = scrub(visible_lines(segment.text), self.secrets)
@@ -48,12 +38,64 @@ def plain(renderable: Any) -> str:
     """A rich renderable as text: no colours, nothing wrapped, no spaces at the ends of lines."""
     if isinstance(renderable, str):
         return renderable
-    import io
-
-    from rich.console import Console
-
     # In a notebook's kernel rich would display what it prints, too.
     console = Console(file=io.StringIO(), width=UNCUT, color_system=None, highlight=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(renderable, markup=False, emoji=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def indented(lines: Iterable[Line]) -> Group:
+    """The lines as one renderable, each wrapped under its indent; what cannot be seen in their words is escaped."""
+
+    def shown(indent: int, words: str, style: str) -> RenderableType:
+        if style == COPY:
+            return Text(" " * indent + visible(words), style, no_wrap=True, overflow="ignore")
+        text = Text(visible(words), style, overflow="fold")
+        return Padding(text, (0, 0, 0, indent)) if indent else text
+
+    return Group(*(shown(*line) for line in lines))
+
+
+class Hanging:
+    """A renderable of a text whose further lines stand under what follows its first `indent` characters."""
+
+    def __init__(self, text: Text, indent: int) -> None:
+        self.text, self.indent = text, indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - self.indent
+        if options.no_wrap or room < self.indent:
+            yield self.text
+            return
+        first, *others = self.text[self.indent :].wrap(console, room, overflow="fold")
+        yield self.text[: self.indent] + first
+        for line in others:
+            yield Text(" " * self.indent) + line
+
+
+class CommandLine:
+    """A renderable of a command line after a prompt ("$ "); a long one goes on after a backslash, to be copied."""
+
+    def __init__(self, before: str, line: str, style: str) -> None:
+        self.before, self.line, self.style = before, line, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # A word that has no room is left to the terminal, which wraps without a line break.
+        for part in broken(self.before + self.line, options.max_width):
+            yield Text(part, style=self.style, no_wrap=True, overflow="ignore")
+
+
+def broken(line: str, width: int) -> Iterator[str]:
+    """The line in parts of at most `width` cells, where its words have room; all but the last end in a backslash."""
+    if cell_len(line) <= width:
+        yield line
+        return
+    part = ""
+    for word in WORD.findall(line):
+        if part and cell_len(part) + cell_len(word) + 3 > width:
+            yield f"{part} \\"
+            part = f"    {word}"
+        else:
+            part = f"{part} {word}" if part else word
+    yield part

@@ -1,18 +1,22 @@
-"""Words and cells for people: what is not told, ages, times, and names that may hold anything.
+"""Text for people: cells of a table, times, and names, which may hold any character.
 
-Names come from the broker and are hostile text. `visible` makes every control character, line break,
-bidirectional override and look-alike space seen; each human form goes through it.
+Names come from the broker and are hostile text. `visible` escapes every control character, line break,
+bidirectional override and look-alike space; each human form goes through it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from attune_ops.model.table import Cell, Column
+from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import age, number, size
 
-NOT_TOLD = "—"
+UNKNOWN = "—"
+RIGHT = (Kind.INTEGER, Kind.NUMBER, Kind.AGE)  # columns that are aligned right
+Line = tuple[int, str, str]  # indent, words, style of rich
+COPY = "dim not italic"  # the style of a line that holds a command: the terminal wraps it, so that it can be copied
 
 
 def visible(text: str) -> str:
@@ -37,9 +41,9 @@ def _escaped(text: str) -> str:
 
 
 def cell(value: Cell, column: Column) -> str:
-    """One cell for people; None, which is "not told", is "—" and never 0."""
+    """One cell for people; None is unknown: "—", never 0."""
     if value is None:
-        return NOT_TOLD
+        return UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
@@ -53,6 +57,22 @@ def cell(value: Cell, column: Column) -> str:
     if column.unit == "bytes":
         return size(value)
     return number(value) if isinstance(value, float) else str(value)
+
+
+def cells(table: Table) -> list[list[str]]:
+    """Every cell of a table for people."""
+    return [[cell(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
+
+
+def remarks(table: Table) -> list[str]:
+    """The lines below a table: that it is empty, and its notes."""
+    lines = [*([] if table.rows else [f"no {visible(table.name)}"]), *(visible(n) for n in table.notes)]
+    return ["", *lines] if lines and table.rows else lines
+
+
+def indented(lines: Iterable[Line]) -> str:
+    """Lines of words under their indents, nothing wrapped, without their styles."""
+    return "\n".join((" " * indent + visible(words)).rstrip() for indent, words, _ in lines)
 
 
 def moment(time: datetime) -> str:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from attune_ops.model.graph import Graph
-from attune_ops.model.table import Column, Kind
-from attune_ops.render import frame, wire
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render.graph_svg import as_svg as as_svg
 from attune_ops.render.graph_svg import joined, linked_edges
 from attune_ops.render.text import visible
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 EDGES = (
     Column("source", doc="where the arrow starts"),
@@ -36,16 +31,6 @@ def as_json(graph: Graph) -> dict[str, Any]:
     return {"schema": "attune-ops/graph/1", **msgspec.to_builtins(graph)}
 
 
-def as_csv(graph: Graph) -> str:
-    """A record an edge."""
-    return wire.csv_text((c.name for c in EDGES), _edges(graph))
-
-
-def as_frame(graph: Graph) -> pd.DataFrame:
-    """A row an edge."""
-    return frame.frame(EDGES, _edges(graph), {"title": graph.title})
-
-
 def as_html(graph: Graph) -> str:
     """The drawing."""
     return as_svg(graph)
@@ -56,9 +41,11 @@ def as_markdown(graph: Graph) -> str:
     return f"```mermaid\n{as_mermaid(graph)}\n```"
 
 
-def _edges(graph: Graph) -> list[tuple[str, str, str, bool]]:
+def rows(graph: Graph) -> Table:
+    """A row an edge."""
     labels = {n.id: n.label for n in graph.nodes}
-    return [(labels[e.source], labels[e.target], e.label, e.dashed) for e in linked_edges(graph)]
+    edges = ((labels[e.source], labels[e.target], e.label, e.dashed) for e in linked_edges(graph))
+    return Table(graph.title, EDGES, tuple(edges), taken_at=None)
 
 
 def _lines(graph: Graph) -> Iterator[str]:

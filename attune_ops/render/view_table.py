@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.model.table import Column, Kind, Table
-from attune_ops.render import frame, html, text, wire
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import html, text, wire
+from attune_ops.render.text import RIGHT, cells, remarks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "attune-ops/table/1"
-RIGHT = (Kind.INTEGER, Kind.NUMBER, Kind.AGE)
+
+# Nullable types: an unknown count is <NA>, and the others stay integers.
+_DTYPES = {
+    Kind.TEXT: "string",
+    Kind.CATEGORY: "category",
+    Kind.INTEGER: "Int64",
+    Kind.NUMBER: "Float64",
+    Kind.FLAG: "boolean",
+    Kind.TIME: "datetime64[ns, UTC]",
+    Kind.AGE: "timedelta64[ns]",
+    Kind.LIST: "object",
+}
 
 
 def as_table(table: Table) -> Any:
@@ -75,25 +88,36 @@ def as_html(table: Table) -> str:
     return html.fragment("table.html", table=table, cells=cells(table), right=RIGHT)
 
 
-def as_frame(table: Table) -> pd.DataFrame:
-    """Typed columns; `attrs` hold the units, what each column says, when it was taken and the notes."""
-    attrs: dict[Hashable, Any] = {
+def as_frame(table: Table, attrs: dict[Hashable, Any] | None = None) -> pd.DataFrame:
+    """Typed columns; `attrs` hold units and docs by column, when the table was taken, its notes, and those given.
+
+    Raises `ConfigError` without pandas.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ConfigError("a DataFrame needs pandas: pip install 'attune-ops[notebook]'") from None
+    columns = table.columns
+    values = list(zip(*table.rows, strict=True)) or [()] * len(columns)
+    made = pd.DataFrame(
+        {c.name: _series(pd, c, list(v)) for c, v in zip(columns, values, strict=True)},
+        columns=[c.name for c in columns],
+    )
+    made.attrs = {
+        "units": {c.name: c.unit for c in columns if c.unit},
+        "docs": {c.name: c.doc for c in columns if c.doc},
         "name": table.name,
         "taken_at": wire.plain(table.taken_at),
         "notes": list(table.notes),
+        **(attrs or {}),
     }
-    return frame.frame(table.columns, table.rows, attrs)
+    return made
 
 
-def cells(table: Table) -> list[list[str]]:
-    """Every cell as people read it."""
-    return [[text.cell(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
-
-
-def remarks(table: Table) -> list[str]:
-    """The lines below the table: that it is empty, and its notes."""
-    lines = [*([] if table.rows else [f"no {text.visible(table.name)}"]), *(text.visible(n) for n in table.notes)]
-    return ["", *lines] if lines and table.rows else lines
+def _series(pd: Any, column: Column, values: list[Cell]) -> Any:
+    if column.kind is Kind.TIME:
+        return pd.Series(pd.to_datetime(pd.Series(values, dtype="object"), utc=True), dtype=_DTYPES[Kind.TIME])
+    return pd.Series(values, dtype=_DTYPES[column.kind])
 
 
 def wire_name(column: Column) -> str:

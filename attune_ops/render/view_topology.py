@@ -10,7 +10,6 @@ from attune_ops.model.topology_file import to_dict
 from attune_ops.render import html, text, view_table
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Group
 
 SCHEMA = "attune-ops/topology/1"
@@ -46,16 +45,6 @@ def as_json(topology: Topology) -> dict[str, Any]:
     return {"schema": SCHEMA, **to_dict(topology)}
 
 
-def as_csv(topology: Topology) -> str:
-    """A record for each exchange, queue, binding, publish and consumer; `part` says which it is."""
-    return view_table.as_csv(_merged(topology))
-
-
-def as_frame(topology: Topology) -> pd.DataFrame:
-    """The same, a row each."""
-    return view_table.as_frame(_merged(topology))
-
-
 def as_html(topology: Topology) -> str:
     """A table for each part."""
     return html.fragment("topology.html", heading=_heading(topology), parts=map(view_table.as_html, _parts(topology)))
@@ -79,11 +68,12 @@ def _parts(topology: Topology) -> list[Table]:
     return [part for part in (make(topology) for make in made) if part.rows]
 
 
-def _merged(topology: Topology) -> Table:
+def rows(topology: Topology) -> Table:
+    """A row for each exchange, queue, binding, publish and consumer; `part` says which it is."""
     parts = _parts(topology)
     columns = {c.name: c for part in parts for c in part.columns}
-    rows = [(part.name, *map(record.get, columns)) for part in parts for record in part.records()]
-    return _table("topology", (Column("part", Kind.CATEGORY), *columns.values()), tuple(rows))
+    found = [(part.name, *map(record.get, columns)) for part in parts for record in part.records()]
+    return _table("topology", (Column("part", Kind.CATEGORY), *columns.values()), tuple(found))
 
 
 def _table(name: str, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> Table:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from attune_ops.model.table import Cell, Column, Kind
-from attune_ops.render import html, text, view_graph, wire
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import html, text, view_graph
 from attune_ops.routing.route import NO_ROUTE, SCHEMA, Canary, Hop, Refusal, Route, Step
 from attune_ops.routing.route_graph import route_graph
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Group
     from rich.tree import Tree
 
@@ -54,11 +53,6 @@ def bad_line(number: int, error: Refusal) -> dict[str, Any]:
     return {"schema": SCHEMA, "line": number, "error": msgspec.to_builtins(error)}
 
 
-def as_csv(route: Route) -> str:
-    """A line for each step of the way."""
-    return wire.csv_text((c.name for c in COLUMNS), _rows(route))
-
-
 def as_markdown(route: Route) -> str:
     """A Mermaid picture, which GitHub and GitLab draw, and the last lines in words."""
     words = "  \n".join(text.markdown(text.visible(line)) for line, _ in summary(route))
@@ -88,11 +82,9 @@ def as_html(route: Route) -> str:
     return (as_svg(route) if steps <= PICTURED else "") + html.preformatted(plain(as_table(route)))
 
 
-def as_frame(route: Route) -> pd.DataFrame:
+def rows(route: Route) -> Table:
     """A row for each step of the way."""
-    from attune_ops.render import frame
-
-    return frame.frame(COLUMNS, tuple(_rows(route)), {"name": "route", "queues": list(route.queues)})
+    return Table("route", COLUMNS, tuple(_rows(route)), taken_at=None)
 
 
 def _rows(route: Route) -> Iterator[tuple[Cell, ...]]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from attune_ops.model.table import Cell, Column, Kind
+from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import number
-from attune_ops.render import frame, text, wire
+from attune_ops.render import text
 from attune_ops.startup import view_ending as ending_
 from attune_ops.startup import view_step_result
 from attune_ops.startup.steps import StartupReport
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = (
     Column("step", Kind.CATEGORY),
@@ -38,8 +35,12 @@ def as_table(report: StartupReport) -> Any:
 
 def as_text(report: StartupReport) -> str:
     """The same without colours."""
-    ending = [ending_.as_text(report.ending)] if report.ending else []
-    return "\n".join([*map(view_step_result.as_text, report.steps), verdict(report), *ending])
+    return "\n".join([*map(view_step_result.as_text, report.steps), summary(report)])
+
+
+def summary(report: StartupReport) -> str:
+    """The verdict, then the ending."""
+    return "\n".join([verdict(report), *([ending_.as_text(report.ending)] if report.ending else [])])
 
 
 def as_json(report: StartupReport) -> Any:
@@ -47,27 +48,9 @@ def as_json(report: StartupReport) -> Any:
     return msgspec.to_builtins(report)
 
 
-def as_csv(report: StartupReport) -> str:
-    """A record a step."""
-    return wire.csv_text([c.name for c in COLUMNS], _rows(report))
-
-
-def as_markdown(report: StartupReport) -> str:
-    """A table of the steps, then the ending."""
-    lines = [" | ".join(c.name for c in COLUMNS), " | ".join("---" for _ in COLUMNS)]
-    for row in _rows(report):
-        lines.append(" | ".join("" if v is None else text.markdown(text.visible(str(v))) for v in row))
-    ending = ending_.as_text(report.ending).splitlines() if report.ending else []
-    return "\n".join([*(f"| {line} |" for line in lines), "", *map(text.markdown, [verdict(report), *ending])])
-
-
-def as_frame(report: StartupReport) -> pd.DataFrame:
+def rows(report: StartupReport) -> Table:
     """A row a step."""
-    return frame.frame(COLUMNS, _rows(report), {"service": report.service, "ok": report.ok})
-
-
-def _rows(report: StartupReport) -> list[tuple[Cell, ...]]:
-    return [
+    found: tuple[tuple[Cell, ...], ...] = tuple(
         (
             s.step,
             s.status,
@@ -77,7 +60,8 @@ def _rows(report: StartupReport) -> list[tuple[Cell, ...]]:
             s.error.text if s.error else None,
         )
         for s in report.steps
-    ]
+    )
+    return Table(f"start-up of {report.service}", COLUMNS, found, taken_at=None)
 
 
 def verdict(report: StartupReport) -> str:

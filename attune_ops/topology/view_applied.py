@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.render import text, view_notice, view_table
-from attune_ops.render.lines import Line, indented
+from attune_ops.render import view_notice, view_table
+from attune_ops.render.text import Line
 from attune_ops.topology import view_plan
 from attune_ops.topology.differences import Applied, Outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
 
 SCHEMA = "attune-ops/topology-apply/1"
 
@@ -33,19 +29,8 @@ COLUMNS = (
 MARKS = {"to declare": ("+", "green"), "declared": ("√", "green"), "refused": ("×", "red"), "lost": ("?", "red")}
 
 
-def as_table(applied: Applied) -> Group:
-    """A line for each step, what declaring does not put right, and a last line that sums up."""
-    return indented(_lines(applied, view_plan.SHOWN))
-
-
-def as_text(applied: Applied) -> str:
-    """The same with nothing left out."""
-    from attune_ops.render.terminal import plain
-
-    return plain(indented(_lines(applied, None)))
-
-
-def _lines(applied: Applied, limit: int | None) -> Iterator[Line]:
+def lines(applied: Applied, limit: int | None) -> Iterator[Line]:
+    """A line for each step, what declaring does not fix, and a last line that sums up."""
     for outcome in applied.outcomes[:limit]:
         mark, style = MARKS[outcome.status]
         yield 0, f"{mark} {outcome.status:<10} {outcome.subject} {outcome.name}", style
@@ -92,33 +77,19 @@ def _outcome(o: Outcome) -> dict[str, Any]:
     return {"subject": subject, "worker": o.worker_id, "status": o.status, "answer": view_plan.error(o.answer)}
 
 
-def as_csv(applied: Applied) -> str:
-    """A record a step."""
-    return view_table.as_csv(_rows(applied))
-
-
-def as_markdown(applied: Applied) -> str:
-    """The steps as a GitHub table, and the summary."""
-    return f"{view_table.as_markdown(_rows(applied))}\n\n{text.markdown(text.visible(summary(applied)))}"
-
-
 def as_html(applied: Applied) -> str:
     """The summary, the steps as a table, and what declaring does not put right."""
-    left = view_plan.rows_of(msgspec.structs.replace(applied.after or applied.plan, differences=applied.left))
-    tables = [_rows(applied), msgspec.structs.replace(left, name="declaring does not put right")]
+    left = view_plan.rows(msgspec.structs.replace(applied.after or applied.plan, differences=applied.left))
+    tables = [rows(applied), msgspec.structs.replace(left, name="declaring does not put right")]
     return view_notice.as_html(Notice(summary(applied))) + "".join(
         view_table.as_html(t) for t in tables if t.rows or t.notes
     )
 
 
-def as_frame(applied: Applied) -> pd.DataFrame:
-    """The steps as a DataFrame."""
-    return view_table.as_frame(_rows(applied))
-
-
-def _rows(applied: Applied) -> Table:
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
+def rows(applied: Applied) -> Table:
+    """A row a step."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(
         (o.subject, o.name, o.worker_id, o.status, None if o.answer is None else view_plan.answered(o.answer))
         for o in applied.outcomes
     )
-    return Table("topology-apply", COLUMNS, rows, applied.plan.taken_at)
+    return Table("topology-apply", COLUMNS, found, applied.plan.taken_at)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Table
 from attune_ops.model.table import Kind as Type
 from attune_ops.model.units import counted
-from attune_ops.render import text, view_notice, view_table, wire
-from attune_ops.render.lines import Line, indented
+from attune_ops.render import view_notice, view_table, wire
+from attune_ops.render.text import Line
 from attune_ops.topology.differences import Attribute, BrokerError, Difference, Kind, Plan, Way
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
-
 SCHEMA = "attune-ops/topology-diff/1"
-SHOWN = 20  # differences of one kind that a terminal is shown; every other form has them all
 
 COLUMNS = (
     Column("difference", Type.CATEGORY, doc="missing, different, overruled, unexpected, added or foreign"),
@@ -55,19 +50,8 @@ WAYS = {
 }
 
 
-def as_table(plan: Plan) -> Group:
-    """What differs by kind, each with what it means, and a last line that sums up; fits any width."""
-    return indented(_lines(plan, SHOWN))
-
-
-def as_text(plan: Plan) -> str:
-    """The same with nothing left out."""
-    from attune_ops.render.terminal import plain
-
-    return plain(indented(_lines(plan, None)))
-
-
-def _lines(plan: Plan, limit: int | None) -> Iterator[Line]:
+def lines(plan: Plan, limit: int | None) -> Iterator[Line]:
+    """The differences by kind, each with what it means, and a last line that sums up."""
     yield from blocks(plan.differences, limit)
     yield from ((0, f"not compared: {reason}", "dim") for reason in plan.unseen)
     yield 0, summary(plan), "bold" if plan.matters else "green"
@@ -186,29 +170,14 @@ def error(answer: BrokerError | None) -> dict[str, Any] | None:
     return None if answer is None else {"code": answer.code, "text": answer.text, "closes": answer.closes}
 
 
-def as_csv(plan: Plan) -> str:
-    """A record for each attribute that differs, or for the object where none does."""
-    return view_table.as_csv(rows_of(plan))
-
-
-def as_markdown(plan: Plan) -> str:
-    """The same as a GitHub table, and the summary."""
-    return f"{view_table.as_markdown(rows_of(plan))}\n\n{text.markdown(text.visible(summary(plan)))}"
-
-
 def as_html(plan: Plan) -> str:
     """The summary and how many there are of each kind, then all as a table."""
     counts = tuple(f"{kind} ({len(found)})" for kind in Kind if (found := plan.of(kind)))
-    return view_notice.as_html(Notice(summary(plan), counts)) + view_table.as_html(rows_of(plan))
+    return view_notice.as_html(Notice(summary(plan), counts)) + view_table.as_html(rows(plan))
 
 
-def as_frame(plan: Plan) -> pd.DataFrame:
-    """The same as a DataFrame."""
-    return view_table.as_frame(rows_of(plan))
-
-
-def rows_of(plan: Plan) -> Table:
-    """The differences as a table."""
+def rows(plan: Plan) -> Table:
+    """A row for each attribute that differs, or for the object where none does."""
     return Table("topology-diff", COLUMNS, tuple(_rows(plan)), plan.taken_at, plan.unseen)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from attune_ops.doctor.explain.explanation import Explanation, Explanations
-from attune_ops.model.table import Cell, Column, Kind
-from attune_ops.render import frame, text, wire
-
-if TYPE_CHECKING:
-    import pandas as pd
+from attune_ops.model.table import Column, Kind, Table
+from attune_ops.render import text
 
 COLUMNS = (
     Column("count", Kind.INTEGER),
@@ -58,11 +55,6 @@ def as_json(explanations: Explanations) -> Any:
     return msgspec.to_builtins(explanations)
 
 
-def as_csv(explanations: Explanations) -> str:
-    """A record an error."""
-    return wire.csv_text([c.name for c in COLUMNS], _rows(explanations))
-
-
 def as_markdown(explanations: Explanations) -> str:
     """A section for each error."""
     lines: list[str] = []
@@ -73,13 +65,10 @@ def as_markdown(explanations: Explanations) -> str:
     return "\n".join([*lines, text.markdown(text.visible(explanations.checked))])
 
 
-def as_frame(explanations: Explanations) -> pd.DataFrame:
+def rows(explanations: Explanations) -> Table:
     """A row an error."""
-    return frame.frame(COLUMNS, _rows(explanations))
-
-
-def _rows(explanations: Explanations) -> list[tuple[Cell, ...]]:
-    return [tuple(getattr(e, c.name) for c in COLUMNS) for e in explanations.errors]
+    found = tuple(tuple(getattr(e, c.name) for c in COLUMNS) for e in explanations.errors)
+    return Table("errors", COLUMNS, found, taken_at=None)
 
 
 def _heading(error: Explanation) -> str:

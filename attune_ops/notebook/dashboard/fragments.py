@@ -12,7 +12,7 @@ from attune_ops.drills.journal import Course
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
 from attune_ops.model.units import age, number
-from attune_ops.render import html, text, view_table
+from attune_ops.render import html, text
 
 WIDTH, HEIGHT = 120, 18
 LINES = 200  # of a timeline
@@ -52,10 +52,10 @@ def overview(facts: Facts, stale: str | None) -> str:
 
 def listing(shown: Table, depths: Mapping[str, Sequence[int]], stale: str | None) -> str:
     """A table; where `depths` has the first column's name, a line of them stands beside it."""
-    rows = list(zip(view_table.cells(shown), (_points(depths.get(str(r[0]), ())) for r in shown.rows), strict=True))
+    rows = list(zip(text.cells(shown), (_points(depths.get(str(r[0]), ())) for r in shown.rows), strict=True))
     return html.fragment(
-        "dashboard_listing.html", table=shown, rows=rows, right=view_table.RIGHT, lines=bool(depths),
-        width=WIDTH, height=HEIGHT, remarks=view_table.remarks(shown)[1:], stale=stale is not None,
+        "dashboard_listing.html", table=shown, rows=rows, right=text.RIGHT, lines=bool(depths),
+        width=WIDTH, height=HEIGHT, remarks=text.remarks(shown)[1:], stale=stale is not None,
     )  # fmt: skip
 
 
@@ -79,20 +79,20 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
     told = [
         ("broker", f"{broker.product} {broker.version or ''}".strip()),
         ("queues", str(len(queues))),
-        ("messages", f"{sum(depths):,}" if depths else text.NOT_TOLD),
+        ("messages", f"{sum(depths):,}" if depths else text.UNKNOWN),
         ("in", _rate([q.publish_rate for q in queues])),
         ("out", _rate([q.deliver_rate for q in queues])),
-        ("consumers", text.NOT_TOLD if broker.consumers is None else str(len(broker.consumers))),
-        ("workers", text.NOT_TOLD if facts.registry is None
+        ("consumers", text.UNKNOWN if broker.consumers is None else str(len(broker.consumers))),
+        ("workers", text.UNKNOWN if facts.registry is None
          else f"{len(facts.live_workers)} live of {len(facts.registry.workers)}"),
-        ("alarms", text.NOT_TOLD if broker.alarms is None else str(len(broker.alarms) or "none")),
+        ("alarms", text.UNKNOWN if broker.alarms is None else str(len(broker.alarms) or "none")),
     ]  # fmt: skip
     return [(name, text.visible(value)) for name, value in told]
 
 
 def _rate(rates: Sequence[float | None]) -> str:
     told = [r for r in rates if r is not None]
-    return f"{number(sum(told))} / s" if told else text.NOT_TOLD
+    return f"{number(sum(told))} / s" if told else text.UNKNOWN
 
 
 def _points(depths: Sequence[int]) -> str:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
-from attune_ops.render import text, view_table, wire
-from attune_ops.render.lines import COPY, Line, indented
+from attune_ops.render import wire
+from attune_ops.render.text import COPY, Line
 from attune_ops.topology.policies.policy_change import Drop, Effect, PolicyChange
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Group
-
 SCHEMA = "attune-ops/policy-change/1"
-SHOWN = 20  # objects in a terminal
 
 COLUMNS = (
     Column("object", Kind.CATEGORY, doc="queue or exchange"),
@@ -42,19 +37,8 @@ WORDS = {
 STYLES = {"in force": "green", "falls back": "green", "none": "yellow", "hides": "yellow"}
 
 
-def as_table(change: PolicyChange) -> Group:
-    """The policy, a line for each object, what to mind, a last line that sums up."""
-    return indented(_lines(change, SHOWN))
-
-
-def as_text(change: PolicyChange) -> str:
-    """The same with nothing left out."""
-    from attune_ops.render.terminal import plain
-
-    return plain(indented(_lines(change, None)))
-
-
-def _lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
+def lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
+    """The policy, a line for each object, the warnings, and a last line that sums up."""
     for label, policy in (("now", change.before), ("then", change.after)):
         if policy is not None:
             yield 0, f"{label:<5} {_policy(policy)}", ""
@@ -141,24 +125,10 @@ def _plain(policy: PolicyState | None) -> dict[str, Any] | None:
     return {name: getattr(policy, name) for name in members}
 
 
-def as_csv(change: PolicyChange) -> str:
-    """A record an object."""
-    return view_table.as_csv(_rows(change))
-
-
-def as_markdown(change: PolicyChange) -> str:
-    """The objects as a GitHub table, and the summary."""
-    return f"{view_table.as_markdown(_rows(change))}\n\n{text.markdown(text.visible(summary(change)))}"
-
-
-def as_frame(change: PolicyChange) -> pd.DataFrame:
-    """The objects as a DataFrame."""
-    return view_table.as_frame(_rows(change))
-
-
-def _rows(change: PolicyChange) -> Table:
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
+def rows(change: PolicyChange) -> Table:
+    """A row an object."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(
         (e.kind, e.name, e.outcome, e.other or None, _settings(e.loses) if e.loses else None, e.overruled)
         for e in change.effects
     )
-    return Table("policy-change", COLUMNS, rows, change.taken_at, (*change.refusals, *change.warnings))
+    return Table("policy-change", COLUMNS, found, change.taken_at, (*change.refusals, *change.warnings))

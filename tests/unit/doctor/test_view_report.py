@@ -21,7 +21,7 @@ from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, CheckPages, Report, Severity
 from attune_ops.model.snapshot import QueueState
 from attune_ops.render import wire
-from attune_ops.render.hanging import Hanging
+from attune_ops.render.terminal import Hanging
 from tests.hostile import NAMES, is_safe, names
 from tests.unit.doctor.checks.firing import CASES
 from tests.unit.doctor.checks.world import (

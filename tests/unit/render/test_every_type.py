@@ -49,13 +49,14 @@ RETURNED = returned() & set(EVERY)
 
 @pytest.mark.parametrize("name", sorted(EVERY))
 def test_a_type_that_shows_itself_has_a_renderer(name: str) -> None:
-    assert {"as_table", "as_text"} & set(vars(module_of(EVERY[name])))
+    assert {"as_table", "as_text", "lines"} & set(vars(module_of(EVERY[name])))
 
 
 @pytest.mark.parametrize("name", sorted(RETURNED))
 def test_what_ops_returns_has_every_form(name: str) -> None:
     view = vars(module_of(EVERY[name]))
-    assert {"as_table", "as_json"} <= set(view)
+    assert "as_json" in view
+    assert {"as_table", "lines"} & set(view)
     assert {"as_frame", "rows"} & set(view)
 
 

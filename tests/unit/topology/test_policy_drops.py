@@ -10,7 +10,7 @@ import pytest
 
 from attune_ops.topology.policies.policy_change import Drop, PolicyChange
 from attune_ops.topology.policies.presets import setting
-from attune_ops.topology.policies.view_policy_change import as_json, as_text
+from attune_ops.topology.policies.view_policy_change import as_json
 from tests.unit.facts import queue
 from tests.unit.topology.test_policies import EVENTS, only, policy, with_policies
 
@@ -28,7 +28,7 @@ def test_a_limit_takes_the_ready_messages_above_it_and_says_how_to_save_them() -
     assert shlex.split(line)[1:] == [
         "messages", "drain", "--to", f"{EVENTS}.jsonl", "--limit", "4", "--apply", "--", EVENTS
     ]  # fmt: skip
-    text = as_text(found)
+    text = str(found)
     assert "4 of its 7 ready messages go at once, the oldest first, and are lost: no dead-letter exchange" in text
     assert "4 messages that wait in 1 queue go at once; of these 4 are lost; no undo brings them back" in text
     assert as_json(found)["effects"][0]["drop"]["messages"] == 4
@@ -60,7 +60,7 @@ def test_how_many_go_by_their_sizes_is_not_known(bytes_: int | None) -> None:
     found = change({"max-length-bytes": 100}, message_bytes=bytes_)
     assert only(found).drop == Drop(7, None, lost="no dead-letter exchange")
     assert found.commands == (), "a drain would take other messages"
-    assert "some, as their sizes decide, of its 7 ready messages go at once" in as_text(found)
+    assert "some, as their sizes decide, of its 7 ready messages go at once" in str(found)
 
 
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])

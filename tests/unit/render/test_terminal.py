@@ -1,18 +1,23 @@
-"""A long command line is broken so that a shell still reads it as one."""
+"""Lines wrap under their indent, a long command line so that a shell still reads it as one."""
 
 from __future__ import annotations
 
+import io
 import shlex
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 
 from attune_ops.model import command_lines
 from attune_ops.model.topology import Binding
-from attune_ops.render.command_line import broken
+from attune_ops.render import text
+from attune_ops.render.terminal import Visible, broken, indented, plain
+from attune_ops.render.text import COPY
 
+COMMAND = "attune-ops messages restore a-file-with-a-long-name.jsonl --exchange '' --routing-key q --apply"
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" '\"\\$#"), min_size=1)
 
 
@@ -34,3 +39,19 @@ def test_it_fits(width: int) -> None:
 
 def test_a_short_line_stays() -> None:
     assert list(broken(command_lines.DECLARE, 80)) == [command_lines.DECLARE]
+
+
+def shown(width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    lines = indented([(2, "word " * 20, ""), (4, f"undo: {COMMAND}", COPY)])
+    with console.capture() as capture:
+        console.print(Visible(lines), crop=False)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_words_wrap_and_a_command_does_not() -> None:
+    *words, command = shown(40)
+    assert len(words) == 3
+    assert all(line.startswith("  word") and len(line) <= 40 for line in words)
+    assert command == f"    undo: {COMMAND}"
+    assert plain(indented([(0, COMMAND, COPY)])) == text.indented([(0, COMMAND, COPY)]) == COMMAND
