@@ -159,9 +159,9 @@ class Ops:
         monitoring, changes nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline`
         is the JSON of an earlier report, whose findings are left out. Raises `ConfigError`.
         """
-        from attune_ops.doctor.diagnosis import look, read_baseline
+        from attune_ops.doctor.diagnosis import read_and_diagnose, read_baseline
 
-        return look(
+        return read_and_diagnose(
             lambda: facts or self.facts(samples=samples, interval=interval, skip_worker_statistics=True),
             self.settings.check_settings,
             only=only,

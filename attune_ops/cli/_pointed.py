@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 REPEATED = ("env", "lab", "config", "attune_config", "topology")  # options that hold no secret
-LINES = frozenset(("commands", "looks", "undo", "notes"))  # the members of results in which command lines stand
+LINES = frozenset(("commands", "inspect_commands", "undo", "notes"))  # members that hold command lines
 LINE = re.compile(r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)")
 
 

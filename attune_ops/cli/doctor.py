@@ -77,7 +77,7 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
         cli.show(diagnosis.pages(explain), format)
         return
     threshold = FAIL_ON[fail_on]
-    report = diagnosis.until_healed(_look(cli, **asked), threshold or Severity.ERROR, wait, cli.note)
+    report = diagnosis.wait_until_ok(_look(cli, **asked), threshold or Severity.ERROR, wait, cli.note)
     cli.show(report, format)
     cli.exit(status_of_report(report, threshold))
 
@@ -101,13 +101,13 @@ def _look(
     if file is not None:
         standards = check_settings(cli.options)
         facts = load_facts(file, standards.topology, vhost)
-        return lambda: diagnosis.look(lambda: facts, standards, known=known, file=file, **asked)
+        return lambda: diagnosis.read_and_diagnose(lambda: facts, standards, known=known, file=file, **asked)
     if vhost is not None:
         raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
 
     def live() -> Report:
         twice = {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
         read = lambda: cli.ops.facts(**twice, skip_worker_statistics=True)  # noqa: E731 - read when it is asked for
-        return diagnosis.look(read, cli.settings.check_settings, known=known, **asked)
+        return diagnosis.read_and_diagnose(read, cli.settings.check_settings, known=known, **asked)
 
     return live

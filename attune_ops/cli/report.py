@@ -48,4 +48,4 @@ def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
         return pointed(cli.ops.doctor(samples=samples), cli.options)
     standards = check_settings(cli.options)
     facts = load_facts(source, standards.topology)
-    return diagnosis.look(lambda: facts, standards, file=source)
+    return diagnosis.read_and_diagnose(lambda: facts, standards, file=source)

@@ -122,7 +122,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def _ask(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Callable[[], float]) -> _Answer:
-    if reason := check.blind(facts):
+    if reason := check.skip_reason(facts):
         return _Answer(CheckStatus.SKIPPED, reason=reason)
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
@@ -135,14 +135,14 @@ def _ask(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
     return _Answer(status, problems, duration_ms=(now() - started) * 1000)
 
 
-class _Heard(msgspec.Struct, frozen=True):
+class _Candidate(msgspec.Struct, frozen=True):
     """A finding that may yet turn out to be a consequence of another."""
 
     finding: Finding
     causes: tuple[tuple[str, str], ...]
 
 
-def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> _Heard:
+def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> _Candidate:
     subject = problem.subject
     if subject.vhost is None and subject.kind in IN_VHOST:
         subject = Subject(subject.kind, subject.name, facts.vhost)
@@ -157,12 +157,12 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         evidence=problem.evidence,
         remedy=problem.remedy,
         commands=problem.commands,
-        looks=problem.looks,
+        inspect_commands=problem.inspect_commands,
     )
-    return _Heard(made, problem.causes)
+    return _Candidate(made, problem.causes)
 
 
-def _causes(heard: Sequence[_Heard]) -> list[int]:
+def _causes(heard: Sequence[_Candidate]) -> list[int]:
     """For each finding the position of the one that explains it in the end, its own where none does."""
     first: dict[tuple[str, str], int] = {}
     for i, one in enumerate(heard):
@@ -181,7 +181,7 @@ def _top(start: int, up: Sequence[int]) -> int:
     return way[-1]
 
 
-def _joined(heard: Sequence[_Heard], causes: Sequence[int]) -> list[Finding | None]:
+def _joined(heard: Sequence[_Candidate], causes: Sequence[int]) -> list[Finding | None]:
     """The findings with their consequences; None in the place of each that another one explains."""
     consequences: dict[int, list[Finding]] = {}
     for i, cause in enumerate(causes):
@@ -204,7 +204,7 @@ def _joined(heard: Sequence[_Heard], causes: Sequence[int]) -> list[Finding | No
 def _results(
     asked: Sequence[Check],
     answers: Sequence[_Answer],
-    heard: Sequence[_Heard],
+    heard: Sequence[_Candidate],
     causes: Sequence[int],
     new: Sequence[Finding],
 ) -> tuple[CheckResult, ...]:
@@ -229,8 +229,8 @@ def _results(
             or ("explained by " + ", ".join(sorted(explained[c.code])) if c.code in explained else None),
             findings=counts.get(c.code, 0),
             duration_ms=a.duration_ms,
-            matters=c.matters,
-            heals=c.heals,
+            required=c.required,
+            may_recover=c.may_recover,
         )
         for c, a in zip(asked, answers, strict=True)
     )

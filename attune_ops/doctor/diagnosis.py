@@ -1,4 +1,4 @@
-"""The flow of a diagnosis: read, judge, leave out what is known, and look again for what may heal."""
+"""The steps of a diagnosis: read, check, leave out the baseline, repeat while findings may recover."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
 
-BETWEEN_LOOKS_S = 2.0
+RETRY_INTERVAL_S = 2.0
 REPORT = "attune-ops/doctor/"
 
 
-def look(
+def read_and_diagnose(
     read: Callable[[], Facts],
     check_settings: CheckSettings,
     *,
@@ -32,11 +32,11 @@ def look(
     known: Collection[Key] = (),
     file: str | None = None,
 ) -> Report:
-    """Reads facts and judges them; `only` and `skip` are codes, names or groups of checks, `file` is where the
-    facts are from where they are not live.
+    """Reads facts and diagnoses them.
 
-    The report's duration counts the reading too. Raises `ConfigError` for an unknown check or threshold before
-    anything is read.
+    `only` and `skip` are codes, names or groups of checks; `known` are the keys of a baseline; `file` is the source of
+    facts that are not live. The report's duration includes the reading. Raises `ConfigError` for an unknown check or
+    threshold before anything is read.
     """
     verify(check_settings.severities, check_settings.thresholds)
     if target_version is not None and not re.match(r"\d+\.\d+", target_version):
@@ -62,28 +62,30 @@ def look(
     )
 
 
-def awaited(report: Report, fail_on: Severity) -> tuple[Finding, ...]:
-    """The findings that waiting may heal; none where something else fails anyway, so that waiting is in vain."""
-    heals = {r.code: r.heals for r in report.results}
+def recoverable(report: Report, fail_on: Severity) -> tuple[Finding, ...]:
+    """The findings at or above `fail_on` if all of them may recover; else none, as waiting changes nothing."""
+    may_recover = {r.code: r.may_recover for r in report.results}
     serious = report.at_least(fail_on)
-    return serious if all(heals[f.code] for f in serious) else ()
+    return serious if all(may_recover[f.code] for f in serious) else ()
 
 
-def until_healed(again: Callable[[], Report], fail_on: Severity, seconds: float, tell: Callable[[str], None]) -> Report:
-    """Looks again until nothing is awaited; tells what is awaited when that changes.
+def wait_until_ok(
+    diagnose_again: Callable[[], Report], fail_on: Severity, seconds: float, on_progress: Callable[[str], None]
+) -> Report:
+    """Repeats the diagnosis until no recoverable finding is left; reports the first one when it changes.
 
-    Gives up so many seconds after the first look, however long that took: what is awaited is always told.
+    The timeout counts from the end of the first diagnosis, so what is waited for is always reported.
     """
-    report, told = again(), ""
+    report, reported = diagnose_again(), ""
     until = time.monotonic() + seconds
-    while (waits := awaited(report, fail_on)) and (left := until - time.monotonic()) > 0:
+    while (waits := recoverable(report, fail_on)) and (left := until - time.monotonic()) > 0:
         more = f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""
-        said = f"waiting for {waits[0].code} {waits[0].title}: {waits[0].detail}{more}"
-        if said != told:
-            tell(f"{said}; {left:.0f} s left")
-            told = said
-        time.sleep(min(BETWEEN_LOOKS_S, left))
-        report = again()
+        message = f"waiting for {waits[0].code} {waits[0].title}: {waits[0].detail}{more}"
+        if message != reported:
+            on_progress(f"{message}; {left:.0f} s left")
+            reported = message
+        time.sleep(min(RETRY_INTERVAL_S, left))
+        report = diagnose_again()
     return report
 
 

@@ -43,8 +43,8 @@ class Problem(msgspec.Struct, frozen=True):
     """What a check yields: one cause.
 
     `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do.
-    `commands` are shell commands that cure it as printed, `looks` are those that only show more of it (both are made
-    in `attune_ops.model.command_lines`). `severity` overrides the check's own.
+    `commands` fix it when run as printed, `inspect_commands` only show more (both are made in
+    `attune_ops.model.command_lines`). `severity` overrides the check's own.
     `causes` are (code, subject's name) of problems that explain this one: where one of them was found, it takes
     this one in as its consequence, so that one cause gives one finding.
     """
@@ -54,7 +54,7 @@ class Problem(msgspec.Struct, frozen=True):
     evidence: dict[str, Any] = {}
     remedy: str = ""
     commands: tuple[str, ...] = ()
-    looks: tuple[str, ...] = ()
+    inspect_commands: tuple[str, ...] = ()
     severity: Severity | None = None
     causes: tuple[tuple[str, str], ...] = ()
 
@@ -64,13 +64,12 @@ CheckFunction = Callable[..., Iterator[Problem]]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One question asked of the facts.
+    """One question about the facts.
 
-    `code` is stable and never reused; `name` is its slug; `title` is a positive sentence that holds when all
-    is well; `needs` are the sources without which it cannot look; the function's docstring explains it.
-    `tried` are sources whose answering the check judges: it looks wherever somebody tried to reach one of them.
-    `answered` are sources of whose answers it judges something else: it looks where at least one of them answered.
-    `heals` says whether waiting may help.
+    `code` is stable and never reused; `name` is its slug; `title` is a positive sentence whose denial is the finding.
+    The function's docstring is the explanation page. The check is skipped where one source of `needs` is missing,
+    where no connection to one of `needs_attempt` was attempted, or where none of `needs_response` responded.
+    `required`: skipping it makes the status `unknown`. `may_recover`: the problem can disappear without a change.
     """
 
     code: str
@@ -80,17 +79,17 @@ class Check(msgspec.Struct, frozen=True):
     severity: Severity
     needs: tuple[Source, ...]
     function: CheckFunction
-    matters: bool = True  # whether skipping it leaves the summary `unknown`
-    tried: tuple[Source, ...] = ()
-    answered: tuple[Source, ...] = ()
-    heals: bool = True
+    required: bool = True
+    needs_attempt: tuple[Source, ...] = ()
+    needs_response: tuple[Source, ...] = ()
+    may_recover: bool = True
 
-    def blind(self, facts: Facts) -> str | None:
-        """The reason why this check cannot look at these facts, or None where it can."""
-        if self.tried and not any(r.source in self.tried for r in facts.reach):
-            return facts.missing.get(self.tried[0], "nothing was connected to")
-        if self.answered and not any(r.source in self.answered and r.error is None for r in facts.reach):
-            return facts.missing.get(self.answered[0], "nothing answered")
+    def skip_reason(self, facts: Facts) -> str | None:
+        """The reason to skip this check for these facts, or None."""
+        if self.needs_attempt and not any(r.source in self.needs_attempt for r in facts.reach):
+            return facts.missing.get(self.needs_attempt[0], "nothing was connected to")
+        if self.needs_response and not any(r.source in self.needs_response and r.error is None for r in facts.reach):
+            return facts.missing.get(self.needs_response[0], "nothing answered")
         return facts.missing_reason(self.needs)
 
     @property
@@ -133,7 +132,7 @@ class Finding(Shown, msgspec.Struct, frozen=True):
     evidence: dict[str, Any]
     remedy: str
     commands: tuple[str, ...]
-    looks: tuple[str, ...] = ()
+    inspect_commands: tuple[str, ...] = ()
     consequences: tuple[Consequence, ...] = ()
 
     @property
@@ -157,8 +156,8 @@ class CheckResult(msgspec.Struct, frozen=True):
     reason: str | None = None
     findings: int = 0
     duration_ms: float = 0.0
-    matters: bool = True
-    heals: bool = True
+    required: bool = True
+    may_recover: bool = True
 
 
 class Report(Shown, msgspec.Struct, frozen=True):
@@ -186,12 +185,12 @@ class Report(Shown, msgspec.Struct, frozen=True):
         """unhealthy with an error, degraded with a warning, unknown where a check that matters could not look."""
         if self.count(Severity.ERROR):
             return "unhealthy"
-        if any(r.matters for r in self.blind):
+        if any(r.required for r in self.not_run):
             return "unknown"
         return "degraded" if self.count(Severity.WARNING) else "healthy"
 
     @property
-    def blind(self) -> tuple[CheckResult, ...]:
+    def not_run(self) -> tuple[CheckResult, ...]:
         """The checks that could not look, crashed ones included."""
         return tuple(r for r in self.results if r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED))
 
@@ -210,19 +209,19 @@ class Report(Shown, msgspec.Struct, frozen=True):
             parts += [f"{held} check{'s' * (held != 1)} hold{'s' * (held == 1)}"]
         else:
             parts += [f"{infos} finding{'s' * (infos != 1)} of severity info"]
-        return ", ".join([*parts, *([f"{len(self.blind)} could not look"] if self.blind else [])])
+        return ", ".join([*parts, *([f"{len(self.not_run)} could not look"] if self.not_run else [])])
 
     @property
     def _remark(self) -> str:
         serious = self.at_least(Severity.WARNING)
         if self.status == "unknown":
-            first = next(r for r in self.blind if r.matters)
+            first = next(r for r in self.not_run if r.required)
             return f" ({first.reason})"
         if self.status == "unhealthy":
             errors = self.at_least(Severity.ERROR)
             return f"; {errors[0].detail}" + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
         if serious and all(f.group == "design" for f in serious):
-            looked = any(r.group in ON_BROKER and r not in self.blind for r in self.results)
+            looked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
             said = f"; all warnings are of the design of {self.facts.topology.name}"
             return said + (", nothing on the broker is amiss" if looked else "")
         return f"; {serious[0].detail}" if serious else ""

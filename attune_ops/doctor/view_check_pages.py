@@ -55,7 +55,7 @@ def as_json(pages: CheckPages) -> dict[str, Any]:
         "checks": [
             {
                 "code": c.code, "check": c.name, "group": c.group, "title": c.title, "severity": str(c.severity),
-                "needs": [str(n) for n in c.needs], "optional": not c.matters, "heals": c.heals,
+                "needs": [str(n) for n in c.needs], "optional": not c.required, "heals": c.may_recover,
                 "thresholds": c.thresholds, "explanation": c.explanation,
             }
             for c in pages.checks
@@ -65,7 +65,7 @@ def as_json(pages: CheckPages) -> dict[str, Any]:
 
 def _facts(check: Check) -> list[tuple[str, str]]:
     found = [("severity", str(check.severity))]
-    needs = ", ".join((*check.needs, *check.tried, *check.answered))
+    needs = ", ".join((*check.needs, *check.needs_attempt, *check.needs_response))
     found += [("needs", needs)] if needs else []
     found += [("thresholds", ", ".join(f"{n} = {v:g}" for n, v in check.thresholds.items()))] * bool(check.thresholds)
-    return found + ([] if check.matters else [("optional", "yes")])
+    return found + ([] if check.required else [("optional", "yes")])

@@ -43,7 +43,7 @@ def as_table(finding: Finding) -> Any:
     head.append(f"{mark} {finding.severity}", style=style).append(f" {text.visible(f'{finding.code} {finding.title}')}")
     lines = (Text(text.visible(line), overflow="fold") for line in _lines(finding))
     commands = [CommandLine("$ ", text.visible(c), "bold") for c in finding.commands]
-    looks = [CommandLine("see $ ", text.visible(c), "dim") for c in finding.looks]
+    looks = [CommandLine("see $ ", text.visible(c), "dim") for c in finding.inspect_commands]
     evidence = (Text(text.visible(f"{k}: {v}"), overflow="fold") for k, v in finding.evidence.items())
     return Group(head, *lines, *commands, *looks, *evidence)
 
@@ -72,7 +72,7 @@ def data(finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "remedy": finding.remedy,
         "commands": list(finding.commands),
-        "looks": list(finding.looks),
+        "looks": list(finding.inspect_commands),
         "consequences": [
             {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
         ],
@@ -96,7 +96,7 @@ def row(finding: Finding) -> tuple[Cell, ...]:
         finding.detail,
         finding.remedy,
         finding.commands,
-        finding.looks,
+        finding.inspect_commands,
         len(finding.consequences),
     )
 

@@ -101,7 +101,7 @@ def _findings(findings: list[Finding]) -> Iterator[Line]:
                 yield 6, _hanging(_plain(f"→ {found.remedy}"), len("→ "))
             for command in found.commands:
                 yield 6, _command("$ ", command, "bold")
-            for look in found.looks:
+            for look in found.inspect_commands:
                 yield 6, _command("see $ ", look, "dim")
     if len(findings) > SHOWN:
         names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
@@ -110,7 +110,7 @@ def _findings(findings: list[Finding]) -> Iterator[Line]:
 
 
 def _cure(found: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    return found.remedy, found.commands, found.looks
+    return found.remedy, found.commands, found.inspect_commands
 
 
 def _hanging(line: Text, indent: int) -> Hanging:
@@ -196,7 +196,7 @@ def counts(report: Report) -> dict[str, int]:
     return {
         **{str(s): report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)},
         "ok": sum(r.status is CheckStatus.PASSED for r in report.results),
-        "skipped": len(report.blind),
+        "skipped": len(report.not_run),
     }
 
 
@@ -235,7 +235,7 @@ def as_markdown(report: Report) -> str:
         said = text.markdown(text.visible(f.detail))
         said += f" (and {len(f.consequences)} that follow)" if f.consequences else ""
         do = text.markdown(text.visible(f.remedy)) + "".join(
-            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in (*f.commands, *f.looks)
+            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in (*f.commands, *f.inspect_commands)
         )
         lines.append(f"| {f.severity} {f.code} | {said} | {do} |")
     lines += ["", "| check | | |", "| --- | --- | --- |"]
@@ -254,8 +254,11 @@ def as_junit(report: Report) -> str:
             suite=r.group,
             name=f"{r.code} {r.check}",
             seconds=r.duration_ms / 1000,
-            failures=["\n".join((f"{f.severity}: {f.detail}", f.remedy, *f.commands, *f.looks)) for f in report.findings
-                      if f.code == r.code and f.severity is not Severity.INFO],
+            failures=[
+                "\n".join((f"{f.severity}: {f.detail}", f.remedy, *f.commands, *f.inspect_commands))
+                for f in report.findings
+                if f.code == r.code and f.severity is not Severity.INFO
+            ],
             skipped=r.reason if r.status is CheckStatus.SKIPPED else None,
             error=r.reason if r.status is CheckStatus.CRASHED else None,
         )

@@ -145,7 +145,7 @@ class Watching:
     def doctor(self, *, anew: bool = False) -> Look:
         """What the doctor says, at most a second old, or `anew`. Reads broker and registry, changes nothing."""
         if anew or self._looked is None or time.monotonic() - self._looked[0] > AGE_S:
-            report = diagnosis.look(
+            report = diagnosis.read_and_diagnose(
                 lambda: collect(self.working, skip_worker_statistics=True), self.working.check_settings
             )
             serious = [f for f in report.at_least(Severity.WARNING) if f.group != "design"]

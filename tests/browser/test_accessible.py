@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from attune_ops.doctor.diagnosis import look
+from attune_ops.doctor.diagnosis import read_and_diagnose
 from attune_ops.doctor.html_report import write_report
 from attune_ops.installation.config import check_settings
 from tests.browser.contrast import contrasts
@@ -56,7 +56,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     facts = healthy(workers=tuple(worker(i) for i in range(1, 6)))
     queues = [q for q in facts.actual.queue_named.values() if q.name != "worker.3.executions"]
     file: Path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(look(lambda: change(facts, queues=tuple(queues)), check_settings({})), str(file))
+    write_report(read_and_diagnose(lambda: change(facts, queues=tuple(queues)), check_settings({})), str(file))
     return file.as_uri()
 
 

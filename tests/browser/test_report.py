@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
-from attune_ops.doctor.diagnosis import look
+from attune_ops.doctor.diagnosis import read_and_diagnose
 from attune_ops.doctor.html_report import write_report
 from attune_ops.installation.config import check_settings
 from tests.unit.doctor.checks.world import change, healthy
@@ -25,7 +25,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     queues = facts.actual.queue_named.values()
     deep = tuple(msgspec.structs.replace(q, messages=_number(q.name), messages_ready=_number(q.name)) for q in queues)
     file: Path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(look(lambda: change(facts, queues=deep), check_settings({})), str(file))
+    write_report(read_and_diagnose(lambda: change(facts, queues=deep), check_settings({})), str(file))
     return file.as_uri()
 
 

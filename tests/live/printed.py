@@ -22,13 +22,15 @@ def command(line: str) -> str:
 
 def printed(report: Report) -> dict[str, tuple[Finding, str]]:
     """What the findings print, by the check's code and the command."""
-    return {f"{f.code} {command(line)}": (f, line) for f in report.findings for line in (*f.commands, *f.looks)}
+    return {
+        f"{f.code} {command(line)}": (f, line) for f in report.findings for line in (*f.commands, *f.inspect_commands)
+    }
 
 
 def look_further(place: Place, report: Report, run: Run, done: set[str]) -> None:
     """Runs each line that only looks, one of each kind; `done` are the kinds that have been run."""
     for what, (finding, line) in printed(report).items():
-        if line not in finding.looks or what in done:
+        if line not in finding.inspect_commands or what in done:
             continue
         done.add(what)
         said = run.shell(line, place.environment)

@@ -27,10 +27,10 @@ def check(
     title: str,
     severity: Severity,
     needs: tuple[Source, ...] = (),
-    matters: bool = True,
-    tried: tuple[Source, ...] = (),
-    answered: tuple[Source, ...] = (),
-    heals: bool = True,
+    required: bool = True,
+    needs_attempt: tuple[Source, ...] = (),
+    needs_response: tuple[Source, ...] = (),
+    may_recover: bool = True,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence that holds when all is well."""
 
@@ -43,10 +43,10 @@ def check(
             severity=severity,
             needs=needs,
             function=function,
-            matters=matters,
-            tried=tried,
-            answered=answered,
-            heals=heals,
+            required=required,
+            needs_attempt=needs_attempt,
+            needs_response=needs_response,
+            may_recover=may_recover,
         )
         return function
 

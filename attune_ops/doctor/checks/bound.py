@@ -23,7 +23,7 @@ from attune_ops.topology.plan import plan
     title="no queue of the topology has a binding that is not of it",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def bindings_expected(facts: Facts) -> Iterator[Problem]:
     """An unexpected binding brings a queue messages that its consumer does not know, and will reject or repeat.
@@ -63,7 +63,7 @@ def _missed(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
     title="no binding takes a wildcard literally",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     """On a direct exchange `#` and `*` are plain characters: such a binding matches no key that anybody publishes.
@@ -97,8 +97,8 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     title="something is bound to every exchange",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
-    matters=False,
-    heals=False,
+    required=False,
+    may_recover=False,
 )
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     """What is published to an exchange without bindings is dropped.
@@ -121,6 +121,6 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
             f"nothing is bound to {listed(names)}" + (f"; {counted(lost, 'message')} published there" if lost else ""),
             evidence={"exchanges": names, "published": {e.name: e.publish_in for e in bare}},
             remedy="Ask their owner.",
-            looks=(command_lines.exchange(names[0]),),
+            inspect_commands=(command_lines.exchange(names[0]),),
             causes=tuple(("AT412", n) for n in names),
         )

@@ -18,7 +18,7 @@ from attune_ops.routing.expected import WORKERS, wanted
     group="design",
     title="the topology has a queue for every message it publishes",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     """A message that no binding takes is dropped by the broker, and confirmed to its publisher all the same.
@@ -51,7 +51,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="some message of the topology goes by every binding",
     severity=Severity.INFO,
-    heals=False,
+    may_recover=False,
 )
 def bindings_used(facts: Facts) -> Iterator[Problem]:
     """A binding that nothing goes by is a name that was changed on one side only, or a leftover.
@@ -82,7 +82,7 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="wildcards stand only where they are wildcards",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def wildcards(facts: Facts) -> Iterator[Problem]:
     """`#` and `*` are wildcards on a topic exchange, and there only as whole words between dots.
@@ -120,7 +120,7 @@ def taken_literally(exchange_type: str, key: str) -> bool:
     group="design",
     title="every dead letter ends in a queue",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     """A dead-letter exchange that routes nowhere keeps nothing: the message is gone, without a return or a log.
@@ -156,7 +156,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="no dead letter goes in a circle",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def no_circle(facts: Facts) -> Iterator[Problem]:
     """A circle of dead-lettering either turns for ever or ends in the loss of the message.
@@ -187,7 +187,7 @@ def no_circle(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="every queue of the topology is reached by some message",
     severity=Severity.INFO,
-    heals=False,
+    may_recover=False,
 )
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter can reach stays empty for ever; its consumer waits in vain."""
@@ -216,7 +216,7 @@ def queues_reached(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="something is bound to every exchange of the topology",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     """An exchange without a binding drops all that is sent to it: publishes, and dead letters alike.
@@ -246,7 +246,7 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="what is meant for one worker reaches that worker alone",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def one_worker_only(facts: Facts) -> Iterator[Problem]:
     """A dispatch that reaches the queues of other workers too is carried out more than once.

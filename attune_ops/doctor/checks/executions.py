@@ -28,7 +28,7 @@ WITH_WORKER = ("scheduled", "running", "canceling")
     title="every execution that waits has its message in a queue",
     severity=Severity.ERROR,
     needs=(Source.EXECUTIONS, Source.BROKER, Source.DEPTHS),
-    matters=False,
+    required=False,
 )
 def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Problem]:
     """An execution that waits, and whose message is in no queue, waits for ever.
@@ -51,7 +51,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
                       "messages": depth},
             remedy="Start what should consume there." if depth else "Cancel them, or have them requested again.",
-            looks=(command_lines.consumers(queues[0]),),
+            inspect_commands=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth else None,
             causes=tuple(c for q in queues for c in (("AT401", q), ("AT202", q), *unread(facts, q), ("AT501", q))),
         )  # fmt: skip
@@ -82,7 +82,7 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str
     title="every execution that was given to a worker has a live one",
     severity=Severity.ERROR,
     needs=(Source.EXECUTIONS,),
-    matters=False,
+    required=False,
 )
 def executions_have_workers(facts: Facts) -> Iterator[Problem]:
     """An execution on a worker that stopped or died will never end by itself.
@@ -105,7 +105,7 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
             f"which does not live: {why}",
             evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why},
             remedy="Restart that worker, or mark them abandoned and request them again.",
-            looks=(command_lines.worker(worker.name if worker else str(worker_id)),),
+            inspect_commands=(command_lines.worker(worker.name if worker else str(worker_id)),),
             causes=(("AT409", worker.name), ("AT410", worker.name)) if worker else (),
         )
 

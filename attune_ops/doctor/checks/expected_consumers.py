@@ -46,7 +46,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 + (f", where {counted(depth, 'message')} wait" if depth else ""),
                 evidence={"worker": worker.id, "queues": silent, "messages": depth},
                 remedy=RESTART,
-                looks=(command_lines.consumers(silent[0]),),
+                inspect_commands=(command_lines.consumers(silent[0]),),
                 causes=tuple(("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)),
             )
         for expected, there in strange:
@@ -55,7 +55,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 f"{expected.queue} is consumed by {listed(map(_whose, there))}, not by {expected.tag!r}",
                 evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
                 remedy=f"Stop what consumes there in place of {worker_name(worker)}.",
-                looks=(command_lines.consumers(expected.queue),),
+                inspect_commands=(command_lines.consumers(expected.queue),),
             )
 
 
@@ -87,7 +87,7 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
                 f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_whose, there))}",
                 evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
                 remedy="Give each worker process a name of its own, and stop the one that is too many.",
-                looks=(command_lines.consumers(queue.name),),
+                inspect_commands=(command_lines.consumers(queue.name),),
             )
             break
 
@@ -121,7 +121,7 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
                 + (f"; {counted(depth, 'message')} wait there" if depth else ""),
                 evidence={"service": service, "queues": list(silent), "messages": depth},
                 remedy=f"Start the {service}.",
-                looks=(command_lines.queue(next(iter(silent))),),
+                inspect_commands=(command_lines.queue(next(iter(silent))),),
             )
             continue
         for queue, tags in queues.items():
@@ -146,7 +146,7 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
         message,
         evidence={"service": service, "expected": tags, "missing": missing or tags, "messages": depth},
         remedy=f"{'Start' if silent else 'Restart'} the {service}.",
-        looks=(command_lines.consumers(queue),),
+        inspect_commands=(command_lines.consumers(queue),),
         severity=None if silent else Severity.WARNING,
         causes=tuple(("AT503", t) for t in missing),
     )
@@ -159,7 +159,7 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
     title="every consumer has the expected prefetch",
     severity=Severity.WARNING,
     needs=(Source.BROKER, Source.CONSUMERS),
-    matters=False,
+    required=False,
 )
 def prefetch(facts: Facts) -> Iterator[Problem]:
     """The prefetch bounds what a consumer holds without having acknowledged it; 0 means without bound.
@@ -185,7 +185,7 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
                 f"{there.tag} on {there.queue} has prefetch {found}; {wanted} is expected",
                 evidence={**_evidence(there), "expected": wanted},
                 remedy="Correct the service's setting and restart it.",
-                looks=(command_lines.consumers(there.queue),),
+                inspect_commands=(command_lines.consumers(there.queue),),
             )
 
 

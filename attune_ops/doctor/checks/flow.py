@@ -39,7 +39,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
             f"{counted(q.messages, 'message')} in {q.name}, and no consumer",
             evidence={"messages": q.messages, "consumers": 0},
             remedy="Start the service that consumes from it.",
-            looks=(command_lines.queue(q.name),),
+            inspect_commands=(command_lines.queue(q.name),),
             severity=None if meant else Severity.WARNING,
             causes=unread(facts, q.name),
         )
@@ -69,7 +69,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
             + (f" (state {q.state})" if q.state else ""),
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
             remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",
-            looks=(command_lines.queue(q.name),),
+            inspect_commands=(command_lines.queue(q.name),),
             severity=None if q.name in facts.memo(own_queues) else Severity.INFO,
             causes=(("AT110", q.node),) if q.node in down and q.node else (),
         )  # fmt: skip
@@ -82,7 +82,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     title="no backlog grows fast between two looks",
     severity=Severity.WARNING,
     needs=(Source.EARLIER, Source.DEPTHS),
-    matters=False,
+    required=False,
 )
 def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: float = 10) -> Iterator[Problem]:
     """A queue that is filled faster than it is emptied grows until something gives way.
@@ -102,7 +102,7 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
             f"{q.name} grew from {old:,} to {counted(q.messages, 'message')} in {seconds:.0f} s",
             evidence={"before": old, "after": q.messages, "seconds": seconds, "consumers": q.consumers},
             remedy="Add consumers, or find what slows them down.",
-            looks=(command_lines.consumers(q.name),),
+            inspect_commands=(command_lines.consumers(q.name),),
             causes=unread(facts, q.name),
         )
 
@@ -125,7 +125,7 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
                 + (f" for {counted(q.consumers, 'consumer')}" if q.consumers else ""),
                 evidence={"messages_ready": q.messages_ready, "consumers": q.consumers, "limit": backlog},
                 remedy="Add consumers; a second look says whether it grows.",
-                looks=(command_lines.TWICE,),
+                inspect_commands=(command_lines.TWICE,),
                 causes=unread(facts, q.name),
             )
 
@@ -152,7 +152,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
                 f"{q.name}: {again:.0f} of {max(delivered, again):.0f} deliveries a second are redeliveries",
                 evidence={"redeliver_rate": again, "deliver_rate": delivered, "ack_rate": q.ack_rate},
                 remedy="Read the consumer's log for what it fails on; take the message out if it is the message.",
-                looks=(command_lines.consumers(q.name),),
+                inspect_commands=(command_lines.consumers(q.name),),
             )
 
 
@@ -163,7 +163,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
     title="no message waits for long",
     severity=Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
-    matters=False,
+    required=False,
 )
 def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Problem]:
     """The age of the message at the head says more than the depth: a queue of three may be stuck for hours.
@@ -181,7 +181,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
                 f"the oldest of {counted(q.messages, 'message')} in {q.name} is {age(waits)} old",
                 evidence={"oldest": q.head_message_timestamp, "messages": q.messages},
                 remedy="Look at who should read it.",
-                looks=(command_lines.consumers(q.name),),
+                inspect_commands=(command_lines.consumers(q.name),),
                 causes=(("AT501", q.name), ("AT510", q.name), ("AT511", q.name), *unread(facts, q.name)),
             )
 
@@ -193,7 +193,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
     title="the broker drops and returns no messages as unroutable",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
-    matters=False,
+    required=False,
 )
 def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     """The broker counts messages that no binding took: dropped without a word, or returned to a publisher that
@@ -252,6 +252,6 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
                 "bound_to": sorted({b.source for b in facts.actual.bindings_to_queue[name]}),
             },
             remedy="Look at them and decide: put back, keep or throw away.",
-            looks=(command_lines.peek(name),),
+            inspect_commands=(command_lines.peek(name),),
             causes=unread(facts, name),
         )

@@ -85,7 +85,7 @@ def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
             f"for {age(since)} ({listed([repr(c.tag) for c in consumers]) or 'no consumer any more'})",
             evidence=_evidence(facts, channel, consumers),
             remedy="Restart that process: its messages come back to the queue.",
-            looks=(command_lines.consumers(queues[0]),) if queues else (),
+            inspect_commands=(command_lines.consumers(queues[0]),) if queues else (),
             severity=_severity(facts, queues),
         )
 
@@ -116,7 +116,7 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
             f"{held} and has not moved for {age(since)}" + (f"; {behind:,} wait behind" if behind else ""),
             evidence={**_evidence(facts, channel, consumers), "ready": behind},
             remedy="Restart that process: its messages come back to the queue.",
-            looks=(command_lines.consumers(queues[0]),),
+            inspect_commands=(command_lines.consumers(queues[0]),),
             severity=_severity(facts, queues) or (None if behind else Severity.WARNING),
         )
 
@@ -163,5 +163,5 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
             f"no consumer {said} any more, while the connection {connection_name} lives: {why}",
             evidence={"connection": connection_name, "consumers": [{"tag": t, "queue": q} for t, q in tags]},
             remedy="Restart that process; its log names the error that closed its channel.",
-            looks=(command_lines.consumers(tags[0][1]),),
+            inspect_commands=(command_lines.consumers(tags[0][1]),),
         )

@@ -20,7 +20,7 @@ LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
     group="design",
     title="every queue that gets messages has a consumer or a limit",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def queues_bounded(facts: Facts) -> Iterator[Problem]:
     """A queue that is filled and that nobody reads grows until the broker's disk or memory alarm stops everybody.
@@ -48,7 +48,7 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="no queue takes its backlog with it when it goes",
     severity=Severity.WARNING,
-    heals=False,
+    may_recover=False,
 )
 def backlog_kept(facts: Facts) -> Iterator[Problem]:
     """An auto-delete queue goes with its last consumer, and what still waits in it goes too, not dead-lettered.
@@ -78,7 +78,7 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="the queues of a worker that is gone go too",
     severity=Severity.INFO,
-    heals=False,
+    may_recover=False,
 )
 def queues_expire(facts: Facts) -> Iterator[Problem]:
     """Durable worker queues stay when their worker is gone for good, and whoever removes it must think of them.
@@ -117,7 +117,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     group="design",
     title="what a consumer rejects is kept",
     severity=Severity.INFO,
-    heals=False,
+    may_recover=False,
 )
 def rejects_kept(facts: Facts) -> Iterator[Problem]:
     """Attune's consumers reject, without requeue, what they cannot decode or handle; without a dead-letter

@@ -86,7 +86,7 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
             f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
             evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
             remedy="Make room (drain or purge what piles up, free the disk) or raise the limit; it ends by itself.",
-            looks=(FULLEST,),
+            inspect_commands=(FULLEST,),
         )
 
 
@@ -149,7 +149,7 @@ def headroom(
                 f"{node.name}: {', '.join(tight)}",
                 evidence=_room(node),
                 remedy="Give the node more room, or find out what piles up.",
-                looks=(FULLEST,),
+                inspect_commands=(FULLEST,),
             )
 
 
@@ -160,7 +160,7 @@ def headroom(
     title="no connection is blocked",
     severity=Severity.WARNING,
     needs=(Source.CONNECTIONS, Source.ALARMS),
-    matters=False,
+    required=False,
 )
 def connections_flow(facts: Facts) -> Iterator[Problem]:
     """A blocked connection is one that published while an alarm was on; its publisher waits without an error.
@@ -189,7 +189,7 @@ def connections_flow(facts: Facts) -> Iterator[Problem]:
     title="the broker's statistics are collected and current",
     severity=Severity.WARNING,
     needs=(Source.MANAGEMENT, Source.BROKER),
-    matters=False,
+    required=False,
 )
 def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> Iterator[Problem]:
     """Consumers, rates and connections come from statistics that are up to 10 s old on a healthy broker.
@@ -215,7 +215,7 @@ def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> I
             f"rates and ages of {counted(broker.statistics_left_out, 'worker queue')} were not read: it takes seconds",
             evidence={"queues": broker.statistics_left_out},
             remedy="Nothing; another command reads them.",
-            looks=(FULLEST,),
+            inspect_commands=(FULLEST,),
             severity=Severity.INFO,
         )
     if waiting > statistics_backlog:

@@ -49,7 +49,7 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
             remedy="Stop what consumes there." if consumers else "Delete the queue; what is in it is saved to a file.",
             commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
-            looks=(command_lines.consumers(names[0]),) if consumers else (),
+            inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,
             causes=(
                 *(("AT408", q) for q in names),
@@ -91,7 +91,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
                 evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable},
                 remedy="Delete the queue, or start the worker that should consume from it.",
                 commands=(command_lines.reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
-                looks=(command_lines.queue(q.name),),
+                inspect_commands=(command_lines.queue(q.name),),
                 causes=(("AT403", q.name), *((("AT409", worker.name),) if worker else ())),
             )
 
@@ -131,7 +131,7 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
             + (f"; {counted(depth, 'message')} in them" if depth else ""),
             evidence={"queues": queues, "exchanges": exchanges, "messages": depth},
             remedy=f"If this broker runs another release than {topology.name}, name it (--topology); else delete them.",
-            looks=(command_lines.queue(queues[0]) if queues else command_lines.exchange(exchanges[0]),),
+            inspect_commands=(command_lines.queue(queues[0]) if queues else command_lines.exchange(exchanges[0]),),
         )
 
 

@@ -57,7 +57,7 @@ def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], lis
     title="no policy hides another from Attune's objects",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
     """Only one policy applies to an object: the one of the highest priority. Policies are never merged.
@@ -80,7 +80,7 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
             evidence={"objects": [o.name for o in objects], "hidden": lost, "priority": top.priority,
                       "pattern": top.pattern, "tied": tied},
             remedy=f"Give {top.name} a pattern that spares these, or put all keys into the one that applies.",
-            looks=(POLICIES,),
+            inspect_commands=(POLICIES,),
         )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
     title="every policy that matches one of Attune's queues can apply to it",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def policies_applicable(facts: Facts) -> Iterator[Problem]:
     """A policy with one key that the queue's type does not support does not apply to that queue at all.
@@ -109,7 +109,7 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
             f"policy {name} does not apply to {listed(queues, 3)} at all: {listed(bad)} is not for {kind} queues",
             evidence={"queues": queues, "unsupported": list(bad), "type": kind},
             remedy=f"Take {listed(bad)} out of the policy, or split it in two.",
-            looks=(POLICIES,),
+            inspect_commands=(POLICIES,),
         )
 
 
@@ -120,7 +120,7 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
     title="no policy overrules what the topology asks for",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def policies_agree(facts: Facts) -> Iterator[Problem]:
     """A queue declared as wanted may still behave otherwise: of two limits the smaller one holds.
@@ -138,8 +138,8 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
     title="no policy adds to what the topology asks for",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
-    matters=False,
-    heals=False,
+    required=False,
+    may_recover=False,
 )
 def policies_expected(facts: Facts) -> Iterator[Problem]:
     """A policy in force may add to what a queue was declared with: a TTL, a length, a dead-letter exchange.
@@ -163,6 +163,6 @@ def _by_policy(facts: Facts, kind: Kind, does: str, remedy: str) -> Iterator[Pro
             f"policy {policy} {does} {listed(settings, 4)} for {listed(names, 3)}",
             evidence={"settings": settings},
             remedy=remedy,
-            looks=(POLICIES,),
+            inspect_commands=(POLICIES,),
             causes=(("AT211", policy),),
         )

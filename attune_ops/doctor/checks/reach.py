@@ -24,7 +24,7 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
                 reach.error,
                 evidence={"target": reach.target, "user": reach.user},
                 remedy=remedy,
-                looks=(CONFIGURED,),
+                inspect_commands=(CONFIGURED,),
             )
 
 
@@ -34,7 +34,7 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
     group="reach",
     title="the broker accepts an AMQP connection",
     severity=Severity.ERROR,
-    tried=(Source.AMQP,),
+    needs_attempt=(Source.AMQP,),
 )
 def amqp_reachable(facts: Facts) -> Iterator[Problem]:
     """Services speak AMQP; when the broker does not let this tool in, it hardly lets them in.
@@ -54,7 +54,7 @@ def amqp_reachable(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="the management API answers",
     severity=Severity.ERROR,
-    tried=(Source.MANAGEMENT,),
+    needs_attempt=(Source.MANAGEMENT,),
 )
 def management_reachable(facts: Facts) -> Iterator[Problem]:
     """Most of what the doctor looks at comes from the management API; without it most checks are skipped.
@@ -73,7 +73,7 @@ def management_reachable(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="the worker registry answers",
     severity=Severity.ERROR,
-    tried=(Source.REGISTRY,),
+    needs_attempt=(Source.REGISTRY,),
 )
 def registry_reachable(facts: Facts) -> Iterator[Problem]:
     """Without the database nobody knows which workers should have queues, and no worker can register.
@@ -91,8 +91,8 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="every source answers in good time",
     severity=Severity.WARNING,
-    answered=ALL,
-    matters=False,
+    needs_response=ALL,
+    required=False,
 )
 def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Problem]:
     """A source that answers slowly is about to fail, or the network between is.
@@ -117,7 +117,7 @@ def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Probl
     title="the user may do what the services do",
     severity=Severity.ERROR,
     needs=(Source.PERMISSIONS,),
-    matters=False,
+    required=False,
 )
 def permissions(facts: Facts) -> Iterator[Problem]:
     """A user with only some of the rights stops a service half-way through its start-up, with 403.
@@ -159,7 +159,7 @@ def _permits(pattern: str, name: str) -> bool:
     title="the management user sees all there is",
     severity=Severity.INFO,
     needs=(Source.MANAGEMENT,),
-    matters=False,
+    required=False,
 )
 def management_tags(facts: Facts) -> Iterator[Problem]:
     """What a user is not shown looks like "there is none"; the report says which it is.
@@ -184,8 +184,8 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="the clocks of broker, registry and this host agree",
     severity=Severity.WARNING,
-    answered=ALL,
-    matters=False,
+    needs_response=ALL,
+    required=False,
 )
 def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Problem]:
     """Heartbeats and message ages are compared over hosts; a wrong clock makes live workers look dead.
@@ -212,7 +212,7 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
     title="the broker's version is one that this tool was tested with",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
-    matters=False,
+    required=False,
 )
 def version_known(facts: Facts) -> Iterator[Problem]:
     """The broker's rules that the doctor relies on were measured on RabbitMQ 3.10, 4.0 and 4.3.
@@ -237,8 +237,8 @@ def version_known(facts: Facts) -> Iterator[Problem]:
     group="reach",
     title="every TLS certificate lasts",
     severity=Severity.WARNING,
-    answered=ALL,
-    matters=False,
+    needs_response=ALL,
+    required=False,
 )
 def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator[Problem]:
     """On the day a certificate ends no service connects any more, and those connected do not come back.

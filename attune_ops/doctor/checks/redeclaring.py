@@ -20,7 +20,7 @@ from attune_ops.topology.plan import plan
     title="every exchange is declared as the topology wants it",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def exchanges_equal(facts: Facts) -> Iterator[Problem]:
     """An exchange of another type routes differently, and every service that declares it gets 406 and stops.
@@ -37,7 +37,7 @@ def exchanges_equal(facts: Facts) -> Iterator[Problem]:
     title="every queue is declared as the topology wants it",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
-    heals=False,
+    may_recover=False,
 )
 def queues_equal(facts: Facts) -> Iterator[Problem]:
     """A queue that exists with other properties stops each service that declares it: 406 PRECONDITION_FAILED.
@@ -69,7 +69,7 @@ def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
                 "answer": first.declaring.text if first.declaring else None,
             },
             remedy=f"Delete the {subject} and let it be declared anew, its messages first moved away.{hint}",
-            looks=(DIFF,),
+            inspect_commands=(DIFF,),
             severity=None if first.declaring else Severity.WARNING,
         )
 

@@ -44,7 +44,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
             evidence={"message_type": live.publish.message_type, "exchange": live.publish.exchange,
                       "routing_key": key, "worker": live.worker, "expected": sorted(live.expected)},
             remedy="Bind a queue for this key.",
-            looks=(command_lines.route(live.publish.exchange, key),),
+            inspect_commands=(command_lines.route(live.publish.exchange, key),),
             severity=None if live.expected else Severity.WARNING,  # the topology itself has no queue for it
             causes=causes_of_loss(facts, live),
         )  # fmt: skip
@@ -75,7 +75,7 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
             evidence={"exchange": live.publish.exchange, "routing_key": key, "lacking": sorted(lacking),
                       "queues": sorted(live.queues)},
             remedy="Bind them as the topology says.",
-            looks=(command_lines.route(live.publish.exchange, key),),
+            inspect_commands=(command_lines.route(live.publish.exchange, key),),
             causes=causes_of_loss(facts, live, lacking),
         )  # fmt: skip
 
@@ -166,7 +166,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
             f"{message_type} reaches {name}, which has no consumer",
             evidence={"message_type": message_type, "messages": facts.actual.queue_named[name].messages},
             remedy="Start the service that consumes from it.",
-            looks=(command_lines.consumers(name),),
+            inspect_commands=(command_lines.consumers(name),),
             causes=(*unread(facts, name), ("AT501", name)),
         )
 
@@ -201,7 +201,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
             f"{ways[0].route.hops[0].end}",
             evidence={"queues": queues, "routing_keys": sorted({w.route.routing_key for w in ways})},
             remedy=f"Bind a queue to {exchange} that takes these keys." if exchange else "Correct the routing key.",
-            looks=(_way(ways[0]),),
+            inspect_commands=(_way(ways[0]),),
             severity=None if any(w.own for w in ways) else Severity.INFO,
             causes=(
                 *((code, exchange) for code in ("AT610", "AT604", "AT201", "AT205")),
@@ -240,7 +240,7 @@ def dead_letters_end(facts: Facts) -> Iterator[Problem]:
             evidence={"queues": list(letters.queues), "reason": letters.route.reason, "circle": sorted(circle),
                       "dropped": [q for h in turning for q in h.dropped]},
             remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
-            looks=(_way(letters),),
+            inspect_commands=(_way(letters),),
             severity=None if letters.own else Severity.INFO,
             causes=(*(("AT605", q) for q in circle), *(("AT207", way) for way in _ways(letters.route))),
         )  # fmt: skip
@@ -267,7 +267,7 @@ def _name(step: Step) -> str:
     title="dead letters end in a queue that is read or bounded",
     severity=Severity.INFO,
     needs=(Source.BROKER, Source.CONSUMERS),
-    matters=False,
+    required=False,
 )
 def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
     """A dead-letter queue that nobody reads and that has no limit grows, slowly and unseen.
@@ -289,7 +289,7 @@ def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
             f"dead letters of {listed(dict.fromkeys(sources), 3)} end in {name}, without consumer and limit",
             evidence={"queues": list(dict.fromkeys(sources)), "messages": state.messages},
             remedy="Give it a max-length or message-ttl, or a consumer.",
-            looks=(command_lines.queue(name),),
+            inspect_commands=(command_lines.queue(name),),
             causes=(("AT405", name), ("AT606", name), ("AT510", name)),
         )
 

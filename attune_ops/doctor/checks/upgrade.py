@@ -39,8 +39,8 @@ def _wanted_transient(facts: Facts) -> list[str]:
     title="no deprecated feature is in use",
     severity=Severity.INFO,
     needs=(Source.DEPRECATED,),
-    matters=False,
-    heals=False,
+    required=False,
+    may_recover=False,
 )
 def deprecated_unused(facts: Facts) -> Iterator[Problem]:
     """The broker itself says which deprecated features exist, whether it permits them, and which are in use.
@@ -86,7 +86,7 @@ def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
     title="the broker permits every queue that the topology declares",
     severity=Severity.ERROR,
     needs=(Source.DEPRECATED,),
-    matters=False,
+    required=False,
 )
 def declares_permitted(facts: Facts) -> Iterator[Problem]:
     """A broker that denies transient non-exclusive queues ends the connection of each worker that declares one.
@@ -143,8 +143,8 @@ def target_note(facts: Facts) -> str | None:
     group="upgrade",
     title="the next version permits every queue that the topology declares",
     severity=Severity.WARNING,
-    matters=False,
-    heals=False,
+    required=False,
+    may_recover=False,
 )
 def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one answers 541.
@@ -175,8 +175,8 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     title="the next version permits every feature that is in use",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    matters=False,
-    heals=False,
+    required=False,
+    may_recover=False,
 )
 def next_takes_features(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.3 denies more by default than 4.0 did: global QoS, AMQP addresses v1, the queue master locator.
@@ -221,8 +221,8 @@ def _users(facts: Facts) -> dict[str, list[str]]:
     title="the next version applies every policy",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
-    matters=False,
-    heals=False,
+    required=False,
+    may_recover=False,
 )
 def next_takes_policies(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.0 removed the mirroring of classic queues: a policy with `ha-mode` mirrors nothing there.

@@ -89,7 +89,7 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
                 evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
                           "host": worker.host},
                 remedy="Look whether that worker reaches the database; restart it if it hangs.",
-                looks=(command_lines.worker(worker.name),),
+                inspect_commands=(command_lines.worker(worker.name),),
                 causes=clocks,
             )  # fmt: skip
 
@@ -101,7 +101,7 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     title="no worker is cordoned",
     severity=Severity.INFO,
     needs=(Source.REGISTRY,),
-    matters=False,
+    required=False,
 )
 def not_cordoned(facts: Facts) -> Iterator[Problem]:
     """A cordoned worker is alive but must get no new work; somebody set that on purpose, and may forget it."""
@@ -112,5 +112,5 @@ def not_cordoned(facts: Facts) -> Iterator[Problem]:
                 f"{worker_name(worker)} is cordoned" + (f": {worker.cordon_reason}" if worker.cordon_reason else ""),
                 evidence={"worker": worker.id, "reason": worker.cordon_reason},
                 remedy="Lift the cordon when the worker may take work again.",
-                looks=(command_lines.worker(worker.name),),
+                inspect_commands=(command_lines.worker(worker.name),),
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from attune_ops.doctor.diagnosis import look
+from attune_ops.doctor.diagnosis import read_and_diagnose
 from attune_ops.doctor.html_report import report_html, write_report
 from attune_ops.installation.config import check_settings
 from attune_ops.model.errors import ConfigError
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 
 def page_of(facts: Facts) -> str:
-    return report_html(look(lambda: facts, check_settings({})))
+    return report_html(read_and_diagnose(lambda: facts, check_settings({})))
 
 
 def test_it_asks_nothing_of_the_network() -> None:
@@ -158,7 +158,7 @@ def test_a_thousand_workers_are_a_small_file() -> None:
 
 
 def test_a_file_that_exists_stays(tmp_path: Path) -> None:
-    report = look(healthy, check_settings({}))
+    report = read_and_diagnose(healthy, check_settings({}))
     file = tmp_path / "report.html"
     assert write_report(report, str(file)) == file.stat().st_size
     with pytest.raises(ConfigError, match="it exists already"):
