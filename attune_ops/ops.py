@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from attune_ops.routing import Router
     from attune_ops.routing.route import Reason, Route
     from attune_ops.startup.steps import StartupReport
-    from attune_ops.topology.differences import Applied, Plan
+    from attune_ops.topology.drift import ApplyResult, TopologyDiff
     from attune_ops.topology.policies.policy_change import PolicyChange
 
 
@@ -223,14 +223,14 @@ class Ops:
 
         return prove(self.settings, exchange, routing_key, headers, confirm=confirm)
 
-    def topology_diff(self, facts: Facts | None = None) -> Plan:
+    def topology_diff(self, facts: Facts | None = None) -> TopologyDiff:
         """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""
         from attune_ops.topology.apply import compare
-        from attune_ops.topology.plan import plan
+        from attune_ops.topology.diff import diff
 
-        return compare(self.settings) if facts is None else plan(facts)
+        return compare(self.settings) if facts is None else diff(facts)
 
-    def topology_apply(self, *, apply: bool = False, confirm: str | None = None) -> Applied:
+    def topology_apply(self, *, apply: bool = False, confirm: str | None = None) -> ApplyResult:
         """Declares what the broker lacks of the topology, in order, and reads it back; without `apply` only says so.
 
         Needs tag management, and permission to configure; never changes or deletes what is there. Undo: delete

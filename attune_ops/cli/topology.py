@@ -54,11 +54,9 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
     Each with how it is put right, and what a service is answered. What is foreign in the same virtual host, or
     added by a policy, is no difference. Like diff(1), exit status 1 says that there are differences.
     """
-    from attune_ops.topology.plan import plan
-
-    found = cli.ops.topology_diff() if file is None else plan(_facts(cli, file))
+    found = cli.ops.topology_diff(None if file is None else _facts(cli, file))
     cli.show(found, format)
-    cli.exit(_exit.FOUND if found.matters else _exit.OK)
+    cli.exit(_exit.FOUND if found.drift else _exit.OK)
 
 
 @command.command(example="attune-ops topology apply --apply")

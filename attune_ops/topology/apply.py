@@ -16,8 +16,8 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
 from attune_ops.model.topology import Binding, Exchange, Queue
-from attune_ops.topology.differences import Applied, BrokerError, Difference, Outcome, Plan, Way
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Difference, Fix, TopologyDiff
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
@@ -33,7 +33,7 @@ LISTINGS = ("exchanges", "queues", "bindings", "policies", "default_queue_type")
 SETTLING_S = 5.0  # how long what was declared may take to be listed
 
 
-def compare(settings: Settings) -> Plan:
+def compare(settings: Settings) -> TopologyDiff:
     """Reads broker and registry and compares them with the topology; needs tag management, changes nothing.
 
     Raises `SourceError` where the broker cannot be read.
@@ -42,10 +42,10 @@ def compare(settings: Settings) -> Plan:
     require(facts, Source.BROKER)
     if settings.amqp.user != settings.management.user:  # whose rights were read is not who declares
         facts = msgspec.structs.replace(facts, reach=())
-    return plan(facts)
+    return diff(facts)
 
 
-def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None) -> Applied:
+def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None) -> ApplyResult:
     """Declares what the broker lacks of the topology and reads it back; without `write` says what it would do.
 
     Changes nothing that is there and deletes nothing. Undo: delete the queues and exchanges that were declared;
@@ -54,27 +54,29 @@ def apply_topology(settings: Settings, *, write: bool, confirm: str | None = Non
     """
     before = compare(settings)
     if not write:
-        steps = (d for d in before.differences if d.way is Way.DECLARE)
-        return Applied(before, tuple(Outcome(d.subject, d.name, "to declare", None, d.worker_id) for d in steps))
+        steps = (d for d in before.differences if d.fix is Fix.DECLARE)
+        return ApplyResult(
+            before, tuple(Declaration(d.subject, d.name, "to declare", None, d.worker_id) for d in steps)
+        )
     outcomes = _declare(settings, before, confirm)
     after, deadline = compare(settings), time.monotonic() + SETTLING_S
     while _lost(outcomes, after) and time.monotonic() < deadline:
         time.sleep(0.2)
         after = compare(settings)
     lost = _lost(outcomes, after)
-    return Applied(
+    return ApplyResult(
         before, tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes), after
     )
 
 
-def _declare(settings: Settings, plan: Plan, confirm: str | None) -> tuple[Outcome, ...]:
+def _declare(settings: Settings, plan: TopologyDiff, confirm: str | None) -> tuple[Declaration, ...]:
     """Declares the plan's steps as one change in the journal; passes the gate even where there is nothing to do."""
     if not plan.steps:
         gate.check(settings, confirm)
         return ()
-    names = [d.name for d in plan.differences if d.way is Way.DECLARE]
+    names = [d.name for d in plan.differences if d.fix is Fix.DECLARE]
     subject = f"{plan.topology} in virtual host {plan.vhost}"
-    outcomes: list[Outcome] = []
+    outcomes: list[Declaration] = []
     with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as journal:
         # Filled as it goes, so that the journal of an interrupted run names what stays.
         declared, refused = journal.setdefault("declared", []), journal.setdefault("refused", {})
@@ -87,12 +89,12 @@ def _declare(settings: Settings, plan: Plan, confirm: str | None) -> tuple[Outco
     return tuple(outcomes)
 
 
-def _lost(outcomes: tuple[Outcome, ...], after: Plan) -> list[Outcome]:
+def _lost(outcomes: tuple[Declaration, ...], after: TopologyDiff) -> list[Declaration]:
     """What was declared without an error and still differs: a silent refusal, or somebody deleted it meanwhile."""
-    return [o for o in outcomes if o.status == "declared" and any(d.matters for d in after.about(o.subject, o.name))]
+    return [o for o in outcomes if o.status == "declared" and any(d.is_drift for d in after.about(o.subject, o.name))]
 
 
-def declare_steps(settings: Settings, plan: Plan) -> Iterator[Outcome]:
+def declare_steps(settings: Settings, plan: TopologyDiff) -> Iterator[Declaration]:
     """Declares what the plan says can be declared, in its order; deletes and changes nothing that is there.
 
     What is refused is in its outcome, and the rest goes on: a refusal closes a channel or a connection, which is
@@ -102,15 +104,15 @@ def declare_steps(settings: Settings, plan: Plan) -> Iterator[Outcome]:
     line = _Line(settings)
     try:
         for difference in plan.differences:
-            if difference.way is Way.DECLARE and difference.wanted is not None:
-                yield _outcome(line, difference, difference.wanted)
+            if difference.fix is Fix.DECLARE and difference.item is not None:
+                yield _outcome(line, difference, difference.item)
     finally:
         line.close()
 
 
-def _outcome(line: _Line, difference: Difference, wanted: Wanted) -> Outcome:
+def _outcome(line: _Line, difference: Difference, wanted: Wanted) -> Declaration:
     refused = line.declare(wanted)
-    return Outcome(
+    return Declaration(
         difference.subject, difference.name, "refused" if refused else "declared", refused, difference.worker_id
     )
 

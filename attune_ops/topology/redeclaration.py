@@ -18,7 +18,7 @@ from attune_ops.routing.effective import LIMITS
 from attune_ops.routing.header_values import comparable
 from attune_ops.routing.patterns import found_in
 from attune_ops.routing.rules import Rules
-from attune_ops.topology.differences import Attribute, BrokerError
+from attune_ops.topology.drift import Attribute, BrokerError
 
 TRANSIENT = "transient_nonexcl_queues"
 
@@ -199,7 +199,7 @@ class Answers(msgspec.Struct, frozen=True):
         return tuple(n for n in names if version >= _SINCE.get((queue_type, n), (0, 0, 0)))
 
     def _received(self, first: Attribute) -> str:
-        wanted, found = first.wanted, first.found
+        wanted, found = first.desired, first.actual
         if first.name.startswith("x-") or first.name == "alternate-exchange":
             if wanted is None:
                 return f"received none but current is {_typed(found)}"

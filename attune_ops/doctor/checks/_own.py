@@ -8,8 +8,8 @@ from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import own_queues
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Consumer
-from attune_ops.topology.differences import Difference, Kind
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Difference, DiffKind
 
 SEVERAL = 3  # workers without their queues that are no coincidence any more, if they are all there are
 
@@ -44,7 +44,7 @@ def unread(facts: Facts, queue: str) -> tuple[tuple[str, str], ...]:
 def lost_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:
     """For `facts.memo`: the queues that live workers lack, by the worker's id."""
     found: dict[int, list[Difference]] = {}
-    for d in facts.memo(plan).of(Kind.MISSING):
+    for d in facts.memo(diff).of(DiffKind.MISSING):
         if d.subject == "queue" and d.worker_id is not None:
             found.setdefault(d.worker_id, []).append(d)
     return {worker_id: tuple(differences) for worker_id, differences in found.items()}

@@ -12,8 +12,8 @@ from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind
 from attune_ops.model.topology import Binding
-from attune_ops.topology.differences import Kind
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import DiffKind
 
 
 @check(
@@ -31,8 +31,8 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
     Only bindings to Attune's own queues and exchanges count; what others bind to theirs is their affair. A
     binding left by an older release, or made by hand with a wrong key, is of this kind.
     """
-    for d in facts.memo(plan).of(Kind.UNEXPECTED):
-        b = d.wanted
+    for d in facts.memo(diff).of(DiffKind.UNEXPECTED):
+        b = d.item
         assert isinstance(b, Binding)
         yield Problem(
             Subject("binding", d.name),
@@ -49,10 +49,10 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
 def _missed(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """For `facts.memo`: by source and destination the findings of a missing binding that another one stands in for."""
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for d in facts.memo(plan).of(Kind.MISSING):
-        if isinstance(d.wanted, Binding):
+    for d in facts.memo(diff).of(DiffKind.MISSING):
+        if isinstance(d.item, Binding):
             code = "AT204" if d.worker_id is None else "AT402"
-            found.setdefault((d.wanted.source, d.wanted.destination), []).append((code, d.name))
+            found.setdefault((d.item.source, d.item.destination), []).append((code, d.name))
     return found
 
 
@@ -72,8 +72,8 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     the exchange has another type than it should, that is the finding.
     """
     found = facts.actual.exchange_named
-    for d in (*facts.memo(plan).of(Kind.UNEXPECTED), *facts.memo(plan).of(Kind.FOREIGN)):
-        b = d.wanted
+    for d in (*facts.memo(diff).of(DiffKind.UNEXPECTED), *facts.memo(diff).of(DiffKind.UNMANAGED)):
+        b = d.item
         if not isinstance(b, Binding) or facts.topology.exchange(b.source) is None:
             continue
         kind = found[b.source].type if b.source in found else ""
@@ -85,7 +85,7 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
                           "routing_key": b.routing_key},
                 remedy="Remove it and bind each key that is meant, or use a topic exchange.",
                 commands=(command_lines.binding("unbind", b),),
-                severity=None if d.kind is Kind.UNEXPECTED else Severity.INFO,
+                severity=None if d.kind is DiffKind.UNEXPECTED else Severity.INFO,
                 causes=(("AT205", b.source),),
             )  # fmt: skip
 

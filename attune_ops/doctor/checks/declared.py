@@ -11,18 +11,18 @@ from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding
-from attune_ops.topology.differences import Difference, Kind, SubjectKind, Way
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Difference, DiffKind, Fix, SubjectKind
 
 
 def _missing(facts: Facts, subject: SubjectKind) -> Iterator[Difference]:
     """What the topology declares once and the broker lacks; of the workers' own objects AT401 and AT402 tell."""
-    return (d for d in facts.memo(plan).of(Kind.MISSING) if d.subject == subject and d.worker_id is None)
+    return (d for d in facts.memo(diff).of(DiffKind.MISSING) if d.subject == subject and d.worker_id is None)
 
 
 def cure(difference: Difference) -> tuple[str, tuple[str, ...]]:
     """What to do about something missing: declare it, or first do away with what refuses it."""
-    if difference.way is Way.DECLARE:
+    if difference.fix is Fix.DECLARE:
         return "Declare it, or restart a service: its set-up does.", (DECLARE,)
     refused = difference.declaring.text if difference.declaring else "it is refused"
     return f"Declaring it is refused ({refused}); see to that first.", ()
@@ -111,7 +111,7 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
     """
     for d in _missing(facts, "binding"):
         remedy, commands = cure(d)
-        wanted = d.wanted
+        wanted = d.item
         assert isinstance(wanted, Binding)
         others = facts.memo(in_its_place).get((wanted.source, wanted.destination), ())
         instead = [b.routing_key for b in others]
@@ -134,9 +134,9 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
 def in_its_place(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
     """For `facts.memo`: by source and destination the bindings there that are not of the topology."""
     found: dict[tuple[str, str], list[Binding]] = {}
-    for d in facts.memo(plan).of(Kind.UNEXPECTED):
-        if isinstance(d.wanted, Binding):
-            found.setdefault((d.wanted.source, d.wanted.destination), []).append(d.wanted)
+    for d in facts.memo(diff).of(DiffKind.UNEXPECTED):
+        if isinstance(d.item, Binding):
+            found.setdefault((d.item.source, d.item.destination), []).append(d.item)
     return found
 
 

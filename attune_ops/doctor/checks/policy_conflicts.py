@@ -15,8 +15,8 @@ from attune_ops.model.ownership import exchange_kind, own_queues
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.routing.live import live_router
 from attune_ops.routing.policy_match import ObjectKind
-from attune_ops.topology.differences import Kind
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import DiffKind
 
 
 class _Object(msgspec.Struct, frozen=True):
@@ -128,7 +128,7 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
     A policy with a shorter TTL or length than the queue's own argument has the last word; so has an operator policy.
     Everything else (the dead-letter exchange, for one) follows the argument.
     """
-    yield from _by_policy(facts, Kind.OVERRULED, "overrules", "Take it out of the policy, or change the topology.")
+    yield from _by_policy(facts, DiffKind.OVERRIDDEN, "overrules", "Take it out of the policy, or change the topology.")
 
 
 @check(
@@ -147,14 +147,14 @@ def policies_expected(facts: Facts) -> Iterator[Problem]:
     It may well be meant; who looks for vanished messages should know of it. A length limit drops the oldest
     messages (or refuses new ones), a TTL removes what waits, `expires` the whole queue.
     """
-    yield from _by_policy(facts, Kind.ADDED, "adds", "Nothing, if it is meant.")
+    yield from _by_policy(facts, DiffKind.SET_BY_POLICY, "adds", "Nothing, if it is meant.")
 
 
-def _by_policy(facts: Facts, kind: Kind, does: str, remedy: str) -> Iterator[Problem]:
+def _by_policy(facts: Facts, kind: DiffKind, does: str, remedy: str) -> Iterator[Problem]:
     found: dict[str, dict[str, list[str]]] = {}
-    for d in facts.memo(plan).of(kind):
+    for d in facts.memo(diff).of(kind):
         for a in d.attributes:
-            said = f"{a.name} = {a.in_force}" + (f" (declared {a.wanted})" if a.wanted is not None else "")
+            said = f"{a.name} = {a.in_force}" + (f" (declared {a.desired})" if a.desired is not None else "")
             found.setdefault(a.policy or "", {}).setdefault(said, []).append(d.name)
     for policy, settings in found.items():
         names = list(dict.fromkeys(name for several in settings.values() for name in several))

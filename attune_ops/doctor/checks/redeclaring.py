@@ -9,8 +9,8 @@ from attune_ops.doctor.checks._phrases import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.command_lines import DIFF
 from attune_ops.model.facts import Facts, Source
-from attune_ops.topology.differences import Attribute, Difference, Kind, SubjectKind
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Attribute, Difference, DiffKind, SubjectKind
 
 
 @check(
@@ -51,7 +51,7 @@ def queues_equal(facts: Facts) -> Iterator[Problem]:
 
 def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
     alike: dict[tuple[str, str], list[Difference]] = {}
-    for d in facts.memo(plan).of(Kind.DIFFERENT):
+    for d in facts.memo(diff).of(DiffKind.DIFFERENT):
         if d.subject == subject:
             owner = facts.topology.worker_of(d.name) if subject == "queue" else None
             alike.setdefault((owner[1].name if owner else d.name, repr(d.attributes)), []).append(d)
@@ -65,7 +65,7 @@ def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
             f"{listed(names, 3)}: {listed(map(_attribute, first.attributes))}{answer}",
             evidence={
                 "names": names,
-                "attributes": {a.name: {"wanted": a.wanted, "found": a.found} for a in first.attributes},
+                "attributes": {a.name: {"wanted": a.desired, "found": a.actual} for a in first.attributes},
                 "answer": first.declaring.text if first.declaring else None,
             },
             remedy=f"Delete the {subject} and let it be declared anew, its messages first moved away.{hint}",
@@ -75,7 +75,7 @@ def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
 
 
 def _attribute(a: Attribute) -> str:
-    return f"{a.name} is {_value(a.found)}, not {_value(a.wanted)}"
+    return f"{a.name} is {_value(a.actual)}, not {_value(a.desired)}"
 
 
 def _value(value: object) -> str:

@@ -11,8 +11,8 @@ from attune_ops.doctor.checks.declared import cure, in_its_place, unbound
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding
-from attune_ops.topology.differences import Difference, Kind
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Difference, DiffKind
 from attune_ops.topology.redeclaration import TRANSIENT
 
 
@@ -88,8 +88,8 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
     died between declare and bind; the exchange was deleted and made again, which loses its bindings; a hand-made
     queue; a release with another key.
     """
-    for d in facts.memo(plan).of(Kind.MISSING):
-        b = d.wanted
+    for d in facts.memo(diff).of(DiffKind.MISSING):
+        b = d.item
         if d.worker_id is None or not isinstance(b, Binding):
             continue
         worker = facts.worker_named[d.worker_id]

@@ -15,7 +15,7 @@ from attune_ops.installation.config import resolve
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Arguments, Exchange, Queue
-from attune_ops.topology.differences import BrokerError
+from attune_ops.topology.drift import BrokerError
 from attune_ops.topology.redeclaration import Answers
 from tests.world import Users, Vhost
 

@@ -1,4 +1,4 @@
-"""What to declare: a topology minus what a broker has. Pure; `facts.memo(plan)` makes it once for several questions."""
+"""What to declare: a topology minus what a broker has. Pure; `facts.memo(diff)` makes it once for several questions."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from attune_ops.routing.effective import EffectiveSetting, EffectiveSettings, ex
 from attune_ops.routing.header_values import Value, comparable
 from attune_ops.routing.policy_match import Policies
 from attune_ops.routing.rules import Rules
-from attune_ops.topology.differences import (
+from attune_ops.topology.drift import (
     Attribute,
     BrokerError,
     Difference,
-    Kind,
-    Plan,
+    DiffKind,
+    Fix,
     SubjectKind,
-    Way,
+    TopologyDiff,
 )
 from attune_ops.topology.redeclaration import TRANSIENT, Answers, same
 
 _BindingKey = tuple[str, str, str, str, Value]
 
 
-def plan(facts: Facts) -> Plan:
+def diff(facts: Facts) -> TopologyDiff:
     """Compares the topology with the broker, for each registered live worker too; needs `Source.BROKER`.
 
     A worker queue of another id is judged where it exists, but neither it nor its binding is ever missed: to bind
     it would collect messages for nobody.
     """
-    return Comparison(facts).plan()
+    return Comparison(facts).diff()
 
 
 class Comparison:
@@ -50,7 +50,7 @@ class Comparison:
         self.live = frozenset(w.id for w in facts.live_workers)
         self.refused: set[tuple[str, str]] = set()  # what cannot be declared, so that its bindings cannot either
 
-    def plan(self) -> Plan:
+    def diff(self) -> TopologyDiff:
         """All differences in order, and what could not be compared."""
         base = (
             *self._exchanges(),
@@ -59,7 +59,7 @@ class Comparison:
         )
         workers = (d for worker_id in self._worker_bindings for d in self._worker(worker_id))
         found = [*base, *workers, *self._other_bindings(), *self._foreign()]
-        return Plan(
+        return TopologyDiff(
             topology=self.topology.name,
             vhost=self.facts.vhost,
             taken_at=self.facts.taken_at,
@@ -83,7 +83,7 @@ class Comparison:
                 yield f"{what}: {reason}"
         if self.broker.policies is None:
             yield "policies: they were not read"
-        declares = (d.wanted for d in found if d.way is Way.DECLARE)
+        declares = (d.item for d in found if d.fix is Fix.DECLARE)
         if self._may_deny and any(isinstance(q, Queue) and not q.durable and not q.exclusive for q in declares):
             yield f"whether this broker denies transient queues: {self._may_deny}"
 
@@ -157,8 +157,8 @@ class Comparison:
     ) -> Difference:  # fmt: skip
         if declaring is not None:
             self.refused.add((subject, name))
-        way = Way.DECLARE if declaring is None else Way.REFUSED
-        return Difference(Kind.MISSING, subject, name, way, why, wanted, (), declaring, using, worker_id)
+        way = Fix.DECLARE if declaring is None else Fix.REFUSED
+        return Difference(DiffKind.MISSING, subject, name, way, why, wanted, (), declaring, using, worker_id)
 
     def _existing(
         self, subject: SubjectKind, wanted: Exchange | Queue, found: ExchangeState | QueueState,
@@ -170,12 +170,24 @@ class Comparison:
             why = SILENTLY_OTHER if declaring is None else DECLARING_FAILS
             counted = tuple(_counted(a, settings.get(_policy_key(a.name))) for a in attributes)
             yield Difference(
-                Kind.DIFFERENT, subject, wanted.name, Way.RECREATE, why, wanted, counted, declaring, None, worker_id
+                DiffKind.DIFFERENT,
+                subject,
+                wanted.name,
+                Fix.RECREATE,
+                why,
+                wanted,
+                counted,
+                declaring,
+                None,
+                worker_id,
             )
         overruled, added = _by_policy(wanted, found, settings)
-        for kind, why, those in ((Kind.OVERRULED, OVERRULED, overruled), (Kind.ADDED, ADDED, added)):
+        for kind, why, those in (
+            (DiffKind.OVERRIDDEN, OVERRULED, overruled),
+            (DiffKind.SET_BY_POLICY, ADDED, added),
+        ):
             if those:
-                yield Difference(kind, subject, wanted.name, Way.POLICY, why, wanted, those, worker_id=worker_id)
+                yield Difference(kind, subject, wanted.name, Fix.POLICY, why, wanted, those, worker_id=worker_id)
 
     def _settings(self, found: ExchangeState | QueueState) -> EffectiveSettings:
         if not self.broker.policies:
@@ -197,9 +209,9 @@ class Comparison:
             if self._is_owned(binding.destination_kind, binding.destination):
                 owner = self.facts.topology.worker_of(binding.destination)
                 worker_id = owner[0] if owner and binding.destination_kind == "queue" else None
-                kind, way, why = Kind.UNEXPECTED, Way.UNBIND, UNEXPECTED
+                kind, way, why = DiffKind.UNEXPECTED, Fix.UNBIND, UNEXPECTED
             else:
-                kind, way, why, worker_id = Kind.FOREIGN, Way.NOTHING, FOREIGN, None
+                kind, way, why, worker_id = DiffKind.UNMANAGED, Fix.NOTHING, FOREIGN, None
             yield Difference(kind, "binding", _name(binding), way, why, _binding(binding), worker_id=worker_id)
 
     def _is_owned(self, kind: str, name: str) -> bool:
@@ -224,13 +236,13 @@ class Comparison:
     def _foreign(self) -> Iterator[Difference]:
         for exchange in self.broker.exchanges or ():
             if exchange_kind(self.topology, exchange.name) == "foreign":
-                yield Difference(Kind.FOREIGN, "exchange", exchange.name, Way.NOTHING, FOREIGN)
+                yield Difference(DiffKind.UNMANAGED, "exchange", exchange.name, Fix.NOTHING, FOREIGN)
         for queue in self.broker.queues or ():
             if not self._is_owned("queue", queue.name) and queue.name not in self._replicas:
-                yield Difference(Kind.FOREIGN, "queue", queue.name, Way.NOTHING, FOREIGN)
+                yield Difference(DiffKind.UNMANAGED, "queue", queue.name, Fix.NOTHING, FOREIGN)
 
 
-_ORDER = {Kind.UNEXPECTED: 1, Kind.ADDED: 2, Kind.FOREIGN: 3}
+_ORDER = {DiffKind.UNEXPECTED: 1, DiffKind.SET_BY_POLICY: 2, DiffKind.UNMANAGED: 3}
 
 NOBODY_PUBLISHES = "publishing to it closes the publisher's channel"
 NOBODY_CONSUMES = "nobody can consume from it, and messages meant for it are dropped"
@@ -250,7 +262,7 @@ def _policy_key(argument: str) -> str:
 def _counted(attribute: Attribute, setting: EffectiveSetting | None) -> Attribute:
     """The attribute with the policy counted in."""
     if setting is None or setting.origin == "argument":
-        return msgspec.structs.replace(attribute, in_force=attribute.found)
+        return msgspec.structs.replace(attribute, in_force=attribute.actual)
     return msgspec.structs.replace(attribute, in_force=setting.value, policy=setting.policy)
 
 
@@ -267,7 +279,7 @@ def _by_policy(
         attribute = Attribute(name, value, found.arguments.get(name), False, setting.value, setting.policy)
         if key not in ours:
             added.append(attribute)
-        elif same(value, attribute.found) and not same(value, setting.value):
+        elif same(value, attribute.actual) and not same(value, setting.value):
             overruled.append(attribute)
     return tuple(overruled), tuple(added)
 

@@ -13,22 +13,22 @@ from attune_ops.model.topologies import load
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology, binding_name
 from attune_ops.render import form
 from attune_ops.render.wire import json_text
-from attune_ops.topology.differences import (
-    Applied,
+from attune_ops.topology.drift import (
+    ApplyResult,
     Attribute,
     BrokerError,
+    Declaration,
     Difference,
-    Kind,
-    Outcome,
-    Plan,
-    Way,
+    DiffKind,
+    Fix,
+    TopologyDiff,
 )
 from tests.hostile import NAMES, is_safe
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
 
 
-def plan(*names: str) -> Plan:
+def plan(*names: str) -> TopologyDiff:
     """A plan with every kind of difference about each name."""
     made: list[Difference] = []
     for name in names:
@@ -37,25 +37,25 @@ def plan(*names: str) -> Plan:
         attribute = Attribute(name or "x-a", name, 5, True, 7, name or "p", None)
         queue = Queue(name or "q")
         made += [
-            Difference(Kind.MISSING, "queue", name, Way.DECLARE, "why", queue, using=error),
-            Difference(Kind.MISSING, "queue", name, Way.REFUSED, "why", queue, declaring=denied, worker_id=1),
-            Difference(Kind.DIFFERENT, "queue", name, Way.RECREATE, "why", queue, (attribute,), declaring=error),
-            Difference(Kind.OVERRULED, "exchange", name, Way.POLICY, "why", Exchange(name, "topic"), (attribute,)),
-            Difference(Kind.UNEXPECTED, "binding", binding_name(name, name, name), Way.UNBIND, "why"),
-            Difference(Kind.ADDED, "queue", name, Way.POLICY, "why", queue, (attribute,)),
-            Difference(Kind.FOREIGN, "queue", name, Way.NOTHING, "why"),
+            Difference(DiffKind.MISSING, "queue", name, Fix.DECLARE, "why", queue, using=error),
+            Difference(DiffKind.MISSING, "queue", name, Fix.REFUSED, "why", queue, declaring=denied, worker_id=1),
+            Difference(DiffKind.DIFFERENT, "queue", name, Fix.RECREATE, "why", queue, (attribute,), declaring=error),
+            Difference(DiffKind.OVERRIDDEN, "exchange", name, Fix.POLICY, "why", Exchange(name, "topic"), (attribute,)),
+            Difference(DiffKind.UNEXPECTED, "binding", binding_name(name, name, name), Fix.UNBIND, "why"),
+            Difference(DiffKind.SET_BY_POLICY, "queue", name, Fix.POLICY, "why", queue, (attribute,)),
+            Difference(DiffKind.UNMANAGED, "queue", name, Fix.NOTHING, "why"),
         ]
-    return Plan("t", "/", NOW, tuple(made), ("registry: not there",), (1,), 9)
+    return TopologyDiff("t", "/", NOW, tuple(made), ("registry: not there",), (1,), 9)
 
 
-def applied(*names: str) -> Applied:
+def applied(*names: str) -> ApplyResult:
     error = BrokerError(403, "ACCESS_REFUSED - \x1b[31m")
     outcomes = tuple(
-        Outcome("queue", n, s, error if s == "refused" else None)
+        Declaration("queue", n, s, error if s == "refused" else None)
         for n in names
         for s in ("to declare", "declared", "refused", "lost")
     )
-    return Applied(plan(*names), outcomes, plan(*names))
+    return ApplyResult(plan(*names), outcomes, plan(*names))
 
 
 def topology(*names: str) -> Topology:
@@ -106,13 +106,15 @@ def test_a_terminal_is_shown_the_first_and_told_of_the_rest() -> None:
 
 
 def test_nothing_differs() -> None:
-    assert form(Plan("t", "/", NOW, (), compared=3), "text") == "t in virtual host /: all 3 objects are as wanted"
+    assert (
+        form(TopologyDiff("t", "/", NOW, (), compared=3), "text") == "t in virtual host /: all 3 objects are as wanted"
+    )
 
 
 def test_an_application_in_words() -> None:
-    dry = Applied(plan("q"), (Outcome("queue", "q", "to declare"),))
+    dry = ApplyResult(plan("q"), (Declaration("queue", "q", "to declare"),))
     assert form(dry, "text").startswith("+ to declare queue q\nDeclaring does not put right:\n")
-    done = Applied(plan("q"), (Outcome("queue", "q", "declared"),), Plan("t", "/", NOW, ()))
+    done = ApplyResult(plan("q"), (Declaration("queue", "q", "declared"),), TopologyDiff("t", "/", NOW, ()))
     assert (
         form(done, "text") == "√ declared   queue q\nt in virtual host /: 1 of 1 declared, read back: all is as wanted"
     )

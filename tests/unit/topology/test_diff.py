@@ -22,8 +22,8 @@ from attune_ops.model.snapshot import (
 )
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Binding, Exchange, Queue
-from attune_ops.topology.differences import Difference, Kind, Plan, Way
-from attune_ops.topology.plan import plan
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Difference, DiffKind, Fix, TopologyDiff
 
 NOW = datetime(2026, 1, 16, 12, tzinfo=UTC)
 JANUARY, SEPTEMBER = load("attune-2026-01"), load("attune-2026-09")
@@ -58,7 +58,7 @@ def declared(broker: BrokerSnapshot, steps: tuple[Exchange | Queue | Binding, ..
 
 
 def healthy(topology: Any = JANUARY, workers: tuple[int, ...] = (1,), **members: Any) -> BrokerSnapshot:
-    broker = declared(EMPTY, plan(facts(workers=workers, topology=topology)).steps)
+    broker = declared(EMPTY, diff(facts(workers=workers, topology=topology)).steps)
     changed: BrokerSnapshot = msgspec.structs.replace(broker, **members)
     return changed
 
@@ -72,14 +72,14 @@ def changed(broker: BrokerSnapshot, name: str, **members: Any) -> BrokerSnapshot
     return msgspec.structs.replace(broker, exchanges=swap(broker.exchanges), queues=swap(broker.queues))
 
 
-def the_one(found: Plan) -> Difference:
+def the_one(found: TopologyDiff) -> Difference:
     (difference,) = found.differences
     return difference
 
 
 def test_an_empty_broker_misses_everything_in_order() -> None:
-    found = plan(facts(workers=(2,)))
-    assert {d.kind for d in found.differences} == {Kind.MISSING}
+    found = diff(facts(workers=(2,)))
+    assert {d.kind for d in found.differences} == {DiffKind.MISSING}
     assert [d.name for d in found.differences] == [
         "attune.events", "attune.executions", "attune.notifications", "attune.dlx",
         "attune.events.queue", "attune.executions.queue", "attune.notifications.queue",
@@ -99,7 +99,7 @@ def test_an_empty_broker_misses_everything_in_order() -> None:
 
 @pytest.mark.parametrize("topology", [JANUARY, SEPTEMBER], ids=lambda t: t.name)
 def test_a_healthy_broker_has_no_difference(topology: Any) -> None:
-    found = plan(facts(healthy(topology, (1, 7)), (1, 7), topology=topology))
+    found = diff(facts(healthy(topology, (1, 7)), (1, 7), topology=topology))
     assert found.differences == ()
     assert found.unseen == ()
 
@@ -108,16 +108,16 @@ def test_a_healthy_broker_has_no_difference(topology: Any) -> None:
 def test_declaring_what_is_planned_leaves_nothing(data: st.DataObject) -> None:
     topology = data.draw(st.sampled_from([JANUARY, SEPTEMBER]))
     workers = data.draw(st.sets(st.integers(0, 9), max_size=3).map(lambda s: tuple(sorted(s))))
-    steps = plan(facts(workers=workers, topology=topology)).steps
+    steps = diff(facts(workers=workers, topology=topology)).steps
     partly = declared(EMPTY, tuple(data.draw(st.lists(st.sampled_from(steps), unique_by=id))))
-    left = plan(facts(partly, workers, topology=topology)).steps
-    assert plan(facts(declared(partly, left), workers, topology=topology)).differences == ()
+    left = diff(facts(partly, workers, topology=topology)).steps
+    assert diff(facts(declared(partly, left), workers, topology=topology)).differences == ()
 
 
 def test_a_queue_declared_otherwise() -> None:
-    found = the_one(plan(facts(changed(healthy(), "worker.1.executions", durable=True, auto_delete=False), (1,))))
-    assert (found.kind, found.way, found.worker_id) == (Kind.DIFFERENT, Way.RECREATE, 1)
-    assert [(a.name, a.wanted, a.found) for a in found.attributes] == [
+    found = the_one(diff(facts(changed(healthy(), "worker.1.executions", durable=True, auto_delete=False), (1,))))
+    assert (found.kind, found.fix, found.worker_id) == (DiffKind.DIFFERENT, Fix.RECREATE, 1)
+    assert [(a.name, a.desired, a.actual) for a in found.attributes] == [
         ("durable", False, True),
         ("auto_delete", True, False),
     ]
@@ -131,8 +131,8 @@ def test_a_queue_declared_otherwise() -> None:
 
 def test_an_unregistered_workers_queue_is_judged_but_not_missed() -> None:
     broker = changed(healthy(workers=(1, 2)), "worker.2.executions", auto_delete=False)
-    assert the_one(plan(facts(broker, (1,)))).name == "worker.2.executions"
-    assert plan(facts(healthy(workers=(1,)), (1,))).differences == ()
+    assert the_one(diff(facts(broker, (1,)))).name == "worker.2.executions"
+    assert diff(facts(healthy(workers=(1,)), (1,))).differences == ()
 
 
 DLX = "x-dead-letter-exchange"
@@ -152,7 +152,7 @@ DLX = "x-dead-letter-exchange"
     ],
 )
 def test_other_arguments(arguments: Any, name: str, words: str, key: str | None) -> None:
-    found = the_one(plan(facts(changed(healthy(), "attune.events.queue", arguments=arguments), (1,))))
+    found = the_one(diff(facts(changed(healthy(), "attune.events.queue", arguments=arguments), (1,))))
     (attribute,) = found.attributes
     assert (attribute.name, attribute.policy_key) == (name, key)
     assert found.declaring is not None
@@ -161,19 +161,19 @@ def test_other_arguments(arguments: Any, name: str, words: str, key: str | None)
 
 def test_an_argument_that_the_broker_does_not_compare() -> None:
     arguments = {"x-dead-letter-exchange": "attune.dlx", "x-ours": 1}
-    found = the_one(plan(facts(changed(healthy(), "attune.events.queue", arguments=arguments), (1,))))
-    assert (found.kind, found.declaring, found.attributes[0].compared) == (Kind.DIFFERENT, None, False)
+    found = the_one(diff(facts(changed(healthy(), "attune.events.queue", arguments=arguments), (1,))))
+    assert (found.kind, found.declaring, found.attributes[0].compared) == (DiffKind.DIFFERENT, None, False)
 
 
 def test_another_exchange_type() -> None:
-    found = the_one(plan(facts(changed(healthy(), "attune.executions", type="topic"), (1,))))
+    found = the_one(diff(facts(changed(healthy(), "attune.executions", type="topic"), (1,))))
     assert found.declaring is not None
     assert found.declaring.text.endswith("received 'direct' but current is 'topic'")
 
 
 def test_the_default_queue_type_of_the_virtual_host() -> None:
     broker = healthy(version="4.0.5", default_queue_type="quorum")
-    found = plan(facts(broker, (1,)))
+    found = diff(facts(broker, (1,)))
     assert [d.name for d in found.differences] == [
         "attune.events.queue", "attune.executions.queue", "attune.notifications.queue",
     ]  # fmt: skip
@@ -184,23 +184,23 @@ def test_the_default_queue_type_of_the_virtual_host() -> None:
 def test_a_policy_that_supplies_what_is_missing_is_counted_in() -> None:
     policy = PolicyState("/", "dlx", "^attune", "queues", 0, {"dead-letter-exchange": "attune.dlx"})
     broker = changed(healthy(policies=(policy,)), "attune.events.queue", arguments={})
-    found = plan(facts(broker, (1,))).of(Kind.DIFFERENT)
+    found = diff(facts(broker, (1,))).of(DiffKind.DIFFERENT)
     (attribute,) = found[0].attributes
-    assert (attribute.found, attribute.in_force, attribute.policy) == (None, "attune.dlx", "dlx")
+    assert (attribute.actual, attribute.in_force, attribute.policy) == (None, "attune.dlx", "dlx")
     assert found[0].declaring is not None, "the services' declaration is refused all the same"
 
 
 def test_a_policy_that_overrules_and_one_that_adds() -> None:
     policy = PolicyState("/", "short", "^worker", "queues", 0, {"message-ttl": 1000, "max-length": 5})
-    found = plan(facts(healthy(SEPTEMBER, policies=(policy,)), (1,), topology=SEPTEMBER))
-    (overruled,) = found.of(Kind.OVERRULED)
-    assert (overruled.name, overruled.way, overruled.declaring) == ("worker.1.executions", Way.POLICY, None)
+    found = diff(facts(healthy(SEPTEMBER, policies=(policy,)), (1,), topology=SEPTEMBER))
+    (overruled,) = found.of(DiffKind.OVERRIDDEN)
+    assert (overruled.name, overruled.fix, overruled.declaring) == ("worker.1.executions", Fix.POLICY, None)
     (attribute,) = overruled.attributes
-    assert (attribute.name, attribute.wanted, attribute.in_force) == ("x-message-ttl", 300000, 1000)
-    assert {d.name for d in found.of(Kind.ADDED)} == {
+    assert (attribute.name, attribute.desired, attribute.in_force) == ("x-message-ttl", 300000, 1000)
+    assert {d.name for d in found.of(DiffKind.SET_BY_POLICY)} == {
         f"worker.1.{n}" for n in ("executions", "packs", "cancel", "packtests")
     }
-    assert found.matters == (overruled,)
+    assert found.drift == (overruled,)
 
 
 def test_foreign_objects_are_no_difference_but_an_unexpected_binding_is() -> None:
@@ -213,13 +213,13 @@ def test_foreign_objects_are_no_difference_but_an_unexpected_binding_is() -> Non
             Binding("billing", "attune.dlx", "", "exchange"),
         ),
     )  # fmt: skip
-    found = plan(facts(broker, (1,)))
-    assert [(d.name, d.worker_id) for d in found.matters] == [
+    found = diff(facts(broker, (1,)))
+    assert [(d.name, d.worker_id) for d in found.drift] == [
         ("attune.events → worker.1.executions ('event.#')", 1),
         ("billing → attune.dlx ('')", None),
     ]
-    assert {d.kind for d in found.matters} == {Kind.UNEXPECTED}
-    assert len(found.of(Kind.FOREIGN)) == 4
+    assert {d.kind for d in found.drift} == {DiffKind.UNEXPECTED}
+    assert len(found.of(DiffKind.UNMANAGED)) == 4
 
 
 def test_a_replicas_queue_is_not_foreign() -> None:
@@ -229,14 +229,14 @@ def test_a_replicas_queue_is_not_foreign() -> None:
     broker = msgspec.structs.replace(
         broker, queues=(*(broker.queues or ()), replica), bindings=(*(broker.bindings or ()), bound)
     )
-    assert plan(facts(broker, (1,), topology=SEPTEMBER)).differences == ()
+    assert diff(facts(broker, (1,), topology=SEPTEMBER)).differences == ()
 
 
 def test_a_broker_that_denies_transient_queues() -> None:
     denied = DeprecatedFeature("transient_nonexcl_queues", "permitted_by_default", "denied")
-    found = plan(facts(msgspec.structs.replace(EMPTY, version="4.3.6", deprecated=(denied,)), (1,)))
+    found = diff(facts(msgspec.structs.replace(EMPTY, version="4.3.6", deprecated=(denied,)), (1,)))
     queue, binding = found.differences[-2:]
-    assert (queue.way, binding.way) == (Way.REFUSED, Way.REFUSED)
+    assert (queue.fix, binding.fix) == (Fix.REFUSED, Fix.REFUSED)
     assert queue.declaring is not None
     assert (queue.declaring.code, queue.declaring.closes, len(queue.declaring.text.encode())) == (
         541,
@@ -249,7 +249,7 @@ def test_a_broker_that_denies_transient_queues() -> None:
 
 def test_a_user_without_rights() -> None:
     reach = Reach(Source.MANAGEMENT, user="ops", permissions=("^attune", "^attune.*queue$", ".*"))
-    found = plan(facts(msgspec.structs.replace(EMPTY, version="4.0.5"), (1,), reach=(reach,)))
+    found = diff(facts(msgspec.structs.replace(EMPTY, version="4.0.5"), (1,), reach=(reach,)))
     refused = {d.name: d.declaring.text for d in found.differences if d.declaring}
     assert refused["attune.events.queue"].endswith(
         "write access to exchange 'attune.dlx' in vhost '/' refused for user 'ops'"
@@ -268,9 +268,9 @@ def test_a_user_without_rights() -> None:
 
 def test_what_was_not_seen_is_said() -> None:
     reasons = {Source.REGISTRY: "no registry is configured"}
-    assert plan(facts(registry=None, missing=reasons)).unseen == ("queues of workers: no registry is configured",)
+    assert diff(facts(registry=None, missing=reasons)).unseen == ("queues of workers: no registry is configured",)
     unsaid = DeprecatedFeature("transient_nonexcl_queues", "permitted_by_default")
     broker = msgspec.structs.replace(EMPTY, version="4.0.5", deprecated=(unsaid,))
-    (note,) = plan(facts(broker, (1,))).unseen
+    (note,) = diff(facts(broker, (1,))).unseen
     assert note == "whether this broker denies transient queues: RabbitMQ 4.0.5 does not say what it denies"
-    assert plan(facts(broker)).unseen == (), "nothing transient is to be declared"
+    assert diff(facts(broker)).unseen == (), "nothing transient is to be declared"

@@ -16,18 +16,18 @@ from attune_ops.model.topology import Binding, Exchange, Queue
 SubjectKind = Literal["exchange", "queue", "binding"]
 
 
-class Kind(StrEnum):
+class DiffKind(StrEnum):
     """How something differs. Only what is foreign or merely added by a policy is no difference from the wish."""
 
     MISSING = "missing"
     DIFFERENT = "different"
-    OVERRULED = "overruled"  # declared as wanted, but a policy has the last word on what the topology says
+    OVERRIDDEN = "overruled"  # declared as wanted, but a policy has the last word on what the topology says
     UNEXPECTED = "unexpected"  # a binding to an object of the topology which the topology does not make
-    ADDED = "added"  # a policy says something that the topology leaves open
-    FOREIGN = "foreign"  # somebody else's, in the same virtual host
+    SET_BY_POLICY = "added"  # a policy says something that the topology leaves open
+    UNMANAGED = "foreign"  # somebody else's, in the same virtual host
 
 
-class Way(StrEnum):
+class Fix(StrEnum):
     """How a difference is put right."""
 
     DECLARE = "declare"
@@ -60,8 +60,8 @@ class Attribute(msgspec.Struct, frozen=True):
     """
 
     name: str
-    wanted: Any
-    found: Any
+    desired: Any
+    actual: Any
     compared: bool = True
     in_force: Any = None
     policy: str | None = None
@@ -76,24 +76,24 @@ class Difference(msgspec.Struct, frozen=True):
     service gets that relies on it without declaring it. `worker_id` is the worker's whose object it is.
     """
 
-    kind: Kind
+    kind: DiffKind
     subject: SubjectKind
     name: str
-    way: Way
+    fix: Fix
     why: str
-    wanted: Exchange | Queue | Binding | None = None
+    item: Exchange | Queue | Binding | None = None
     attributes: tuple[Attribute, ...] = ()
     declaring: BrokerError | None = None
     using: BrokerError | None = None
     worker_id: int | None = None
 
     @property
-    def matters(self) -> bool:
+    def is_drift(self) -> bool:
         """Whether the broker is not as wanted; what is foreign or added never is a difference from the wish."""
-        return self.kind not in (Kind.ADDED, Kind.FOREIGN)
+        return self.kind not in (DiffKind.SET_BY_POLICY, DiffKind.UNMANAGED)
 
 
-class Plan(Shown, msgspec.Struct, frozen=True, dict=True):
+class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
     """The differences between a topology and a broker, in the order in which they would be put right.
 
     Exchanges, queues and bindings in the topology's order, then each worker's, then what is unexpected, added
@@ -109,16 +109,16 @@ class Plan(Shown, msgspec.Struct, frozen=True, dict=True):
     compared: int = 0  # objects of the topology that were looked for
 
     @cached_property
-    def matters(self) -> tuple[Difference, ...]:
+    def drift(self) -> tuple[Difference, ...]:
         """The differences from the wish: all but what is foreign or added."""
-        return tuple(d for d in self.differences if d.matters)
+        return tuple(d for d in self.differences if d.is_drift)
 
     @cached_property
     def steps(self) -> tuple[Exchange | Queue | Binding, ...]:
         """What can be declared, in order; nothing among it exists yet."""
-        return tuple(d.wanted for d in self.differences if d.way is Way.DECLARE and d.wanted is not None)
+        return tuple(d.item for d in self.differences if d.fix is Fix.DECLARE and d.item is not None)
 
-    def of(self, kind: Kind) -> tuple[Difference, ...]:
+    def of(self, kind: DiffKind) -> tuple[Difference, ...]:
         """The differences of one kind."""
         return tuple(d for d in self.differences if d.kind is kind)
 
@@ -134,7 +134,7 @@ class Plan(Shown, msgspec.Struct, frozen=True, dict=True):
         return found
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Declaration(msgspec.Struct, frozen=True):
     """What became of one step: `answer` is the broker's where it refused.
 
     `lost` was declared, and yet is not there, or otherwise, when the broker is read back.
@@ -147,22 +147,22 @@ class Outcome(msgspec.Struct, frozen=True):
     worker_id: int | None = None
 
 
-class Applied(Shown, msgspec.Struct, frozen=True):
+class ApplyResult(Shown, msgspec.Struct, frozen=True):
     """What `topology apply` did, or would do: `after` is the plan as read back, None where nothing was done.
 
     `plan` is the comparison before; what it holds beyond its steps cannot be declared, and says why.
     """
 
-    plan: Plan
-    outcomes: tuple[Outcome, ...]
-    after: Plan | None = None
+    before: TopologyDiff
+    outcomes: tuple[Declaration, ...]
+    after: TopologyDiff | None = None
 
     @property
     def left(self) -> tuple[Difference, ...]:
         """The differences that declaring does not put right."""
         if self.after is not None:
-            return self.after.matters
-        return tuple(d for d in self.plan.matters if d.way is not Way.DECLARE)
+            return self.after.drift
+        return tuple(d for d in self.before.drift if d.fix is not Fix.DECLARE)
 
     @property
     def failed(self) -> bool:
