@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -98,9 +99,23 @@ class Cli:
 
             silence(sys.stderr)
 
-    def complain(self, sentence: str) -> None:
-        """Notes an error, which a terminal gets wrapped whatever is in it."""
+    def error(self, sentence: str) -> None:
+        """Prints an error on stderr, wrapped at a terminal whatever is in it."""
         self.note(self.wrapped(sentence))
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Yields a function that prints a line on stderr; a terminal also shows `what` and the elapsed time."""
+        if not sys.stderr.isatty():
+            yield self.note
+            return
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True, no_color=self.color is False)
+        with Progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=console, transient=True) as clock:
+            clock.add_task(what)
+            yield lambda line: console.print(self.wrapped(line), markup=False, highlight=False, soft_wrap=True)
 
     def cleaned(self, text: str) -> str:
         """A note as it may be shown: its command lines reach the same installation, no secret, nothing invisible."""

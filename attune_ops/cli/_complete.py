@@ -74,11 +74,8 @@ def _registered(ctx: click.Context) -> tuple[Worker, ...]:
 
 
 def _options(ctx: click.Context) -> dict[str, str]:
-    """The target options that stand on the line already."""
-    from attune_ops.cli._base import Cli
-
-    cli = ctx.find_object(Cli)
-    return cli.options if cli is not None else {}
+    """The target options that stand on the line already, kept by `_base.Cli`."""
+    return getattr(ctx.obj, "options", {})
 
 
 def _items(values: Iterable[str], incomplete: str) -> list[CompletionItem]:

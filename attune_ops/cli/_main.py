@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         ctx = getattr(e, "ctx", None)
         path = ctx.command_path if ctx else "attune-ops"
         name = "; a name that begins with - stands behind --" if _may_be_name(e) else ""
-        _complain(cli, f"{e.format_message().rstrip('.')}{name}; see {path} --help", e)
+        _error(cli, f"{e.format_message().rstrip('.')}{name}; see {path} --help", e)
         return _exit.USAGE
     except (KeyboardInterrupt, click.Abort) as e:
         told = e.__cause__ if isinstance(e, click.Abort) else e  # Click's own stands for what interrupted it
@@ -84,13 +84,13 @@ def main(arguments: list[str] | None = None) -> int:
         if interrupted:  # in the midst of pika, which then fails on its own
             cli.note(f"attune-ops: interrupted; {e}")
             return _exit.INTERRUPTED
-        _complain(cli, str(e), e)
+        _error(cli, str(e), e)
         return _exit.status_of(e)
     except Exception as e:  # noqa: BLE001 - the last line of defence: a bug ends in one line too
         if interrupted:
             cli.note("attune-ops: interrupted")
             return _exit.INTERRUPTED
-        _complain(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv shows where)", e)
+        _error(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv shows where)", e)
         return _exit.FOUND
     finally:
         cli.close()
@@ -127,9 +127,9 @@ def _terminable(interrupted: list[int]) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _complain(cli: Cli, sentence: str, error: BaseException) -> None:
+def _error(cli: Cli, sentence: str, error: BaseException) -> None:
     if cli.verbose >= 2:
         import traceback
 
         cli.note("".join(traceback.format_exception(error)))
-    cli.complain("attune-ops: " + " ".join(sentence.split()))
+    cli.error("attune-ops: " + " ".join(sentence.split()))

@@ -11,7 +11,6 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._progress import progress
 
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
@@ -80,7 +79,7 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
     told["confirm"] = _typed(environment, told.get("confirm"))
     if save is not None:
         _refuse_unwritable(save)
-    with progress(cli, f"drill {name}") as note:
+    with cli.progress(f"drill {name}") as note:
         made = run_drill(name, environment, topology=topology, remedy=remedy, note=note, **told)
     cli.show(made, format)
     if save is not None:

@@ -10,8 +10,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._duration import seconds as duration
-from attune_ops.cli._progress import progress
+from attune_ops.cli._options import duration
 
 WIDTH = 100  # columns of a table in a pipe, where nothing says how wide it is shown
 
@@ -45,7 +44,7 @@ def up(cli: Cli, name: str, nodes: int | None, server: str | None, lines: tuple[
     """Starts the lab, or says that it runs already."""
     from attune_ops import lab
 
-    with progress(cli, "starting RabbitMQ") as note:
+    with cli.progress("starting RabbitMQ") as note:
         lab.up(name, nodes=nodes, server=server, config=lines, note=note)
     cli.show(lab.status(name), "table")
 
@@ -58,7 +57,7 @@ def down(cli: Cli, name: str) -> None:
     from attune_ops import lab
     from attune_ops.lab.folder import names
 
-    with progress(cli, "stopping RabbitMQ") as note:
+    with cli.progress("stopping RabbitMQ") as note:
         found = lab.down(name, note=note)
     others = ", ".join(names())
     cli.note("the lab is down" if found else f"there was no lab {name!r}" + (f"; there is {others}" if others else ""))
@@ -99,7 +98,7 @@ def run(
     from attune_ops.lab.run import Out, Plan
     from attune_ops.lab.run import run as demonstrate
 
-    out = Out(lambda value: cli.show(_for_reading(value), "table"), cli.write, lambda what: progress(cli, what))
+    out = Out(lambda value: cli.show(_for_reading(value), "table"), cli.write, cli.progress)
     plan = Plan(workers, seconds, keep)
     demonstrate(out, plan, name=name, server=server, config=lines, topology=cli.options.get("topology"))
 

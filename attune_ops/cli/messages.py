@@ -10,7 +10,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._change import change_options, confirmed
+from attune_ops.cli._options import change_options, confirmed
 
 if TYPE_CHECKING:
     from attune_ops.messages.transfer import Transfer

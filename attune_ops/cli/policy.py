@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-from attune_ops.cli import _duration, _exit
+from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._change import change_options, confirmed
 from attune_ops.cli._inspect import inspection
+from attune_ops.cli._options import change_options, confirmed, duration, json_object
 from attune_ops.topology.policies.policy_table import COLUMNS
 
 # Option, type, key of the policy, help. Times are given as such and set in milliseconds.
 SETTINGS: tuple[tuple[str, Any, str, str], ...] = (
-    ("expires", _duration.seconds, "TIME", "Delete a queue that nobody used for so long, with its messages."),
-    ("message-ttl", _duration.seconds, "TIME", "Give a message up after so long."),
+    ("expires", duration, "TIME", "Delete a queue that nobody used for so long, with its messages."),
+    ("message-ttl", duration, "TIME", "Give a message up after so long."),
     ("dead-letter-exchange", str, "NAME", "Where messages go that a queue gives up."),
     ("dead-letter-routing-key", str, "KEY", "Their key; without it they keep their own."),
     ("max-length", int, "N", "At most N messages in a queue."),
@@ -54,7 +53,12 @@ command.add_command(
 @command.command(example="attune-ops policy apply worker-queues --expires 1h --message-ttl 5m")
 @click.argument("name")
 @_setting_options
-@click.option("--definition", metavar="JSON", help="The settings as RabbitMQ spells them, besides the options above.")
+@click.option(
+    "--definition",
+    metavar="JSON",
+    callback=json_object,
+    help="Other settings, as RabbitMQ names them.",
+)
 @click.option("--pattern", metavar="REGEX", help="Which names it means (default: the safety policy's).")
 @click.option(
     "--apply-to", metavar="WHAT", help="queues, exchanges, all; from 3.12 classic_queues, quorum_queues, streams."
@@ -63,7 +67,7 @@ command.add_command(
 @change_options("Set it; without it only what would be done is shown.")
 @format_option()
 @pass_cli
-def apply(cli: Cli, /, name: str, definition: str | None, format: str, **how: Any) -> None:
+def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str, **how: Any) -> None:
     """Sets the policy NAME: worker-queues, base-queues or exchanges; any other with its --pattern.
 
     Shows for which queues and exchanges it would be in force, which policies it would hide there and with them which
@@ -72,7 +76,7 @@ def apply(cli: Cli, /, name: str, definition: str | None, format: str, **how: An
     values = {key: how.pop(key.replace("-", "_")) for key, *_ in SETTINGS}
     said = {k: round(v * 1000) if k in TIMES else v for k, v in values.items() if v is not None}
     how["confirm"] = confirmed(cli, how["confirm"]) if how["apply"] else how["confirm"]
-    change = cli.ops.policies.apply(name, _json(definition) | said, **how)
+    change = cli.ops.policies.apply(name, (definition or {}) | said, **how)
     cli.show(change, format)
     if not change.applied:
         cli.note("nothing was changed; --apply does it")
@@ -93,14 +97,3 @@ def remove(cli: Cli, name: str, apply: bool, confirm: str | None, format: str) -
     cli.show(change, format)
     if not change.applied:
         cli.note("nothing was changed; --apply does it")
-
-
-def _json(definition: str | None) -> dict[str, Any]:
-    """The settings of --definition; a wrong one ends the command with status 2."""
-    try:
-        found = json.loads(definition or "{}")
-    except ValueError as e:
-        raise click.BadParameter(f"--definition is not JSON: {e}") from None
-    if not isinstance(found, dict):
-        raise click.BadParameter('--definition must be a JSON object: {"expires": 1800000}')
-    return found

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import click
 
-from attune_ops.cli import _base, _duration, _exit
+from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._change import change_options, confirmed
+from attune_ops.cli._options import change_options, confirmed, duration
 
 
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")
 @click.argument("pattern", default="*")
-@click.option("--grace", type=_duration.seconds, default="10m", show_default=True, metavar="TIME",
+@click.option("--grace", type=duration, default="10m", show_default=True, metavar="TIME",
               help="Delete only what an earlier look, at least so long ago, saw orphaned too.")  # fmt: skip
 @click.option("--save-to", metavar="FOLDER", help="Save messages there (default: the user's state folder).")
 @change_options("Delete them; without it only what would be done is shown.")

@@ -6,7 +6,7 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._change import change_options, confirmed
+from attune_ops.cli._options import change_options, confirmed
 
 
 @_base.command(example="attune-ops retire 'w*'")

@@ -9,8 +9,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._change import confirm_option, confirmed
-from attune_ops.cli._json import json_object
+from attune_ops.cli._options import confirm_option, confirmed, json_object
 from attune_ops.model.errors import ConfigError
 from attune_ops.routing.route import REASONS, Reason
 

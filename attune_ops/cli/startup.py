@@ -9,8 +9,8 @@ import click
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
-from attune_ops.cli._change import confirm_option, confirmed
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
+from attune_ops.cli._options import confirm_option, confirmed
 from attune_ops.model.startup_progress import SERVICES, Step
 from attune_ops.startup.steps import Ending, StartupReport, StepResult
 

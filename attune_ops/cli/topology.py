@@ -9,8 +9,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
-from attune_ops.cli._change import change_options, confirmed
-from attune_ops.cli._json import json_object
+from attune_ops.cli._options import change_options, confirmed, json_object
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source

@@ -72,7 +72,7 @@ def test_explanations(run: Run) -> None:
         (["--explain", "AT999"], "no check or group 'AT999'"),
         (["--baseline", "nowhere.json"], "baseline 'nowhere.json': not a report of doctor --format json: No such file"),
         (["--baseline", "SNAPSHOT"], "not a report of doctor --format json"),
-        (["--wait", "soon"], "'soon' is no time"),
+        (["--wait", "soon"], "'soon' is not a duration"),
         (["--fail-on", "fatal"], "'fatal' is not one of 'error', 'warning', 'info', 'never'"),
         (["--target-version", "next"], "target version 'next': it is no version like 4.3"),
         (["--samples", "3"], "3 is not in the range"),

@@ -1,0 +1,46 @@
+"""Options and option types that several commands take."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from attune_ops.cli._base import Cli
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+confirm_option = click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
+
+
+def change_options(help: str) -> Callable[[Any], Any]:
+    """`--apply` and `--confirm NAME`; `help` says what the first one does."""
+    return lambda function: click.option("--apply", is_flag=True, help=help)(confirm_option(function))
+
+
+def confirmed(cli: Cli, confirm: str | None) -> str | None:
+    """The name typed for a protected environment, asked for at a terminal; `installation.gate` checks it."""
+    if confirm is None and cli.settings.protected and sys.stdin.isatty():
+        return str(click.prompt(f"{cli.settings.env!r} is protected; type its name", err=True))
+    return confirm
+
+
+def duration(text: str) -> float:
+    """Option type: `500ms`, `30s`, `5m`, `1h` in seconds; a number without unit is seconds. Else exit status 2."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text.strip(), re.ASCII)
+    if not found:
+        raise click.BadParameter(f"{text!r} is not a duration; use for example 500ms, 30s, 5m, 1h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """Callback of an option with a JSON object; None without the option. Anything else: exit status 2."""
+    import msgspec
+
+    try:
+        return None if value is None else msgspec.json.decode(value.encode(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise click.BadParameter(f"not a JSON object: {e}") from None
