@@ -14,7 +14,7 @@ import msgspec
 from attune_ops.cleanup.orphan_history import sightings
 from attune_ops.cleanup.reap_rules import SOURCES, candidates, sighted
 from attune_ops.cleanup.reaped import Candidate, Reaped, Verdict
-from attune_ops.installation import audit, gate
+from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queue, delete_queue
 from attune_ops.installation.collect import collect
@@ -55,7 +55,7 @@ def reap(
     """
     matches = matcher(pattern)
     if apply:
-        gate.check(settings, confirm)
+        audit.check_confirmation(settings, confirm)
     with sightings(settings) as seen:
         facts = collect(settings, SOURCES)
         since = sighted(facts, seen)

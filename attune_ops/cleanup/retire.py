@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.installation import audit, gate
+from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.registry_write import retire as retire_row
@@ -35,7 +35,7 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     facts = collect(settings, SOURCES)
     require(facts, Source.REGISTRY)
     if apply:
-        gate.check(settings, confirm)
+        audit.check_confirmation(settings, confirm)
     assert facts.registry is not None
     chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
     rows = [_judged(settings, facts, w, apply, confirm) for w in chosen]

@@ -10,7 +10,7 @@ import msgspec
 
 from attune_ops.drills import Drill, faults
 from attune_ops.drills._recover import Record, UndoList
-from attune_ops.installation import gate
+from attune_ops.installation import audit
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import RunningLab, read
 from attune_ops.installation.config.settings import Settings
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 def refuse_unless_allowed(settings: Settings, confirm: str | None) -> None:
     """Raises `DrillRefused` unless the environment allows drills and its name was typed; changes nothing."""
-    gate.check(settings, confirm)
+    audit.check_confirmation(settings, confirm)
     if settings.env is None:
         raise DrillRefused(
             f"{settings.amqp} is neither a lab nor an environment: drills run on the lab, or on an environment whose "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint
-from attune_ops.installation.light_http import connect
+from attune_ops.installation.sockets import connect, tls_context
 from attune_ops.installation.unreachable import why
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Reach, Source
@@ -52,14 +52,12 @@ def open_connection(
     """
     import pika
 
-    from attune_ops.installation.tls import context
-
     parameters = pika.ConnectionParameters(
         host=endpoint.host,
         port=endpoint.port,
         virtual_host=endpoint.path,
         credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
-        ssl_options=pika.SSLOptions(context(ca_file), endpoint.host) if endpoint.tls else None,
+        ssl_options=pika.SSLOptions(tls_context(ca_file), endpoint.host) if endpoint.tls else None,
         heartbeat=heartbeat,
         socket_timeout=timeout,
         stack_timeout=timeout,

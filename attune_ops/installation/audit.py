@@ -1,7 +1,7 @@
-"""The audit journal: every change that this tool makes is written down before it starts and when it has ended.
+"""The audit log: every change that this tool makes is logged before it starts and when it has ended.
 
 One JSON object a line in `audit.jsonl` in the user's state folder, mode 600: who, when, which environment,
-what, and the result; secrets are masked. `change` is the one way to make a change: it asks the gate first.
+what, and the result; secrets are masked. Every change goes through `change`, which checks the confirmation first.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from attune_ops.installation import gate
 from attune_ops.installation.config import Settings
-from attune_ops.model.errors import ActionError
+from attune_ops.installation.management_write import ManagementWriter, management_writer
+from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.redaction import Redactor
 
 SCHEMA = "attune-ops/audit/1"
@@ -54,16 +54,32 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     schema: str = SCHEMA
 
 
-def journal_file() -> Path:
-    """Where the journal is, whether or not there is one yet."""
+class Change(dict[str, Any]):
+    """What came of a change, for its last line in the audit log; it hands out what can write to the broker."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings, self._open = settings, ExitStack()
+
+    def management(self) -> ManagementWriter:
+        """The management API with its writes, until the change has ended."""
+        return self._open.enter_context(management_writer(self._settings))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._open.close()
+
+
+def log_file() -> Path:
+    """Where the audit log is, whether or not there is one yet."""
     import platformdirs
 
     return platformdirs.user_state_path("attune-ops") / FILE
 
 
 def entries(file: Path | None = None) -> Iterator[Entry]:
-    """Reads the journal, oldest first; a line that a crash cut off is left out. Changes nothing."""
-    file = file or journal_file()
+    """Reads the audit log, oldest first; a line that a crash cut off is left out. Changes nothing."""
+    file = file or log_file()
     if not file.exists():
         return
     with file.open("rb") as lines:
@@ -72,16 +88,27 @@ def entries(file: Path | None = None) -> Iterator[Entry]:
                 yield msgspec.json.decode(line, type=Entry)
 
 
+def check_confirmation(settings: Settings, confirm: str | None) -> None:
+    """Raises `ConfigError` where the environment is protected and `confirm` is not exactly its name."""
+    if not settings.protected or confirm == settings.env:
+        return
+    if confirm is None:
+        raise ConfigError(f"environment {settings.env!r} is protected: confirm by typing its name (--confirm NAME)")
+    raise ConfigError(
+        f"environment {settings.env!r} is protected, and {confirm!r} is not its name; nothing was changed"
+    )
+
+
 @contextmanager
 def change(
     settings: Settings, what: str, subject: str, *, confirm: str | None = None, **detail: Any
-) -> Iterator[dict[str, Any]]:
-    """Makes one change: passes the gate, journals its start, and its end with what the block put into the dict.
+) -> Iterator[Change]:
+    """Makes one change: checks the confirmation, logs the start, and the end with what the block put into the dict.
 
-    `confirm` is the environment's name, typed, where it is protected. Raises `ConfigError` at the gate and
-    `ActionError` where the journal cannot be written; nothing was changed then.
+    `confirm` is the environment's name, typed, where it is protected. Raises `ConfigError` without it and
+    `ActionError` where the audit log cannot be written; nothing was changed then.
     """
-    gate.check(settings, confirm)
+    check_confirmation(settings, confirm)
     redactor = Redactor(settings.redact, settings.secrets)
     start = Entry(
         change=secrets.token_hex(6),
@@ -98,8 +125,8 @@ def change(
     try:
         _append(start, redactor)
     except OSError as e:
-        raise ActionError(f"nothing was changed: the audit journal {journal_file()} cannot be written ({e})") from e
-    outcome: dict[str, Any] = {}
+        raise ActionError(f"nothing was changed: the audit log {log_file()} cannot be written ({e})") from e
+    outcome = Change(settings)
     began = time.perf_counter()
     result: Literal["done", "failed", "interrupted"] = "failed"
     error = None
@@ -113,21 +140,22 @@ def change(
         error = " ".join(str(e).split()) or type(e).__name__
         raise
     finally:
+        outcome.close()
         spent = round((time.perf_counter() - began) * 1000, 3)
         end = msgspec.structs.replace(
-            start, at=datetime.now(UTC), result=result, outcome=outcome, error=error, duration_ms=spent
+            start, at=datetime.now(UTC), result=result, outcome=dict(outcome), error=error, duration_ms=spent
         )
         try:
             _append(end, redactor)
         except OSError as e:
             # The change has been made; to raise here would say that it was not.
-            logger.warning("the end of %s is missing in the audit journal: %s", what, e)
+            logger.warning("the end of %s is missing in the audit log: %s", what, e)
 
 
 def _append(entry: Entry, redactor: Redactor) -> None:
     masked = redactor.value(msgspec.to_builtins(entry))
     line = msgspec.json.encode(masked) + b"\n"
-    file = journal_file()
+    file = log_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from attune_ops.installation import http, management_types
+from attune_ops.installation import http, management_types, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.management import Management, open_management
@@ -186,9 +186,7 @@ class Round:
     def _certificate(self, endpoint: Endpoint) -> int | None:
         if not endpoint.tls:
             return None
-        from attune_ops.installation import tls
-
-        return _or_none(lambda: tls.certificate_days(endpoint, self._settings.ca_file, self._settings.timeout))
+        return _or_none(lambda: sockets.certificate_days(endpoint, self._settings.ca_file, self._settings.timeout))
 
     def _lost(self, source: Source, target: str, error: SourceError) -> None:
         self._missing[source] = str(error)

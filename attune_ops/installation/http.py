@@ -1,22 +1,18 @@
-"""The way to the management API: two transports, and the one place that puts their failures into words."""
+"""What both HTTP transports of the management API share: answers, and the one place that explains an error."""
 
 from __future__ import annotations
 
 import base64
-import os
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from attune_ops.installation import light_http
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.unreachable import why
 from attune_ops.model.errors import SourceError
 
 T = TypeVar("T")
-LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
 
 
 class Answer(NamedTuple):
@@ -51,56 +47,10 @@ class Http(Protocol):
         """Closes the connections."""
 
 
-def open_http(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None, light: bool = False) -> Http:
-    """Makes a transport: a pooled `requests` session, or with `light` our own, which loads nothing.
-
-    The light one knows no proxies, so where a proxy is configured the pooled one takes its place.
-    """
-    proxied = any(
-        os.environ.get(name) for p in (endpoint.scheme, "all") for name in (f"{p}_proxy", f"{p}_PROXY".upper())
-    )
-    if light and not proxied:
-        return LightHttp(endpoint, timeout, ca_file)
-    from attune_ops.installation.pooled_http import PooledHttp
-
-    return PooledHttp(endpoint, timeout, ca_file)
-
-
 def basic(endpoint: Endpoint) -> str:
     """The value of the Authorization header."""
     login = f"{endpoint.user}:{endpoint.password.reveal()}".encode()
     return "Basic " + base64.b64encode(login).decode()
-
-
-class LightHttp:
-    """One connection for one thread, for a probe that must start fast."""
-
-    def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
-        self.endpoint, self._timeout = endpoint, timeout
-        self._connection = light_http.Connection(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file)
-        self._headers = {"Authorization": basic(endpoint), "Content-Type": "application/json"}
-
-    def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
-        """Sends one request and reads the whole answer."""
-        started = time.perf_counter()
-        try:
-            found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
-        except OSError as e:
-            raise unreachable(self.endpoint, e, self._timeout) from None
-        return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
-
-
-def get(
-    http: Http, path: str, kind: type[T], *, vhost: str | None = None, listing: bool = False, timeout: float = 10.0
-) -> T:
-    """Reads `/api/{path}` as `kind`; raises `ApiError` for an error status and `SourceError` for no sensible answer."""
-    answer = http.request("GET", path, timeout=timeout * LISTING_PATIENCE if listing else None)
-    check(http.endpoint, path, answer, vhost)
-    return decode(http.endpoint, path, answer, kind)
 
 
 def check(endpoint: Endpoint, path: str, answer: Answer, vhost: str | None = None) -> None:

@@ -1,7 +1,8 @@
-"""Typed reads of RabbitMQ's management API. Each says which user tag it needs; none changes anything."""
+"""The reads of RabbitMQ's management API. Each says which user tag it needs; none changes anything."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from attune_ops.installation import http, management_types
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.http import ApiError, Http
+from attune_ops.installation.light_http import LightHttp
 from attune_ops.model.snapshot import (
     BindingState,
     ChannelState,
@@ -23,6 +25,7 @@ from attune_ops.model.snapshot import (
 
 T = TypeVar("T")
 
+LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
 PAGE = 500  # the most that the API gives on one
 MOST_EXCHANGES = 50  # that are asked for their bindings one by one
 IN_SHORT = "queue.name,queue.vhost,consumer_tag,channel_details.name,prefetch_count"
@@ -50,8 +53,7 @@ class Management:
 
     def overview_answer(self) -> tuple[management_types.Overview, http.Answer]:
         """Like `overview`, with the answer as it came: its time taken and its headers."""
-        answer = self.http.request("GET", "overview")
-        http.check(self.http.endpoint, "overview", answer)
+        answer = self._answer("overview")
         return http.decode(self.http.endpoint, "overview", answer, management_types.Overview), answer
 
     def whoami(self) -> management_types.WhoAmI:
@@ -190,22 +192,13 @@ class Management:
 
     def alarms(self) -> tuple[str, ...]:
         """Reads the resource alarms in effect anywhere in the cluster. Needs tag management, changes nothing."""
-        answer = self.http.request("GET", "health/checks/alarms")
-        if answer.status != 503:
-            http.check(self.http.endpoint, "health/checks/alarms", answer)
-            return ()
-        told = http.decode(self.http.endpoint, "health/checks/alarms", answer, management_types.Alarms)
-        return tuple(f"{a.resource} alarm on {a.node}" for a in told.alarms) or (str(told.reason),)
+        failed = self._failed_check("alarms", management_types.Alarms)
+        return () if failed is None else tuple(str(a) for a in failed.alarms) or (str(failed.reason),)
 
     def virtual_hosts_down(self) -> tuple[str, ...]:
-        """Reads which virtual hosts are down on some node. Needs tag management, changes nothing."""
-        path = "health/checks/virtual-hosts"
-        answer = self.http.request("GET", path)
-        if answer.status != 503:
-            http.check(self.http.endpoint, path, answer)
-            return ()
-        told = http.decode(self.http.endpoint, path, answer, management_types.VirtualHostsDown)
-        return tuple(map(str, told.names)) or (str(told.reason),)
+        """Reads which virtual hosts are down on a node. Needs tag management, changes nothing."""
+        failed = self._failed_check("virtual-hosts", management_types.VirtualHostsDown)
+        return () if failed is None else tuple(map(str, failed.names)) or (str(failed.reason),)
 
     def deprecated_features(self) -> tuple[DeprecatedFeature, ...] | None:
         """Reads the deprecated features, None before 3.13. Needs tag management, changes nothing."""
@@ -224,8 +217,24 @@ class Management:
         path = f"{what}/{self._vhost}" + (f"?{query}" if query else "")
         return self._get(path, list[kind], self.vhost, listing=True)  # type: ignore[valid-type]
 
+    def _failed_check(self, check: str, kind: type[T]) -> T | None:
+        """The answer of a failed health check of the broker, None where it passed."""
+        path = f"health/checks/{check}"
+        answer = self._answer(path, fine=(503,))
+        return http.decode(self.http.endpoint, path, answer, kind) if answer.status == 503 else None
+
     def _get(self, path: str, kind: type[T], vhost: str | None = None, listing: bool = False) -> T:
-        return http.get(self.http, path, kind, vhost=vhost, listing=listing, timeout=self._timeout)
+        """Reads `/api/{path}` as `kind`; raises `ApiError` for an error status, else `SourceError`."""
+        timeout = self._timeout * LISTING_PATIENCE if listing else None
+        return http.decode(self.http.endpoint, path, self._answer(path, vhost, timeout), kind)
+
+    def _answer(
+        self, path: str, vhost: str | None = None, timeout: float | None = None, fine: tuple[int, ...] = ()
+    ) -> http.Answer:
+        answer = self.http.request("GET", path, timeout=timeout)
+        if answer.status not in fine:
+            http.check(self.http.endpoint, path, answer, vhost)
+        return answer
 
     def _maybe(self, path: str, kind: type[T], listing: bool = False) -> T | None:
         """What is there, or None where the API says 404."""
@@ -246,5 +255,20 @@ def merge(
 
 def open_management(settings: Settings, *, light: bool = False) -> Management:
     """Connects to the management API of an installation when first used; `light` is for a probe that starts fast."""
-    transport = http.open_http(settings.management, timeout=settings.timeout, ca_file=settings.ca_file, light=light)
-    return Management(transport, settings.vhost, settings.timeout)
+    return Management(open_http(settings, light=light), settings.vhost, settings.timeout)
+
+
+def open_http(settings: Settings, *, light: bool = False) -> Http:
+    """Makes a transport: a pooled `requests` session, or with `light` our own, which loads nothing.
+
+    The light one knows no proxies, so where a proxy is configured the pooled one takes its place.
+    """
+    endpoint, timeout, ca_file = settings.management, settings.timeout, settings.ca_file
+    proxied = any(
+        os.environ.get(name) for p in (endpoint.scheme, "all") for name in (f"{p}_proxy", f"{p}_PROXY".upper())
+    )
+    if light and not proxied:
+        return LightHttp(endpoint, timeout, ca_file)
+    from attune_ops.installation.pooled_http import PooledHttp
+
+    return PooledHttp(endpoint, timeout, ca_file)

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.http import Answer, basic, unreachable
-from attune_ops.installation.tls import context
+from attune_ops.installation.sockets import tls_context
 
 
 class PooledHttp:
@@ -21,7 +21,7 @@ class PooledHttp:
         self.endpoint, self._timeout = endpoint, timeout
         self._base = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}/api/"
         self._session = requests.Session()
-        self._session.mount(f"{endpoint.scheme}://", _Adapter(context(ca_file) if endpoint.tls else None))
+        self._session.mount(f"{endpoint.scheme}://", _Adapter(tls_context(ca_file) if endpoint.tls else None))
         self._session.auth = _Basic(endpoint)
 
     def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
 import os
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from attune_ops.installation.amqp import greet
+from attune_ops.installation.config import Endpoint
 from attune_ops.installation.config.running_lab import LabNode, Process, RunningLab
+from attune_ops.installation.light_http import LightHttp
+from attune_ops.installation.management import Management
 from attune_ops.lab import process
 from attune_ops.lab.ports import PER_NODE, answers
 from attune_ops.lab.server import Server, search_path
+from attune_ops.model.errors import SourceError
+
+T = TypeVar("T")
 
 PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
 CONSOLE = "console.log"
+ANSWER_S = 5.0
 
 
 def make(folder: Path, ordinal: int, block: range) -> LabNode:
@@ -105,37 +109,38 @@ def write_private(path: Path, text: str) -> None:
 def speaks_amqp(lab: RunningLab, node: LabNode) -> bool:
     """Whether the node answers an AMQP greeting with its own."""
     try:
-        with socket.create_connection(("127.0.0.1", node.amqp_port), timeout=5) as connection:
-            connection.sendall(b"AMQP\x00\x00\x09\x01")
-            return connection.recv(1) == b"\x01"  # a method frame: connection.start
-    except OSError:
+        greet(Endpoint("amqp", "127.0.0.1", node.amqp_port, lab.user, lab.password, "/"), timeout=ANSWER_S)
+    except SourceError:
         return False
+    return True
 
 
 def serves_management(lab: RunningLab, node: LabNode) -> bool:
     """Whether the management API answers, and the Prometheus port with it."""
-    return ask(lab, node, "overview") is not None and answers(node.prometheus_port)
+    return version(lab, node) is not None and answers(node.prometheus_port)
 
 
 def sees_all(lab: RunningLab, node: LabNode) -> bool:
     """Whether the node sees every node of the lab run in its cluster."""
-    running = [n for n in ask(lab, node, "nodes?columns=name,running") or () if n.get("running")]
-    return len(running) == len(lab.nodes)
+    return sum(n.running for n in _ask(lab, node, Management.nodes) or ()) == len(lab.nodes)
 
 
-def ask(lab: RunningLab, node: LabNode, path: str) -> Any:
-    """What the node's management API answers to `GET /api/PATH`, or None as long as it does not."""
-    credentials = base64.b64encode(f"{lab.user}:{lab.password.reveal()}".encode()).decode()
-    connection = http.client.HTTPConnection("127.0.0.1", node.management_port, timeout=5)
+def version(lab: RunningLab, node: LabNode) -> str | None:
+    """The RabbitMQ version of the node, None while its management API does not answer."""
+    overview = _ask(lab, node, Management.overview)
+    return overview.rabbitmq_version if overview else None
+
+
+def _ask(lab: RunningLab, node: LabNode, read: Callable[[Management], T]) -> T | None:
+    """What the node's management API answers, None while it does not."""
+    endpoint = Endpoint("http", "127.0.0.1", node.management_port, lab.user, lab.password)
+    management = Management(LightHttp(endpoint, ANSWER_S, None), "/")
     try:
-        connection.request("GET", f"/api/{path}", headers={"Authorization": f"Basic {credentials}"})
-        answer = connection.getresponse()
-        body = answer.read()
-        return json.loads(body) if answer.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
+        return read(management)
+    except SourceError:
         return None
     finally:
-        connection.close()
+        management.close()
 
 
 def last_words(node: LabNode) -> str:

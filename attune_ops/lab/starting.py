@@ -69,7 +69,7 @@ def start_all(lab: RunningLab, server: Server, note: Note, timeout: float) -> No
         wait(lab, [n.name for n in group], note, timeout)
     first = lab.nodes[0]
     until(lambda: nodes.sees_all(lab, first), timeout, lambda: first.alive, lambda: "the nodes form no cluster")
-    version = (nodes.ask(lab, first, "overview") or {}).get("rabbitmq_version")
+    version = nodes.version(lab, first)
     files.save(msgspec.structs.replace(lab, ready=True, version=version))
     size = f" ({len(lab.nodes)} nodes)" if len(lab.nodes) > 1 else ""
     note(f"RabbitMQ {version}{size} is ready after {time.monotonic() - began:.1f} s")

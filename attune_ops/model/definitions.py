@@ -208,15 +208,16 @@ def export(
              "routing_key": b.routing_key, "arguments": b.arguments}
             for b in bindings if b.source and not (b.destination_kind == "queue" and b.destination in gone)
         ],
-        "policies": [_policy_definition(p) | {"name": p.name} for p in policies if not p.operator],
+        "policies": [policy_body(p) | {"name": p.name} for p in policies if not p.operator],
         "parameters": [
-            {"component": "operator_policy", "name": p.name, "value": _policy_definition(p)}
+            {"component": "operator_policy", "name": p.name, "value": policy_body(p)}
             for p in policies if p.operator
         ],
     }  # fmt: skip
 
 
-def _policy_definition(policy: PolicyState) -> dict[str, Any]:
+def policy_body(policy: PolicyState) -> dict[str, Any]:
+    """A policy as the management API and a definitions file have it."""
     return {
         "pattern": policy.pattern,
         "apply-to": policy.apply_to,

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.installation import audit, gate
+from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.http import ApiError
-from attune_ops.installation.scratch_vhost import Scratch, scratch_vhost
+from attune_ops.installation.management_write import ManagementWriter
+from attune_ops.installation.scratch_vhost import scratch_vhost
 from attune_ops.model.definitions import export
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
@@ -43,7 +44,7 @@ def prove(
     is the environment's name where it is protected. Raises `SourceError` where the broker cannot be read,
     `ConfigError` and `ActionError`.
     """
-    gate.check(settings, confirm)
+    audit.check_confirmation(settings, confirm)
     broker = broker_of(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
     router = Router.from_snapshot(broker)
     route = explained(router, router.route(exchange, routing_key, headers))
@@ -92,17 +93,21 @@ def _for_exchanges(policies: tuple[PolicyState, ...]) -> Iterator[PolicyState]:
             yield msgspec.structs.replace(policy, apply_to="exchanges", definition=kept or HARMLESS)
 
 
-def _publish(scratch: Scratch, exchange: str, routing_key: str, headers: dict[str, Any]) -> None:
+def _publish(scratch: ManagementWriter, exchange: str, routing_key: str, headers: dict[str, Any]) -> None:
     try:
         scratch.publish(exchange, routing_key, headers)
     except ApiError as e:
         raise ActionError(f"the broker refused the canary's message: {e.reason}") from None
 
 
-def _arrived(scratch: Scratch, expected: set[str]) -> list[str]:
+def _arrived(scratch: ManagementWriter, expected: set[str]) -> list[str]:
     """The queues that hold the message, once those that are expected do, or the time is over."""
     deadline = time.monotonic() + ARRIVAL_S
-    while not expected <= set(scratch.holding()) and time.monotonic() < deadline:
+    while not expected <= set(_holding(scratch)) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(SURPLUS_S)
-    return scratch.holding()
+    return _holding(scratch)
+
+
+def _holding(scratch: ManagementWriter) -> list[str]:
+    return sorted(q.name for q in scratch.totals() if q.messages)

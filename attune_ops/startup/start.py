@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from attune_ops.installation import audit, gate
+from attune_ops.installation import audit
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.startup_progress import Step
 from attune_ops.startup.preflight import refuse_harm
@@ -37,7 +37,7 @@ def run(
     steps = [Step.named(s) for s in skip]
     it = Service(settings, service, name=name, skip=steps, on_step=on_step, explain=explained)
     if service == "worker":
-        gate.check(settings, confirm)
+        audit.check_confirmation(settings, confirm)
         refuse_harm(settings, it.name, it.skip)
     with audit.change(settings, "startup", f"{service} {it.name}".strip(), confirm=confirm, skip=list(skip)) as outcome:
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from attune_ops.installation import audit, gate
+from attune_ops.installation import audit
 from attune_ops.installation.amqp import open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exchange, declare_queue
 from attune_ops.installation.collect import collect
@@ -72,7 +72,7 @@ def apply_topology(settings: Settings, *, write: bool, confirm: str | None = Non
 def _declare(settings: Settings, plan: TopologyDiff, confirm: str | None) -> tuple[Declaration, ...]:
     """Declares the plan's steps as one change in the journal; passes the gate even where there is nothing to do."""
     if not plan.steps:
-        gate.check(settings, confirm)
+        audit.check_confirmation(settings, confirm)
         return ()
     names = [d.name for d in plan.differences if d.fix is Fix.DECLARE]
     subject = f"{plan.topology} in virtual host {plan.vhost}"

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
-from urllib.parse import quote
-
 import msgspec
 
-from attune_ops.installation import audit, gate
+from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
-from attune_ops.installation.http import check
-from attune_ops.installation.management import open_management
 from attune_ops.inventory.bindings import bindings
 from attune_ops.model import command_lines
 from attune_ops.model.errors import ConfigError
@@ -38,12 +32,11 @@ def bind(settings: Settings, wanted: Binding, *, apply: bool = False, confirm: s
     )
     if _there(facts, wanted, wanted.arguments):
         if apply:
-            gate.check(settings, confirm)
+            audit.check_confirmation(settings, confirm)
         return _table(facts, (made,), "it is there already")
     if apply:
-        with audit.change(settings, "topology bind", _name(made), confirm=confirm, arguments=made.arguments):
-            body = {"routing_key": made.routing_key, "arguments": made.arguments}
-            _ask(settings, "POST", _path(settings, made), body)
+        with audit.change(settings, "topology bind", _name(made), confirm=confirm, arguments=made.arguments) as change:
+            change.management().bind(made)
     return _table(facts, (made,), f"undo: {command_lines.binding('unbind', made)}")
 
 
@@ -66,9 +59,8 @@ def unbind(
     if not found:
         raise ConfigError(_none_such(facts, unwanted))
     for b in found if apply else ():
-        with audit.change(settings, "topology unbind", _name(b), confirm=confirm, arguments=b.arguments):
-            # The API's own name for a binding: arguments may have types that JSON does not have.
-            _ask(settings, "DELETE", f"{_path(settings, b)}/{quote(b.properties_key, safe='')}")
+        with audit.change(settings, "topology unbind", _name(b), confirm=confirm, arguments=b.arguments) as change:
+            change.management().unbind(b)
     notes = [f"undo: {command_lines.binding('bind', b)}" for b in found]
     if any(is_wanted(facts, b) for b in found):
         notes.append(f"{facts.topology.name} wants this binding: what goes by it is lost without")
@@ -118,15 +110,3 @@ def _table(facts: Facts, found: tuple[BindingState, ...], *notes: str) -> Table:
 
 def _name(b: BindingState) -> str:
     return binding_name(b.source, b.destination, b.routing_key)
-
-
-def _path(settings: Settings, b: BindingState) -> str:
-    kind = "q" if b.destination_kind == "queue" else "e"
-    vhost, source, destination = (quote(name, safe="") for name in (settings.vhost, b.source, b.destination))
-    return f"bindings/{vhost}/e/{source}/{kind}/{destination}"
-
-
-def _ask(settings: Settings, method: str, path: str, body: Mapping[str, object] | None = None) -> None:
-    with closing(open_management(settings)) as management:
-        answer = management.http.request(method, path, msgspec.json.encode(body) if body is not None else None)
-        check(settings.management, path, answer, settings.vhost)

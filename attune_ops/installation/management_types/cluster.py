@@ -99,6 +99,9 @@ class Alarm(msgspec.Struct):
     resource: str = "unknown"
     node: str = "unknown"
 
+    def __str__(self) -> str:
+        return f"{self.resource} alarm on {self.node}"
+
 
 class Alarms(msgspec.Struct):
     """The answer of a failed `/api/health/checks/alarms`."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
-from attune_ops.installation.http import ApiError, check
-from attune_ops.installation.management import Management, open_management
-from attune_ops.model.errors import ActionError, ConfigError
+from attune_ops.installation.management import Management
+from attune_ops.model.definitions import policy_body
+from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
@@ -22,7 +21,6 @@ from attune_ops.topology.policies.presets import PRIORITY, presets, removing, se
 
 LISTINGS = ("exchanges", "queues", "bindings", "policies")
 SETTLING_S = 10.0  # how long a queue may take to list its new policy
-REFUSED = 400
 
 
 def read(settings: Settings) -> Facts:
@@ -58,9 +56,8 @@ def apply_policy(
         apply_to = apply_to or preset.apply_to
         definition = definition or preset.definition
     policy = PolicyState(settings.vhost, name, pattern or "", apply_to or "queues", priority, definition)
-    body = {"pattern": policy.pattern, "apply-to": policy.apply_to, "priority": priority, "definition": definition}
     change = setting(read(settings), policy)
-    return _make(settings, change, "PUT", "policy apply", body, apply, confirm)
+    return _make(settings, change, policy, apply, confirm)
 
 
 def remove_policy(settings: Settings, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
@@ -73,38 +70,25 @@ def remove_policy(settings: Settings, name: str, *, apply: bool = False, confirm
     if change.before is None:
         there = ", ".join(sorted(p.name for p in facts.actual.policies or () if not p.operator)) or "none"
         raise ConfigError(f"there is no policy {name!r} in virtual host {settings.vhost!r}; there are {there}")
-    return _make(settings, change, "DELETE", "policy remove", None, apply, confirm)
+    return _make(settings, change, None, apply, confirm)
 
 
 def _make(
-    settings: Settings,
-    change: PolicyChange,
-    method: str,
-    what: str,
-    body: dict[str, Any] | None,
-    apply: bool,
-    confirm: str | None,
+    settings: Settings, change: PolicyChange, policy: PolicyState | None, apply: bool, confirm: str | None
 ) -> PolicyChange:
+    """Sets `policy`, or removes the policy of the change where it is None; without `apply` changes nothing."""
     if not apply:
         return change
     before = msgspec.to_builtins(change.before) if change.before else None
-    with audit.change(settings, what, change.name, confirm=confirm, before=before, after=body) as outcome:
-        management = open_management(settings)
-        try:
-            path = f"policies/{quote(settings.vhost, safe='')}/{quote(change.name, safe='')}"
-            answer = management.http.request(method, path, msgspec.json.encode(body) if body is not None else None)
-            try:
-                check(settings.management, path, answer, settings.vhost)
-            except ApiError as e:
-                if e.status != REFUSED:
-                    raise
-                raise ActionError(
-                    f"the broker refused policy {change.name!r}: {e.reason}; nothing was changed"
-                ) from None
-            wanted = {e.name for e in change.effects if e.kind == "queue" and e.outcome in ("in force", "hides")}
-            settled = body is None or _listed(management, change.name, wanted)
-        finally:
-            management.close()
+    after, what = (policy_body(policy), "policy apply") if policy else (None, "policy remove")
+    with audit.change(settings, what, change.name, confirm=confirm, before=before, after=after) as outcome:
+        broker = outcome.management()
+        if policy is None:
+            broker.delete_policy(change.name)
+        else:
+            broker.set_policy(policy)
+        wanted = {e.name for e in change.effects if e.kind == "queue" and e.outcome in ("in force", "hides")}
+        settled = policy is None or _listed(broker, change.name, wanted)
         outcome |= {"objects": len(change.effects), "read_back": settled}
     unsettled = () if settled else (f"{SETTLING_S:g} s later the broker does not list it for every queue yet",)
     return msgspec.structs.replace(change, applied=True, commands=(), warnings=(*change.warnings, *unsettled))

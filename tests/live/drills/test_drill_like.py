@@ -99,7 +99,7 @@ def test_a_policy_that_the_broker_refuses_and_a_snapshot_without_a_broker(broker
     wrong = {"vhost": "/", "name": "typo", "pattern": "x", "apply-to": "queues", "definition": {"max-lenght": 1}}
     file.write_bytes(msgspec.json.encode({"exchanges": [{"name": "x", "type": "direct", "vhost": "/"}],
                                           "policies": [wrong]}))  # fmt: skip
-    with pytest.raises(ActionError, match="refuses policy 'typo'"):
+    with pytest.raises(ActionError, match="refused policy 'typo'"):
         rehearsed(broker, file)
     empty = tmp_path / "empty"
     target = {"amqp_url": "amqp://127.0.0.1:1", "management_url": "http://127.0.0.1:1"}

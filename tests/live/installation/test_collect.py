@@ -159,7 +159,7 @@ def test_counts_are_live_and_a_young_queue_has_no_statistics(vhost: Vhost) -> No
 
 def test_two_samples(vhost: Vhost) -> None:
     declare(vhost, 1)
-    facts = read(vhost, {Source.BROKER, Source.DEPTHS}, samples=2, interval_s=0.1)
+    facts = read(vhost, {Source.BROKER, Source.DEPTHS}, samples=2, interval=0.1)
     assert Source.EARLIER not in facts.missing
     assert facts.earlier is not None
     assert facts.earlier.taken_at < facts.actual.taken_at

@@ -132,5 +132,5 @@ def test_a_ca_file_that_is_none(behind_tls: dict[str, str], run: Run, tmp_path: 
     trusting(behind_tls, run.folder, ca_file)
     for command in ("health broker", "queues"):
         said = run(*command.split(), "--env", "tls", status=2).stderr
-        assert said.startswith(f"attune-ops: ca_file '{ca_file}' cannot be used: ")
+        assert said.startswith(f"attune-ops: cannot use ca_file '{ca_file}': ")
         assert said.count("\n") == 1

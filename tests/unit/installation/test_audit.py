@@ -32,13 +32,13 @@ def test_a_change_is_journaled_before_and_after(settings: Settings) -> None:
     assert (end.what, end.subject, end.detail, end.outcome) == ("messages drain", "q", {"to": "f"}, {"messages": 3})
     assert end.who
     assert end.broker == "amqp://ops:***@broker:5672/attune"
-    assert stat.S_IMODE(audit.journal_file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(audit.log_file().stat().st_mode) == 0o600
 
 
 def test_no_secret_reaches_the_journal(settings: Settings) -> None:
     with pytest.raises(ActionError), audit.change(settings, "x", PASSWORD, token="abc", note=f"with {PASSWORD}"):
         raise ActionError(f"login with {PASSWORD} at amqp://u:other@h failed")
-    text = audit.journal_file().read_text()
+    text = audit.log_file().read_text()
     assert PASSWORD not in text
     assert "other" not in text
     assert "abc" not in text
@@ -54,7 +54,7 @@ def test_an_interrupted_change_says_so(settings: Settings) -> None:
 def test_a_line_that_a_crash_cut_off_spoils_no_other(settings: Settings) -> None:
     with audit.change(settings, "x", "q"):
         pass
-    with audit.journal_file().open("ab") as journal:
+    with audit.log_file().open("ab") as journal:
         journal.write(b'{"change": "half')
     with audit.change(settings, "y", "q"):
         pass
