@@ -89,16 +89,9 @@ class Ops:
 
     def explain(self, text: str) -> Explanations:
         """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
-        from attune_ops.doctor.explain import explain
-        from attune_ops.doctor.explain.explanation import Explanations
+        from attune_ops.doctor.explain import explain_live
 
-        if not explain(text):
-            return Explanations(())
-        facts = self.facts()
-        reason = facts.missing_reason((Source.BROKER,))
-        where = f"{self.settings.amqp} at {facts.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-        checked = f"not checked against the broker: {reason}" if reason else f"checked against {where}"
-        return Explanations(explain(text, facts), checked)
+        return explain_live(self.settings, text)
 
     def startup(
         self,
@@ -159,15 +152,17 @@ class Ops:
         monitoring, changes nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline`
         is the JSON of an earlier report, whose findings are left out. Raises `ConfigError`.
         """
-        from attune_ops.doctor.diagnosis import read_and_diagnose, read_baseline
+        from attune_ops.doctor.diagnosis import diagnose_live, read_baseline
 
-        return read_and_diagnose(
-            lambda: facts or self.facts(samples=samples, interval=interval, skip_worker_statistics=True),
-            self.settings.check_settings,
+        return diagnose_live(
+            self.settings,
+            facts=facts,
+            samples=samples,
+            interval=interval,
             only=only,
             skip=skip,
             target_version=target_version,
-            known=read_baseline(baseline) if baseline else (),
+            known=read_baseline(baseline),
         )
 
     def router(self, facts: Facts | None = None) -> Router:
@@ -375,14 +370,15 @@ class Ops:
 
         return changes(load_facts(before), self.facts() if after is None else load_facts(after))
 
-    def watch(self, seconds: float, *, every: float = 10.0) -> Past:
-        """Records what every queue holds, `every` s for so many `seconds`, and returns all that is recorded.
+    def watch(self, seconds: float, *, interval: float = 10.0) -> Past:
+        """Records all queues every `interval` s for `seconds`, and returns everything that is recorded.
 
-        Writes this tool's own file in the user's state folder, nothing on the installation. Raises `SourceError`.
+        Reads the broker, needs tag monitoring. Writes this tool's own file in the user's state folder, nothing on the
+        installation. Raises `SourceError`.
         """
         from attune_ops.monitoring import history
 
-        history.watch(self.settings, lambda: self.facts(history.SOURCES), every=every, seconds=seconds)
+        history.watch(self.settings, interval=interval, seconds=seconds)
         return history.past(self.settings)
 
     def past(self, since: timedelta | None = None) -> Past:
@@ -622,25 +618,19 @@ class Probes:
         """Whether a worker (id or name; default: this host's own) can get work (`sources.health.worker_health`)."""
         from attune_ops.doctor.health import worker_health
 
-        return _until(lambda: worker_health(self._settings, worker or self._settings.own_worker), wait)
+        return worker_health(self._settings, worker, wait=wait)
 
     def broker(self, *, wait: float = 0.0) -> Health:
         """Whether services can use the broker (`sources.health.broker_health`)."""
         from attune_ops.doctor.health import broker_health
 
-        return _until(lambda: broker_health(self._settings), wait)
+        return broker_health(self._settings, wait=wait)
 
     def route(self, exchange: str, routing_key: str, *, wait: float = 0.0) -> Health:
         """Whether a message published there would reach a queue (`sources.health.route_health`)."""
         from attune_ops.doctor.health import route_health
 
-        return _until(lambda: route_health(self._settings, exchange, routing_key), wait)
+        return route_health(self._settings, exchange, routing_key, wait=wait)
 
     def __repr__(self) -> str:
         return f"<attune_ops health of {self._settings.amqp}: worker, broker, route>"
-
-
-def _until(look: Callable[[], Health], wait: float) -> Health:
-    from attune_ops.doctor.health import wait as until
-
-    return until(look, wait)

@@ -92,22 +92,15 @@ def _look(
     baseline: str | None,
     **asked: Any,
 ) -> Callable[[], Report]:
-    """What makes a report: of the live installation, or of a file, for which none need be configured."""
+    """The function that makes a report: of the live installation, or of a file, which needs no configuration."""
     from attune_ops.doctor import diagnosis
     from attune_ops.installation.config import check_settings
-    from attune_ops.model.snapshot_file import load_facts
 
-    known = diagnosis.read_baseline(baseline) if baseline else ()
+    asked["known"] = diagnosis.read_baseline(baseline)
     if file is not None:
-        standards = check_settings(cli.options)
-        facts = load_facts(file, standards.topology, vhost)
-        return lambda: diagnosis.read_and_diagnose(lambda: facts, standards, known=known, file=file, **asked)
+        report = diagnosis.diagnose_file(file, check_settings(cli.options), vhost=vhost, **asked)
+        return lambda: report
     if vhost is not None:
         raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
-
-    def live() -> Report:
-        twice = {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
-        read = lambda: cli.ops.facts(**twice, skip_worker_statistics=True)  # noqa: E731 - read when it is asked for
-        return diagnosis.read_and_diagnose(read, cli.settings.check_settings, known=known, **asked)
-
-    return live
+    asked |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
+    return lambda: diagnosis.diagnose_live(cli.settings, **asked)

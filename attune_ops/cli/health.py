@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 WAIT = click.option(
     "--wait",
-    "seconds",
     type=duration,
     default="0s",
     metavar="TIME",
@@ -39,7 +37,7 @@ def command() -> None:
 @WAIT
 @format_option()
 @pass_cli
-def worker(cli: Cli, worker: str | None, seconds: float, format: str) -> None:
+def worker(cli: Cli, worker: str | None, wait: float, format: str) -> None:
     """Registered and fresh, its queues there, bound and consumed.
 
     Each queue of the worker in the topology must be bound by its keys and have exactly the expected consumer.
@@ -47,18 +45,18 @@ def worker(cli: Cli, worker: str | None, seconds: float, format: str) -> None:
     """
     from attune_ops.doctor.health import worker_health
 
-    _tell(cli, lambda: worker_health(cli.settings, worker or cli.settings.own_worker), seconds, format)
+    _show(cli, worker_health(cli.settings, worker, wait=wait), format)
 
 
 @command.command(example="attune-ops health broker")
 @WAIT
 @format_option()
 @pass_cli
-def broker(cli: Cli, seconds: float, format: str) -> None:
+def broker(cli: Cli, wait: float, format: str) -> None:
     """Speaks AMQP, has no alarm, its virtual host is up."""
     from attune_ops.doctor.health import broker_health
 
-    _tell(cli, lambda: broker_health(cli.settings), seconds, format)
+    _show(cli, broker_health(cli.settings, wait=wait), format)
 
 
 @command.command(example="attune-ops health route attune.executions execution")
@@ -67,16 +65,13 @@ def broker(cli: Cli, seconds: float, format: str) -> None:
 @WAIT
 @format_option()
 @pass_cli
-def route(cli: Cli, exchange: str, key: str, seconds: float, format: str) -> None:
+def route(cli: Cli, exchange: str, key: str, wait: float, format: str) -> None:
     """A message published to EXCHANGE with KEY would reach a queue. Nothing is published."""
     from attune_ops.doctor.health import route_health
 
-    _tell(cli, lambda: route_health(cli.settings, exchange, key), seconds, format)
+    _show(cli, route_health(cli.settings, exchange, key, wait=wait), format)
 
 
-def _tell(cli: Cli, look: Callable[[], Health], seconds: float, format: str) -> None:
-    from attune_ops.doctor.health import wait
-
-    health = wait(look, seconds)
+def _show(cli: Cli, health: Health, format: str) -> None:
     cli.show(health, format)
     cli.exit(OK if health.healthy else FOUND)

@@ -40,12 +40,9 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
 def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
     """Of the live installation, or of a file, for which none need be configured."""
     from attune_ops.cli._pointed import pointed
-    from attune_ops.doctor import diagnosis
+    from attune_ops.doctor.diagnosis import diagnose_file
     from attune_ops.installation.config import check_settings
-    from attune_ops.model.snapshot_file import load_facts
 
     if source is None:
         return pointed(cli.ops.doctor(samples=samples), cli.options)
-    standards = check_settings(cli.options)
-    facts = load_facts(source, standards.topology)
-    return diagnosis.read_and_diagnose(lambda: facts, standards, file=source)
+    return diagnose_file(source, check_settings(cli.options))

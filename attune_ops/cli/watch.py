@@ -31,13 +31,7 @@ def command(cli: Cli, every: float, span: float | None, since: float | None, for
     if since is None:
         since = history.KEPT.total_seconds()
         try:
-            history.watch(
-                cli.settings,
-                lambda: cli.ops.facts(history.SOURCES),
-                every=every,
-                seconds=span,
-                tell=lambda facts: _tell(cli, facts),
-            )
+            history.watch(cli.settings, interval=every, seconds=span, on_progress=lambda facts: _tell(cli, facts))
         except KeyboardInterrupt:
             if span is not None:
                 raise

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import msgspec
 
@@ -13,13 +14,24 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import Key, choose, diagnose, uncollected, verify
 from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity
-from attune_ops.installation.config.settings import CheckSettings
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config.settings import CheckSettings, Settings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
+from attune_ops.model.snapshot_file import load_facts
 
 RETRY_INTERVAL_S = 2.0
 REPORT = "attune-ops/doctor/"
+
+
+class DiagnosisOptions(TypedDict, total=False):
+    """The options of every diagnosis; `read_and_diagnose` explains them."""
+
+    only: Collection[str]
+    skip: Collection[str]
+    target_version: str | None
+    known: Collection[Key]
 
 
 def read_and_diagnose(
@@ -60,6 +72,37 @@ def read_and_diagnose(
         file=None if file is None else shown(file),
         notes=(note,) if note else (),
     )
+
+
+def diagnose_live(
+    settings: Settings,
+    *,
+    facts: Facts | None = None,
+    samples: int = 1,
+    interval: float = 5.0,
+    **options: Unpack[DiagnosisOptions],
+) -> Report:
+    """Diagnoses an installation as it is now, or as in `facts`.
+
+    Reads broker and registry, with `samples=2` twice, `interval` s apart; needs tag monitoring, changes nothing.
+    """
+
+    def read() -> Facts:
+        return facts or collect(settings, samples=samples, interval=interval, skip_worker_statistics=True)
+
+    return read_and_diagnose(read, settings.check_settings, **options)
+
+
+def diagnose_file(
+    file: str,
+    check_settings: CheckSettings,
+    *,
+    vhost: str | None = None,
+    **options: Unpack[DiagnosisOptions],
+) -> Report:
+    """Diagnoses a snapshot or a definitions export; `vhost` chooses one of several in it. Raises `ConfigError`."""
+    facts = load_facts(file, check_settings.topology, vhost)
+    return read_and_diagnose(lambda: facts, check_settings, file=file, **options)
 
 
 def recoverable(report: Report, fail_on: Severity) -> tuple[Finding, ...]:
@@ -110,8 +153,10 @@ class _Baseline(msgspec.Struct):
     findings: list[_Known]
 
 
-def read_baseline(path: str) -> frozenset[Key]:
-    """The findings of an earlier report (`doctor --format json`), by their keys; raises `ConfigError`."""
+def read_baseline(path: str | None) -> frozenset[Key]:
+    """The keys of the findings in an earlier report (`doctor --format json`), if any; raises `ConfigError`."""
+    if path is None:
+        return frozenset()
     try:
         data = Path(path).expanduser().read_bytes()
         baseline = msgspec.json.decode(data, type=_Baseline)

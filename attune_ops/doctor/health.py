@@ -41,12 +41,16 @@ class Look:
         return Health(self._kind, self.name, tuple(self._reasons), tuple(self._seen), datetime.now(UTC), spent)
 
 
-def worker_health(settings: Settings, id_or_name: str) -> Health:
+def worker_health(settings: Settings, worker: str | None = None, *, wait: float = 0.0) -> Health:
     """Looks whether a worker can get work: registered and fresh, its queues there, bound, each with its one consumer.
 
     Needs tag management and any permission in the virtual host, changes nothing. Raises `SourceError` where
     registry or management API cannot be read.
     """
+    return _until_healthy(lambda: _worker(settings, worker or settings.own_worker), wait)
+
+
+def _worker(settings: Settings, id_or_name: str) -> Health:
     look = Look("worker", id_or_name)
     worker = _registered(settings, id_or_name)
     if worker is None:
@@ -64,12 +68,16 @@ def worker_health(settings: Settings, id_or_name: str) -> Health:
     return look.health()
 
 
-def broker_health(settings: Settings) -> Health:
+def broker_health(settings: Settings, *, wait: float = 0.0) -> Health:
     """Looks whether services can use the broker: it speaks AMQP, no alarm blocks publishers, the virtual host is up.
 
     Needs tag management and any permission in the virtual host, changes nothing. Raises `SourceError` where
     AMQP port or management API cannot be reached.
     """
+    return _until_healthy(lambda: _broker(settings), wait)
+
+
+def _broker(settings: Settings) -> Health:
     from attune_ops.installation import amqp
 
     look = Look("broker", settings.amqp.address)
@@ -87,11 +95,15 @@ def broker_health(settings: Settings) -> Health:
     return look.health()
 
 
-def route_health(settings: Settings, exchange: str, routing_key: str) -> Health:
+def route_health(settings: Settings, exchange: str, routing_key: str, *, wait: float = 0.0) -> Health:
     """Looks whether a message published there would reach a queue, by the bindings as the broker lists them.
 
     Needs tag management and any permission in the virtual host, publishes nothing. Raises `SourceError`.
     """
+    return _until_healthy(lambda: _route(settings, exchange, routing_key), wait)
+
+
+def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
     from attune_ops.model.snapshot import BrokerSnapshot
     from attune_ops.routing import Router
 
@@ -118,8 +130,8 @@ def route_health(settings: Settings, exchange: str, routing_key: str) -> Health:
     return look.health()
 
 
-def wait(look: Callable[[], Health], seconds: float) -> Health:
-    """Looks again every second until it is healthy, for at most so many seconds; returns or raises what came last."""
+def _until_healthy(look: Callable[[], Health], seconds: float) -> Health:
+    """Repeats a probe every second until it is healthy or the timeout is over; returns or raises the last outcome."""
     until = time.monotonic() + seconds
     while True:
         try:

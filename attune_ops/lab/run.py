@@ -189,7 +189,7 @@ def _look(settings: Settings, services: Sequence[RunningService], out: Out) -> N
         out.write(f"\n{table.name}")
         out.show(table)
     out.write("\ndoctor")
-    out.show(diagnosis.read_and_diagnose(lambda: facts, settings.check_settings))
+    out.show(diagnosis.diagnose_live(settings, facts=facts))
 
 
 def _messages(services: Sequence[RunningService]) -> Table:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.config.resolve import file_name
 from attune_ops.model.errors import ActionError
@@ -64,28 +65,27 @@ def past(settings: Settings, since: timedelta = KEPT) -> Past:
 
 def watch(
     settings: Settings,
-    read: Callable[[], Facts],
     *,
-    every: float = 10.0,
+    interval: float = 10.0,
     seconds: float | None = None,
-    tell: Callable[[Facts], None] = lambda facts: None,
+    on_progress: Callable[[Facts], None] = lambda facts: None,
 ) -> int:
-    """Reads and records again and again, `every` s, for so many `seconds` or until interrupted; returns how often.
+    """Records the queues every `interval` s, for `seconds` or until interrupted; returns the number of samples.
 
-    The first and the last sample are always taken. Raises `SourceError` where the first look fails; a broker that
-    goes later is awaited, and `tell` is told of each look.
+    Reads the broker, needs tag monitoring; writes this tool's own file, nothing on the installation. `on_progress` gets
+    the facts of each sample. Raises `SourceError` if the first read fails; later it retries.
     """
-    started, looks = time.monotonic(), 0
+    started, samples = time.monotonic(), 0
     while True:
-        facts = read()
-        if looks == 0 or facts.missing_reason(SOURCES) is None:
+        facts = collect(settings, SOURCES)
+        if samples == 0 or facts.missing_reason(SOURCES) is None:
             record(settings, facts)
-        tell(facts)
-        looks += 1
+        on_progress(facts)
+        samples += 1
         left = None if seconds is None else started + seconds - time.monotonic()
         if left is not None and left <= 0:
-            return looks
-        time.sleep(max(0.0, every if left is None else min(every, left)))
+            return samples
+        time.sleep(max(0.0, interval if left is None else min(interval, left)))
 
 
 @contextmanager

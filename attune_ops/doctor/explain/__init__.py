@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
-from attune_ops.doctor.explain.explanation import Explanation
+from attune_ops.doctor.explain.explanation import Explanation, Explanations
 from attune_ops.doctor.explain.here import here
 from attune_ops.doctor.explain.sightings import Sighting, find
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
 from attune_ops.model.startup_progress import Step
+
+if TYPE_CHECKING:
+    from attune_ops.installation.config import Settings
 
 
 def explain(text: str, facts: Facts | None = None, left_out: tuple[Step, ...] = ()) -> tuple[Explanation, ...]:
@@ -26,6 +30,22 @@ def explain(text: str, facts: Facts | None = None, left_out: tuple[Step, ...] = 
         groups[sighting.key].append(sighting)
     made = [_explanation(same[0], len(same), facts, left_out) for same in groups.values()]
     return tuple(sorted(made, key=lambda e: (-e.count, e.line)))
+
+
+def explain_live(settings: Settings, text: str) -> Explanations:
+    """Explains every error in a text, and checks each against the installation as it is now.
+
+    Reads broker and registry where the text has an error, needs tag monitoring, changes nothing.
+    """
+    if not explain(text):
+        return Explanations(())
+    from attune_ops.installation.collect import collect
+
+    facts = collect(settings)
+    reason = facts.missing_reason((Source.BROKER,))
+    where = f"{settings.amqp} at {facts.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+    checked = f"not checked against the broker: {reason}" if reason else f"checked against {where}"
+    return Explanations(explain(text, facts), checked)
 
 
 def _explanation(first: Sighting, count: int, facts: Facts | None, left_out: tuple[Step, ...]) -> Explanation:
