@@ -1,4 +1,4 @@
-"""What a diagnosis says: checks, the problems they yield, findings, and the report they add up to."""
+"""Checks, the problems that they yield, findings, and the report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import msgspec
 from attune_ops.model.display import Shown
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.severity import Severity as Severity
+from attune_ops.model.units import counted
 
 
 class CheckStatus(StrEnum):
-    """How a check ended. Skipped and crashed mean "could not look"; neither passes for healthy."""
+    """How a check ended. Skipped and crashed checks gave no answer, so neither counts as healthy."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -23,7 +24,7 @@ class CheckStatus(StrEnum):
     CRASHED = "crashed"
 
 
-ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that look at what is there
+ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that examine the broker
 
 SubjectKind = Literal[
     "queue", "exchange", "binding", "route", "worker", "execution", "consumer", "connection", "node",
@@ -40,7 +41,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What a check yields: one cause.
+    """What a check yields: one problem of one subject.
 
     `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do.
     `commands` fix it when run as printed, `inspect_commands` only show more (both are made in
@@ -94,7 +95,7 @@ class Check(msgspec.Struct, frozen=True):
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The numbers that the settings may change, with their defaults."""
+        """The thresholds that the settings can change, with their defaults."""
         return dict(getattr(self.function, "__kwdefaults__", None) or {})
 
     @property
@@ -106,13 +107,13 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class CheckPages(Shown, msgspec.Struct, frozen=True):
-    """The explanation pages of some checks: what `doctor --explain` shows and docs/checks.md holds."""
+    """The explanation pages of some checks: the output of `doctor --explain` and the content of docs/checks.md."""
 
     checks: tuple[Check, ...]
 
 
 class Consequence(msgspec.Struct, frozen=True):
-    """What another check found and what this finding's cause explains."""
+    """A finding of another check that this finding explains."""
 
     code: str
     subject: Subject
@@ -120,7 +121,7 @@ class Consequence(msgspec.Struct, frozen=True):
 
 
 class Finding(Shown, msgspec.Struct, frozen=True):
-    """A problem together with the check that found it, and what follows from it."""
+    """A problem with the check that found it, and the findings that follow from it."""
 
     code: str
     check: str
@@ -137,14 +138,14 @@ class Finding(Shown, msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells findings of two reports apart: code, kind and name of the subject."""
+        """What identifies a finding in another report: code, kind and name of the subject."""
         return self.code, self.subject.kind, self.subject.name
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """How one check ended, with its findings' number.
+    """How one check ended, with the number of its findings.
 
-    `reason` says why it could not look, or which findings of other checks explain what it found.
+    `reason` says why it was skipped, or which findings of other checks explain its own.
     """
 
     code: str
@@ -163,8 +164,8 @@ class CheckResult(msgspec.Struct, frozen=True):
 class Report(Shown, msgspec.Struct, frozen=True):
     """The outcome of one diagnosis; the same facts give the same report, byte for byte.
 
-    `known` is the number of findings left out because a baseline has them. `file` is the file that was judged in place
-    of a live broker. `notes` say what is odd about the question itself.
+    `known` is the number of findings left out because the baseline has them. `file` is the file that was read instead
+    of a live broker. `notes` are remarks about the request itself.
     """
 
     facts: Facts
@@ -182,7 +183,7 @@ class Report(Shown, msgspec.Struct, frozen=True):
 
     @property
     def status(self) -> Literal["healthy", "degraded", "unhealthy", "unknown"]:
-        """unhealthy with an error, degraded with a warning, unknown where a check that matters could not look."""
+        """unhealthy with an error, degraded with a warning, unknown where a required check was skipped."""
         if self.count(Severity.ERROR):
             return "unhealthy"
         if any(r.required for r in self.not_run):
@@ -191,40 +192,35 @@ class Report(Shown, msgspec.Struct, frozen=True):
 
     @property
     def not_run(self) -> tuple[CheckResult, ...]:
-        """The checks that could not look, crashed ones included."""
+        """The skipped and crashed checks."""
         return tuple(r for r in self.results if r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED))
 
     @property
     def verdict(self) -> str:
-        """One sentence to quote: the status, the numbers, and what is worst or was not seen."""
+        """The summary line: the status, the numbers, and the worst finding or the reason of `unknown`."""
         return f"{self.status}: {self._counts}{self._remark}"
 
     @property
     def _counts(self) -> str:
-        held = sum(r.status is CheckStatus.PASSED for r in self.results)
+        passed = sum(r.status is CheckStatus.PASSED for r in self.results)
         errors, warnings, infos = map(self.count, (Severity.ERROR, Severity.WARNING, Severity.INFO))
-        parts = [f"{errors} error{'s' * (errors != 1)}"] if errors or warnings else []
-        parts += [f"{warnings} warning{'s' * (warnings != 1)}"] if errors or warnings else []
-        if held or not infos:
-            parts += [f"{held} check{'s' * (held != 1)} hold{'s' * (held == 1)}"]
-        else:
-            parts += [f"{infos} finding{'s' * (infos != 1)} of severity info"]
-        return ", ".join([*parts, *([f"{len(self.not_run)} could not look"] if self.not_run else [])])
+        parts = [counted(errors, "error"), counted(warnings, "warning")] if errors or warnings else []
+        parts += [f"{passed} passed" if passed or not infos else counted(infos, "finding") + " of severity info"]
+        return ", ".join([*parts, *([f"{len(self.not_run)} skipped"] if self.not_run else [])])
 
     @property
     def _remark(self) -> str:
         serious = self.at_least(Severity.WARNING)
         if self.status == "unknown":
-            first = next(r for r in self.not_run if r.required)
-            return f" ({first.reason})"
-        if self.status == "unhealthy":
-            errors = self.at_least(Severity.ERROR)
-            return f"; {errors[0].detail}" + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
-        if serious and all(f.group == "design" for f in serious):
-            looked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
-            said = f"; all warnings are of the design of {self.facts.topology.name}"
-            return said + (", nothing on the broker is amiss" if looked else "")
-        return f"; {serious[0].detail}" if serious else ""
+            return f" ({next(r for r in self.not_run if r.required).reason})"
+        if self.status == "degraded" and all(f.group == "design" for f in serious):
+            checked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
+            remark = f"; all warnings are about the design of {self.facts.topology.name}"
+            return remark + (", no problems on the broker" if checked else "")
+        if not serious:
+            return ""
+        worst = self.at_least(Severity.ERROR) or serious[:1]
+        return f"; {worst[0].detail}" + (f" (and {len(worst) - 1} more)" if len(worst) > 1 else "")
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of that severity or worse."""

@@ -27,7 +27,7 @@ def test_a_snapshot_needs_no_installation(run: Run, snapshot: Path) -> None:
     report = json.loads(run("doctor", "--from", snapshot, "--format", "json", status=1).stdout)
     assert [f["code"] for f in report["findings"] if f["severity"] == "error"] == ["AT401"]
     text = run("doctor", "--from", snapshot, "--only", "design", status=0).stdout
-    said = f"! degraded: 0 errors, 4 warnings, 7 checks hold; all warnings are of the design of {JANUARY}"
+    said = f"! degraded: 0 errors, 4 warnings, 7 passed; all warnings are about the design of {JANUARY}"
     assert text.splitlines()[-1] == said
 
 

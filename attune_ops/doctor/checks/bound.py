@@ -20,16 +20,16 @@ from attune_ops.topology.drift import DiffKind
     "AT207",
     "bindings-expected",
     group="topology",
-    title="no queue of the topology has a binding that is not of it",
+    title="no unexpected bindings",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def bindings_expected(facts: Facts) -> Iterator[Problem]:
-    """An unexpected binding brings a queue messages that its consumer does not know, and will reject or repeat.
+    """An unexpected binding sends messages to a queue that its consumer rejects or handles twice.
 
-    Only bindings to Attune's own queues and exchanges count; what others bind to theirs is their affair. A
-    binding left by an older release, or made by hand with a wrong key, is of this kind.
+    Only bindings to Attune's own queues and exchanges are checked. Common causes are an older release, and a binding
+    made by hand with a wrong key.
     """
     for d in facts.memo(diff).of(DiffKind.UNEXPECTED):
         b = d.item
@@ -60,16 +60,16 @@ def _missed(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
     "AT208",
     "bindings-can-match",
     group="topology",
-    title="no binding takes a wildcard literally",
+    title="no wildcard binding keys on direct exchanges",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def bindings_can_match(facts: Facts) -> Iterator[Problem]:
-    """On a direct exchange `#` and `*` are plain characters: such a binding matches no key that anybody publishes.
+    """On a direct exchange `#` and `*` are plain characters: such a binding key matches no published routing key.
 
-    Bindings on Attune's exchanges that are not of the topology file (those of the file are looked at by AT603). Where
-    the exchange has another type than it should, that is the finding.
+    Checks the bindings on Attune's exchanges that are not part of the topology (AT603 checks the topology's own). If
+    the exchange has the wrong type, AT205 explains this finding.
     """
     found = facts.actual.exchange_named
     for d in (*facts.memo(diff).of(DiffKind.UNEXPECTED), *facts.memo(diff).of(DiffKind.UNMANAGED)):
@@ -94,17 +94,17 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     "AT209",
     "exchanges-bound",
     group="topology",
-    title="something is bound to every exchange",
+    title="no exchanges without bindings",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
 )
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
-    """What is published to an exchange without bindings is dropped.
+    """Messages published to an exchange without bindings are dropped.
 
-    Exchanges that are not Attune's, named in one finding with what was published to them; it may be their owner's
-    intention. Attune's own are looked at by AT204 (what should be bound) and AT610 (what the topology binds).
+    Checks exchanges that are not Attune's, and gives one finding for all of them, with the number of messages
+    published there. It can be intended. AT204 and AT610 check Attune's own exchanges.
     """
     bare = [
         e

@@ -32,15 +32,15 @@ def cure(difference: Difference) -> tuple[str, tuple[str, ...]]:
     "AT201",
     "exchanges-exist",
     group="topology",
-    title="every exchange of the topology is there",
+    title="all exchanges of the topology exist",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
 )
 def exchanges_exist(facts: Facts) -> Iterator[Problem]:
-    """Publishing to an exchange that is missing closes the publisher's channel with 404, some time later.
+    """Publishing to a missing exchange closes the publisher's channel with 404, some time later.
 
-    Deleting an exchange takes all its bindings along: those of every worker too, which are not made again before
-    the worker restarts. A dead-letter exchange that is missing is no error to anybody: dead letters vanish.
+    Deleting an exchange deletes all its bindings, including those of every worker, which are only restored when the
+    worker restarts. A missing dead-letter exchange causes no error: dead letters are dropped silently.
     """
     missing = list(_missing(facts, "exchange"))
     topology = facts.topology
@@ -75,14 +75,14 @@ def _no_queue(facts: Facts) -> bool:
     "AT202",
     "queues-exist",
     group="topology",
-    title="every queue of the topology is there",
+    title="all queues of the topology exist",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
 )
 def queues_exist(facts: Facts) -> Iterator[Problem]:
-    """A service that consumes from a missing queue gets 404 NOT_FOUND and stops; what is sent to it is dropped.
+    """A service that consumes from a missing queue fails with 404 NOT_FOUND. Messages for the queue are dropped.
 
-    These are the queues that set-up declares once. The queues of workers are looked at by AT401.
+    These are the queues that the services declare once, at set-up. AT401 checks the queues of workers.
     """
     for d in _missing(facts, "queue"):
         remedy, commands = cure(d)
@@ -100,14 +100,14 @@ def queues_exist(facts: Facts) -> Iterator[Problem]:
     "AT204",
     "bindings-exist",
     group="topology",
-    title="every binding of the topology is there",
+    title="all bindings of the topology exist",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
 )
 def bindings_exist(facts: Facts) -> Iterator[Problem]:
-    """Without its binding a queue gets nothing, and nobody is told: the broker drops what no binding takes.
+    """A queue without its binding receives nothing, and nobody gets an error: the broker drops unroutable messages.
 
-    Where the queue is bound to the same exchange by another key instead, that is said: it is the usual slip.
+    If the queue is bound to the same exchange by another key, the finding says so. That is the most common mistake.
     """
     for d in _missing(facts, "binding"):
         remedy, commands = cure(d)

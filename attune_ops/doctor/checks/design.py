@@ -16,16 +16,16 @@ from attune_ops.routing.expected import WORKERS, wanted
     "AT601",
     "design-publishes-arrive",
     group="design",
-    title="the topology has a queue for every message it publishes",
+    title="topology has a queue for every published message",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
-    """A message that no binding takes is dropped by the broker, and confirmed to its publisher all the same.
+    """The broker drops an unroutable message, and still confirms it to its publisher.
 
-    Each publish of the topology file is routed through the topology's own exchanges and bindings. What arrives
-    nowhere is lost on every installation, however healthy. Where the same key is bound on another exchange, one
-    of the two names is probably wrong.
+    Each publish of the topology file is routed through the topology's own exchanges and bindings. A message that
+    reaches no queue is lost on every installation. If the same key is bound on another exchange, one of the two
+    names is probably wrong.
     """
     world = facts.memo(wanted)
     for publish, route in world.routes:
@@ -49,15 +49,15 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     "AT602",
     "design-bindings-used",
     group="design",
-    title="some message of the topology goes by every binding",
+    title="every binding of the topology is used",
     severity=Severity.INFO,
     may_recover=False,
 )
 def bindings_used(facts: Facts) -> Iterator[Problem]:
-    """A binding that nothing goes by is a name that was changed on one side only, or a leftover.
+    """An unused binding is a name that was changed on one side only, or a leftover.
 
-    Publishes and dead letters are followed through all exchanges. By itself such a binding loses nothing; but
-    its queue's consumer waits for messages that never come.
+    All publishes and dead letters are followed through all exchanges. An unused binding loses no message by itself,
+    but the queue's consumer waits for messages that are never published.
     """
     world = facts.memo(wanted)
     for binding in facts.topology.bindings if facts.topology.publishes else ():
@@ -80,16 +80,15 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     "AT603",
     "design-wildcards",
     group="design",
-    title="wildcards stand only where they are wildcards",
+    title="wildcards are used on topic exchanges only",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def wildcards(facts: Facts) -> Iterator[Problem]:
-    """`#` and `*` are wildcards on a topic exchange, and there only as whole words between dots.
+    """`#` and `*` are wildcards only on a topic exchange, and only as whole words between dots.
 
-    On a direct exchange the binding key `#` matches a message whose routing key is the one character `#`, and
-    no other. On a topic exchange `worker.#1` or `a*` is such a literal too. A headers or fanout exchange does
-    not look at the key at all.
+    On a direct exchange the binding key `#` matches only the routing key `#`. On a topic exchange `worker.#1` and
+    `a*` are literal as well. Headers and fanout exchanges ignore the key.
     """
     for binding in facts.topology.bindings:
         exchange = facts.topology.exchange(binding.source)
@@ -118,16 +117,16 @@ def taken_literally(exchange_type: str, key: str) -> bool:
     "AT604",
     "design-dead-letters-arrive",
     group="design",
-    title="every dead letter ends in a queue",
+    title="topology has a queue for every dead letter",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
-    """A dead-letter exchange that routes nowhere keeps nothing: the message is gone, without a return or a log.
+    """A dead letter that no binding matches is lost: the broker neither returns nor logs it.
 
-    Every queue with a dead-letter exchange is asked for each key it gets and each reason it can give a message
-    up for (rejected by a consumer, TTL, length). Without `x-dead-letter-routing-key` a dead letter keeps the
-    key it was published with, so the dead-letter exchange must take all of these.
+    Checks every queue with a dead-letter exchange, for each routing key and each reason (rejected, TTL, length
+    limit). Without `x-dead-letter-routing-key` a dead letter keeps its original routing key, so the dead-letter
+    exchange must route all of these keys.
     """
     lost: dict[str, dict[str, list[str]]] = {}
     for queue, route in facts.memo(wanted).dead_letters:
@@ -154,16 +153,16 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     "AT605",
     "design-no-circle",
     group="design",
-    title="no dead letter goes in a circle",
+    title="no dead-letter cycles",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def no_circle(facts: Facts) -> Iterator[Problem]:
-    """A circle of dead-lettering either turns for ever or ends in the loss of the message.
+    """A dead-letter cycle repeats endlessly or ends with the loss of the message.
 
-    The broker drops a message that comes back to a queue by expiry or length alone; a circle with a rejection
-    in it turns for ever (and fast, when the consumer rejects at once). A retry by TTL (work → rejected → retry
-    → expired → work) rests at the work queue in between and is not reported.
+    The broker drops a message that returns to a queue only by expiry or length limit. A cycle with a rejection
+    repeats endlessly (and fast, if the consumer rejects at once). A retry by TTL (work → rejected → retry → expired
+    → work) stops at the work queue in between and is not reported.
     """
     told: set[frozenset[str]] = set()
     for queue, route in facts.memo(wanted).dead_letters:
@@ -185,12 +184,12 @@ def no_circle(facts: Facts) -> Iterator[Problem]:
     "AT609",
     "design-queues-reached",
     group="design",
-    title="every queue of the topology is reached by some message",
+    title="every queue of the topology receives messages",
     severity=Severity.INFO,
     may_recover=False,
 )
 def queues_reached(facts: Facts) -> Iterator[Problem]:
-    """A queue that no publish and no dead letter can reach stays empty for ever; its consumer waits in vain."""
+    """A queue that no publish and no dead letter is routed to stays empty. Its consumer never gets a message."""
     world = facts.memo(wanted)
     for queue in facts.topology.queues if facts.topology.publishes else ():
         if queue.name in world.reached:
@@ -214,14 +213,14 @@ def queues_reached(facts: Facts) -> Iterator[Problem]:
     "AT610",
     "design-exchanges-bound",
     group="design",
-    title="something is bound to every exchange of the topology",
+    title="every exchange of the topology has a binding",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
-    """An exchange without a binding drops all that is sent to it: publishes, and dead letters alike.
+    """The broker drops all messages that are sent to an exchange without a binding: publishes and dead letters.
 
-    Nobody is told. An alternate exchange on it would keep what comes.
+    Nobody gets an error. An alternate exchange would keep the messages.
     """
     bound = {b.source for b in facts.topology.bindings}
     for exchange in facts.topology.exchanges:
@@ -244,15 +243,15 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     "AT612",
     "design-one-worker-only",
     group="design",
-    title="what is meant for one worker reaches that worker alone",
+    title="per-worker messages are routed to one worker",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def one_worker_only(facts: Facts) -> Iterator[Problem]:
-    """A dispatch that reaches the queues of other workers too is carried out more than once.
+    """A message for one worker that is also routed to other workers is processed more than once.
 
-    Each publish whose key holds a worker's id is routed with two workers there. On a fanout exchange, or with
-    a wildcard in the binding, the second one gets the first one's work.
+    Each publish with a worker id in its key is routed with two workers. On a fanout exchange, or with a wildcard in
+    the binding key, the second worker gets the message of the first.
     """
     for publish, route in facts.memo(wanted).routes:
         if ID not in publish.routing_key:

@@ -25,18 +25,19 @@ WITH_WORKER = ("scheduled", "running", "canceling")
     "AT413",
     "executions-waiting",
     group="workers",
-    title="every execution that waits has its message in a queue",
+    title="every waiting execution has a message in a queue",
     severity=Severity.ERROR,
     needs=(Source.EXECUTIONS, Source.BROKER, Source.DEPTHS),
     required=False,
 )
 def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Problem]:
-    """An execution that waits, and whose message is in no queue, waits for ever.
+    """An execution that waits while its message is in no queue never runs.
 
-    `requested` and `scheduling` wait for the executor: their message should lie in the queue that
-    ExecutionRequested reaches. `scheduled` waits for a worker: its message should lie in that worker's queue.
-    Where the queue is empty, the message was lost: dropped as unroutable, gone with an auto-deleted queue, or
-    rejected without a dead-letter queue. Where it is not empty, they may yet come; then it is a warning.
+    `requested` and `scheduling` executions wait for the executor: their message should be in the queue that
+    ExecutionRequested is routed to. `scheduled` executions wait for a worker: their message should be in its queue.
+    If the queue is empty, the message was lost: dropped as unroutable, deleted with an auto-delete queue, or
+    rejected without a dead-letter exchange. If the queue holds messages, the execution may still run: that is a
+    warning.
     """
     for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
         worker, queues = place
@@ -79,16 +80,16 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str
     "AT414",
     "executions-have-workers",
     group="workers",
-    title="every execution that was given to a worker has a live one",
+    title="no executions are assigned to dead workers",
     severity=Severity.ERROR,
     needs=(Source.EXECUTIONS,),
     required=False,
 )
 def executions_have_workers(facts: Facts) -> Iterator[Problem]:
-    """An execution on a worker that stopped or died will never end by itself.
+    """An execution on a stopped or dead worker never ends by itself.
 
-    `scheduled` and `running` executions name their worker. When that worker is not live (no such row, inactive,
-    stale heartbeat), nobody will report how it ended; it keeps its slot in every count of what runs.
+    `scheduled` and `running` executions name their worker. If that worker is not live (no row, inactive, stale
+    heartbeat), nobody reports their result, and they count as running.
     """
     lost: dict[int, list[Execution]] = {}
     for e in _executions(facts):

@@ -23,12 +23,12 @@ from attune_ops.model.snapshot import ConsumerState
     needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
 )
 def worker_consumers(facts: Facts) -> Iterator[Problem]:
-    """A queue without its consumer keeps what it gets until it overflows, expires or is deleted.
+    """Messages in a queue without a consumer wait until they expire, or are dropped by a length limit.
 
-    With a fresh heartbeat and no consumer the process lives, but its consumer does not: it was cancelled by the
-    broker, its channel was closed by an error (404, 406, an acknowledgement timeout), or start-up hangs before
-    `consume`. A consumer with another tag than the worker's own is a stranger's: what it takes never reaches
-    the worker.
+    If the heartbeat is fresh and the consumer is missing, the process is alive but its consumer is not: the broker
+    cancelled it, an error closed its channel (404, 406, an acknowledgement timeout), or start-up hangs before
+    `consume`. A consumer with another tag than the worker's own is a foreign one: the worker does not get the
+    messages that it takes.
     """
     for worker in facts.live_workers:
         silent, strange = [], []
@@ -63,16 +63,16 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     "AT404",
     "one-process-per-worker",
     group="workers",
-    title="no two processes share a worker's queue",
+    title="each worker queue has exactly one consumer",
     severity=Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
-    """Two consumers on one worker's queue take turns: each gets every other execution.
+    """Two consumers on one worker queue alternate: each gets every second execution.
 
-    Usually two processes run under one name (a copied configuration, a container restarted elsewhere while the
-    old one lives on): registration looks the name up and gives both the same id. They overwrite each other's
-    heartbeat, so that one of them can die unseen.
+    Usually two processes run under one name (a copied configuration, or a container that was restarted elsewhere
+    while the old one is still alive). Registration finds the name and gives both the same id. Each overwrites the
+    other's heartbeat, so the death of one is not noticed.
     """
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
     for worker_id, queues in facts.worker_queues.items():
@@ -101,10 +101,10 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def service_consumers(facts: Facts) -> Iterator[Problem]:
-    """A queue that a service should consume from, and none does: the service is down, or has lost its consumer.
+    """If a queue of a service has no consumer, the service is down or its consumer was cancelled.
 
-    What the topology file says of consumers is compared by queue and tag. Replicas of a service use the same
-    tags, so more consumers than expected are no problem; one tag missing among others is a warning.
+    Consumers are compared with the topology by queue and tag. Replicas of a service use the same tags, so more
+    consumers than expected are not a problem. One missing tag among others is a warning.
     """
     wanted: dict[str, dict[str, list[str]]] = {}
     for c in facts.topology.consumers:
@@ -162,11 +162,12 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
     required=False,
 )
 def prefetch(facts: Facts) -> Iterator[Problem]:
-    """The prefetch bounds what a consumer holds without having acknowledged it; 0 means without bound.
+    """The prefetch limits the number of unacknowledged messages of a consumer; 0 means unlimited.
 
-    With too large a one a single consumer takes the whole queue into its memory, the others stand idle, and
-    when it dies all of it is delivered again. With too small a one it waits for the network after each message.
-    Where the expected number follows a worker's concurrency and the registry does not tell it, nothing is said.
+    If it is too high, one consumer takes the whole queue into memory while others are idle, and when it dies all
+    messages are redelivered. If it is too low, the consumer waits for the network after each message. If the
+    expected number depends on a worker's concurrency, and the registry does not have it, the consumer is not
+    checked.
     """
     expected: dict[tuple[str, str], int] = {}
     for c in facts.topology.consumers:

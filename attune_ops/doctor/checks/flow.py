@@ -18,16 +18,16 @@ from attune_ops.model.units import age
     "AT501",
     "no-backlog-unread",
     group="flow",
-    title="no messages wait in a queue that nobody reads",
+    title="no backlog without consumers",
     severity=Severity.ERROR,
     needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS),
 )
 def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
-    """Messages without a consumer wait until somebody starts one, the queue expires or the broker runs full.
+    """Messages without a consumer wait until a consumer starts, the queue expires, or the broker runs out of disk.
 
-    Message counts are asked of the queues and are live; that there is no consumer comes from statistics that
-    are up to 10 s old, and a queue too young to have any is not judged. Where another check knows why nobody
-    reads, it has the finding. Only queues of the topology are looked at.
+    Message counts are read from the queues and are live. The number of consumers comes from statistics that are up
+    to 10 s old; a queue without statistics yet is not checked. If another check knows why there is no consumer, this
+    finding follows from it. Only queues of the topology are checked.
     """
     expected = {c.queue for c in facts.topology.consumers}
     for q in own(facts):
@@ -49,15 +49,15 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     "AT504",
     "queues-answer",
     group="flow",
-    title="every queue that is listed answers",
+    title="all queues are available",
     severity=Severity.ERROR,
     needs=(Source.BROKER, Source.DEPTHS),
 )
 def queues_answer(facts: Facts) -> Iterator[Problem]:
-    """A queue that is listed but tells no message count has crashed, or its node is down; it is not empty.
+    """A queue that is listed without a message count has crashed, or its node is down. It is not empty.
 
-    The broker goes on listing it, publishers go on getting confirms or not, and every client that declares or
-    consumes it gets a timeout or 404. Its `state` says more, where there is one: down, crashed, stopped, minority.
+    The broker still lists it. Publishers may or may not get confirms, and clients that declare or consume it get a
+    timeout or 404. Its `state`, where known, is down, crashed, stopped or minority.
     """
     down = {n.name for n in facts.actual.nodes or () if not n.running}
     for q in facts.actual.queues or ():
@@ -79,17 +79,17 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     "AT506",
     "backlog-not-growing",
     group="flow",
-    title="no backlog grows fast between two looks",
+    title="no queue is growing",
     severity=Severity.WARNING,
     needs=(Source.EARLIER, Source.DEPTHS),
     required=False,
 )
 def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: float = 10) -> Iterator[Problem]:
-    """A queue that is filled faster than it is emptied grows until something gives way.
+    """A queue that is filled faster than it is consumed grows until a limit or alarm is reached.
 
-    Two samples are compared, 5 s apart unless `--interval` says otherwise. Bursts come and go: only growth of 100
-    messages and 10 % of what was there counts. What grows more slowly is found by a longer time between the samples
-    (`attune-ops doctor --interval 10m`), by lower thresholds, or by a record (`attune-ops watch`).
+    Compares two samples, 5 s apart by default. Short bursts are normal: only growth of 100 messages and 10 % is
+    reported. To find slower growth, use a longer interval (`attune-ops doctor --interval 10m`), lower thresholds, or
+    a recording (`attune-ops watch`).
     """
     before = facts.earlier.queue_named if facts.earlier else {}
     seconds = (facts.actual.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
@@ -111,12 +111,12 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
     "AT511",
     "backlog-moderate",
     group="flow",
-    title="no queue that is read has a large backlog",
+    title="queue depths are within limit",
     severity=Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
 )
 def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
-    """Many messages that wait mean that consumers are slower than publishers, or were away for a while."""
+    """A large backlog means that consumers are slower than publishers, or were stopped for a while."""
     for q in own(facts):
         if (q.messages_ready or 0) > backlog and q.consumers != 0:
             yield Problem(
@@ -134,15 +134,16 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
     "AT507",
     "no-redelivery-storm",
     group="flow",
-    title="messages are not delivered again and again",
+    title="no redelivery storm",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
 )
 def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_percent: float = 50) -> Iterator[Problem]:
-    """A message that is nacked with requeue comes back at once, and its consumer does nothing else any more.
+    """A message that is nacked with requeue is redelivered at once, and keeps its consumer busy.
 
-    Attune's consumers requeue after connection, publish and timeout errors; while what they need is away, they
-    turn round at full speed. From statistics: more than 5 redeliveries a second that are half of all deliveries.
+    Attune's consumers requeue after connection, publish and timeout errors. While the dependency is unavailable,
+    they repeat this at full speed. Read from statistics: more than 5 redeliveries per second that make up half of
+    all deliveries.
     """
     for q in own(facts):
         again, delivered = q.redeliver_rate or 0, q.deliver_rate or 0
@@ -160,16 +161,16 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
     "AT508",
     "oldest-message-young",
     group="flow",
-    title="no message waits for long",
+    title="oldest message age is within limit",
     severity=Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
     required=False,
 )
 def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Problem]:
-    """The age of the message at the head says more than the depth: a queue of three may be stuck for hours.
+    """The age of the oldest message says more than the queue depth: a queue of three messages can be stuck for hours.
 
-    It is known only where publishers set the `timestamp` property and the message is in the broker's memory;
-    where it is not told, nothing is said.
+    The age is known only if publishers set the `timestamp` property and the message is in the broker's memory.
+    Otherwise the queue is not checked.
     """
     for q in own(facts):
         if q.head_message_timestamp is None or not q.messages:
@@ -190,18 +191,17 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
     "AT509",
     "nothing-unroutable",
     group="flow",
-    title="the broker drops and returns no messages as unroutable",
+    title="no unroutable messages",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
 )
 def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
-    """The broker counts messages that no binding took: dropped without a word, or returned to a publisher that
-    asked for `mandatory`.
+    """The broker counts unroutable messages: dropped silently, or returned to a publisher that set `mandatory`.
 
-    The counters are for all virtual hosts since the broker started, and count direct reply-to as dropped; so a
-    total is merely noted, while one that rises between two looks is a warning. They never say which key it was:
-    the routes (AT301, AT601) do.
+    The counters cover all virtual hosts since the broker started, and include direct reply-to messages. So a total
+    is only reported as info, and a total that rises between two samples is a warning. The counters do not include
+    the routing key: AT301 and AT601 find it.
     """
     now, before = facts.actual, facts.earlier
     for kind, total, old in (
@@ -225,15 +225,15 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     "AT510",
     "dead-letters-read",
     group="flow",
-    title="no dead letters pile up",
+    title="dead-letter queues are empty",
     severity=Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
 )
 def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Problem]:
-    """What lies in a dead-letter queue was rejected, expired or pushed out, and waits for somebody to decide.
+    """Messages in a dead-letter queue were rejected, expired or dropped by a length limit, and wait for a decision.
 
-    Dead-letter queues are those bound to an exchange that a queue of the topology dead-letters to. One that has
-    a consumer is emptied by it and counts only beyond ten thousand messages (AT511).
+    Dead-letter queues are those bound to a dead-letter exchange of the topology. A dead-letter queue with a consumer
+    is only checked by AT511 (more than ten thousand messages).
     """
     targets = {q.arguments.get("x-dead-letter-exchange") for q in facts.topology.queues} - {None}
     names = {

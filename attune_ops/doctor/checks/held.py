@@ -62,17 +62,18 @@ def _severity(facts: Facts, queues: list[str]) -> Severity | None:
     "AT502",
     "nothing-held",
     group="flow",
-    title="nobody holds messages without acknowledging them",
+    title="no long-unacknowledged deliveries",
     severity=Severity.WARNING,
     needs=(Source.CONSUMERS, Source.CONNECTIONS),
 )
 def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
-    """Messages that were delivered and not acknowledged are in nobody's hands but that consumer's.
+    """Delivered messages that are not acknowledged are held by one consumer.
 
-    They count as unacknowledged, are shown to no other consumer, and come back only when the channel closes.
-    The channel's own statistics say how many it holds and since when it has done nothing: a long execution looks
-    the same as a hung worker, so the limit (15 min) should be above what an execution may take. From RabbitMQ 4.3
-    on the broker's acknowledgement timeout no longer covers classic queues: nothing there will end it.
+    They count as unacknowledged, are not delivered to another consumer, and are requeued only when the channel
+    closes. The statistics of the channel give their number and the time since its last activity. A long execution
+    cannot be distinguished from a hung worker, so the limit (15 min) should be longer than any execution. From
+    RabbitMQ 4.3 on, the broker's acknowledgement timeout no longer covers classic queues: nothing there ends the
+    wait.
     """
     for channel, consumers, since in _holding(facts, held_s):
         held = channel.messages_unacknowledged or 0
@@ -94,14 +95,15 @@ def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
     "AT505",
     "consumers-move",
     group="flow",
-    title="no consumer is stuck with its whole prefetch",
+    title="no consumer is stuck at its prefetch limit",
     severity=Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS),
 )
 def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[Problem]:
-    """A consumer that holds as many messages as its prefetch allows gets no more; if it does not move, it is stuck.
+    """A consumer that holds as many messages as its prefetch gets no more. If it acknowledges none, it is stuck.
 
-    It is there, its connection lives, its heartbeat may be fresh; yet nothing goes on. Messages behind wait.
+    Its connection is open and its heartbeat may be fresh, but it makes no progress. Other messages in the queue
+    wait.
     """
     for channel, consumers, since in _holding(facts, stuck_consumer_s):
         held = channel.messages_unacknowledged or 0
@@ -125,16 +127,16 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
     "AT503",
     "consumers-stay",
     group="flow",
-    title="no consumer vanishes while its connection lives",
+    title="no consumers were cancelled",
     severity=Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS, Source.BROKER),
 )
 def consumers_stay(facts: Facts) -> Iterator[Problem]:
-    """A consumer can end without its process noticing: then the connection is up, and nobody reads.
+    """A consumer can be cancelled without its process noticing. The connection stays open, but nothing is consumed.
 
-    Its channel was closed by an error (an acknowledgement timeout, a double ack: 406), or its queue was deleted
-    and the broker cancelled it. With two samples this is seen directly. With one it is concluded from a
-    connection that bears the worker's name or consumer tag while no such consumer is there.
+    Its channel was closed by an error (an acknowledgement timeout, a double ack: 406), or its queue was deleted and
+    the broker cancelled it. Two samples show this directly. With one sample it is concluded: a connection has the
+    worker's name or consumer tag, but the consumer does not exist.
     """
     named = [(c.client_name, c) for c in facts.actual.connections or () if c.client_name]
     living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}

@@ -18,15 +18,15 @@ LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
     "AT606",
     "design-queues-bounded",
     group="design",
-    title="every queue that gets messages has a consumer or a limit",
+    title="every queue that receives messages has a consumer or a limit",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def queues_bounded(facts: Facts) -> Iterator[Problem]:
-    """A queue that is filled and that nobody reads grows until the broker's disk or memory alarm stops everybody.
+    """A queue that receives messages and has no consumer grows until a disk or memory alarm blocks all publishers.
 
-    Consumers are those of the topology file; a limit is a message TTL, a length or an expiry. A queue for
-    inspection (a catch-all, dead letters) needs a limit of its own.
+    Consumers are those of the topology file. A limit is a message TTL, a length limit or an expiry. A queue for
+    inspection (a catch-all, dead letters) needs a limit.
     """
     world, consumed = facts.memo(wanted), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
@@ -46,17 +46,17 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     "AT607",
     "design-backlog-kept",
     group="design",
-    title="no queue takes its backlog with it when it goes",
+    title="no auto-delete or transient queue can lose a backlog",
     severity=Severity.WARNING,
     may_recover=False,
 )
 def backlog_kept(facts: Facts) -> Iterator[Problem]:
-    """An auto-delete queue goes with its last consumer, and what still waits in it goes too, not dead-lettered.
+    """An auto-delete queue is deleted with its last consumer. Its messages are lost, not dead-lettered.
 
-    So a worker that restarts loses the executions that were sent to it and not yet taken, and those that it held
-    unacknowledged. A queue that is not durable is lost with a restart of the broker as well, persistent
-    messages included. A durable queue with an expiry (`x-expires`) keeps them for a worker that comes back.
-    Exclusive queues are not looked at: they are meant to go with their connection.
+    So a worker that restarts loses the executions that wait in its queue or are unacknowledged. A queue that is not
+    durable is also lost when the broker restarts, with its persistent messages. A durable queue with an expiry
+    (`x-expires`) keeps them until the worker returns. Exclusive queues are not checked: they are meant to be deleted
+    with their connection.
     """
     world = facts.memo(wanted)
     for queue in facts.topology.queues:
@@ -76,16 +76,15 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
     "AT608",
     "design-queues-expire",
     group="design",
-    title="the queues of a worker that is gone go too",
+    title="queues of removed workers expire",
     severity=Severity.INFO,
     may_recover=False,
 )
 def queues_expire(facts: Facts) -> Iterator[Problem]:
-    """Durable worker queues stay when their worker is gone for good, and whoever removes it must think of them.
+    """Durable queues remain when their worker is removed, and must be deleted by hand.
 
-    With `x-expires` the broker deletes a queue that has had no consumer for that long. Without, each worker
-    that ever was leaves its queues behind. Where such a queue also gets what is sent to all workers and has no
-    TTL or length, it grows for ever without a consumer: that is a warning.
+    With `x-expires` the broker deletes a queue that had no consumer for that time. If such a queue also receives
+    messages for all workers and has no TTL or length limit, it grows without a consumer: that is a warning.
     """
     world = facts.memo(wanted)
     lasting = [
@@ -115,15 +114,15 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     "AT611",
     "design-rejects-kept",
     group="design",
-    title="what a consumer rejects is kept",
+    title="rejected messages are dead-lettered",
     severity=Severity.INFO,
     may_recover=False,
 )
 def rejects_kept(facts: Facts) -> Iterator[Problem]:
-    """Attune's consumers reject, without requeue, what they cannot decode or handle; without a dead-letter
-    exchange such a message is gone.
+    """Attune's consumers reject, without requeue, messages that they cannot decode or handle.
 
-    Only queues that the topology consumes from and that are not themselves the end of a dead-letter way.
+    Without a dead-letter exchange such a message is lost. Checks the queues that the topology consumes from, except
+    dead-letter queues.
     """
     consumed = {c.queue for c in facts.topology.consumers}
     ends = {

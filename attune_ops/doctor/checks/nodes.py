@@ -17,15 +17,15 @@ from attune_ops.model.units import size
     "AT110",
     "nodes-running",
     group="reach",
-    title="every node of the cluster runs",
+    title="all cluster nodes are running",
     severity=Severity.ERROR,
     needs=(Source.NODES,),
 )
 def nodes_running(facts: Facts) -> Iterator[Problem]:
-    """A node that is down takes its classic queues with it: durable ones cannot be used, transient ones are gone.
+    """When a node is down, its classic queues are unavailable (durable) or deleted (transient).
 
-    Declaring a durable queue whose node is down answers 404 "home node … is down or inaccessible"; workers on
-    that node lost their connections. Quorum queues go on while most of their members are up.
+    Declaring a durable queue of that node fails with 404 "home node … is down or inaccessible". Workers connected to
+    that node lost their connections. Quorum queues stay available while a majority of their members is running.
     """
     for node in _nodes(facts):
         if not node.running:
@@ -42,15 +42,15 @@ def nodes_running(facts: Facts) -> Iterator[Problem]:
     "AT111",
     "no-partitions",
     group="reach",
-    title="the cluster's nodes see each other",
+    title="no network partitions",
     severity=Severity.ERROR,
     needs=(Source.NODES,),
 )
 def no_partitions(facts: Facts) -> Iterator[Problem]:
-    """Nodes that were cut off from each other may each hold other queues and bindings than the rest.
+    """In a network partition, each side of the cluster can have different queues and bindings.
 
-    What one sees through the one node may be wrong for the other. After the network is back, the side that is
-    trusted less must be restarted (unless `cluster_partition_handling` does it); its messages are lost.
+    What one node reports can be wrong for another node. After the network is repaired, the nodes of one side must be
+    restarted (unless `cluster_partition_handling` does it). Messages on that side are lost.
     """
     cut_off = {n.name: list(n.partitions) for n in _nodes(facts) if n.partitions}
     if cut_off:
@@ -66,15 +66,15 @@ def no_partitions(facts: Facts) -> Iterator[Problem]:
     "AT112",
     "no-alarms",
     group="reach",
-    title="no memory or disk alarm blocks publishers",
+    title="no resource alarms in effect",
     severity=Severity.ERROR,
     needs=(Source.ALARMS,),
 )
 def no_alarms(facts: Facts) -> Iterator[Problem]:
-    """With an alarm the whole cluster stops reading from connections that publish; they hang without an error.
+    """During a memory or disk alarm the whole cluster blocks connections that publish. Publishers get no error.
 
-    Consumers go on, so draining helps against a memory alarm. To the services it looks like a slow broker:
-    no confirm comes, publishes time out. The alarm ends by itself once there is room again.
+    Consumers continue, so draining queues helps against a memory alarm. Services see a slow broker: confirms do not
+    arrive, and publishes time out. The alarm clears as soon as there is enough memory or disk space.
     """
     blocked = [c.client_name or c.name for c in facts.actual.connections or () if c.state in _BLOCKED]
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
@@ -118,17 +118,17 @@ _BLOCKED = ("blocked", "blocking")
     "AT113",
     "headroom",
     group="reach",
-    title="every node has room for memory, disk and connections",
+    title="memory, disk and file descriptors have headroom",
     severity=Severity.WARNING,
     needs=(Source.NODES,),
 )
 def headroom(
     facts: Facts, *, memory_percent: float = 80, descriptors_percent: float = 80, disk_factor: float = 1.5
 ) -> Iterator[Problem]:
-    """A node close to a limit is an alarm of tomorrow.
+    """A node close to a limit raises an alarm soon.
 
-    Memory counts against the high watermark, not against what the host has; disk against `disk_free_limit`,
-    in multiples of it; descriptors against the limit of the process (a connection or open file each).
+    Memory is compared with the high watermark, not with the memory of the host; free disk space with a multiple of
+    `disk_free_limit`; file descriptors with the limit of the process (each connection and open file uses one).
     """
     for node in _nodes(facts):
         tight = []
@@ -157,16 +157,17 @@ def headroom(
     "AT114",
     "connections-flow",
     group="reach",
-    title="no connection is blocked",
+    title="no connections are blocked",
     severity=Severity.WARNING,
     needs=(Source.CONNECTIONS, Source.ALARMS),
     required=False,
 )
 def connections_flow(facts: Facts) -> Iterator[Problem]:
-    """A blocked connection is one that published while an alarm was on; its publisher waits without an error.
+    """The broker blocks a connection that publishes during an alarm. Its publisher waits without an error.
 
-    With an alarm these are named there. Without one the alarm has just ended, and they should go on within
-    seconds. The state `flow` is not this: it is the broker slowing a fast publisher down, and passes.
+    During an alarm, AT112 lists the blocked connections. Without one, the alarm has just cleared, and the
+    connections should continue within seconds. The state `flow` is different: the broker slows down a fast publisher
+    for a moment.
     """
     broker = facts.actual
     if broker.alarms or any(n.memory_alarm or n.disk_alarm for n in _nodes(facts)):
@@ -186,19 +187,19 @@ def connections_flow(facts: Facts) -> Iterator[Problem]:
     "AT115",
     "statistics-current",
     group="reach",
-    title="the broker's statistics are collected and current",
+    title="management statistics are up to date",
     severity=Severity.WARNING,
     needs=(Source.MANAGEMENT, Source.BROKER),
     required=False,
 )
 def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> Iterator[Problem]:
-    """Consumers, rates and connections come from statistics that are up to 10 s old on a healthy broker.
+    """Consumers, rates and connections come from statistics, which are up to 10 s old on a healthy broker.
 
-    A broker can be told not to collect them (`management_agent.disable_metrics_collector`), which is no
-    fault but blinds several checks. When its statistics database cannot keep up, events wait to be counted and
-    every number is older than it looks; message counts are not affected, as they are asked of the queues. Of more
-    than two thousand queues the doctor reads no rates and ages of workers' queues, which would take the broker most
-    of the time; their messages and consumers are read.
+    With `management_agent.disable_metrics_collector` the broker collects none: this is not a fault, but several
+    checks are skipped. When the statistics database is overloaded, events queue up and all rates are out of date.
+    Message counts are not affected: they are read from the queues. With more than two thousand queues the doctor
+    does not read rates and ages of worker queues, because that takes the broker most of the time. Their messages and
+    consumers are still read.
     """
     broker = facts.actual
     waiting = broker.statistics_backlog or 0

@@ -20,17 +20,17 @@ from attune_ops.model.topology import ID, Topology
     "AT407",
     "no-orphans",
     group="workers",
-    title="every worker queue belongs to a live worker",
+    title="no orphaned worker queues",
     severity=Severity.WARNING,
     needs=(Source.REGISTRY, Source.BROKER),
 )
 def no_orphans(facts: Facts) -> Iterator[Problem]:
-    """A worker's queue without a live worker keeps what it has, and may still be sent more.
+    """The queue of a worker that is not live keeps its messages, and may still receive more.
 
-    The id in the queue's name is looked up in the registry: no such worker, one that stopped, or one that
-    died (AT409 says so then). Messages in such a queue wait for nobody: that is an error. A stopped worker's
-    empty durable queues are merely noted, as it may come back to them. If every queue looks orphaned, this tool
-    probably reads another registry than the workers use.
+    The id in the queue's name is looked up in the registry: the worker does not exist, was stopped, or is dead
+    (AT409). Messages in such a queue are never consumed: that is an error. Empty durable queues of a stopped worker
+    are only reported as info, because the worker may return. If every queue appears orphaned, this tool probably
+    reads another registry than the workers use.
     """
     for worker_id, queues in facts.worker_queues.items():
         why = why_not_live(facts, worker_id)
@@ -69,15 +69,15 @@ def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int,
     "AT408",
     "auto-delete-armed",
     group="workers",
-    title="every auto-delete queue has a consumer that will take it along",
+    title="every auto-delete queue has (had) a consumer",
     severity=Severity.WARNING,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
-    """An auto-delete queue goes with its last consumer; one that never had a consumer stays for ever.
+    """An auto-delete queue is deleted with its last consumer. If it never had a consumer, it is never deleted.
 
-    It is what a service leaves behind that died between declare and consume. Bound as it is, it goes on
-    collecting messages. Only deleting it by hand, or (as it is not durable) a restart of the broker removes it.
+    A service that dies between declare and consume leaves such a queue. It is still bound, and keeps collecting
+    messages. Only deleting it by hand, or a broker restart (the queue is not durable), removes it.
     """
     for worker_id, queues in facts.worker_queues.items():
         for q in queues:
@@ -100,16 +100,16 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
     "AT412",
     "no-leftovers",
     group="workers",
-    title="no queue or exchange of another release is left behind",
+    title="no leftovers of other releases",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
 )
 def no_leftovers(facts: Facts) -> Iterator[Problem]:
-    """After an upgrade the old release's queues stay, stay bound, and fill up without a consumer.
+    """After an upgrade, queues of the old release remain bound and fill up without a consumer.
 
-    What is named like the topology's own objects (the common beginning of its exchanges' names, or
-    `worker.<id>.`) and is not part of it was made by another release, or the doctor is told the wrong
-    topology. An object of Attune's name that somebody made on purpose belongs in the topology file.
+    Checks objects that are named like the topology's (the common prefix of its exchanges, or `worker.<id>.`) and are
+    not part of it: another release made them, or the doctor uses the wrong topology. If such an object is intended,
+    add it to the topology file.
     """
     topology, broker = facts.topology, facts.actual
     names = _namespace(topology)

@@ -54,16 +54,16 @@ def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], lis
     "AT211",
     "policies-not-hidden",
     group="topology",
-    title="no policy hides another from Attune's objects",
+    title="no policy shadows another",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
-    """Only one policy applies to an object: the one of the highest priority. Policies are never merged.
+    """Only one policy applies to an object: the one with the highest priority. Policies are never merged.
 
-    So a new policy for all queues (`.*`, a length limit, say) switches off the one that gave them their
-    dead-letter exchange or TTL. Of two with the same priority the broker applies either; which is undefined.
+    So a new policy for all queues (`.*` with a length limit, for example) disables the policy that set their
+    dead-letter exchange or TTL. Of two policies with the same priority, which one applies is undefined.
     """
     for names, (objects, matching) in _by_policies(facts).items():
         top, hidden = matching[0], matching[1:]
@@ -88,16 +88,16 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
     "AT212",
     "policies-applicable",
     group="topology",
-    title="every policy that matches one of Attune's queues can apply to it",
+    title="matching policies are supported by the queue type",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def policies_applicable(facts: Facts) -> Iterator[Problem]:
-    """A policy with one key that the queue's type does not support does not apply to that queue at all.
+    """A policy with one key that the queue type does not support does not apply to the queue at all.
 
-    `delivery-limit` on a classic queue, `queue-mode` on a quorum queue: with it the dead-letter exchange or TTL
-    in the same policy is without effect, and nothing says so.
+    Examples are `delivery-limit` on a classic queue and `queue-mode` on a quorum queue. The other keys of the
+    policy, such as its dead-letter exchange or TTL, have no effect either, and the broker gives no error.
     """
     idle: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for o in _objects(facts):
@@ -117,16 +117,16 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
     "AT203",
     "policies-agree",
     group="topology",
-    title="no policy overrules what the topology asks for",
+    title="no policy overrides the topology's arguments",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def policies_agree(facts: Facts) -> Iterator[Problem]:
-    """A queue declared as wanted may still behave otherwise: of two limits the smaller one holds.
+    """A queue with the right arguments can still behave differently: of two limits the smaller one applies.
 
-    A policy with a shorter TTL or length than the queue's own argument has the last word; so has an operator policy.
-    Everything else (the dead-letter exchange, for one) follows the argument.
+    A policy with a shorter TTL or length than the queue's argument takes precedence. So does an operator policy. For
+    all other settings (the dead-letter exchange, for example) the argument takes precedence over the policy.
     """
     yield from _by_policy(facts, DiffKind.OVERRIDDEN, "overrules", "Take it out of the policy, or change the topology.")
 
@@ -135,17 +135,17 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
     "AT213",
     "policies-expected",
     group="topology",
-    title="no policy adds to what the topology asks for",
+    title="no policy adds to the topology's arguments",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
 )
 def policies_expected(facts: Facts) -> Iterator[Problem]:
-    """A policy in force may add to what a queue was declared with: a TTL, a length, a dead-letter exchange.
+    """The effective policy can add to a queue's arguments: a TTL, a length limit, a dead-letter exchange.
 
-    It may well be meant; who looks for vanished messages should know of it. A length limit drops the oldest
-    messages (or refuses new ones), a TTL removes what waits, `expires` the whole queue.
+    It can be intended, but it explains missing messages: a length limit drops the oldest messages (or rejects new
+    ones), a TTL expires waiting messages, and `expires` deletes the whole queue.
     """
     yield from _by_policy(facts, DiffKind.SET_BY_POLICY, "adds", "Nothing, if it is meant.")
 

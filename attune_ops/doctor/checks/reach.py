@@ -32,16 +32,16 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
     "AT101",
     "amqp-reachable",
     group="reach",
-    title="the broker accepts an AMQP connection",
+    title="can connect to the broker over AMQP",
     severity=Severity.ERROR,
     needs_attempt=(Source.AMQP,),
 )
 def amqp_reachable(facts: Facts) -> Iterator[Problem]:
-    """Services speak AMQP; when the broker does not let this tool in, it hardly lets them in.
+    """Services use AMQP. When the broker refuses this tool, it usually refuses them too.
 
-    The reason tells host, port, user and virtual host apart. A refused port means that the broker is down or
-    listens elsewhere; ACCESS_REFUSED means user or password (the broker never says which); "vhost not found"
-    and "access to vhost refused" name the virtual host. A broker under a memory or disk alarm still accepts
+    The reason names host, port, user and virtual host separately. A refused port means that the broker is down or
+    listens on another port. ACCESS_REFUSED means a wrong user or password (the broker never says which). "vhost not
+    found" and "access to vhost refused" name the virtual host. A broker with a memory or disk alarm still accepts
     connections, but blocks those that publish.
     """
     remedy = "Start the broker, or correct host, port, user or virtual host."
@@ -52,16 +52,16 @@ def amqp_reachable(facts: Facts) -> Iterator[Problem]:
     "AT102",
     "management-reachable",
     group="reach",
-    title="the management API answers",
+    title="management API is reachable",
     severity=Severity.ERROR,
     needs_attempt=(Source.MANAGEMENT,),
 )
 def management_reachable(facts: Facts) -> Iterator[Problem]:
-    """Most of what the doctor looks at comes from the management API; without it most checks are skipped.
+    """The doctor reads most of its facts from the management API. Without it, most checks are skipped.
 
-    It is a plug-in (`rabbitmq-plugins enable rabbitmq_management` on the broker's host), listens on port 15672
-    unless configured otherwise, and answers only users with the tag management, policymaker, monitoring or
-    administrator. Attune's services do not need it: they may run well while this check fails.
+    The API is a plug-in (`rabbitmq-plugins enable rabbitmq_management` on the broker's host). It listens on port
+    15672 by default, and requires a user with the tag management, policymaker, monitoring or administrator. Attune's
+    services do not use it: they can work while this check fails.
     """
     remedy = "Enable the plug-in rabbitmq_management, correct the URL, or give the user the tag monitoring."
     yield from _unreached(facts, Source.MANAGEMENT, "broker", remedy)
@@ -71,15 +71,15 @@ def management_reachable(facts: Facts) -> Iterator[Problem]:
     "AT103",
     "registry-reachable",
     group="reach",
-    title="the worker registry answers",
+    title="worker registry is reachable",
     severity=Severity.ERROR,
     needs_attempt=(Source.REGISTRY,),
 )
 def registry_reachable(facts: Facts) -> Iterator[Problem]:
-    """Without the database nobody knows which workers should have queues, and no worker can register.
+    """Without the database it is unknown which workers should have queues, and no worker can register.
 
-    A worker that starts now ends at the step `register`; running ones go on consuming, but their heartbeats
-    age. The reason says whether the server, the credentials, the schema or the table is the trouble.
+    A worker that starts now fails at the step `register`. Running workers keep consuming, but their heartbeats
+    become stale. The reason says whether the server, the credentials, the schema or the table is at fault.
     """
     remedy = "Start the database, or correct its URL and schema."
     yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
@@ -89,16 +89,16 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     "AT104",
     "answers-in-time",
     group="reach",
-    title="every source answers in good time",
+    title="response times are within limits",
     severity=Severity.WARNING,
     needs_response=ALL,
     required=False,
 )
 def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Problem]:
-    """A source that answers slowly is about to fail, or the network between is.
+    """A slow response is an early sign of an overloaded host or a bad network.
 
-    The latency is that of the first connection, handshake and log-in included. Services time out at 10 s or
-    more; a broker that needs seconds is short of memory, disk or processor time.
+    The latency is that of the first connection, with handshake and log-in. Services time out after 10 s or more. A
+    broker that needs seconds is short of memory, disk or CPU.
     """
     for reach in facts.reach:
         if reach.latency_ms is not None and reach.latency_ms > latency_ms:
@@ -114,18 +114,19 @@ def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Probl
     "AT105",
     "permissions",
     group="reach",
-    title="the user may do what the services do",
+    title="user has configure, write and read permissions",
     severity=Severity.ERROR,
     needs=(Source.PERMISSIONS,),
     required=False,
 )
 def permissions(facts: Facts) -> Iterator[Problem]:
-    """A user with only some of the rights stops a service half-way through its start-up, with 403.
+    """A user with incomplete permissions fails a service in the middle of its start-up, with 403.
 
-    Declaring needs `configure` on the queue or exchange, binding `write` on the queue and `read` on the
-    exchange, publishing `write` on the exchange, consuming `read` on the queue, and declaring a queue with a
-    dead-letter exchange `read` on the queue and `write` on that exchange: in the end all three on everything.
-    A user who may configure nothing at all is taken for one that only looks, which is not an error.
+    Declaring needs `configure` on the queue or exchange. Binding needs `write` on the queue and `read` on the
+    exchange. Publishing needs `write` on the exchange, consuming `read` on the queue. Declaring a queue with a
+    dead-letter exchange needs `read` on the queue and `write` on that exchange. So a service needs all three
+    permissions on every object. A user without any configure permission is treated as a read-only user, which is not
+    an error.
     """
     names = [e.name for e in facts.topology.exchanges] + [q.name for q in facts.topology.base_queues]
     names += [q.name for q in facts.topology.worker_queues(1)]
@@ -156,17 +157,17 @@ def _permits(pattern: str, name: str) -> bool:
     "AT106",
     "management-tags",
     group="reach",
-    title="the management user sees all there is",
+    title="management user has the `monitoring` tag",
     severity=Severity.INFO,
     needs=(Source.MANAGEMENT,),
     required=False,
 )
 def management_tags(facts: Facts) -> Iterator[Problem]:
-    """What a user is not shown looks like "there is none"; the report says which it is.
+    """Without this tag the management API hides objects, and "hidden" can be mistaken for "none".
 
-    The tags `monitoring` and `administrator` show the nodes and everybody's connections, the others only
-    one's own connections. Objects are listed only for virtual hosts in which the user has a permission, whatever
-    the tag.
+    The tags `monitoring` and `administrator` show the nodes and the connections of all users. Other tags show only
+    the user's own connections. Whatever the tag, objects are listed only for virtual hosts in which the user has a
+    permission.
     """
     for reach in facts.reach:
         if reach.source is Source.MANAGEMENT and reach.tags is not None and not SEES_ALL & set(reach.tags):
@@ -182,16 +183,16 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
     "AT107",
     "clocks-agree",
     group="reach",
-    title="the clocks of broker, registry and this host agree",
+    title="no clock skew between broker, registry and this host",
     severity=Severity.WARNING,
     needs_response=ALL,
     required=False,
 )
 def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Problem]:
-    """Heartbeats and message ages are compared over hosts; a wrong clock makes live workers look dead.
+    """Heartbeats and message ages are compared between hosts. With clock skew, live workers appear dead.
 
-    A worker is stale when its heartbeat is older than three intervals (90 s by default). An offset of that
-    size makes every worker stale, or hides that one died.
+    A heartbeat is stale when it is older than three intervals (90 s by default). A skew of that size makes every
+    worker appear dead, or hides a dead one.
     """
     for reach in facts.reach:
         offset = reach.clock_offset_s
@@ -209,16 +210,16 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
     "AT108",
     "version-known",
     group="reach",
-    title="the broker's version is one that this tool was tested with",
+    title="this tool is tested with the broker's version",
     severity=Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
 )
 def version_known(facts: Facts) -> Iterator[Problem]:
-    """The broker's rules that the doctor relies on were measured on RabbitMQ 3.10, 4.0 and 4.3.
+    """The doctor relies on broker behaviour that was measured on RabbitMQ 3.10, 4.0 and 4.3.
 
-    On an older or newer release some may differ; what the broker says of itself (its `state` of a deprecated
-    feature, for one) goes before what its version lets one expect.
+    Another release may behave differently. What the broker reports about itself (the `state` of a deprecated
+    feature, for example) takes precedence over what is known of its version.
     """
     version = facts.actual.version or ""
     found = re.match(r"(\d+)\.(\d+)", version)
@@ -235,16 +236,16 @@ def version_known(facts: Facts) -> Iterator[Problem]:
     "AT109",
     "certificate-lasts",
     group="reach",
-    title="every TLS certificate lasts",
+    title="TLS certificates are not about to expire",
     severity=Severity.WARNING,
     needs_response=ALL,
     required=False,
 )
 def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator[Problem]:
-    """On the day a certificate ends no service connects any more, and those connected do not come back.
+    """When a certificate expires, services can no longer connect, and disconnected ones cannot reconnect.
 
-    Seen at the end of the connection that this tool made, so a proxy's certificate counts where one stands in
-    between. Less than three days is an error.
+    The certificate is the one that this tool's own connection received, so behind a proxy it is the proxy's. Less
+    than three days is an error.
     """
     for reach in facts.reach:
         days = reach.certificate_days

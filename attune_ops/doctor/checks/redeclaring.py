@@ -17,15 +17,15 @@ from attune_ops.topology.drift import Attribute, Difference, DiffKind, SubjectKi
     "AT205",
     "exchanges-equal",
     group="topology",
-    title="every exchange is declared as the topology wants it",
+    title="exchange properties match the topology",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def exchanges_equal(facts: Facts) -> Iterator[Problem]:
-    """An exchange of another type routes differently, and every service that declares it gets 406 and stops.
+    """An exchange of the wrong type routes differently, and every service that declares it fails with 406.
 
-    A broker never changes what exists: it must be deleted (with all its bindings) and declared anew.
+    A broker never changes an existing exchange: it must be deleted (with all its bindings) and redeclared.
     """
     yield from _different(facts, "exchange")
 
@@ -34,17 +34,18 @@ def exchanges_equal(facts: Facts) -> Iterator[Problem]:
     "AT206",
     "queues-equal",
     group="topology",
-    title="every queue is declared as the topology wants it",
+    title="queue properties match the topology",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
     may_recover=False,
 )
 def queues_equal(facts: Facts) -> Iterator[Problem]:
-    """A queue that exists with other properties stops each service that declares it: 406 PRECONDITION_FAILED.
+    """A queue with different properties stops every service that declares it: 406 PRECONDITION_FAILED.
 
-    The broker names only the first difference (durable before auto-delete before arguments). Arguments that it
-    does not compare let the service start, without what it asked for: a warning. Nothing can be changed on a queue
-    that exists; it must be deleted, its messages first moved. Some arguments a policy can add until then.
+    The broker reports only the first difference (durable before auto-delete before arguments). Some arguments are
+    not compared: the service then starts without the argument it asked for, which is a warning. An existing queue
+    cannot be changed. Move its messages, then delete and redeclare it. Until then a policy can set some of the
+    arguments.
     """
     yield from _different(facts, "queue")
 

@@ -21,16 +21,16 @@ from attune_ops.routing.route import Route, Step
     "AT301",
     "publishes-arrive",
     group="routes",
-    title="every message that is published reaches a queue",
+    title="every published message is routed to a queue",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
 )
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
-    """A message that no binding takes is dropped, and confirmed to its publisher all the same.
+    """The broker drops an unroutable message, and still confirms it to the publisher.
 
-    Every publish of the topology, for every live worker, is routed through the exchanges, bindings and policies
-    that are on the broker. Where a missing object explains the loss, that is the finding and this its
-    consequence. What only replicas of a service listen to is not missed while none of them runs.
+    Every publish of the topology, for every live worker, is routed through the exchanges, bindings and policies on
+    the broker. If a missing object explains the loss, that object has the finding and this one follows from it.
+    Messages that only replicas of a service receive are not reported while no replica is running.
     """
     for live in facts.memo(live_routes):
         if live.queues or live.for_replicas:
@@ -54,15 +54,15 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     "AT302",
     "publishes-complete",
     group="routes",
-    title="every message reaches all the queues it should",
+    title="messages are routed to all expected queues",
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
 )
 def publishes_complete(facts: Facts) -> Iterator[Problem]:
-    """A message that reaches one of its queues and not the other is lost for one service and not for the other.
+    """A message that is routed to one of its queues and not to the other is lost for one service.
 
-    Nobody is told: it was routed. What the topology's own routing gives for the publish is compared with what
-    the broker's objects give.
+    Nobody gets an error, because the message was routed. The check compares the queues given by the topology with
+    the queues given by the objects on the broker.
     """
     for live in facts.memo(live_routes):
         lacking = live.expected.difference(live.queues)
@@ -84,15 +84,16 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
     "AT303",
     "publishes-confined",
     group="routes",
-    title="messages reach only the queues they should",
+    title="messages are routed to expected queues only",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
 )
 def publishes_confined(facts: Facts) -> Iterator[Problem]:
-    """A queue that gets what is not meant for it carries it out twice, rejects it, or hoards it.
+    """A consumer that receives messages for others handles them twice or rejects them.
 
-    One of Attune's own queues that gets another message than the topology says is a warning. A queue of somebody
-    else that listens in is merely noted: it may be meant, but it holds copies of all it gets.
+    A queue without a consumer collects them. A message in the wrong queue of Attune is a warning. A foreign queue
+    that is bound to Attune's exchanges is only reported as info: it may be intended, but it keeps a copy of each
+    message.
     """
     extra: dict[str, set[str]] = {}
     ways: dict[str, dict[str, Step]] = {}
@@ -143,15 +144,15 @@ def _unwanted(facts: Facts, steps: Iterable[Step], queue: str) -> list[BindingSt
     "AT304",
     "publishes-read",
     group="routes",
-    title="every queue that is published to is read",
+    title="every routed queue has a consumer",
     severity=Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def publishes_read(facts: Facts) -> Iterator[Problem]:
-    """A message that reaches a queue which nobody reads has not arrived.
+    """A message in a queue without a consumer is not processed.
 
-    Every queue of the topology that a publish reaches and that should have a consumer is asked for one. What
-    explains it (the service is down, the worker's consumer is gone) has the finding where it is known.
+    Checks every queue of the topology that receives messages and should have a consumer. If the cause is known (the
+    service is down, the worker's consumer is missing), this finding follows from it.
     """
     meant = {c.queue for c in facts.topology.consumers}
     read: dict[str, str] = {}
@@ -175,16 +176,16 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     "AT305",
     "dead-letters-arrive",
     group="routes",
-    title="every dead letter reaches a queue",
+    title="every dead letter is routed to a queue",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
 )
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
-    """What a queue gives up, and its dead-letter exchange routes nowhere, is gone without a trace.
+    """When a message is dead-lettered and no queue is bound to the dead-letter exchange, it is lost silently.
 
-    Every queue with a dead-letter exchange, by argument or policy, is followed for each reason it may give a
-    message up for, and each key its messages have. A missing dead-letter exchange is no error to the broker: it
-    drops silently. What the topology itself gets wrong is found under design.
+    Checks every queue with a dead-letter exchange, set by argument or policy, for each reason (rejected, expired,
+    length limit) and each routing key of its messages. A missing dead-letter exchange is not an error for the
+    broker. Faults of the topology itself are reported in the group design.
     """
     lost: dict[str, list[Letters]] = {}
     for letters in facts.memo(dead_letters):
@@ -215,15 +216,15 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     "AT306",
     "dead-letters-end",
     group="routes",
-    title="no dead letter goes in a circle",
+    title="no dead-letter cycles",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
 )
 def dead_letters_end(facts: Facts) -> Iterator[Problem]:
-    """A circle of dead-lettering turns for ever when a consumer rejects in it, and else loses the message.
+    """A dead-letter cycle repeats endlessly if a consumer rejects the message in it. Otherwise the message is lost.
 
-    The broker drops a message that comes back to a queue by expiry or length alone. A retry by TTL (work → rejected →
-    retry → expired → work) rests at the work queue in between and is not reported.
+    The broker drops a message that returns to a queue only by expiry or length limit. A retry by TTL (work →
+    rejected → retry → expired → work) stops at the work queue in between and is not reported.
     """
     told: set[frozenset[str]] = set()
     for letters in facts.memo(dead_letters):
@@ -264,16 +265,16 @@ def _name(step: Step) -> str:
     "AT307",
     "dead-letters-bounded",
     group="routes",
-    title="dead letters end in a queue that is read or bounded",
+    title="dead-letter queues have a consumer or a length limit",
     severity=Severity.INFO,
     needs=(Source.BROKER, Source.CONSUMERS),
     required=False,
 )
 def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
-    """A dead-letter queue that nobody reads and that has no limit grows, slowly and unseen.
+    """A dead-letter queue without a consumer and without a limit grows slowly and unnoticed.
 
-    It may be meant for a person to look into; then a length limit or TTL keeps it from filling the disk, and
-    AT510 says when there is something in it.
+    If the messages are kept for inspection, a length limit or TTL protects the disk. AT510 reports when the queue
+    holds messages.
     """
     router, ends = facts.memo(live_router), dict[str, list[str]]()
     for letters in facts.memo(dead_letters):

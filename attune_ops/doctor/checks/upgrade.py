@@ -36,18 +36,18 @@ def _wanted_transient(facts: Facts) -> list[str]:
     "AT701",
     "deprecated-unused",
     group="upgrade",
-    title="no deprecated feature is in use",
+    title="no deprecated features in use",
     severity=Severity.INFO,
     needs=(Source.DEPRECATED,),
     required=False,
     may_recover=False,
 )
 def deprecated_unused(facts: Facts) -> Iterator[Problem]:
-    """The broker itself says which deprecated features exist, whether it permits them, and which are in use.
+    """The broker reports which deprecated features exist, whether it permits them, and which are in use.
 
-    What a version does by default tells nothing about this broker: distributions patch it (Debian's 4.3.6 permits
-    what upstream's 4.3 denies), and the configuration may say otherwise. For transient queues the report names the
-    queues and the clients that consume from them; the broker does not keep who declared a queue.
+    The default of a version is not reliable: distributions patch it (Debian's 4.3.6 permits what upstream's 4.3
+    denies), and the configuration can change it. For transient queues the finding lists the queues and the clients
+    that consume from them. The broker does not record which client declared a queue.
     """
     for feature in facts.actual.deprecated or ():
         if not feature.used:
@@ -83,18 +83,18 @@ def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
     "AT702",
     "declares-permitted",
     group="upgrade",
-    title="the broker permits every queue that the topology declares",
+    title="broker permits the topology's queues",
     severity=Severity.ERROR,
     needs=(Source.DEPRECATED,),
     required=False,
 )
 def declares_permitted(facts: Facts) -> Iterator[Problem]:
-    """A broker that denies transient non-exclusive queues ends the connection of each worker that declares one.
+    """A broker that denies transient non-exclusive queues closes the connection of each worker that declares one.
 
     Upstream RabbitMQ does so by default from 4.3.0 on. The declare closes the connection (not only the channel) with
-    541 INTERNAL_ERROR "Feature `transient_nonexcl_queues` is deprecated"; the worker has registered by then, and
-    leaves a row without a queue. An import of definitions leaves such queues out without a word. A node of 4.3
-    on which such queues exist refuses to boot once they are denied: delete them first.
+    541 INTERNAL_ERROR "Feature `transient_nonexcl_queues` is deprecated". The worker is registered by then, and
+    leaves a row without a queue. An import of definitions skips such queues silently. If such queues exist on a 4.3
+    node, it does not boot after they are denied: delete them first.
     """
     names = _wanted_transient(facts)
     denied = [f for f in facts.actual.deprecated or () if f.name == TRANSIENT and f.state == "denied"]
@@ -141,18 +141,18 @@ def target_note(facts: Facts) -> str | None:
     "AT703",
     "next-takes-queues",
     group="upgrade",
-    title="the next version permits every queue that the topology declares",
+    title="next RabbitMQ version permits the topology's queues",
     severity=Severity.WARNING,
     required=False,
     may_recover=False,
 )
 def next_takes_queues(facts: Facts) -> Iterator[Problem]:
-    """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one answers 541.
+    """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one fails with 541.
 
-    A node of 4.3 that still has some when they are denied does not boot ("failed_to_deny_deprecated_features"): delete
-    them before, or boot once with the feature permitted, delete them, and restart. Whether a given broker permits it
-    says only the broker itself: after an upgrade look at AT702. Judged for `--target-version`, 4.3 unless named;
-    asked for by name this is a warning, else merely noted.
+    A 4.3 node that still has such queues when they are denied does not boot ("failed_to_deny_deprecated_features").
+    Delete them before the upgrade, or boot once with the feature permitted, delete them, and restart. Only the
+    broker itself reports whether it permits the feature: check AT702 after the upgrade. Checked for
+    `--target-version`, 4.3 by default. With that option the severity is warning, otherwise info.
     """
     target, queues, templates = _target(facts, (4, 3)), _transient(facts), _wanted_transient(facts)
     if target is not None and (queues or templates):
@@ -172,18 +172,18 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     "AT704",
     "next-takes-features",
     group="upgrade",
-    title="the next version permits every feature that is in use",
+    title="next RabbitMQ version permits all features in use",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
 )
 def next_takes_features(facts: Facts) -> Iterator[Problem]:
-    """RabbitMQ 4.3 denies more by default than 4.0 did: global QoS, AMQP addresses v1, the queue master locator.
+    """RabbitMQ 4.3 denies more by default than 4.0 does: global QoS, AMQP addresses v1, the queue master locator.
 
-    The broker itself says which deprecated features are in use, but not of all of them and not before 3.13. Queues and
-    policies with a master locator are looked for besides, and channels with a prefetch for all their consumers
-    together, which RabbitMQ 4 does not list any more. Transient queues are looked at by AT703.
+    The broker reports deprecated features in use, but not all of them, and only from 3.13 on. So the check also
+    searches for queues and policies with a master locator, and for channels with a global prefetch, which RabbitMQ 4
+    no longer lists. AT703 checks transient queues.
     """
     target = _target(facts, (4, 3))
     told: dict[str, list[str]] = {f.name: [] for f in facts.actual.deprecated or () if f.used and f.name in DENIED}
@@ -218,16 +218,16 @@ def _users(facts: Facts) -> dict[str, list[str]]:
     "AT705",
     "next-takes-policies",
     group="upgrade",
-    title="the next version applies every policy",
+    title="next RabbitMQ version supports all policies",
     severity=Severity.WARNING,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
 )
 def next_takes_policies(facts: Facts) -> Iterator[Problem]:
-    """RabbitMQ 4.0 removed the mirroring of classic queues: a policy with `ha-mode` mirrors nothing there.
+    """RabbitMQ 4.0 removed classic queue mirroring: a policy with `ha-mode` has no effect there.
 
-    The queues go on, each on one node only; with that node they are gone or stand still.
+    The queues remain, each on one node only. When that node is down, they are unavailable or deleted.
     """
     target = _target(facts, (4, 0))
     mirrored = [p.name for p in facts.actual.policies or () if any(key in p.definition for key in MIRRORING)]

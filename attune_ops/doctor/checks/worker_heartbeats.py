@@ -38,16 +38,16 @@ def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, st
     "AT409",
     "heartbeats-fresh",
     group="workers",
-    title="every worker registered as running has a fresh heartbeat",
+    title="no running worker has a stale heartbeat",
     severity=Severity.ERROR,
     needs=(Source.REGISTRY,),
 )
 def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
-    """A worker that crashed stays `active` in the registry, and the scheduler may go on choosing it.
+    """A crashed worker stays `active` in the registry, and the scheduler can still choose it.
 
-    A running worker writes its heartbeat every 30 s (unless configured otherwise); older than three intervals
-    it is stale. A clean stop sets the status to inactive, a crash does not. Executions sent to it meet no
-    queue (and are dropped) or one that nobody reads. Workers that still consume are reported by AT410 instead.
+    A running worker writes its heartbeat every 30 s by default. After three missed intervals it is stale. A clean
+    stop sets the status to inactive, a crash does not. Messages for such a worker are dropped (no queue), or wait
+    without a consumer. AT410 reports workers that still consume.
     """
     for worker, why, clocks in facts.memo(_stale):
         if facts.broker is not None and consumes(facts, worker):
@@ -70,16 +70,16 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     "AT410",
     "consumers-beat",
     group="workers",
-    title="every worker that consumes also writes its heartbeat",
+    title="consuming workers send heartbeats",
     severity=Severity.WARNING,
     needs=(Source.REGISTRY, Source.CONSUMERS),
 )
 def consumers_beat(facts: Facts) -> Iterator[Problem]:
-    """A worker whose heartbeat is stale but whose consumer is there lives, yet cannot reach the database.
+    """A worker with a consumer and a stale heartbeat is alive, but does not write to the database.
 
-    Or it hangs: the client library keeps the connection alive while the worker's own loop stands still. Or the
-    process is gone and its connection half open: the broker notices only after two missed AMQP heartbeats, and
-    never without them. It is taken for dead and gets no work, while its queue is held.
+    It cannot reach the database, or it hangs: the client library keeps the connection open while the worker's main
+    loop is stuck. Or the process is dead and its connection is half-open: the broker notices after two missed AMQP
+    heartbeats, without heartbeats never. The scheduler treats the worker as dead and sends it no work.
     """
     for worker, why, clocks in facts.memo(_stale):
         if consumes(facts, worker):
@@ -98,13 +98,13 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     "AT411",
     "not-cordoned",
     group="workers",
-    title="no worker is cordoned",
+    title="no workers are cordoned",
     severity=Severity.INFO,
     needs=(Source.REGISTRY,),
     required=False,
 )
 def not_cordoned(facts: Facts) -> Iterator[Problem]:
-    """A cordoned worker is alive but must get no new work; somebody set that on purpose, and may forget it."""
+    """A cordoned worker is alive but gets no new work. Somebody set this on purpose, and may have forgotten it."""
     for worker in facts.live_workers:
         if worker.cordoned:
             yield Problem(

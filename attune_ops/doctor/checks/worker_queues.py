@@ -25,13 +25,13 @@ from attune_ops.topology.redeclaration import TRANSIENT
     needs=(Source.REGISTRY, Source.BROKER),
 )
 def worker_queues(facts: Facts) -> Iterator[Problem]:
-    """A registered worker without its queue is sent work that nobody keeps.
+    """A registered worker without its queue is sent executions that are dropped.
 
-    This is the incident of January 2026: the worker registered, but its queue was never declared, so its
-    consume ended in 404 NOT_FOUND, and what the scheduler published to it was dropped without a word (only a
-    publisher that asks for `mandatory` is told). Reasons: the worker died after it registered; its declare was
-    refused (403, 406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last
-    consumer; the broker restarted, which removes queues that are not durable.
+    This was the incident of January 2026: the worker registered, but its queue was never declared. Its consume
+    failed with 404 NOT_FOUND, and the broker silently dropped what the scheduler published to it (only a publisher
+    that sets `mandatory` is informed). Causes: the worker died after it registered; its declare was refused (403,
+    406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last consumer; the
+    broker restarted, which removes queues that are not durable.
     """
     lost = facts.memo(lost_queues)
     if facts.memo(all_lost):
@@ -77,16 +77,16 @@ def _causes(facts: Facts, differences: Sequence[Difference]) -> tuple[tuple[str,
     "AT402",
     "worker-bindings",
     group="workers",
-    title="every live worker's queues are bound by their keys",
+    title="every live worker has its bindings",
     severity=Severity.ERROR,
     needs=(Source.REGISTRY, Source.BROKER),
 )
 def worker_bindings(facts: Facts) -> Iterator[Problem]:
-    """A queue that is there but not bound by the right key gets nothing, and nobody is told.
+    """A queue without the right binding receives nothing, and nobody gets an error.
 
-    The worker looks well: it consumes, its heartbeat is fresh. What is published to it is dropped. Reasons: it
-    died between declare and bind; the exchange was deleted and made again, which loses its bindings; a hand-made
-    queue; a release with another key.
+    The worker appears healthy: it consumes and its heartbeat is fresh. But messages for it are dropped. Causes: the
+    worker died between declare and bind; the exchange was deleted and redeclared, which removes its bindings; the
+    queue was made by hand; another release uses another key.
     """
     for d in facts.memo(diff).of(DiffKind.MISSING):
         b = d.item
