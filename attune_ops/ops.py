@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from attune_ops.monitoring.past import Past
     from attune_ops.routing import Router
     from attune_ops.routing.route import Reason, Route
-    from attune_ops.startup.steps import StartupReport
+    from attune_ops.startup.startup_report import StartupReport
     from attune_ops.topology.drift import ApplyResult, TopologyDiff
     from attune_ops.topology.policies.policy_change import PolicyChange
 
@@ -101,15 +101,10 @@ class Ops:
         *,
         confirm: str | None = None,
     ) -> StartupReport:
-        """Takes the start-up of a service for real, stops it cleanly, and tells each step.
+        """Runs a service's start-up sequence against the broker, and stops it cleanly; see `startup.sequence`."""
+        from attune_ops.startup.sequence import run_startup
 
-        Declares and registers what the service does; the clean stop takes back what is its own, the base
-        infrastructure stays (`report.ending`). `worker` is its name in the registry; `confirm` is the environment's
-        name where it is protected. Raises `ConfigError`.
-        """
-        from attune_ops.startup.start import run
-
-        return run(self.settings, service, name=worker, skip=skip, confirm=confirm)
+        return run_startup(self.settings, service, worker, skip, confirm=confirm)
 
     def queues(self, **filters: Unpack[TableFilters]) -> Table:
         """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/inventory/queues.py`."""

@@ -1,4 +1,4 @@
-"""`attune-ops startup`: a service's start-up taken for real, step by step."""
+"""`attune-ops startup`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from attune_ops.cli._base import command as cli_command
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
 from attune_ops.cli._options import confirm_option, confirmed
 from attune_ops.model.startup_progress import SERVICES, Step
-from attune_ops.startup.steps import Ending, StartupReport, StepResult
+from attune_ops.startup.startup_report import Ending, StartupReport, StepResult
 
 if TYPE_CHECKING:
-    from attune_ops.startup.sequence import Service
+    from attune_ops.startup.service import Service
 
-HOLDING = "it stays up until Ctrl-C, and acknowledges nothing of what it is given"
+HOLDING = "running until Ctrl-C; messages it receives are not acknowledged"
 
 
 @cli_command(example="attune-ops startup --worker w1 --skip declare --skip bind")
-@click.option("--service", type=click.Choice(SERVICES), default="worker", show_default=True, help="Whose start-up.")
+@click.option("--service", type=click.Choice(SERVICES), default="worker", show_default=True, help="Service to start.")
 @click.option(
     "--worker",
     metavar="NAME",
@@ -33,30 +33,31 @@ HOLDING = "it stays up until Ctrl-C, and acknowledges nothing of what it is give
     metavar="STEP",
     multiple=True,
     type=click.Choice([str(s) for s in Step]),
-    help="Leave a step out; repeatable.",
+    help="Skip this step; repeatable.",
 )
 @confirm_option
-@click.option("--hold", is_flag=True, help="Stay up until Ctrl-C, with heartbeats.")
+@click.option("--hold", is_flag=True, help="Keep running until Ctrl-C, with heartbeats.")
 @format_option()
 @pass_cli
 def command(
     cli: Cli, service: str, worker: str | None, skip: tuple[str, ...], confirm: str | None, hold: bool, format: str
 ) -> None:
-    """Takes the start-up of a service for real: connect, setup, register, declare, bind, consume, ready.
+    """Runs a service's start-up sequence against the broker: connect, setup, register, declare, bind, consume, ready.
 
-    It declares, binds, registers and consumes as the service does; messages it is given are not acknowledged and go
-    back. Then it stops cleanly: consumers go, and auto-delete queues with them and with what came meanwhile, which is
-    counted; the worker is set inactive; what is left is said. It refuses where a worker of that name runs, and where
-    messages wait in its auto-delete queue. A step that fails is explained. `--skip declare` shows what happened on
+    It declares, binds, registers and consumes as the service does. Messages it receives are not acknowledged, so the
+    broker requeues them. Then it stops cleanly: it cancels the consumers, closes the connection and sets the worker to
+    inactive. An auto-delete queue is deleted with its last consumer, and so are messages that arrived meanwhile; the
+    output counts them and lists what remains. The command refuses to start where a worker of that name is running, and
+    where its auto-delete queue has messages. A failed step is explained. `--skip declare` reproduces the incident of
     2026-01-16.
 
     Exit status: 0 ready, 1 refused or a step failed, 3 broker or database not reached.
     """
-    from attune_ops.startup.start import run
+    from attune_ops.startup.sequence import run_startup
 
     live = _Live(cli, format, hold)
-    report = run(
-        cli.settings, service, name=worker, skip=skip, confirm=confirmed(cli, confirm),
+    report = run_startup(
+        cli.settings, service, worker, skip, confirm=confirmed(cli, confirm),
         on_step=live.step, meanwhile=live.started, on_end=live.ended,
     )  # fmt: skip
     live.report(report)
@@ -64,7 +65,7 @@ def command(
 
 
 class _Live:
-    """Shows a start-up as it happens; in other formats than the table its report, when it holds or at its end."""
+    """Shows a start-up step by step as a table; in other formats its report, when it holds or at its end."""
 
     def __init__(self, cli: Cli, format: str, hold: bool) -> None:
         self._cli, self._format, self._hold = cli, format, hold
@@ -76,7 +77,7 @@ class _Live:
             self._cli.show(step, "table")
 
     def started(self, service: Service, report: StartupReport) -> None:
-        """Prints the verdict, and keeps the service up where that is wanted."""
+        """Prints the verdict, and with --hold keeps the service running."""
         import msgspec
 
         holding = self._hold and report.ok
@@ -91,7 +92,7 @@ class _Live:
                     service.serve(0.5)
 
     def ended(self, ending: Ending) -> None:
-        """Prints how it was stopped."""
+        """Prints the clean stop."""
         if self._table and (ending.stopped or ending.left):
             self._cli.show(ending, "table")
 
@@ -102,7 +103,7 @@ class _Live:
 
 
 def _status(report: StartupReport) -> int:
-    """0 where it got ready; a service that it could not reach is told from a step that failed."""
+    """The exit status of a report."""
     failed = report.failed
     if failed is None:
         return OK

@@ -18,7 +18,7 @@ from attune_ops.installation.management import open_management
 from attune_ops.model.errors import SourceError
 from attune_ops.model.severity import Severity
 from attune_ops.startup.processes import RunningService
-from attune_ops.startup.steps import StepStatus
+from attune_ops.startup.startup_report import StepStatus
 
 AGE_S = 1.0  # how old a doctor's answer may be that an expectation judges by
 

@@ -28,9 +28,9 @@ from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.startup.processes import RunningService, start_service, stop_all
-from attune_ops.startup.setup import take_down
 from attune_ops.startup.standins.job import Behaviour
-from attune_ops.startup.steps import StepResult, StepStatus
+from attune_ops.startup.startup_report import StepResult, StepStatus
+from attune_ops.startup.steps import take_down
 
 SERVICES = "services"  # the folder of the stand-ins' logs in that of the lab
 START_TIMEOUT_S = 30.0

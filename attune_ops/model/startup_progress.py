@@ -1,6 +1,6 @@
 """The seven steps of a start-up, which of them a service has, and how far each registered worker got.
 
-Nothing here connects: `attune_ops.startup.sequence` takes the steps.
+Nothing here connects: `attune_ops.startup.steps` runs the steps.
 """
 
 from __future__ import annotations

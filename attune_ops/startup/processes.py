@@ -1,4 +1,4 @@
-"""Starting stand-in services as processes, following what they log, and ending them."""
+"""Stand-in services as processes: started, followed by their log, stopped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunningService:
         return ready[-1]["worker"] if ready else None
 
     def events(self) -> list[dict[str, Any]]:
-        """Everything it has logged so far, as `attune_ops.startup.standins.log` describes it."""
+        """All events that it has logged so far; `attune_ops.startup.standins.job` describes them."""
         data = self.log.read_bytes()[self._read :] if self.log.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
@@ -55,22 +55,19 @@ class RunningService:
         return list(self._events)
 
     def wait_for(self, event: str, timeout: float = 15.0, after: int = 0) -> dict[str, Any]:
-        """Waits for an event among those from the `after`th on; raises `ActionError` where it does not come.
-
-        `timeout` in s.
-        """
+        """Waits `timeout` s for an event, without the first `after` events; raises `ActionError` where none comes."""
         until = time.monotonic() + timeout
         while True:
-            ended = self.status is not None  # asked before the log is read, so that its last lines count
+            exited = self.status is not None  # read before the log, so that its last lines count
             for found in self.events()[after:]:
                 if found["event"] == event:
                     return found
-            if ended or time.monotonic() > until:
-                raise ActionError(f"{self.service} {self.name}: no {event!r} {self._why(ended, timeout)}")
+            if exited or time.monotonic() > until:
+                raise ActionError(f"{self.service} {self.name}: no {event!r} {self._why(exited, timeout)}")
             time.sleep(POLL_S)
 
     def stop(self, timeout: float = 10.0) -> int:
-        """Stops it cleanly (SIGTERM) and returns its exit status; kills it where that takes longer than `timeout` s."""
+        """Stops it cleanly (SIGTERM), or kills it after `timeout` s; returns its exit status."""
         if self.status is None:
             self._signal(signal.SIGCONT, signal.SIGTERM)
         try:
@@ -85,11 +82,11 @@ class RunningService:
         return self._ended(None)
 
     def suspend(self) -> None:
-        """Stops it in its tracks (SIGSTOP), as a hang does. Undo: `resume`."""
+        """Suspends it (SIGSTOP), as a hang does. Undo: `resume`."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets it go on (SIGCONT)."""
+        """Resumes it (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -110,28 +107,28 @@ class RunningService:
             self._process.stdin.close()
         return status
 
-    def _why(self, ended: bool, timeout: float) -> str:
+    def _why(self, exited: bool, timeout: float) -> str:
         failed = [e for e in self._events if e["event"] == "step" and e["status"] == "failed"]
         reason = f": {failed[-1]['step']} failed: {failed[-1]['detail']}" if failed else ""
-        return (f"before it ended with status {self.status}" if ended else f"within {timeout:g} s") + reason
+        return (f"before it exited with status {self.status}" if exited else f"within {timeout:g} s") + reason
 
 
 def start_service(
     settings: Settings, service: str, name: str, log: Path, behaviour: Behaviour | None = None
 ) -> RunningService:
-    """Starts a stand-in process, which takes its start-up and then behaves as told; `log` is its file.
+    """Starts a stand-in process, which runs its start-up sequence and then behaves as given; `log` is its file.
 
-    It connects, declares and registers as `attune_ops.startup.sequence` says. Undo: `RunningService.stop`. It
-    also stops when this process ends, unless its behaviour is `detached`.
+    It connects, declares, registers and consumes as the service does. Undo: `RunningService.stop`. It also stops when
+    this process ends, unless its behaviour is `detached`.
     """
     behaviour = behaviour or Behaviour()
-    with log.with_suffix(".stderr").open("ab") as errors:  # what it does not expect, beside its log
+    with log.with_suffix(".stderr").open("ab") as errors:  # unexpected errors, beside its log
         process = subprocess.Popen(
             [sys.executable, "-m", "attune_ops.startup.standins", service],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            start_new_session=True,  # Ctrl-C is for the one who started it
+            start_new_session=True,  # Ctrl-C is for the process that started it
             env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
         )
     assert process.stdin is not None
@@ -141,7 +138,7 @@ def start_service(
 
 
 def stop_all(services: Iterable[RunningService], timeout: float = 10.0) -> None:
-    """Stops several side by side, each cleanly where that works within `timeout` s."""
+    """Stops several in parallel, each cleanly where that takes at most `timeout` s."""
     running = [s for s in services if s.status is None]
     for service in running:
         service.resume()

@@ -1,75 +1,189 @@
-"""What became of each step of a start-up, and the report that they add up to."""
+"""The seven steps of a start-up, and the base infrastructure that the setup step declares."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
+from attune_ops.installation import registry_write
+from attune_ops.installation.amqp import open_connection, server_version
+from attune_ops.installation.amqp_write import (
+    asking,
+    bind,
+    consume,
+    declare_exchange,
+    declare_queue,
+    delete_exchange,
+    delete_queue,
+)
+from attune_ops.model.startup_progress import Step, steps_of
+from attune_ops.model.topology import Consumer, Per, Topology
+from attune_ops.model.units import counted
+from attune_ops.startup.service_state import OwnConsumer, OwnQueue, ServiceState
 
-from attune_ops.model.display import Shown
-from attune_ops.model.startup_progress import Step
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingChannel
+
+FEW = 2  # how many objects a step's line names
+
+# What skipping a step leads to, where no later step fails because of it.
+CONSEQUENCES = {
+    Step.SETUP: "; a later step fails unless another service has done the setup",
+    Step.BIND: "; no messages are routed to the queue",
+    Step.CONSUME: "; nothing consumes the messages",
+}
+
+# What the failure of a step means for those after it, where the broker did not refuse it.
+NOT_DONE = {
+    Step.CONNECT: "The start-up failed at its first step. Nothing was declared and no worker was registered.",
+    Step.SETUP: "Nothing was declared and no worker was registered.",
+    Step.REGISTER: "No row was written. Without an id, no worker queue was declared.",
+    Step.DECLARE: "No worker queue was declared.",
+}
 
 
-class StepStatus(StrEnum):
-    """What became of a step; one that was left out or not reached is skipped, with the reason as its detail."""
+class SetUp(NamedTuple):
+    """How many objects a setup declared or found equal."""
 
-    OK = "ok"
-    FAILED = "failed"
-    SKIPPED = "skipped"
+    exchanges: int
+    queues: int
+    bindings: int
+
+    def __str__(self) -> str:
+        return f"{self.exchanges} exchanges, {self.queues} queues, {self.bindings} bindings"
 
 
-class StepError(msgspec.Struct, frozen=True):
-    """Why a step failed: the AMQP reply code where there is one, the other side's own words, what they mean here.
+def set_up(channel: BlockingChannel, topology: Topology) -> SetUp:
+    """Declares the exchanges, queues and bindings that exist once, in this order.
 
-    `unreachable`: broker or database could not be reached, or refused the credentials.
+    What is there and equal stays as it is, so a second setup changes nothing. What is there and different ends the
+    setup with `BrokerRefused`, which names the argument, the desired and the actual value. Undo: `take_down`; but all
+    services use what the setup declares.
     """
-
-    code: int | None
-    text: str
-    explanation: str
-    commands: tuple[str, ...] = ()
-    unreachable: bool = False
-
-
-class StepResult(msgspec.Struct, frozen=True):
-    """One step: what it did, or why it did not."""
-
-    step: Step
-    status: StepStatus
-    duration_ms: float
-    detail: str
-    error: StepError | None = None
+    for exchange in topology.exchanges:
+        declare_exchange(channel, exchange)
+    for queue in topology.base_queues:
+        declare_queue(channel, queue)
+    for binding in topology.base_bindings:
+        bind(channel, binding)
+    return SetUp(len(topology.exchanges), len(topology.base_queues), len(topology.base_bindings))
 
 
-class WorkerRef(msgspec.Struct, frozen=True):
-    """The registered worker of a report."""
+def take_down(channel: BlockingChannel, topology: Topology) -> None:
+    """Deletes the queues and exchanges that `set_up` declares, with their bindings and messages.
 
-    id: int
-    name: str
-
-
-class Ending(Shown, msgspec.Struct, frozen=True):
-    """A clean stop: what it did, and what is still there."""
-
-    stopped: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    What is not there is no error. There is no undo for the messages, and other services lose their queues too.
+    """
+    for queue in topology.base_queues:
+        delete_queue(channel, queue.name)
+    for exchange in topology.exchanges:
+        delete_exchange(channel, exchange.name)
 
 
-class StartupReport(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/startup/1"):
-    """One start-up, step by step, and how it was ended; `ending` is None while it runs."""
+def _connect(state: ServiceState) -> str:
+    s = state.settings
+    name = f"attune {state.service}" + (f" {state.name}" if state.service == "worker" else "")
+    state.amqp = open_connection(
+        s.amqp, name=name, timeout=s.timeout, ca_file=s.ca_file, heartbeat=state.amqp_heartbeat
+    )
+    return f"RabbitMQ {server_version(state.amqp) or '?'} at {s.amqp.address}, vhost {s.vhost!r}"
 
-    service: str
-    worker: WorkerRef | None
-    ok: bool
-    duration_ms: float
-    steps: tuple[StepResult, ...]
-    ending: Ending | None = None
 
-    @property
-    def failed(self) -> StepResult | None:
-        """The step that failed, or None."""
-        return next((s for s in self.steps if s.status is StepStatus.FAILED), None)
+def _setup(state: ServiceState) -> str:
+    channel = state.channel
+    state.base = "incomplete, setup failed"
+    state.base = str(set_up(channel, state.settings.topology))
+    return state.base
 
-    def result(self, step: Step) -> StepResult | None:
-        """What became of a step, or None where the service does not have it."""
-        return next((s for s in self.steps if s.step is step), None)
+
+def _register(state: ServiceState) -> str:
+    state.worker = registry_write.register(
+        state.database, state.name, concurrency=state.concurrency, timeout=state.settings.timeout
+    )
+    known = "already registered, keeps its id" if state.worker.known else "new"
+    return f"worker {state.worker.id} {state.name!r} ({known})"
+
+
+def _declare(state: ServiceState) -> str:
+    topology = state.settings.topology
+    for queue in topology.worker_queues(state.worker_id) if state.service == "worker" else ():
+        declared = declare_queue(state.channel, queue)
+        state.queues.append(OwnQueue(queue, declared.name, declared.consumers))
+    for queue in topology.replica_queues(state.service):
+        declared = declare_queue(state.channel, queue, server_named=True)
+        state.queues.append(OwnQueue(queue, declared.name, 0))
+    return _few([_described(own) for own in state.queues])
+
+
+def _bind(state: ServiceState) -> str:
+    topology = state.settings.topology
+    worker = topology.worker_bindings(state.worker_id) if state.service == "worker" else ()
+    bindings = [(b, b.destination) for b in worker]
+    for own in state.queues:
+        if own.queue.per is Per.REPLICA:
+            bindings += [(b, own.name) for b in topology.bindings_to(own.queue.name)]
+    for binding, destination in bindings:
+        bind(state.channel, binding, destination)
+    return _few([f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings])
+
+
+def _consume(state: ServiceState) -> str:
+    for consumer, queue in _consumers(state):
+        with asking("opening a channel"):
+            channel = state.connection.channel()
+        tag = consume(channel, consumer.tag, queue, state.receive, prefetch=state.prefetch_of(consumer))
+        state.consumers.append(OwnConsumer(channel, consumer, queue, tag))
+    by_queue: dict[tuple[str, int], list[str]] = {}
+    for c in state.consumers:
+        by_queue.setdefault((c.queue, state.prefetch_of(c.consumer)), []).append(c.tag)
+    return _few([f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items()])
+
+
+def _ready(state: ServiceState) -> str:
+    """Counts the consumers of the queues on the broker, which proves that the steps before it have worked."""
+    queues = dict.fromkeys(c.queue for c in state.consumers)
+    with asking("inspecting the queues"):
+        counts = {q: state.channel.queue_declare(q, passive=True).method.consumer_count for q in queues}
+    if not counts:
+        consumes = Step.CONSUME in steps_of(state.settings.topology, state.service)
+        return "no consumers: the consume step was skipped" if consumes else "no consumers: this service only publishes"
+    if len(counts) > FEW and len(set(counts.values())) == 1:
+        return f"{counted(next(iter(counts.values())), 'consumer')} on each of {len(counts)} queues"
+    return ", ".join(f"{counted(n, 'consumer')} on {q}" for q, n in counts.items())
+
+
+# Each step changes what it says, records it in the state and returns the detail of its line.
+STEPS: Mapping[Step, Callable[[ServiceState], str]] = {
+    Step.CONNECT: _connect,
+    Step.SETUP: _setup,
+    Step.REGISTER: _register,
+    Step.DECLARE: _declare,
+    Step.BIND: _bind,
+    Step.CONSUME: _consume,
+    Step.READY: _ready,
+}
+
+
+def _consumers(state: ServiceState) -> list[tuple[Consumer, str]]:
+    """The consumers of the service, each with the real name of its queue."""
+    topology = state.settings.topology
+    found = [(c, c.queue) for c in topology.service_consumers(state.service)]
+    if state.service == "worker":
+        found += [(c, c.queue) for c in topology.worker_consumers(state.worker_id)]
+    replicas = {own.queue.name: own.name for own in state.queues if own.queue.per is Per.REPLICA}
+    return found + [(c, replicas[c.queue]) for c in topology.consumers if c.queue in replicas]
+
+
+def _few(items: Sequence[str]) -> str:
+    """The first items, and how many more there are."""
+    rest = len(items) - FEW
+    return ", ".join(items[:FEW]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _described(own: OwnQueue) -> str:
+    """A declared queue by its real name, and the consumers that it had before."""
+    words = "durable" if own.queue.durable else "transient"
+    words += ", exclusive" * own.queue.exclusive + ", auto-delete" * own.queue.auto_delete
+    if own.consumers_before:
+        words += f"; already has {counted(own.consumers_before, 'consumer')}: another process uses this worker id"
+    return f"{own.name} ({words})"

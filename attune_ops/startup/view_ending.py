@@ -1,4 +1,4 @@
-"""How the `Ending` of a service shows itself: what the clean stop did, and what is left."""
+"""How the `Ending` of a service shows itself: what the clean stop did, and what remains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.render.text import visible
-from attune_ops.startup.steps import Ending
+from attune_ops.startup.startup_report import Ending
 
 
 def as_table(ending: Ending) -> Any:
@@ -28,7 +28,7 @@ def as_text(ending: Ending) -> str:
 
 
 def as_json(ending: Ending) -> Any:
-    """`attune-ops/ending/1`: what was stopped and what is left."""
+    """`attune-ops/ending/1`: what was stopped and what remains."""
     return {"schema": "attune-ops/ending/1", **msgspec.to_builtins(ending)}
 
 

@@ -1,4 +1,4 @@
-"""How a `StartupReport` shows itself: its steps, a verdict, and how it was ended."""
+"""How a `StartupReport` shows itself: its steps, a verdict, and the clean stop."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.model.units import number
 from attune_ops.render import text
-from attune_ops.startup import view_ending as ending_
-from attune_ops.startup import view_step_result
-from attune_ops.startup.steps import StartupReport
+from attune_ops.startup import view_ending, view_step_result
+from attune_ops.startup.startup_report import StartupReport, StepResult
 
 COLUMNS = (
     Column("step", Kind.CATEGORY),
@@ -24,13 +23,13 @@ COLUMNS = (
 
 
 def as_table(report: StartupReport) -> Any:
-    """The steps, then the verdict, then the ending."""
+    """The steps, then the verdict, then the clean stop."""
     from rich.console import Group
     from rich.text import Text
 
-    said = Text(verdict(report), style="bold green" if report.ok else "bold red")
-    ending = [ending_.as_table(report.ending)] if report.ending else []
-    return Group(*(view_step_result.as_table(s) for s in report.steps), said, *ending)
+    line = Text(verdict(report), style="bold green" if report.ok else "bold red")
+    ending = [view_ending.as_table(report.ending)] if report.ending else []
+    return Group(*(view_step_result.as_table(s) for s in report.steps), line, *ending)
 
 
 def as_text(report: StartupReport) -> str:
@@ -39,8 +38,8 @@ def as_text(report: StartupReport) -> str:
 
 
 def summary(report: StartupReport) -> str:
-    """The verdict, then the ending."""
-    return "\n".join([verdict(report), *([ending_.as_text(report.ending)] if report.ending else [])])
+    """The verdict, then the clean stop."""
+    return "\n".join([verdict(report), *([view_ending.as_text(report.ending)] if report.ending else [])])
 
 
 def as_json(report: StartupReport) -> Any:
@@ -50,26 +49,20 @@ def as_json(report: StartupReport) -> Any:
 
 def rows(report: StartupReport) -> Table:
     """A row a step."""
-    found: tuple[tuple[Cell, ...], ...] = tuple(
-        (
-            s.step,
-            s.status,
-            s.duration_ms,
-            s.detail,
-            s.error.code if s.error else None,
-            s.error.text if s.error else None,
-        )
-        for s in report.steps
-    )
-    return Table(f"start-up of {report.service}", COLUMNS, found, taken_at=None)
+    steps = tuple((s.step, s.status, s.duration_ms, s.detail, *_error(s)) for s in report.steps)
+    return Table(f"start-up of {report.service}", COLUMNS, steps, taken_at=None)
+
+
+def _error(step: StepResult) -> tuple[int | None, str | None]:
+    return (step.error.code, step.error.text) if step.error else (None, None)
 
 
 def verdict(report: StartupReport) -> str:
-    """One line: who is ready after how long, or where it ended."""
+    """One line: who is ready after how long, or at which step the start-up failed."""
     who = f"the {text.visible(report.service)}"
     if report.worker is not None:
         who = f"worker {report.worker.id} {text.visible(repr(report.worker.name))}"
     if report.ok:
         return f"{who} is ready after {number(report.duration_ms)} ms"
     where = f" at {report.failed.step}" if report.failed else ""
-    return f"the start-up of {who} failed{where} after {number(report.duration_ms)} ms"
+    return f"start-up of {who} failed{where} after {number(report.duration_ms)} ms"

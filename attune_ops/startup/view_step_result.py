@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attune_ops.render.text import visible
-from attune_ops.startup.steps import StepError, StepResult, StepStatus
+from attune_ops.startup.startup_report import StepError, StepResult, StepStatus
 
 MARK = {StepStatus.OK: "✓", StepStatus.FAILED: "✗", StepStatus.SKIPPED: "–"}
 STYLE = {StepStatus.OK: "green", StepStatus.FAILED: "bold red", StepStatus.SKIPPED: "yellow"}
@@ -34,20 +34,20 @@ def as_table(step: StepResult) -> Any:
 
 
 def as_text(step: StepResult) -> str:
-    """The same without colours; a pipe gets each line uncut."""
+    """The same without colours, each line uncut."""
     head = f" {MARK[step.status]} {step.step:<8} {took(step):>7} {headline(step)}".rstrip()
     return "\n".join([head, *(" " * INDENT + line for line in explanation(step.error))])
 
 
 def took(step: StepResult) -> str:
-    """How long the step took; nothing where it was not taken."""
+    """The duration of the step; nothing where it was skipped."""
     if step.status is StepStatus.SKIPPED:
         return ""
     return f"{step.duration_ms:.0f} ms" if step.duration_ms >= 100 else f"{step.duration_ms:.1f} ms"
 
 
 def headline(step: StepResult) -> str:
-    """What the step did, or the refusal in the other side's own words."""
+    """What the step did, or the error in its original text."""
     if step.error is None:
         return visible(step.detail)
     code = "" if step.error.code is None else f"{step.error.code} "
@@ -55,7 +55,7 @@ def headline(step: StepResult) -> str:
 
 
 def explanation(error: StepError | None) -> list[str]:
-    """The paragraphs below a failed step, and the commands that help."""
+    """The paragraphs below a failed step, and the commands to run."""
     if error is None:
         return []
     return [visible(p) for p in error.explanation.splitlines()] + [f"$ {visible(c)}" for c in error.commands]

@@ -20,7 +20,7 @@ from attune_ops.installation.pooled_http import PooledHttp
 from attune_ops.installation.registry_write import register
 from attune_ops.model.facts import Facts, decode, encode
 from attune_ops.ops import Ops
-from attune_ops.startup.setup import set_up
+from attune_ops.startup.steps import set_up
 from benches import Result, Site, side_by_side
 
 WORKERS, MORE = 10_000, 100_000

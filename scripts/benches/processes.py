@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from attune_ops.startup.sequence import Service
+from attune_ops.startup.service import Service
 from benches import Result, Site, process_ms, side_by_side
 
 RUNS = 25

@@ -13,7 +13,7 @@ import pika
 
 from attune_ops.installation.config import Settings
 from attune_ops.model.topology import Per
-from attune_ops.startup.sequence import Service
+from attune_ops.startup.service import Service
 from benches import Result, Site, side_by_side
 
 RUNS = 40
@@ -121,7 +121,7 @@ def take_down(settings: Settings) -> None:
     """Makes room for the next topology, whose exchanges have other types and whose workers' queues differ."""
     from attune_ops.installation.amqp import open_connection
     from attune_ops.installation.amqp_write import delete_queue
-    from attune_ops.startup.setup import take_down
+    from attune_ops.startup.steps import take_down
 
     connection = open_connection(settings.amqp, name="bench")
     channel = connection.channel()

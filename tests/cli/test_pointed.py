@@ -7,7 +7,7 @@ import pytest
 
 from attune_ops.cli._pointed import pointed
 from attune_ops.model.startup_progress import Step
-from attune_ops.startup.steps import StartupReport, StepError, StepResult, StepStatus
+from attune_ops.startup.startup_report import StartupReport, StepError, StepResult, StepStatus
 
 PROD = {"env": "prod", "amqp_url": "amqp://u:secret@h", "topology": "my topology.toml"}
 HERE = "--env prod --topology 'my topology.toml' "

@@ -37,19 +37,17 @@ def test_a_worker_from_connect_to_ready(run: Run, vhost: Vhost, env: dict[str, s
     assert [line.split()[1] for line in lines[:7]] == STEPS
     assert all(line.startswith(" ✓ ") and " ms " in line for line in lines[:7])
     assert lines[7].startswith("worker 1 'w1' is ready after ")
-    assert any("queue worker.1.executions gone" in line for line in lines[8:])
+    assert any("queue worker.1.executions auto-deleted" in line for line in lines[8:])
     assert "worker 1 'w1' is inactive" in done.stdout
     assert done.stderr == ""
 
 
-def test_the_incident_is_explained_and_the_step_that_was_left_out_named(
-    run: Run, vhost: Vhost, env: dict[str, str]
-) -> None:
+def test_the_incident_is_explained_and_the_skipped_step_named(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
     done = run("startup", "--worker", "w1", "--skip", "declare", "--skip", "bind", target=vhost, env=env, status=1)
     assert " ✗ consume" in done.stdout
     assert f"404 {NO_QUEUE.format(vhost.name)}" in done.stdout
     assert "It is the queue of worker 1: the declare step was left out." in done.stdout
-    assert "the start-up of worker 1 'w1' failed" in done.stdout
+    assert "start-up of worker 1 'w1' failed at consume" in done.stdout
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 0), (["--skip", "declare"], 1)])

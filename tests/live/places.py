@@ -13,7 +13,7 @@ import msgspec
 from attune_ops.doctor.findings import Report, Severity
 from attune_ops.installation.config import resolve
 from attune_ops.ops import Ops
-from attune_ops.startup.sequence import Service
+from attune_ops.startup.service import Service
 from tests.world import Vhost
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
     from attune_ops.lab import Lab
     from attune_ops.startup.processes import RunningService
-    from attune_ops.startup.steps import StartupReport
+    from attune_ops.startup.startup_report import StartupReport
 
 T = TypeVar("T")
 

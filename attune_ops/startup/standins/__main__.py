@@ -1,4 +1,4 @@
-"""The process of one stand-in: reads its job from stdin, lives, and ends when it is told or left alone."""
+"""The process of one stand-in: reads its job from stdin, and runs until SIGTERM or until its parent is gone."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import threading
 
 import msgspec
 
-from attune_ops.startup.standins.job import Job
-from attune_ops.startup.standins.log import Journal
-from attune_ops.startup.standins.roles import KINDS
+from attune_ops.startup.standins.job import EventLog, Job
+from attune_ops.startup.standins.roles import STAND_INS
 
 
 def main() -> int:
-    """Runs the job that stands on the first line of stdin; returns 0 after a clean stop."""
+    """Runs the job in the first line of stdin; returns 0 after a clean stop."""
     job = msgspec.json.decode(_first_line(), type=Job)
-    journal = Journal(job.log, job.service, job.name)
+    log = EventLog(job.log, job.service, job.name)
     if not job.behaviour.detached:
-        threading.Thread(target=_stop_when_alone, daemon=True).start()
+        threading.Thread(target=_stop_without_parent, daemon=True).start()
     status = 1
     try:
-        status = KINDS[job.service](job, journal).run()
+        status = STAND_INS[job.service](job, log).run()
     finally:
-        journal.write("ended", status=status)
+        log.write("ended", status=status)
     return status
 
 
@@ -39,8 +38,8 @@ def _first_line() -> bytes:
     return line
 
 
-def _stop_when_alone() -> None:
-    """Waits for the end of stdin, which comes when whoever started this process is gone, and then stops it."""
+def _stop_without_parent() -> None:
+    """Waits for the end of stdin, which comes when the parent process is gone, and then stops this process."""
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,8 +1,22 @@
-"""What a stand-in is told to do: where the broker is, which service it plays, and how it misbehaves."""
+"""The interface of a stand-in process: the job that it reads, and the log of events that it writes.
+
+The log is one JSON object a line, written at once, so that a killed process loses nothing. Every line has `at` (UTC),
+`service`, `name`, `pid` and `event`:
+
+- `step` with the members of a `StepResult`; `ready` with the `worker` id
+- `attempted`, then exactly one of `confirmed`, `returned` (unroutable), `nacked`, `indeterminate` (no answer
+  came; it may have arrived), each with `message_id`, `number`, `exchange`, `routing_key`, `message_type`
+- `received` with `queue`, `tag`, `redelivered`; `handled`; then one of `acked`, `rejected` (not requeued), `requeued`
+- `undecodable`, `no_worker`: why a message is rejected
+- `cancelled` (the broker cancelled a consumer), `blocked`, `unblocked`, `lost` with `code` and `text`, `reconnecting`
+- `heartbeat_failed`, `registry_failed`, `stopping`, `stopped`, `crashing`, `ended` with the exit `status`
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+from datetime import UTC, datetime
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -12,23 +26,23 @@ from attune_ops.installation.config.urls import parse_amqp, parse_database, pars
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topology import Topology
 
-Outcome = Literal["ack", "reject", "requeue", "hold", "lose"]
+Answer = Literal["ack", "reject", "requeue", "hold", "lose"]
 
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a stand-in behaves; the defaults are a well-behaved service that only answers.
+    """How a stand-in behaves; the defaults are a well-behaved service that publishes nothing on its own.
 
     Publishing: `rate` messages per second, up to `count`, numbered from `first`, with `padding` bytes in the
     payload, persistent unless `transient`; `seed` makes message ids repeatable. An executor sends
     requests for executions to its own queue, or with `direct` straight to workers; `targets` are worker ids
-    to dispatch to instead of those that the registry names; `redispatch` tries the next worker on a return.
+    to dispatch to instead of those in the registry; `redispatch` tries the next worker where a message is returned.
 
     Handling: `handler_s` seconds for each message, `concurrency` at once, `prefetch` instead of the topology's.
-    `outcome` is what becomes of a message (`hold`: never answered, `lose`: acknowledged and forgotten), of all or of
+    `outcome` is the answer to a message (`hold`: none, `lose`: acknowledged without handling), for all messages or for
     the numbers in `only`.
 
-    Life: `skip` steps; kill itself after the step `crash_after`; `reconnect` runs the whole start-up again when it
-    fails, or the connection or a consumer is lost; otherwise it then ends with status 1, and its row stays active;
+    Life: `skip` steps; `crash_after` a step it kills itself; with `reconnect` it runs the whole start-up again after a
+    failed one and after a lost connection or consumer, without it exits with status 1 and its row stays active;
     `amqp_heartbeat` in s; `detached` outlives its parent.
     """
 
@@ -44,7 +58,7 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handler_s: float = 0.0
     concurrency: int = 8
     prefetch: int | None = None
-    outcome: Outcome = "ack"
+    outcome: Answer = "ack"
     only: tuple[int, ...] = ()
     skip: tuple[Step, ...] = ()
     crash_after: Step | None = None
@@ -54,7 +68,7 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """All that a stand-in process needs; its JSON holds passwords, so it goes through a pipe only."""
+    """All that a stand-in process needs. Its JSON contains passwords, so it is sent through a pipe only."""
 
     service: str
     name: str
@@ -70,7 +84,7 @@ class Job(msgspec.Struct, frozen=True):
     ca_file: str | None = None
 
     def settings(self) -> Settings:
-        """The settings as the process needs them."""
+        """The settings for the process."""
         amqp = parse_amqp(self.amqp_url, "job")
         return Settings(
             amqp=amqp,
@@ -81,6 +95,19 @@ class Job(msgspec.Struct, frozen=True):
             heartbeat_interval=self.heartbeat_interval,
             timeout=self.timeout,
         )
+
+
+class EventLog:
+    """An append-only file of events; each `write` is one line, which survives a kill."""
+
+    def __init__(self, path: str, service: str, name: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._who = {"service": service, "name": name, "pid": os.getpid()}
+
+    def write(self, event: str, **members: Any) -> None:
+        """Appends one event."""
+        line = {"at": datetime.now(UTC), **self._who, "event": event, **members}
+        os.write(self._file, msgspec.json.encode(line) + b"\n")
 
 
 def job(settings: Settings, service: str, name: str, log: str, behaviour: Behaviour) -> Job:

@@ -1,4 +1,4 @@
-"""What stand-ins publish: envelopes by the topology's table of publishers, each accounted for in the log."""
+"""What stand-ins publish: envelopes, routed by the topology's table of publishers, each with its outcome in the log."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from uuid import UUID
 from attune_ops.installation.amqp_write import asking, publish
 from attune_ops.model.envelope import CONTENT_TYPE, Envelope, build
 from attune_ops.model.topology import Publish, Topology
-from attune_ops.startup.standins.job import Job
-from attune_ops.startup.standins.log import Journal
+from attune_ops.startup.standins.job import EventLog, Job
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
 
-# The member of a payload that numbers the message, by the beginning of its type.
+# The member of a payload that holds the message's number, by the prefix of its type.
 _NUMBERED = (("Execution", "execution_id"), ("Enforcement", "enforcement_id"), ("Event", "event_id"))
 
 PERSISTENT, TRANSIENT = 2, 1
@@ -24,7 +23,7 @@ PERSISTENT, TRANSIENT = 2, 1
 
 def number_field(message_type: str) -> str:
     """The member of the payload that holds the number of such a message."""
-    return next((field for start, field in _NUMBERED if message_type.startswith(start)), "id")
+    return next((field for prefix, field in _NUMBERED if message_type.startswith(prefix)), "id")
 
 
 def number_of(envelope: Envelope) -> int | None:
@@ -34,7 +33,7 @@ def number_of(envelope: Envelope) -> int | None:
 
 
 def route(topology: Topology, service: str, message_type: str, worker_id: int | None = None) -> Publish | None:
-    """Where `service` publishes such messages, to that one worker or to no particular one; None where nowhere."""
+    """Where `service` publishes this type, to one worker or to none in particular; None where it does not."""
     for entry, one in topology.publishes_of(() if worker_id is None else (worker_id,)):
         if one == worker_id and entry.message_type == message_type and {service, "any"} & set(entry.by):
             return entry
@@ -42,10 +41,10 @@ def route(topology: Topology, service: str, message_type: str, worker_id: int | 
 
 
 class Publisher:
-    """Publishes with confirms and mandatory over a channel of its own; each message has one outcome in the log."""
+    """Publishes mandatory messages with publisher confirms on its own channel; logs one outcome for each."""
 
-    def __init__(self, connection: BlockingConnection, job: Job, journal: Journal, ids: random.Random) -> None:
-        self.service, self.behaviour, self.topology, self.journal = job.service, job.behaviour, job.topology, journal
+    def __init__(self, connection: BlockingConnection, job: Job, log: EventLog, ids: random.Random) -> None:
+        self.service, self.behaviour, self.topology, self.log = job.service, job.behaviour, job.topology, log
         self._ids = ids
         with asking("opening a channel for publishing"):
             self._channel = connection.channel()
@@ -60,9 +59,9 @@ class Publisher:
         cause: Envelope | None = None,
         **payload: Any,
     ) -> str | None:
-        """Publishes one message where the topology says; returns its outcome, or None where nobody publishes such.
+        """Publishes one message where the topology says; returns its outcome, or None where the service does not.
 
-        Raises `BrokerRefused` where no answer came: the message is then `indeterminate` in the log.
+        Raises `BrokerRefused` where no confirm came: the message is then `indeterminate` in the log.
         """
         found = route(self.topology, self.service, message_type, worker_id)
         if found is None:
@@ -72,14 +71,14 @@ class Publisher:
             "message_id": envelope.message_id, "number": number, "message_type": message_type,
             "exchange": found.exchange, "routing_key": found.routing_key, "correlation_id": envelope.correlation_id,
         }  # fmt: skip
-        self.journal.write("attempted", **about)
+        self.log.write("attempted", **about)
         outcome = "indeterminate"
         try:
             outcome = publish(
                 self._channel, found.exchange, found.routing_key, envelope.encode(), self._properties(envelope)
             )
-        finally:  # whatever ends the wait for the answer, each attempt has one outcome
-            self.journal.write(outcome, **about)
+        finally:  # each attempt has one outcome, also where the wait for it is interrupted
+            self.log.write(outcome, **about)
         return outcome
 
     def _envelope(
@@ -122,7 +121,7 @@ class Pace:
             self._next_at = now
         if now < self._next_at:
             return None
-        self._next_at = max(self._next_at + self._interval, now - 1)  # after a pause it does not flood
+        self._next_at = max(self._next_at + self._interval, now - 1)  # at most 1 s of backlog after a pause
         self._left = None if self._left is None else self._left - 1
         self.number += 1
         return self.number - 1

@@ -1,28 +1,125 @@
-"""The four stand-ins: what each does on its own, and what follows from a message that it handled."""
+"""The four stand-ins: how they handle messages, what each publishes on its own, and what follows from a message."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from attune_ops.installation.registry_read import read_registry, session
-from attune_ops.model.envelope import Envelope
+from attune_ops.model.envelope import Envelope, NotAnEnvelope, parse
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts
-from attune_ops.startup.standins.consumer import Handling
-from attune_ops.startup.standins.job import Outcome
+from attune_ops.startup.standins.job import Answer
 from attune_ops.startup.standins.publishing import Pace, Publisher, number_of
-from attune_ops.startup.standins.standin import TICK_S
+from attune_ops.startup.standins.standin import TICK_S, StandIn
 
-REGISTRY_AGE_S = 1.0  # how old what the scheduler knows of the workers may be
+REGISTRY_AGE_S = 1.0  # the longest time that the executor uses its list of workers
 ACTION: dict[str, Any] = {"action_ref": "core.echo", "action_id": None, "config": {}}
 
 
-class Worker(Handling):
-    """Takes executions and reports their status and end, where the topology has a worker publish that."""
+class PendingMessage(NamedTuple):
+    """A message that was received and is neither acknowledged nor rejected yet."""
 
-    def follow(self, publisher: Publisher, envelope: Envelope) -> Outcome:
+    channel: Any
+    delivery_tag: int
+    message_id: str | None
+    envelope: Envelope | None
+    queue: str
+
+    @property
+    def log_members(self) -> dict[str, Any]:
+        """The members that identify the message in the log; its number is None where no stand-in sent it."""
+        number = number_of(self.envelope) if self.envelope else None
+        return {"message_id": self.message_id, "number": number, "queue": self.queue}
+
+
+class MessageHandler(StandIn):
+    """Handles up to `concurrency` messages at once; other deliveries wait.
+
+    A subclass defines in `follow` what it does with a message. A body that is no envelope is rejected, as Attune does.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._waiting: deque[PendingMessage] = deque()
+        self._busy = 0
+
+    def follow(self, publisher: Publisher, envelope: Envelope) -> Answer:
+        """Publishes what follows from a message, and returns the answer to the message itself."""
+        return "ack"
+
+    def on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        """Queues one message for handling."""
+        envelope, error = _parsed(body)
+        message = PendingMessage(
+            channel, method.delivery_tag, properties.message_id, envelope, self._queue_of(method.consumer_tag)
+        )
+        self.log.write(
+            "received",
+            **message.log_members,
+            message_type=envelope.message_type if envelope else None,
+            tag=method.consumer_tag,
+            routing_key=method.routing_key,
+            redelivered=method.redelivered,
+        )
+        if error is not None:
+            self.log.write("undecodable", **message.log_members, text=error)
+            self._answer(message, "reject")
+        elif self._answer_to(message) == "lose":
+            self._answer(message, "lose")
+        else:
+            self._waiting.append(message)
+            self._work()
+
+    def on_lost(self) -> None:
+        """Drops all pending messages: the broker has requeued them."""
+        self._waiting.clear()
+        self._busy = 0
+
+    def _work(self) -> None:
+        while self._waiting and self._busy < self.behaviour.concurrency:
+            message = self._waiting.popleft()
+            self._busy += 1
+            if self.behaviour.handler_s:
+                self.service.state.connection.call_later(self.behaviour.handler_s, lambda m=message: self._handled(m))
+            else:
+                self._handled(message)
+
+    def _handled(self, message: PendingMessage) -> None:
+        self._busy -= 1
+        answer = self._answer_to(message)
+        if answer == "ack" and message.envelope is not None and self.publisher is not None:
+            answer = self.follow(self.publisher, message.envelope)
+        if answer != "hold":
+            self.log.write("handled", **message.log_members)
+            self._answer(message, answer)
+        self._work()
+
+    def _answer_to(self, message: PendingMessage) -> Answer:
+        b = self.behaviour
+        return b.outcome if not b.only or message.log_members["number"] in b.only else "ack"
+
+    def _answer(self, message: PendingMessage, answer: Answer) -> None:
+        """Acknowledges, rejects or requeues one message, on the channel that delivered it."""
+        if not message.channel.is_open:
+            return  # the broker has requeued its deliveries
+        if answer in ("ack", "lose"):
+            message.channel.basic_ack(message.delivery_tag)
+            self.log.write("acked", **message.log_members)
+        else:
+            message.channel.basic_nack(message.delivery_tag, requeue=answer == "requeue")
+            self.log.write("requeued" if answer == "requeue" else "rejected", **message.log_members)
+
+    def _queue_of(self, tag: str) -> str:
+        return next((c.queue for c in self.service.state.consumers if c.tag == tag), "")
+
+
+class WorkerStandIn(MessageHandler):
+    """Handles executions and reports their status and completion, where the topology has a worker publish that."""
+
+    def follow(self, publisher: Publisher, envelope: Envelope) -> Answer:
         """Reports an execution as running and then completed."""
         number = number_of(envelope)
         if envelope.message_type == "ExecutionRequested" and number is not None:
@@ -31,8 +128,8 @@ class Worker(Handling):
         return "ack"
 
 
-class Source(Handling):
-    """Publishes one kind of message at a steady rate, where the topology has this service publish it."""
+class PublisherStandIn(MessageHandler):
+    """Publishes one type of message at a steady rate, where the topology has this service publish it."""
 
     message_type = ""
 
@@ -41,7 +138,7 @@ class Source(Handling):
         self._pace = Pace(self.behaviour.rate, self.behaviour.count, self.behaviour.first)
 
     def act(self, publisher: Publisher) -> float:
-        """Publishes the next message where it is due."""
+        """Publishes the next message when it is due."""
         number = self._pace.due(time.monotonic())
         if number is not None:
             self.publish(publisher, number)
@@ -52,23 +149,23 @@ class Source(Handling):
         publisher.send(self.message_type, number)
 
 
-class Sensor(Source):
+class SensorStandIn(PublisherStandIn):
     """Publishes events."""
 
     message_type = "EventCreated"
 
 
-class Notifier(Source):
+class NotifierStandIn(PublisherStandIn):
     """Publishes notifications."""
 
     message_type = "NotificationCreated"
 
 
-class Executor(Source):
-    """Turns events into enforcements, those into executions, and sends each of these to one live worker.
+class ExecutorStandIn(PublisherStandIn):
+    """Turns events into enforcements, enforcements into executions, and sends each execution to one live worker.
 
-    A dispatch that comes back (no queue took it) is logged and its request acknowledged: whoever publishes
-    without `mandatory` would not even know. With `redispatch` the next worker gets it.
+    A dispatch that is returned as unroutable is logged, and its request acknowledged, as a publisher without
+    `mandatory` would do. With `redispatch` the execution is sent to the next worker.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -78,14 +175,14 @@ class Executor(Source):
         self._read_at = float("-inf")
 
     def publish(self, publisher: Publisher, number: int) -> None:
-        """Requests an execution of itself, or sends it straight to a worker."""
+        """Publishes a request for an execution to its own queue, or with `direct` an execution to a worker."""
         if self.behaviour.direct:
             self._dispatch(publisher, number, None)
         else:
             publisher.send("ExecutionRequested", number, **ACTION)
 
-    def follow(self, publisher: Publisher, envelope: Envelope) -> Outcome:
-        """Takes an event, enforcement or execution one step further."""
+    def follow(self, publisher: Publisher, envelope: Envelope) -> Answer:
+        """Publishes the enforcement of an event, the execution of an enforcement, or dispatches an execution."""
         number = number_of(envelope)
         match envelope.message_type:
             case "EventCreated":
@@ -97,10 +194,10 @@ class Executor(Source):
         return "ack"
 
     def _dispatch(self, publisher: Publisher, number: int | None, cause: Envelope | None) -> bool:
-        """Sends one execution to one worker; False where there is no worker to send it to."""
+        """Sends one execution to one worker; False where there is no live worker."""
         workers = self._live_workers()
         if not workers:
-            self.journal.write("no_worker", number=number)
+            self.log.write("no_worker", number=number)
             return False
         for _ in range(len(workers) if self.behaviour.redispatch else 1):
             worker_id = workers[self._turn % len(workers)]
@@ -110,7 +207,7 @@ class Executor(Source):
         return True
 
     def _live_workers(self) -> tuple[int, ...]:
-        """The ids of the workers that may get work, as the registry tells; the last known where it does not answer."""
+        """The ids of the live, uncordoned workers in the registry; the last known ones where it does not answer."""
         now, database = time.monotonic(), self.settings.database
         if self.behaviour.targets or database is None or now - self._read_at < REGISTRY_AGE_S:
             return self._workers
@@ -119,16 +216,24 @@ class Executor(Source):
             with session(database, self.settings.timeout) as s:
                 registry = read_registry(s, heartbeat_interval=self.settings.heartbeat_interval, executions=False)
         except SourceError as e:
-            self.journal.write("registry_failed", text=str(e))
+            self.log.write("registry_failed", text=str(e))
             return self._workers
         live = Facts(self.settings.topology, datetime.now(UTC), registry=registry).live_workers
         self._workers = tuple(w.id for w in live if not w.cordoned)
         return self._workers
 
 
-KINDS: dict[str, type[Handling]] = {
-    "worker": Worker,
-    "executor": Executor,
-    "sensor": Sensor,
-    "notifier": Notifier,
+STAND_INS: dict[str, type[MessageHandler]] = {
+    "worker": WorkerStandIn,
+    "executor": ExecutorStandIn,
+    "sensor": SensorStandIn,
+    "notifier": NotifierStandIn,
 }
+
+
+def _parsed(body: bytes) -> tuple[Envelope | None, str | None]:
+    """The envelope, or why the body is none."""
+    try:
+        return parse(body), None
+    except NotAnEnvelope as e:
+        return None, str(e)

@@ -144,7 +144,7 @@ def small_prefetch(p: Place) -> None:
 
 def unconsumed(p: Place) -> None:
     worker = p.services["w1"]
-    act.cancel(worker.attached[0].channel, worker.attached[0].tag)
+    act.cancel(worker.state.consumers[0].channel, worker.state.consumers[0].tag)
 
 
 def stopped_worker(p: Place) -> None:

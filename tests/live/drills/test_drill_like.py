@@ -14,7 +14,7 @@ from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.topologies import load
 from attune_ops.ops import Ops
-from attune_ops.startup.setup import set_up
+from attune_ops.startup.steps import set_up
 from tests.world import Broker, Vhost
 
 POLICIES = {

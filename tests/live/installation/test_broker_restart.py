@@ -12,9 +12,9 @@ from attune_ops import lab
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.startup_progress import Step
 from attune_ops.startup.processes import start_service
+from attune_ops.startup.sequence import run_startup
 from attune_ops.startup.standins.job import Behaviour
-from attune_ops.startup.start import run
-from attune_ops.startup.steps import StepResult
+from attune_ops.startup.startup_report import StepResult
 from tests.world import eventually
 
 
@@ -39,7 +39,7 @@ def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path
         if step.step is Step.REGISTER:
             own_lab.kill_node(node)
 
-    report = run(settings, "worker", name="w1", on_step=kill)
+    report = run_startup(settings, "worker", "w1", on_step=kill)
     assert report.failed is not None
     assert report.failed.step is Step.DECLARE
     assert report.failed.error is not None

@@ -19,8 +19,8 @@ from attune_ops.model.errors import ActionError
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topologies import load
 from attune_ops.startup.processes import RunningService, start_service, stop_all
-from attune_ops.startup.setup import set_up
 from attune_ops.startup.standins.job import Behaviour
+from attune_ops.startup.steps import set_up
 from tests.world import Users, Vhost, eventually
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
@@ -125,7 +125,7 @@ def test_a_kill_leaves_the_row_active_and_every_line_of_the_log(start: Start, vh
 @pytest.mark.parametrize("step", [Step.REGISTER, Step.DECLARE])
 def test_a_crash_between_two_steps(start: Start, vhost: Vhost, tmp_path: Path, step: Step) -> None:
     worker = start("worker", "w1", wait=False, crash_after=step)
-    with pytest.raises(ActionError, match="before it ended with status -9"):
+    with pytest.raises(ActionError, match="before it exited with status -9"):
         worker.wait_for("ready")
     assert status_of(tmp_path, "w1") == "active"
     assert ("worker.1.executions" in vhost.names("queues")) is (step is Step.DECLARE), "nothing had consumed it"

@@ -1,4 +1,4 @@
-"""The start-up of each service, taken for real: whole, with each step left out, and where something is in its way."""
+"""The start-up of each service against a broker: whole, with each step skipped, and where something is in its way."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from attune_ops.model.startup_progress import Step
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Exchange, Queue, Topology
 from attune_ops.render import form
-from attune_ops.startup.sequence import Service
-from attune_ops.startup.setup import set_up, take_down
-from attune_ops.startup.start import run
-from attune_ops.startup.steps import StartupReport, StepStatus
+from attune_ops.startup.sequence import run_startup
+from attune_ops.startup.service import Service
+from attune_ops.startup.startup_report import StartupReport, StepStatus
+from attune_ops.startup.steps import set_up, take_down
 from tests import hostile
 from tests.hostile import NAMES
 from tests.world import Vhost, eventually
@@ -39,11 +39,11 @@ def registry(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(vhost: Vhost, registry: Path) -> Start:
-    """Takes a start-up in the virtual host and stops it again."""
+    """Runs a start-up in the virtual host and stops it again."""
 
     def take(service: str = "worker", topology: str = JANUARY, **options: Any) -> StartupReport:
         settings = vhost.settings(f"sqlite:///{registry}", topology)
-        return run(settings, service, **{"name": "w1"} | options)
+        return run_startup(settings, service, **{"worker": "w1"} | options)
 
     return take
 
@@ -120,9 +120,9 @@ def test_the_executor_s_three_consumers_compete(start: Start) -> None:
 @pytest.mark.parametrize(
     ("left_out", "failed", "code", "says"),
     [
-        ("connect", Step.SETUP, None, "the connect step was left out"),
+        ("connect", Step.SETUP, None, "the connect step was skipped"),
         ("setup", Step.BIND, 404, "Set-up declares 'attune.executions': the setup step was left out."),
-        ("register", Step.DECLARE, None, "the register step was left out"),
+        ("register", Step.DECLARE, None, "the register step was skipped"),
         ("declare", Step.BIND, 404, "It is the queue of worker 1: the declare step was left out."),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_a_worker_is_given_meanwhile_is_not_lost(start: Start, vhost: Vhost
 
     report = start(topology=SEPTEMBER, meanwhile=dispatch)
     assert report.ending is not None
-    assert "queue worker.1.executions (durable, 1 ready messages)" in report.ending.left
+    assert "queue worker.1.executions (durable, 1 ready message)" in report.ending.left
 
 
 DIFFERENT: dict[str, tuple[Exchange | Queue, Exchange | Queue]] = {
@@ -229,7 +229,7 @@ def test_an_unequal_set_up_fails_the_step_and_says_which_side_is_wrong(start: St
 
 def test_a_database_that_is_down_leaves_no_queue(vhost: Vhost) -> None:
     settings = vhost.settings("postgresql://u:p@127.0.0.1:1/attune")
-    report = run(settings, "worker", name="w1")
+    report = run_startup(settings, "worker", "w1")
     assert statuses(report).startswith("connect=ok setup=ok register=failed declare=skipped")
     assert report.failed is not None
     assert report.failed.error is not None
@@ -242,7 +242,7 @@ def test_a_broker_that_is_down_fails_the_first_step(registry: Path) -> None:
     from attune_ops.installation.config import resolve
 
     settings = resolve({"amqp_url": "amqp://u:hush@127.0.0.1:1/", "database_url": f"sqlite:///{registry}"}, {})
-    report = run(settings, "worker", name="w1")
+    report = run_startup(settings, "worker", "w1")
     step, _, text, _ = failure(report)
     assert step is Step.CONNECT
     assert "hush" not in msgspec.json.encode(report).decode()
@@ -253,7 +253,7 @@ def test_a_broker_that_is_down_fails_the_first_step(registry: Path) -> None:
 def test_hostile_names_of_workers(start: Start, registry: Path) -> None:
     names = [name for name in NAMES if name]  # an empty one means the default name
     for number, name in enumerate(names, 1):
-        report = start(name=name)
+        report = start(worker=name)
         assert report.ok, failure(report)
         assert (report.worker and report.worker.id, report.worker and report.worker.name) == (number, name)
         assert hostile.is_safe(form(report, "text"))
@@ -262,7 +262,7 @@ def test_hostile_names_of_workers(start: Start, registry: Path) -> None:
 
 def test_a_user_without_the_configure_right(start: Start, vhost: Vhost, user: Any, registry: Path) -> None:
     limited = user(vhost, configure="^$")
-    report = run(limited.settings(f"sqlite:///{registry}"), "worker", name="w1")
+    report = run_startup(limited.settings(f"sqlite:///{registry}"), "worker", "w1")
     step, code, text, explanation = failure(report)
     assert (step, code) == (Step.SETUP, 403)
     assert limited.user in text
@@ -280,7 +280,7 @@ def test_many_at_once(vhost: Vhost, registry: Path) -> None:
 
     def take(name: str) -> None:
         together.wait(20)
-        reports.append(run(settings, "worker", name=name, meanwhile=stay))
+        reports.append(run_startup(settings, "worker", name, meanwhile=stay))
 
     threads = [threading.Thread(target=take, args=(name,)) for name in ("a", "b", "c", "c")]
     for thread in threads:
@@ -302,7 +302,7 @@ def test_a_second_process_under_one_id_is_noticed(vhost: Vhost, registry: Path) 
         report = second.start()
     declare, ready = report.result(Step.DECLARE), report.result(Step.READY)
     assert declare is not None
-    assert "another process runs under this id" in declare.detail
+    assert "another process uses this worker id" in declare.detail
     assert ready is not None
     assert ready.detail == "2 consumers on worker.1.executions"
 
@@ -310,10 +310,10 @@ def test_a_second_process_under_one_id_is_noticed(vhost: Vhost, registry: Path) 
 def test_a_worker_that_runs_is_left_alone(start: Start, vhost: Vhost, registry: Path) -> None:
     with Service(vhost.settings(f"sqlite:///{registry}"), "worker", name="w1") as running:
         running.start()
-        with pytest.raises(ActionError, match="worker 'w1' runs: 1 consumer reads its queue"):
+        with pytest.raises(ActionError, match=r"worker .w1. is running: its queue .* has 1 consumer\."):
             start()
         assert rows(registry) == [(1, "w1", "active")]
-        assert start(name="another").ok
+        assert start(worker="another").ok
 
 
 def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vhost) -> None:
@@ -324,7 +324,7 @@ def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vho
         channel.queue_bind("worker.1.executions", "attune.executions", "worker.1")
         for _ in range(3):
             channel.basic_publish("attune.executions", "worker.1", b"x", mandatory=True)
-        with pytest.raises(ActionError, match="3 messages wait in 'worker"):
+        with pytest.raises(ActionError, match=r"queue 'worker\.1\.executions' has 3 messages"):
             start()
         assert start(skip=left_out).ok
         assert channel.queue_declare("worker.1.executions", passive=True).method.message_count == 3
@@ -346,10 +346,10 @@ def test_what_is_lost_with_the_queue_is_counted(start: Start, vhost: Vhost) -> N
 
         def full() -> bool:
             service.serve(0.1)
-            return sum(service.held.values()) == 10
+            return sum(service.state.held.values()) == 10
 
         eventually(full)
 
     report = start(meanwhile=dispatch)
     assert report.ending is not None
-    assert "15 messages lost: auto-delete took worker.1.executions with what was in it" in report.ending.stopped
+    assert "15 messages lost: worker.1.executions was auto-deleted with its messages" in report.ending.stopped

@@ -11,7 +11,7 @@ import pytest
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.startup_progress import SERVICES, Step, progress, steps_of
 from attune_ops.model.topologies import load
-from attune_ops.startup.steps import StartupReport, StepResult, StepStatus, WorkerRef
+from attune_ops.startup.startup_report import StartupReport, StepResult, StepStatus, WorkerRef
 from tests.unit.facts import facts, worker
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"

@@ -1,0 +1,176 @@
+"""A stand-in for one service of Attune: its start-up, its heartbeats and its clean stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Self
+
+from attune_ops.installation import registry_write
+from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking
+from attune_ops.installation.config.settings import Database, Settings
+from attune_ops.model.errors import ActionError, AttuneOpsError, SourceError
+from attune_ops.model.startup_progress import Step, steps_of
+from attune_ops.startup.service_state import ServiceState, close, stop
+from attune_ops.startup.startup_report import Ending, StartupReport, StepError, StepResult, StepStatus, WorkerRef
+from attune_ops.startup.steps import CONSEQUENCES, NOT_DONE, STEPS
+
+OnStep = Callable[[StepResult], None]
+Explain = Callable[[BrokerRefused, Settings, Collection[Step]], StepError]
+
+CONCURRENCY = 8  # what a worker registers where nothing else is given
+
+
+def ignore(step: StepResult) -> None:
+    """Does nothing with a step."""
+
+
+class Service:
+    """A stand-in for one service of Attune: `start` runs its steps, `stop` ends it as cleanly as Attune does.
+
+    As a context manager it stops at the end whatever happens. `name` is a worker's name in the registry; `skip` are
+    steps to skip; `on_step` is called with each result; `explain` turns a refusal of the broker into the error of a
+    step (see `attune_ops.startup.sequence`). The other options are those of `ServiceState`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: str,
+        *,
+        name: str | None = None,
+        concurrency: int = CONCURRENCY,
+        prefetch: int | None = None,
+        amqp_heartbeat: int | None = None,
+        skip: Collection[Step] = (),
+        on_step: OnStep = ignore,
+        on_message: OnMessage | None = None,
+        explain: Explain | None = None,
+    ) -> None:
+        own_name = name or settings.own_worker if service == "worker" else service
+        self.steps = steps_of(settings.topology, service)
+        self.skip = frozenset(skip)
+        self.state = ServiceState(settings, service, own_name, concurrency, prefetch, amqp_heartbeat, on_message)
+        self._on_step, self._explain = on_step, explain
+
+    def start(self) -> StartupReport:
+        """Runs the steps in order, up to the first that fails. Changes what the steps change; `stop` undoes it."""
+        import pika  # noqa: F401 - loaded before the clock starts
+
+        results: list[StepResult] = []
+        for step in self.steps:
+            failed = next((r for r in results if r.status is StepStatus.FAILED), None)
+            results.append(self._run(step, failed))
+            self._on_step(results[-1])
+        worker = self.state.worker
+        return StartupReport(
+            service=self.state.service,
+            worker=WorkerRef(worker.id, worker.name) if worker else None,
+            ok=all(r.status is not StepStatus.FAILED for r in results),
+            duration_ms=round(sum(r.duration_ms for r in results), 3),
+            steps=tuple(results),
+        )
+
+    def serve(self, seconds: float) -> None:
+        """Handles messages, timers and heartbeats of the connection for at most that long.
+
+        Raises `BrokerRefused` where the connection or a channel is closed. The broker closes a consumer's channel
+        (delivery acknowledgement timeout) while the connection stays open, and pika does not raise for it.
+        """
+        with asking("serving the connection"):
+            self.state.connection.process_data_events(time_limit=seconds)
+            for consumer in self.state.consumers:
+                if consumer.channel.is_closed:
+                    raise consumer.channel._closing_reason or ActionError(f"the channel of {consumer.tag} is closed")
+
+    def heartbeats(self, on_failure: Callable[[AttuneOpsError], None]) -> AbstractContextManager[object]:
+        """Keeps a registered worker's heartbeat fresh inside the block; does nothing without a registered worker."""
+        state = self.state
+        if state.worker is None:
+            return nullcontext()
+        return Heartbeats(state.database, state.worker.id, state.settings.heartbeat_interval, on_failure)
+
+    def stop(self) -> Ending:
+        """Stops the service cleanly, as Attune's services stop; see `service_state.stop`."""
+        return stop(self.state)
+
+    def abandon(self) -> None:
+        """Drops a connection that does not answer: a broker that blocks a connection stops reading from it.
+
+        It ends with the process, and the broker then requeues what was not acknowledged.
+        """
+        self.state.forget_connection()
+
+    def disconnect(self) -> None:
+        """Closes the connection only: consumers and auto-delete queues are gone, the worker stays registered."""
+        if self.state.amqp is not None:
+            close(self.state.amqp)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, step: Step, failed: StepResult | None) -> StepResult:
+        if failed is not None:
+            return StepResult(step, StepStatus.SKIPPED, 0.0, f"not reached: {failed.step} failed")
+        if step in self.skip:
+            return StepResult(step, StepStatus.SKIPPED, 0.0, f"skipped on request{CONSEQUENCES.get(step, '')}")
+        began = time.perf_counter()
+        try:
+            detail = STEPS[step](self.state)
+        except AttuneOpsError as e:
+            return StepResult(step, StepStatus.FAILED, _ms_since(began), str(e), self._error(step, e))
+        return StepResult(step, StepStatus.OK, _ms_since(began), detail)
+
+    def _error(self, step: Step, error: AttuneOpsError) -> StepError:
+        if not isinstance(error, BrokerRefused):
+            return StepError(None, str(error), NOT_DONE.get(step, ""), unreachable=isinstance(error, SourceError))
+        if self._explain is None:
+            return StepError(error.code, error.text, "")
+        return self._explain(error, self.state.settings, self.skip)
+
+
+class Heartbeats:
+    """Sets a worker's heartbeat every `interval` s inside a `with` block, from a thread as in Attune's services.
+
+    `on_failure` is called in the thread for each one that fails. Undo: `registry_write.deactivate`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: int,
+        interval: float,
+        on_failure: Callable[[AttuneOpsError], None],
+    ) -> None:
+        self._database, self._worker_id, self._interval, self._on_failure = database, worker_id, interval, on_failure
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeats of worker {worker_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join()  # none is under way afterwards, so that it cannot undo a clean stop
+
+    def _beat(self) -> None:
+        while not self._closed.wait(self._interval):
+            try:
+                registry_write.heartbeat(self._database, self._worker_id, timeout=self._interval)
+            except AttuneOpsError as e:
+                self._on_failure(e)
+
+
+def _ms_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)

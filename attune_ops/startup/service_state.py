@@ -1,0 +1,211 @@
+"""What a service holds on broker and registry, and the clean stop that gives it back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attune_ops.installation import registry_write
+from attune_ops.installation.amqp import depth
+from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking, cancel, delete_queue
+from attune_ops.installation.config.settings import Database, Settings
+from attune_ops.model.errors import ActionError, AttuneOpsError, ConfigError
+from attune_ops.model.topology import Consumer, Per, Queue
+from attune_ops.model.units import counted
+from attune_ops.startup.startup_report import Ending
+
+if TYPE_CHECKING:
+    from pika import BlockingConnection
+    from pika.adapters.blocking_connection import BlockingChannel
+
+
+class OwnQueue(NamedTuple):
+    """A queue that the service declared: its definition in the topology, and its real name."""
+
+    queue: Queue
+    name: str
+    consumers_before: int
+
+
+class OwnConsumer(NamedTuple):
+    """A consumer of the service, on a channel of its own."""
+
+    channel: BlockingChannel
+    consumer: Consumer
+    queue: str
+    tag: str
+
+
+@dataclass
+class ServiceState:
+    """One service: its options, and what its steps have opened, declared and registered so far.
+
+    `prefetch` replaces the topology's; `amqp_heartbeat` is that of the connection, in s, the broker's where it is
+    None. Without `on_message` a message is counted in `held`, by consumer tag, and not acknowledged.
+    """
+
+    settings: Settings
+    service: str
+    name: str
+    concurrency: int
+    prefetch: int | None = None
+    amqp_heartbeat: int | None = None
+    on_message: OnMessage | None = None
+    amqp: BlockingConnection | None = None
+    declaring: BlockingChannel | None = None
+    worker: registry_write.Registered | None = None
+    base: str | None = None  # what the setup step declared
+    queues: list[OwnQueue] = field(default_factory=list)
+    consumers: list[OwnConsumer] = field(default_factory=list)
+    held: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def database(self) -> Database:
+        """The registry's database; raises `ConfigError` where none is configured."""
+        if self.settings.database is None:
+            raise ConfigError("no worker registry configured; give --database-url (ATTUNE_OPS_DATABASE_URL)")
+        return self.settings.database
+
+    @property
+    def connection(self) -> BlockingConnection:
+        """The connection; raises `ActionError` while there is none."""
+        if self.amqp is None:
+            raise ActionError("no connection: the connect step was skipped")
+        return self.amqp
+
+    @property
+    def channel(self) -> BlockingChannel:
+        """The channel for declarations, opened on first use."""
+        if self.declaring is None:
+            with asking("opening a channel"):
+                self.declaring = self.connection.channel()
+        return self.declaring
+
+    @property
+    def worker_id(self) -> int:
+        """The id from the registry, part of a worker's queue names; raises `ActionError` where there is none."""
+        if self.worker is None:
+            raise ActionError("no worker id, so the queue has no name: the register step was skipped")
+        return self.worker.id
+
+    def prefetch_of(self, consumer: Consumer) -> int:
+        """The prefetch of a consumer."""
+        return consumer.prefetch_at(self.concurrency) if self.prefetch is None else self.prefetch
+
+    def receive(self, channel: BlockingChannel, method: Any, properties: object, body: bytes) -> None:
+        """Hands a message to `on_message`, or counts it as held."""
+        if self.on_message is None:
+            self.held[method.consumer_tag] += 1
+        else:
+            self.on_message(channel, method, properties, body)
+
+    def forget_connection(self) -> None:
+        """Drops the connection without closing it."""
+        self.amqp = self.declaring = None
+        self.consumers = []
+
+
+def stop(state: ServiceState) -> Ending:
+    """Cancels the consumers, closes the connection and sets the worker to inactive, as far as each is still there.
+
+    An auto-delete queue is deleted with its last consumer, messages included. One that never had a consumer would
+    remain, so it is deleted if it is empty and unused. Returns what was done and what remains. Undo: start again.
+    Raises nothing: what failed is listed among what remains.
+    """
+    done: list[str] = []
+    left: list[str] = []
+    try:
+        _leave_broker(state, done, left)
+    finally:  # also where the stop was interrupted because the broker hangs
+        if state.worker is not None:
+            _deactivate(state, done, left)
+    if state.base is not None:
+        left.append(f"base infrastructure, used by all services: {state.base}")
+    state.forget_connection()
+    state.worker, state.base, state.queues = None, None, []
+    return Ending(tuple(done), tuple(left))
+
+
+def close(connection: BlockingConnection) -> None:
+    """Closes a connection that may be broken already; the broker requeues what was not acknowledged. Raises nothing."""
+    import pika.exceptions
+
+    with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+        if connection.is_open:
+            connection.close()
+
+
+def _leave_broker(state: ServiceState, done: list[str], left: list[str]) -> None:
+    connection = state.amqp
+    if connection is None:
+        return
+    if connection.is_open:
+        for consumer in state.consumers:
+            _cancel(connection, consumer, state, done, left)
+        for own in state.queues:
+            _check_queue(connection, own, state, done, left)
+    close(connection)
+    done.append("connection closed")
+
+
+def _cancel(
+    connection: BlockingConnection, consumer: OwnConsumer, state: ServiceState, done: list[str], left: list[str]
+) -> None:
+    if not consumer.channel.is_open:
+        return
+    try:
+        lost = _lost_with(connection, consumer, state)
+        cancel(consumer.channel, consumer.tag)
+    except AttuneOpsError as e:
+        left.append(str(e))
+    else:
+        done.append(f"consumer {consumer.tag} cancelled")
+        if lost:
+            done.append(f"{counted(lost, 'message')} lost: {consumer.queue} was auto-deleted with its messages")
+
+
+def _lost_with(connection: BlockingConnection, consumer: OwnConsumer, state: ServiceState) -> int:
+    """The number of messages that are deleted with the service's own queue when this consumer is cancelled."""
+    own = {o.name: o.queue for o in state.queues}
+    if consumer.queue not in own or not own[consumer.queue].auto_delete:
+        return 0
+    with asking(f"inspecting queue {consumer.queue!r}"):
+        now = depth(connection, consumer.queue)
+    return now.messages + state.held[consumer.tag] if now is not None and now.consumers == 1 else 0
+
+
+def _check_queue(
+    connection: BlockingConnection, own: OwnQueue, state: ServiceState, done: list[str], left: list[str]
+) -> None:
+    """Reports whether a declared queue remains, and deletes one that auto-delete would never delete."""
+    if own.queue.exclusive and own.queue.per is Per.REPLICA:
+        return  # it is deleted with the connection
+    try:
+        with asking(f"inspecting queue {own.name!r}"):
+            now = depth(connection, own.name)
+    except AttuneOpsError as e:
+        left.append(f"queue {own.name} (state unknown: {e})")
+        return
+    if now is None:
+        done.append(f"queue {own.name} " + ("auto-deleted with its last consumer" if own.queue.auto_delete else "gone"))
+        return
+    if own.queue.auto_delete and own.name not in {c.queue for c in state.consumers}:
+        with contextlib.suppress(BrokerRefused), asking("opening a channel"):
+            delete_queue(connection.channel(), own.name, if_unused=True, if_empty=True)
+            done.append(f"queue {own.name} deleted: it never had a consumer, so auto-delete does not apply")
+            return
+    kind = "durable" if own.queue.durable else "auto-delete, used by another client"
+    left.append(f"queue {own.name} ({kind}, {counted(now.messages, 'ready message')})")
+
+
+def _deactivate(state: ServiceState, done: list[str], left: list[str]) -> None:
+    worker = state.worker
+    assert worker is not None
+    try:
+        registry_write.deactivate(state.database, worker.id, timeout=state.settings.timeout)
+    except AttuneOpsError as e:
+        left.append(f"worker {worker.id} {worker.name!r} is still registered as running: {e}")
+    else:
+        done.append(f"worker {worker.id} {worker.name!r} is inactive")
