@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from attune_ops.cleanup.orphan_history import sightings
 from attune_ops.cleanup.reap_rules import SOURCES, candidates, sighted
 from attune_ops.cleanup.reaped import Candidate, Reaped, Verdict
 from attune_ops.installation import audit
-from attune_ops.installation.amqp import depth, open_connection
+from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queue, delete_queue
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
@@ -29,7 +27,7 @@ from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
 
 if TYPE_CHECKING:
-    from pika import BlockingConnection
+    pass
 
 PRECONDITION_FAILED = 406
 TRIES = 5  # how often what arrives between saving and deleting is saved too
@@ -95,7 +93,7 @@ class _Reaper:
 
     def _save_and_delete(self, candidate: Candidate) -> Candidate:
         for _ in range(TRIES):
-            with _connected(self._settings) as connection:
+            with short_connection(self._settings, "reap") as connection:
                 live = depth(connection, candidate.queue)
             if live is None:
                 return _judged(candidate, "kept", "it is gone already")
@@ -107,7 +105,7 @@ class _Reaper:
             if objection:
                 return _judged(candidate, "kept", objection)
             try:
-                with _connected(self._settings) as connection:
+                with short_connection(self._settings, "reap") as connection:
                     delete_queue(connection.channel(), candidate.queue, if_unused=True, if_empty=True)
             except BrokerRefused as e:
                 if e.code != PRECONDITION_FAILED:
@@ -142,7 +140,7 @@ class _Reaper:
         if not self._is_live(candidate.worker_id):
             return _judged(candidate, "deleted", "unused and empty, as the broker made sure")
         topology = self._settings.topology
-        with _connected(self._settings) as connection:
+        with short_connection(self._settings, "reap") as connection:
             channel = connection.channel()
             for queue in topology.worker_queues(candidate.worker_id):
                 if queue.name == candidate.queue:
@@ -164,18 +162,6 @@ class _Reaper:
             )
         now = msgspec.structs.replace(self._facts, registry=registry, taken_at=datetime.now(UTC))
         return why_not_live(now, worker_id) is None
-
-
-@contextlib.contextmanager
-def _connected(settings: Settings) -> Iterator[BlockingConnection]:
-    connection = open_connection(
-        settings.amqp, name="attune-ops reap", timeout=settings.timeout, ca_file=settings.ca_file
-    )
-    try:
-        yield connection
-    finally:
-        with contextlib.suppress(Exception):
-            connection.close()
 
 
 def _judged(candidate: Candidate, verdict: Verdict, reason: str) -> Candidate:

@@ -9,7 +9,7 @@ from typing import Any
 from attune_ops.drills._stage import DELETED, Stage
 from attune_ops.drills.journal import Ledger
 from attune_ops.drills.ledger import Attempt, Delivery, Leftover, account
-from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.amqp import short_connection
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.model.envelope import NotAnEnvelope, parse
@@ -86,16 +86,14 @@ def _drained(s: Settings, ids: set[str]) -> Iterator[Leftover]:
         queues = [q.name for q in management.totals() if not q.exclusive and q.type != "stream"]
     finally:
         management.close()
-    connection = open_connection(s.amqp, name="attune-ops drill drain", timeout=s.timeout, ca_file=s.ca_file)
     try:
-        for queue in queues:
-            # One that cannot be asked, as its node is down, closes the channel; what it holds is unaccounted for.
-            with contextlib.suppress(pika.exceptions.ChannelClosedByBroker):
-                yield from _take(connection.channel(), queue, ids)
+        with short_connection(s, "drill drain") as connection:
+            for queue in queues:
+                # One that cannot be asked, as its node is down, closes the channel; what it holds is unaccounted for.
+                with contextlib.suppress(pika.exceptions.ChannelClosedByBroker):
+                    yield from _take(connection.channel(), queue, ids)
     except pika.exceptions.AMQPError as e:
         raise SourceError(f"the broker does not answer: {type(e).__name__}") from None
-    finally:
-        connection.close()
 
 
 def _take(channel: Any, queue: str, ids: set[str]) -> Iterator[Leftover]:

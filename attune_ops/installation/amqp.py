@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.sockets import connect, tls_context
 from attune_ops.installation.unreachable import why
 from attune_ops.model.errors import ActionError, SourceError
@@ -40,13 +40,12 @@ def open_connection(
     timeout: float = 10.0,
     ca_file: str | None = None,
     heartbeat: int | None = None,
-    blocked_timeout: float | None = None,
     implementation: type[pika.SelectConnection] | None = None,
 ) -> pika.BlockingConnection:
     """Connects and logs in; `name` is shown in the broker's list of connections. Times in s.
 
-    Where the broker blocks publishers (an alarm), the connection is given up after `blocked_timeout`, or never.
-    `implementation` reads and writes the frames in pika's place.
+    `implementation` reads and writes the frames in pika's place. A connection that is needed for a few requests only is
+    made by `short_connection`.
 
     Raises `SourceError` naming the URL (password masked), the virtual host and what to try.
     """
@@ -61,13 +60,28 @@ def open_connection(
         heartbeat=heartbeat,
         socket_timeout=timeout,
         stack_timeout=timeout,
-        blocked_connection_timeout=blocked_timeout,
         client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
     )
     try:
         return pika.BlockingConnection(parameters, _impl_class=implementation)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
         raise _unreachable(endpoint, e, timeout) from None
+
+
+@contextlib.contextmanager
+def short_connection(settings: Settings, purpose: str) -> Iterator[pika.BlockingConnection]:
+    """Connects for the block, under the name `attune-ops PURPOSE`, and disconnects at its end.
+
+    Raises `SourceError` where it cannot connect.
+    """
+    connection = open_connection(
+        settings.amqp, name=f"attune-ops {purpose}", timeout=settings.timeout, ca_file=settings.ca_file
+    )
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(Exception):  # pika also raises where the connection was lost meanwhile
+            connection.close()
 
 
 def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
@@ -85,24 +99,14 @@ def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = No
         raise _unreachable(endpoint, NotAmqp(), timeout)
 
 
-def reach(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> Reach:
-    """Connects, logs in and leaves again; says how long it took and what answered. Changes nothing."""
+def reach(settings: Settings) -> Reach:
+    """Connects, logs in and disconnects; measures the latency and reads the broker's version. Changes nothing."""
     import pika  # noqa: F401 - loaded before the clock starts
 
     started = time.perf_counter()
-    connection = open_connection(endpoint, name="attune-ops reach", timeout=timeout, ca_file=ca_file)
-    latency = (time.perf_counter() - started) * 1000
-    try:
-        version = server_version(connection)
-    finally:
-        connection.close()
-    return Reach(
-        Source.AMQP,
-        target=str(endpoint),
-        latency_ms=latency,
-        user=endpoint.user,
-        version=version,
-    )
+    with short_connection(settings, "reach") as connection:
+        latency, version = (time.perf_counter() - started) * 1000, server_version(connection)
+    return Reach(Source.AMQP, target=str(settings.amqp), latency_ms=latency, user=settings.amqp.user, version=version)
 
 
 def server_version(connection: pika.BlockingConnection) -> str | None:

@@ -100,7 +100,7 @@ class Round:
 
         endpoint, settings = self._settings.amqp, self._settings
         try:
-            found = amqp.reach(endpoint, timeout=settings.timeout, ca_file=settings.ca_file)
+            found = amqp.reach(settings)
         except SourceError as e:
             self._lost(Source.AMQP, str(endpoint), e)
         else:

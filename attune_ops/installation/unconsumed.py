@@ -52,21 +52,15 @@ def _suspects(facts: Facts) -> Iterator[QueueState]:
 
 
 def _live(settings: Settings, names: list[str]) -> dict[str, int]:
-    from attune_ops.installation.amqp import depth, open_connection
+    from attune_ops.installation.amqp import depth, short_connection
 
     found: dict[str, int] = {}
     try:
-        connection = open_connection(
-            settings.amqp, name="attune-ops consumers", timeout=settings.timeout, ca_file=settings.ca_file
-        )
-        try:
+        with short_connection(settings, "consumers") as connection:
             for name in names:
-                told = depth(connection, name)
-                if told is not None:
-                    found[name] = told.consumers
-        finally:
-            if connection.is_open:
-                connection.close()
+                live = depth(connection, name)
+                if live is not None:
+                    found[name] = live.consumers
     except AttuneOpsError:
         pass  # refused or lost meanwhile: what was found so far is live, and the statistics stand for the rest
     return found

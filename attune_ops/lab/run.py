@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from attune_ops.doctor import diagnosis
-from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.amqp import short_connection
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
@@ -213,8 +213,5 @@ def _refuse_company(lab: Lab) -> None:
 
 def _make_room(settings: Settings) -> None:
     """Deletes what set-up has declared: the exchanges of the two releases have other types."""
-    connection = open_connection(settings.amqp, name="attune-ops lab run", timeout=settings.timeout)
-    try:
+    with short_connection(settings, "lab run") as connection:
         take_down(connection.channel(), settings.topology)
-    finally:
-        connection.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from attune_ops.installation import audit
-from attune_ops.installation.amqp import depth, open_connection
+from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
 from attune_ops.messages.publisher import WINDOW, Publisher, open_publisher
@@ -157,11 +157,6 @@ def _require_queue(settings: Settings, target: Target) -> None:
     """Raises `ActionError` where the target is a queue that is not there: every message would be returned."""
     if target.exchange != "" or target.routing_key is None:
         return
-    connection = open_connection(
-        settings.amqp, name="attune-ops look", timeout=settings.timeout, ca_file=settings.ca_file
-    )
-    try:
+    with short_connection(settings, "look") as connection:
         if depth(connection, target.routing_key) is None:
             raise ActionError(f"there is no queue {target.routing_key!r} to move to in {settings.vhost!r}")
-    finally:
-        connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from attune_ops.installation.amqp import depth, open_connection, server_version
+from attune_ops.installation.amqp import depth, server_version, short_connection
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.installation.management_types import OneQueue
@@ -58,13 +58,8 @@ def look(settings: Settings, queue: str) -> Seen:
 
     Raises `ActionError` where there is no such queue, or it is a stream, whose messages cannot be taken away.
     """
-    connection = open_connection(
-        settings.amqp, name="attune-ops look", timeout=settings.timeout, ca_file=settings.ca_file
-    )
-    try:
+    with short_connection(settings, "look") as connection:
         live, version = depth(connection, queue), server_version(connection) or ""
-    finally:
-        connection.close()
     if live is None:
         raise ActionError(f"there is no queue {queue!r} in virtual host {settings.vhost!r}; `attune-ops queues`")
     management = open_management(settings)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import closing
 
 import msgspec
 
 from attune_ops.doctor.explain import explain
 from attune_ops.installation import audit
-from attune_ops.installation.amqp import Depth, depth, open_connection
+from attune_ops.installation.amqp import Depth, depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
@@ -113,8 +112,6 @@ def _queues(settings: Settings, name: str) -> list[tuple[Queue, Depth]]:
         worker = worker_named(s, name)
     if worker is None:
         return []
-    with closing(
-        open_connection(settings.amqp, name="attune-ops startup", timeout=settings.timeout, ca_file=settings.ca_file)
-    ) as connection:
+    with short_connection(settings, "startup") as connection:
         found = [(q, depth(connection, q.name)) for q in settings.topology.worker_queues(worker.id)]
     return [(q, now) for q, now in found if now is not None]
