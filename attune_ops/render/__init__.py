@@ -93,9 +93,12 @@ def _derived(value: object, name: str, view: ModuleType) -> Any:
     if name == "text" and hasattr(view, "lines"):
         return text.indented(view.lines(value, None))
     if name == "text":
+        made = form(value, "table")
+        if isinstance(made, str):  # of a probe, which does not load rich
+            return made
         from attune_ops.render.terminal import plain
 
-        return plain(form(value, "table"))
+        return plain(made)
     if name == "html":
         from attune_ops.render.html import preformatted
 
