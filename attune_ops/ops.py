@@ -248,10 +248,10 @@ class Ops:
 
         `workers` are those whose queues the definitions of what is wanted hold too. Changes nothing.
         """
-        from attune_ops.topology.export import SOURCES, export_live, export_wanted
+        from attune_ops.topology.export import SOURCES, export_desired, export_live
 
         if not live:
-            return export_wanted(self.settings.topology, to, workers)
+            return export_desired(self.settings.topology, to, workers)
         from attune_ops.model.ownership import require
 
         facts = self.facts(SOURCES)

@@ -53,7 +53,9 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
     Each with how it is put right, and what a service is answered. What is foreign in the same virtual host, or
     added by a policy, is no difference. Like diff(1), exit status 1 says that there are differences.
     """
-    found = cli.ops.topology_diff(None if file is None else _facts(cli, file))
+    from attune_ops.topology.diff import diff as compare
+
+    found = cli.ops.topology_diff() if file is None else compare(_facts(cli, file))
     cli.show(found, format)
     cli.exit(_exit.FOUND if found.drift else _exit.OK)
 
@@ -138,10 +140,10 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
     become one template in a topology file. Server-named queues, which go with their connection, are left out.
     """
-    from attune_ops.topology.export import SOURCES, export_live, export_wanted
+    from attune_ops.topology.export import SOURCES, export_desired, export_live
 
     facts = _facts(cli, file, SOURCES) if live or file is not None else None
-    cli.write(export_wanted(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
+    cli.write(export_desired(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
 
 
 @command.command(example="attune-ops topology graph --live --format mermaid")

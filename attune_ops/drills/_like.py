@@ -14,7 +14,7 @@ from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.snapshot_file import load_facts
 from attune_ops.model.topologies import load, names
 from attune_ops.model.topology import Per, Topology
-from attune_ops.topology.live_topology import live_topology
+from attune_ops.topology.export import live_topology
 
 
 class World(NamedTuple):

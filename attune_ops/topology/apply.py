@@ -1,4 +1,4 @@
-"""Declaring what a broker lacks of a topology."""
+"""Declaring the objects of a topology that a broker lacks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,17 @@ from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
 from attune_ops.model.topology import Binding, Exchange, Queue
 from attune_ops.topology.diff import diff
-from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Difference, Fix, TopologyDiff
+from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Fix, TopologyDiff
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
     from pika.adapters.blocking_connection import BlockingChannel
 
-Wanted = Exchange | Queue | Binding
-
-
-# What a plan is made of.
+# What a diff is made of.
 SOURCES = (Source.BROKER, Source.DEPRECATED, Source.REGISTRY, Source.PERMISSIONS)
 LISTINGS = ("exchanges", "queues", "bindings", "policies", "default_queue_type")
 
-SETTLING_S = 5.0  # how long what was declared may take to be listed
+SETTLING_S = 5.0  # how long until what was declared is listed
 
 
 def compare(settings: Settings) -> TopologyDiff:
@@ -40,17 +37,17 @@ def compare(settings: Settings) -> TopologyDiff:
     """
     facts = collect(settings, SOURCES, listings=LISTINGS)
     require(facts, Source.BROKER)
-    if settings.amqp.user != settings.management.user:  # whose rights were read is not who declares
+    if settings.amqp.user != settings.management.user:  # the permissions read are not those of who declares
         facts = msgspec.structs.replace(facts, reach=())
     return diff(facts)
 
 
 def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None) -> ApplyResult:
-    """Declares what the broker lacks of the topology and reads it back; without `write` says what it would do.
+    """Declares the objects of the topology that the broker lacks, and reads them back; a dry run without `write`.
 
-    Changes nothing that is there and deletes nothing. Undo: delete the queues and exchanges that were declared;
-    their bindings go with them. `confirm` is the environment's name where it is protected. Raises `SourceError`
-    where the broker cannot be read or reached, and `ConfigError` at the gate.
+    Changes and deletes nothing that exists. Undo: delete the queues and exchanges that were declared; the broker
+    removes their bindings. `confirm` is the environment's name where it is protected. Raises `SourceError` where the
+    broker cannot be read or reached, and `ConfigError` where a protected environment is not confirmed.
     """
     before = compare(settings)
     if not write:
@@ -69,18 +66,18 @@ def apply_topology(settings: Settings, *, write: bool, confirm: str | None = Non
     )
 
 
-def _declare(settings: Settings, plan: TopologyDiff, confirm: str | None) -> tuple[Declaration, ...]:
-    """Declares the plan's steps as one change in the journal; passes the gate even where there is nothing to do."""
-    if not plan.steps:
+def _declare(settings: Settings, before: TopologyDiff, confirm: str | None) -> tuple[Declaration, ...]:
+    """Declares the steps as one change in the audit log; asks for confirmation even where there is nothing to do."""
+    if not before.steps:
         audit.check_confirmation(settings, confirm)
         return ()
-    names = [d.name for d in plan.differences if d.fix is Fix.DECLARE]
-    subject = f"{plan.topology} in virtual host {plan.vhost}"
+    names = [d.name for d in before.differences if d.fix is Fix.DECLARE]
+    subject = f"{before.topology} in virtual host {before.vhost}"
     outcomes: list[Declaration] = []
-    with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as journal:
-        # Filled as it goes, so that the journal of an interrupted run names what stays.
-        declared, refused = journal.setdefault("declared", []), journal.setdefault("refused", {})
-        for outcome in declare_steps(settings, plan):
+    with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as entry:
+        # Filled as it goes, so that the entry of an interrupted run names what was declared.
+        declared, refused = entry.setdefault("declared", []), entry.setdefault("refused", {})
+        for outcome in declare_steps(settings, before):
             outcomes.append(outcome)
             if outcome.answer is None:
                 declared.append(outcome.name)
@@ -90,51 +87,45 @@ def _declare(settings: Settings, plan: TopologyDiff, confirm: str | None) -> tup
 
 
 def _lost(outcomes: tuple[Declaration, ...], after: TopologyDiff) -> list[Declaration]:
-    """What was declared without an error and still differs: a silent refusal, or somebody deleted it meanwhile."""
+    """What was declared without an error and still differs: refused silently, or deleted since."""
     return [o for o in outcomes if o.status == "declared" and any(d.is_drift for d in after.about(o.subject, o.name))]
 
 
-def declare_steps(settings: Settings, plan: TopologyDiff) -> Iterator[Declaration]:
-    """Declares what the plan says can be declared, in its order; deletes and changes nothing that is there.
+def declare_steps(settings: Settings, diff: TopologyDiff) -> Iterator[Declaration]:
+    """Declares what can be declared, in the order of the diff; changes and deletes nothing that exists.
 
-    What is refused is in its outcome, and the rest goes on: a refusal closes a channel or a connection, which is
-    opened again. Undo: delete the queues and exchanges that were declared; their bindings go with them.
-    Raises `SourceError` where the broker cannot be reached.
+    A refusal is in its result, and the rest is declared: the channel or connection that the refusal closed is opened
+    again. Undo: delete the queues and exchanges that were declared; the broker removes their bindings. Raises
+    `SourceError` where the broker cannot be reached.
     """
-    line = _Line(settings)
+    declarer = _Declarer(settings)
     try:
-        for difference in plan.differences:
-            if difference.fix is Fix.DECLARE and difference.item is not None:
-                yield _outcome(line, difference, difference.item)
+        for d in diff.differences:
+            if d.fix is Fix.DECLARE and d.item is not None:
+                refused = declarer.declare(d.item)
+                yield Declaration(d.subject, d.name, "refused" if refused else "declared", refused, d.worker_id)
     finally:
-        line.close()
+        declarer.close()
 
 
-def _outcome(line: _Line, difference: Difference, wanted: Wanted) -> Declaration:
-    refused = line.declare(wanted)
-    return Declaration(
-        difference.subject, difference.name, "refused" if refused else "declared", refused, difference.worker_id
-    )
-
-
-class _Line:
-    """A channel that is opened anew after the broker closed it, with its connection if need be."""
+class _Declarer:
+    """A channel that is reopened after the broker closed it, with its connection if needed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
 
-    def declare(self, wanted: Wanted) -> BrokerError | None:
-        """Declares or binds one thing; returns the broker's answer where it refused."""
+    def declare(self, desired: Exchange | Queue | Binding) -> BrokerError | None:
+        """Declares or binds one object; returns the broker's error where it refused."""
         channel = self._open()
         try:
-            if isinstance(wanted, Exchange):
-                declare_exchange(channel, wanted)
-            elif isinstance(wanted, Queue):
-                declare_queue(channel, wanted)
+            if isinstance(desired, Exchange):
+                declare_exchange(channel, desired)
+            elif isinstance(desired, Queue):
+                declare_queue(channel, desired)
             else:
-                bind(channel, wanted)
+                bind(channel, desired)
         except BrokerRefused as e:
             return BrokerError(e.code or 0, e.text, "connection" if channel.connection.is_closed else "channel")
         return None

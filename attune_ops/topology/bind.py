@@ -1,4 +1,4 @@
-"""Making and removing one binding by hand."""
+"""Adding and removing one binding."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from attune_ops.model.topology import Arguments, Binding, binding_name
 LISTINGS = ("exchanges", "queues", "bindings")
 
 
-def bind(settings: Settings, wanted: Binding, *, apply: bool = False, confirm: str | None = None) -> Table:
-    """Makes a binding; one that is there stays. Without `apply` it only says so.
+def bind(settings: Settings, binding: Binding, *, apply: bool = False, confirm: str | None = None) -> Table:
+    """Adds a binding unless it exists; a dry run without `apply`.
 
     Needs tag management, write on the destination and read on the source. Undo: the command in the table's notes.
-    Raises `ConfigError` where source or destination is missing and at the gate, `SourceError` where it is refused.
+    Raises `ConfigError` where source or destination is missing or a protected environment is not confirmed, and
+    `SourceError` where the broker refuses.
     """
     facts = _read(settings)
-    _check_ends(facts, wanted)
-    made = BindingState(
-        settings.vhost, wanted.source, wanted.destination, wanted.routing_key, wanted.destination_kind, wanted.arguments
-    )
-    if _there(facts, wanted, wanted.arguments):
+    _check_ends(facts, binding)
+    b = binding
+    made = BindingState(settings.vhost, b.source, b.destination, b.routing_key, b.destination_kind, b.arguments)
+    if _matching(facts, binding, binding.arguments):
         if apply:
             audit.check_confirmation(settings, confirm)
-        return _table(facts, (made,), "it is there already")
+        return _table(facts, (made,), "it exists already")
     if apply:
         with audit.change(settings, "topology bind", _name(made), confirm=confirm, arguments=made.arguments) as change:
             change.management().bind(made)
@@ -42,7 +42,7 @@ def bind(settings: Settings, wanted: Binding, *, apply: bool = False, confirm: s
 
 def unbind(
     settings: Settings,
-    unwanted: Binding,
+    binding: Binding,
     arguments: Arguments | None = None,
     *,
     apply: bool = False,
@@ -50,20 +50,20 @@ def unbind(
 ) -> Table:
     """Removes a binding; where `arguments` are None, every one of that source, destination and key.
 
-    Without `apply` it only says so. Needs tag management, write on the destination and read on the source. Undo: the
-    commands in the table's notes. Raises `ConfigError` where there is none and at the gate, `SourceError` where it is
-    refused.
+    A dry run without `apply`. Needs tag management, write on the destination and read on the source. Undo: the
+    commands in the table's notes. Raises `ConfigError` where there is none or a protected environment is not
+    confirmed, and `SourceError` where the broker refuses.
     """
     facts = _read(settings)
-    found = _there(facts, unwanted, arguments)
+    found = _matching(facts, binding, arguments)
     if not found:
-        raise ConfigError(_none_such(facts, unwanted))
+        raise ConfigError(_none_such(facts, binding))
     for b in found if apply else ():
         with audit.change(settings, "topology unbind", _name(b), confirm=confirm, arguments=b.arguments) as change:
             change.management().unbind(b)
     notes = [f"undo: {command_lines.binding('bind', b)}" for b in found]
     if any(is_wanted(facts, b) for b in found):
-        notes.append(f"{facts.topology.name} wants this binding: what goes by it is lost without")
+        notes.append(f"{facts.topology.name} has this binding: without it, messages with this key are lost")
     return _table(facts, found, *notes)
 
 
@@ -73,18 +73,18 @@ def _read(settings: Settings) -> Facts:
     return facts
 
 
-def _check_ends(facts: Facts, wanted: Binding) -> None:
+def _check_ends(facts: Facts, desired: Binding) -> None:
     where = f"in virtual host {facts.vhost!r}"
-    if not wanted.source:
-        raise ConfigError("nothing can be bound to the default exchange: its keys are the names of queues")
-    if wanted.source not in facts.actual.exchange_named:
-        raise ConfigError(f"there is no exchange {wanted.source!r} {where}")
-    named = facts.actual.queue_named if wanted.destination_kind == "queue" else facts.actual.exchange_named
-    if not wanted.destination or wanted.destination not in named:
-        raise ConfigError(f"there is no {wanted.destination_kind} {wanted.destination!r} {where}")
+    if not desired.source:
+        raise ConfigError("the default exchange takes no bindings: it routes by queue name")
+    if desired.source not in facts.actual.exchange_named:
+        raise ConfigError(f"there is no exchange {desired.source!r} {where}")
+    named = facts.actual.queue_named if desired.destination_kind == "queue" else facts.actual.exchange_named
+    if not desired.destination or desired.destination not in named:
+        raise ConfigError(f"there is no {desired.destination_kind} {desired.destination!r} {where}")
 
 
-def _there(facts: Facts, like: Binding, arguments: Arguments | None) -> tuple[BindingState, ...]:
+def _matching(facts: Facts, like: Binding, arguments: Arguments | None) -> tuple[BindingState, ...]:
     return tuple(
         b for b in _between(facts, like) if b.routing_key == like.routing_key and arguments in (None, b.arguments)
     )
@@ -96,16 +96,15 @@ def _between(facts: Facts, like: Binding) -> list[BindingState]:
 
 
 def _none_such(facts: Facts, like: Binding) -> str:
-    keys = [repr(b.routing_key) for b in _between(facts, like)]
-    others = f"but by {', '.join(keys[:10])}" if keys else "nor by any other key"
-    said = f"{like.destination_kind} {like.destination!r} is not bound to {like.source!r} by {like.routing_key!r}"
-    return f"{said} in virtual host {facts.vhost!r}, {others}"
+    keys = ", ".join([repr(b.routing_key) for b in _between(facts, like)][:10]) or "none"
+    what = f"{like.destination_kind} {like.destination!r} is not bound to {like.source!r} with key {like.routing_key!r}"
+    return f"{what} in virtual host {facts.vhost!r}; keys between them: {keys}"
 
 
 def _table(facts: Facts, found: tuple[BindingState, ...], *notes: str) -> Table:
-    """The bindings that are made or removed, as `attune-ops bindings` shows them."""
-    seen = msgspec.structs.replace(facts.actual, bindings=found)
-    return msgspec.structs.replace(bindings(msgspec.structs.replace(facts, broker=seen)), notes=notes)
+    """The bindings that are added or removed, as `attune-ops bindings` shows them."""
+    broker = msgspec.structs.replace(facts.actual, bindings=found)
+    return msgspec.structs.replace(bindings(msgspec.structs.replace(facts, broker=broker)), notes=notes)
 
 
 def _name(b: BindingState) -> str:

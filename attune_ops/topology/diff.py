@@ -1,4 +1,4 @@
-"""What to declare: a topology minus what a broker has. Pure; `facts.memo(diff)` makes it once for several questions."""
+"""Compares the desired topology with a broker. Pure; `facts.memo(diff)` computes it once for several questions."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _BindingKey = tuple[str, str, str, str, Value]
 def diff(facts: Facts) -> TopologyDiff:
     """Compares the topology with the broker, for each registered live worker too; needs `Source.BROKER`.
 
-    A worker queue of another id is judged where it exists, but neither it nor its binding is ever missed: to bind
-    it would collect messages for nobody.
+    A worker queue of another id is compared where it exists, but neither it nor its binding is ever missing: bound,
+    it would collect messages that no worker consumes.
     """
     return Comparison(facts).diff()
 
@@ -58,7 +58,7 @@ class Comparison:
             *self._bindings(self.topology.base_bindings, None),
         )
         workers = (d for worker_id in self._worker_bindings for d in self._worker(worker_id))
-        found = [*base, *workers, *self._other_bindings(), *self._foreign()]
+        found = [*base, *workers, *self._other_bindings(), *self._unmanaged()]
         return TopologyDiff(
             topology=self.topology.name,
             vhost=self.facts.vhost,
@@ -82,21 +82,21 @@ class Comparison:
             if reason is not None:
                 yield f"{what}: {reason}"
         if self.broker.policies is None:
-            yield "policies: they were not read"
+            yield "policies: not read"
         declares = (d.item for d in found if d.fix is Fix.DECLARE)
         if self._may_deny and any(isinstance(q, Queue) and not q.durable and not q.exclusive for q in declares):
             yield f"whether this broker denies transient queues: {self._may_deny}"
 
     @property
     def _may_deny(self) -> str | None:
-        """Why it is not known whether transient queues are denied; None where it is, and before 3.13 nothing is."""
+        """Why it is unknown whether transient queues are denied, None where it is known; before 3.13 none are."""
         if Rules.of(self.broker.version).version < (3, 13, 0):
             return None
-        told = next((d for d in self.broker.deprecated or () if d.name == TRANSIENT), None)
-        if told is not None and told.state is not None:
+        feature = next((d for d in self.broker.deprecated or () if d.name == TRANSIENT), None)
+        if feature is not None and feature.state is not None:
             return None
         reason = self.facts.missing_reason((Source.DEPRECATED,))
-        return reason or f"{self.broker.product} {self.broker.version} does not say what it denies"
+        return reason or f"{self.broker.product} {self.broker.version} does not report what it denies"
 
     @cached_property
     def _worker_bindings(self) -> dict[int, tuple[Binding, ...]]:
@@ -110,109 +110,99 @@ class Comparison:
             yield from self._bindings(self._worker_bindings[worker_id], worker_id)
 
     def _exchanges(self) -> Iterator[Difference]:
-        for wanted in self.topology.exchanges if self.broker.exchanges is not None else ():
-            found = self.broker.exchange_named.get(wanted.name)
-            if found is not None:
-                attributes = tuple(self.answers.exchange_attributes(wanted, found))
+        for desired in self.topology.exchanges if self.broker.exchanges is not None else ():
+            actual = self.broker.exchange_named.get(desired.name)
+            if actual is not None:
+                attributes = tuple(self.answers.exchange_attributes(desired, actual))
                 if attributes or self.broker.policies:
-                    yield from self._existing("exchange", wanted, found, attributes, None)
+                    yield from self._existing("exchange", desired, actual, attributes, None)
                 continue
-            declaring = self.answers.new_exchange(wanted)
-            using = self.answers.not_found("exchange", wanted.name)
-            yield self._missing("exchange", wanted.name, wanted, NOBODY_PUBLISHES, declaring, using)
+            declaring = self.answers.new_exchange(desired)
+            using = self.answers.not_found("exchange", desired.name)
+            yield self._missing("exchange", desired.name, desired, NOBODY_PUBLISHES, declaring, using)
 
     def _queues(self, queues: tuple[Queue, ...], worker_id: int | None) -> Iterator[Difference]:
-        for wanted in queues if self.broker.queues is not None else ():
-            found = self.broker.queue_named.get(wanted.name)
-            if found is not None:
-                attributes = tuple(self.answers.queue_attributes(wanted, found))
+        for desired in queues if self.broker.queues is not None else ():
+            actual = self.broker.queue_named.get(desired.name)
+            if actual is not None:
+                attributes = tuple(self.answers.queue_attributes(desired, actual))
                 if attributes or self.broker.policies:
-                    yield from self._existing("queue", wanted, found, attributes, worker_id)
+                    yield from self._existing("queue", desired, actual, attributes, worker_id)
             elif worker_id is None or worker_id in self.live:
-                declaring = self.answers.new_queue(wanted)
-                using = self.answers.not_found("queue", wanted.name)
-                yield self._missing("queue", wanted.name, wanted, NOBODY_CONSUMES, declaring, using, worker_id)
+                declaring = self.answers.new_queue(desired)
+                using = self.answers.not_found("queue", desired.name)
+                yield self._missing("queue", desired.name, desired, NOBODY_CONSUMES, declaring, using, worker_id)
 
     def _bindings(self, bindings: tuple[Binding, ...], worker_id: int | None) -> Iterator[Difference]:
-        for wanted in bindings if self.broker.bindings is not None else ():
-            if _key(wanted) not in self._found:
-                name, refused = _name(wanted), self._unbindable(wanted)
-                yield self._missing("binding", name, wanted, NOTHING_ARRIVES, refused, None, worker_id)
+        for desired in bindings if self.broker.bindings is not None else ():
+            if _key(desired) not in self._actual_bindings:
+                name, refused = _name(desired), self._unbindable(desired)
+                yield self._missing("binding", name, desired, NOTHING_ARRIVES, refused, None, worker_id)
 
     @cached_property
-    def _found(self) -> frozenset[_BindingKey]:
+    def _actual_bindings(self) -> frozenset[_BindingKey]:
         return frozenset(_key(b) for b in self.broker.bindings or ())
 
-    def _unbindable(self, wanted: Binding) -> BrokerError | None:
-        kind, destination = wanted.destination_kind, wanted.destination
-        if ("exchange", wanted.source) in self.refused:
-            return self.answers.not_found("exchange", wanted.source)
+    def _unbindable(self, desired: Binding) -> BrokerError | None:
+        kind, destination = desired.destination_kind, desired.destination
+        if ("exchange", desired.source) in self.refused:
+            return self.answers.not_found("exchange", desired.source)
         if (kind, destination) in self.refused:
             return self.answers.not_found(kind, destination)
-        return self.answers.bound(wanted.source, kind, destination)
+        return self.answers.bound(desired.source, kind, destination)
 
     def _missing(
-        self, subject: SubjectKind, name: str, wanted: Exchange | Queue | Binding, why: str,
+        self, subject: SubjectKind, name: str, desired: Exchange | Queue | Binding, why: str,
         declaring: BrokerError | None, using: BrokerError | None, worker_id: int | None = None,
     ) -> Difference:  # fmt: skip
         if declaring is not None:
             self.refused.add((subject, name))
-        way = Fix.DECLARE if declaring is None else Fix.REFUSED
-        return Difference(DiffKind.MISSING, subject, name, way, why, wanted, (), declaring, using, worker_id)
+        fix = Fix.DECLARE if declaring is None else Fix.REFUSED
+        return Difference(DiffKind.MISSING, subject, name, fix, why, desired, (), declaring, using, worker_id)
 
     def _existing(
-        self, subject: SubjectKind, wanted: Exchange | Queue, found: ExchangeState | QueueState,
+        self, subject: SubjectKind, desired: Exchange | Queue, actual: ExchangeState | QueueState,
         attributes: tuple[Attribute, ...], worker_id: int | None,
     ) -> Iterator[Difference]:  # fmt: skip
-        settings = self._settings(found)
+        settings = self._settings(actual)
         if attributes:
-            declaring = self.answers.redeclared(subject, wanted.name, attributes)
-            why = SILENTLY_OTHER if declaring is None else DECLARING_FAILS
-            counted = tuple(_counted(a, settings.get(_policy_key(a.name))) for a in attributes)
-            yield Difference(
-                DiffKind.DIFFERENT,
-                subject,
-                wanted.name,
-                Fix.RECREATE,
-                why,
-                wanted,
-                counted,
-                declaring,
-                None,
-                worker_id,
-            )
-        overruled, added = _by_policy(wanted, found, settings)
+            declaring = self.answers.redeclared(subject, desired.name, attributes)
+            why = SILENTLY_DIFFERENT if declaring is None else DECLARING_FAILS
+            effective = tuple(_effective(a, settings.get(_policy_key(a.name))) for a in attributes)
+            kind, fix = DiffKind.DIFFERENT, Fix.RECREATE
+            yield Difference(kind, subject, desired.name, fix, why, desired, effective, declaring, worker_id=worker_id)
+        overridden, added = _by_policy(desired, actual, settings)
         for kind, why, those in (
-            (DiffKind.OVERRIDDEN, OVERRULED, overruled),
-            (DiffKind.SET_BY_POLICY, ADDED, added),
+            (DiffKind.OVERRIDDEN, OVERRIDDEN, overridden),
+            (DiffKind.SET_BY_POLICY, SET_BY_POLICY, added),
         ):
             if those:
-                yield Difference(kind, subject, wanted.name, Fix.POLICY, why, wanted, those, worker_id=worker_id)
+                yield Difference(kind, subject, desired.name, Fix.POLICY, why, desired, those, worker_id=worker_id)
 
-    def _settings(self, found: ExchangeState | QueueState) -> EffectiveSettings:
+    def _settings(self, actual: ExchangeState | QueueState) -> EffectiveSettings:
         if not self.broker.policies:
             return {}
-        if isinstance(found, ExchangeState):
-            return exchange_settings(found.arguments, self.policies.of("exchange", found.name, told=found.policy))
-        policy = self.policies.of("queue", found.name, found.type, told=found.policy)
-        operator = self.policies.operator_of(found.name, found.type, told=found.operator_policy)
-        return queue_settings(found.arguments, found.type, policy, operator)
+        if isinstance(actual, ExchangeState):
+            return exchange_settings(actual.arguments, self.policies.of("exchange", actual.name, told=actual.policy))
+        policy = self.policies.of("queue", actual.name, actual.type, told=actual.policy)
+        operator = self.policies.operator_of(actual.name, actual.type, told=actual.operator_policy)
+        return queue_settings(actual.arguments, actual.type, policy, operator)
 
     def _other_bindings(self) -> Iterator[Difference]:
-        """The bindings that the topology does not make: unexpected where they lead to an object of the topology."""
+        """The bindings that the topology does not have: unexpected where they lead to an object of the topology."""
         bindings = self.broker.bindings or ()
         workers = (b for several in self._worker_bindings.values() for b in several)
-        wanted = {_key(b) for b in (*self.topology.base_bindings, *workers)}
+        desired = {_key(b) for b in (*self.topology.base_bindings, *workers)}
         for binding in bindings:
-            if _key(binding) in wanted or self._is_replicas(binding):
+            if _key(binding) in desired or self._is_replicas(binding):
                 continue
             if self._is_owned(binding.destination_kind, binding.destination):
                 owner = self.facts.topology.worker_of(binding.destination)
                 worker_id = owner[0] if owner and binding.destination_kind == "queue" else None
-                kind, way, why = DiffKind.UNEXPECTED, Fix.UNBIND, UNEXPECTED
+                kind, fix, why = DiffKind.UNEXPECTED, Fix.UNBIND, UNEXPECTED
             else:
-                kind, way, why, worker_id = DiffKind.UNMANAGED, Fix.NOTHING, FOREIGN, None
-            yield Difference(kind, "binding", _name(binding), way, why, _binding(binding), worker_id=worker_id)
+                kind, fix, why, worker_id = DiffKind.UNMANAGED, Fix.NOTHING, UNMANAGED, None
+            yield Difference(kind, "binding", _name(binding), fix, why, _binding(binding), worker_id=worker_id)
 
     def _is_owned(self, kind: str, name: str) -> bool:
         if kind == "exchange":
@@ -233,55 +223,55 @@ class Comparison:
         exclusive = (q for q in self.broker.queues or () if q.exclusive)
         return frozenset(q.name for q in exclusive if queue_kind(self.facts, q) == "replica")
 
-    def _foreign(self) -> Iterator[Difference]:
+    def _unmanaged(self) -> Iterator[Difference]:
         for exchange in self.broker.exchanges or ():
             if exchange_kind(self.topology, exchange.name) == "foreign":
-                yield Difference(DiffKind.UNMANAGED, "exchange", exchange.name, Fix.NOTHING, FOREIGN)
+                yield Difference(DiffKind.UNMANAGED, "exchange", exchange.name, Fix.NOTHING, UNMANAGED)
         for queue in self.broker.queues or ():
             if not self._is_owned("queue", queue.name) and queue.name not in self._replicas:
-                yield Difference(DiffKind.UNMANAGED, "queue", queue.name, Fix.NOTHING, FOREIGN)
+                yield Difference(DiffKind.UNMANAGED, "queue", queue.name, Fix.NOTHING, UNMANAGED)
 
 
 _ORDER = {DiffKind.UNEXPECTED: 1, DiffKind.SET_BY_POLICY: 2, DiffKind.UNMANAGED: 3}
 
 NOBODY_PUBLISHES = "publishing to it closes the publisher's channel"
-NOBODY_CONSUMES = "nobody can consume from it, and messages meant for it are dropped"
-NOTHING_ARRIVES = "messages with this key do not get there, and nobody is told"
-DECLARING_FAILS = "a service that declares it stops there; a broker never changes what exists"
-SILENTLY_OTHER = "services start without an error, but it is not what they ask for"
-OVERRULED = "it is declared as wanted, but a policy has the last word"
-ADDED = "a policy says what the topology leaves open"
-UNEXPECTED = "the topology does not bind it so; it gets messages that were not meant for it"
-FOREIGN = "not of this topology"
+NOBODY_CONSUMES = "no service can consume from it, and messages for it are dropped"
+NOTHING_ARRIVES = "messages with this key do not reach it, and the publisher gets no error"
+DECLARING_FAILS = "a service that declares it fails at start-up; a broker never changes what exists"
+SILENTLY_DIFFERENT = "services start without an error, but do not get what they declare"
+OVERRIDDEN = "declared as desired, but the policy takes precedence"
+SET_BY_POLICY = "a policy sets what the topology leaves open"
+UNEXPECTED = "not in the topology; the destination receives messages that are not meant for it"
+UNMANAGED = "not in the topology"
 
 
 def _policy_key(argument: str) -> str:
     return argument.removeprefix("x-")
 
 
-def _counted(attribute: Attribute, setting: EffectiveSetting | None) -> Attribute:
-    """The attribute with the policy counted in."""
+def _effective(attribute: Attribute, setting: EffectiveSetting | None) -> Attribute:
+    """The attribute with its effective value."""
     if setting is None or setting.origin == "argument":
         return msgspec.structs.replace(attribute, in_force=attribute.actual)
     return msgspec.structs.replace(attribute, in_force=setting.value, policy=setting.policy)
 
 
 def _by_policy(
-    wanted: Exchange | Queue, found: ExchangeState | QueueState, settings: EffectiveSettings
+    desired: Exchange | Queue, actual: ExchangeState | QueueState, settings: EffectiveSettings
 ) -> tuple[tuple[Attribute, ...], tuple[Attribute, ...]]:
-    """What a policy makes of arguments that are as wanted, and what it says beyond them."""
-    ours = {_policy_key(name): (name, value) for name, value in wanted.arguments.items()}
-    overruled, added = [], []
+    """The arguments of the topology that a policy overrides, and the settings that it adds."""
+    ours = {_policy_key(name): (name, value) for name, value in desired.arguments.items()}
+    overridden, added = [], []
     for key, setting in settings.items():
         if setting.origin == "argument":
             continue
         name, value = ours.get(key, (key, None))
-        attribute = Attribute(name, value, found.arguments.get(name), False, setting.value, setting.policy)
+        attribute = Attribute(name, value, actual.arguments.get(name), False, setting.value, setting.policy)
         if key not in ours:
             added.append(attribute)
         elif same(value, attribute.actual) and not same(value, setting.value):
-            overruled.append(attribute)
-    return tuple(overruled), tuple(added)
+            overridden.append(attribute)
+    return tuple(overridden), tuple(added)
 
 
 def _key(binding: Binding | BindingState) -> _BindingKey:
@@ -293,5 +283,5 @@ def _name(binding: Binding | BindingState) -> str:
     return binding_name(binding.source, binding.destination, binding.routing_key)
 
 
-def _binding(found: BindingState) -> Binding:
-    return Binding(found.source, found.destination, found.routing_key, found.destination_kind, found.arguments)
+def _binding(b: BindingState) -> Binding:
+    return Binding(b.source, b.destination, b.routing_key, b.destination_kind, b.arguments)

@@ -1,4 +1,4 @@
-"""What is wanted against what is there: the differences, what each means to a service, and the steps that are left."""
+"""The desired topology against the broker: the differences, their effect on services, and how each is fixed."""
 
 from __future__ import annotations
 
@@ -17,32 +17,37 @@ SubjectKind = Literal["exchange", "queue", "binding"]
 
 
 class DiffKind(StrEnum):
-    """How something differs. Only what is foreign or merely added by a policy is no difference from the wish."""
+    """How something differs. All but what is set by a policy or unmanaged is drift from the desired topology."""
 
     MISSING = "missing"
     DIFFERENT = "different"
-    OVERRIDDEN = "overruled"  # declared as wanted, but a policy has the last word on what the topology says
-    UNEXPECTED = "unexpected"  # a binding to an object of the topology which the topology does not make
-    SET_BY_POLICY = "added"  # a policy says something that the topology leaves open
-    UNMANAGED = "foreign"  # somebody else's, in the same virtual host
+    OVERRIDDEN = "overruled"  # declared as desired, but a policy overrides an argument of the topology
+    UNEXPECTED = "unexpected"  # a binding to an object of the topology which the topology does not have
+    SET_BY_POLICY = "added"  # a policy sets what the topology leaves open
+    UNMANAGED = "foreign"  # not of the topology, in the same virtual host
+
+    @property
+    def words(self) -> str:
+        """The kind for people; its value is the one of JSON and tables."""
+        return {"overruled": "overridden by policy", "added": "set by policy", "foreign": "unmanaged"}.get(self, self)
 
 
 class Fix(StrEnum):
-    """How a difference is put right."""
+    """How a difference is fixed."""
 
     DECLARE = "declare"
-    RECREATE = "recreate"  # delete it and declare it anew: a broker never changes what exists
+    RECREATE = "recreate"  # delete and redeclare it: a broker never changes what exists
     POLICY = "policy"  # change or remove the policy
     UNBIND = "unbind"
-    REFUSED = "refused"  # declaring it is refused: what refuses it comes first
+    REFUSED = "refused"  # the broker refuses the declaration: fix the reason first
     NOTHING = "nothing"
 
 
 class BrokerError(msgspec.Struct, frozen=True):
-    """What the broker answers: the AMQP reply code, its words, and whether it closes the channel or the connection.
+    """An error of the broker: the AMQP reply code, its text, and whether it closes the channel or the connection.
 
-    An integer's width, which the management API does not tell, is taken to be 32 bits where it fits
-    (`signedint`); what came by a definitions file is `long`.
+    The management API does not report an integer's width: 32 bits (`signedint`) are assumed where it fits. From a
+    definitions file it is `long`.
     """
 
     code: int
@@ -53,10 +58,10 @@ class BrokerError(msgspec.Struct, frozen=True):
 class Attribute(msgspec.Struct, frozen=True):
     """One attribute that differs: `durable`, `type`, or an argument by its name.
 
-    `in_force` is the value with the policy counted in, and `policy` the policy that it comes from.
-    `compared` says whether the broker compares it when the object is declared again; if not, a service starts
-    without an error and never gets what it asked for. `policy_key` is the key by which a policy could bring
-    the wanted behaviour about until the object is recreated.
+    `in_force` is the effective value, the policy included, and `policy` the policy that sets it. `compared` says
+    whether the broker compares the attribute on a redeclaration; if not, a service starts without an error and never
+    gets what it asked for. `policy_key` is the key by which a policy has the desired effect until the object is
+    recreated.
     """
 
     name: str
@@ -69,11 +74,12 @@ class Attribute(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One object that is not as wanted.
+    """One object that differs from the topology.
 
-    `name` is the queue's or exchange's own, and for a binding `source → destination (key)`.
-    `declaring` is what declaring or binding it is answered with, None where that succeeds; `using` is what a
-    service gets that relies on it without declaring it. `worker_id` is the worker's whose object it is.
+    `name` is the queue's or exchange's own, for a binding `source → destination (key)`. `item` is the desired object,
+    of an unexpected or unmanaged binding the actual one. `declaring` is the broker's error on declaring or binding
+    it, None where that succeeds; `using` is the error of a service that uses it without declaring it. `worker_id` is
+    the worker that owns it.
     """
 
     kind: DiffKind
@@ -89,15 +95,15 @@ class Difference(msgspec.Struct, frozen=True):
 
     @property
     def is_drift(self) -> bool:
-        """Whether the broker is not as wanted; what is foreign or added never is a difference from the wish."""
+        """Whether the broker drifted from the topology; what is unmanaged or set by a policy is no drift."""
         return self.kind not in (DiffKind.SET_BY_POLICY, DiffKind.UNMANAGED)
 
 
 class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
-    """The differences between a topology and a broker, in the order in which they would be put right.
+    """The differences between a topology and a broker, in the order in which they are fixed.
 
-    Exchanges, queues and bindings in the topology's order, then each worker's, then what is unexpected, added
-    by a policy, and foreign. `unseen` says what could not be compared, and why.
+    Exchanges, queues and bindings in the topology's order, then each worker's, then what is unexpected, set by a
+    policy, and unmanaged. `unseen` says what could not be compared, and why.
     """
 
     topology: str
@@ -105,17 +111,17 @@ class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
     taken_at: datetime
     differences: tuple[Difference, ...]
     unseen: tuple[str, ...] = ()
-    workers: tuple[int, ...] = ()  # those whose queues are wanted
-    compared: int = 0  # objects of the topology that were looked for
+    workers: tuple[int, ...] = ()  # the live workers, whose queues are desired
+    compared: int = 0  # desired objects
 
     @cached_property
     def drift(self) -> tuple[Difference, ...]:
-        """The differences from the wish: all but what is foreign or added."""
+        """The drift from the desired topology: all but what is unmanaged or set by a policy."""
         return tuple(d for d in self.differences if d.is_drift)
 
     @cached_property
     def steps(self) -> tuple[Exchange | Queue | Binding, ...]:
-        """What can be declared, in order; nothing among it exists yet."""
+        """What can be declared, in order; none of it exists yet."""
         return tuple(d.item for d in self.differences if d.fix is Fix.DECLARE and d.item is not None)
 
     def of(self, kind: DiffKind) -> tuple[Difference, ...]:
@@ -135,9 +141,9 @@ class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
 
 
 class Declaration(msgspec.Struct, frozen=True):
-    """What became of one step: `answer` is the broker's where it refused.
+    """The result of one step: `answer` is the broker's error where it refused.
 
-    `lost` was declared, and yet is not there, or otherwise, when the broker is read back.
+    `lost` was declared without an error, but is missing or different when the broker is read back.
     """
 
     subject: SubjectKind
@@ -148,9 +154,9 @@ class Declaration(msgspec.Struct, frozen=True):
 
 
 class ApplyResult(Shown, msgspec.Struct, frozen=True):
-    """What `topology apply` did, or would do: `after` is the plan as read back, None where nothing was done.
+    """What `topology apply` did, or would do: `after` is the diff as read back, None where nothing was changed.
 
-    `plan` is the comparison before; what it holds beyond its steps cannot be declared, and says why.
+    `before` is the diff before; what it holds beyond its steps cannot be declared, and says why.
     """
 
     before: TopologyDiff
@@ -159,7 +165,7 @@ class ApplyResult(Shown, msgspec.Struct, frozen=True):
 
     @property
     def left(self) -> tuple[Difference, ...]:
-        """The differences that declaring does not put right."""
+        """The drift that declaring does not fix."""
         if self.after is not None:
             return self.after.drift
         return tuple(d for d in self.before.drift if d.fix is not Fix.DECLARE)

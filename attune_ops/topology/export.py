@@ -1,21 +1,24 @@
-"""The text of an export: RabbitMQ definitions or a topology file, of what is wanted or of what is there."""
+"""Exports as RabbitMQ definitions or as a topology file: of the desired topology, or of what is on the broker."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from attune_ops.model.definitions import export
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import exchange_kind, queue_kind
+from attune_ops.model.snapshot import ExchangeState, QueueState
 from attune_ops.model.toml_text import to_toml
-from attune_ops.model.topology import Topology
-from attune_ops.topology.live_topology import live_topology
+from attune_ops.model.topology import ID, Binding, Exchange, Per, Queue, Topology
 
 SOURCES = (Source.BROKER,)
 
 
-def export_wanted(topology: Topology, to: str, workers: tuple[int, ...] = ()) -> str:
+def export_desired(topology: Topology, to: str, workers: tuple[int, ...] = ()) -> str:
     """The topology as text, in definitions with the queues and bindings of these workers."""
     if to == "toml":
         return to_toml(topology)
@@ -29,9 +32,9 @@ def export_live(facts: Facts, to: str) -> str:
     broker = facts.actual
     if to == "toml":
         name = f"{facts.topology.name}-live"
-        seen = f"Virtual host {facts.vhost} as seen at {facts.taken_at:%Y-%m-%d %H:%M:%S}Z."
-        taken = f"Who publishes and who consumes is taken from {facts.topology.name}: a broker does not know it."
-        return to_toml(live_topology(facts, name), f"{seen}\n{taken}")
+        read = f"Virtual host {facts.vhost} as read at {facts.taken_at:%Y-%m-%d %H:%M:%S}Z."
+        taken = f"Publishers and consumers are taken from {facts.topology.name}: a broker does not know them."
+        return to_toml(live_topology(facts, name), f"{read}\n{taken}")
     return _json(
         export(
             broker.exchanges or (), broker.queues or (), broker.bindings or (), broker.policies or (), broker.version
@@ -41,3 +44,77 @@ def export_live(facts: Facts, to: str) -> str:
 
 def _json(data: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+
+
+def live_topology(facts: Facts, name: str) -> Topology:
+    """What is on the broker, as a topology of that name; needs `Source.BROKER`.
+
+    Worker queues are recognised by the patterns of the known topology. They and their bindings become one template
+    each, declared as most of them are. Publishers and the queues of replicas are not visible on a broker: they are
+    taken from the known topology, as far as its exchanges and queues exist. The broker's own exchanges are left out
+    unless something is bound to them.
+    """
+    broker, known = facts.actual, facts.topology
+    exchanges = tuple(
+        _exchange(e)
+        for e in broker.exchanges or ()
+        if e.name and (exchange_kind(known, e.name) != "builtin" or e.name in broker.bindings_from)
+    )
+    there = {e.name for e in exchanges}
+    kinds = {q.name: queue_kind(facts, q) for q in broker.queues or ()}
+    once = tuple(_queue(q) for q in broker.queues or () if kinds[q.name] in ("base", "foreign") and not q.exclusive)
+    replicas = tuple(
+        q for q in known.queues
+        if q.per is Per.REPLICA and any(b.source in there for b in known.bindings_to(q.name))
+    )  # fmt: skip
+    queues = (*once, *_templates(facts), *replicas)
+    labels = {q.name for q in queues}
+    replica_labels = {q.name for q in replicas}
+    bindings = {msgspec.json.encode(b, order="deterministic"): b for b in _bindings(facts, there, labels)}
+    kept = (b for b in known.bindings if b.destination in replica_labels and b.source in there)
+    return Topology(
+        name=name,
+        exchanges=exchanges,
+        queues=queues,
+        bindings=(*bindings.values(), *kept),
+        publishes=tuple(p for p in known.publishes if p.exchange in there | {""}),
+        consumers=tuple(c for c in known.consumers if c.queue in labels),
+    )
+
+
+def _exchange(found: ExchangeState) -> Exchange:
+    return Exchange(found.name, found.type, found.durable, found.auto_delete, found.internal, found.arguments)
+
+
+def _queue(found: QueueState) -> Queue:
+    """The queue as a service declares it: 4.x itself adds the type to the arguments of a classic queue."""
+    arguments = {k: v for k, v in found.arguments.items() if (k, v) != ("x-queue-type", "classic")}
+    return Queue(found.name, found.durable, found.auto_delete, found.exclusive, arguments)
+
+
+def _templates(facts: Facts) -> tuple[Queue, ...]:
+    """A template for each kind of worker queue on the broker, declared as most of them are."""
+    alike: dict[str, dict[bytes, list[Queue]]] = {}
+    for queues in facts.worker_queues.values():
+        for found in queues:
+            owner = facts.topology.worker_of(found.name)
+            if owner is None:
+                continue
+            known = owner[1]
+            queue = msgspec.structs.replace(_queue(found), name=known.name, per=Per.WORKER, service=known.service)
+            same = alike.setdefault(known.name, {})
+            same.setdefault(msgspec.json.encode(queue, order="deterministic"), []).append(queue)
+    most = {name: max(several.values(), key=len)[0] for name, several in alike.items()}
+    return tuple(most[q.name] for q in facts.topology.queues if q.name in most)
+
+
+def _bindings(facts: Facts, exchanges: set[str], queues: set[str]) -> Iterable[Binding]:
+    for found in facts.actual.bindings or ():
+        is_queue = found.destination_kind == "queue"
+        owner = facts.topology.worker_of(found.destination) if is_queue else None
+        binding = Binding(found.source, found.destination, found.routing_key, found.destination_kind, found.arguments)
+        if owner is not None:
+            key = re.sub(rf"(?<![0-9]){owner[0]}(?![0-9])", lambda _: ID, found.routing_key)
+            binding = msgspec.structs.replace(binding, destination=owner[1].name, routing_key=key)
+        if found.source in exchanges and binding.destination in (queues if is_queue else exchanges):
+            yield binding

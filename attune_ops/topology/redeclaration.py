@@ -1,6 +1,6 @@
-"""What the broker answers to a declaration, in its own words: of something that exists otherwise, or that it refuses.
+"""The broker's errors on a declaration, word by word: of an object that exists with other attributes, or is refused.
 
-Seen on 3.10.8, 4.0.5 and 4.3.6, whose sources are rabbit_amqqueue:assert_equivalence/5,
+As seen on 3.10.8, 4.0.5 and 4.3.6, whose sources are rabbit_amqqueue:assert_equivalence/5,
 rabbit_exchange:assert_equivalence/6, rabbit_misc:assert_args_equivalence/4 and rabbit_channel.
 """
 
@@ -22,7 +22,7 @@ from attune_ops.topology.drift import Attribute, BrokerError
 
 TRANSIENT = "transient_nonexcl_queues"
 
-# The beginning of what a denied feature is answered with: denied by the configuration, or by default (True).
+# The beginning of the error on a denied feature: denied by the configuration, or by default (True).
 _DENIED = {
     False: f"Feature `{TRANSIENT}` is deprecated.\nIts use is not permitted per the configuration (overriding the "
     f'default, which is permitted):\n    "deprecated_features.permit.{TRANSIENT} = false"\n'
@@ -68,7 +68,7 @@ _SINCE = {
     },
 }  # fmt: skip
 
-# Arguments whose behaviour a policy of the same name, without `x-`, can bring about.
+# Arguments that a policy key of the same name, without `x-`, can stand in for.
 _POLICY_KEYS = LIMITS | {
     "dead-letter-exchange", "dead-letter-routing-key", "overflow", "queue-mode", "max-age", "dead-letter-strategy",
     "alternate-exchange",
@@ -76,11 +76,11 @@ _POLICY_KEYS = LIMITS | {
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """The broker that answers: its virtual host, version and default queue type.
+    """The errors of one broker: its virtual host, version and default queue type decide them.
 
     `denies_transient` is the phase of the deprecated feature where the broker denies transient queues, else None.
-    `user` and `permissions` (the patterns for configure, write and read) are those of who declares; with None
-    nothing is said about permissions.
+    `user` and `permissions` (the patterns for configure, write and read) are those of the user that declares; with
+    None permissions are not checked.
     """
 
     vhost: str
@@ -98,7 +98,7 @@ class Answers(msgspec.Struct, frozen=True):
         reach = next((r for r in facts.reach if r.permissions is not None), None)
         amqp = next((r.user for r in facts.reach if r.source is Source.AMQP and r.user), None)
         if reach is not None and amqp is not None and reach.user != amqp:
-            reach = None  # the management user's rights are not those of who declares
+            reach = None  # the management user's permissions are not those of the user that declares
         return cls(
             vhost=facts.vhost,
             version=broker.version,
@@ -122,40 +122,40 @@ class Answers(msgspec.Struct, frozen=True):
         default = self.default_queue_type
         return default if default and queue.durable and not queue.exclusive and not queue.auto_delete else "classic"
 
-    def queue_attributes(self, wanted: Queue, found: QueueState) -> Iterator[Attribute]:
+    def queue_attributes(self, desired: Queue, actual: QueueState) -> Iterator[Attribute]:
         """The attributes of a queue that differ, in the order in which the broker compares them."""
-        if wanted.exclusive != found.exclusive:
-            yield Attribute("exclusive", wanted.exclusive, found.exclusive)
-        if wanted.durable != found.durable and not (wanted.exclusive and found.exclusive):
-            yield Attribute("durable", wanted.durable, found.durable)  # an exclusive queue is transient in any case
-        if wanted.auto_delete != found.auto_delete:
-            yield Attribute("auto_delete", wanted.auto_delete, found.auto_delete)
-        ours, theirs = wanted.arguments, found.arguments
+        if desired.exclusive != actual.exclusive:
+            yield Attribute("exclusive", desired.exclusive, actual.exclusive)
+        if desired.durable != actual.durable and not (desired.exclusive and actual.exclusive):
+            yield Attribute("durable", desired.durable, actual.durable)  # an exclusive queue is transient in any case
+        if desired.auto_delete != actual.auto_delete:
+            yield Attribute("auto_delete", desired.auto_delete, actual.auto_delete)
+        ours, theirs = desired.arguments, actual.arguments
         other = {n for n in ours if n != "x-queue-type" and not same(ours[n], theirs.get(n))}
         other.update(n for n in theirs if n not in ours and n != "x-queue-type")
-        wanted_type = self.type_of(wanted)
-        if wanted_type != found.type:
+        desired_type = self.type_of(desired)
+        if desired_type != actual.type:
             other.add("x-queue-type")
         if not other:
             return
-        if self._modern:  # 4.0 and later put the type in where it was not said
-            ours, theirs = {**ours, "x-queue-type": wanted_type}, {**theirs, "x-queue-type": found.type}
-        compared = self._compared(found.type)
+        if self._modern:  # 4.0 and later add the type where it was not declared
+            ours, theirs = {**ours, "x-queue-type": desired_type}, {**theirs, "x-queue-type": actual.type}
+        compared = self._compared(actual.type)
         for name in (*(n for n in compared if n in other), *sorted(other.difference(compared))):
             yield _argument(name, ours.get(name), theirs.get(name), name in compared)
 
-    def exchange_attributes(self, wanted: Exchange, found: ExchangeState) -> Iterator[Attribute]:
+    def exchange_attributes(self, desired: Exchange, actual: ExchangeState) -> Iterator[Attribute]:
         """The attributes of an exchange that differ, in the order in which the broker compares them."""
         for name in ("type", "durable", "auto_delete", "internal"):
-            if getattr(wanted, name) != getattr(found, name):
-                yield Attribute(name, getattr(wanted, name), getattr(found, name))
-        for name in dict.fromkeys(("alternate-exchange", *wanted.arguments, *found.arguments)):
-            if not same(wanted.arguments.get(name), found.arguments.get(name)):
+            if getattr(desired, name) != getattr(actual, name):
+                yield Attribute(name, getattr(desired, name), getattr(actual, name))
+        for name in dict.fromkeys(("alternate-exchange", *desired.arguments, *actual.arguments)):
+            if not same(desired.arguments.get(name), actual.arguments.get(name)):
                 compared = name == "alternate-exchange"
-                yield _argument(name, wanted.arguments.get(name), found.arguments.get(name), compared)
+                yield _argument(name, desired.arguments.get(name), actual.arguments.get(name), compared)
 
     def redeclared(self, kind: str, name: str, attributes: tuple[Attribute, ...]) -> BrokerError | None:
-        """The answer to declaring what exists otherwise: it names the first attribute that it compares."""
+        """The error on redeclaring with other attributes; it names the first one that the broker compares."""
         first = next((a for a in attributes if a.compared), None)
         if first is None:
             return None
@@ -166,7 +166,7 @@ class Answers(msgspec.Struct, frozen=True):
         return self._error(406, f"PRECONDITION_FAILED - {text}")
 
     def new_queue(self, queue: Queue) -> BrokerError | None:
-        """The answer to declaring a queue that does not exist, None where it is created."""
+        """The error on declaring a queue that does not exist, None where it is created."""
         if queue.name.startswith("amq."):
             return self._reserved("queue", queue.name)
         refused = self._refused("configure", "queue", queue.name)
@@ -176,7 +176,7 @@ class Answers(msgspec.Struct, frozen=True):
         return refused or self._invalid(queue)
 
     def new_exchange(self, exchange: Exchange) -> BrokerError | None:
-        """The answer to declaring an exchange that does not exist, None where it is created."""
+        """The error on declaring an exchange that does not exist, None where it is created."""
         if exchange.name.startswith("amq."):
             return self._reserved("exchange", exchange.name)
         refused = self._refused("configure", "exchange", exchange.name)
@@ -186,11 +186,11 @@ class Answers(msgspec.Struct, frozen=True):
         return refused
 
     def bound(self, source: str, kind: str, destination: str) -> BrokerError | None:
-        """The answer to binding two objects that exist, None where they are bound."""
+        """The error on binding two objects that exist, None where they are bound."""
         return self._refused("write", kind, destination) or self._refused("read", "exchange", source)
 
     def not_found(self, kind: str, name: str) -> BrokerError:
-        """The answer to using what does not exist."""
+        """The error on using what does not exist."""
         return self._error(404, f"NOT_FOUND - no {kind} '{name}' in vhost '{self.vhost}'")
 
     def _compared(self, queue_type: str) -> tuple[str, ...]:
@@ -199,13 +199,13 @@ class Answers(msgspec.Struct, frozen=True):
         return tuple(n for n in names if version >= _SINCE.get((queue_type, n), (0, 0, 0)))
 
     def _received(self, first: Attribute) -> str:
-        wanted, found = first.desired, first.actual
+        desired, actual = first.desired, first.actual
         if first.name.startswith("x-") or first.name == "alternate-exchange":
-            if wanted is None:
-                return f"received none but current is {_typed(found)}"
-            if found is None:
-                return f"received {_typed(wanted)} but current is none"
-        return f"received '{_word(wanted)}' but current is '{_word(found)}'"
+            if desired is None:
+                return f"received none but current is {_typed(actual)}"
+            if actual is None:
+                return f"received {_typed(desired)} but current is none"
+        return f"received '{_word(desired)}' but current is '{_word(actual)}'"
 
     def _invalid(self, queue: Queue) -> BrokerError | None:
         if self.denies_transient is not None and not queue.durable and not queue.exclusive:
@@ -245,18 +245,18 @@ _SIMPLE = frozenset({str, int, bool})
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether the broker takes two argument values for equal: 1 is neither true, "1" nor 1.0."""
+    """Whether two argument values are equal to the broker: 1 is neither true, "1" nor 1.0."""
     if type(one) is type(other) and type(one) in _SIMPLE:
         return bool(one == other)
     return comparable(one, loose=False) == comparable(other, loose=False)
 
 
-def _argument(name: str, wanted: Any, found: Any, compared: bool) -> Attribute:
+def _argument(name: str, desired: Any, actual: Any, compared: bool) -> Attribute:
     key = name.removeprefix("x-")
     # A policy's limit can only lower an argument's; everything else it can only add.
-    helps = key in _POLICY_KEYS and wanted is not None
-    helps = helps and (found is None or (key in LIMITS and _less(wanted, found)))
-    return Attribute(name, wanted, found, compared, policy_key=key if helps else None)
+    helps = key in _POLICY_KEYS and desired is not None
+    helps = helps and (actual is None or (key in LIMITS and _less(desired, actual)))
+    return Attribute(name, desired, actual, compared, policy_key=key if helps else None)
 
 
 def _less(one: Any, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -16,18 +17,23 @@ from attune_ops.topology.drift import Attribute, BrokerError, Difference, DiffKi
 SCHEMA = "attune-ops/topology-diff/1"
 
 COLUMNS = (
-    Column("difference", Kind.CATEGORY, doc="missing, different, overruled, unexpected, added or foreign"),
+    Column(
+        "difference",
+        Kind.CATEGORY,
+        doc="missing, different, overruled (overridden by a policy), unexpected, added (set by a policy) or foreign "
+        "(unmanaged)",
+    ),
     Column("object", Kind.CATEGORY, doc="exchange, queue or binding"),
     Column("name", doc="its name"),
-    Column("worker", Kind.INTEGER, doc="whose it is"),
-    Column("attribute", doc="what differs about it"),
-    Column("wanted", doc="as the topology has it, as JSON"),
-    Column("found", doc="as the broker has it, as JSON"),
-    Column("in_force", doc="with the policy counted in, as JSON"),
-    Column("policy", doc="the policy that it comes from"),
-    Column("way", Kind.CATEGORY, doc="how it is put right: declare, recreate, policy, unbind, refused, nothing"),
-    Column("declaring", doc="what declaring it is answered with; nothing where it succeeds"),
-    Column("using", doc="what using it without declaring it is answered with"),
+    Column("worker", Kind.INTEGER, doc="the id of the worker that owns it"),
+    Column("attribute", doc="the attribute that differs"),
+    Column("wanted", doc="desired: the topology's value, as JSON"),
+    Column("found", doc="actual: the broker's value, as JSON"),
+    Column("in_force", doc="effective, with the policy, as JSON"),
+    Column("policy", doc="the policy that sets it"),
+    Column("way", Kind.CATEGORY, doc="the fix: declare, recreate, policy, unbind, refused, nothing"),
+    Column("declaring", doc="the broker's error on declaring it; empty where that succeeds"),
+    Column("using", doc="the broker's error on using it without declaring it"),
 )
 
 STYLES = {
@@ -39,29 +45,29 @@ STYLES = {
     DiffKind.UNMANAGED: "dim",
 }
 
-WAYS = {
+FIXES = {
     Fix.DECLARE: "can be declared",
-    Fix.RECREATE: "must be deleted and declared anew",
-    Fix.POLICY: "comes from a policy",
+    Fix.RECREATE: "must be deleted and redeclared",
+    Fix.POLICY: "set by a policy",
     Fix.UNBIND: "can be unbound",
     Fix.REFUSED: "cannot be declared",
     Fix.NOTHING: "",
 }
 
 
-def lines(plan: TopologyDiff, limit: int | None) -> Iterator[Line]:
+def lines(diff: TopologyDiff, limit: int | None) -> Iterator[Line]:
     """The differences by kind, each with what it means, and a last line that sums up."""
-    yield from blocks(plan.differences, limit)
-    yield from ((0, f"not compared: {reason}", "dim") for reason in plan.unseen)
-    yield 0, summary(plan), "bold" if plan.drift else "green"
+    yield from blocks(diff.differences, limit)
+    yield from ((0, f"not compared: {reason}", "dim") for reason in diff.unseen)
+    yield 0, summary(diff), "bold" if diff.drift else "green"
 
 
 def blocks(differences: tuple[Difference, ...], limit: int | None) -> Iterator[Line]:
-    """The lines of these differences by kind, at most `limit` of a kind; what is foreign is only counted."""
+    """The lines of these differences by kind, at most `limit` of a kind; what is unmanaged is only counted."""
     for kind in (k for k in DiffKind if k is not DiffKind.UNMANAGED):
         of_kind = [d for d in differences if d.kind is kind]
         if of_kind:
-            yield 0, f"{kind} ({len(of_kind)})", f"bold {STYLES[kind]}"
+            yield 0, f"{kind.words} ({len(of_kind)})", f"bold {STYLES[kind]}"
         for _, several in groupby(of_kind[:limit], key=_alike):
             yield from _differences(list(several))
         yield from and_more(len(of_kind), limit, 2)
@@ -74,14 +80,14 @@ def and_more(number: int, limit: int | None, indent: int) -> Iterator[Line]:
 
 
 def _alike(d: Difference) -> tuple[Any, ...]:
-    """What is the same for all objects of which the same is said."""
+    """What is equal for all objects that share one explanation."""
     return d.subject, d.fix, d.why, d.attributes, d.declaring is None
 
 
 def _differences(several: list[Difference]) -> Iterator[Line]:
-    """Their names, then what is said of all of them; the answers are those that the first one gets."""
-    first, way = several[0], WAYS[several[0].fix]
-    yield 2, f"{first.subject} {first.name}{': ' if way else ''}{way}", ""
+    """Their names, then what is the same for all of them; the errors are those of the first one."""
+    first, fix = several[0], FIXES[several[0].fix]
+    yield 2, f"{first.subject} {first.name}{': ' if fix else ''}{fix}", ""
     yield from ((2, f"{d.subject} {d.name}", "") for d in several[1:])
     yield from ((6, _attribute(a, first.kind), "") for a in first.attributes)
     if first.kind is not DiffKind.SET_BY_POLICY:
@@ -93,15 +99,16 @@ def _differences(several: list[Difference]) -> Iterator[Line]:
 
 def _attribute(a: Attribute, kind: DiffKind) -> str:
     if kind is DiffKind.SET_BY_POLICY:
-        return f"{a.name} {value(a.in_force)} (policy {a.policy})"
+        return f"{a.name} {_value(a.in_force)} (policy {a.policy})"
+    effective = f"effective {_value(a.in_force)} (policy {a.policy})"
     if kind is DiffKind.OVERRIDDEN:
-        return f"{a.name}: wanted {value(a.desired)}, in force {value(a.in_force)} (policy {a.policy})"
-    counted = f", in force {value(a.in_force)} (policy {a.policy})" if a.policy else ""
-    hint = f"; a policy with {a.policy_key} has the same effect meanwhile" if a.policy_key and not a.policy else ""
-    return f"{a.name}: wanted {value(a.desired)}, found {value(a.actual)}{counted}{hint}"
+        return f"{a.name}: desired {_value(a.desired)}, {effective}"
+    hint = f"; until then a policy with {a.policy_key} has the same effect" if a.policy_key and not a.policy else ""
+    both = f"desired {_value(a.desired)}, actual {_value(a.actual)}"
+    return f"{a.name}: {both}{f', {effective}' if a.policy else ''}{hint}"
 
 
-def value(found: Any) -> str:
+def _value(found: Any) -> str:
     """An attribute's value in words."""
     if found is None:
         return "none"
@@ -109,36 +116,33 @@ def value(found: Any) -> str:
 
 
 def answered(answer: BrokerError) -> str:
-    """The broker's answer with its code, in one line."""
+    """The broker's error with its code, in one line."""
     return f"{answer.code} {answer.text}" + (" (closes the connection)" if answer.closes == "connection" else "")
 
 
-def summary(plan: TopologyDiff) -> str:
-    """One line: how many differ, of how many."""
-    where = f"{plan.topology} in virtual host {plan.vhost}"
-    aside = (
-        f"; {counted(len(plan.of(DiffKind.UNMANAGED)), 'foreign object')} left alone (--format json lists them)"
-        if plan.of(DiffKind.UNMANAGED)
-        else ""
-    )
-    of = counted(plan.compared, "object")
-    if not plan.drift:
-        return f"{where}: all {of} are as wanted{aside}"
-    return f"{where}: {counted(len(plan.drift), 'difference')}, {of} wanted{aside}"
+def summary(diff: TopologyDiff) -> str:
+    """One line: how many of the desired objects drifted."""
+    where = f"{diff.topology} in virtual host {diff.vhost}"
+    unmanaged = len(diff.of(DiffKind.UNMANAGED))
+    aside = f"; {counted(unmanaged, 'unmanaged object')} ignored (--format json lists them)" if unmanaged else ""
+    of = counted(diff.compared, "desired object")
+    if not diff.drift:
+        return f"{where}: no drift in {of}{aside}"
+    return f"{where}: {counted(len(diff.drift), 'difference')}, {of}{aside}"
 
 
-def as_json(plan: TopologyDiff) -> dict[str, Any]:
+def as_json(diff: TopologyDiff) -> dict[str, Any]:
     """`attune-ops/topology-diff/1`."""
     return {
         "schema": SCHEMA,
-        "topology": plan.topology,
-        "vhost": plan.vhost,
-        "taken_at": wire.plain(plan.taken_at),
-        "differs": bool(plan.drift),
-        "compared": plan.compared,
-        "counts": {str(kind): len(plan.of(kind)) for kind in DiffKind},
-        "differences": objects(plan.differences),
-        "unseen": list(plan.unseen),
+        "topology": diff.topology,
+        "vhost": diff.vhost,
+        "taken_at": wire.plain(diff.taken_at),
+        "differs": bool(diff.drift),
+        "compared": diff.compared,
+        "counts": {str(kind): len(diff.of(kind)) for kind in DiffKind},
+        "differences": objects(diff.differences),
+        "unseen": list(diff.unseen),
     }
 
 
@@ -165,23 +169,23 @@ def _object(d: Difference) -> dict[str, Any]:
 
 
 def error(answer: BrokerError | None) -> dict[str, Any] | None:
-    """A broker's answer as JSON has it."""
+    """A broker's error as JSON has it."""
     return None if answer is None else {"code": answer.code, "text": answer.text, "closes": answer.closes}
 
 
-def as_html(plan: TopologyDiff) -> str:
+def as_html(diff: TopologyDiff) -> str:
     """The summary and how many there are of each kind, then all as a table."""
-    counts = tuple(f"{kind} ({len(found)})" for kind in DiffKind if (found := plan.of(kind)))
-    return view_notice.as_html(Notice(summary(plan), counts)) + view_table.as_html(rows(plan))
+    counts = tuple(f"{kind.words} ({len(found)})" for kind in DiffKind if (found := diff.of(kind)))
+    return view_notice.as_html(Notice(summary(diff), counts)) + view_table.as_html(rows(diff))
 
 
-def rows(plan: TopologyDiff) -> Table:
+def rows(diff: TopologyDiff) -> Table:
     """A row for each attribute that differs, or for the object where none does."""
-    return Table("topology-diff", COLUMNS, tuple(_rows(plan)), plan.taken_at, plan.unseen)
+    return Table("topology-diff", COLUMNS, tuple(_rows(diff)), diff.taken_at, diff.unseen)
 
 
-def _rows(plan: TopologyDiff) -> Iterator[tuple[Cell, ...]]:
-    for d in plan.differences:
+def _rows(diff: TopologyDiff) -> Iterator[tuple[Cell, ...]]:
+    for d in diff.differences:
         head = (str(d.kind), d.subject, d.name, d.worker_id)
         tail = (str(d.fix), *(None if e is None else answered(e) for e in (d.declaring, d.using)))
         for a in d.attributes:
@@ -191,6 +195,4 @@ def _rows(plan: TopologyDiff) -> Iterator[tuple[Cell, ...]]:
 
 
 def _json(found: Any) -> str | None:
-    import json
-
     return None if found is None else json.dumps(found, ensure_ascii=False)

@@ -43,7 +43,7 @@ def test_each_key_is_bound_and_unbound(ops: Ops, vhost: Vhost, run: Run) -> None
         assert bound(ops) == set(), "only looked"
         made = ops.bind("x", "q", key, apply=True)
         assert bound(ops) == {("x", key, "q", "queue", ())}
-        assert "it is there already" in ops.bind("x", "q", key, apply=True).notes
+        assert "it exists already" in ops.bind("x", "q", key, apply=True).notes
         undo(made, vhost, run)
         assert bound(ops) == set(), key
     what = [e.what for e in audit.entries()]
@@ -80,14 +80,14 @@ def test_what_the_topology_wants_is_said(ops: Ops) -> None:
     ops.topology_apply(apply=True)
     said = ops.unbind("attune.events", "attune.events.queue", "#")
     assert said.column("wanted") == (True,)
-    assert "attune-2026-01 wants this binding: what goes by it is lost without" in said.notes
+    assert "attune-2026-01 has this binding: without it, messages with this key are lost" in said.notes
 
 
 def test_mistakes(ops: Ops, vhost: Vhost, user: Users) -> None:
     ops.bind("x", "q", "k", apply=True)
     for wrong, says in (
-        (("x", "q", "l"), "is not bound to 'x' by 'l' .*, but by 'k'"),
-        (("x", "r", "k"), "nor by any other key"),
+        (("x", "q", "l"), "is not bound to 'x' with key 'l' .*; keys between them: 'k'"),
+        (("x", "r", "k"), "keys between them: none"),
     ):
         with pytest.raises(ConfigError, match=says):
             ops.unbind(*wrong, apply=True)

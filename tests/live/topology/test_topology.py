@@ -105,8 +105,8 @@ def test_partial_and_in_conflict(site: Site) -> None:
     }
     assert found["compared"] == len(wanted.exchanges) + len(wanted.base_queues) + len(wanted.base_bindings) + 2 * 9 + 1
     text = site.run("diff", topology=SEPTEMBER, status=1).stdout
-    assert "type: wanted topic, found direct" in text
-    assert "2 foreign objects left alone" in text
+    assert "type: desired topic, actual direct" in text
+    assert "2 unmanaged objects ignored" in text
     answer = next(d["declaring"]["text"] for d in found["differences"] if d["subject"]["name"] == "attune.executions")
     assert answer.endswith("received 'topic' but current is 'direct'")
 
@@ -136,7 +136,7 @@ def test_two_at_once(site: Site) -> None:
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(site.run, "apply", "--apply", topology=SEPTEMBER, status=0) for _ in range(2)]
         for done in runs:
-            assert "all is as wanted" in done.result().stdout or "are as wanted" in done.result().stdout
+            assert "read back: no drift" in done.result().stdout or "no drift in" in done.result().stdout
     assert site.json("diff", topology=SEPTEMBER)["differences"] == []
 
 

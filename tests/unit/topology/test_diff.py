@@ -272,5 +272,5 @@ def test_what_was_not_seen_is_said() -> None:
     unsaid = DeprecatedFeature("transient_nonexcl_queues", "permitted_by_default")
     broker = msgspec.structs.replace(EMPTY, version="4.0.5", deprecated=(unsaid,))
     (note,) = diff(facts(broker, (1,))).unseen
-    assert note == "whether this broker denies transient queues: RabbitMQ 4.0.5 does not say what it denies"
+    assert note == "whether this broker denies transient queues: RabbitMQ 4.0.5 does not report what it denies"
     assert diff(facts(broker)).unseen == (), "nothing transient is to be declared"

@@ -89,11 +89,11 @@ def test_a_plan_in_words() -> None:
     text = form(plan("q"), "text")
     assert "  queue q: can be declared\n" in text
     assert "x-a" not in text
-    assert "      q: wanted q, found 5, in force 7 (policy q)\n" in text
+    assert "      q: desired q, actual 5, effective 7 (policy q)\n" in text
     assert r"declaring it: 541 INTERNAL_ERROR - \nmany\nlines (closes the connection)" in text
     assert text.endswith(
         "not compared: registry: not there\n"
-        "t in virtual host /: 5 differences, 9 objects wanted; 1 foreign object left alone (--format json lists them)"
+        "t in virtual host /: 5 differences, 9 desired objects; 1 unmanaged object ignored (--format json lists them)"
     )
 
 
@@ -107,17 +107,16 @@ def test_a_terminal_is_shown_the_first_and_told_of_the_rest() -> None:
 
 def test_nothing_differs() -> None:
     assert (
-        form(TopologyDiff("t", "/", NOW, (), compared=3), "text") == "t in virtual host /: all 3 objects are as wanted"
+        form(TopologyDiff("t", "/", NOW, (), compared=3), "text")
+        == "t in virtual host /: no drift in 3 desired objects"
     )
 
 
 def test_an_application_in_words() -> None:
     dry = ApplyResult(plan("q"), (Declaration("queue", "q", "to declare"),))
-    assert form(dry, "text").startswith("+ to declare queue q\nDeclaring does not put right:\n")
+    assert form(dry, "text").startswith("+ to declare queue q\nDeclaring does not fix:\n")
     done = ApplyResult(plan("q"), (Declaration("queue", "q", "declared"),), TopologyDiff("t", "/", NOW, ()))
-    assert (
-        form(done, "text") == "√ declared   queue q\nt in virtual host /: 1 of 1 declared, read back: all is as wanted"
-    )
+    assert form(done, "text") == "√ declared   queue q\nt in virtual host /: 1 of 1 declared, read back: no drift"
 
 
 def test_a_topology_as_toml() -> None:
