@@ -18,7 +18,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.secret import hold
 
 if TYPE_CHECKING:
-    from attune_ops.cleanup.reaped import Reaped
+    from attune_ops.cleanup.candidates import ReapResult
     from attune_ops.doctor.explain.explanation import Explanations
     from attune_ops.doctor.findings import Report
     from attune_ops.doctor.health_result import Health
@@ -301,17 +301,14 @@ class Ops:
         save_to: str | Path | None = None,
         apply: bool = False,
         confirm: str | None = None,
-    ) -> Reaped:
-        """Deletes worker queues that broker and registry call orphaned in two looks `grace` apart (`actions.reap`).
-
-        What is in them is saved first; without `apply` it only looks, and remembers for the next look.
-        """
+    ) -> ReapResult:
+        """Deletes worker queues orphaned in two runs `grace` apart; without `apply` a dry run; see `cleanup.reap`."""
         from attune_ops.cleanup.reap import reap
 
         return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm)
 
     def retire(self, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
-        """Sets workers that died to inactive in the registry; without `apply` says which (`actions.retire`)."""
+        """Sets dead workers to inactive in the registry; without `apply` a dry run; see `cleanup.retire`."""
         from attune_ops.cleanup.retire import retire
 
         return retire(self.settings, pattern, apply=apply, confirm=confirm)

@@ -1,17 +1,23 @@
-"""Deleting orphaned worker queues: what is in them is saved first, and the broker itself guards the deletion."""
+"""Deleting orphaned worker queues: messages are saved first, and the broker deletes only an unused, empty queue."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from attune_ops.cleanup.orphan_history import sightings
-from attune_ops.cleanup.reap_rules import SOURCES, candidates, sighted
-from attune_ops.cleanup.reaped import Candidate, Reaped, Verdict
+from attune_ops.cleanup.candidates import (
+    SOURCES,
+    Candidate,
+    ReapResult,
+    candidates,
+    history,
+    orphaned_since,
+    unacknowledged,
+)
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queue, delete_queue
@@ -26,11 +32,8 @@ from attune_ops.model.ownership import why_not_live
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
 
-if TYPE_CHECKING:
-    pass
-
 PRECONDITION_FAILED = 406
-TRIES = 5  # how often what arrives between saving and deleting is saved too
+TRIES = 5  # how often messages that arrive between saving and deleting are saved too
 GRACE = timedelta(minutes=10)
 
 
@@ -42,30 +45,31 @@ def reap(
     save_to: str | Path | None = None,
     apply: bool = False,
     confirm: str | None = None,
-) -> Reaped:
-    """Deletes worker queues that broker and registry call orphaned, in two looks at least `grace` apart.
+) -> ReapResult:
+    """Deletes worker queues that broker and registry show as orphaned in two runs at least `grace` apart.
 
-    Without `apply` it only looks, remembers what it saw for the next look, and says what it would do. What is in a
-    queue is saved first, to a file in `save_to` (default: the user's state folder). The broker deletes it only
-    unused and empty (`if-unused`, `if-empty`), so a worker that comes back keeps it. Undo: the worker declares its
-    queue when it starts; `messages restore FILE` publishes what was saved. Needs tag management. Raises
-    `SourceError` where broker or registry cannot be read, `ConfigError` at the gate.
+    Every run records which queues are orphaned; without `apply` it changes nothing else and returns what it would do.
+    Messages are saved first, to a file in `save_to` (default: the user's state folder). The broker deletes only an
+    unused and empty queue (`if-unused`, `if-empty`), so a worker that starts again keeps its queue. Undo: the worker
+    declares its queue when it starts; `messages restore FILE` publishes the saved messages. Needs tag management.
+    `confirm` is the environment's name where it is protected. Raises `SourceError` where broker or registry cannot be
+    read, `ConfigError` where `confirm` is missing.
     """
     matches = matcher(pattern)
     if apply:
         audit.check_confirmation(settings, confirm)
-    with sightings(settings) as seen:
+    with history(settings) as record:
         facts = collect(settings, SOURCES)
-        since = sighted(facts, seen)
-        seen.clear()
-        seen.update(since)
+        since = orphaned_since(facts, record)
+        record.clear()
+        record.update(since)
     found = candidates(facts, since, grace, matches)
     if apply and any(c.verdict == "deletes" for c in found):
         reaper = _Reaper(settings, facts, Path(save_to) if save_to else _default_folder(facts.taken_at), confirm)
         found = tuple(reaper.reap(c) if c.verdict == "deletes" else c for c in found)
     ripe = [c.seen_since + grace for c in found if c.verdict == "waits"]
-    notes = (f"look again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC for the first of those that wait",) if ripe else ()
-    return Reaped(apply, found, grace, facts.taken_at, notes)
+    notes = (f"run it again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC, when the first grace period ends",) if ripe else ()
+    return ReapResult(apply, found, grace, facts.taken_at, notes)
 
 
 class _Reaper:
@@ -75,7 +79,7 @@ class _Reaper:
         self._settings, self._facts, self._folder, self._confirm = settings, facts, folder, confirm
 
     def reap(self, candidate: Candidate) -> Candidate:
-        """Saves and deletes one queue; an error ends in its verdict, and the others go on."""
+        """Saves and deletes one queue; an error becomes its verdict, and the next queue follows."""
         detail = {
             "worker": candidate.worker_id,
             "why": candidate.why,
@@ -89,21 +93,21 @@ class _Reaper:
                     outcome["file"] = done.saved
                 return done
         except AttuneOpsError as e:
-            return _judged(candidate, "kept", f"it failed: {e}")
+            return candidate.judged("kept", f"failed: {e}")
 
     def _save_and_delete(self, candidate: Candidate) -> Candidate:
         for _ in range(TRIES):
             with short_connection(self._settings, "reap") as connection:
                 live = depth(connection, candidate.queue)
             if live is None:
-                return _judged(candidate, "kept", "it is gone already")
+                return candidate.judged("kept", "already gone")
             if live.consumers:
-                return _judged(candidate, "kept", "a consumer came back")
+                return candidate.judged("kept", "it has a consumer again")
             if live.messages:
                 candidate = self._save(candidate)
             objection = self._objection(candidate)
             if objection:
-                return _judged(candidate, "kept", objection)
+                return candidate.judged("kept", objection)
             try:
                 with short_connection(self._settings, "reap") as connection:
                     delete_queue(connection.channel(), candidate.queue, if_unused=True, if_empty=True)
@@ -111,10 +115,10 @@ class _Reaper:
                 if e.code != PRECONDITION_FAILED:
                     raise
                 if "in use" in e.text:
-                    return _judged(candidate, "kept", "a consumer came back")
-                continue  # a message has arrived since it was emptied
+                    return candidate.judged("kept", "it has a consumer again")
+                continue  # a message has arrived since it was drained
             return self._after(candidate)
-        return _judged(candidate, "kept", f"messages keep arriving: saved {TRIES} times, and it was never empty")
+        return candidate.judged("kept", f"messages keep arriving: saved {TRIES} times, never empty")
 
     def _save(self, candidate: Candidate) -> Candidate:
         file = self._folder / f"{quote(candidate.queue, safe='')}.jsonl"
@@ -124,21 +128,21 @@ class _Reaper:
         return msgspec.structs.replace(candidate, saved=saved, saved_messages=candidate.saved_messages + count)
 
     def _objection(self, candidate: Candidate) -> str | None:
-        """What speaks against deleting it now: its worker is back, or a client has some of its messages."""
+        """Why it must not be deleted now: its worker is live again, or a client has unacknowledged messages."""
         if self._is_live(candidate.worker_id):
-            return "its worker came back"
+            return "its worker is live again"
         management = open_management(self._settings)
         try:
             counts = management.live_counts(candidate.queue)
         finally:
             management.close()
         held = counts.messages_unacknowledged if counts is not None else None
-        return f"a client has {held} of its messages and has not acknowledged them" if held else None
+        return unacknowledged(held) if held else None
 
     def _after(self, candidate: Candidate) -> Candidate:
-        """A worker that registered in the very moment of the deletion gets its queue back."""
+        """Redeclares the queue of a worker that registered during the deletion."""
         if not self._is_live(candidate.worker_id):
-            return _judged(candidate, "deleted", "unused and empty, as the broker made sure")
+            return candidate.judged("deleted", "unused and empty")
         topology = self._settings.topology
         with short_connection(self._settings, "reap") as connection:
             channel = connection.channel()
@@ -148,10 +152,10 @@ class _Reaper:
             for binding in topology.worker_bindings(candidate.worker_id):
                 if binding.destination == candidate.queue:
                     bind(channel, binding)
-        return _judged(candidate, "given back", "its worker registered in that moment; declared and bound again")
+        return candidate.judged("given back", "its worker registered meanwhile: redeclared and bound")
 
     def _is_live(self, worker_id: int) -> bool:
-        """Asks the registry now."""
+        """Whether the registry has it as live now."""
         assert self._settings.database is not None
         with session(self._settings.database, self._settings.timeout) as s:
             found = read_worker(s, str(worker_id))
@@ -164,12 +168,8 @@ class _Reaper:
         return why_not_live(now, worker_id) is None
 
 
-def _judged(candidate: Candidate, verdict: Verdict, reason: str) -> Candidate:
-    return msgspec.structs.replace(candidate, verdict=verdict, reason=reason)
-
-
 def _definition(facts: Facts, queue: str) -> dict[str, Any]:
-    """What the queue was, for whoever wants it back as it was."""
+    """The queue's definition, for the audit log."""
     state = facts.actual.queue_named[queue]
     bindings = facts.actual.bindings_to_queue.get(queue, ())
     return {

@@ -1,4 +1,4 @@
-"""Setting workers that died to inactive in the registry, as their clean stop would have done."""
+"""Setting dead workers to inactive in the registry, as their clean stop would have done."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ COLUMNS = (
 
 
 def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
-    """Sets each worker that is registered as running, but has died, to inactive; without `apply` says which.
+    """Sets dead workers to inactive; without `apply` changes nothing and returns which it would set.
 
-    `pattern` is a glob on id or name, or a regular expression between slashes. Died means a stale heartbeat and no
-    consumer of its own on the broker. Undo: the worker's next heartbeat or start sets it active. Raises `SourceError`
-    where the registry cannot be read, `ConfigError` at the gate, `ActionError` where a worker came back meanwhile.
+    A dead worker is registered as running, has a stale heartbeat and no consumer on its queues. `pattern` is a glob on
+    id or name, or a regular expression between slashes; `confirm` is the environment's name where it is protected.
+    Undo: the worker's next heartbeat or start sets it to active. Raises `SourceError` where the registry cannot be
+    read, `ConfigError` where `confirm` is missing, `ActionError` where a worker sent a heartbeat meanwhile.
     """
     matches = matcher(pattern)
     facts = collect(settings, SOURCES)
@@ -38,13 +39,13 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
         audit.check_confirmation(settings, confirm)
     assert facts.registry is not None
     chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
-    rows = [_judged(settings, facts, w, apply, confirm) for w in chosen]
-    unseen = facts.missing_reason((Source.CONSUMERS,))
-    notes = (f"whether they consume was not seen: {unseen}",) if unseen and rows else ()
+    rows = [_row(settings, facts, w, apply, confirm) for w in chosen]
+    unknown = facts.missing_reason((Source.CONSUMERS,))
+    notes = (f"consumers unknown: {unknown}",) if unknown and rows else ()
     return Table("running workers", COLUMNS, tuple(rows), facts.taken_at, notes)
 
 
-def _judged(settings: Settings, facts: Facts, worker: Worker, apply: bool, confirm: str | None) -> tuple[Cell, ...]:
+def _row(settings: Settings, facts: Facts, worker: Worker, apply: bool, confirm: str | None) -> tuple[Cell, ...]:
     age, alive = worker.heartbeat_age(facts.taken_at), _alive(facts, worker)
     old = "it never sent a heartbeat" if age is None else f"its heartbeat is {units.age(age)} old"
     if alive is None and apply:
@@ -58,10 +59,10 @@ def _judged(settings: Settings, facts: Facts, worker: Worker, apply: bool, confi
 
 
 def _alive(facts: Facts, worker: Worker) -> str | None:
-    """Why this worker has not died, or None."""
+    """Why this worker is not dead, or None."""
     assert facts.registry is not None
     if not worker.is_stale(facts.taken_at, facts.registry.interval):
         return "its heartbeat is fresh"
     if facts.missing_reason((Source.CONSUMERS,)) is None and consumes(facts, worker):
-        return "it consumes: its process lives"
+        return "its queue has its consumer"
     return None

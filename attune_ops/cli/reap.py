@@ -14,25 +14,27 @@ from attune_ops.cli._options import change_options, confirmed, duration
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")
 @click.argument("pattern", default="*")
 @click.option("--grace", type=duration, default="10m", show_default=True, metavar="TIME",
-              help="Delete only what an earlier look, at least so long ago, saw orphaned too.")  # fmt: skip
-@click.option("--save-to", metavar="FOLDER", help="Save messages there (default: the user's state folder).")
-@change_options("Delete them; without it only what would be done is shown.")
+              help="Delete only queues that an earlier run, at least this long ago, found orphaned.")  # fmt: skip
+@click.option("--save-to", metavar="FOLDER", help="Save messages to this folder (default: the user's state folder).")
+@change_options("Delete the queues; without it this is a dry run.")
 @format_option()
 @pass_cli
 def command(
     cli: Cli, pattern: str, grace: float, save_to: str | None, apply: bool, confirm: str | None, format: str
 ) -> None:
-    """Deletes orphaned worker queues: no consumer on the broker, no live worker in the registry, seen twice.
+    """Deletes orphaned worker queues: no consumer on the broker and no live worker in the registry, in two runs.
 
-    PATTERN is a glob on the queue, or a regular expression between slashes. What is in a queue is saved first; the
-    broker deletes it only unused and empty, so a worker that comes back keeps it. Each look is remembered for the
-    grace period. Exit status 1 after --apply: a deletion failed.
+    PATTERN is a glob on the queue name, or a regular expression between slashes. Messages are saved to a file first.
+    The broker deletes only an unused and empty queue, so a worker that starts again keeps its queue. Each run records
+    the orphaned queues for the grace period. Exit status 1 after --apply: a deletion failed.
     """
+    from attune_ops.cleanup.reap import reap
+
     typed = confirmed(cli, confirm) if apply else confirm
-    done = cli.ops.reap(pattern, grace=timedelta(seconds=grace), save_to=save_to, apply=apply, confirm=typed)
+    done = reap(cli.settings, pattern, grace=timedelta(seconds=grace), save_to=save_to, apply=apply, confirm=typed)
     cli.show(done, format)
     if not apply:
-        cli.note("nothing was deleted; --apply does it" if done.count("deletes") else "nothing to delete")
+        cli.note("dry run: nothing was deleted; use --apply" if done.count("deletes") else "nothing to delete")
     elif not any(c.verdict in ("deleted", "given back") for c in done.candidates):
         cli.note("nothing was deleted" + (" yet: run it again after the grace period" if done.count("waits") else ""))
-    cli.exit(_exit.FOUND if any("it failed" in c.reason for c in done.candidates) else _exit.OK)
+    cli.exit(_exit.FOUND if any(c.reason.startswith("failed: ") for c in done.candidates) else _exit.OK)

@@ -11,19 +11,25 @@ from attune_ops.cli._options import change_options, confirmed
 
 @_base.command(example="attune-ops retire 'w*'")
 @click.argument("pattern", default="*")
-@change_options("Set them to inactive; without it only what would be done is shown.")
+@change_options("Set them to inactive; without it this is a dry run.")
 @format_option()
 @pass_cli
 def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: str) -> None:
-    """Sets workers that died to inactive in the registry, as their clean stop would have done.
+    """Sets dead workers to inactive in the registry, as their clean stop would have done.
 
-    PATTERN is a glob on a worker's id or name, or a regular expression between slashes. A worker has died that is
-    registered as running, has a stale heartbeat and consumes from none of its queues. One that was taken for dead and
-    is not sets itself active again with its next heartbeat.
+    PATTERN is a glob on a worker's id or name, or a regular expression between slashes. A dead worker is registered
+    as running, has a stale heartbeat and no consumer on its queues. A worker that is alive after all sets itself to
+    active with its next heartbeat.
     """
-    done = cli.ops.retire(pattern, apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
+    from attune_ops.cleanup.retire import retire
+
+    done = retire(cli.settings, pattern, apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
     cli.show(done, format)
     if "retired" in done.column("verdict"):
-        cli.note("to undo, start the worker: it sets itself active")
+        cli.note("undo: start the worker; it sets itself to active")
     elif not apply:
-        cli.note("nothing was changed; --apply does it" if "retires" in done.column("verdict") else "nobody has died")
+        cli.note(
+            "dry run: nothing was changed; --apply changes it"
+            if "retires" in done.column("verdict")
+            else "no dead workers"
+        )

@@ -47,7 +47,7 @@ def test_the_incident_is_explained_and_the_skipped_step_named(run: Run, vhost: V
     assert " ✗ consume" in done.stdout
     assert f"404 {NO_QUEUE.format(vhost.name)}" in done.stdout
     assert "It is the queue of worker 1: the declare step was left out." in done.stdout
-    assert "start-up of worker 1 'w1' failed at consume" in done.stdout
+    assert "start-up of worker 1 'w1' failed after " in done.stdout
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 0), (["--skip", "declare"], 1)])

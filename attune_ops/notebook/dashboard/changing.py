@@ -100,10 +100,10 @@ class Orphans(_Acting):
         self.act(lambda: self._reap(planned, False), lambda outcome: self._plan_made(planned, outcome))
 
     def _plan_made(self, planned: tuple[str, timedelta], outcome: object) -> None:
-        from attune_ops.cleanup.reaped import Reaped
+        from attune_ops.cleanup.candidates import ReapResult
 
         self.told(outcome)
-        ripe = isinstance(outcome, Reaped) and outcome.count("deletes") > 0
+        ripe = isinstance(outcome, ReapResult) and outcome.count("deletes") > 0
         self.delete.disabled = not ripe or planned != self._planned
 
     def _do_delete(self) -> None:

@@ -87,7 +87,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 class Returning(threading.Thread):
     """A worker that comes back at a random moment: registers, declares, binds, consumes; and tells what it got.
 
-    Where its queue is deleted under it between declare and consume (404), it starts anew, as a supervised one does.
+    Where its queue is deleted between declare and consume (404), it starts again, as a supervised one does.
     """
 
     def __init__(self, ops: Ops, vhost: Vhost, database: str, worker: int, delay: float) -> None:
@@ -146,8 +146,8 @@ def test_beside_workers_that_come_and_go(ops: Ops, vhost: Vhost, database: str, 
             queue = declare(ops, channel, worker)
             sent = send(channel, queue, random.choice([0, 0, 1, 3]))
         with returning(ops, vhost, database, worker, random.uniform(0, 0.35)) as other:
-            reaped = ops.reap(queue, grace=NOW_GRACE, save_to=folder, apply=True)
-            verdicts.update(c.verdict for c in reaped.candidates)
+            result = ops.reap(queue, grace=NOW_GRACE, save_to=folder, apply=True)
+            verdicts.update(c.verdict for c in result.candidates)
             assert other.consuming.wait(30), "the worker could not start"
             with vhost.channel() as channel:
                 sent |= send(channel, queue, 2)  # goes to the worker, or there is no queue: returned, and it fails

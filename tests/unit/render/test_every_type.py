@@ -61,5 +61,5 @@ def test_what_ops_returns_has_every_form(name: str) -> None:
 
 
 def test_ops_returns_values_that_show_themselves() -> None:
-    assert {"Table", "Report", "Reaped", "Peeked", "Transfer"} <= RETURNED
+    assert {"Table", "Report", "ReapResult", "Peeked", "Transfer"} <= RETURNED
     assert returned() - NO_VALUE <= set(EVERY), "a new one derives from Shown and gets a renderer"

@@ -1,4 +1,4 @@
-"""Only what broker and registry call orphaned, twice and long enough, may be deleted."""
+"""Only a queue that broker and registry show as orphaned in two runs, a grace period apart, may be deleted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from attune_ops.cleanup.reap_rules import candidates, sighted
-from attune_ops.cleanup.reaped import Candidate, Reaped
+from attune_ops.cleanup.candidates import Candidate, ReapResult, candidates, orphaned_since
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker
@@ -49,31 +48,31 @@ def only(found: tuple[Candidate, ...]) -> Candidate:
 
 
 @pytest.mark.parametrize("gone", [None, STOPPED, STALE])
-def test_an_orphan_is_deleted_when_it_was_seen_long_enough(gone: Worker | None) -> None:
+def test_an_orphan_is_deleted_after_the_grace_period(gone: Worker | None) -> None:
     f = facts(gone)
     before = {QUEUE: NOW - GRACE}
-    assert sighted(f, before) == before
+    assert orphaned_since(f, before) == before
     assert only(candidates(f, before, GRACE, lambda _: True)).verdict == "deletes"
 
 
-def test_an_orphan_that_is_seen_for_the_first_time_waits() -> None:
+def test_an_orphan_that_is_found_for_the_first_time_waits() -> None:
     f = facts(None)
-    since = sighted(f, {})
+    since = orphaned_since(f, {})
     assert since == {QUEUE: NOW}
     one = only(candidates(f, since, GRACE, lambda _: True))
     assert (one.verdict, one.orphaned_for) == ("waits", timedelta())
 
 
-def test_a_worker_that_was_there_meanwhile_lets_its_queue_count_anew() -> None:
+def test_a_heartbeat_meanwhile_starts_the_grace_period_again() -> None:
     f = facts(worker(3, last_heartbeat=NOW - timedelta(minutes=5)))
-    assert sighted(f, {QUEUE: NOW - GRACE}) == {QUEUE: NOW}
+    assert orphaned_since(f, {QUEUE: NOW - GRACE}) == {QUEUE: NOW}
 
 
 def test_a_live_worker_and_a_consumer_each_keep_a_queue() -> None:
     before = {QUEUE: NOW - GRACE}
-    assert sighted(installation(), before) == {}
+    assert orphaned_since(installation(), before) == {}
     assert candidates(installation(), before, GRACE, lambda _: True) == ()
-    assert sighted(facts(None, consumers=1), before) == {}
+    assert orphaned_since(facts(None, consumers=1), before) == {}
     assert only(candidates(facts(None, consumers=1), before, GRACE, lambda _: True)).verdict == "kept"
 
 
@@ -82,7 +81,7 @@ def test_a_live_worker_and_a_consumer_each_keep_a_queue() -> None:
     [
         ({"exclusive": True}, "exclusive"),
         ({"type": "quorum"}, "quorum"),
-        ({"messages_unacknowledged": 2}, "has 2 of its messages"),
+        ({"messages_unacknowledged": 2}, "2 unacknowledged messages"),
     ],
 )
 def test_what_the_broker_could_not_guard_is_kept(changes: dict[str, Any], says: str) -> None:
@@ -99,14 +98,14 @@ def test_only_what_matches() -> None:
 def test_who_cannot_look_deletes_nothing(source: Source) -> None:
     blind = msgspec.structs.replace(facts(None), missing={source: "it is down"})
     with pytest.raises(SourceError, match="it is down"):
-        sighted(blind, {})
+        orphaned_since(blind, {})
 
 
-def test_a_first_sight_is_not_some_seconds_ago() -> None:
+def test_a_first_run_is_not_some_seconds_ago() -> None:
     one = only(candidates(facts(None), {}, GRACE, lambda _: True))
     for orphaned_for, said in (
-        (timedelta(), "seen so for the first time"),
-        (timedelta(seconds=90), "first seen so 1 min"),
+        (timedelta(), "first found in this run"),
+        (timedelta(seconds=90), "first found 1 min"),
     ):
         again = msgspec.structs.replace(one, orphaned_for=orphaned_for)
-        assert f"; {said}" in form(Reaped(False, (again,), GRACE, NOW), "text")
+        assert f"; {said}" in form(ReapResult(False, (again,), GRACE, NOW), "text")

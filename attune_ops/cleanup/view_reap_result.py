@@ -1,0 +1,85 @@
+"""How a `ReapResult` shows itself: each orphaned queue with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attune_ops.cleanup.candidates import Candidate, ReapResult
+from attune_ops.model import units
+from attune_ops.model.command_lines import line
+from attune_ops.model.notice import Notice
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import view_notice, view_table, wire
+from attune_ops.render.text import COPY, Line
+
+SCHEMA = "attune-ops/reap/1"
+
+COLUMNS = (
+    Column("queue", doc="the orphaned queue"),
+    Column("verdict", Kind.CATEGORY, doc="deletes, waits or kept; after --apply deleted, given back or kept"),
+    Column("reason", doc="the reason for the verdict"),
+    Column("why", doc="why it is orphaned"),
+    Column("worker_id", Kind.INTEGER, doc="the id in the queue's name"),
+    Column("messages", Kind.INTEGER, "messages", "in the queue when it was read"),
+    Column("orphaned_for", Kind.AGE, "s", "since the first run that found it orphaned"),
+    Column("saved_messages", Kind.INTEGER, "messages", "saved to the file"),
+    Column("saved", doc="the file with its messages"),
+)
+PLANNED = ("queue", "verdict", "reason", "messages", "orphaned_for", "why")
+SAVED = ("saved_messages", "saved")  # shown where messages were saved
+STYLES = {"deletes": "yellow", "deleted": "green", "given back": "yellow", "waits": "dim", "kept": "dim"}
+
+
+def lines(result: ReapResult, limit: int | None) -> Iterator[Line]:
+    """A block for each queue, then the summary."""
+    for c in result.candidates:
+        yield 0, f"{c.verdict:<8} {c.queue}: {c.reason}", STYLES[c.verdict]
+        depth = "depth unknown" if c.messages is None else units.counted(c.messages, "message")
+        since = f"first found {units.age(c.orphaned_for)} ago" if c.orphaned_for else "first found in this run"
+        yield 9, f"orphaned: {c.why}; {since}; {depth}", "dim"
+        if c.saved is not None:
+            back = line("messages", "restore", c.saved, "--apply")
+            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", COPY
+    for note in result.notes:
+        yield 0, f"note: {note}", "dim"
+    yield 0, summary(result), "bold"
+
+
+def summary(result: ReapResult) -> str:
+    """One line."""
+    if not result.candidates:
+        return "no orphaned queues"
+    counts = {v: result.count(v) for v in ("deleted", "given back", "deletes", "waits", "kept")}
+    words = {"deletes": "to be deleted", "waits": "waiting"}
+    parts = ", ".join(f"{n} {words.get(v, v)}" for v, n in counts.items() if n)
+    return f"{units.counted(len(result.candidates), 'orphaned queue')}: {parts}"
+
+
+def as_json(result: ReapResult) -> dict[str, Any]:
+    """`attune-ops/reap/1`."""
+    return {
+        "schema": SCHEMA,
+        "applied": result.applied,
+        "taken_at": wire.plain(result.taken_at),
+        "grace_ms": wire.plain(result.grace),
+        "queues": [_candidate(c) for c in result.candidates],
+        "notes": list(result.notes),
+    }
+
+
+def _candidate(c: Candidate) -> dict[str, Any]:
+    found = {name: getattr(c, name) for name in c.__struct_fields__ if name != "orphaned_for"}
+    return found | {"seen_since": wire.plain(c.seen_since), "orphaned_for_ms": wire.plain(c.orphaned_for)}
+
+
+def as_html(result: ReapResult) -> str:
+    """The summary, and the queues as a table."""
+    shown = PLANNED + (SAVED if any(c.saved for c in result.candidates) else ())
+    return view_notice.as_html(Notice(summary(result))) + view_table.as_html(rows(result).select(shown))
+
+
+def rows(result: ReapResult) -> Table:
+    """A row a queue."""
+    found: tuple[tuple[Cell, ...], ...] = tuple(tuple(getattr(c, k.name) for k in COLUMNS) for c in result.candidates)
+    return Table("orphaned queues", COLUMNS, found, result.taken_at, result.notes)
