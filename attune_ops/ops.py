@@ -88,7 +88,7 @@ class Ops:
         )
 
     def explain(self, text: str) -> Explanations:
-        """Explains every error that a text quotes, and looks at the installation for what is so here (`explain`)."""
+        """Explains every error that a text quotes and compares it with the installation (`explain`)."""
         from attune_ops.doctor.explain import explain_live
 
         return explain_live(self.settings, text)

@@ -1,4 +1,4 @@
-"""`attune-ops explain`: what an error of the broker or a client means, in general and here."""
+"""`attune-ops explain`: the meaning of an error of the broker or a client, in general and on this installation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from attune_ops.model.errors import ConfigError
 if TYPE_CHECKING:
     from attune_ops.doctor.explain.explanation import Explanations
 
-MOST_BYTES = 64_000_000  # of a log its end is read
+MOST_BYTES = 64_000_000  # of a larger log only the end is read
 
 
 @cli_command(example="attune-ops explain \"NOT_FOUND - no queue 'worker.1.executions' in vhost '/'\"")
 @click.argument("text", metavar="TEXT|FILE|-")
-@click.option("--offline", is_flag=True, help="Do not look at the installation.")
+@click.option("--offline", is_flag=True, help="Do not connect to the installation.")
 @format_option()
 @pass_cli
 def command(cli: Cli, text: str, offline: bool, format: str) -> None:
     """Explains every error in TEXT, in a log FILE, or on stdin (-).
 
-    Any client's wording will do, and the broker's own log. Equal errors are shown once, with their count. Where the
-    installation can be reached it is looked at: whether the queue is there now, which worker it belongs to, which step
-    never ran. Exit status 1 where no known error was found.
+    Reads the messages of any client and the broker's log. Equal errors are shown once, with their count. If the
+    installation is reachable, each error is compared with it: whether the queue exists now, which worker owns it, which
+    start-up step did not run. Changes nothing. Exit status 1 if no known error was found.
     """
     found = _explained(cli, _read(text), offline)
     if not found.errors:
-        cli.note("no error of a broker or client in it that is known here")
+        cli.note("no known error of a broker or client found")
         cli.exit(FOUND)
     cli.show(found, format)
 

@@ -46,7 +46,7 @@ def test_the_incident_is_explained_and_the_skipped_step_named(run: Run, vhost: V
     done = run("startup", "--worker", "w1", "--skip", "declare", "--skip", "bind", target=vhost, env=env, status=1)
     assert " ✗ consume" in done.stdout
     assert f"404 {NO_QUEUE.format(vhost.name)}" in done.stdout
-    assert "It is the queue of worker 1: the declare step was left out." in done.stdout
+    assert "It is the queue of worker 1: the declare step was skipped." in done.stdout
     assert "start-up of worker 1 'w1' failed after " in done.stdout
 
 
@@ -164,7 +164,7 @@ def test_explain_without_an_installation_explains_and_says_so(run: Run) -> None:
 
 
 def test_explain_finds_nothing(run: Run, tmp_path: Path) -> None:
-    assert "no error" in run("explain", "all is well", status=1).stderr
+    assert "no known error" in run("explain", "all is well", status=1).stderr
     assert "neither" in run("explain", str(tmp_path / "missing.log"), status=2).stderr
     (tmp_path / "bytes").write_bytes(bytes(range(256)) * 100)
     run("explain", tmp_path / "bytes", status=1)

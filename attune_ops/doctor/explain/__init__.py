@@ -1,7 +1,7 @@
-"""What an error of a broker or client means, in general and on this installation.
+"""Explains an error of a broker or client, in general and on this installation.
 
-`explain` takes anything that quotes an error: one line, a stack trace, a whole log of any client or of the
-broker. It does not connect; `Facts` tell what is so here.
+`explain` reads any text that quotes an error: one line, a stack trace, a whole log of any client or of the broker.
+It does not connect; `Facts` hold the state of the installation.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from attune_ops.doctor.explain.explanation import Explanation, Explanations
-from attune_ops.doctor.explain.here import here
-from attune_ops.doctor.explain.sightings import Sighting, find
+from attune_ops.doctor.explain.local_facts import local_facts
+from attune_ops.doctor.explain.occurrence import Occurrence, find
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.startup_progress import Step
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
 
 
-def explain(text: str, facts: Facts | None = None, left_out: tuple[Step, ...] = ()) -> tuple[Explanation, ...]:
-    """Explains every error in a text, equal ones once with their count, most frequent first.
+def explain(text: str, facts: Facts | None = None, skipped: tuple[Step, ...] = ()) -> tuple[Explanation, ...]:
+    """Explains every error in a text, equal errors once with their count, most frequent first.
 
-    With `facts` each says what is so on that installation; `left_out` are start-up steps that were not taken.
+    With `facts` each explanation adds the state of that installation; `skipped` are start-up steps that were skipped.
     """
-    groups: dict[tuple[object, ...], list[Sighting]] = defaultdict(list)
-    for sighting in find(text):
-        groups[sighting.key].append(sighting)
-    made = [_explanation(same[0], len(same), facts, left_out) for same in groups.values()]
+    groups: dict[tuple[object, ...], list[Occurrence]] = defaultdict(list)
+    for occurrence in find(text):
+        groups[occurrence.key].append(occurrence)
+    made = [_explanation(same[0], len(same), facts, skipped) for same in groups.values()]
     return tuple(sorted(made, key=lambda e: (-e.count, e.line)))
 
 
 def explain_live(settings: Settings, text: str) -> Explanations:
-    """Explains every error in a text, and checks each against the installation as it is now.
+    """Explains every error in a text, and compares each with the installation as it is now.
 
-    Reads broker and registry where the text has an error, needs tag monitoring, changes nothing.
+    Reads broker and registry if the text has an error, needs tag monitoring, changes nothing.
     """
     if not explain(text):
         return Explanations(())
@@ -48,7 +48,7 @@ def explain_live(settings: Settings, text: str) -> Explanations:
     return Explanations(explain(text, facts), checked)
 
 
-def _explanation(first: Sighting, count: int, facts: Facts | None, left_out: tuple[Step, ...]) -> Explanation:
+def _explanation(first: Occurrence, count: int, facts: Facts | None, skipped: tuple[Step, ...]) -> Explanation:
     words = _Words(first.groups)
     rule = first.rule
     meaning = rule.meaning.format_map(words)
@@ -64,7 +64,7 @@ def _explanation(first: Sighting, count: int, facts: Facts | None, left_out: tup
         argument=first.groups.get("argument"),
         wanted=first.groups.get("wanted"),
         found=first.groups.get("found"),
-        here=here(first, facts, left_out),
+        here=local_facts(first, facts, skipped),
         commands=tuple(c.format_map(_Quoted(first.groups)) for c in rule.commands),
         count=count,
         line=first.line,
@@ -72,14 +72,14 @@ def _explanation(first: Sighting, count: int, facts: Facts | None, left_out: tup
 
 
 class _Words(dict[str, str]):
-    """The parts of an error's wording for a sentence; what the wording lacks is said to be not told."""
+    """The parts of an error's wording for a sentence; a part that the wording lacks is "not reported"."""
 
     def __missing__(self, key: str) -> str:
-        return "" if key in ("why", "term", "subject") else "not told"
+        return "" if key in ("why", "term", "subject") else "not reported"
 
 
 class _Quoted(dict[str, str]):
-    """The same for a shell command, quoted; what is not known stays a word to fill in."""
+    """The same, quoted for a shell command; an unknown part stays a placeholder."""
 
     def __getitem__(self, key: str) -> str:
         return shlex.quote(super().__getitem__(key)) if key in self else key.upper()

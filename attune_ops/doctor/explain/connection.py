@@ -1,8 +1,8 @@
-"""Errors that end a whole connection: 320, 50x, 541, heartbeats, and what a client says when it has none."""
+"""Errors that close a whole connection: 320, 402, 50x, 530, 540, 541."""
 
 from __future__ import annotations
 
-from attune_ops.doctor.explain._rule import rule
+from attune_ops.doctor.explain.rule import rule
 
 # The sentence goes on in a second line, which a log begins with its own time and level.
 _DENIED = r"(?:\\n|\s)[^`\"]{0,90}?Its use is not permitted[^\n\"]*"
@@ -15,13 +15,13 @@ RULES = (
         541,
         "INTERNAL_ERROR",
         rf"Feature `(?P<subject>transient_nonexcl_queues)` is deprecated\.{_DENIED}",
-        "This broker refuses queues that are neither durable nor exclusive, which is what a worker of Attune "
-        "declares in topology attune-2026-01. It closed the whole connection: the worker dies after set-up and "
-        "registration and leaves a row in the registry without a queue. RabbitMQ refuses them by default from 4.3.0 "
-        "on; some distributions permit them again.",
-        "Change the worker's queue: durable (with `x-expires` so that it goes away), or exclusive. Or permit it: "
-        "`deprecated_features.permit.transient_nonexcl_queues = true` in rabbitmq.conf of ALL nodes, and restart them "
-        "(before an upgrade to 4.3, not after it).",
+        "This broker refuses queues that are neither durable nor exclusive. Workers of topology attune-2026-01 "
+        "declare such queues. The broker closed the whole connection: the worker exits after set-up and registration "
+        "and leaves a registry row without a queue. RabbitMQ refuses these queues by default from 4.3.0 on; some "
+        "distributions permit them again.",
+        "Declare the worker's queue durable (with `x-expires`, so that it expires when unused), or exclusive. Or "
+        "permit it: set `deprecated_features.permit.transient_nonexcl_queues = true` in rabbitmq.conf of ALL nodes "
+        "and restart them (before an upgrade to 4.3, not after it).",
         closes="connection",
         kind="deprecated feature",
         commands=("attune-ops doctor --only upgrade",),
@@ -30,7 +30,7 @@ RULES = (
         541,
         "INTERNAL_ERROR",
         rf"Feature `(?P<subject>[a-z_]+)` is deprecated\.{_DENIED}",
-        "This broker refuses the deprecated feature {subject}, and closed the whole connection.",
+        "This broker refuses the deprecated feature {subject}. It closed the whole connection.",
         "Stop using the feature, or permit it in rabbitmq.conf of all nodes "
         "(`deprecated_features.permit.{subject} = true`).",
         closes="connection",
@@ -41,8 +41,8 @@ RULES = (
         541,
         "INTERNAL_ERROR",
         r"refused for user '[^'\n]*': vhost '(?P<subject>[^'\n]*)' is down|INTERNAL_ERROR\b(?! - Feature)",
-        "The broker itself failed while it served this connection, and closed it. Its log says why; one cause is a "
-        "name in letters beyond ASCII so long that an error about it does not fit in 255 bytes.",
+        "An internal error of the broker closed this connection. The broker's log has the reason. One cause is a "
+        "non-ASCII name so long that the error message about it exceeds 255 bytes.",
         "Read the broker's log at that time.",
         closes="connection",
         kind="vhost",
@@ -52,8 +52,8 @@ RULES = (
         None,
         "DEPRECATED",
         rf"Feature `(?P<subject>[a-z_]+)` is deprecated\.{_STILL_PERMITTED}",
-        "The broker's log warns that {subject} is in use: permitted on this broker, refused by a later one.",
-        "Find who uses it before the next upgrade.",
+        "The deprecated feature {subject} is in use. This broker permits it; a later release refuses it.",
+        "Find the clients that use it before the next upgrade.",
         kind="deprecated feature",
         commands=("attune-ops doctor --only upgrade",),
     ),
@@ -62,10 +62,10 @@ RULES = (
         "CONNECTION_FORCED",
         r"CONNECTION_FORCED(?: - (?P<subject>[^\n]*?))?(?=['\"]?(?:[,)\n]|$))|"
         r"connection exception connection_forced: \"(?P<why>[^\n\"]*)",
-        "An operator or the broker itself closed the connection (reason: {subject}{why}): a shutdown, maintenance, "
-        "the deletion of the vhost, or somebody who closed this one connection. Unacknowledged messages go back to "
-        "their queues; exclusive queues go, auto-delete queues go with their last consumer.",
-        "Reconnect with a growing delay and run the whole start-up again, set-up and declare included.",
+        "An operator or the broker closed the connection (reason: {subject}{why}): a shutdown, maintenance, the "
+        "deletion of the vhost, or a forced close of this connection. Unacknowledged messages are requeued. Exclusive "
+        "queues are deleted, and auto-delete queues with their last consumer.",
+        "Reconnect with increasing delay, and run the whole start-up again, including setup and declare.",
         closes="connection",
         kind="reason",
         commands=("attune-ops health broker", "attune-ops workers"),
@@ -74,7 +74,7 @@ RULES = (
         402,
         "INVALID_PATH",
         r"INVALID_PATH\b",
-        "The client asked for a vhost that the broker does not know.",
+        "The client requested a vhost that does not exist.",
         "Correct the vhost in the URL.",
         closes="connection",
     ),
@@ -82,9 +82,9 @@ RULES = (
         501,
         "FRAME_ERROR",
         r"FRAME_ERROR\b(?: - (?P<subject>[^\n]*?)(?=[\"')\n]|$))?|connection exception frame_error\b|fatal_frame_error",
-        "The broker could not read what the client sent: bytes are damaged, a proxy rewrites them, two threads "
-        "write to one connection at once, or a frame is larger than was agreed on.",
-        "Use a connection from one thread only, and take the proxy out of the way to compare.",
+        "The broker received an invalid frame: corrupted data, a proxy that rewrites it, two threads that write to "
+        "one connection, or a frame larger than the negotiated frame_max.",
+        "Use a connection from one thread only. Compare with a connection that bypasses the proxy.",
         closes="connection",
         kind="frame",
     ),
@@ -92,9 +92,9 @@ RULES = (
         502,
         "SYNTAX_ERROR",
         r"SYNTAX_ERROR\b",
-        "The client sent a method whose fields make no sense: a bug in the client library, or two threads writing to "
-        "one connection.",
-        "Use a connection from one thread only; update the client library.",
+        "The client sent a method with invalid fields: a bug in the client library, or two threads that write to one "
+        "connection.",
+        "Use a connection from one thread only. Update the client library.",
         closes="connection",
     ),
     rule(
@@ -102,7 +102,7 @@ RULES = (
         "COMMAND_INVALID",
         r"COMMAND_INVALID\b(?! - unknown exchange type)",
         "The client sent a method that is not allowed in this state of the connection or channel.",
-        "Look at the order of the client's calls; update the client library.",
+        "Check the order of the client's calls. Update the client library.",
         closes="connection",
     ),
     rule(
@@ -110,9 +110,9 @@ RULES = (
         "CHANNEL_ERROR",
         r"CHANNEL_ERROR\b(?: - (?P<subject>expected 'channel\.open'|second 'channel\.open' seen))?|"
         r"connection exception channel_error: \"(?P<why>[^\n\"]*)",
-        "The client used a channel that is not open (it was closed by an earlier error, often a 404 or 406), or "
-        "opened one twice. The broker closed the whole connection.",
-        "Look for the error before this one: it closed the channel. Open a new channel after each channel error.",
+        "The client used a channel that is not open (an earlier error closed it, often a 404 or 406), or opened a "
+        "channel twice. The broker closed the whole connection.",
+        "Find the error before this one: it closed the channel. Open a new channel after each channel error.",
         closes="connection",
         kind="reason",
     ),
@@ -120,8 +120,8 @@ RULES = (
         505,
         "UNEXPECTED_FRAME",
         r"UNEXPECTED_FRAME\b|connection exception unexpected_frame\b",
-        "Frames came in an order that makes no sense, such as a body without its header: two threads publish on one "
-        "channel at once.",
+        "The broker received frames in the wrong order, such as a body without its header: two threads publish on one "
+        "channel.",
         "Use a channel from one thread only.",
         closes="connection",
     ),
@@ -129,8 +129,8 @@ RULES = (
         506,
         "RESOURCE_ERROR",
         r"RESOURCE_ERROR\b",
-        "The broker lacks something it needs for this: memory, disk, descriptors or processes.",
-        "Look at alarms and limits of the nodes.",
+        "The broker is out of a resource: memory, disk, file descriptors or processes.",
+        "Check the alarms and limits of the nodes.",
         closes="connection",
         commands=("attune-ops doctor --only reach",),
     ),
@@ -139,7 +139,7 @@ RULES = (
         "NOT_ALLOWED",
         r"ProbableAccessDeniedError\b(?![^\n]*(?:vhost|NOT_ALLOWED))",
         "The broker refused the vhost: it does not exist, or the user has no permission in it.",
-        "Check the vhost of the URL (`/` is written `%2F`) and the user's permissions.",
+        "Check the vhost in the URL (`/` is written `%2F`) and the user's permissions.",
         closes="connection",
         commands=_REACH,
     ),
@@ -148,8 +148,9 @@ RULES = (
         "NOT_IMPLEMENTED",
         r"NOT_IMPLEMENTED\b(?: - (?P<subject>[^\n]*?)(?=[\"')\n]|$))?|"
         r"connection exception not_implemented: \"(?P<why>[^\n\"]*)",
-        "The client asked for something that RabbitMQ does not do ({subject}{why}), such as a prefetch in bytes.",
-        "Leave it out.",
+        "The client requested a feature that RabbitMQ does not implement ({subject}{why}), such as a prefetch size in "
+        "bytes.",
+        "Do not use the feature.",
         closes="connection",
         kind="feature",
     ),

@@ -1,4 +1,4 @@
-"""What an error of a broker or client means: one explanation, and those of a whole log."""
+"""The explanation of one error of a broker or client, and those of a whole log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Closes = Literal["channel", "connection"]
 
 
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One error, as often as it occurred.
+    """One error with the number of its occurrences.
 
-    `code` is the AMQP reply code, None for what only a client says. `text` is the error as found. `closes` is
-    what the broker closes with it. `meaning` holds anywhere; `here` is what is so on this installation, or why
-    nothing could be seen. `operation` is the AMQP method that was refused. `line` is where it occurs first.
+    `code` is the AMQP reply code, None for a client's own error. `text` is the error as found. `closes` is what the
+    broker closes because of it. `meaning` is true on any broker, `here` on this installation. `operation` is the AMQP
+    method that was refused. `line` is the first line with this error.
     """
 
     code: int | None
@@ -42,7 +42,7 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Explanations(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/explain/1"):
-    """Every error of a text, most frequent first. `checked` says what it was checked against, or why it was not."""
+    """Every error of a text, most frequent first. `checked` names the installation compared with, or why none was."""
 
     errors: tuple[Explanation, ...]
     checked: str = ""

@@ -1,8 +1,8 @@
-"""Errors about something that is there but other than asked for, or that was asked for wrongly: 406 and its kin."""
+"""Errors about an object that exists with other properties, and about invalid requests: 406 PRECONDITION_FAILED."""
 
 from __future__ import annotations
 
-from attune_ops.doctor.explain._rule import NAME, SOME, VHOST, rule
+from attune_ops.doctor.explain.rule import NAME, SOME, VHOST, rule
 
 # "received 'true' but current is 'false'", "received the value '5' of type 'signedint' but current is none", and
 # the two the other way round.
@@ -16,11 +16,11 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         rf"inequivalent arg '(?P<argument>[^'\n]*)' for (?P<kind>queue|exchange) '{NAME}' {VHOST}: {_VALUES}",
-        "{kind} {subject!r} is there with {argument} = {found}, and was declared with {argument} = {wanted}. The "
-        "broker never changes what is there, names only the first difference, and closed the channel.",
-        "Make the two agree: correct whoever declares it, or delete the {kind} and let set-up declare it anew (a "
-        "queue's messages go with it: drain it first). TTL, length limits, expiry and dead-lettering can be set by a "
-        "policy instead, which needs no new queue.",
+        "{kind} {subject!r} exists with {argument} = {found} and was redeclared with {argument} = {wanted}. The "
+        "broker does not change an existing {kind}. It reported the first difference only, and closed the channel.",
+        "Correct the client that declares it, or delete the {kind} and let set-up redeclare it. Deleting a queue "
+        "deletes its messages: drain it first. TTL, length limits, expiry and dead-lettering can be set by a policy, "
+        "without a redeclare.",
         closes="channel",
         commands=("attune-ops topology diff",),
     ),
@@ -28,9 +28,9 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         rf"inequivalent arg '(?P<argument>[^'\n]*)' for (?P<kind>queue|exchange) '{NAME}' {VHOST}(?!: received)",
-        "{kind} {subject!r} is there with another value of {argument} than it was declared with. The broker never "
-        "changes what is there, and closed the channel.",
-        "Make the two agree: correct whoever declares it, or delete the {kind} and let set-up declare it anew.",
+        "{kind} {subject!r} exists and was redeclared with another value of {argument}. The broker does not change an "
+        "existing {kind}, and closed the channel.",
+        "Correct the client that declares it, or delete the {kind} and let set-up redeclare it.",
         closes="channel",
         commands=("attune-ops topology diff",),
     ),
@@ -39,8 +39,9 @@ RULES = (
         "PRECONDITION_FAILED",
         rf"invalid arg '(?P<argument>[^'\n]*)' for (?P<kind>queue|exchange) '{NAME}' {VHOST}"
         r"(?:: \\*\"(?P<why>[^\"\n\\]*)|: (?P<term>\{[^\n]*?\})| of queue type (?P<type>\w+))",
-        "The broker does not take {argument} with this value, or at all for this type of queue. {why}{term}",
-        "Correct the argument where it is declared, usually its type (a number, not a text) or its sign.",
+        "The broker does not accept this value of {argument}, or does not support {argument} for this queue type. "
+        "{why}{term}",
+        "Correct the argument where it is declared. Most often its type (a number, not a string) or its sign is wrong.",
         closes="channel",
         commands=("attune-ops topology show",),
     ),
@@ -50,8 +51,8 @@ RULES = (
         rf"invalid property '(?P<argument>[^'\n]*)' for (?P<kind>queue) '{NAME}' {VHOST}",
         "A queue of this type cannot be {argument}: quorum queues and streams are always durable, never exclusive "
         "and never auto-delete.",
-        "Declare it durable, or declare it with `x-queue-type: classic`. A vhost whose default queue type is quorum "
-        "makes a quorum queue of what does not say its type.",
+        "Declare it durable, or declare it with `x-queue-type: classic`. In a vhost with default queue type quorum, a "
+        "queue that is declared without a type is a quorum queue.",
         closes="channel",
         commands=("attune-ops topology show", "rabbitmqctl list_vhosts name default_queue_type"),
     ),
@@ -59,9 +60,9 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         r"unknown delivery tag (?P<subject>\d+)",
-        "A message was acknowledged twice, on another channel than it came on, or after that channel was closed. "
-        "The broker closed the channel; what it had unacknowledged goes back to its queue.",
-        "Acknowledge each message once, on the channel that delivered it; after a reconnect forget the old tags.",
+        "A message was acknowledged twice, on another channel than it was delivered on, or after that channel was "
+        "closed. The broker closed the channel and requeued its unacknowledged messages.",
+        "Acknowledge each message once, on the channel that delivered it. After a reconnect discard the old tags.",
         closes="channel",
         kind="delivery tag",
         commands=("attune-ops consumers",),
@@ -71,10 +72,11 @@ RULES = (
         "PRECONDITION_FAILED",
         r"delivery acknowledgement on channel (?P<subject>\d+) timed out"
         r"(?:\. Timeout value used: (?P<limit>\d+) ms)?[^\n\"]*",
-        "A consumer kept a message unacknowledged for longer than the broker allows ({limit} ms). The broker closed "
-        "its channel and gave the messages back to the queue; the connection stays, so the service may look alive "
-        "while it consumes nothing. From RabbitMQ 4.3 on this no longer covers classic queues.",
-        "Find out why the handler takes so long or hangs, restart it, and raise `consumer_timeout` only if it may.",
+        "A consumer did not acknowledge a message within the delivery acknowledgement timeout ({limit} ms). The "
+        "broker closed its channel and requeued its messages. The connection stays open, so the service can appear to "
+        "be live while it consumes nothing. From RabbitMQ 4.3 on the timeout does not apply to classic queues.",
+        "Find out why the handler is slow or hangs, and restart it. Raise `consumer_timeout` only if the handler is "
+        "meant to take that long.",
         closes="channel",
         kind="channel",
         commands=("attune-ops consumers", "attune-ops doctor --only flow"),
@@ -85,9 +87,10 @@ RULES = (
         rf"Consumer '?(?P<tag>[^\s']*)'? on channel (?P<channel>\d+)(?: and queue '?{NAME}'? {VHOST})? "
         r"has timed out waiting for (?:a consumer|delivery) acknowledgement"
         r"[^\n]*?(?:Timeout used: (?P<limit>\d+) ms|$)",
-        "The broker's log says that consumer {tag!r} kept a message unacknowledged for too long ({limit} ms): it "
-        "closed that channel and gave the messages back to the queue.",
-        "Find out why the handler takes so long or hangs, restart it, and raise `consumer_timeout` only if it may.",
+        "The broker's log reports that consumer {tag!r} did not acknowledge a message within the delivery "
+        "acknowledgement timeout ({limit} ms). The broker closed that channel and requeued its messages.",
+        "Find out why the handler is slow or hangs, and restart it. Raise `consumer_timeout` only if the handler is "
+        "meant to take that long.",
         closes="channel",
         kind="queue",
         commands=("attune-ops consumers", "attune-ops doctor --only flow"),
@@ -96,8 +99,8 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         rf"queue '{NAME}' {VHOST} (?P<why>in use|not empty)",
-        "Queue {subject!r} was to be deleted only if it were unused or empty; it is {why}. Nothing was deleted.",
-        "Look at its consumers and messages before you delete it.",
+        "Queue {subject!r} was to be deleted only if unused or empty. It is {why}, so it was not deleted.",
+        "Check its consumers and messages before you delete it.",
         closes="channel",
         kind="queue",
         commands=("attune-ops queues", "attune-ops consumers"),
@@ -107,8 +110,8 @@ RULES = (
         "PRECONDITION_FAILED",
         rf"cannot declare queue '(?P<subject>{SOME})': queue limit in vhost '(?P<vhost>{SOME})' "
         r"\((?P<limit>\d+)\) is reached",
-        "Vhost {vhost!r} may hold {limit} queues, and has that many: queue {subject!r} was not declared.",
-        "Delete queues that nobody owns, or raise the limit.",
+        "Vhost {vhost!r} has reached its limit of {limit} queues: queue {subject!r} was not declared.",
+        "Delete orphaned queues, or raise the limit.",
         closes="channel",
         kind="queue",
         commands=("attune-ops orphans", "rabbitmqctl list_vhost_limits -p {vhost}"),
@@ -117,9 +120,9 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         r"unknown exchange type '(?P<subject>[^'\n]*)'",
-        "This broker has no exchange type {subject!r}: the plug-in that brings it is not enabled. RabbitMQ 3 closes "
-        "the connection for it (503), 4 the channel (406).",
-        "Enable the plug-in, or correct the type.",
+        "Exchange type {subject!r} is unknown: the plugin that provides it is not enabled. RabbitMQ 3 closes the "
+        "connection (503), RabbitMQ 4 the channel (406).",
+        "Enable the plugin, or correct the type.",
         closes="channel",
         kind="exchange type",
         commands=("rabbitmq-plugins list --enabled",),
@@ -128,9 +131,9 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         r"invalid message: (?P<why>\{[^\n]*?\})|invalid expiration '(?P<subject>[^\n]*?)': (?P<reason>[\w{}(), ]+)",
-        "The broker does not take this message: its properties are wrong ({why}{subject}). The channel is closed and "
-        "the message was not stored.",
-        "Correct the property: CC and BCC are arrays of texts, expiration is a text with milliseconds in it.",
+        "The broker refused this message: its properties are invalid ({why}{subject}). It closed the channel and did "
+        "not store the message.",
+        "Correct the property: CC and BCC are arrays of strings, expiration is a string of milliseconds.",
         closes="channel",
         kind="property",
     ),
@@ -138,8 +141,8 @@ RULES = (
         406,
         "PRECONDITION_FAILED",
         r"user_id property set to '(?P<subject>[^\n]*?)' but authenticated user was '(?P<user>[^\n]*?)'",
-        "A message names {subject!r} as its sender, but was published by {user!r}.",
-        "Leave the user_id property out, or publish as that user.",
+        "The `user_id` property of a message is {subject!r}, but user {user!r} published it.",
+        "Omit the `user_id` property, or publish as that user.",
         closes="channel",
         kind="user",
     ),

@@ -1,7 +1,8 @@
-"""How explained errors show themselves: what was found, what it means, what is so here, what to do."""
+"""How explained errors are shown: the text found, the state of this installation, the meaning, the fix."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -9,45 +10,33 @@ import msgspec
 from attune_ops.doctor.explain.explanation import Explanation, Explanations
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import text
+from attune_ops.render.text import Line
 
 COLUMNS = (
     Column("count", Kind.INTEGER),
-    Column("line", Kind.INTEGER, doc="where it occurs first"),
+    Column("line", Kind.INTEGER, doc="first line with this error"),
     Column("code", Kind.INTEGER, doc="the AMQP reply code"),
     Column("name", Kind.CATEGORY),
-    Column("closes", Kind.CATEGORY, doc="what the broker closes with it"),
+    Column("closes", Kind.CATEGORY, doc="what the broker closes because of it: channel or connection"),
     Column("operation", Kind.CATEGORY, doc="the AMQP method that was refused"),
     Column("subject"),
     Column("text"),
     Column("meaning"),
-    Column("here", Kind.LIST, doc="what is so on this installation"),
+    Column("here", Kind.LIST, doc="state of this installation"),
     Column("remedy"),
     Column("commands", Kind.LIST),
 )
 
 
-def as_table(explanations: Explanations) -> Any:
-    """A block for each error."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.text import Text
-
-    blocks: list[Any] = []
+def lines(explanations: Explanations, limit: int | None) -> Iterator[Line]:
+    """A block for each error, with an empty line below it."""
+    styles = {"text": "dim", "here": "bold", "$": "cyan"}
     for error in explanations.errors:
-        blocks.append(Text(_heading(error), style="bold red"))
+        yield 0, _heading(error), "bold red"
         for label, line in _body(error):
-            style = {"": "dim", "here": "bold", "$": "cyan"}.get(label, "")
-            blocks.append(Padding(Text(f"{label} {line}" if label == "$" else line, style=style), (0, 0, 0, 2)))
-        blocks.append(Text())
-    return Group(*blocks, Text(text.visible(explanations.checked), style="dim"))
-
-
-def as_text(explanations: Explanations) -> str:
-    """The same without colours."""
-    lines: list[str] = []
-    for error in explanations.errors:
-        lines += [_heading(error), *(f"  {'$ ' if label == '$' else ''}{line}" for label, line in _body(error)), ""]
-    return "\n".join([*lines, text.visible(explanations.checked)])
+            yield 2, f"$ {line}" if label == "$" else line, styles.get(label, "")
+        yield 0, "", ""
+    yield 0, text.visible(explanations.checked), "dim"
 
 
 def as_json(explanations: Explanations) -> Any:
@@ -61,7 +50,7 @@ def as_markdown(explanations: Explanations) -> str:
     for error in explanations.errors:
         lines.append(f"### {text.markdown(_heading(error))}\n")
         for label, line in _body(error):
-            lines.append(f"    {line}\n" if label in ("", "$") else f"{text.markdown(line)}\n")
+            lines.append(f"    {line}\n" if label in ("text", "$") else f"{text.markdown(line)}\n")
     return "\n".join([*lines, text.markdown(text.visible(explanations.checked))])
 
 
@@ -79,9 +68,9 @@ def _heading(error: Explanation) -> str:
 
 
 def _body(error: Explanation) -> list[tuple[str, str]]:
-    """The lines below the heading, each with what it is: the text itself (''), here, meaning, remedy, a command ($)."""
+    """The lines below the heading, each with its label: text, here, meaning, remedy, a command ($)."""
     shown = " ".join(error.text.split())
-    lines = [("", shown)] if shown != str(error.code) else []
+    lines = [("text", shown)] if shown != str(error.code) else []
     lines += [("here", line) for line in error.here]
     lines += [("meaning", error.meaning), ("remedy", error.remedy)]
     lines += [("$", command) for command in error.commands]

@@ -121,9 +121,9 @@ def test_the_executor_s_three_consumers_compete(start: Start) -> None:
     ("left_out", "failed", "code", "says"),
     [
         ("connect", Step.SETUP, None, "the connect step was skipped"),
-        ("setup", Step.BIND, 404, "Set-up declares 'attune.executions': the setup step was left out."),
+        ("setup", Step.BIND, 404, "Set-up declares 'attune.executions': the setup step was skipped."),
         ("register", Step.DECLARE, None, "the register step was skipped"),
-        ("declare", Step.BIND, 404, "It is the queue of worker 1: the declare step was left out."),
+        ("declare", Step.BIND, 404, "It is the queue of worker 1: the declare step was skipped."),
     ],
 )
 def test_leaving_a_step_out_fails_where_it_is_missed(
@@ -149,7 +149,7 @@ def test_the_incident_is_worded_as_the_broker_words_it(start: Start, vhost: Vhos
     step, code, text, explanation = failure(report)
     assert (step, code) == (Step.CONSUME, 404)
     assert text == f"NOT_FOUND - no queue 'worker.1.executions' in vhost '{vhost.name}'"
-    assert explanation.startswith("It is the queue of worker 1: the declare step was left out.")
+    assert explanation.startswith("It is the queue of worker 1: the declare step was skipped.")
 
 
 def test_what_a_worker_is_given_meanwhile_is_not_lost(start: Start, vhost: Vhost) -> None:

@@ -142,7 +142,7 @@ def test_a_client_s_error_is_recognised(sentence: str, spelling: object) -> None
     assert found.count == 1
     assert found.meaning
     assert found.remedy
-    assert "not told" not in found.meaning or wanted["code"] in (403, 406)
+    assert "not reported" not in found.meaning or wanted["code"] in (403, 406)
 
 
 LOGGED = [s for s in SENTENCES if s not in ("INTERNAL_ERROR",) and " - vhost nope" not in s and "Login was" not in s]

@@ -1,4 +1,4 @@
-"""What an error means on one installation: whose queue it is, what is registered, which step was left out."""
+"""What an error means on one installation: whose queue it is, what is registered, which step was skipped."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.unit.facts import NOW, facts, worker
 NO_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
 
 
-def here(text: str, found: Facts, left_out: tuple[Step, ...] = ()) -> str:
-    (told,) = explain(text, found, left_out)
+def here(text: str, found: Facts, skipped: tuple[Step, ...] = ()) -> str:
+    (told,) = explain(text, found, skipped)
     return " ".join(told.here)
 
 
@@ -31,13 +31,13 @@ def without_queue(name: str, **changes: Any) -> Facts:
 
 def test_a_registered_worker_whose_declare_step_never_ran() -> None:
     assert here(NO_QUEUE.format("worker.1.executions"), without_queue("worker.1.executions")) == (
-        "The queue is missing now, too. Worker 1 'w1' is registered, its declare step never ran or was undone "
+        "The queue is still missing. Worker 1 'w1' is registered, its declare step never ran or was undone "
         "(missing: worker.1.executions)."
     )
 
 
 def test_a_queue_that_came_later() -> None:
-    assert "is there now" in here(NO_QUEUE.format("worker.1.executions"), facts((worker(1),)))
+    assert "exists now" in here(NO_QUEUE.format("worker.1.executions"), facts((worker(1),)))
 
 
 def test_a_worker_that_nobody_registered() -> None:
@@ -51,11 +51,11 @@ def test_a_stopped_and_a_dead_worker() -> None:
     assert "stale (300 s old)" in here(NO_QUEUE.format(name), dead)
 
 
-def test_the_step_that_was_left_out_is_named() -> None:
+def test_the_step_that_was_skipped_is_named() -> None:
     said = here(NO_QUEUE.format("worker.1.executions"), facts(), (Step.DECLARE,))
-    assert said == "It is the queue of worker 1: the declare step was left out."
+    assert said == "It is the queue of worker 1: the declare step was skipped."
     said = here("NOT_FOUND - no exchange 'attune.executions' in vhost '/'", facts(), (Step.SETUP,))
-    assert said == "Set-up declares 'attune.executions': the setup step was left out."
+    assert said == "Set-up declares 'attune.executions': the setup step was skipped."
 
 
 def test_an_object_of_set_up_and_one_of_nobody() -> None:
@@ -70,7 +70,7 @@ def test_another_vhost_is_not_compared() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "there", "wrong"),
-    [("true", "false", "what was asked for is right"), ("false", "true", "what is on the broker is right")],
+    [("true", "false", "The redeclare is right"), ("false", "true", "The object on the broker is right")],
 )
 def test_an_unequal_declaration_says_which_side_is_wrong(asked: str, there: str, wrong: str) -> None:
     text = (
@@ -78,7 +78,7 @@ def test_an_unequal_declaration_says_which_side_is_wrong(asked: str, there: str,
         f"received '{asked}' but current is '{there}'"
     )
     said = here(text, facts())
-    assert "wants durable = true of 'attune.events.queue'" in said
+    assert "declares 'attune.events.queue' with durable = true" in said
     assert wrong in said
 
 
@@ -87,15 +87,15 @@ def test_an_unequal_argument_of_a_worker_s_queue() -> None:
         "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'worker.1.executions' in vhost '/': "
         "received none but current is the value '300000' of type 'signedint'"
     )
-    assert "wants x-message-ttl = 300000" in here(text, facts(topology="attune-2026-09"))
-    assert "wants x-message-ttl = none" in here(text, facts())
+    assert "with x-message-ttl = 300000" in here(text, facts(topology="attune-2026-09"))
+    assert "with x-message-ttl = none" in here(text, facts())
 
 
 def test_what_the_broker_says_of_the_deprecated_feature() -> None:
     denied = (DeprecatedFeature("transient_nonexcl_queues", state="denied"),)
     text = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nIts use is not permitted by default."
     said = here(text, facts(deprecated=denied))
-    assert said.startswith("This broker says of transient_nonexcl_queues: denied.")
+    assert said.startswith("State of transient_nonexcl_queues on this broker: denied.")
     assert said.endswith("Topology attune-2026-01 declares worker.{id}.executions neither durable nor exclusive.")
     assert "declares no such queue" in here(text, facts(topology="attune-2026-09"))
 

@@ -1,4 +1,4 @@
-"""What an error means on this installation: what is there, what is registered, which step was left out."""
+"""The state of this installation that an error is about: objects, registered workers, skipped start-up steps."""
 
 from __future__ import annotations
 
@@ -6,58 +6,58 @@ import difflib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from attune_ops.doctor.explain.sightings import Sighting
+from attune_ops.doctor.explain.occurrence import Occurrence
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.startup_progress import Step, progress
 from attune_ops.model.topology import Queue
 
 
-def here(sighting: Sighting, facts: Facts | None, left_out: tuple[Step, ...] = ()) -> tuple[str, ...]:
-    """Says what is so here about what an error names; empty where there is nothing to say."""
+def local_facts(occurrence: Occurrence, facts: Facts | None, skipped: tuple[Step, ...] = ()) -> tuple[str, ...]:
+    """Sentences about the object of an error on this installation; empty where nothing is known of it."""
     if facts is None:
         return ()
-    vhost = sighting.groups.get("vhost")
+    vhost = occurrence.groups.get("vhost")
     if vhost is not None and vhost != facts.vhost:
-        return (f"The error is about vhost {vhost!r}, this installation uses {facts.vhost!r}: nothing was compared.",)
-    key = sighting.rule.name if sighting.rule.code is None else f"{sighting.rule.code} {sighting.kind}".strip()
-    return tuple(_ABOUT.get(key, _nothing)(sighting, facts, left_out))
+        return (f"The error is about vhost {vhost!r}; this installation uses {facts.vhost!r}: nothing was compared.",)
+    key = occurrence.rule.name if occurrence.rule.code is None else f"{occurrence.rule.code} {occurrence.kind}".strip()
+    return tuple(_ABOUT.get(key, _nothing)(occurrence, facts, skipped))
 
 
-def _nothing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+def _nothing(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
     yield from ()
 
 
-def _missing(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
-    """Whose queue or exchange it is, which step should have declared it, and whether it is there now."""
-    name, kind, topology = sighting.groups["subject"], sighting.kind, facts.topology
+def _missing(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    """The owner of a queue or exchange, the start-up step that declares it, and whether it exists now."""
+    name, kind, topology = occurrence.groups["subject"], occurrence.kind, facts.topology
     owner = topology.worker_of(name) if kind == "queue" else None
     known = [d.name for d in (topology.base_queues if kind == "queue" else topology.exchanges)]
-    whose = f"It is the queue of worker {owner[0]}" if owner else f"Set-up declares {name!r}"
+    declared = f"It is the queue of worker {owner[0]}" if owner else f"Set-up declares {name!r}"
     step = Step.DECLARE if owner else Step.SETUP
-    if step in left_out and (owner or name in known):
-        yield f"{whose}: the {step} step was left out."
+    if step in skipped and (owner or name in known):
+        yield f"{declared}: the {step} step was skipped."
         return
     yield from _presence(name, kind, facts)
     if owner is not None:
         yield from _worker(owner[0], facts)
     elif name in known:
-        yield f"{whose}: it has not run here, or somebody deleted what it made."
+        yield f"{declared}: it has not run here, or the {kind} was deleted afterwards."
     else:
         yield from _foreign(name, kind, known, topology.name)
 
 
 def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
-    """Whether the thing is there now; nothing where the broker was not seen."""
+    """Whether the object exists now; nothing where the broker could not be read."""
     if facts.broker is None or facts.missing_reason((Source.BROKER,)):
         return
     if name in (facts.broker.queue_named if kind == "queue" else facts.broker.exchange_named):
-        yield f"The {kind} is there now: it was declared after this error."
+        yield f"The {kind} exists now: it was declared after this error."
     else:
-        yield f"The {kind} is missing now, too."
+        yield f"The {kind} is still missing."
 
 
 def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
-    """What the registry and the broker know of the worker whose queue is missing."""
+    """What registry and broker report about the worker of a missing queue."""
     if facts.registry is None:
         reason = facts.missing_reason((Source.REGISTRY,))
         yield f"It is the queue of worker {worker_id}; the registry could not be read: {reason}."
@@ -68,15 +68,15 @@ def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
         return
     if not worker.is_registered_live:
         status = f"Worker {worker_id} {worker.name!r} is registered as {worker.status}"
-        yield f"{status}: it is stopped, and its queue went with it."
+        yield f"{status}: it is stopped, and its queue was deleted with it."
         return
     yield from (f"{p.sentence().capitalize()}." for p in progress(facts) if p.worker.id == worker_id)
     if worker.is_stale(facts.taken_at, facts.registry.interval):
-        yield f"Its heartbeat is stale ({_age(worker.heartbeat_age(facts.taken_at))}): the process seems to be dead."
+        yield f"Its heartbeat is stale ({_age(worker.heartbeat_age(facts.taken_at))}): the process is probably dead."
 
 
 def _age(age: timedelta | None) -> str:
-    return "it never had one" if age is None else f"{age.total_seconds():.0f} s old"
+    return "it never sent one" if age is None else f"{age.total_seconds():.0f} s old"
 
 
 def _foreign(name: str, kind: str, known: list[str], topology: str) -> Iterator[str]:
@@ -85,38 +85,38 @@ def _foreign(name: str, kind: str, known: list[str], topology: str) -> Iterator[
     yield f"Topology {topology} has no {kind} {name!r}{hint}."
 
 
-def _unequal(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
-    """What the topology wants of the argument, so that it is clear which side is wrong."""
-    name, argument = sighting.groups["subject"], sighting.groups["argument"]
+def _unequal(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    """The topology's value of the argument, and which side is wrong."""
+    name, argument = occurrence.groups["subject"], occurrence.groups["argument"]
     owner = facts.topology.worker_of(name)
     base = (q for q in facts.topology.base_queues if q.name == name)
-    wanted = owner[1] if owner else next(base, None) or facts.topology.exchange(name)
-    if wanted is None:
-        yield f"Topology {facts.topology.name} does not know {name!r}: it is somebody else's."
+    declared = owner[1] if owner else next(base, None) or facts.topology.exchange(name)
+    if declared is None:
+        yield f"Topology {facts.topology.name} has no {name!r}: another application declares it."
         return
-    value = getattr(wanted, argument) if argument in wanted.__struct_fields__ else wanted.arguments.get(argument)
+    value = getattr(declared, argument) if argument in declared.__struct_fields__ else declared.arguments.get(argument)
     text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    there = sighting.groups.get("found", "").strip("\\'")
-    asked = sighting.groups.get("wanted", "").strip("\\'")
-    yield f"Topology {facts.topology.name} wants {argument} = {text} of {name!r}."
+    there = occurrence.groups.get("found", "").strip("\\'")
+    asked = occurrence.groups.get("wanted", "").strip("\\'")
+    yield f"Topology {facts.topology.name} declares {name!r} with {argument} = {text}."
     if text == asked != there:
-        yield "So what was asked for is right, and what is on the broker is of another release or hand-made."
+        yield "The redeclare is right. The object on the broker is of another release or was made by hand."
     elif text == there != asked:
-        yield "So what is on the broker is right, and whoever declared it otherwise is of another release."
+        yield "The object on the broker is right. The client that redeclared it is of another release."
 
 
-def _deprecated(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
-    name = sighting.groups.get("subject")
+def _deprecated(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    name = occurrence.groups.get("subject")
     features = () if facts.broker is None else facts.broker.deprecated or ()
     state = next((f.state for f in features if f.name == name), None)
     if state is not None:
-        yield f"This broker says of {name}: {state}."
+        yield f"State of {name} on this broker: {state}."
     hit = [q.name for q in facts.topology.queues if _is_transient(q)]
     if name == "transient_nonexcl_queues":
         wants = (
             f"declares {', '.join(hit)} neither durable nor exclusive"
             if hit
-            else "declares no such queue: its start-up works here"
+            else "declares no such queue: its start-up works on this broker"
         )
         yield f"Topology {facts.topology.name} {wants}."
 
@@ -125,20 +125,20 @@ def _is_transient(queue: Queue) -> bool:
     return not queue.durable and not queue.exclusive
 
 
-def _permissions(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+def _permissions(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
     for reach in facts.reach:
-        if reach.permissions is not None and reach.user == sighting.groups.get("user"):
+        if reach.permissions is not None and reach.user == occurrence.groups.get("user"):
             configure, write, read = reach.permissions
             yield f"User {reach.user!r} has configure {configure!r}, write {write!r}, read {read!r} in {facts.vhost!r}."
             return
 
 
-def _alarms(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+def _alarms(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
     if facts.broker is not None and facts.broker.alarms is not None:
         yield f"Alarms now: {', '.join(facts.broker.alarms) or 'none'}."
 
 
-def _silent_workers(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]) -> Iterator[str]:
+def _silent_workers(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
     if facts.registry is None:
         return
     running = [w for w in facts.registry.workers if w.is_registered_live]
@@ -147,7 +147,7 @@ def _silent_workers(sighting: Sighting, facts: Facts, left_out: tuple[Step, ...]
     yield f"{len(stale)} of {len(running)} workers registered as running have a stale heartbeat{names}."
 
 
-_ABOUT: dict[str, Callable[[Sighting, Facts, tuple[Step, ...]], Iterator[str]]] = {
+_ABOUT: dict[str, Callable[[Occurrence, Facts, tuple[Step, ...]], Iterator[str]]] = {
     "404 queue": _missing,
     "404 exchange": _missing,
     "406 queue": _unequal,

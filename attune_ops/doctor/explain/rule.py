@@ -1,4 +1,4 @@
-"""A rule: how one kind of error is worded, and what it means."""
+"""A rule: the wording of one kind of error, and its explanation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 
 from attune_ops.doctor.explain.explanation import Closes
 
-# What stands in quotes in the broker's sentences. A name may hold anything, also a newline or a quote, but the
-# sentence itself does not begin anew inside it; `cut` is a name that the broker's limit of 255 bytes cut off.
+# Quoted names in the broker's messages. A name may contain anything, also a newline or a quote, but not the start of
+# another message.
 NAME = r"(?P<subject>(?:(?!\bno (?:queue|exchange) ')[\s\S]){0,260}?)"
 SOME = r"[^\n]{0,260}?"
 USER = r"for user '(?P<user>[^'\n]*)'"
@@ -20,9 +20,9 @@ VHOST = r"in vhost '(?P<vhost>[^\n]{0,260}?)'(?=[\s\"'.:,;)\]}\\]|$)"
 class Rule(msgspec.Struct, frozen=True):
     """One kind of error.
 
-    `pattern` matches the sentence that every client quotes, whatever is around it; each match holds one of the
-    `needles`, which are looked for first (none: the pattern is tried everywhere). `meaning`, `remedy` and
-    `commands` are templates over the pattern's groups (in commands they are quoted for the shell).
+    `pattern` matches the broker's message as every client quotes it. Each match contains one of the `needles`, which
+    are searched first (none: the pattern is tried everywhere). `meaning`, `remedy` and `commands` are templates over
+    the pattern's groups (in commands they are quoted for the shell).
     """
 
     code: int | None
@@ -32,7 +32,7 @@ class Rule(msgspec.Struct, frozen=True):
     remedy: str
     closes: Closes | None = None
     commands: tuple[str, ...] = ()
-    kind: str = ""  # what `subject` is, where the pattern has no group of that name
+    kind: str = ""  # the kind of `subject`, where the pattern has no group `kind`
     needles: tuple[str, ...] = ()
 
 
@@ -47,7 +47,7 @@ def rule(
     commands: tuple[str, ...] = (),
     kind: str = "",
 ) -> Rule:
-    """Makes a rule; a quote in `pattern` also matches one that a client's log escaped."""
+    """Makes a rule; a quote in `pattern` also matches an escaped quote of a client's log."""
     compiled = re.compile(pattern.replace("'", r"\\*'"), re.MULTILINE)
     return Rule(code, name, compiled, meaning, remedy, closes, commands, kind, needles_of(pattern))
 
@@ -56,7 +56,7 @@ SHORTEST_NEEDLE = 5
 
 
 def needles_of(pattern: str) -> tuple[str, ...]:
-    """The longest plain text outside of groups of each alternative; () where one of them has none worth looking for."""
+    """The longest plain text outside of groups of each alternative; () where one alternative has no useful one."""
     found = [max(_plain_runs(alternative), key=len, default="") for alternative in _alternatives(pattern)]
     return tuple(found) if all(len(needle) >= SHORTEST_NEEDLE for needle in found) else ()
 
@@ -80,7 +80,7 @@ def _alternatives(pattern: str) -> Iterator[list[str]]:
 
 
 def _plain_runs(tokens: list[str]) -> Iterator[str]:
-    """The runs of characters that stand for themselves and must be there."""
+    """The runs of literal characters that every match contains."""
     run = ""
     for token, following in zip(tokens, [*tokens[1:], " "], strict=True):
         plain = "" if following[0] in "?*+{" else _plain(token)
@@ -91,7 +91,7 @@ def _plain_runs(tokens: list[str]) -> Iterator[str]:
 
 
 def _plain(token: str) -> str:
-    """The character that a token stands for, or '' where it is a class, a sign with a meaning or a quote."""
+    """The literal character of a token, or '' where it is a class, a special character or a quote."""
     if token.startswith("\\"):
         return "" if token[1].isalnum() else token[1]
     return token if len(token) == 1 and token not in "().^$?*+'" else ""

@@ -1,4 +1,4 @@
-"""Finding the errors in a text, whatever wrote it: pika, lapin, another client, or the broker's own log."""
+"""Finds the errors in a text of any source: pika, lapin, another client, or the broker's own log."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from attune_ops.doctor.explain import client, codes, connection, missing, precondition_failed, refused
-from attune_ops.doctor.explain._rule import Rule
+from attune_ops.doctor.explain import access, connection, general, precondition_failed
+from attune_ops.doctor.explain.rule import Rule
 
-# What stands further up wins where two match the same text.
-RULES: tuple[Rule, ...] = (
-    *missing.RULES,
-    *refused.RULES,
-    *precondition_failed.RULES,
-    *connection.RULES,
-    *client.RULES,
-    *codes.RULES,
-)
+# Where two rules match the same text, the first one wins.
+RULES: tuple[Rule, ...] = (*access.RULES, *precondition_failed.RULES, *connection.RULES, *general.RULES)
 
 # AMQP 0-9-1's own numbers, as lapin's log gives them.
 _METHODS = {
@@ -33,14 +26,14 @@ _OPERATION = re.compile(r"operation ([a-z]+\.[a-z-]+) caused a (?:channel|connec
 _CLASS = re.compile(r"class[_-]id[:=] ?(\d+)")
 _METHOD = re.compile(r"method[_-]id[:=] ?(\d+)")
 _PREFIX = re.compile(r"\b[A-Z]+(?:_[A-Z]+)* - $")
-_AGAIN = re.compile(r"message: ShortString\(\"(?:[A-Z_]+ - )?$")  # lapin says everything a second time
-_AGAIN_WITHIN = 12  # lines
+_REPEATED = re.compile(r"message: ShortString\(\"(?:[A-Z_]+ - )?$")  # lapin prints each error twice
+_REPEATED_WITHIN = 12  # lines
 
-_BEFORE, _BEHIND = 600, 1600  # characters around a needle that hold any match: names have 255 bytes at most
+_BEFORE, _AFTER = 600, 1600  # characters around a needle that contain any match: names have 255 bytes at most
 
 
-class Sighting(msgspec.Struct, frozen=True):
-    """One error at one place of a text; `groups` are the parts of its wording."""
+class Occurrence(msgspec.Struct, frozen=True):
+    """One error at one position of a text; `groups` are the parts of its wording."""
 
     rule: Rule
     text: str
@@ -50,30 +43,30 @@ class Sighting(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """What the subject is: queue, exchange, vhost …"""
+        """The kind of the subject: queue, exchange, vhost …"""
         return self.groups.get("kind") or self.rule.kind
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What two sightings have in common that are the same error."""
+        """Equal for two occurrences of the same error."""
         return (self.rule.code, self.rule.name, self.rule.meaning, tuple(sorted(self.groups.items())), self.operation)
 
 
-def find(text: str) -> tuple[Sighting, ...]:
-    """Every error of a text in its order, each once however often its log entry repeats it."""
-    found: list[Sighting] = []
+def find(text: str) -> tuple[Occurrence, ...]:
+    """Every error of a text in its order, once for each log entry."""
+    found: list[Occurrence] = []
     counter = _Lines(text)
     for rule, match in _without_overlaps(text):
-        sighting = _sighting(rule, match, text, counter.line_of(match.start()))
-        if found and _is_told_later(found[-1], sighting):
-            found[-1] = sighting
-        elif not found or not _said_before(sighting, match, text, found[-1]):
-            found.append(sighting)
+        occurrence = _occurrence(rule, match, text, counter.line_of(match.start()))
+        if found and _adds_operation(found[-1], occurrence):
+            found[-1] = occurrence
+        elif not found or not _is_repetition(occurrence, match, text, found[-1]):
+            found.append(occurrence)
     return tuple(found) or _by_number(text)
 
 
 def _without_overlaps(text: str) -> Iterator[tuple[Rule, re.Match[str]]]:
-    """The matches in order of place; of two that share text the one whose rule stands further up."""
+    """The matches in the order of the text; of two that overlap the one of the earlier rule."""
     matches = [
         (rank, rule, match)
         for rank, rule in enumerate(RULES)
@@ -93,13 +86,13 @@ def _without_overlaps(text: str) -> Iterator[tuple[Rule, re.Match[str]]]:
 
 
 def _regions(text: str, needles: tuple[str, ...]) -> list[tuple[int, int]]:
-    """The parts of a text, in whole lines, in which a rule may match: a log is large, and its errors are few."""
+    """The parts of a text, in whole lines, in which a rule can match: a log is large, and its errors are few."""
     if not needles:
         return [(0, len(text))]
     found: list[tuple[int, int]] = []
     for hit in sorted(_hits(text, needles)):
         start = text.rfind("\n", 0, max(0, hit - _BEFORE)) + 1
-        stop = text.find("\n", hit + _BEHIND)
+        stop = text.find("\n", hit + _AFTER)
         stop = len(text) if stop < 0 else stop
         if found and start <= found[-1][1]:
             found[-1] = (found[-1][0], stop)
@@ -116,11 +109,11 @@ def _hits(text: str, needles: tuple[str, ...]) -> Iterator[int]:
             at = text.find(needle, at + 1)
 
 
-def _sighting(rule: Rule, match: re.Match[str], text: str, line: int) -> Sighting:
+def _occurrence(rule: Rule, match: re.Match[str], text: str, line: int) -> Occurrence:
     before = text[max(0, match.start() - 120) : match.start()]
     prefix = _PREFIX.search(before)
     whole = (prefix[0] if prefix else "") + match[0]
-    return Sighting(
+    return Occurrence(
         rule=rule,
         text=whole.replace("\\'", "'").replace('\\"', '"').strip(),
         line=line,
@@ -137,42 +130,42 @@ def _operation(before: str, after: str) -> str | None:
     return _METHODS.get((int(class_id[1]), int(method_id[1]))) if class_id and method_id else None
 
 
-def _said_before(sighting: Sighting, match: re.Match[str], text: str, last: Sighting) -> bool:
-    """Whether this is the same error said again: on its own line, or by the second half of lapin's entry.
+def _is_repetition(occurrence: Occurrence, match: re.Match[str], text: str, last: Occurrence) -> bool:
+    """Whether this is the previous error repeated: on the same line, or in the second half of lapin's entry.
 
-    What a client says without a code on one line is one error: what comes second is the cause of the first.
+    Two client errors without a code on one line are one error: the second is the cause of the first.
     """
-    if last.line == sighting.line and last.rule.code is sighting.rule.code is None:
+    if last.line == occurrence.line and last.rule.code is occurrence.rule.code is None:
         return True
-    if not _same(last, sighting):
+    if not _same(last, occurrence):
         return False
-    if last.line == sighting.line:
+    if last.line == occurrence.line:
         return True
-    again = _AGAIN.search(text[max(0, match.start() - 60) : match.start()])
-    return bool(again) and last.operation is not None and sighting.line - last.line <= _AGAIN_WITHIN
+    repeated = _REPEATED.search(text[max(0, match.start() - 60) : match.start()])
+    return bool(repeated) and last.operation is not None and occurrence.line - last.line <= _REPEATED_WITHIN
 
 
-def _is_told_later(last: Sighting, sighting: Sighting) -> bool:
-    """Whether the broker's log said it as a feature's complaint first, and now says which operation it refused."""
-    near = sighting.line - last.line <= _AGAIN_WITHIN
-    return near and _same(last, sighting) and last.operation is None and sighting.operation is not None
+def _adds_operation(last: Occurrence, occurrence: Occurrence) -> bool:
+    """Whether the broker's log reported a deprecated feature first, and now the operation that it refused."""
+    near = occurrence.line - last.line <= _REPEATED_WITHIN
+    return near and _same(last, occurrence) and last.operation is None and occurrence.operation is not None
 
 
-def _same(last: Sighting, sighting: Sighting) -> bool:
-    return (last.rule, last.groups) == (sighting.rule, sighting.groups)
+def _same(last: Occurrence, occurrence: Occurrence) -> bool:
+    return (last.rule, last.groups) == (occurrence.rule, occurrence.groups)
 
 
 _NUMBER = re.compile(r"(?<![\d.:])(3\d\d|4\d\d|5\d\d)(?![\d.:])")
 
 
-def _by_number(text: str) -> tuple[Sighting, ...]:
-    """A bare reply code ("404"), where a short text holds nothing else to go by."""
+def _by_number(text: str) -> tuple[Occurrence, ...]:
+    """A bare reply code ("404"), where a short text contains nothing else."""
     if len(text) > 200:
         return ()
     by_code = {rule.code: rule for rule in RULES}  # the last one of a code is the most general
     numbers = (m[1] for m in _NUMBER.finditer(text))
     rules = [by_code[int(n)] for n in dict.fromkeys(numbers) if int(n) in by_code]
-    return tuple(Sighting(rule, text.strip(), 1, {}) for rule in rules)
+    return tuple(Occurrence(rule, text.strip(), 1, {}) for rule in rules)
 
 
 class _Lines:
@@ -184,7 +177,7 @@ class _Lines:
         self._line = 1
 
     def line_of(self, offset: int) -> int:
-        """The line, from 1, in which `offset` stands."""
+        """The number of the line, from 1, that contains `offset`."""
         self._line += self._text.count("\n", self._offset, offset)
         self._offset = offset
         return self._line

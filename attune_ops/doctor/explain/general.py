@@ -1,0 +1,160 @@
+"""Errors that clients and the broker's log report without a reply code, and reply codes of an unknown wording."""
+
+from __future__ import annotations
+
+from attune_ops.doctor.explain.rule import rule
+
+_REACH = ("attune-ops config check", "attune-ops health broker")
+
+
+def _any(name: str) -> str:
+    """The code's name as clients and as the broker's log write it, with the rest of its line."""
+    return rf"\b{name}\b[^\n]*|\b(?:channel|connection) exception {name.lower()}:[^\n]*"
+
+
+RULES = (
+    rule(
+        None,
+        "HEARTBEAT_LOST",
+        r"missed heartbeats from client,? timeout: ?(?P<limit>\d+) ?s|"
+        r"(?:No activity or )?too many missed heartbeats in the last (?P<seconds>\d+) seconds|AMQPHeartbeatTimeout\b|"
+        r"no heartbeat received from server for too long|MissingHeartbeatError|[Mm]issed server heartbeats|"
+        r"\{heartbeat_timeout\b[^\n]*|\{inet_error,\s*etimedout\b[^\n]*",
+        "The peer sent nothing for two heartbeat intervals, so the connection was closed. The process hung (a handler "
+        "blocks the thread of the connection), was stopped, or the network dropped its packets. Its unacknowledged "
+        "messages are requeued. An auto-delete queue without another consumer is deleted with its messages.",
+        "Keep long work out of the thread that serves the connection. Reconnect and run the whole start-up again.",
+        closes="connection",
+        commands=("attune-ops workers", "attune-ops orphans"),
+    ),
+    rule(
+        None,
+        "CLIENT_GONE",
+        r"client unexpectedly closed TCP connection",
+        "A client's TCP connection ended without an AMQP close: the process was killed or crashed, or a proxy or "
+        "firewall cut the connection.",
+        "Check the service at that address at that time. A clean stop closes the connection first.",
+        closes="connection",
+        commands=("attune-ops workers", "attune-ops orphans"),
+    ),
+    rule(
+        None,
+        "HANDSHAKE_TIMEOUT",
+        r"\bhandshake_timeout\b|\{bad_header,[^\n]*|\bbad_header\b",
+        "A client connected to the AMQP port and did not complete the AMQP handshake in time: a probe that only opens "
+        "the port, a client that uses HTTP or TLS, or an overloaded broker.",
+        "Point probes at the management API. Check the client's port and scheme (amqp or amqps).",
+        closes="connection",
+        commands=_REACH,
+    ),
+    rule(
+        None,
+        "NOT_AMQP",
+        r"IncompatibleProtocolError\b|The protocol returned by the server is not supported|"
+        r"wrong version number|WRONG_VERSION_NUMBER|InvalidProtocolVersion|ProtocolVersionMismatch\b",
+        "The server at that port does not speak AMQP, or one side uses TLS and the other does not. The management API "
+        "(15672) is not the AMQP port (5672, with TLS 5671).",
+        "Correct the port or the scheme of the AMQP URL.",
+        commands=_REACH,
+    ),
+    rule(
+        None,
+        "CONNECTION_REFUSED",
+        r"Connection refused|ConnectionRefusedError\b|ECONNREFUSED|\beconnrefused\b",
+        "No process listens at that address and port: the broker is down or still starting, or the URL is wrong.",
+        "Start the broker, or correct host and port.",
+        commands=_REACH,
+    ),
+    rule(
+        None,
+        "NO_SUCH_HOST",
+        r"gaierror\b|Name or service not known|nodename nor servname|failed to lookup address information|\bnxdomain\b",
+        "The name of the broker's host cannot be resolved.",
+        "Correct the host in the URL, or fix DNS.",
+        commands=("attune-ops config show",),
+    ),
+    rule(
+        None,
+        "NO_ANSWER",
+        r"TimeoutError\b|Connection timed out|ETIMEDOUT|timed out after \d+|AMQPConnectionWorkflowFailed\b",
+        "The host did not respond in time: it is down, or a firewall drops the packets.",
+        "Connect to the port from this machine with another tool. Check firewalls and network routes.",
+        commands=_REACH,
+    ),
+    rule(
+        None,
+        "BLOCKED",
+        r"ConnectionBlockedTimeout\b|connection\.blocked|Connection\.Blocked|"
+        r"(?P<subject>memory|disk)(?: resource limit)? alarm set|low on (?P<low>memory|disk)",
+        "A memory or disk alarm is in effect: the broker blocks every connection that publishes until the alarm "
+        "clears. Consumers on other connections continue.",
+        "Free memory or disk (most often: consume the backlog). Publish and consume on separate connections.",
+        kind="alarm",
+        commands=("attune-ops doctor --only reach", "rabbitmq-diagnostics alarms"),
+    ),
+    rule(
+        None,
+        "CONNECTION_LOST",
+        r"StreamLostError\b(?![^\n]*heartbeat)|Connection reset by peer|ECONNRESET|Broken pipe|Transport indicated EOF|"
+        r"pop from an empty deque|ConnectionReset\b|ConnectionAborted\b|unexpected end of file",
+        "The connection was lost without an AMQP close: the broker was killed, a proxy or firewall cut the "
+        "connection, or the broker closed it after missed heartbeats.",
+        "Read the broker's log at that time. Reconnect and run the whole start-up again.",
+        closes="connection",
+        commands=_REACH,
+    ),
+    rule(
+        None,
+        "CHANNEL_CLOSED",
+        r"ChannelWrongStateError\b|Channel is closed|InvalidChannelState|invalid channel state",
+        "The client uses a channel that the broker closed after an earlier error.",
+        "Find the error before this one (404, 406, 403 …). Open a new channel after each channel error.",
+    ),
+    # The rest: a reply code with a wording that no other rule knows.
+    rule(
+        403,
+        "ACCESS_REFUSED",
+        _any("ACCESS_REFUSED"),
+        "The broker refused access: wrong credentials, a missing permission, a reserved name, or exclusive use.",
+        "Check the user's permissions, and which other client uses the object.",
+        commands=("rabbitmqctl list_permissions -p {vhost}",),
+    ),
+    rule(
+        404,
+        "NOT_FOUND",
+        _any("NOT_FOUND"),
+        "A queue, exchange or binding does not exist. The broker closed the channel.",
+        "Run set-up, and declare a queue before it is bound and consumed.",
+        closes="channel",
+        commands=("attune-ops topology diff", "attune-ops workers"),
+    ),
+    rule(
+        405,
+        "RESOURCE_LOCKED",
+        _any("RESOURCE_LOCKED"),
+        "The queue is exclusive to another connection. The broker closed the channel.",
+        "Find the connection that owns it.",
+        closes="channel",
+        commands=("attune-ops queues",),
+    ),
+    rule(
+        406,
+        "PRECONDITION_FAILED",
+        _any("PRECONDITION_FAILED"),
+        "A precondition of the request is not met. Most often an existing object was redeclared with other "
+        "properties. The broker closed the channel and changed nothing.",
+        "Compare the topology with the broker.",
+        closes="channel",
+        commands=("attune-ops topology diff",),
+    ),
+    rule(
+        530,
+        "NOT_ALLOWED",
+        _any("NOT_ALLOWED"),
+        "The broker does not allow this: the vhost is missing or not permitted, a limit is reached, or a consumer tag "
+        "is used twice. It closed the connection.",
+        "Check the vhost in the URL, the limits, and the consumer tags.",
+        closes="connection",
+        commands=("attune-ops config check", "rabbitmqctl list_vhosts"),
+    ),
+)
