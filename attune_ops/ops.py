@@ -7,7 +7,7 @@ returns shows itself (`attune_ops.model.display`).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from attune_ops.drills.journal import Comparison, Journal
     from attune_ops.installation.config import Settings
     from attune_ops.inventory import TableFilters
-    from attune_ops.messages.peeked import Peeked
-    from attune_ops.messages.replay import Target
-    from attune_ops.messages.selection import Choice
-    from attune_ops.messages.transfer import Transfer
+    from attune_ops.messages.facade import Messages
     from attune_ops.model.graph import Graph
     from attune_ops.model.table import Table
     from attune_ops.monitoring.past import Past
@@ -37,11 +34,6 @@ if TYPE_CHECKING:
     from attune_ops.startup.startup_report import StartupReport
     from attune_ops.topology.drift import ApplyResult, TopologyDiff
     from attune_ops.topology.policies.policy_change import PolicyChange
-
-
-MOST_REPLAYS = 3
-
-OnProgress = Callable[[int], None]
 
 
 def connect(env: str | None = None, lab: bool | str = False, **options: str) -> Ops:
@@ -285,7 +277,9 @@ class Ops:
 
     @property
     def messages(self) -> Messages:
-        """What can be done with messages: `peek`, `drain`, `restore`, `move`."""
+        """Operations on messages: `peek`, `drain`, `restore`, `move`."""
+        from attune_ops.messages.facade import Messages
+
         return Messages(self.settings)
 
     @property
@@ -418,128 +412,6 @@ class Ops:
         return f"<attune_ops.Ops {self.settings.env or ''} {self.settings.amqp}>".replace("  ", " ")
 
 
-class Messages:
-    """Looks at, moves, saves and restores messages without losing any.
-
-    `filters` are texts like "type=ExecutionRequested", "age>1h", "$.payload.execution_id=7"; all must hold. What
-    changes something does it with `apply=True` and returns what it would do without; `confirm` is the environment's
-    name where it is protected.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def peek(
-        self,
-        queue: str,
-        count: int = 10,
-        *,
-        filters: Iterable[str] = (),
-        reveal: bool = False,
-        confirm: str | None = None,
-    ) -> Peeked:
-        """Looks at the first messages of a queue, secrets masked (`actions.messages.peek`)."""
-        from attune_ops.messages.filters import parse
-        from attune_ops.messages.peek import peek
-
-        return peek(self._settings, queue, count, filters=parse(filters), reveal=reveal, confirm=confirm)
-
-    def drain(
-        self,
-        queue: str,
-        to: str | Path,
-        *,
-        filters: Iterable[str] = (),
-        limit: int | None = None,
-        apply: bool = False,
-        confirm: str | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Transfer:
-        """Takes messages from a queue and keeps them in a file (`actions.messages.drain`)."""
-        from attune_ops.messages.drain import drain
-        from attune_ops.messages.filters import parse
-
-        return drain(
-            self._settings,
-            queue,
-            Path(to),
-            filters=parse(filters),
-            limit=limit,
-            apply=apply,
-            confirm=confirm,
-            on_progress=on_progress,
-        )
-
-    def restore(
-        self,
-        file: str | Path,
-        *,
-        exchange: str | None = None,
-        routing_key: str | None = None,
-        filters: Iterable[str] = (),
-        rate: float | None = None,
-        most_replays: int | None = MOST_REPLAYS,
-        finished: bool = False,
-        again: bool = False,
-        copies: bool = False,
-        apply: bool = False,
-        confirm: str | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Transfer:
-        """Publishes the messages of a file where each came from, or to an exchange (`actions.messages.restore`)."""
-        from attune_ops.messages.replay import Target
-        from attune_ops.messages.restore import Ways, restore
-
-        target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
-        choice = _choice(filters, target, most_replays, finished)
-        ways = Ways(again, copies, rate)
-        return restore(self._settings, Path(file), choice, ways, apply=apply, confirm=confirm, on_progress=on_progress)
-
-    def move(
-        self,
-        queue: str,
-        to: str | None = None,
-        *,
-        exchange: str | None = None,
-        routing_key: str | None = None,
-        filters: Iterable[str] = (),
-        limit: int | None = None,
-        rate: float | None = None,
-        most_replays: int | None = MOST_REPLAYS,
-        finished: bool = False,
-        apply: bool = False,
-        confirm: str | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Transfer:
-        """Moves messages to queue `to`, to an exchange, or dead letters back where they died from.
-
-        See `actions.messages.move`. Raises `ConfigError` where both `to` and an exchange or key are given.
-        """
-        from attune_ops.messages.move import move
-        from attune_ops.messages.replay import Target
-
-        if to is not None and (exchange is not None or routing_key is not None):
-            raise ConfigError("give a queue to move to, or an exchange and key, not both")
-        if to is not None:
-            target = Target("", to)
-        else:
-            target = Target(exchange, routing_key, dead_only=exchange is None and routing_key is None)
-        choice = _choice(filters, target, most_replays, finished)
-        return move(
-            self._settings,
-            queue,
-            choice,
-            limit=limit,
-            rate=rate,
-            apply=apply,
-            confirm=confirm,
-            on_progress=on_progress,
-        )
-
-    def __repr__(self) -> str:
-        return f"<attune_ops messages of {self._settings.amqp}: peek, drain, restore, move>"
-
-
 class Policies:
     """Clean-up safety as policies. What changes something does it with `apply=True`, and says only so without."""
 
@@ -588,13 +460,6 @@ class Policies:
 
     def __repr__(self) -> str:
         return f"<attune_ops policies of {self._settings.amqp}: show, apply, remove>"
-
-
-def _choice(filters: Iterable[str], target: Target, most_replays: int | None, finished: bool) -> Choice:
-    from attune_ops.messages.filters import parse
-    from attune_ops.messages.selection import Choice
-
-    return Choice(parse(filters), target, most_replays, ask_registry=not finished)
 
 
 class Probes:

@@ -1,4 +1,4 @@
-"""`attune-ops messages`: look at, save, restore and move messages without losing any."""
+"""`attune-ops messages`: peek, drain, restore and move without losing a message."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 
 FILTER = click.option(
     "--filter", "filters", multiple=True, metavar="NAME=VALUE",
-    help="Only these; may be repeated, all must hold: type, key, exchange, id, reason, queue (it died in), age, "
-    "retries, deaths, size, $.path.in.body; with =, !=, >, <, >=, <= and * for anything.",
+    help="Only matching messages. Repeatable, all must match. NAME: type, key, exchange, id, reason and queue (of the "
+    "newest dead-lettering), age, retries, deaths, size, $.path.in.body; comparison: =, !=, >, <, >=, <=; * matches "
+    "any text.",
 )  # fmt: skip
 LIMIT = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
 
 
 def _publishing(function: Any) -> Any:
-    """The options of what publishes messages again."""
+    """The options of the commands that publish messages."""
     for option in (
-        click.option("--finished", is_flag=True, help="Also what the registry says has ended; it is not asked then."),
-        click.option("--max-replays", "most_replays", type=click.IntRange(min=0), default=3, show_default=True,
-                     metavar="N", help="Keep a dead letter back that was replayed N times."),
-        click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N a second."),
-        click.option("--routing-key", metavar="KEY", help="Publish with this key."),
-        click.option("--exchange", metavar="NAME", help="Publish there; '' and a queue's name as key: to the queue."),
+        click.option("--finished", is_flag=True,
+                     help="Include messages of finished executions (skips the registry check)."),
+        click.option("--max-replays", type=click.IntRange(min=0), default=3, show_default=True, metavar="N",
+                     help="Do not publish a dead letter that was already replayed N times."),
+        click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N",
+                     help="At most N messages per second."),
+        click.option("--routing-key", metavar="KEY", help="Routing key to publish with."),
+        click.option("--exchange", metavar="NAME",
+                     help="Exchange to publish to; '' with a queue name as --routing-key is that queue."),
     ):  # fmt: skip
         function = option(function)
     return function
@@ -39,24 +43,28 @@ def _publishing(function: Any) -> Any:
 
 @group()
 def command() -> None:
-    """Looks at, saves, restores and moves messages; killed at any moment, none of them is lost."""
+    """Peeks at, drains, restores and moves messages. No message is lost, even if the command is killed."""
 
 
 @command.command(example="attune-ops messages peek attune.events.queue --count 3")
 @click.argument("queue")
-@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="So many.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Number of messages."
+)
 @FILTER
-@click.option("--reveal", is_flag=True, help="Show secrets too, after asking.")
-@click.option("--confirm", metavar="NAME", help="Instead of asking: `reveal`, or a protected environment's name.")
+@click.option("--reveal", is_flag=True, help="Show secrets, after a confirmation.")
+@click.option(
+    "--confirm", metavar="NAME", help="Confirm without a prompt: `reveal`, or the name of a protected environment."
+)
 @format_option()
 @pass_cli
 def peek(
     cli: Cli, queue: str, count: int, filters: tuple[str, ...], reveal: bool, confirm: str | None, format: str
 ) -> None:
-    """Shows the first messages of QUEUE: envelope, age, retries, why they are there; secrets are masked.
+    """Shows the first messages of QUEUE: envelope, age, retries, why they are in it. Secrets are masked.
 
-    They are taken and given back: they keep their places but are marked redelivered, and nobody else gets them
-    meanwhile. A quorum queue counts a delivery, and gives a message up at its delivery limit.
+    The messages are delivered and requeued: they keep their position and are flagged `redelivered`; consumers do not
+    get them meanwhile. A quorum queue counts a delivery; a message at its delivery limit moves to the end of the queue.
     """
     if reveal:
         confirm = _may_reveal(cli, confirm)
@@ -65,17 +73,18 @@ def peek(
 
 @command.command(example="attune-ops messages drain attune.events.queue --to events.jsonl --filter 'age>1h' --apply")
 @click.argument("queue")
-@click.option("--to", required=True, metavar="FILE", help="The file; one of an earlier drain is gone on with.")
+@click.option("--to", required=True, metavar="FILE", help="Output file; an earlier drain is resumed.")
 @FILTER
 @LIMIT
-@change_options("Drain it; without it only what would be done is shown.")
+@change_options("Drain the queue; without it a dry run.")
 @format_option()
 @pass_cli
 def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
-    """Takes messages from QUEUE to a file that `restore` publishes again byte for byte.
+    """Moves messages from QUEUE to a file that `restore` publishes again byte for byte.
 
-    A message is acknowledged only when it is durably on disk. Interrupted or killed, run the same line again: it goes
-    on; what was on disk and not yet acknowledged is then in the file twice, which `restore` knows.
+    A message is acknowledged only when it is durably on disk. After an interrupt or a kill, run the same command again:
+    it resumes. Messages that were on disk and not yet acknowledged are then in the file twice; `restore` skips the
+    duplicates.
     """
     _transfer(cli, how, format, lambda: cli.ops.messages.drain(queue, **how))
 
@@ -87,16 +96,17 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
 @click.argument("file")
 @FILTER
 @_publishing
-@click.option("--again", is_flag=True, help="Also what was restored before.")
-@click.option("--copies", is_flag=True, help="Also second copies of a message in the file.")
-@change_options("Publish them; without it only what would be done is shown.")
+@click.option("--again", is_flag=True, help="Publish again even if already restored.")
+@click.option("--copies", is_flag=True, help="Do not skip duplicates in the file.")
+@change_options("Publish the messages; without it a dry run.")
 @format_option()
 @pass_cli
 def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
-    """Publishes the messages of FILE: dead letters where they died from, the others where they had been published.
+    """Publishes the messages of FILE: each to its exchange, a dead letter to the one before it was dead-lettered.
 
-    With --exchange or --routing-key there, exactly as they were. Each is confirmed, and marked in FILE.restored;
-    killed, run the same line again. What no queue takes stays in the file and is reported (exit status 1).
+    With --exchange or --routing-key each is published there, unchanged. Each is confirmed and marked in FILE.restored;
+    after a kill, run the same command again. A message that is not published (unroutable, nacked, replayed too often,
+    execution finished) stays in the file and is reported (exit status 1).
     """
     _transfer(cli, how, format, lambda: cli.ops.messages.restore(file, **how))
 
@@ -107,32 +117,32 @@ def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
 @FILTER
 @_publishing
 @LIMIT
-@change_options("Move them; without it only what would be done is shown.")
+@change_options("Move the messages; without it a dry run.")
 @format_option()
 @pass_cli
 def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> None:
-    """Moves messages from queue FROM to queue TO, or without TO its dead letters back to where they died from.
+    """Moves messages from queue FROM to queue TO, or without TO dead letters back to their original exchange.
 
-    The source is acknowledged only when the broker has confirmed the copy. What no queue takes, was replayed too
-    often or has ended stays and is reported (exit status 1).
+    A message is acknowledged only when the broker has confirmed its copy. A message that is not published (unroutable,
+    nacked, replayed too often, execution finished) stays in FROM and is reported (exit status 1).
     """
     _transfer(cli, how, format, lambda: cli.ops.messages.move(queue, to, **how))
 
 
 def _transfer(cli: Cli, how: dict[str, Any], format: str, run: Callable[[], Transfer]) -> None:
-    """Runs one, shows it, and ends with status 1 where something stayed that was to go."""
+    """Runs one and shows its result; exit status 1 where a selected message was not published."""
     how["confirm"] = confirmed(cli, how["confirm"]) if how["apply"] else how["confirm"]
-    with _counting(cli) as how["on_progress"]:
+    with _progress(cli) as how["on_progress"]:
         done = run()
     cli.show(done, format)
     if not done.applied:
-        cli.note("nothing was changed; --apply does it")
+        cli.note("dry run: nothing was changed; --apply does it")
     cli.exit(_exit.FOUND if done.applied and done.incomplete else _exit.OK)
 
 
 @contextmanager
-def _counting(cli: Cli) -> Iterator[Callable[[int], None]]:
-    """Shows the number of messages at a terminal while it grows."""
+def _progress(cli: Cli) -> Iterator[Callable[[int], None]]:
+    """Shows the number of messages so far, on a terminal."""
     import sys
 
     if not sys.stderr.isatty():
@@ -147,7 +157,7 @@ def _counting(cli: Cli) -> Iterator[Callable[[int], None]]:
 
 
 def _may_reveal(cli: Cli, confirm: str | None) -> str | None:
-    """Asks whether secrets may be shown; returns what the gate of a protected environment wants to hear."""
+    """Asks for a confirmation to show secrets; returns the name of a protected environment, or None."""
     from attune_ops.model.errors import ConfigError
 
     if cli.settings.protected:
@@ -157,5 +167,5 @@ def _may_reveal(cli: Cli, confirm: str | None) -> str | None:
     if confirm != "reveal" and not (
         sys.stdin.isatty() and click.confirm("Show the secrets in these messages?", err=True)
     ):
-        raise ConfigError("secrets are shown only when somebody asks for them: answer yes, or give --confirm reveal")
+        raise ConfigError("secrets are shown only after a confirmation: answer yes, or give --confirm reveal")
     return None

@@ -1,5 +1,5 @@
-"""Peek, drain, restore and move messages so that none is ever lost, whenever the process is killed.
+"""Peek, drain, restore and move messages; no message is lost, even if the process is killed.
 
-The rule behind all of it: a message is acknowledged to the queue it came from only when it is safe elsewhere,
-on disk (fsync) or in another queue (publisher confirm).
+The rule: a message is acknowledged to its queue only when it is safe elsewhere, on disk (fsync) or in another queue
+(publisher confirm).
 """

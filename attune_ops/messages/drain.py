@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
-from attune_ops.messages.filters import Filter, accepts
-from attune_ops.messages.message_file import MessageFile, appending, foresee
-from attune_ops.messages.queue_state import Seen, look
-from attune_ops.messages.taker import PREFETCH, Source, open_source
-from attune_ops.messages.transfer import Share, Transfer
+from attune_ops.messages.filters import Filter, accepts, parse
+from attune_ops.messages.message_file import MessageFile, check_file, open_file
+from attune_ops.messages.queue_reader import PREFETCH, QueueReader, open_reader
+from attune_ops.messages.queue_state import QueueInfo, read_queue
+from attune_ops.messages.transfer import OutcomeCount, Transfer
 from attune_ops.model.command_lines import line
 from attune_ops.model.units import counted
 
@@ -25,53 +25,47 @@ OnProgress = Callable[[int], None]
 def drain(
     settings: Settings,
     queue: str,
-    path: Path,
+    to: str | Path,
     *,
-    filters: tuple[Filter, ...] = (),
+    filters: Iterable[str] = (),
     limit: int | None = None,
-    prefetch: int = PREFETCH,
     apply: bool = False,
     confirm: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Transfer:
-    """Takes the messages that `filters` mean from `queue` to a file; without `apply` says what it would do.
+    """Moves the messages of `queue` that match `filters` to the file `to`; without `apply` it is a dry run.
 
-    Killed at any moment it loses none: run it again and it goes on. What was on disk and not yet acknowledged is
-    then in the file twice (at most `prefetch` messages), told apart by position and id. Undo: `restore` the file.
+    Killed at any moment it loses none: run it again and it resumes. What was on disk and not yet acknowledged (at
+    most PREFETCH messages) is then in the file twice; `restore` skips the second copies. Undo: `restore` the file.
     Raises `ActionError`, or `SourceError` where the connection breaks; the file then holds what was drained.
     """
     began = time.perf_counter()
-    seen = look(settings, queue)
+    path, selected = Path(to), parse(filters)
+    info = read_queue(settings, queue)
     counts: Counter[str] = Counter()
-    notes = list(seen.notes(held=bool(filters)))
+    notes = list(info.notes(requeued=bool(selected)))
     if apply:
-        with audit.change(
-            settings,
-            "messages drain",
-            queue,
-            confirm=confirm,
-            to=str(path.absolute()),
-            filters=[f.text for f in filters],
-        ) as outcome:
+        detail = {"to": str(path.absolute()), "filters": [f.text for f in selected]}
+        with audit.change(settings, "messages drain", queue, confirm=confirm, **detail) as outcome:
 
             def safe() -> str:
                 return f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
 
             try:
-                with raw_amqp.telling(safe, "; run it again to go on", lambda: counts["drained"] > 0):
-                    notes += _drain(settings, seen, path, filters, limit, prefetch, counts, on_progress)
+                with raw_amqp.resume_hint(safe, "; run it again to resume", lambda: counts["drained"] > 0):
+                    notes += _drain(settings, info, path, selected, limit, counts, on_progress)
             finally:
                 outcome |= counts
     else:
-        foresee(path, settings, queue)
-        counts["drained"] = seen.ready if limit is None else min(limit, seen.ready)
+        check_file(path, settings, queue)
+        counts["drained"] = info.ready if limit is None else min(limit, info.ready)
     return Transfer(
         what="drain",
         source=queue,
         target=str(path),
         applied=apply,
-        at_most=not apply and bool(filters),
-        shares=_shares(counts, apply),
+        at_most=not apply and bool(selected),
+        outcomes=_outcomes(counts),
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
@@ -81,59 +75,55 @@ def drain(
 
 def _drain(
     settings: Settings,
-    seen: Seen,
+    info: QueueInfo,
     path: Path,
     filters: tuple[Filter, ...],
     limit: int | None,
-    prefetch: int,
     counts: Counter[str],
     on_progress: OnProgress | None,
 ) -> list[str]:
     notes = []
-    with appending(path, settings, seen.name) as file:
+    with open_file(path, settings, info.name) as file:
         if file.count:
-            notes.append(
-                f"went on after {file.count} messages that the file held already; where it was killed some may be in "
-                f"it twice, which restore leaves out"
-            )
+            notes.append(f"resumed after {counted(file.count, 'message')} in the file; restore skips duplicates")
         if file.cut:
-            notes.append(f"cut {file.cut} bytes of a message off that was never acknowledged")
-        with open_source(settings, seen, prefetch=prefetch, few=limit is not None and limit <= prefetch) as source:
+            notes.append(f"cut off {file.cut} bytes of an incomplete message, which was never acknowledged")
+        with open_reader(settings, info, ahead=limit is None or limit > PREFETCH) as reader:
             while limit is None or counts["drained"] < limit:
-                if not _batch(source, file, filters, limit, counts):
+                if not _batch(reader, file, filters, limit, counts):
                     break
                 if on_progress is not None:
                     on_progress(counts["drained"])
-    return [*notes, *source.notes]
+    return [*notes, *reader.notes]
 
 
 def _batch(
-    source: Source, file: MessageFile, filters: tuple[Filter, ...], limit: int | None, counts: Counter[str]
+    reader: QueueReader, file: MessageFile, filters: tuple[Filter, ...], limit: int | None, counts: Counter[str]
 ) -> bool:
-    """Takes one batch, makes it safe, acknowledges it; False where the queue is empty."""
-    batch = source.more(None if limit is None else limit - counts["drained"])
+    """Reads one batch, makes it safe, acknowledges it; False at the end of the queue."""
+    batch = reader.next_batch(None if limit is None else limit - counts["drained"])
     at = datetime.now(UTC)
     safe: list[int] = []
-    for taken in batch:
-        if accepts(filters, taken.message, at):
-            file.append(taken.message)
-            safe.append(taken.tag)
+    for delivery in batch:
+        if accepts(filters, delivery.message, at):
+            file.append(delivery.message)
+            safe.append(delivery.tag)
         else:
-            source.hold(taken)
+            reader.requeue_later(delivery)
             counts["other"] += 1
     if safe:
-        file.keep()
-        source.acknowledge(safe)
+        file.sync()
+        reader.acknowledge(safe)
         counts["drained"] += len(safe)
-    return not source.empty
+    return not reader.empty
 
 
 def _undo(queue: str, path: Path) -> str:
     return line("messages", "restore", "--exchange=", f"--routing-key={queue}", "--apply", "--", str(path))
 
 
-def _shares(counts: Counter[str], applied: bool) -> tuple[Share, ...]:
-    found = [Share("drained", counts["drained"])]
+def _outcomes(counts: Counter[str]) -> tuple[OutcomeCount, ...]:
+    found = [OutcomeCount("drained", counts["drained"])]
     if counts["other"]:
-        found.append(Share("other", counts["other"], why="the filters do not mean them; they are back in the queue"))
+        found.append(OutcomeCount("other", counts["other"], why="not matched by --filter; requeued"))
     return tuple(found)

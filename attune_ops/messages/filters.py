@@ -1,7 +1,7 @@
-"""Which messages are meant: `type=ExecutionRequested`, `key=worker.*`, `age>1h`, `reason=expired`, `$.payload.x=1`.
+"""Message filters: `type=ExecutionRequested`, `key=worker.*`, `age>1h`, `reason=expired`, `$.payload.x=1`.
 
-A filter is NAME, a comparison and a value; several must all hold. Texts are compared as globs, numbers and
-spans by size. What a message does not tell fulfils no comparison but `!=`.
+A filter is NAME, a comparison and a value; all of several must match. Texts are compared as globs, numbers and
+durations by size. A value that the message lacks matches only `!=`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FILTER = re.compile(
 )
 _STEP = re.compile(r"\.(?P<name>[^.\[\"]+)|\.?\[\"(?P<quoted>[^\"]*)\"\]|\[(?P<index>\d+)\]")
 
-# What a filter may name, and how a message tells it. Several values: one that matches is enough.
-Told = Callable[[Message, datetime], Iterable[Any]]
-TEXTS: dict[str, Told] = {
+# The names that a filter may use, and their values in a message. Of several values one match is enough.
+Values = Callable[[Message, datetime], Iterable[Any]]
+TEXTS: dict[str, Values] = {
     "type": lambda m, at: (m.type,),
     "key": lambda m, at: (m.routing_key,),
     "exchange": lambda m, at: (m.exchange,),
@@ -38,20 +38,19 @@ TEXTS: dict[str, Told] = {
     "reason": lambda m, at: (d.reason for d in m.deaths[:1]),
     "queue": lambda m, at: (d.queue for d in m.deaths[:1]),
 }
-NUMBERS: dict[str, Told] = {
+NUMBERS: dict[str, Values] = {
     "age": lambda m, at: () if (age := m.age(at)) is None else (age.total_seconds(),),
     "retries": lambda m, at: (m.retries,),
     "deaths": lambda m, at: (sum(d.count for d in m.deaths),),
     "size": lambda m, at: (len(m.body),),
 }
 ALLOWED = (
-    f"{', '.join(TEXTS)} (text: = or !=, * and ? stand for anything), {', '.join(NUMBERS)} (=, !=, >, <, >=, <=), "
-    f"or $.path.into.the.body"
+    f"{', '.join(TEXTS)} (text: = or !=, with * and ?), {', '.join(NUMBERS)} (=, !=, >, <, >=, <=), or $.path.in.body"
 )
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """One filter, as it was written and taken apart."""
+    """One filter: its text and its parts."""
 
     text: str
     name: str
@@ -59,33 +58,33 @@ class Filter(msgspec.Struct, frozen=True):
     value: str
 
     def accepts(self, message: Message, at: datetime) -> bool:
-        """Whether the message fulfils it at that time."""
-        told = TEXTS.get(self.name) or NUMBERS.get(self.name)
-        values = at_path(message.data, self.name) if told is None else [v for v in told(message, at) if v is not None]
-        found = any(self._holds(v) for v in values)
+        """Whether the message matches at that time."""
+        read = TEXTS.get(self.name) or NUMBERS.get(self.name)
+        values = at_path(message.data, self.name) if read is None else [v for v in read(message, at) if v is not None]
+        found = any(self._matches(v) for v in values)
         return not found if self.sign == "!=" else found
 
-    def _holds(self, value: Any) -> bool:
-        """Whether one value compares; `!=` is asked as `=`, so that it means "none of them"."""
+    def _matches(self, value: Any) -> bool:
+        """Whether one value matches; `!=` compares as `=`, so that it means "none of them"."""
         sign = "=" if self.sign == "!=" else self.sign
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            wanted = _seconds(self.value) if self.name == "age" else _number(self.value)
-            return wanted is not None and COMPARISONS[sign](value, wanted)
+            expected = _seconds(self.value) if self.name == "age" else _number(self.value)
+            return expected is not None and COMPARISONS[sign](value, expected)
         return sign == "=" and fnmatch.fnmatchcase(_text(value), self.value)
 
 
 def parse(texts: Iterable[str]) -> tuple[Filter, ...]:
-    """Reads filters; raises `ConfigError` saying what is allowed."""
+    """Parses filters; raises `ConfigError` that says what is allowed."""
     return tuple(_parse(text) for text in texts)
 
 
 def accepts(filters: Iterable[Filter], message: Message, at: datetime) -> bool:
-    """Whether the message fulfils all of them."""
+    """Whether the message matches all of them."""
     return all(f.accepts(message, at) for f in filters)
 
 
 def at_path(data: Any, path: str) -> list[Any]:
-    """The value in a body at `$.a.b[0]` or `$.a["b.c"]`, as a list of one; none where there is nothing."""
+    """The value in a body at `$.a.b[0]` or `$.a["b.c"]`, as a list of one; [] where there is none."""
     for step in _STEP.finditer(path, 1):
         if step["index"] is not None:
             if not isinstance(data, list) or int(step["index"]) >= len(data):
@@ -102,26 +101,26 @@ def at_path(data: Any, path: str) -> list[Any]:
 def _parse(text: str) -> Filter:
     found = _FILTER.fullmatch(text.strip())
     if not found:
-        raise ConfigError(f"filter {text!r} is none: write NAME=VALUE; NAME is {ALLOWED}")
+        raise ConfigError(f"invalid filter {text!r}: write NAME=VALUE, where NAME is {ALLOWED}")
     name, sign, value = found["name"].strip(), found["sign"], found["value"].strip()
     if name.startswith("$"):
         if "".join(m[0] for m in _STEP.finditer(name, 1)) != name[1:]:
-            raise ConfigError(f'filter {text!r}: {name!r} is no path; write $.payload.action_ref, $.list[0], $["a.b"]')
+            raise ConfigError(f'filter {text!r}: invalid path {name!r}; write $.payload.a, $.list[0], $["a.b"]')
         if sign not in ("=", "!=") and _number(value) is None:
-            raise ConfigError(f"filter {text!r}: {sign} compares numbers, and {value!r} is none")
+            raise ConfigError(f"filter {text!r}: {sign} compares numbers, not {value!r}")
     elif name in TEXTS:
         if sign not in ("=", "!="):
-            raise ConfigError(f"filter {text!r}: {name} is text, which only = and != compare")
+            raise ConfigError(f"filter {text!r}: {name} is text: only = and != compare it")
     elif name not in NUMBERS:
-        raise ConfigError(f"filter {text!r}: there is no {name!r}; NAME is {ALLOWED}")
+        raise ConfigError(f"filter {text!r}: no name {name!r}; NAME is {ALLOWED}")
     elif (_seconds(value) if name == "age" else _number(value)) is None:
-        wanted = "a time: 500ms, 30s, 5m, 1h, 2d" if name == "age" else "a number"
-        raise ConfigError(f"filter {text!r}: {value!r} is not {wanted}")
+        expected = "a duration: 500ms, 30s, 5m, 1h, 2d" if name == "age" else "a number"
+        raise ConfigError(f"filter {text!r}: {value!r} is not {expected}")
     return Filter(text, name, sign, value)
 
 
 def _text(value: Any) -> str:
-    """A value as people write it in a filter."""
+    """A value as it is written in a filter."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -1,7 +1,8 @@
-"""One message as it was taken from a queue, and what is in it, decoded when it is asked for."""
+"""One message as the broker delivered it, decoded on demand, and its `x-death` history."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -10,16 +11,42 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.messages import x_death
 from attune_ops.messages.properties import BadProperties, Properties, decode, moment
+
+REPLAYS = "x-attune-ops-replays"  # consumers and dead-lettering preserve this header
+# Why a queue dead-lettered a message, in words.
+DEATHS = {
+    "rejected": "a consumer of {queue} rejected it",
+    "expired": "its message TTL expired in {queue}",
+    "maxlen": "{queue} exceeded its length limit",
+    "delivery_limit": "it exceeded the delivery limit of {queue}",
+}
+
+
+class Death(msgspec.Struct, frozen=True):
+    """One entry of `x-death`: queue, reason and count, and how the message had been published to that queue."""
+
+    queue: str
+    reason: str
+    count: int
+    exchange: str
+    routing_keys: tuple[str, ...]
+    time: datetime | None  # of the first time
+
+    @property
+    def words(self) -> str:
+        """What happened, in words."""
+        words = DEATHS.get(self.reason, "{queue} dead-lettered it ({reason})")
+        happened = words.format(queue=self.queue, reason=self.reason)
+        return happened if self.count == 1 else f"{happened}, {self.count} times"
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
-    """A message as it came: where it had been published, its properties as they are on the wire, its body.
+    """A message as delivered: exchange and routing key, properties as they are on the wire, body.
 
-    `n` is its position in the file or in what was taken, from 1, and `run` the run of `drain` that wrote it.
-    `redelivered` says that the broker had handed it to somebody before. `key` is the routing key where that is not
-    UTF-8; `routing_key` then only shows it.
+    `n` is its position in the file or among the messages read, from 1; `run` is the run of `drain` that wrote it.
+    `redelivered` is the broker's flag. `key` is the routing key where that is not UTF-8; `routing_key` is then only
+    for display.
     """
 
     n: int
@@ -33,12 +60,12 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     @property
     def publish_key(self) -> str | bytes:
-        """The routing key exactly as it came."""
+        """The routing key, byte for byte."""
         return self.routing_key if self.key is None else self.key
 
     @cached_property
     def decoded(self) -> Properties:
-        """The properties; empty ones where the bytes are none."""
+        """The properties; empty where the bytes are invalid."""
         try:
             return decode(self.properties)
         except BadProperties:
@@ -50,15 +77,15 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return self.decoded.headers or {}
 
     @cached_property
-    def deaths(self) -> tuple[x_death.Death, ...]:
-        """Its history of deaths, newest first."""
-        if b"\x07x-death" not in self.properties:  # most have none, and need not be decoded for that
+    def deaths(self) -> tuple[Death, ...]:
+        """How it was dead-lettered before, newest first."""
+        if b"\x07x-death" not in self.properties:  # most have none; decoding is slow
             return ()
-        return x_death.read(self.headers)
+        return _deaths(self.headers)
 
     @cached_property
     def data(self) -> Any:
-        """The body's JSON, or None where it is none."""
+        """The body as JSON, or None where it is not JSON."""
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -66,60 +93,63 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     @property
     def type(self) -> str | None:
-        """Attune's message type, of the envelope or else of the property `type`."""
-        told = self._envelope("message_type")
-        return told if isinstance(told, str) else self.decoded.type
+        """Attune's message type: from the envelope, else the property `type`."""
+        found = self._envelope("message_type")
+        return found if isinstance(found, str) else self.decoded.type
 
     @property
     def id(self) -> str | None:
-        """The message id, of the properties or else of the envelope."""
-        told = self.decoded.message_id or self._envelope("message_id")
-        return told if isinstance(told, str) else None
+        """The message id: from the properties, else the envelope."""
+        found = self.decoded.message_id or self._envelope("message_id")
+        return found if isinstance(found, str) else None
 
     @property
     def retries(self) -> int | None:
-        """The envelope's retry count; None where it tells none."""
-        told = self._envelope("headers")
-        count = told.get("retry_count") if isinstance(told, dict) else None
+        """The envelope's retry count; None where it has none."""
+        headers = self._envelope("headers")
+        count = headers.get("retry_count") if isinstance(headers, dict) else None
         return count if isinstance(count, int) and not isinstance(count, bool) else None
 
     @property
     def deliveries(self) -> int:
-        """How often a quorum queue has delivered it before; 0 where none counts."""
+        """How often a quorum queue delivered it before (`x-delivery-count`); 0 without the header."""
         count = self.headers.get("x-delivery-count")
         return count if isinstance(count, int) else 0
 
     @property
+    def replays(self) -> int:
+        """How often this tool replayed it as a dead letter (`x-attune-ops-replays`)."""
+        count = self.headers.get(REPLAYS)
+        return count if isinstance(count, int) and count > 0 else 0
+
+    @property
     def execution_id(self) -> int | None:
-        """The execution that the payload names, or None."""
-        told = self._envelope("payload")
-        found = told.get("execution_id") if isinstance(told, dict) else None
+        """The `execution_id` of the payload, or None."""
+        payload = self._envelope("payload")
+        found = payload.get("execution_id") if isinstance(payload, dict) else None
         return found if isinstance(found, int) and not isinstance(found, bool) else None
 
     @property
     def made_at(self) -> datetime | None:
-        """When it was made, as the envelope says or else the property `timestamp`; None where neither does."""
-        told = self._envelope("timestamp")
-        if isinstance(told, str):
-            try:
-                time = datetime.fromisoformat(told)
-            except ValueError:
-                pass
-            else:
+        """When it was created: the envelope's timestamp, else the property `timestamp`; None without either."""
+        created = self._envelope("timestamp")
+        if isinstance(created, str):
+            with contextlib.suppress(ValueError):
+                time = datetime.fromisoformat(created)
                 return time.replace(tzinfo=UTC) if time.tzinfo is None else time
         seconds = self.decoded.timestamp
         return None if seconds is None else moment(seconds)
 
     def age(self, at: datetime) -> timedelta | None:
-        """How old it is at that time; None where it does not tell when it was made."""
+        """How old it is at that time; None where its creation time is unknown."""
         made = self.made_at
         return None if made is None else at - made
 
     @cached_property
     def identity(self) -> bytes | None:
-        """What is the same for two copies of one message, and for no other; None where it has no id.
+        """A digest of id and body, equal for two copies of one message only; None where it has no id.
 
-        Headers are left out: a queue may add its own to a copy that it delivers again (`x-delivery-count`).
+        Headers are not included: a queue may add its own on redelivery (`x-delivery-count`).
         """
         return None if self.id is None else blake2b(self.body, digest_size=16, key=_key(self.id)).digest()
 
@@ -130,3 +160,23 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 def _key(text: str) -> bytes:
     encoded = text.encode()
     return encoded if len(encoded) <= 64 else blake2b(encoded).digest()
+
+
+def _deaths(headers: Mapping[str, Any]) -> tuple[Death, ...]:
+    """The deaths, newest first (rabbit_dead_letter prepends the newest); () where `x-death` is malformed."""
+    history = headers.get("x-death")
+    entries = history if isinstance(history, list) else []
+    return tuple(_death(e) for e in entries if isinstance(e, dict) and isinstance(e.get("queue"), str))
+
+
+def _death(entry: dict[str, Any]) -> Death:
+    keys = entry.get("routing-keys")
+    count, time = entry.get("count"), entry.get("time")
+    return Death(
+        queue=entry["queue"],
+        reason=str(entry.get("reason", "")),
+        count=count if isinstance(count, int) else 1,
+        exchange=str(entry.get("exchange", "")),
+        routing_keys=tuple(k for k in keys if isinstance(k, str)) if isinstance(keys, list) else (),
+        time=time if isinstance(time, datetime) else None,
+    )

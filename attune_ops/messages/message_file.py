@@ -1,4 +1,8 @@
-"""The file that messages are drained to: what is `kept` is durably on disk, whatever happens afterwards."""
+"""The file that messages are drained to: one JSON object per line; the first describes the file (docs/messages.md).
+
+Properties and body are base64 of the original bytes. A last line without its end was cut off by a crash; its message
+was never acknowledged, so the broker still has it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -14,133 +18,186 @@ from typing import BinaryIO
 import msgspec
 
 from attune_ops.installation.config import Settings
-from attune_ops.messages import record
 from attune_ops.messages.message import Message
 from attune_ops.model.errors import ActionError, ConfigError
 
+SCHEMA = "attune-ops/messages/1"
 BUFFER = 1 << 20
 
 
-class MessageFile:
-    """A file of messages, open for appending by this process alone; mode 600, since bodies may hold secrets."""
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line. `id` distinguishes files of the same name; `broker` is the URL, password masked."""
 
-    def __init__(self, file: BinaryIO, header: record.Header, count: int = 0, run: int = 1, cut: int = 0) -> None:
+    schema: str = SCHEMA
+    id: str
+    queue: str
+    vhost: str
+    broker: str
+    created: datetime
+
+
+class Damaged(msgspec.Struct, frozen=True):
+    """A line that is not a message; `torn` says that it is the last one and incomplete."""
+
+    line: int
+    torn: bool
+
+
+_encoder = msgspec.json.Encoder()
+_header = msgspec.json.Decoder(Header)
+_message = msgspec.json.Decoder(Message)
+
+
+def encode(record: Header | Message) -> bytes:
+    """The line of a record, its end included."""
+    return _encoder.encode(record) + b"\n"
+
+
+def decode_header(line: bytes, name: str) -> Header:
+    """Reads the first line of the file `name`; raises `ConfigError` where it is not a message file."""
+    try:
+        found = _header.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ConfigError(f"{name!r} is not a message file: its first line is not {SCHEMA}") from None
+    if found.schema != SCHEMA:
+        raise ConfigError(f"{name!r} has schema {found.schema!r}; this release reads {SCHEMA}")
+    return found
+
+
+def decode_messages(lines: Iterable[bytes]) -> Iterator[Message | Damaged]:
+    """Reads the lines after the first. A message's position is that of its line, whatever the line says."""
+    for n, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            yield Damaged(n, torn=True)
+            return
+        try:
+            message = _message.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            yield Damaged(n, torn=False)
+            continue
+        yield message if message.n == n else msgspec.structs.replace(message, n=n)
+
+
+class MessageFile:
+    """A message file, open for appending and locked for this process; mode 600, since bodies may hold secrets."""
+
+    def __init__(self, file: BinaryIO, header: Header, count: int = 0, run: int = 1, cut: int = 0) -> None:
         self.header = header
         self.count = count  # messages in it
-        self.run = run  # one more than the last that wrote a message
-        self.cut = cut  # bytes of a torn line that were cut off when it was opened
+        self.run = run  # one more than the last run that wrote a message
+        self.cut = cut  # bytes of an incomplete line that were cut off on opening
         self._file = file
 
     def append(self, message: Message) -> None:
-        """Adds a message at the next position; it is safe after `keep`."""
+        """Adds a message at the next position; it is safe after `sync`."""
         self.count += 1
         if message.n != self.count or message.run != self.run:
             message = msgspec.structs.replace(message, n=self.count, run=self.run)
-        self._file.write(record.encode(message))
+        self._file.write(encode(message))
 
-    def keep(self) -> None:
+    def sync(self) -> None:
         """Returns once everything appended is on disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
 @contextlib.contextmanager
-def appending(path: Path, settings: Settings, queue: str) -> Iterator[MessageFile]:
-    """Makes the file, or goes on with the one that an earlier drain of the same queue left.
+def open_file(path: Path, settings: Settings, queue: str) -> Iterator[MessageFile]:
+    """Creates the file, or resumes the one of an earlier drain of the same queue.
 
-    Raises `ConfigError` where it is another kind of file or another queue's, `ActionError` where it cannot be
+    Raises `ConfigError` where it is another kind of file or of another queue, `ActionError` where it cannot be
     written or another drain is writing to it.
     """
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=BUFFER)
     except OSError as e:
-        raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
+        raise ActionError(f"cannot write {str(path)!r}: {e.strerror}") from e
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
-            raise ActionError(f"{str(path)!r} is being written by another drain") from e
-        opened = _go_on(file, path, settings, queue) or _begin(file, path, settings, queue)
+            raise ActionError(f"another drain is writing {str(path)!r}") from e
+        opened = _resume(file, path, settings, queue) or _begin(file, path, settings, queue)
         yield opened
-        opened.keep()
+        opened.sync()
     except OSError as e:
-        raise ActionError(f"{str(path)!r} cannot be written: {e.strerror}") from e
+        raise ActionError(f"cannot write {str(path)!r}: {e.strerror}") from e
     finally:
-        with contextlib.suppress(OSError):  # a full disk takes the rest of the buffer no better now
+        with contextlib.suppress(OSError):  # the disk may still be full
             file.close()
 
 
-def foresee(path: Path, settings: Settings, queue: str) -> None:
-    """Raises what `appending` would raise, as far as looking can tell. Changes nothing."""
+def check_file(path: Path, settings: Settings, queue: str) -> None:
+    """Raises what `open_file` would raise, as far as a dry run can know; changes nothing."""
     if path.exists() and (path.is_dir() or path.stat().st_size):
         _same_queue(read_header(path), path, settings, queue)
     elif not path.absolute().parent.is_dir():
-        raise ActionError(f"{str(path)!r} cannot be written: there is no such folder")
+        raise ActionError(f"cannot write {str(path)!r}: no such folder")
     elif not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise ActionError(f"{str(path)!r} cannot be written: you may not write there")
+        raise ActionError(f"cannot write {str(path)!r}: permission denied")
 
 
-def read_header(path: Path) -> record.Header:
-    """The first line of a file of messages; raises `ConfigError` where it is none. Changes nothing."""
+def read_header(path: Path) -> Header:
+    """Reads the first line of a message file, changes nothing. Raises `ConfigError` where it is not one."""
     try:
         with path.open("rb") as file:
-            return record.header(file.readline(), str(path))
+            return decode_header(file.readline(), str(path))
     except OSError as e:
-        raise ConfigError(f"{str(path)!r} cannot be read: {e.strerror}") from e
+        raise ConfigError(f"cannot read {str(path)!r}: {e.strerror}") from e
 
 
-def read_messages(path: Path) -> Iterator[Message | record.Damaged]:
-    """The messages of a file, a line at a time. Changes nothing."""
+def read_messages(path: Path) -> Iterator[Message | Damaged]:
+    """Reads the messages of a file, line by line; changes nothing."""
     with path.open("rb", buffering=BUFFER) as file:
         file.readline()
-        yield from record.messages(file)
+        yield from decode_messages(file)
 
 
 def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile:
-    header = record.Header(
+    header = Header(
         id=secrets.token_hex(16),
         queue=queue,
         vhost=settings.vhost,
         broker=str(settings.amqp),
         created=datetime.now(UTC),
     )
-    os.fchmod(file.fileno(), 0o600)  # an empty file may have been there, for everybody to read
+    os.fchmod(file.fileno(), 0o600)  # an existing empty file may be readable by everyone
     file.truncate(0)
     file.seek(0)
-    file.write(record.encode(header))
+    file.write(encode(header))
     file.flush()
     os.fsync(file.fileno())
     folder = os.open(path.absolute().parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the name too must outlive a power cut
+        os.fsync(folder)  # the name too must survive a power cut
     finally:
         os.close(folder)
     return MessageFile(file, header)
 
 
-def _same_queue(header: record.Header, path: Path, settings: Settings, queue: str) -> None:
+def _same_queue(header: Header, path: Path, settings: Settings, queue: str) -> None:
     if (header.queue, header.vhost) != (queue, settings.vhost):
         raise ConfigError(
-            f"{str(path)!r} holds messages of queue {header.queue!r} in virtual host {header.vhost!r}; choose another "
-            f"file"
+            f"{str(path)!r} holds messages of queue {header.queue!r} in virtual host {header.vhost!r}; "
+            f"choose another file"
         )
 
 
-def _go_on(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile | None:
-    """The file as an earlier drain left it, a torn last line cut off; None where not even its first line is whole."""
+def _resume(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile | None:
+    """The file of an earlier drain, an incomplete last line cut off; None where its first line is incomplete."""
     first = file.readline()
     if not first.endswith(b"\n"):
         if first and not first.startswith(b'{"schema":"attune-ops/messages'[: len(first)]):
-            raise ConfigError(f"{str(path)!r} is no file of messages; choose another file")
+            raise ConfigError(f"{str(path)!r} is not a message file; choose another file")
         return None
-    header = record.header(first, str(path))
+    header = decode_header(first, str(path))
     _same_queue(header, path, settings, queue)
     count, run, cut, end = 0, 1, 0, len(first)
     for line in file:
-        found = next(iter(record.messages([line])))
-        if isinstance(found, record.Damaged):
+        found = next(iter(decode_messages([line])))
+        if isinstance(found, Damaged):
             if not found.torn:
-                raise ActionError(f"{str(path)!r}: line {count + 2} is damaged; restore what is whole, drain elsewhere")
+                raise ActionError(f"{str(path)!r}: line {count + 2} is damaged; restore this file and drain to another")
             cut = len(line)
             break
         count, run, end = count + 1, found.run + 1, end + len(line)

@@ -3,160 +3,173 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
-from attune_ops.messages.publisher import WINDOW, Publisher, open_publisher
-from attune_ops.messages.queue_state import Seen, look
-from attune_ops.messages.replay import Destination, Target
-from attune_ops.messages.selection import EVERYTHING, Choice, Chooser, Left, Tally, asking_registry
-from attune_ops.messages.taker import BATCH, Source, Taken, open_source
-from attune_ops.messages.transfer import Transfer
+from attune_ops.messages.publisher import WINDOW, Destination, Publisher, open_publisher
+from attune_ops.messages.queue_reader import BATCH, Delivery, QueueReader, open_reader
+from attune_ops.messages.queue_state import QueueInfo, read_queue
+from attune_ops.messages.selection import (
+    MAX_REPLAYS,
+    Kept,
+    Selector,
+    Target,
+    count_decision,
+    count_result,
+    open_registry,
+    select,
+)
+from attune_ops.messages.transfer import OutcomeCounter, Transfer
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.units import counted
 
-NEVER_DIED = (
-    "what never died has nowhere to go back to: --apply leaves it in the queue, counts it and ends with status 1"
-)
+PREFETCH = WINDOW + BATCH
+DEAD_ONLY = "messages that were not dead-lettered stay in the queue; with --apply the exit status is then 1"
 
 
 def move(
     settings: Settings,
     queue: str,
-    choice: Choice = EVERYTHING,
+    to: str | None = None,
     *,
+    exchange: str | None = None,
+    routing_key: str | None = None,
+    filters: Iterable[str] = (),
     limit: int | None = None,
     rate: float | None = None,
-    prefetch: int = WINDOW + BATCH,
+    max_replays: int | None = MAX_REPLAYS,
+    finished: bool = False,
     apply: bool = False,
     confirm: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Transfer:
-    """Publishes the messages of `queue` elsewhere, as mandatory and confirmed, and takes them away from it.
+    """Moves messages from `queue` to queue `to`, to an exchange, or dead letters back to where they came from.
 
-    It moves at most as many as were there at the beginning, so what comes back is not moved again. Killed at any
-    moment it loses none; what was confirmed and not yet acknowledged (at most WINDOW + BATCH messages) is then
-    in both places. What no queue takes, or something speaks against, stays. Without `apply` says what it would do.
-    Undo: move them back. Raises `ActionError`, or `SourceError` where the connection breaks.
+    Publishes each as mandatory, waits for its confirm, then acknowledges it. At most as many are moved as were ready
+    at the beginning, so what comes back is not moved again. Killed at any moment it loses none; what was confirmed and
+    not yet acknowledged (at most PREFETCH messages) is then in both places. What is not published stays. Without
+    `apply` it is a dry run. Undo: move them back. Raises `ConfigError` where both `to` and an exchange or key are
+    given, `ActionError`, or `SourceError` where the connection breaks.
     """
-    if (choice.target.exchange, choice.target.routing_key) == ("", queue):
-        raise ConfigError(f"queue {queue!r} is both where messages come from and where they go")
+    if to is not None and (exchange is not None or routing_key is not None):
+        raise ConfigError("give a queue to move to, or an exchange and key, not both")
+    dead_only = to is None and exchange is None and routing_key is None
+    target = Target(exchange, routing_key, dead_only=dead_only) if to is None else Target("", to)
+    if (target.exchange, target.routing_key) == ("", queue):
+        raise ConfigError(f"queue {queue!r} is both source and destination")
+    selection = select(filters, target, max_replays, finished)
     began = time.perf_counter()
-    back = choice.target.dead_only
-    seen = look(settings, queue)
-    _require_queue(settings, choice.target)
-    run = _Run(settings, seen, limit)
-    with asking_registry(settings, choice) as (ended_of, note):
+    info = read_queue(settings, queue)
+    _require_queue(settings, target)
+    run = _Run(settings, info, limit)
+    with open_registry(settings, selection) as (ended_of, note):
         if apply:
-            detail = {"to": choice.target.words, "filters": [f.text for f in choice.filters]}
-            with audit.change(settings, "messages move", queue, confirm=confirm, **detail) as outcome:
+            with audit.change(settings, "messages move", queue, confirm=confirm, **selection.detail) as outcome:
                 try:
-                    with raw_amqp.telling(lambda: f"{run.tally.were_published} moved", ", the others are still there"):
-                        run.publish(Chooser(settings, choice, ended_of), rate, prefetch, on_progress)
+                    with raw_amqp.resume_hint(lambda: f"{run.counter.were_published} moved", ", the others stayed"):
+                        run.publish(Selector(settings, selection, ended_of), rate, on_progress)
                 finally:
-                    outcome |= run.tally.by_fate
+                    outcome |= run.counter.by_outcome
         else:
-            most = seen.ready if limit is None else min(limit, seen.ready)
-            run.tally.add_many("published", most, "")
+            run.counter.add("published", messages=info.ready if limit is None else min(limit, info.ready))
     return Transfer(
         what="move",
         source=queue,
-        target=choice.target.words,
+        target=target.words,
         applied=apply,
         at_most=not apply,
-        shares=run.tally.shares,
+        outcomes=run.counter.outcomes,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=(
             *([note] if note else []),
-            *([NEVER_DIED] if back and not apply else []),
-            *seen.notes(held=not apply or run.gives_back),
+            *([DEAD_ONLY] if dead_only and not apply else []),
+            *info.notes(requeued=not apply or run.requeues),
             *run.notes,
         ),
     )
 
 
 class _Run:
-    """One move of at most `limit` messages, out of those that were there at the beginning."""
+    """One move of at most `limit` messages, out of those that were ready at the beginning."""
 
-    def __init__(self, settings: Settings, seen: Seen, limit: int | None) -> None:
-        self.tally = Tally()
-        self._settings, self._seen, self._limit = settings, seen, limit
-        self._redelivered = self._taken = self._sent = 0
-        self._flying: dict[int, Taken] = {}
+    def __init__(self, settings: Settings, info: QueueInfo, limit: int | None) -> None:
+        self.counter = OutcomeCounter()
+        self._settings, self._info, self._limit = settings, info, limit
+        self._redelivered = self._read = self._sent = 0
+        self._in_flight: dict[int, Delivery] = {}
         self._notes: tuple[str, ...] = ()
 
     @property
-    def gives_back(self) -> bool:
-        """Whether some of what was taken stayed."""
-        return self.tally.count("published") < self._taken
+    def requeues(self) -> bool:
+        """Whether some of the messages stayed."""
+        return self.counter.count("published") < self._read
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What became of messages besides, and what is not known of those that a killed move may have published."""
+        """The reader's notes, and how many messages a killed move may have published already."""
         if not self._redelivered:
             return self._notes
-        before = counted(self._redelivered, "message", "messages")
-        twice = f"{before} had been handed out before: if to a move that was killed, they are there twice"
-        return (*self._notes, twice)
+        before = counted(self._redelivered, "message was redelivered", "messages were redelivered")
+        return (*self._notes, f"{before}: possible duplicates, if an earlier move was killed")
 
-    def publish(
-        self, chooser: Chooser, rate: float | None, prefetch: int, on_progress: Callable[[int], None] | None
-    ) -> None:
+    def publish(self, selector: Selector, rate: float | None, on_progress: Callable[[int], None] | None) -> None:
         """Moves batch by batch."""
-        few = self._limit is not None and self._limit <= prefetch
+        ahead = self._limit is None or self._limit > PREFETCH
         with (
             open_publisher(self._settings, rate) as publisher,
-            open_source(self._settings, self._seen, prefetch=prefetch, few=few) as source,
-            publisher.hurrying(lambda: self._settle(publisher, source)),
+            open_reader(self._settings, self._info, ahead=ahead, prefetch=PREFETCH) as reader,
+            publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, reader)),
         ):
-            while (wanted := self._wanted(source)) > 0 and not source.empty:
-                batch = source.more(wanted)
-                self._taken = source.taken
-                publisher.publish(self._going(chooser, source, batch))
-                self._settle(publisher, source, all=not batch)
+            while (wanted := self._remaining(reader)) > 0 and not reader.empty:
+                batch = reader.next_batch(wanted)
+                self._read = reader.read
+                publisher.publish(self._selected(selector, reader, batch))
+                self._settle(publisher, reader, all=not batch)
                 if on_progress is not None:
-                    on_progress(self.tally.count("published"))
-            self._settle(publisher, source, all=True)
-        self._notes = source.notes
+                    on_progress(self.counter.count("published"))
+            self._settle(publisher, reader, all=True)
+        self._notes = reader.notes
 
-    def _wanted(self, source: Source) -> int:
-        left = self._seen.ready - source.taken
-        return left if self._limit is None else min(left, self._limit - self._sent)
+    def _remaining(self, reader: QueueReader) -> int:
+        ready = self._info.ready - reader.read
+        return ready if self._limit is None else min(ready, self._limit - self._sent)
 
-    def _going(self, chooser: Chooser, source: Source, batch: list[Taken]) -> Iterator[tuple[int, Destination, bytes]]:
-        decisions = chooser.choose([taken.message for taken in batch])
-        for taken, decision in zip(batch, decisions, strict=True):
-            if isinstance(decision, Left):
-                source.hold(taken)
-                self.tally.add(decision)
+    def _selected(
+        self, selector: Selector, reader: QueueReader, batch: list[Delivery]
+    ) -> Iterator[tuple[int, Destination, bytes]]:
+        decisions = selector.decide([delivery.message for delivery in batch])
+        for delivery, decision in zip(batch, decisions, strict=True):
+            if isinstance(decision, Kept):
+                reader.requeue_later(delivery)
+                count_decision(self.counter, decision)
             else:
                 self._sent += 1
-                self._flying[taken.tag] = taken
-                self._redelivered += taken.message.redelivered
-                yield taken.tag, decision, taken.message.body
+                self._in_flight[delivery.tag] = delivery
+                self._redelivered += delivery.message.redelivered
+                yield delivery.tag, decision, delivery.message.body
 
-    def _settle(self, publisher: Publisher, source: Source, all: bool = False) -> None:
+    def _settle(self, publisher: Publisher, reader: QueueReader, all: bool = False) -> None:
         safe = []
-        for tag, to, outcome in publisher.settled(all=all):
-            self.tally.settle(to, outcome)
-            taken = self._flying.pop(tag)
-            if outcome == "published":
+        for tag, to, result in publisher.settled(all=all):
+            count_result(self.counter, to, result)
+            delivery = self._in_flight.pop(tag)
+            if result == "published":
                 safe.append(tag)
             else:
-                source.hold(taken)
+                reader.requeue_later(delivery)
         if safe:
-            source.acknowledge(safe)
+            reader.acknowledge(safe)
 
 
 def _require_queue(settings: Settings, target: Target) -> None:
-    """Raises `ActionError` where the target is a queue that is not there: every message would be returned."""
+    """Raises `ActionError` where the target is a queue that does not exist: every message would be unroutable."""
     if target.exchange != "" or target.routing_key is None:
         return
     with short_connection(settings, "look") as connection:
         if depth(connection, target.routing_key) is None:
-            raise ActionError(f"there is no queue {target.routing_key!r} to move to in {settings.vhost!r}")
+            raise ActionError(f"no queue {target.routing_key!r} in virtual host {settings.vhost!r} to move to")

@@ -1,16 +1,16 @@
-"""Looking at the messages of a queue: they are taken, shown and given back."""
+"""Peeking: messages are delivered, shown and requeued."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
-from attune_ops.messages.filters import Filter, accepts
-from attune_ops.messages.peeked import Look, Peeked
-from attune_ops.messages.preview import view
-from attune_ops.messages.queue_state import look
-from attune_ops.messages.taker import open_source
+from attune_ops.messages.filters import accepts, parse
+from attune_ops.messages.preview import PeekResult, Preview, preview
+from attune_ops.messages.queue_reader import open_reader
+from attune_ops.messages.queue_state import read_queue
 from attune_ops.model.redaction import Redactor
 from attune_ops.model.units import counted
 
@@ -20,46 +20,49 @@ def peek(
     queue: str,
     count: int = 10,
     *,
-    filters: tuple[Filter, ...] = (),
+    filters: Iterable[str] = (),
     reveal: bool = False,
     confirm: str | None = None,
-) -> Peeked:
-    """Looks at the first `count` messages that `filters` mean; secrets are masked unless `reveal` asks for them.
+) -> PeekResult:
+    """Shows the first `count` messages of a queue that match `filters`; secrets are masked unless `reveal` is set.
 
-    What it looks at is with nobody else meanwhile, goes back to its place, and is marked redelivered; a quorum queue
-    counts a delivery. To reveal is journaled, and passes the gate of a protected environment. Raises `ActionError`,
-    or `SourceError` where the connection breaks; the messages go back then too.
+    Peeking delivers and requeues the messages. They keep their position and are flagged as redelivered; other
+    consumers do not get them meanwhile. A quorum queue counts a delivery. `reveal` is logged to the audit log and
+    needs confirmation in a protected environment. Raises `ActionError`, or `SourceError` where the connection
+    breaks; the messages are requeued then too.
     """
     if not reveal:
         return _peek(settings, queue, count, filters, Redactor(settings.redact, settings.secrets))
     with audit.change(settings, "messages peek --reveal", queue, confirm=confirm) as outcome:
-        seen = _peek(settings, queue, count, filters, None)
-        outcome["shown"] = len(seen.messages)
-        return seen
+        result = _peek(settings, queue, count, filters, None)
+        outcome["shown"] = len(result.messages)
+        return result
 
 
-def _peek(settings: Settings, queue: str, count: int, filters: tuple[Filter, ...], redactor: Redactor | None) -> Peeked:
-    seen = look(settings, queue)
-    looks: list[Look] = []
+def _peek(settings: Settings, queue: str, count: int, filters: Iterable[str], redactor: Redactor | None) -> PeekResult:
+    selected = parse(filters)
+    info = read_queue(settings, queue)
+    previews: list[Preview] = []
     at = datetime.now(UTC)
-    with open_source(settings, seen, few=True) as source:
-        while len(looks) < count and not source.empty:
-            for taken in source.more(None if filters else count - len(looks)):
-                source.hold(taken)
-                if len(looks) < count and accepts(filters, taken.message, at):
-                    looks.append(view(taken.message, at, redactor))
-    notes = list(seen.company)
-    if source.taken:
-        notes.append(f"looking marked {counted(source.taken, 'message')} as redelivered; places are kept")
-        if seen.type == "quorum":
-            limit = "" if seen.delivery_limit is None else f"; at {seen.delivery_limit} a message is given up"
-            notes.append(f"this quorum queue counts the look as a delivery, up to RabbitMQ 4.2{limit}")
-    notes += source.notes
-    return Peeked(
+    with open_reader(settings, info, ahead=False) as reader:
+        while len(previews) < count and not reader.empty:
+            for delivery in reader.next_batch(None if selected else count - len(previews)):
+                reader.requeue_later(delivery)
+                if len(previews) < count and accepts(selected, delivery.message, at):
+                    previews.append(preview(delivery.message, at, redactor))
+    notes = list(info.other_consumers)
+    if reader.read:
+        messages = counted(reader.read, "message is", "messages are")
+        notes.append(f"{messages} now flagged `redelivered`; the order is unchanged")
+        if info.type == "quorum":
+            limit = "" if info.delivery_limit is None else f"; the delivery limit is {info.delivery_limit}"
+            notes.append(f"a quorum queue up to RabbitMQ 4.2 counts this as a delivery{limit}")
+    notes += reader.notes
+    return PeekResult(
         queue=queue,
         vhost=settings.vhost,
-        ready=seen.ready,
-        messages=tuple(looks),
+        ready=info.ready,
+        messages=tuple(previews),
         taken_at=at,
         revealed=redactor is None,
         notes=tuple(notes),

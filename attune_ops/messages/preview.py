@@ -1,28 +1,67 @@
-"""A message made ready to be shown: decoded, in words, secrets masked."""
+"""Messages as `peek` shows them: decoded, with words for their dead-lettering, secrets masked."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+import msgspec
+
 from attune_ops.messages.message import Message
-from attune_ops.messages.peeked import Look
-from attune_ops.messages.replay import replays
+from attune_ops.model.display import Shown
 from attune_ops.model.redaction import Redactor
 from attune_ops.model.units import size
 
 LARGEST = 1 << 20  # bytes of a body that is still shown
-TEXT = 4096  # bytes shown of a body that is no JSON, where secrets may be seen
+TEXT = 4096  # bytes shown of a body that is not JSON, with --reveal
 HISTORY = ("x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-exchange",
            "x-last-death-queue", "x-last-death-reason")  # fmt: skip
 
 
-def view(message: Message, at: datetime, redactor: Redactor | None) -> Look:
-    """The message as it is shown at that time; without a redactor with every secret in it."""
+class Preview(msgspec.Struct, frozen=True):
+    """One message, ready to be shown: secrets are masked, unless they were asked for.
+
+    `here` says why it is in this queue, newest first. `body` is the JSON; where it is not JSON or too large, `body`
+    is None and `body_note` says so. `retries`, `age` and others are None where the message lacks them.
+    """
+
+    n: int
+    exchange: str
+    routing_key: str
+    redelivered: bool
+    size: int  # bytes of the body
+    here: tuple[str, ...]
+    type: str | None = None
+    id: str | None = None
+    made_at: datetime | None = None
+    age: timedelta | None = None
+    retries: int | None = None
+    deliveries: int | None = None  # of a quorum queue, before this one
+    replays: int | None = None  # by this tool
+    properties: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
+    body: Any = None
+    body_note: str = ""
+
+
+class PeekResult(Shown, msgspec.Struct, frozen=True):
+    """The first messages of a queue. `ready` is its number of ready messages; `notes` say what peeking changed."""
+
+    queue: str
+    vhost: str
+    ready: int
+    messages: tuple[Preview, ...]
+    taken_at: datetime
+    revealed: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def preview(message: Message, at: datetime, redactor: Redactor | None) -> Preview:
+    """The message as it is shown at that time; without a redactor every secret is shown."""
     body, note = _body(message, revealed=redactor is None)
     decoded = message.decoded
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "type": message.type,
         "id": message.id,
         "exchange": message.exchange,
@@ -37,8 +76,8 @@ def view(message: Message, at: datetime, redactor: Redactor | None) -> Look:
         "body": body,
         "body_note": note,
     }
-    masked = told if redactor is None else redactor.value(told)
-    return Look(
+    masked = shown if redactor is None else redactor.value(shown)
+    return Preview(
         **masked | {"here": tuple(masked["here"])},
         n=message.n,
         redelivered=message.redelivered,
@@ -47,23 +86,23 @@ def view(message: Message, at: datetime, redactor: Redactor | None) -> Look:
         age=message.age(at),
         retries=message.retries,
         deliveries=message.deliveries if "x-delivery-count" in message.headers else None,
-        replays=replays(message) or None,
+        replays=message.replays or None,
     )
 
 
 def _published(message: Message) -> str:
-    """How it came: for a dead letter as it was published in the queue that it died in."""
+    """How it was published; for a dead letter, to the queue that first dead-lettered it."""
     exchange, key = message.exchange, message.routing_key
     if message.deaths:
         oldest = message.deaths[-1]
         exchange, key = oldest.exchange, ", ".join(oldest.routing_keys)
     if exchange == "":
-        return f"it was published straight to queue {key}"
+        return f"it was published to queue {key} (default exchange)"
     return f"it was published to exchange {exchange} with key {key!r}"
 
 
 def _body(message: Message, revealed: bool) -> tuple[Any, str]:
-    """The JSON of the body, or what to say in its place."""
+    """The JSON of the body, or a note in its place."""
     count = len(message.body)
     encoding = f", content encoding {message.decoded.content_encoding}" if message.decoded.content_encoding else ""
     if count > LARGEST:
@@ -73,7 +112,7 @@ def _body(message: Message, revealed: bool) -> tuple[Any, str]:
     if not count:
         return None, "no body"
     digest = sha256(message.body).hexdigest()[:16]
-    what = f"{count} bytes that are no JSON{encoding} (sha256 {digest}…)"
+    what = f"{count} bytes, not JSON{encoding} (sha256 {digest}…)"
     if not revealed:
         return None, what
     more = "…" if count > TEXT else ""
@@ -81,7 +120,7 @@ def _body(message: Message, revealed: bool) -> tuple[Any, str]:
 
 
 def plain(value: Any) -> Any:
-    """A header's value as JSON can have it."""
+    """A header's value as JSON can hold it."""
     if isinstance(value, dict):
         return {str(name): plain(v) for name, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,8 +1,8 @@
 """AMQP message properties as they are on the wire.
 
-Messages are kept as the bytes that came, because a client library that decodes and encodes them again changes
-them: pika cuts the fraction off a double and turns every integer into another width. These functions read such
-bytes, and put one header into them without touching the rest.
+Properties stay the original bytes, because a client library that decodes and encodes them changes them: pika cuts the
+fraction off a double and changes the width of integers. These functions decode such bytes, and set one header in them
+without changing the rest.
 
 The layout is that of AMQP 0-9-1 (content header, 4.2.6.1), the field types those of RabbitMQ's errata.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-# Short strings and the others, in the order of their flags from bit 15 downwards.
+# In the order of their flags, from bit 15 downwards.
 NAMES = (
     "content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to",
     "expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id",
@@ -35,11 +35,11 @@ NUMBERS = {
 
 
 class BadProperties(ValueError):
-    """Bytes that are no AMQP properties."""
+    """Bytes that are not valid AMQP properties."""
 
 
 class Properties(msgspec.Struct, frozen=True):
-    """Decoded properties. A text that is not UTF-8 has its odd bytes replaced: for reading, not for publishing."""
+    """Decoded properties, for display: in texts, bytes that are not UTF-8 are replaced."""
 
     content_type: str | None = None
     content_encoding: str | None = None
@@ -58,7 +58,7 @@ class Properties(msgspec.Struct, frozen=True):
 
     @property
     def persistent(self) -> bool:
-        """Whether the message outlives a restart of the broker, in a durable queue."""
+        """Whether the message survives a restart of the broker, in a durable queue."""
         return self.delivery_mode == 2
 
 
@@ -67,7 +67,7 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except (struct.error, IndexError, RecursionError) as e:
-        raise BadProperties(f"no AMQP properties: {e}") from None
+        raise BadProperties(f"invalid AMQP properties: {e}") from None
 
 
 @_reading()
@@ -82,7 +82,7 @@ def decode(raw: bytes) -> Properties:
 
 
 def names_user(raw: bytes) -> bool:
-    """Whether the property `user_id` is set; the broker takes only the connection's own user there.
+    """Whether the property `user_id` is set; the broker accepts only the connection's user there.
 
     Raises `BadProperties`.
     """
@@ -91,12 +91,12 @@ def names_user(raw: bytes) -> bool:
 
 @_reading()
 def with_header(raw: bytes, name: str, value: int) -> bytes:
-    """The same properties with one header set to a 32-bit integer; everything else stays as it is, byte for byte.
+    """The same properties with one header set to a 32-bit integer; all other bytes are unchanged.
 
     Raises `BadProperties`.
     """
     flags, at = _flags(raw)
-    for i in range(2):  # content type and encoding stand before the headers
+    for i in range(2):  # content type and encoding precede the headers
         if flags & (1 << (15 - i)):
             at = _short(raw, at)[1]
     entry = struct.pack(">B", len(name.encode())) + name.encode() + b"I" + struct.pack(">i", value)
@@ -115,10 +115,10 @@ def with_header(raw: bytes, name: str, value: int) -> bytes:
 
 def _flags(raw: bytes) -> tuple[int, int]:
     if len(raw) < 2:
-        raise BadProperties("no AMQP properties: not even their flags")
+        raise BadProperties("invalid AMQP properties: no flags")
     flags = int.from_bytes(raw[:2], "big")
     if flags & 1:
-        raise BadProperties("more property flags than AMQP 0-9-1 has")
+        raise BadProperties("invalid AMQP properties: more flags than AMQP 0-9-1 has")
     return flags, 2
 
 
@@ -162,7 +162,7 @@ def _value(raw: bytes, at: int) -> tuple[Any, int]:
         return struct.unpack_from(layout, raw, at)[0], at + struct.calcsize(layout)
     reader = _VALUES.get(kind)
     if reader is None:
-        raise BadProperties(f"no AMQP field type {kind!r}")
+        raise BadProperties(f"unknown AMQP field type {kind!r}")
     return reader(raw, at)
 
 
@@ -174,13 +174,13 @@ def _long_text(raw: bytes, at: int) -> tuple[str, int]:
 def _bytes(raw: bytes, at: int) -> tuple[bytes, int]:
     start, end = at + 4, at + 4 + int(struct.unpack_from(">I", raw, at)[0])
     if end > len(raw):
-        raise BadProperties("a value runs over the end")
+        raise BadProperties("a value exceeds the end")
     return raw[start:end], end
 
 
 def _text(raw: bytes, start: int, end: int) -> str:
     if end > len(raw):
-        raise BadProperties("a text runs over the end")
+        raise BadProperties("a text exceeds the end")
     return raw[start:end].decode(errors="replace")
 
 
@@ -190,7 +190,7 @@ def _decimal(raw: bytes, at: int) -> tuple[Decimal, int]:
 
 
 def _time(raw: bytes, at: int) -> tuple[Any, int]:
-    """A time, or the bare number of seconds where no calendar reaches that far."""
+    """A time, or the number of seconds where `datetime` cannot represent it."""
     seconds, at = _seconds(raw, at)
     return moment(seconds) or seconds, at
 
@@ -204,7 +204,7 @@ def _bool(raw: bytes, at: int) -> tuple[bool, int]:
 
 
 def moment(seconds: int) -> datetime | None:
-    """The time so many seconds after 1970, or None where no calendar reaches that far."""
+    """The time that many seconds after 1970, or None where `datetime` cannot represent it."""
     try:
         return EPOCH + timedelta(seconds=seconds)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""What is known of a queue before messages are taken from it, and what taking them changes besides."""
+"""The state of a queue before messages are read from it, and the side effects of reading."""
 
 from __future__ import annotations
 
@@ -12,77 +12,76 @@ from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.units import counted
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """One queue, now. What only the management API tells is None where that does not answer; `unknown` says why."""
+class QueueInfo(msgspec.Struct, frozen=True):
+    """One queue, now. What only the management API reports is None where it is not available; `unknown` says why."""
 
     name: str
     ready: int
     consumers: int
     type: str | None = None
     auto_delete: bool | None = None
-    delivery_limit: int | None = None  # a quorum queue's; a message given back after so many deliveries is given up
+    delivery_limit: int | None = None  # of a quorum queue
     unknown: str = ""
 
     @property
     def may_consume(self) -> bool:
-        """Whether a consumer may be attached: an auto-delete queue would go with it, messages included."""
+        """Whether a consumer may subscribe: an auto-delete queue is deleted with its last one, messages included."""
         return self.auto_delete is False
 
     @property
-    def company(self) -> tuple[str, ...]:
-        """Who else takes messages from it, or nothing."""
-        others = counted(self.consumers, "consumer")
-        return (f"messages also go to {others} of the queue meanwhile",) if self.consumers else ()
+    def other_consumers(self) -> tuple[str, ...]:
+        """A note on the queue's other consumers, where it has some."""
+        others = counted(self.consumers, "other consumer")
+        return (f"{others} of the queue may receive messages meanwhile",) if self.consumers else ()
 
-    def notes(self, held: bool) -> tuple[str, ...]:
-        """What taking messages changes, and whom it meets; `held` says that some are given back."""
+    def notes(self, requeued: bool) -> tuple[str, ...]:
+        """The side effects of reading messages; `requeued` says that some of them are requeued."""
         found: list[str] = []
         if self.unknown:
-            found.append(f"not known whether the queue is auto-delete ({self.unknown}): taken one by one, slowly")
+            found.append(f"auto-delete flag unknown ({self.unknown}): using basic.get, slower")
         elif self.auto_delete:
-            found.append("an auto-delete queue goes with its last consumer: taken one by one, without a consumer")
-        found += self.company
-        if held:
-            found.append("what is given back keeps its place and is marked redelivered")
+            found.append("auto-delete queue: using basic.get, because its last consumer would delete it")
+        found += self.other_consumers
+        if requeued:
+            found.append("requeued messages keep their position and are flagged `redelivered`")
             if self.type == "quorum":
-                found.append("a quorum queue counts a delivery for each that is given back (not from 4.3 on)")
+                found.append("a quorum queue before RabbitMQ 4.3 counts a delivery for each requeued message")
             if self.delivery_limit is not None:
-                found.append(
-                    f"one that was delivered {self.delivery_limit} times, the queue's limit, is put at its end instead"
-                )
+                limit = f"its delivery limit ({self.delivery_limit})"
+                found.append(f"a message that has reached {limit} is republished at the end of the queue instead")
         return tuple(found)
 
 
-def look(settings: Settings, queue: str) -> Seen:
-    """Reads what is known of a queue; needs tag management for all of it, changes nothing.
+def read_queue(settings: Settings, queue: str) -> QueueInfo:
+    """Reads the state of a queue, needs tag management for all of it, changes nothing.
 
-    Raises `ActionError` where there is no such queue, or it is a stream, whose messages cannot be taken away.
+    Raises `ActionError` where the queue does not exist, or is a stream: reading a stream removes nothing.
     """
     with short_connection(settings, "look") as connection:
         live, version = depth(connection, queue), server_version(connection) or ""
     if live is None:
-        raise ActionError(f"there is no queue {queue!r} in virtual host {settings.vhost!r}; `attune-ops queues`")
+        raise ActionError(f"no queue {queue!r} in virtual host {settings.vhost!r}; see `attune-ops queues`")
     management = open_management(settings)
     try:
-        told = management.queue(queue)
+        listed = management.queue(queue)
     except SourceError as e:
-        return Seen(queue, live.messages, live.consumers, delivery_limit=_default_limit(version), unknown=str(e))
+        return QueueInfo(queue, live.messages, live.consumers, delivery_limit=_default_limit(version), unknown=str(e))
     finally:
         management.close()
-    if told is None:
-        return Seen(queue, live.messages, live.consumers, unknown="the management API does not list it")
-    type = told.type.removeprefix("rabbit_").removesuffix("_queue")
+    if listed is None:
+        return QueueInfo(queue, live.messages, live.consumers, unknown="the management API does not list it")
+    type = listed.type.removeprefix("rabbit_").removesuffix("_queue")
     if type == "stream":
-        raise ActionError(f"queue {queue!r} is a stream: reading takes nothing away, and what is in it expires")
-    limit = _limit(told, version) if type == "quorum" else None
-    return Seen(queue, live.messages, live.consumers, type, told.auto_delete, limit)
+        raise ActionError(f"queue {queue!r} is a stream: messages cannot be removed from it, they expire")
+    limit = _limit(listed, version) if type == "quorum" else None
+    return QueueInfo(queue, live.messages, live.consumers, type, listed.auto_delete, limit)
 
 
 def _limit(queue: OneQueue, version: str) -> int | None:
-    """The delivery limit in force: the lower of argument and policy, else the release's default; below 0 is none."""
+    """The effective delivery limit: the lower of argument and policy, else the release's default; below 0 is none."""
     policy = queue.effective_policy_definition
-    told = (queue.arguments.get("x-delivery-limit"), policy.get("delivery-limit") if isinstance(policy, dict) else None)
-    limits = [limit for limit in told if isinstance(limit, int)]
+    by_policy = policy.get("delivery-limit") if isinstance(policy, dict) else None
+    limits = [limit for limit in (queue.arguments.get("x-delivery-limit"), by_policy) if isinstance(limit, int)]
     limit = min(limits) if limits else _default_limit(version)
     return None if limit is None or limit < 0 else limit
 

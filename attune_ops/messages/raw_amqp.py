@@ -1,8 +1,8 @@
-"""pika as it is needed here: message properties stay the bytes that came, and confirms are not waited for singly.
+"""pika with raw message properties and asynchronous publisher confirms.
 
-pika decodes properties and encodes them again with other types, a double even as an integer. So its connection
-is told to leave content headers alone. That and pipelined confirms are not in its public interface; whatever
-reaches behind it is in this module, and the tests of the wire fail where a release of pika changes it.
+pika decodes properties and encodes them with other types, a double even as an integer. So this connection does not
+decode content headers. Neither that nor asynchronous confirms are in pika's public interface; all use of its private
+members is in this module, and the tests of the wire fail where a release of pika changes them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 HEADER = struct.Struct(">BHI")  # type, channel, size
-LEAVE_S = 5.0  # for the broker's answer to a goodbye
-HURRY_S = 1.0  # the same after an error, or where somebody interrupts
-FORCED = 320  # how a broker that shuts down closes its connections
+CLOSE_S = 5.0  # for the broker's answer to connection.close
+INTERRUPT_S = 1.0  # the same after an error or an interrupt
+CONNECTION_FORCED = 320  # sent by a broker that shuts down
 
 
 class RawProperties:
-    """Message properties as they are on the wire; pika takes them in place of its own."""
+    """Message properties as they are on the wire; pika accepts them in place of its own."""
 
     __slots__ = ("raw",)
     INDEX = spec.BasicProperties.INDEX
@@ -64,21 +64,21 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Lets an interrupt stay one: pika, interrupted in its midst, finds its state odd and raises that instead."""
+    """Raises KeyboardInterrupt where an interrupt made pika raise another error from its inconsistent state."""
     try:
         yield
     except Exception as e:
-        behind = e.__context__
-        while behind is not None and not isinstance(behind, KeyboardInterrupt):
-            behind = behind.__context__
-        if behind is None:
+        cause = e.__context__
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__context__
+        if cause is None:
             raise
         raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager
 def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection]:
-    """Connects for raw messages, and leaves the broker at the end; raises `SourceError`."""
+    """Connects for raw messages and closes the connection at the end; raises `SourceError`."""
     with interruptible():
         connection = open_connection(
             settings.amqp,
@@ -87,52 +87,52 @@ def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection
             ca_file=settings.ca_file,
             implementation=RawConnection,
         )
-    patience = HURRY_S
+    timeout = INTERRUPT_S
     try:
         yield connection
-        patience = LEAVE_S
+        timeout = CLOSE_S
     finally:
-        _leave(connection, patience)
+        _close(connection, timeout)
 
 
-def confirming(
+def enable_confirms(
     channel: BlockingChannel, on_confirm: Callable[[Any], None], on_return: Callable[..., None]
 ) -> Callable[..., None]:
-    """Turns confirms on and returns a publish that waits for none.
+    """Enables publisher confirms and returns a publish function that does not wait for them.
 
-    Each answer goes to `on_confirm` (Basic.Ack or Nack), each message that no queue takes to `on_return` (channel,
-    method, properties, body), in the order in which they arrive. What is published is written with the next `turn`.
+    Each answer goes to `on_confirm` (Basic.Ack or Nack), each unroutable message to `on_return` (channel, method,
+    properties, body), in the order of arrival. Published messages are written with the next `process_events`.
     """
     inner = channel._impl
     is_on: list[Any] = []
 
     def and_wake(callback: Callable[[Any], None], answer: Any) -> None:
         callback(answer)
-        channel.connection._request_channel_dispatch(-channel.channel_number)  # ends the `turn` that waits for it
+        channel.connection._request_channel_dispatch(-channel.channel_number)  # ends the waiting `process_events`
 
-    # The blocking channel would hand returns over later than confirms; the order is what tells them apart.
+    # The blocking channel would dispatch returns after confirms; only the order relates them.
     inner.add_on_return_callback(on_return)
     inner.confirm_delivery(
         lambda answer: and_wake(on_confirm, answer.method), callback=lambda answer: and_wake(is_on.append, answer)
     )
     while not is_on:
-        turn(channel, 1)
+        process_events(channel, 1)
     publish: Callable[..., None] = inner.basic_publish
     return publish
 
 
-def turn(channel: BlockingChannel, patience: float) -> None:
-    """Reads and writes what there is, waiting at most so many seconds for it; raises what closed the channel."""
-    channel._process_data_events(time_limit=patience)
+def process_events(channel: BlockingChannel, timeout: float) -> None:
+    """Reads and writes pending frames, for at most `timeout` seconds; raises what closed the channel."""
+    channel._process_data_events(time_limit=timeout)
 
 
-def _leave(connection: pika.BlockingConnection, patience: float) -> None:
-    """Closes the connection, however it is; waits for the broker's goodbye, but not for ever as pika would."""
+def _close(connection: pika.BlockingConnection, timeout: float) -> None:
+    """Closes the connection in any state; waits for the broker's answer with a timeout, which pika lacks."""
     inner = connection._impl
-    if inner is None or not connection.is_open:  # None: interrupted in its midst
+    if inner is None or not connection.is_open:  # None: interrupted while connecting
         return
-    gone = refusals.StreamLostError("no answer to connection.close")
-    timer = inner.ioloop.call_later(patience, lambda: inner._terminate_stream(gone))
+    no_answer = refusals.StreamLostError("no answer to connection.close")
+    timer = inner.ioloop.call_later(timeout, lambda: inner._terminate_stream(no_answer))
     try:
         with interruptible(), contextlib.suppress(refusals.AMQPError):
             connection.close()
@@ -141,33 +141,33 @@ def _leave(connection: pika.BlockingConnection, patience: float) -> None:
 
 
 @contextlib.contextmanager
-def working(doing: str) -> Iterator[None]:
-    """Turns what pika raises into this package's errors; a lost connection is no refusal."""
+def broker_errors(doing: str) -> Iterator[None]:
+    """Turns pika's errors into this package's; a lost connection is a `SourceError`, a refusal an `ActionError`."""
     with asking(doing):
         try:
             yield
         except (refusals.StreamLostError, refusals.AMQPHeartbeatTimeout, refusals.ConnectionWrongStateError) as e:
             raise _lost(doing, e) from None
         except refusals.ConnectionClosedByBroker as e:
-            if e.reply_code == FORCED:
+            if e.reply_code == CONNECTION_FORCED:
                 raise _lost(doing, e) from None
             raise
 
 
 @contextlib.contextmanager
-def telling(done: Callable[[], str], then: str, worth: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Adds to an error or an interrupt what was `done` before it; to an error only if `worth`, and what `then`."""
+def resume_hint(done: Callable[[], str], hint: str, useful: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Appends to an error or an interrupt what was `done`; to an error the `hint` too, and only where `useful`."""
     try:
         with interruptible():
             yield
     except AttuneOpsError as e:
-        raise _with_more(e, f"{done()}{then}" if worth() else "") from e
+        raise _extended(e, f"{done()}{hint}" if useful() else "") from e
     except KeyboardInterrupt:
-        raise Interrupted(f"{done()}; run the same line again to go on") from None
+        raise Interrupted(f"{done()}; run the same command again to resume") from None
 
 
-def _with_more(error: AttuneOpsError, more: str) -> AttuneOpsError:
-    """The same kind of error with more to say, if anything; what the command line is to blame for needs no more."""
+def _extended(error: AttuneOpsError, more: str) -> AttuneOpsError:
+    """The same kind of error with a longer text; a wrong command line stays as it is."""
     if isinstance(error, ConfigError) or not more:
         return error
     return (SourceError if isinstance(error, SourceError) else ActionError)(f"{error}; {more}")

@@ -1,81 +1,91 @@
-"""Restoring a file of messages: each is published with a confirm, and marked in the file's progress."""
+"""Restoring a file of messages: each is published, confirmed and marked in the progress file."""
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
-from attune_ops.messages.duplicates import Twins
 from attune_ops.messages.message import Message
-from attune_ops.messages.message_file import read_header, read_messages
-from attune_ops.messages.publisher import Publisher, open_publisher
-from attune_ops.messages.record import Damaged, Header
-from attune_ops.messages.replay import Destination
-from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, Progress, marking, read_marks
-from attune_ops.messages.selection import EVERYTHING, Choice, Chooser, Left, Tally, asking_registry
-from attune_ops.messages.transfer import Transfer
+from attune_ops.messages.message_file import Damaged, Header, read_header, read_messages
+from attune_ops.messages.publisher import Destination, Publisher, open_publisher
+from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, Progress, open_progress, read_marks
+from attune_ops.messages.selection import (
+    MAX_REPLAYS,
+    Kept,
+    Selector,
+    Target,
+    count_decision,
+    count_result,
+    open_registry,
+    select,
+)
+from attune_ops.messages.transfer import OutcomeCounter, Transfer
 from attune_ops.model.units import counted
 
 CHUNK = 500  # messages decided on at once
 CHUNK_BYTES = 8 << 20
-KEEP_EVERY = 20  # chunks; what a power cut, unlike a kill, may leave unmarked
-
-
-class Ways(NamedTuple):
-    """How to restore: also what was restored before (`again`), also second copies, at most `rate` messages a second."""
-
-    again: bool = False
-    copies: bool = False
-    rate: float | None = None
-
-
-ORDINARY = Ways()
+SYNC_EVERY = 20  # chunks; a power cut, unlike a kill, may lose the marks of these
+# Distance up to which a duplicate is recognised: what was on disk and not acknowledged when a run was killed, or what a
+# killed broker had not yet recorded as acknowledged. It bounds the memory for files of any size.
+DUPLICATE_WINDOW = 200_000
 
 
 def restore(
     settings: Settings,
-    path: Path,
-    choice: Choice = EVERYTHING,
-    ways: Ways = ORDINARY,
+    file: str | Path,
     *,
+    exchange: str | None = None,
+    routing_key: str | None = None,
+    filters: Iterable[str] = (),
+    rate: float | None = None,
+    max_replays: int | None = MAX_REPLAYS,
+    finished: bool = False,
+    again: bool = False,
+    copies: bool = False,
     apply: bool = False,
     confirm: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Transfer:
-    """Publishes the messages of a file as mandatory and confirmed; without `apply` says which, and where to.
+    """Publishes the messages of a file where each came from, or to an exchange; without `apply` it is a dry run.
 
-    Killed at any moment it loses none: run it again, and what the broker had confirmed is not published again; what
-    was in flight (at most `publishing.WINDOW` messages) is, and is counted. What no queue takes stays in the file,
-    unmarked. There is no undo: consumers may have what was published. Raises `ActionError`, or `SourceError` where
-    the connection breaks.
+    `again` includes messages that were restored before, `copies` duplicates in the file. Each message is published as
+    mandatory and confirmed. Killed at any moment it loses none: run it again, and what the broker had confirmed is not
+    published again; what was in flight (at most `publisher.WINDOW` messages) is, and is counted. What is not published
+    stays in the file, unmarked. There is no undo: consumers may already have the messages. Raises `ActionError`, or
+    `SourceError` where the connection breaks.
     """
     began = time.perf_counter()
+    path = Path(file)
+    target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
+    selection = select(filters, target, max_replays, finished)
     header = read_header(path)
-    with asking_registry(settings, choice) as (ended_of, note):
-        run = _Run(path, Chooser(settings, choice, ended_of), ways)
+    with open_registry(settings, selection) as (ended_of, note):
+        run = _Run(path, Selector(settings, selection, ended_of), again, copies)
         if apply:
-            detail = {"queue": header.queue, "to": choice.target.words, "filters": [f.text for f in choice.filters]}
+            detail = {"queue": header.queue, **selection.detail}
             subject = str(path.absolute())
             with audit.change(settings, "messages restore", subject, confirm=confirm, **detail) as outcome:
                 try:
-                    with raw_amqp.telling(lambda: f"{run.tally.were_published} published", "; run it again to go on"):
-                        run.publish(settings, header, on_progress)
+                    with raw_amqp.resume_hint(
+                        lambda: f"{run.counter.were_published} published", "; run it again to resume"
+                    ):
+                        run.publish(settings, header, rate, on_progress)
                 finally:
-                    outcome |= run.tally.by_fate
+                    outcome |= run.counter.by_outcome
         else:
-            run.only_look(header)
+            run.dry_run(header)
     return Transfer(
         what="restore",
         source=str(path),
-        target=choice.target.words,
+        target=target.words,
         applied=apply,
-        shares=run.tally.shares,
+        outcomes=run.counter.outcomes,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(n for n in (note, run.doubt) if n),
@@ -83,74 +93,96 @@ def restore(
 
 
 class _Run:
-    """One pass over the file, which holds no more than a chunk of it at a time."""
+    """One pass over the file, with one chunk of it in memory."""
 
-    def __init__(self, path: Path, chooser: Chooser, ways: Ways) -> None:
-        self.tally = Tally()
-        self._path, self._chooser, self._ways = path, chooser, ways
-        self._doubtful = 0
-        self._twins = Twins() if not ways.copies and _was_resumed(path) else None
+    def __init__(self, path: Path, selector: Selector, again: bool, copies: bool) -> None:
+        self.counter = OutcomeCounter()
+        self._path, self._selector, self._again = path, selector, again
+        self._unknown = 0
+        self._duplicates = DuplicateDetector() if not copies and _was_resumed(path) else None
 
     @property
     def doubt(self) -> str:
-        """What is not known of messages that a killed run had sent, or ''."""
-        if not self._doubtful:
+        """How many messages a killed run may have published already, or ''."""
+        if not self._unknown:
             return ""
-        flying = counted(self._doubtful, "message was", "messages were")
-        return f"{flying} in flight when an earlier run broke off, and may be there twice"
+        in_flight = counted(self._unknown, "message was", "messages were")
+        return f"{in_flight} in flight when an earlier run was interrupted: possible duplicates"
 
-    def only_look(self, header: Header) -> None:
+    def dry_run(self, header: Header) -> None:
         """Decides on every message and publishes none."""
         marks = read_marks(self._path, header.id)
         for chunk in _chunks(read_messages(self._path)):
             for _, decision in self._decide(chunk, lambda n: marks[n - 1 : n] or NOT_SENT):
-                self.tally.add(decision)
+                count_decision(self.counter, decision)
 
-    def publish(self, settings: Settings, header: Header, on_progress: Callable[[int], None] | None) -> None:
-        """Decides on every message and publishes those that go."""
+    def publish(
+        self, settings: Settings, header: Header, rate: float | None, on_progress: Callable[[int], None] | None
+    ) -> None:
+        """Decides on every message and publishes the selected ones."""
         with (
-            marking(self._path, header.id) as progress,
-            open_publisher(settings, self._ways.rate) as publisher,
-            publisher.hurrying(lambda: self._settle(publisher, progress)),
+            open_progress(self._path, header.id) as progress,
+            open_publisher(settings, rate) as publisher,
+            publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, progress)),
         ):
             for i, chunk in enumerate(_chunks(read_messages(self._path))):
-                publisher.publish(self._going(chunk, progress))
+                publisher.publish(self._selected(chunk, progress))
                 self._settle(publisher, progress)
                 if on_progress is not None:
-                    on_progress(self.tally.count("published"))
-                if i % KEEP_EVERY == 0:
-                    progress.keep()
+                    on_progress(self.counter.count("published"))
+                if i % SYNC_EVERY == 0:
+                    progress.sync()
             self._settle(publisher, progress, all=True)
 
-    def _going(self, chunk: list[Message | Damaged], progress: Progress) -> Iterator[tuple[int, Destination, bytes]]:
+    def _selected(self, chunk: list[Message | Damaged], progress: Progress) -> Iterator[tuple[int, Destination, bytes]]:
         for message, decision in self._decide(chunk, progress.__getitem__):
-            if isinstance(decision, Left):
-                self.tally.add(decision)
+            if isinstance(decision, Kept):
+                count_decision(self.counter, decision)
             else:
                 progress[message.n] = SENT
                 yield message.n, decision, message.body
 
     def _settle(self, publisher: Publisher, progress: Progress, all: bool = False) -> None:
-        for n, to, outcome in publisher.settled(all=all):
-            progress[n] = CONFIRMED if outcome == "published" else NOT_SENT
-            self.tally.settle(to, outcome)
+        for n, to, result in publisher.settled(all=all):
+            progress[n] = CONFIRMED if result == "published" else NOT_SENT
+            count_result(self.counter, to, result)
 
     def _decide(
         self, chunk: list[Message | Damaged], mark_of: Callable[[int], bytes]
-    ) -> Iterator[tuple[Message, Destination | Left]]:
-        open_ = [m for m in chunk if isinstance(m, Message) and (self._ways.again or mark_of(m.n) != CONFIRMED)]
-        chosen = dict(zip((m.n for m in open_), self._chooser.choose(open_), strict=True))
+    ) -> Iterator[tuple[Message, Destination | Kept]]:
+        open_ = [m for m in chunk if isinstance(m, Message) and (self._again or mark_of(m.n) != CONFIRMED)]
+        decisions = dict(zip((m.n for m in open_), self._selector.decide(open_), strict=True))
         for message in chunk:
             if isinstance(message, Damaged):
-                self.tally.add(Left("damaged", "torn by a crash" if message.torn else "no message"))
+                self.counter.add("damaged", "incomplete line" if message.torn else "not a message")
                 continue
-            is_second = self._twins is not None and self._twins.has(message)
-            decision = chosen.get(message.n) or Left("before", "an earlier run published them")
-            if is_second and isinstance(decision, Destination):
-                decision = Left("duplicate", "second copies of messages in this file")
+            is_duplicate = self._duplicates is not None and self._duplicates.has(message)
+            decision = decisions.get(message.n) or Kept("before", "already restored by an earlier run")
+            if is_duplicate and isinstance(decision, Destination):
+                decision = Kept("duplicate", "duplicates of messages in this file")
             if isinstance(decision, Destination) and mark_of(message.n) == SENT:
-                self._doubtful += 1
+                self._unknown += 1
             yield message, decision
+
+
+class DuplicateDetector:
+    """Finds second copies of a message; one without an id has none, since two identical ones may be two messages."""
+
+    def __init__(self, window: int = DUPLICATE_WINDOW) -> None:
+        self._window = window
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+
+    def has(self, message: Message) -> bool:
+        """Whether a message with the same id and body came before; remembers this one."""
+        identity = message.identity
+        if identity is None:
+            return False
+        known = identity in self._known
+        self._known[identity] = None
+        self._known.move_to_end(identity)
+        if len(self._known) > self._window:
+            self._known.popitem(last=False)
+        return known
 
 
 def _chunks(messages: Iterable[Message | Damaged]) -> Iterator[list[Message | Damaged]]:

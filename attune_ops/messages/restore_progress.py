@@ -1,7 +1,7 @@
-"""How far the restoring of a file has come: one character a message in `FILE.restored`, kept through a kill.
+"""The progress file of a restore: one character per message in `FILE.restored`, which survives a kill.
 
-`s` is written before a message is published and `c` once the broker has confirmed it, so after a kill an `s`
-means that it may or may not have arrived. The pages are shared with the kernel: they outlive the process.
+`s` is written before a message is published and `c` once the broker has confirmed it; so after a kill `s` means that
+it may or may not have arrived. The memory map is shared with the kernel: it survives the process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from attune_ops.model.errors import ActionError, ConfigError
 
 NOT_SENT, SENT, CONFIRMED = b".", b"s", b"c"
-LINE = 64  # bytes of the first line, which names the file that this belongs to
+LINE = 64  # bytes of the first line, with the id of the message file
 GROWS = 1 << 16
 
 
@@ -37,8 +37,8 @@ class Progress:
             self._grow(at + GROWS)
         self._pages[at : at + 1] = mark
 
-    def keep(self) -> None:
-        """Returns once all marks are on disk, for the case that the machine goes down."""
+    def sync(self) -> None:
+        """Returns once all marks are on disk: a kill needs no sync, a power cut does."""
         self._pages.flush()
 
     def close(self) -> None:
@@ -50,29 +50,29 @@ class Progress:
         try:
             written = os.pwrite(self._descriptor, NOT_SENT * (size - old), old)
         except OSError as e:
-            raise ActionError(f"how far it came cannot be kept: {e.strerror}") from e
+            raise ActionError(f"cannot write the progress file: {e.strerror}") from e
         if written < size - old:
-            raise ActionError("how far it came cannot be kept: no space left")
+            raise ActionError("cannot write the progress file: no space left")
         self._pages.close()
         self._pages = mmap.mmap(self._descriptor, 0)
 
 
 def progress_file(path: Path) -> Path:
-    """Where the progress of restoring that file is kept."""
+    """The progress file of that message file."""
     return path.with_name(path.name + ".restored")
 
 
 @contextlib.contextmanager
-def marking(path: Path, id: str) -> Iterator[Progress]:
-    """Opens the marks of the file of messages with that id, for this process alone; makes them where there are none.
+def open_progress(path: Path, id: str) -> Iterator[Progress]:
+    """Opens or creates the progress file of the message file with that id, locked for this process.
 
-    Raises `ConfigError` where they belong to another file, `ActionError` where they cannot be written.
+    Raises `ConfigError` where it belongs to another message file, `ActionError` where it cannot be written.
     """
     marks = progress_file(path)
     try:
         descriptor = os.open(marks, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as e:
-        raise ActionError(f"{str(marks)!r} cannot be written: {e.strerror}") from e
+        raise ActionError(f"cannot write {str(marks)!r}: {e.strerror}") from e
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +84,7 @@ def marking(path: Path, id: str) -> Iterator[Progress]:
         progress = Progress(descriptor)
         try:
             yield progress
-            progress.keep()
+            progress.sync()
         finally:
             progress.close()
     finally:
@@ -92,7 +92,7 @@ def marking(path: Path, id: str) -> Iterator[Progress]:
 
 
 def read_marks(path: Path, id: str) -> bytes:
-    """The marks of every position, in order; b"" where nothing was restored yet. Changes nothing."""
+    """Reads the marks of all positions, b"" where nothing was restored yet; changes nothing."""
     marks = progress_file(path)
     if not marks.exists():
         return b""
@@ -103,11 +103,11 @@ def read_marks(path: Path, id: str) -> bytes:
 
 
 def check(line: bytes, path: Path, id: str) -> None:
-    """Raises `ConfigError` where the marks are those of another file of the same name."""
+    """Raises `ConfigError` where the marks belong to another file of the same name."""
     if line != _first_line(id):
         raise ConfigError(
-            f"{str(progress_file(path))!r} tells of another file that was called {path.name!r}; remove it if that one "
-            f"is done with"
+            f"{str(progress_file(path))!r} belongs to another file that was named {path.name!r}; "
+            f"delete it if that file is no longer needed"
         )
 
 

@@ -1,103 +1,191 @@
-"""Which messages are sent on their way again, and where to: the filters, the target, the guard and the registry."""
+"""Which messages are published again and where to: filters, destination, replay limit, registry."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from attune_ops.installation.config import Settings
 from attune_ops.installation.registry_read import check_table, ended_executions, session
-from attune_ops.messages.filters import Filter, accepts
-from attune_ops.messages.message import Message
-from attune_ops.messages.properties import BadProperties
-from attune_ops.messages.publisher import Outcome
-from attune_ops.messages.replay import Destination, Guard, Target, asks_for
-from attune_ops.messages.transfer import Fate, Share
-from attune_ops.model.units import counted
+from attune_ops.messages.filters import Filter, accepts, parse
+from attune_ops.messages.message import REPLAYS, Message
+from attune_ops.messages.properties import BadProperties, names_user, with_header
+from attune_ops.messages.publisher import Destination, PublishResult
+from attune_ops.messages.transfer import Outcome, OutcomeCounter
 
-MOST_SHARES = 200  # groups that are told apart; a queue for each of many workers would make one each
+MAX_REPLAYS = 3
+# Types that start or stop an execution; the others report on one, also after its end.
+WORK = frozenset(("ExecutionRequested", "ExecutionCancelRequested"))
 
-# Why a message that was sent stays where it was, by the broker's answer.
-STAYED: dict[str, tuple[Fate, str]] = {
-    "returned": ("returned", "no queue takes them there"),
-    "nowhere": ("returned", "there is no such exchange"),
-    "refused": ("refused", "the broker did not keep them (a full queue that rejects?)"),
+# Why a message was not published, by the broker's answer.
+NOT_PUBLISHED: dict[PublishResult, tuple[Outcome, str]] = {
+    "unroutable": ("returned", "unroutable"),
+    "exchange not found": ("returned", "exchange not found"),
+    "nacked": ("refused", "nacked by the broker (a full queue with overflow reject-publish?)"),
 }
 
 EndedOf = Callable[[tuple[int, ...]], dict[int, str]]
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """What is meant and where it goes. `ask_registry` False publishes also what has ended, or cannot be known."""
+class Target(msgspec.Struct, frozen=True):
+    """Where messages are published: to a named exchange, or (None) back where each came from.
 
-    filters: tuple[Filter, ...] = ()
-    target: Target = Target()
-    most_replays: int | None = Guard().most_replays
-    ask_registry: bool = True
+    Back means: for a dead letter the exchange and key before it was dead-lettered, for any other those it was
+    published with. A replayed dead letter is `counted`: its header `x-attune-ops-replays` is incremented.
+    With `dead_only` only dead letters are published.
+    """
+
+    exchange: str | None = None
+    routing_key: str | None = None
+    counted: bool = True
+    dead_only: bool = False
+
+    @property
+    def words(self) -> str:
+        """The destination, in words."""
+        if self.exchange is None:
+            return "where each came from" if self.routing_key is None else f"its exchange, key {self.routing_key!r}"
+        if self.exchange == "" and self.routing_key is not None:
+            return f"queue {self.routing_key!r}"
+        key = "its own key" if self.routing_key is None else f"key {self.routing_key!r}"
+        return f"exchange {self.exchange!r}, {key}"
+
+    def of(self, message: Message) -> Destination:
+        """The destination of one message."""
+        exchange: str = message.exchange
+        key: str | bytes = message.publish_key
+        if self.exchange is not None:
+            exchange = self.exchange
+        elif message.deaths:
+            newest = message.deaths[0]
+            exchange, key = newest.exchange, (*newest.routing_keys, message.routing_key)[0]
+        if self.routing_key is not None:
+            key = self.routing_key
+        raw = message.properties
+        if self.counted and message.deaths:
+            raw = with_header(raw, REPLAYS, message.replays + 1)
+        return Destination(exchange, key, raw)
 
 
-EVERYTHING = Choice()
+class Guard(msgspec.Struct, frozen=True):
+    """What prevents a message from being published again.
+
+    `max_replays` is how often a dead letter may be replayed; None is no limit. `user` is the connection's user.
+    """
+
+    max_replays: int | None = MAX_REPLAYS
+    user: str = ""
+
+    def why_not(self, message: Message, ended: Mapping[int, str]) -> str | None:
+        """The reason not to publish it, or None; `ended` maps executions to their final status."""
+        if names_user(message.properties) and message.decoded.user_id != self.user:
+            return f"only user {message.decoded.user_id!r} may publish it (its user_id)"
+        if self.max_replays is not None and message.deaths and message.replays >= self.max_replays:
+            return f"already replayed {message.replays} times"
+        status = ended.get(message.execution_id or 0) if message.type in WORK else None
+        return None if status is None else f"its execution is already {status}"
 
 
-class Left(msgspec.Struct, frozen=True):
-    """A message that is not sent, and why."""
+class Selection(msgspec.Struct, frozen=True):
+    """Which messages are published again and where to, as the caller asked; `detail` is for the audit log."""
 
-    fate: Fate
+    filters: tuple[Filter, ...]
+    target: Target
+    max_replays: int | None
+    ask_registry: bool
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """What the audit log records of it."""
+        return {"to": self.target.words, "filters": [f.text for f in self.filters]}
+
+
+def select(filters: Iterable[str], target: Target, max_replays: int | None, finished: bool) -> Selection:
+    """Reads the options that `restore` and `move` share; raises `ConfigError` for a wrong filter."""
+    return Selection(parse(filters), target, max_replays, ask_registry=not finished)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A message that is not published, and why."""
+
+    outcome: Outcome
     why: str = ""
 
 
-class Chooser:
+class Selector:
     """Decides for batches of messages."""
 
-    def __init__(self, settings: Settings, choice: Choice, ended_of: EndedOf) -> None:
-        self._choice = choice
-        # What is published as it was, to a named place, is not on its way again.
-        most = choice.most_replays if choice.target.counted else None
+    def __init__(self, settings: Settings, selection: Selection, ended_of: EndedOf) -> None:
+        self._selection = selection
+        # Publishing to a named destination is not a replay.
+        most = selection.max_replays if selection.target.counted else None
         self._guard = Guard(most, settings.amqp.user)
         self._ended_of = ended_of
 
-    def choose(self, batch: list[Message]) -> list[Destination | Left]:
-        """For each message where it goes, or why it stays. Asks the registry once."""
+    def decide(self, batch: list[Message]) -> list[Destination | Kept]:
+        """For each message its destination, or why it is not published. Asks the registry once."""
         at = datetime.now(UTC)
-        meant = [accepts(self._choice.filters, m, at) for m in batch]
-        wanted = asks_for([m for m, is_meant in zip(batch, meant, strict=True) if is_meant])
-        ended = self._ended_of(wanted) if wanted else {}
+        matches = [accepts(self._selection.filters, m, at) for m in batch]
+        executions = executions_of([m for m, matched in zip(batch, matches, strict=True) if matched])
+        ended = self._ended_of(executions) if executions else {}
         return [
-            self._one(m, ended) if is_meant else Left("other", "the filters do not mean them")
-            for m, is_meant in zip(batch, meant, strict=True)
+            self._decide(m, ended) if matched else Kept("other", "not matched by --filter")
+            for m, matched in zip(batch, matches, strict=True)
         ]
 
-    def _one(self, message: Message, ended: dict[int, str]) -> Destination | Left:
-        if self._choice.target.dead_only and not message.deaths:
-            return Left("kept", "they never died, so there is nowhere to send them back to")
+    def _decide(self, message: Message, ended: dict[int, str]) -> Destination | Kept:
+        if self._selection.target.dead_only and not message.deaths:
+            return Kept("kept", "not dead-lettered: no original queue to return to")
         try:
             why = self._guard.why_not(message, ended)
-            return self._choice.target.of(message) if why is None else Left("kept", why)
-        except BadProperties:  # a file that somebody has edited; the broker would close the connection
-            return Left("kept", "its properties are none of AMQP")
+            return self._selection.target.of(message) if why is None else Kept("kept", why)
+        except BadProperties:  # the file was edited; the broker would close the connection
+            return Kept("kept", "invalid AMQP properties")
+
+
+def executions_of(messages: list[Message]) -> tuple[int, ...]:
+    """The executions that these messages start or stop."""
+    found = {m.execution_id for m in messages if m.type in WORK}
+    return tuple(sorted(i for i in found if i is not None and 0 < i < 2**63))
+
+
+def count_decision(counter: OutcomeCounter, decision: Destination | Kept) -> None:
+    """Counts a message that is not published, or one that would be."""
+    if isinstance(decision, Kept):
+        counter.add(decision.outcome, decision.why)
+    else:
+        count_result(counter, decision, "published")
+
+
+def count_result(counter: OutcomeCounter, to: Destination, result: PublishResult) -> None:
+    """Counts a message by the broker's answer."""
+    outcome, why = NOT_PUBLISHED.get(result, ("published", ""))
+    key = to.routing_key
+    counter.add(
+        outcome, why, exchange=to.exchange, routing_key=key if isinstance(key, str) else key.decode(errors="replace")
+    )
 
 
 @contextlib.contextmanager
-def asking_registry(settings: Settings, choice: Choice) -> Iterator[tuple[EndedOf, str]]:
-    """Opens the registry to ask which executions have ended; the text says why it cannot be asked, or is empty.
+def open_registry(settings: Settings, selection: Selection) -> Iterator[tuple[EndedOf, str]]:
+    """Opens the registry to read which executions are finished; the text says why it is not read, or is empty.
 
-    A registry that is configured and cannot be reached raises `SourceError`: to go on without would replay what has
-    ended. One that was never made, and one without executions, has nothing to say.
+    Raises `SourceError` where a configured registry cannot be reached: without it finished executions would be
+    replayed. Needs SELECT on the table `execution`, changes nothing.
     """
     database = settings.database
-    if not choice.ask_registry or database is None:
-        yield _nothing, "the registry is not asked which executions have ended"
+    if not selection.ask_registry or database is None:
+        yield _none, "the registry is not checked for finished executions"
     elif database.kind == "sqlite" and not database.file.exists():
-        yield _nothing, "there is no registry to tell which executions have ended"
+        yield _none, "there is no registry to check for finished executions"
     else:
         with session(database, settings.timeout) as s:
             columns = s.columns("execution")
             if not columns:
-                yield _nothing, "the registry has no table of executions to tell which have ended"
+                yield _none, "the registry has no table `execution` to check for finished executions"
                 return
             check_table(s, "execution", columns, ("id", "status"))
 
@@ -105,61 +193,10 @@ def asking_registry(settings: Settings, choice: Choice) -> Iterator[tuple[EndedO
                 try:
                     return ended_executions(s, ids)
                 finally:
-                    s.connection.commit()  # no transaction is left open while messages are published
+                    s.connection.commit()  # no transaction stays open while messages are published
 
             yield ended_of, ""
 
 
-def _nothing(ids: tuple[int, ...]) -> dict[int, str]:
+def _none(ids: tuple[int, ...]) -> dict[int, str]:
     return {}
-
-
-class Tally:
-    """Counts messages by fate, place and reason."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[Fate, str | None, str | None, str]] = Counter()
-
-    def add(self, decision: Destination | Left) -> None:
-        """Counts a message that stays, or one that would go."""
-        if isinstance(decision, Left):
-            self._add((decision.fate, None, None, decision.why))
-        else:
-            self.settle(decision, "published")
-
-    def settle(self, to: Destination, outcome: Outcome) -> None:
-        """Counts a message by the broker's answer."""
-        fate, why = STAYED.get(outcome, ("published", ""))
-        key = to.routing_key
-        self._add((fate, to.exchange, key if isinstance(key, str) else key.decode(errors="replace"), why))
-
-    def add_many(self, fate: Fate, messages: int, why: str) -> None:
-        """Counts messages of which no more is known."""
-        self._add((fate, None, None, why), messages)
-
-    def _add(self, key: tuple[Fate, str | None, str | None, str], messages: int = 1) -> None:
-        if key not in self._counts and len(self._counts) >= MOST_SHARES:
-            key = (key[0], None, None, "…")
-        self._counts[key] += messages
-
-    def count(self, *fates: Fate) -> int:
-        """The number of messages with one of these fates."""
-        return sum(n for (fate, *_), n in self._counts.items() if fate in fates)
-
-    @property
-    def were_published(self) -> str:
-        """ "1 message was", "2 messages were": those published so far."""
-        return counted(self.count("published"), "message was", "messages were")
-
-    @property
-    def by_fate(self) -> dict[str, int]:
-        """The number of messages by fate."""
-        found: Counter[str] = Counter()
-        for (fate, *_), n in self._counts.items():
-            found[fate] += n
-        return dict(found)
-
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """The groups, the largest first."""
-        return tuple(Share(fate, n, exchange, key, why) for (fate, exchange, key, why), n in self._counts.most_common())

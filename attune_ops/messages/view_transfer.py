@@ -1,11 +1,11 @@
-"""How a `Transfer` shows itself: what became of the messages, or would."""
+"""How a `Transfer` shows itself: messages by outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from attune_ops.messages.transfer import STAYS, Share, Transfer
+from attune_ops.messages.transfer import STAYS, OutcomeCount, Transfer
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render import wire
@@ -14,30 +14,30 @@ from attune_ops.render.text import COPY, Line
 SCHEMA = "attune-ops/messages-transfer/1"
 
 COLUMNS = (
-    Column("fate", Kind.CATEGORY, doc="what became of the messages, or would"),
-    Column("messages", Kind.INTEGER, "messages", "how many"),
-    Column("exchange", doc="where they were published; '' is the default exchange"),
-    Column("routing_key", doc="with which key"),
-    Column("why", doc="why they stayed where they were"),
+    Column("fate", Kind.CATEGORY, doc="outcome of these messages; in a dry run the expected one"),
+    Column("messages", Kind.INTEGER, "messages", "number of messages"),
+    Column("exchange", doc="exchange they were published to; '' is the default exchange"),
+    Column("routing_key", doc="routing key they were published with"),
+    Column("why", doc="why they were not published"),
 )
 WORDS = {
-    "drained": "drained to the file", "published": "published and confirmed", "returned": "returned",
-    "refused": "refused", "kept": "kept back", "other": "left alone", "duplicate": "left out", "before": "left out",
-    "damaged": "unreadable",
+    "drained": "drained to the file", "published": "published and confirmed", "returned": "not published",
+    "refused": "not published", "kept": "not published", "other": "skipped", "duplicate": "skipped",
+    "before": "skipped", "damaged": "unreadable",
 }  # fmt: skip
 PLANNED = {"drained": "to drain to the file", "published": "to publish"}
 DONE = {"drain": ("drain", "drained"), "restore": ("publish", "published"), "move": ("move", "moved")}
 
 
 def lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
-    """A line for each group, the notes, and a last line that sums up."""
-    width = max((len(str(s.messages)) for s in transfer.shares), default=1)
-    for share in transfer.shares[:limit]:
-        style = "red" if share.fate in STAYS else "green" if share.fate in ("drained", "published") else "dim"
-        upper = "at most " if transfer.at_most and share.fate in PLANNED else ""
-        yield width - len(str(share.messages)), f"{upper}{share.messages} {_words(transfer, share)}", style
-    if limit is not None and len(transfer.shares) > limit:
-        yield 0, f"… and {len(transfer.shares) - limit} more groups; --format json lists them", "dim"
+    """A line per group, the notes, and a summary."""
+    width = max((len(str(o.messages)) for o in transfer.outcomes), default=1)
+    for group in transfer.outcomes[:limit]:
+        style = "red" if group.outcome in STAYS else "green" if group.outcome in ("drained", "published") else "dim"
+        upper = "at most " if transfer.at_most and group.outcome in PLANNED else ""
+        yield width - len(str(group.messages)), f"{upper}{group.messages} {_words(transfer, group)}", style
+    if limit is not None and len(transfer.outcomes) > limit:
+        yield 0, f"… and {len(transfer.outcomes) - limit} more groups; --format json lists them", "dim"
     for note in transfer.notes:
         yield 0, f"note: {note}", "dim"
     yield 0, summary(transfer), "bold"
@@ -45,27 +45,27 @@ def lines(transfer: Transfer, limit: int | None) -> Iterator[Line]:
         yield 0, f"undo: {transfer.undo}", COPY
 
 
-def _words(transfer: Transfer, share: Share) -> str:
-    words = WORDS[share.fate] if transfer.applied else PLANNED.get(share.fate, WORDS[share.fate])
-    if share.exchange is not None:
-        there = share.exchange and f"exchange {share.exchange}, key {share.routing_key}"
-        words += f" {'from' if share.fate in STAYS else 'to'} {there or f'queue {share.routing_key}'}"
-    return f"{words}: {share.why}" if share.why else words
+def _words(transfer: Transfer, group: OutcomeCount) -> str:
+    words = WORDS[group.outcome] if transfer.applied else PLANNED.get(group.outcome, WORDS[group.outcome])
+    if group.exchange is not None:
+        there = group.exchange and f"exchange {group.exchange}, key {group.routing_key}"
+        words += f" to {there or f'queue {group.routing_key}'}"
+    return f"{words}: {group.why}" if group.why else words
 
 
 def summary(transfer: Transfer) -> str:
-    """One line: how many of how many, from where, to where."""
+    """One line: number of messages, source, target."""
     moved = transfer.count("drained", "published")
-    way = f"from {transfer.source} to {transfer.target}"
+    path = f"from {transfer.source} to {transfer.target}"
     stayed = transfer.count(*STAYS)
-    rest = f", {counted(stayed, 'stays', 'stay')}" if stayed else ""
+    rest = f", {stayed:,} not published" if stayed else ""
     would, did = DONE[transfer.what]
     if not transfer.applied:
         upper = "at most " if transfer.at_most else ""
-        return f"would {would} {upper}{counted(moved, 'message')} {way}{rest}"
+        return f"would {would} {upper}{counted(moved, 'message')} {path}{rest}"
     seconds = transfer.duration_ms / 1000
     rate = f" ({moved / seconds:.0f}/s)" if moved and seconds else ""
-    return f"{did} {counted(moved, 'message')} {way} in {seconds:.1f} s{rate}{rest}"
+    return f"{did} {counted(moved, 'message')} {path} in {seconds:.1f} s{rate}{rest}"
 
 
 def as_json(transfer: Transfer) -> dict[str, Any]:
@@ -77,16 +77,16 @@ def as_json(transfer: Transfer) -> dict[str, Any]:
         "target": transfer.target,
         "applied": transfer.applied,
         "at_most": transfer.at_most,
-        "messages": {share: transfer.count(share) for share in dict.fromkeys(s.fate for s in transfer.shares)},
+        "messages": {o: transfer.count(o) for o in dict.fromkeys(g.outcome for g in transfer.outcomes)},
         "shares": [
             {
-                "fate": s.fate,
-                "messages": s.messages,
-                "exchange": s.exchange,
-                "routing_key": s.routing_key,
-                "why": s.why or None,
+                "fate": o.outcome,
+                "messages": o.messages,
+                "exchange": o.exchange,
+                "routing_key": o.routing_key,
+                "why": o.why or None,
             }
-            for s in transfer.shares
+            for o in transfer.outcomes
         ],
         "taken_at": wire.plain(transfer.taken_at),
         "duration_ms": round(transfer.duration_ms, 3),
@@ -96,8 +96,8 @@ def as_json(transfer: Transfer) -> dict[str, Any]:
 
 
 def rows(transfer: Transfer) -> Table:
-    """A row a group."""
-    found: tuple[tuple[Cell, ...], ...] = tuple(
-        (s.fate, s.messages, s.exchange, s.routing_key, s.why or None) for s in transfer.shares
+    """A record per group."""
+    cells: tuple[tuple[Cell, ...], ...] = tuple(
+        (o.outcome, o.messages, o.exchange, o.routing_key, o.why or None) for o in transfer.outcomes
     )
-    return Table(f"messages-{transfer.what}", COLUMNS, found, transfer.taken_at, transfer.notes)
+    return Table(f"messages-{transfer.what}", COLUMNS, cells, transfer.taken_at, transfer.notes)

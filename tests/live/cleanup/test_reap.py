@@ -25,7 +25,7 @@ import pytest
 import attune_ops
 from attune_ops.installation import audit
 from attune_ops.messages.message import Message
-from attune_ops.messages.record import messages
+from attune_ops.messages.message_file import decode_messages
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.ops import Ops
 from attune_ops.topology.apply import apply_topology
@@ -77,7 +77,7 @@ def saved(folder: Path) -> Counter[str]:
         if file.name != audit.FILE:
             with file.open("rb") as lines:
                 next(lines)
-                found.update(m.data["message_id"] for m in messages(lines) if isinstance(m, Message))
+                found.update(m.data["message_id"] for m in decode_messages(lines) if isinstance(m, Message))
     return found
 
 

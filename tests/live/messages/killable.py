@@ -26,7 +26,7 @@ def main() -> int:
     except AttuneOpsError as e:
         _say(json.dumps({"error": str(e)}))
         return 3
-    counts = {share.fate: done.count(share.fate) for share in done.shares}
+    counts = {o.outcome: done.count(o.outcome) for o in done.outcomes}
     _say(json.dumps({"counts": counts, "notes": done.notes}))
     return 0
 

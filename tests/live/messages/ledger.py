@@ -17,7 +17,7 @@ from typing import Any
 import pika
 
 from attune_ops.messages.message import Message
-from attune_ops.messages.record import messages
+from attune_ops.messages.message_file import decode_messages
 from tests.live.messages.test_round_trip import fetch, publish
 from tests.world import Vhost
 
@@ -42,7 +42,7 @@ def in_file(path: Path) -> Counter[str]:
     """How often each id is in a file of messages, torn lines left out."""
     with path.open("rb") as lines:
         next(lines)
-        found = [m for m in messages(lines) if isinstance(m, Message)]
+        found = [m for m in decode_messages(lines) if isinstance(m, Message)]
     assert [m.n for m in found] == list(range(1, len(found) + 1))
     return Counter(m.data["message_id"] for m in found)
 

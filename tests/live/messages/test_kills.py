@@ -18,7 +18,7 @@ import pytest
 
 from attune_ops import connect
 from attune_ops.messages.publisher import WINDOW
-from attune_ops.messages.taker import BATCH, PREFETCH
+from attune_ops.messages.queue_reader import BATCH, PREFETCH
 from attune_ops.ops import Ops
 from tests.live.messages.ledger import COUNT, SEED, Killable, fill, in_file, in_queue, say, spare
 from tests.live.messages.test_round_trip import declare

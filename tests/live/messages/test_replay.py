@@ -12,11 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from attune_ops.messages.message import Message
+from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.publisher import WINDOW
 from attune_ops.messages.raw_amqp import interruptible
-from attune_ops.messages.replay import REPLAYS
-from attune_ops.messages.transfer import Fate, Transfer
+from attune_ops.messages.transfer import Outcome, Transfer
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.ops import Ops
 from tests.live.messages.ledger import fill
@@ -32,8 +31,8 @@ def ops(vhost: Vhost) -> Ops:
     return connect(vhost)
 
 
-def counts(transfer: Transfer) -> dict[Fate, int]:
-    return {s.fate: transfer.count(s.fate) for s in transfer.shares}
+def counts(transfer: Transfer) -> dict[Outcome, int]:
+    return {o.outcome: transfer.count(o.outcome) for o in transfer.outcomes}
 
 
 def test_dead_letters_go_back_where_they_died_from(ops: Ops, vhost: Vhost) -> None:
@@ -41,7 +40,7 @@ def test_dead_letters_go_back_where_they_died_from(ops: Ops, vhost: Vhost) -> No
     send(ops, envelope(n=2), key="job.b")
     reject(vhost, 2)
     done = ops.messages.move("dead", apply=True)
-    assert {(s.exchange, s.routing_key, s.messages) for s in done.shares} == {
+    assert {(s.exchange, s.routing_key, s.messages) for s in done.outcomes} == {
         ("work", "job.a", 1),
         ("work", "job.b", 1),
     }
@@ -75,17 +74,17 @@ def test_what_is_replayed_for_ever_is_kept_back(ops: Ops, vhost: Vhost) -> None:
     reject(vhost, 1)
     stuck = ops.messages.move("dead", apply=True)
     assert counts(stuck) == {"kept": 1}
-    assert stuck.shares[0].why == "already replayed 3 times"
+    assert stuck.outcomes[0].why == "already replayed 3 times"
     assert stuck.incomplete
     assert depth(vhost, "dead") == 1
-    assert counts(ops.messages.move("dead", most_replays=4, apply=True)) == {"published": 1}
+    assert counts(ops.messages.move("dead", max_replays=4, apply=True)) == {"published": 1}
     ((_, raw, body),) = fetch(ops.settings, "work")
     assert Message(1, "", "", raw, body).headers[REPLAYS] == 4
 
 
 def test_what_never_died_has_nowhere_to_go_back_to(ops: Ops, vhost: Vhost) -> None:
     send(ops, envelope())
-    assert any("never died" in note and "status 1" in note for note in ops.messages.move("work").notes)
+    assert any("not dead-lettered" in note and "status is then 1" in note for note in ops.messages.move("work").notes)
     assert counts(ops.messages.move("work", apply=True)) == {"kept": 1}
     assert depth(vhost, "work") == 1
 
@@ -108,7 +107,7 @@ def test_what_has_ended_is_not_replayed(vhost: Vhost, database: str) -> None:
     reject(vhost, 5)
     done = ops.messages.move("dead", apply=True)
     assert counts(done) == {"published": 3, "kept": 2}
-    assert any(s.why == "its execution is already completed" for s in done.shares)
+    assert any(s.why == "its execution is already completed" for s in done.outcomes)
     told = sorted((b["message_type"], b["payload"]["execution_id"]) for b in bodies(ops, "work"))
     assert told == [("ExecutionCompleted", 1), ("ExecutionRequested", 2), ("ExecutionRequested", 3)]
     assert counts(ops.messages.move("dead", finished=True, apply=True)) == {"published": 2}
@@ -134,7 +133,7 @@ def test_what_no_queue_takes_stays_and_is_told(ops: Ops, vhost: Vhost, tmp_path:
     ops.messages.drain("work", tmp_path / "f", apply=True)
     gone = ops.messages.restore(tmp_path / "f", exchange="gone", apply=True)
     assert counts(gone) == {"returned": 2}
-    assert gone.shares[0].why == "there is no such exchange"
+    assert gone.outcomes[0].why == "exchange not found"
     assert counts(ops.messages.restore(tmp_path / "f", apply=True)) == {"published": 2}, "they were not marked"
 
 
@@ -154,7 +153,7 @@ def test_returned_and_routed_are_told_apart_in_one_go(ops: Ops, vhost: Vhost, tm
     wanted = sum(1 + n % 3 for n in range(200) if n % 2)
     others = sum(1 + n % 3 for n in range(200) if not n % 2)
     assert counts(done) == {"published": wanted, "returned": others}
-    assert {(s.fate, s.routing_key) for s in done.shares} == {("published", "job.x"), ("returned", "other")}
+    assert {(s.outcome, s.routing_key) for s in done.outcomes} == {("published", "job.x"), ("returned", "other")}
     assert depth(vhost, "work") == wanted
 
 
@@ -204,9 +203,9 @@ def test_what_comes_back_to_the_source_is_not_moved_again(ops: Ops, vhost: Vhost
     done = ops.messages.move("work", exchange="work", apply=True)
     assert counts(done) == {"published": 5}
     assert depth(vhost, "work") == 5
-    with pytest.raises(ConfigError, match="both where messages come from"):
+    with pytest.raises(ConfigError, match="both source and destination"):
         ops.messages.move("work", "work", apply=True)
-    with pytest.raises(ActionError, match="no queue 'gone' to move to"):
+    with pytest.raises(ActionError, match=r"no queue 'gone' in virtual host .* to move to"):
         ops.messages.move("work", "gone")
 
 
@@ -324,9 +323,9 @@ def test_a_file_of_another_queue_or_kind_is_not_written_to(ops: Ops, vhost: Vhos
             with pytest.raises(ConfigError):
                 ops.messages.drain("dead", tmp_path / name, apply=apply)
     for apply in (True, False):
-        with pytest.raises(ActionError, match="cannot be written"):
+        with pytest.raises(ActionError, match="cannot write"):
             ops.messages.drain("dead", tmp_path / "no" / "h", apply=apply)
-    with pytest.raises(ConfigError, match="no file of messages"):
+    with pytest.raises(ConfigError, match="not a message file"):
         ops.messages.restore(tmp_path / "g", apply=True)
     assert [(tmp_path / n).read_bytes() for n in "fg"] == kept
 
@@ -349,7 +348,7 @@ def test_a_full_disk_loses_nothing(ops: Ops, vhost: Vhost, run: Run) -> None:
     drain = "messages drain work --to f --apply"
     full = with_files_up_to("1000", run, vhost, drain)
     assert full.returncode == 1
-    assert "'f' cannot be written: File too large" in full.stderr
+    assert "cannot write 'f': File too large" in full.stderr
     assert "Traceback" not in full.stderr
     assert depth(vhost, "work") > 0
     again = with_files_up_to("unlimited", run, vhost, drain)
@@ -357,7 +356,7 @@ def test_a_full_disk_loses_nothing(ops: Ops, vhost: Vhost, run: Run) -> None:
     assert depth(vhost, "work") == 0
     full = with_files_up_to("20", run, vhost, "messages restore f --apply")
     assert full.returncode == 1
-    assert "how far it came cannot be kept: no space left" in full.stderr
+    assert "cannot write the progress file: no space left" in full.stderr
     assert depth(vhost, "work") == 0
     ops.messages.restore(run.folder / "f", apply=True)
     assert sorted(b["payload"]["n"] for b in bodies(ops, "work")) == list(range(300))
@@ -373,7 +372,7 @@ def test_a_torn_last_line_is_cut_off_and_drained_again(ops: Ops, vhost: Vhost, t
     assert counts(looked) == {"published": 1, "damaged": 1}
     send(ops, envelope(n=2))
     done = ops.messages.drain("work", file, apply=True)
-    assert any(note.startswith("cut ") for note in done.notes)
+    assert any(note.startswith("cut off ") for note in done.notes)
     assert counts(ops.messages.restore(file, apply=True)) == {"published": 2}
     assert [b["payload"]["n"] for b in bodies(ops, "work")] == [1, 2]
 

@@ -44,13 +44,13 @@ def publish(settings: Settings, messages: list[tuple[str | bytes, bytes, bytes]]
     with raw_amqp.connected(settings, "test") as connection:
         channel = connection.channel()
         confirmed: list[int] = []
-        send = raw_amqp.confirming(
+        send = raw_amqp.enable_confirms(
             channel, lambda m: confirmed.append(m.delivery_tag), lambda *a: pytest.fail("returned")
         )
         for key, raw, body in messages:
             send(exchange, key, body, raw_amqp.RawProperties(raw), True)
         while max(confirmed, default=0) < len(messages):
-            raw_amqp.turn(channel, 1)
+            raw_amqp.process_events(channel, 1)
 
 
 def fetch(settings: Settings, queue: str) -> list[tuple[str | bytes, bytes, bytes]]:

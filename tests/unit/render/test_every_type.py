@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import attune_ops
+from attune_ops.messages.facade import Messages
 from attune_ops.model.display import Shown
-from attune_ops.ops import Messages, Ops, Policies, Probes
+from attune_ops.ops import Ops, Policies, Probes
 from attune_ops.render import module_of
 
 
@@ -61,5 +62,5 @@ def test_what_ops_returns_has_every_form(name: str) -> None:
 
 
 def test_ops_returns_values_that_show_themselves() -> None:
-    assert {"Table", "Report", "ReapResult", "Peeked", "Transfer"} <= RETURNED
+    assert {"Table", "Report", "ReapResult", "PeekResult", "Transfer"} <= RETURNED
     assert returned() - NO_VALUE <= set(EVERY), "a new one derives from Shown and gets a renderer"

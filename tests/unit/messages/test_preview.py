@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import attune_ops
 from attune_ops.messages.message import Message
-from attune_ops.messages.peeked import Look, Peeked
-from attune_ops.messages.preview import LARGEST, view
+from attune_ops.messages.preview import LARGEST, PeekResult, Preview, preview
 from attune_ops.model.redaction import Redactor
 from attune_ops.render import form
 from tests.unit.messages.wire import properties
@@ -25,14 +24,14 @@ FORMS = ("text", "table", "json", "csv", "markdown", "html")
 assert attune_ops  # values show themselves once the package is imported
 
 
-def look(message: Message, redactor: Redactor | None = None) -> Look:
-    return view(message, NOW, redactor or Redactor(["customer*", "x-customer-id"]))
+def redacted(message: Message, redactor: Redactor | None = None) -> Preview:
+    return preview(message, NOW, redactor or Redactor(["customer*", "x-customer-id"]))
 
 
-def forms(*looks: Look) -> str:
+def forms(*previews: Preview) -> str:
     """All forms of a peek in one text."""
-    peeked = Peeked("q", "/", len(looks), looks, NOW)
-    made = [form(peeked, name) for name in FORMS]
+    result = PeekResult("q", "/", len(previews), previews, NOW)
+    made = [form(result, name) for name in FORMS]
     return "".join(m if isinstance(m, str) else json.dumps(m, ensure_ascii=False, default=str) for m in made)
 
 
@@ -45,19 +44,19 @@ def test_no_secret_reaches_any_output(value: Any, name: str, secret: str) -> Non
         reply_to=f"https://u:{CORE}@h",
     )
     bodies = [json.dumps(value), json.dumps({"payload": value}), json.dumps([value]), json.dumps({name: secret})[:-1]]
-    looks = [look(Message(n, "x", "k", raw, body.encode())) for n, body in enumerate(bodies, 1)]
-    assert CORE not in forms(*looks)
+    previews = [redacted(Message(n, "x", "k", raw, body.encode())) for n, body in enumerate(bodies, 1)]
+    assert CORE not in forms(*previews)
 
 
 def test_a_secret_that_is_shown_elsewhere_in_the_message_is_masked_there_too() -> None:
     body = {"message_type": "X", "payload": {"password": CORE, "error": f"{CORE} is wrong"}}
     raw = properties(headers={"x-error": f"again {CORE}"}, message_id=CORE)
-    assert CORE not in forms(look(Message(1, CORE, CORE, raw, json.dumps(body).encode())))
+    assert CORE not in forms(redacted(Message(1, CORE, CORE, raw, json.dumps(body).encode())))
 
 
 def test_revealed_it_is_all_there() -> None:
     body = {"message_type": "X", "payload": {"config": {"password": CORE}}}
-    shown = view(Message(1, "x", "k", properties(headers={"token": CORE}), json.dumps(body).encode()), NOW, None)
+    shown = preview(Message(1, "x", "k", properties(headers={"token": CORE}), json.dumps(body).encode()), NOW, None)
     assert shown.body == body
     assert shown.headers == {"token": CORE}
 
@@ -66,14 +65,14 @@ def test_revealed_it_is_all_there() -> None:
     ("body", "note"),
     [
         (b"", "no body"),
-        (b"\xff\xfe", "2 bytes that are no JSON"),
-        (b'{"a": ', "6 bytes that are no JSON"),
-        (b"[" * 100_000, "100000 bytes that are no JSON"),
+        (b"\xff\xfe", "2 bytes, not JSON"),
+        (b'{"a": ', "6 bytes, not JSON"),
+        (b"[" * 100_000, "100000 bytes, not JSON"),
         (b'"' + b"x" * LARGEST + b'"', "too large to show"),
     ],
 )
 def test_a_body_that_cannot_be_shown_says_so(body: bytes, note: str) -> None:
-    shown = look(Message(1, "x", "k", properties(content_encoding="gzip"), body))
+    shown = redacted(Message(1, "x", "k", properties(content_encoding="gzip"), body))
     assert shown.body is None
     assert note in shown.body_note
     assert forms(shown)
@@ -83,7 +82,7 @@ def test_a_body_that_cannot_be_shown_says_so(body: bytes, note: str) -> None:
 @given(st.binary(max_size=80), st.binary(max_size=80), st.text(max_size=20))
 def test_anything_can_be_shown(raw: bytes, body: bytes, name: str) -> None:
     for redactor in (Redactor(), None):
-        assert forms(view(Message(1, name, name, raw, body), NOW, redactor))
+        assert forms(preview(Message(1, name, name, raw, body), NOW, redactor))
 
 
 def test_why_it_is_here() -> None:
@@ -93,14 +92,14 @@ def test_why_it_is_here() -> None:
         {"queue": "odd", "reason": "other", "count": "x", "exchange": "", "routing-keys": "y"},
     ]
     raw = properties(headers={"x-death": deaths})
-    assert look(Message(1, "dlx", "job.1", raw, b"{}")).here == (
+    assert redacted(Message(1, "dlx", "job.1", raw, b"{}")).here == (
         "a consumer of work rejected it, 2 times",
-        "its time to live ran out in retry",
-        "odd gave it up (other)",
-        "it was published straight to queue ",
+        "its message TTL expired in retry",
+        "odd dead-lettered it (other)",
+        "it was published to queue  (default exchange)",
     )
 
 
-def test_what_is_not_told_is_none() -> None:
-    shown = look(Message(1, "", "q", b"\x00\x00", b"[1]"))
+def test_what_a_message_lacks_is_none() -> None:
+    shown = redacted(Message(1, "", "q", b"\x00\x00", b"[1]"))
     assert (shown.type, shown.id, shown.age, shown.retries, shown.deliveries) == (None, None, None, None, None)

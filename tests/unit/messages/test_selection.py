@@ -1,4 +1,4 @@
-"""Where a message goes when it is sent again, what keeps it back, and which are two of a kind."""
+"""Where a message goes when it is sent again, what keeps it back, and which are duplicates."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from attune_ops.messages.duplicates import Twins
-from attune_ops.messages.message import Message
+from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.properties import decode
-from attune_ops.messages.replay import REPLAYS, Destination, Guard, Target, asks_for, replays
+from attune_ops.messages.publisher import Destination
+from attune_ops.messages.restore import DuplicateDetector
+from attune_ops.messages.selection import Guard, Target, executions_of
 from tests.unit.messages.wire import Typed, properties
 
 
@@ -57,7 +58,7 @@ def test_only_a_dead_letter_is_counted_and_only_on_its_way_again() -> None:
 
 @pytest.mark.parametrize("nonsense", ["x", -1, None, {"a": 1}, [1]])
 def test_a_count_that_is_none_counts_nothing(nonsense: Any) -> None:
-    assert replays(message(death(), headers={REPLAYS: nonsense})) == 0
+    assert message(death(), headers={REPLAYS: nonsense}).replays == 0
 
 
 @pytest.mark.parametrize("history", ["text", 5, [], [1, "x"], [{"reason": "expired"}], {"queue": "q"}])
@@ -74,8 +75,8 @@ def test_the_guard() -> None:
     assert Guard().why_not(told, ended) is None
     often = message(death(), headers={REPLAYS: 3})
     assert Guard().why_not(often, {}) == "already replayed 3 times"
-    assert Guard(most_replays=4).why_not(often, {}) is None
-    assert Guard(most_replays=None).why_not(often, {}) is None
+    assert Guard(max_replays=4).why_not(often, {}) is None
+    assert Guard(max_replays=None).why_not(often, {}) is None
     assert Guard().why_not(message(headers={REPLAYS: 3}), {}) is None, "it never died"
 
 
@@ -89,7 +90,7 @@ def test_which_executions_are_asked_for() -> None:
     def of(type: str, id: Any) -> Message:
         return message(body={"message_type": type, "payload": {"execution_id": id}})
 
-    found = asks_for(
+    found = executions_of(
         [
             of("ExecutionRequested", 3),
             of("ExecutionCancelRequested", 1),
@@ -109,23 +110,23 @@ def copy(id: str | None, body: bytes = b"{}", headers: dict[str, Any] | None = N
     return Message(1, "", "q", properties(headers=headers or {}, **ids), body)
 
 
-def test_twins() -> None:
-    twins = Twins()
-    assert not twins.has(copy("a"))
-    assert twins.has(copy("a"))
-    assert twins.has(copy("a", headers={"x-delivery-count": 1})), "a quorum queue adds a header to the second copy"
-    assert not twins.has(copy("a", b"{ }")), "another body"
-    assert not twins.has(copy("b"))
-    assert not twins.has(copy(None))
-    assert not twins.has(copy(None)), "without an id two alike may be two messages"
+def test_duplicates() -> None:
+    duplicates = DuplicateDetector()
+    assert not duplicates.has(copy("a"))
+    assert duplicates.has(copy("a"))
+    assert duplicates.has(copy("a", headers={"x-delivery-count": 1})), "a quorum queue adds a header to the second copy"
+    assert not duplicates.has(copy("a", b"{ }")), "another body"
+    assert not duplicates.has(copy("b"))
+    assert not duplicates.has(copy(None))
+    assert not duplicates.has(copy(None)), "without an id two alike may be two messages"
     by_envelope = copy(None, b'{"message_id": "m"}')
-    assert [twins.has(by_envelope), twins.has(by_envelope)] == [False, True]
-    assert [twins.has(copy("x" * 255)), twins.has(copy("x" * 255))] == [False, True]
+    assert [duplicates.has(by_envelope), duplicates.has(by_envelope)] == [False, True]
+    assert [duplicates.has(copy("x" * 255)), duplicates.has(copy("x" * 255))] == [False, True]
 
 
-def test_twins_keep_the_memory_the_same() -> None:
-    twins = Twins(window=3)
+def test_duplicates_keep_the_memory_the_same() -> None:
+    duplicates = DuplicateDetector(window=3)
     for id in "abcd":
-        assert not twins.has(copy(id))
-    assert not twins.has(copy("a"))
-    assert twins.has(copy("d"))
+        assert not duplicates.has(copy(id))
+    assert not duplicates.has(copy("a"))
+    assert duplicates.has(copy("d"))

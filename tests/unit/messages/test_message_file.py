@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attune_ops.messages.message import Message
-from attune_ops.messages.record import SCHEMA, Damaged, Header, encode, header, messages
+from attune_ops.messages.message_file import SCHEMA, Damaged, Header, decode_header, decode_messages, encode
 from attune_ops.model.errors import ConfigError
 
 HEADER = Header(id="a" * 32, queue="q\n", vhost="/", broker="amqp://u:***@h/", created=datetime.now(UTC))
@@ -41,7 +41,7 @@ def test_what_is_written_is_read(some: list[Message]) -> None:
     written = numbered(some)
     lines = [encode(m) for m in written]
     assert all(line.count(b"\n") == 1 for line in lines)
-    assert list(messages(lines)) == written
+    assert list(decode_messages(lines)) == written
 
 
 @given(MESSAGES.filter(len), st.integers(1, 40))
@@ -49,7 +49,7 @@ def test_a_torn_last_line_is_told_and_the_others_are_read(some: list[Message], c
     written = numbered(some)
     *whole, last = [encode(m) for m in written]
     torn = last[: max(1, len(last) - cut)]
-    assert list(messages([*whole, torn])) == [*written[:-1], Damaged(len(written), torn=True)]
+    assert list(decode_messages([*whole, torn])) == [*written[:-1], Damaged(len(written), torn=True)]
 
 
 @given(MESSAGES.filter(len), st.data(), st.sampled_from([b"\n", b"{}\n", b"\x00\x00\n", b'{"n":1}\n']))
@@ -58,26 +58,26 @@ def test_a_damaged_line_keeps_its_position(some: list[Message], data: st.DataObj
     lines = [encode(m) for m in written]
     at = data.draw(st.integers(0, len(lines) - 1))
     lines[at] = damage
-    found = list(messages(lines))
+    found = list(decode_messages(lines))
     assert found[at] == Damaged(at + 1, torn=False)
     assert found[:at] + found[at + 1 :] == written[:at] + written[at + 1 :]
 
 
 def test_the_position_is_that_of_the_line() -> None:
     twice = [encode(Message(1, "", "q", b"\x00\x00", b"")), encode(Message(1, "", "q", b"\x00\x00", b""))]
-    assert [m.n for m in messages(twice) if isinstance(m, Message)] == [1, 2]
+    assert [m.n for m in decode_messages(twice) if isinstance(m, Message)] == [1, 2]
 
 
 def test_the_first_line() -> None:
-    assert header(encode(HEADER), "f") == HEADER
+    assert decode_header(encode(HEADER), "f") == HEADER
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"notes\n", b"{}\n", encode(Message(1, "", "", b"", b"")), b"\xff\n"])
 def test_another_file_is_refused(line: bytes) -> None:
-    with pytest.raises(ConfigError, match="'f' is no file of messages"):
-        header(line, "f")
+    with pytest.raises(ConfigError, match="'f' is not a message file"):
+        decode_header(line, "f")
 
 
 def test_a_later_schema_is_refused() -> None:
     with pytest.raises(ConfigError, match="reads " + SCHEMA):
-        header(encode(HEADER).replace(b"messages/1", b"messages/2"), "f")
+        decode_header(encode(HEADER).replace(b"messages/1", b"messages/2"), "f")
