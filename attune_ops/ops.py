@@ -100,27 +100,27 @@ class Ops:
 
     def queues(self, **filters: Unpack[TableFilters]) -> Table:
         """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/inventory/queues.py`."""
-        return self._inspect("queues", filters)
+        return self._inspect("queues", **filters)
 
     def bindings(self, **filters: Unpack[TableFilters]) -> Table:
         """The bindings, and whether the topology makes them; columns: `attune_ops/inventory/bindings.py`."""
-        return self._inspect("bindings", filters)
+        return self._inspect("bindings", **filters)
 
     def exchanges(self, **filters: Unpack[TableFilters]) -> Table:
         """The exchanges; columns: `attune_ops/inventory/exchanges.py`."""
-        return self._inspect("exchanges", filters)
+        return self._inspect("exchanges", **filters)
 
     def consumers(self, **filters: Unpack[TableFilters]) -> Table:
         """The consumers and where they come from; columns: `attune_ops/inventory/consumers.py`."""
-        return self._inspect("consumers", filters)
+        return self._inspect("consumers", **filters)
 
     def workers(self, **filters: Unpack[TableFilters]) -> Table:
         """The registered workers, and what the broker has for each; columns: `attune_ops/inventory/workers.py`."""
-        return self._inspect("workers", filters)
+        return self._inspect("workers", **filters)
 
     def orphans(self, **filters: Unpack[TableFilters]) -> Table:
         """Queues without a live worker, live workers without queue; columns: `attune_ops/inventory/orphans.py`."""
-        return self._inspect("orphans", filters)
+        return self._inspect("orphans", **filters)
 
     def doctor(
         self,
@@ -157,12 +157,9 @@ class Ops:
 
         Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
         """
-        from attune_ops.installation.collect import collect
-        from attune_ops.model.ownership import broker_of
-        from attune_ops.routing import Router
+        from attune_ops.routing.live import read_router
 
-        facts = facts or collect(self.settings, (Source.BROKER,), listings=Router.LISTINGS)
-        return Router.from_snapshot(broker_of(facts))
+        return read_router(self.settings, facts)
 
     def route(
         self,
@@ -224,31 +221,22 @@ class Ops:
         return apply_topology(self.settings, write=apply, confirm=confirm)
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
-        """The topology as a picture; `live` with depths, consumers and what is missing. Changes nothing."""
-        from attune_ops.topology.topology_graph import SOURCES, live_graph, topology_graph
+        """The topology as a graph; `live` or with `facts`, with queue depths, consumers and missing objects.
 
-        if not live and facts is None:
-            return topology_graph(self.settings.topology)
-        from attune_ops.model.ownership import require
+        Reads broker and registry if `live`, needs tag monitoring, changes nothing. Raises `SourceError`.
+        """
+        from attune_ops.topology.topology_graph import SOURCES, topology_graph
 
-        facts = facts or self.facts(SOURCES)
-        require(facts, Source.BROKER)
-        return live_graph(facts)
+        return topology_graph(facts or (self._read(SOURCES) if live else self.settings.topology))
 
     def topology_export(self, to: str = "definitions", *, live: bool = False, workers: tuple[int, ...] = ()) -> str:
-        """RabbitMQ definitions or a topology file (`to="toml"`) of what is wanted, or with `live` of what is there.
+        """The topology, or with `live` what is on the broker, as RabbitMQ definitions or a topology file (`to="toml"`).
 
-        `workers` are those whose queues the definitions of what is wanted hold too. Changes nothing.
+        Definitions of the topology include the queues of these `workers`. Changes nothing. Raises `SourceError`.
         """
-        from attune_ops.topology.export import SOURCES, export_desired, export_live
+        from attune_ops.topology.export import SOURCES, export_topology
 
-        if not live:
-            return export_desired(self.settings.topology, to, workers)
-        from attune_ops.model.ownership import require
-
-        facts = self.facts(SOURCES)
-        require(facts, Source.BROKER)
-        return export_live(facts, to)
+        return export_topology(self._read(SOURCES) if live else self.settings.topology, to, workers)
 
     def snapshot(self, file: str | None = None, *, samples: int = 1, replace: bool = False) -> Facts:
         """Reads everything and, with `file`, writes it there, compressed and without secrets.
@@ -319,11 +307,18 @@ class Ops:
         confirm: str | None = None,
     ) -> Table:
         """Binds a queue (or, with `exchange`, an exchange); without `apply` only says so (`actions.bindings`)."""
-        from attune_ops.model.topology import Binding
         from attune_ops.topology.bind import bind
 
-        wanted = Binding(source, destination, routing_key, "exchange" if exchange else "queue", dict(arguments or {}))
-        return bind(self.settings, wanted, apply=apply, confirm=confirm)
+        return bind(
+            self.settings,
+            source,
+            destination,
+            routing_key,
+            exchange=exchange,
+            arguments=arguments,
+            apply=apply,
+            confirm=confirm,
+        )
 
     def unbind(
         self,
@@ -337,12 +332,18 @@ class Ops:
         confirm: str | None = None,
     ) -> Table:
         """Removes a binding, of whatever `arguments` where they are None; without `apply` only says so."""
-        from attune_ops.model.topology import Binding
         from attune_ops.topology.bind import unbind
 
-        unwanted = Binding(source, destination, routing_key, "exchange" if exchange else "queue")
-        given = None if arguments is None else dict(arguments)
-        return unbind(self.settings, unwanted, given, apply=apply, confirm=confirm)
+        return unbind(
+            self.settings,
+            source,
+            destination,
+            routing_key,
+            exchange=exchange,
+            arguments=arguments,
+            apply=apply,
+            confirm=confirm,
+        )
 
     @property
     def health(self) -> Probes:
@@ -390,12 +391,15 @@ class Ops:
         """
         return importlib.import_module("attune_ops").dashboard(self, every)
 
-    def _inspect(self, name: str, filters: TableFilters) -> Table:
-        from attune_ops.inventory import filtered
+    def _inspect(self, name: str, **filters: Unpack[TableFilters]) -> Table:
+        from attune_ops.inventory import inspect
 
-        inspection = importlib.import_module(f"attune_ops.inventory.{name}")
-        facts = filters.get("facts") or self.facts(inspection.SOURCES)
-        return filtered(getattr(inspection, name)(facts), filters)
+        return inspect(self.settings, name, **filters)
+
+    def _read(self, sources: Collection[Source]) -> Facts:
+        from attune_ops.model.ownership import require
+
+        return require(self.facts(sources), Source.BROKER)
 
     def close(self) -> None:
         """Closes what was opened; calling it twice does no harm."""
@@ -420,11 +424,9 @@ class Policies:
 
     def show(self, **filters: Unpack[TableFilters]) -> Table:
         """The policies, what each is in force for, and the safety policies that are not set (`tables.policies`)."""
-        from attune_ops.inventory import filtered
-        from attune_ops.topology.policies.apply_policy import read
-        from attune_ops.topology.policies.policy_table import policies
+        from attune_ops.topology.policies.apply_policy import show_policies
 
-        return filtered(policies(filters.get("facts") or read(self._settings)), filters)
+        return show_policies(self._settings, **filters)
 
     def apply(
         self,
@@ -439,15 +441,14 @@ class Policies:
     ) -> PolicyChange:
         """Sets a safety policy, or one of your own with its pattern (`actions.policy.apply_policy`)."""
         from attune_ops.topology.policies.apply_policy import apply_policy
-        from attune_ops.topology.policies.presets import PRIORITY
 
         return apply_policy(
             self._settings,
             name,
-            dict(definition or {}),
+            definition,
             pattern=pattern,
             apply_to=apply_to,
-            priority=PRIORITY if priority is None else priority,
+            priority=priority,
             apply=apply,
             confirm=confirm,
         )

@@ -140,10 +140,10 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
     become one template in a topology file. Server-named queues, which go with their connection, are left out.
     """
-    from attune_ops.topology.export import SOURCES, export_desired, export_live
+    from attune_ops.topology.export import SOURCES, export_topology
 
-    facts = _facts(cli, file, SOURCES) if live or file is not None else None
-    cli.write(export_desired(_wanted(cli), to, workers) if facts is None else export_live(facts, to))
+    source = _facts(cli, file, SOURCES) if live or file is not None else _wanted(cli)
+    cli.write(export_topology(source, to, workers))
 
 
 @command.command(example="attune-ops topology graph --live --format mermaid")
@@ -153,10 +153,9 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 @pass_cli
 def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
     """Draws the topology: publishers, exchanges, queues, consumers; dashed is where dead letters go."""
-    from attune_ops.topology.topology_graph import SOURCES, live_graph, topology_graph
+    from attune_ops.topology.topology_graph import SOURCES, topology_graph
 
-    facts = _facts(cli, file, SOURCES) if live or file is not None else None
-    cli.show(topology_graph(_wanted(cli)) if facts is None else live_graph(facts), format)
+    cli.show(topology_graph(_facts(cli, file, SOURCES) if live or file is not None else _wanted(cli)), format)
 
 
 def _wanted(cli: Cli, name: str | None = None) -> Topology:
@@ -175,5 +174,4 @@ def _facts(cli: Cli, file: str | None, sources: tuple[Source, ...] = ()) -> Fact
     from attune_ops.model.snapshot_file import load_facts
 
     facts = cli.ops.facts(sources) if file is None else load_facts(file, check_settings(cli.options).topology)
-    require(facts, Source.BROKER)
-    return facts
+    return require(facts, Source.BROKER)

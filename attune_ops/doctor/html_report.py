@@ -14,7 +14,7 @@ from attune_ops.model.errors import SourceError
 from attune_ops.model.files import write_file
 from attune_ops.model.secret import Secret, mask_url, without
 from attune_ops.model.snapshot_file import masked, packed
-from attune_ops.topology.topology_graph import live_graph, topology_graph
+from attune_ops.topology.topology_graph import topology_graph
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
@@ -38,7 +38,7 @@ def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
     page = report_page(
         _masked(diagnosis, facts),
         told,
-        topology_graph(facts.topology) if facts.broker is None else live_graph(facts),
+        topology_graph(facts.topology if facts.broker is None else facts),
         packed(facts),
         [f"No table of {name}: {reason}." for name, reason in unread.items()],
     )

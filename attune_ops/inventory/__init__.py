@@ -7,11 +7,15 @@ Objects that the topology does not know are shown too, as `foreign`; they are ne
 
 from __future__ import annotations
 
-from typing import TypedDict
+import importlib
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.table import Table
 from attune_ops.model.topology import Arguments
+
+if TYPE_CHECKING:
+    from attune_ops.installation.config import Settings
 
 STATISTICS = "statistics, up to 10 s old"
 
@@ -24,6 +28,18 @@ class TableFilters(TypedDict, total=False):
     sort: tuple[str, ...]
     columns: tuple[str, ...]
     limit: int | None
+
+
+def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> Table:
+    """The table of that inspection; reads its sources unless `facts` are given, changes nothing.
+
+    Raises `SourceError`, and `ConfigError` for an unknown column.
+    """
+    from attune_ops.installation.collect import collect
+
+    inspection = importlib.import_module(f"{__name__}.{name}")
+    facts = filters.get("facts") or collect(settings, inspection.SOURCES)
+    return filtered(getattr(inspection, name)(facts), filters)
 
 
 def filtered(table: Table, filters: TableFilters) -> Table:

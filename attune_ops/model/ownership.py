@@ -33,11 +33,12 @@ class Orphan(msgspec.Struct, frozen=True):
     state: QueueState | None = None  # None where the queue is missing
 
 
-def require(facts: Facts, *needs: Source) -> None:
-    """Raises `SourceError` with the reason where something of `needs` was not read."""
+def require(facts: Facts, *needs: Source) -> Facts:
+    """The facts; raises `SourceError` with the reason if something of `needs` could not be read."""
     reason = facts.missing_reason(needs)
     if reason is not None:
         raise SourceError(reason)
+    return facts
 
 
 def broker_of(facts: Facts) -> BrokerSnapshot:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from attune_ops.model.facts import Facts
-from attune_ops.model.ownership import own_queues
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import broker_of, own_queues
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Publish
 from attune_ops.routing import Router
@@ -19,6 +21,14 @@ SOME_KEY = "key"  # what a queue's messages are taken to have, where its binding
 def live_router(facts: Facts) -> Router:
     """For `facts.memo`: the router over what is on the broker."""
     return Router.from_snapshot(facts.actual)
+
+
+def read_router(settings: Settings, facts: Facts | None = None) -> Router:
+    """The router over the broker as it is now, or over `facts`.
+
+    Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
+    """
+    return Router.from_snapshot(broker_of(facts or collect(settings, (Source.BROKER,), listings=Router.LISTINGS)))
 
 
 def worker_ids(facts: Facts) -> tuple[int, ...]:

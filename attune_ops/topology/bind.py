@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from attune_ops.installation import audit
@@ -14,12 +17,22 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import is_wanted, require
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.table import Table
-from attune_ops.model.topology import Arguments, Binding, binding_name
+from attune_ops.model.topology import Arguments, DestinationKind, binding_name
 
 LISTINGS = ("exchanges", "queues", "bindings")
 
 
-def bind(settings: Settings, binding: Binding, *, apply: bool = False, confirm: str | None = None) -> Table:
+def bind(
+    settings: Settings,
+    source: str,
+    destination: str,
+    routing_key: str = "",
+    *,
+    exchange: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+    apply: bool = False,
+    confirm: str | None = None,
+) -> Table:
     """Adds a binding unless it exists; a dry run without `apply`.
 
     Needs tag management, write on the destination and read on the source. Undo: the command in the table's notes.
@@ -27,10 +40,9 @@ def bind(settings: Settings, binding: Binding, *, apply: bool = False, confirm: 
     `SourceError` where the broker refuses.
     """
     facts = _read(settings)
-    _check_ends(facts, binding)
-    b = binding
-    made = BindingState(settings.vhost, b.source, b.destination, b.routing_key, b.destination_kind, b.arguments)
-    if _matching(facts, binding, binding.arguments):
+    made = BindingState(settings.vhost, source, destination, routing_key, _kind(exchange), dict(arguments or {}))
+    _check_ends(facts, made)
+    if _matching(facts, made, made.arguments):
         if apply:
             audit.check_confirmation(settings, confirm)
         return _table(facts, (made,), "it exists already")
@@ -42,9 +54,12 @@ def bind(settings: Settings, binding: Binding, *, apply: bool = False, confirm: 
 
 def unbind(
     settings: Settings,
-    binding: Binding,
-    arguments: Arguments | None = None,
+    source: str,
+    destination: str,
+    routing_key: str = "",
     *,
+    exchange: bool = False,
+    arguments: Mapping[str, Any] | None = None,
     apply: bool = False,
     confirm: str | None = None,
 ) -> Table:
@@ -55,9 +70,10 @@ def unbind(
     confirmed, and `SourceError` where the broker refuses.
     """
     facts = _read(settings)
-    found = _matching(facts, binding, arguments)
+    like = BindingState(settings.vhost, source, destination, routing_key, _kind(exchange))
+    found = _matching(facts, like, None if arguments is None else dict(arguments))
     if not found:
-        raise ConfigError(_none_such(facts, binding))
+        raise ConfigError(_none_such(facts, like))
     for b in found if apply else ():
         with audit.change(settings, "topology unbind", _name(b), confirm=confirm, arguments=b.arguments) as change:
             change.management().unbind(b)
@@ -68,12 +84,14 @@ def unbind(
 
 
 def _read(settings: Settings) -> Facts:
-    facts = collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS)
-    require(facts, Source.BROKER)
-    return facts
+    return require(collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS), Source.BROKER)
 
 
-def _check_ends(facts: Facts, desired: Binding) -> None:
+def _kind(exchange: bool) -> DestinationKind:
+    return "exchange" if exchange else "queue"
+
+
+def _check_ends(facts: Facts, desired: BindingState) -> None:
     where = f"in virtual host {facts.vhost!r}"
     if not desired.source:
         raise ConfigError("the default exchange takes no bindings: it routes by queue name")
@@ -84,18 +102,18 @@ def _check_ends(facts: Facts, desired: Binding) -> None:
         raise ConfigError(f"there is no {desired.destination_kind} {desired.destination!r} {where}")
 
 
-def _matching(facts: Facts, like: Binding, arguments: Arguments | None) -> tuple[BindingState, ...]:
+def _matching(facts: Facts, like: BindingState, arguments: Arguments | None) -> tuple[BindingState, ...]:
     return tuple(
         b for b in _between(facts, like) if b.routing_key == like.routing_key and arguments in (None, b.arguments)
     )
 
 
-def _between(facts: Facts, like: Binding) -> list[BindingState]:
+def _between(facts: Facts, like: BindingState) -> list[BindingState]:
     to = (like.destination, like.destination_kind)
     return [b for b in facts.actual.bindings_from.get(like.source, ()) if (b.destination, b.destination_kind) == to]
 
 
-def _none_such(facts: Facts, like: Binding) -> str:
+def _none_such(facts: Facts, like: BindingState) -> str:
     keys = ", ".join([repr(b.routing_key) for b in _between(facts, like)][:10]) or "none"
     what = f"{like.destination_kind} {like.destination!r} is not bound to {like.source!r} with key {like.routing_key!r}"
     return f"{what} in virtual host {facts.vhost!r}; keys between them: {keys}"

@@ -18,8 +18,15 @@ from attune_ops.model.topology import ID, Binding, Exchange, Per, Queue, Topolog
 SOURCES = (Source.BROKER,)
 
 
-def export_desired(topology: Topology, to: str, workers: tuple[int, ...] = ()) -> str:
-    """The topology as text, in definitions with the queues and bindings of these workers."""
+def export_topology(source: Topology | Facts, to: str, workers: tuple[int, ...] = ()) -> str:
+    """A topology, or the facts of what is on the broker, as RabbitMQ definitions or (`to="toml"`) a topology file.
+
+    The definitions of a topology have the queues and bindings of these workers too; only those of facts have policies.
+    """
+    return _of_facts(source, to) if isinstance(source, Facts) else _of_topology(source, to, workers)
+
+
+def _of_topology(topology: Topology, to: str, workers: tuple[int, ...]) -> str:
     if to == "toml":
         return to_toml(topology)
     queues = (*topology.base_queues, *(q for i in workers for q in topology.worker_queues(i)))
@@ -27,8 +34,7 @@ def export_desired(topology: Topology, to: str, workers: tuple[int, ...] = ()) -
     return _json(export(topology.exchanges, queues, bindings))
 
 
-def export_live(facts: Facts, to: str) -> str:
-    """What is on the broker as text; needs `Source.BROKER`. Policies are in definitions only."""
+def _of_facts(facts: Facts, to: str) -> str:
     broker = facts.actual
     if to == "toml":
         name = f"{facts.topology.name}-live"

@@ -13,16 +13,13 @@ from attune_ops.model.units import counted
 SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
 
 
-def topology_graph(topology: Topology) -> Graph:
-    """The topology as its file has it."""
-    return Graph(topology.name, tuple(_nodes(topology, None)), tuple(_edges(topology)))
-
-
-def live_graph(facts: Facts) -> Graph:
-    """The same with what is on the broker: depths, consumers, what is missing; needs `Source.BROKER`."""
-    topology = facts.topology
-    title = f"{topology.name} in virtual host {facts.vhost}"
-    return Graph(title, tuple(_nodes(topology, facts)), tuple(_edges(topology)))
+def topology_graph(source: Topology | Facts) -> Graph:
+    """The graph of a topology; of facts with queue depths, consumers and missing objects (needs `Source.BROKER`)."""
+    if isinstance(source, Topology):
+        return Graph(source.name, tuple(_nodes(source, None)), tuple(_edges(source)))
+    topology = source.topology
+    title = f"{topology.name} in virtual host {source.vhost}"
+    return Graph(title, tuple(_nodes(topology, source)), tuple(_edges(topology)))
 
 
 def _nodes(topology: Topology, facts: Facts | None) -> Iterator[GraphNode]:

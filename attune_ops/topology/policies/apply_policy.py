@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import msgspec
 
@@ -11,12 +12,15 @@ from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import Management
+from attune_ops.inventory import TableFilters, filtered
 from attune_ops.model.definitions import policy_body
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.table import Table
 from attune_ops.topology.policies.policy_change import PolicyChange
+from attune_ops.topology.policies.policy_table import policies
 from attune_ops.topology.policies.presets import PRIORITY, presets, removing, setting
 
 LISTINGS = ("exchanges", "queues", "bindings", "policies")
@@ -25,19 +29,25 @@ SETTLING_S = 10.0  # how long a queue may take to list its new policy
 
 def read(settings: Settings) -> Facts:
     """Reads what policies are judged by; needs tag management, changes nothing. Raises `SourceError`."""
-    facts = collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS)
-    require(facts, Source.BROKER)
-    return facts
+    return require(collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS), Source.BROKER)
+
+
+def show_policies(settings: Settings, **filters: Unpack[TableFilters]) -> Table:
+    """The policies, the objects each applies to, and the safety policies that are not set.
+
+    Needs tag management, changes nothing. Raises `SourceError`.
+    """
+    return filtered(policies(filters.get("facts") or read(settings)), filters)
 
 
 def apply_policy(
     settings: Settings,
     name: str,
-    definition: dict[str, Any],
+    definition: Mapping[str, Any] | None = None,
     *,
     pattern: str | None = None,
     apply_to: str | None = None,
-    priority: int = PRIORITY,
+    priority: int | None = None,
     apply: bool = False,
     confirm: str | None = None,
 ) -> PolicyChange:
@@ -55,7 +65,8 @@ def apply_policy(
         pattern = preset.pattern if pattern is None else pattern
         apply_to = apply_to or preset.apply_to
         definition = definition or preset.definition
-    policy = PolicyState(settings.vhost, name, pattern or "", apply_to or "queues", priority, definition)
+    priority = PRIORITY if priority is None else priority
+    policy = PolicyState(settings.vhost, name, pattern or "", apply_to or "queues", priority, dict(definition or {}))
     change = setting(read(settings), policy)
     return _make(settings, change, policy, apply, confirm)
 

@@ -20,7 +20,7 @@ from attune_ops.drills.remedies import all_remedies
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.topologies import load, names
 from attune_ops.render import form, formats
-from attune_ops.topology.export import export_desired
+from attune_ops.topology.export import export_topology
 
 ROOT = Path(__file__).parents[3]
 JOURNALS = sorted((ROOT / "docs" / "journals").glob("*.json"))
@@ -85,7 +85,7 @@ def test_a_rehearsal_has_the_topology_of_the_file_and_workers(
     name: str, workers: tuple[int, ...], tmp_path: Path
 ) -> None:
     wanted = load(name)
-    (tmp_path / "definitions.json").write_text(export_desired(wanted, "definitions", workers))
+    (tmp_path / "definitions.json").write_text(export_topology(wanted, "definitions", workers))
     made, _ = like(str(tmp_path / "definitions.json"), wanted)
     assert made.worker_queues(7) == wanted.worker_queues(7)
     assert set(map(repr, made.worker_bindings(7))) == set(map(repr, wanted.worker_bindings(7)))

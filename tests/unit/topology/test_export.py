@@ -12,7 +12,7 @@ from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeStat
 from attune_ops.model.topologies import load, names
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology
 from attune_ops.model.topology_file import parse_toml
-from attune_ops.topology.export import export_desired, export_live, live_topology
+from attune_ops.topology.export import export_topology, live_topology
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
 
@@ -51,7 +51,7 @@ def on_a_broker(topology: Topology, workers: tuple[int, ...] = (1, 12)) -> Facts
 def test_the_same_topology_comes_back(name: str) -> None:
     topology = load(name)
     assert live_topology(on_a_broker(topology), name).exchanges == topology.exchanges
-    text = export_live(on_a_broker(topology), "toml")
+    text = export_topology(on_a_broker(topology), "toml")
     found = parse_toml(text, "live")
     assert text.startswith("# Virtual host / as read at 2026-01-16 00:00:00Z.\n")
     assert {q.name: q for q in found.queues} == {q.name: q for q in topology.queues}
@@ -85,9 +85,9 @@ def test_what_is_there_besides() -> None:
 
 
 def test_definitions() -> None:
-    data = msgspec.json.decode(export_live(on_a_broker(load("attune-2026-09")), "definitions"))
+    data = msgspec.json.decode(export_topology(on_a_broker(load("attune-2026-09")), "definitions"))
     assert [p["name"] for p in data["policies"]] == ["p"]
     assert "amq.gen-1" not in {q["name"] for q in data["queues"]} | {b["destination"] for b in data["bindings"]}
-    wanted = msgspec.json.decode(export_desired(load("attune-2026-09"), "definitions", (7,)))
+    wanted = msgspec.json.decode(export_topology(load("attune-2026-09"), "definitions", (7,)))
     assert sum("worker.7." in q["name"] for q in wanted["queues"]) == 4
-    assert parse_toml(export_desired(load("attune-2026-09"), "toml"), "again") == load("attune-2026-09")
+    assert parse_toml(export_topology(load("attune-2026-09"), "toml"), "again") == load("attune-2026-09")

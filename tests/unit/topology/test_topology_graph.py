@@ -15,7 +15,7 @@ from attune_ops.model.graph import Graph, GraphNode
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.snapshot import BrokerSnapshot, ConsumerState, ExchangeState, QueueState
 from attune_ops.model.topologies import load, names
-from attune_ops.topology.topology_graph import live_graph, topology_graph
+from attune_ops.topology.topology_graph import topology_graph
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_what_is_on_the_broker() -> None:
     )  # fmt: skip
     workers = tuple(Worker(i, f"w{i}", last_heartbeat=NOW) for i in (1, 3))
     facts = Facts(JANUARY, NOW, broker, RegistryView("sqlite", workers))
-    graph = live_graph(facts)
+    graph = topology_graph(facts)
     assert node(graph, "attune.events").marks == ("error", "missing")
     assert node(graph, "attune.executions").marks == ()
     assert node(graph, "attune.executions.queue").notes == ("missing",)
@@ -63,7 +63,7 @@ def test_what_is_on_the_broker() -> None:
     assert (own.notes, own.marks) == (("2 queues, 1 missing", "2 messages", "1 consumer"), ("error",))
 
     untold = msgspec.structs.replace(facts, missing={Source.CONSUMERS: "not told"})
-    assert node(live_graph(untold), "attune.events.queue").notes == ("7 messages",)
+    assert node(topology_graph(untold), "attune.events.queue").notes == ("7 messages",)
 
 
 def test_the_documentation_has_the_pictures_of_today(tmp_path: Path) -> None:
