@@ -131,11 +131,8 @@ class _Reaper:
         """Why it must not be deleted now: its worker is live again, or a client has unacknowledged messages."""
         if self._is_live(candidate.worker_id):
             return "its worker is live again"
-        management = open_management(self._settings)
-        try:
+        with open_management(self._settings) as management:
             counts = management.live_counts(candidate.queue)
-        finally:
-            management.close()
         held = counts.messages_unacknowledged if counts is not None else None
         return unacknowledged(held) if held else None
 

@@ -60,11 +60,8 @@ def _worker(settings: Settings, id_or_name: str) -> Health:
     look.name = f"{worker.id} ({worker.name})"
     _heartbeat(look, worker, timedelta(seconds=settings.heartbeat_interval))
     if worker.has_queues:
-        management = open_management(settings, light=True)
-        try:
+        with open_management(settings, light=True) as management:
             _queues(look, management, settings, worker.id)
-        finally:
-            management.close()
     return look.health()
 
 
@@ -82,13 +79,10 @@ def _broker(settings: Settings) -> Health:
 
     look = Look("broker", settings.amqp.address)
     amqp.greet(settings.amqp, timeout=settings.timeout, ca_file=settings.ca_file)
-    management = open_management(settings, light=True)
-    try:
+    with open_management(settings, light=True) as management:
         management.exchanges()
         alarms = management.alarms()
         down = settings.vhost in management.virtual_hosts_down()
-    finally:
-        management.close()
     look.expect(True, "it speaks AMQP", "")
     look.expect(not alarms, "no alarms", f"publishers are blocked: {', '.join(alarms)}")
     look.expect(not down, f"virtual host {settings.vhost!r} is up", f"virtual host {settings.vhost!r} is down")
@@ -108,8 +102,7 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
     from attune_ops.routing import Router
 
     look = Look("route", f"{exchange!r} {routing_key!r}")
-    management = open_management(settings, light=True)
-    try:
+    with open_management(settings, light=True) as management:
         broker = BrokerSnapshot(
             settings.vhost,
             datetime.now(UTC),
@@ -119,8 +112,6 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
             bindings=management.bindings(),
             policies=management.policies(),
         )
-    finally:
-        management.close()
     route = Router.from_snapshot(broker).route(exchange, routing_key)
     if route.error is not None:
         look.expect(False, "", f"the broker would refuse it: {route.error.code} {route.error.text}")

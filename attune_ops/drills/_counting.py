@@ -81,11 +81,8 @@ def _drained(s: Settings, ids: set[str]) -> Iterator[Leftover]:
     """Asks every queue: a quorum queue tells its count some seconds late."""
     import pika.exceptions
 
-    management = open_management(s)
-    try:
+    with open_management(s) as management:
         queues = [q.name for q in management.totals() if not q.exclusive and q.type != "stream"]
-    finally:
-        management.close()
     try:
         with short_connection(s, "drill drain") as connection:
             for queue in queues:

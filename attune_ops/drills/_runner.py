@@ -239,8 +239,7 @@ class _Run:
     def _quiet(self) -> None:
         """Waits until all is sent and nothing moves any more."""
         until, changed, before = time.monotonic() + QUIET_S, time.monotonic(), -1
-        management = open_management(self.stage.settings)
-        try:
+        with open_management(self.stage.settings) as management:
             while time.monotonic() < until:
                 self.stage.look()
                 held = sum(q.messages or 0 for q in management.totals())
@@ -251,8 +250,6 @@ class _Run:
                 if idle > UNCHANGED_S or (idle > 0.5 and not held and not self._sending()):
                     return
                 time.sleep(0.1)
-        finally:
-            management.close()
 
     def _sending(self) -> bool:
         loads = ((load, events(load)) for load in self.stage.loads)
@@ -277,10 +274,7 @@ def _asked_text(question: Callable[[], str]) -> str:
 
 
 def _versions(settings: Settings) -> dict[str, str]:
-    management = open_management(settings)
-    try:
+    with open_management(settings) as management:
         told = management.overview()
-    finally:
-        management.close()
     broker = {"rabbitmq": told.rabbitmq_version or "", "erlang": told.erlang_version or ""}
     return {"attune-ops": __version__, **broker, "python": platform.python_version(), "system": os.uname().sysname}

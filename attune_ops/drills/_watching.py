@@ -61,11 +61,8 @@ class Watching:
         """The queue is not listed any more; it is not asked for, since a passive declare counts as a use of it."""
 
         def check() -> bool:
-            management = open_management(self.settings)
-            try:
+            with open_management(self.settings) as management:
                 return queue not in {q.name for q in management.totals()}
-            finally:
-                management.close()
 
         return Expect(f"queue {queue} is gone", check, within)
 

@@ -7,11 +7,10 @@ Each function needs tag administrator (`put_policy` policymaker) and says what i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management_write import ALL as ALL
-from attune_ops.installation.management_write import ManagementWriter, management_writer
+from attune_ops.installation.management_write import ManagementWriter, open_writer
 from attune_ops.model.snapshot import PolicyState
 
 ANSWER_S = 60.0  # a cluster answers that a virtual host is made when each node runs it, for which it waits up to 45 s
@@ -59,5 +58,5 @@ def delete_vhost(settings: Settings, vhost: str) -> None:
         broker.delete_vhost()
 
 
-def _writer(settings: Settings, vhost: str | None = None) -> AbstractContextManager[ManagementWriter]:
-    return management_writer(settings, vhost, max(settings.timeout, ANSWER_S))
+def _writer(settings: Settings, vhost: str | None = None) -> ManagementWriter:
+    return open_writer(settings, vhost, max(settings.timeout, ANSWER_S))

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from attune_ops.installation.config import Settings
-from attune_ops.installation.management_write import ManagementWriter, management_writer
+from attune_ops.installation.management_write import ManagementWriter, open_writer
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.redaction import Redactor
 
@@ -63,7 +63,7 @@ class Change(dict[str, Any]):
 
     def management(self) -> ManagementWriter:
         """The management API with its writes, until the change has ended."""
-        return self._open.enter_context(management_writer(self._settings))
+        return self._open.enter_context(open_writer(self._settings))
 
     def close(self) -> None:
         """Closes the connections."""

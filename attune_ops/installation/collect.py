@@ -141,38 +141,36 @@ class Round:
 
     def _broker(self, pool: SideBySide) -> BrokerSnapshot | None:
         settings = self._settings
-        management = open_management(settings)
-        try:
-            before = time.time()
-            overview, answer = management.overview_answer()
-            me = management.whoami()
-            admin = "administrator" in me.all_tags
-            rights = _or_none(lambda: management.permissions(me.name)) if admin else None
-            if rights is None and Source.PERMISSIONS in self._sources:
-                self._missing[Source.PERMISSIONS] = (
-                    f"virtual host {settings.vhost!r} is missing, or user {me.name!r} has no permissions in it"
-                    if admin
-                    else f"user {me.name!r} is no administrator and is not told its rights"
+        with open_management(settings) as management:
+            try:
+                before = time.time()
+                overview, answer = management.overview_answer()
+                me = management.whoami()
+                admin = "administrator" in me.all_tags
+                rights = _or_none(lambda: management.permissions(me.name)) if admin else None
+                if rights is None and Source.PERMISSIONS in self._sources:
+                    self._missing[Source.PERMISSIONS] = (
+                        f"virtual host {settings.vhost!r} is missing, or user {me.name!r} has no permissions in it"
+                        if admin
+                        else f"user {me.name!r} is no administrator and is not told its rights"
+                    )
+                self._reach[Source.MANAGEMENT] = Reach(
+                    Source.MANAGEMENT,
+                    target=str(settings.management),
+                    latency_ms=answer.elapsed_ms,
+                    user=me.name,
+                    tags=me.all_tags,
+                    permissions=rights,
+                    version=overview.rabbitmq_version,
+                    clock_offset_s=_clock_offset(answer, before),
+                    certificate_days=self._certificate(settings.management),
                 )
-            self._reach[Source.MANAGEMENT] = Reach(
-                Source.MANAGEMENT,
-                target=str(settings.management),
-                latency_ms=answer.elapsed_ms,
-                user=me.name,
-                tags=me.all_tags,
-                permissions=rights,
-                version=overview.rabbitmq_version,
-                clock_offset_s=_clock_offset(answer, before),
-                certificate_days=self._certificate(settings.management),
-            )
-            return self._objects(management, overview, me, pool)
-        except SourceError as e:
-            # The first request failed: so would every other.
-            self._lost(Source.MANAGEMENT, str(settings.management), e)
-            self._missing |= dict.fromkeys(MANAGED & self._sources, str(e))
-            return None
-        finally:
-            management.close()
+                return self._objects(management, overview, me, pool)
+            except SourceError as e:
+                # The first request failed: so would every other.
+                self._lost(Source.MANAGEMENT, str(settings.management), e)
+                self._missing |= dict.fromkeys(MANAGED & self._sources, str(e))
+                return None
 
     def _objects(
         self, management: Management, overview: management_types.Overview, me: management_types.WhoAmI, pool: SideBySide

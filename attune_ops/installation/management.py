@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from attune_ops.installation import http, management_types
@@ -42,6 +42,12 @@ class Management:
     def __init__(self, transport: Http, vhost: str, timeout: float = 10.0) -> None:
         self.http, self.vhost, self._timeout = transport, vhost, timeout
         self._vhost = quote(vhost, safe="")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Closes the connections."""

@@ -5,8 +5,7 @@ Each says which user tag it needs, what it changes and how to undo it. What the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -171,16 +170,9 @@ class ManagementWriter(Management):
         return answer
 
 
-@contextmanager
-def management_writer(
-    settings: Settings, vhost: str | None = None, timeout: float | None = None
-) -> Iterator[ManagementWriter]:
+def open_writer(settings: Settings, vhost: str | None = None, timeout: float | None = None) -> ManagementWriter:
     """Connects to the management API when first used, for reads and writes in `vhost` (default: the settings').
 
     `timeout` in s is that of an answer (default: the settings'). Changes that people ask for go through `audit.change`.
     """
-    transport = open_http(settings)
-    try:
-        yield ManagementWriter(transport, vhost or settings.vhost, timeout or settings.timeout)
-    finally:
-        transport.close()
+    return ManagementWriter(open_http(settings), vhost or settings.vhost, timeout or settings.timeout)

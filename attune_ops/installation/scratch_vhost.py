@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attune_ops.installation.config import Settings
-from attune_ops.installation.management_write import ManagementWriter, management_writer
+from attune_ops.installation.management_write import ManagementWriter, open_writer
 from attune_ops.model.errors import ActionError, SourceError
 
 PREFIX = "attune-ops-scratch-"
@@ -22,7 +22,7 @@ def scratch_vhost(settings: Settings) -> Iterator[ManagementWriter]:
     the virtual host cannot be deleted.
     """
     vhost = PREFIX + secrets.token_hex(4)
-    with management_writer(settings, vhost, settings.timeout * PATIENCE) as broker:
+    with open_writer(settings, vhost, settings.timeout * PATIENCE) as broker:
         user = settings.management.user
         tags = broker.whoami().all_tags
         if "administrator" not in tags:

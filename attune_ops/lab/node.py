@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,13 +135,9 @@ def version(lab: RunningLab, node: LabNode) -> str | None:
 def _ask(lab: RunningLab, node: LabNode, read: Callable[[Management], T]) -> T | None:
     """What the node's management API answers, None while it does not."""
     endpoint = Endpoint("http", "127.0.0.1", node.management_port, lab.user, lab.password)
-    management = Management(LightHttp(endpoint, ANSWER_S, None), "/")
-    try:
+    with suppress(SourceError), Management(LightHttp(endpoint, ANSWER_S, None), "/") as management:
         return read(management)
-    except SourceError:
-        return None
-    finally:
-        management.close()
+    return None
 
 
 def last_words(node: LabNode) -> str:

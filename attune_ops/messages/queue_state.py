@@ -61,13 +61,13 @@ def read_queue(settings: Settings, queue: str) -> QueueInfo:
         live, version = depth(connection, queue), server_version(connection) or ""
     if live is None:
         raise ActionError(f"no queue {queue!r} in virtual host {settings.vhost!r}; see `attune-ops queues`")
-    management = open_management(settings)
-    try:
-        listed = management.queue(queue)
-    except SourceError as e:
-        return QueueInfo(queue, live.messages, live.consumers, delivery_limit=_default_limit(version), unknown=str(e))
-    finally:
-        management.close()
+    with open_management(settings) as management:
+        try:
+            listed = management.queue(queue)
+        except SourceError as e:
+            return QueueInfo(
+                queue, live.messages, live.consumers, delivery_limit=_default_limit(version), unknown=str(e)
+            )
     if listed is None:
         return QueueInfo(queue, live.messages, live.consumers, unknown="the management API does not list it")
     type = listed.type.removeprefix("rabbit_").removesuffix("_queue")
