@@ -20,6 +20,7 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
 from attune_ops.model.snapshot_file import load_facts
+from attune_ops.model.waiting import wait_until
 
 RETRY_INTERVAL_S = 2.0
 REPORT = "attune-ops/doctor/"
@@ -119,17 +120,24 @@ def wait_until_ok(
 
     The timeout counts from the end of the first diagnosis, so what is waited for is always reported.
     """
-    report, reported = diagnose_again(), ""
-    until = time.monotonic() + seconds
-    while (waits := recoverable(report, fail_on)) and (left := until - time.monotonic()) > 0:
-        more = f" (and {len(waits) - 1} more)" if len(waits) > 1 else ""
-        message = f"waiting for {waits[0].code} {waits[0].title}: {waits[0].detail}{more}"
+    reported = ""
+
+    def on_wait(report: Report, left: float) -> None:
+        nonlocal reported
+        first, *others = recoverable(report, fail_on)
+        more = f" (and {len(others)} more)" if others else ""
+        message = f"waiting for {first.code} {first.title}: {first.detail}{more}"
         if message != reported:
             on_progress(f"{message}; {left:.0f} s left")
             reported = message
-        time.sleep(min(RETRY_INTERVAL_S, left))
-        report = diagnose_again()
-    return report
+
+    return wait_until(
+        diagnose_again,
+        lambda report: not recoverable(report, fail_on),
+        timeout=seconds,
+        interval=RETRY_INTERVAL_S,
+        on_wait=on_wait,
+    )
 
 
 def pages(code: str) -> CheckPages:

@@ -18,6 +18,7 @@ from attune_ops.model import units
 from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.topology import Binding, Consumer
+from attune_ops.model.waiting import wait_until
 
 BETWEEN_LOOKS_S = 1.0
 
@@ -123,16 +124,17 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
 
 def _until_healthy(look: Callable[[], Health], seconds: float) -> Health:
     """Repeats a probe every second until it is healthy or the timeout is over; returns or raises the last outcome."""
-    until = time.monotonic() + seconds
-    while True:
+
+    def attempt() -> Health | SourceError:
         try:
-            health = look()
-            if health.healthy or time.monotonic() >= until:
-                return health
-        except SourceError:
-            if time.monotonic() >= until:
-                raise
-        time.sleep(max(0.0, min(BETWEEN_LOOKS_S, until - time.monotonic())))
+            return look()
+        except SourceError as e:
+            return e
+
+    last = wait_until(attempt, lambda h: isinstance(h, Health) and h.healthy, timeout=seconds, interval=BETWEEN_LOOKS_S)
+    if isinstance(last, SourceError):
+        raise last
+    return last
 
 
 def _registered(settings: Settings, id_or_name: str) -> Worker | None:

@@ -34,6 +34,7 @@ from attune_ops.installation.management import open_management
 from attune_ops.model.errors import AttuneOpsError, DrillRefused, SourceError
 from attune_ops.model.topologies import DEFAULT, load
 from attune_ops.model.version import __version__
+from attune_ops.model.waiting import wait_until
 from attune_ops.startup.processes import stop_all
 
 POLL_S = 0.05
@@ -189,23 +190,23 @@ class _Run:
 
     def _steady(self) -> Look:
         """Waits until the doctor finds no error outside of design; raises `DrillRefused` where it does."""
-        until = time.monotonic() + STEADY_S
-        while True:
-            look = self.stage.doctor()
-            if not look.findings:
-                self.stage.say(f"steady state: the doctor says {look.status}")
-                return look
-            if time.monotonic() > until:
-                raise DrillRefused(f"no steady state before the drill {self.drill.name}: {', '.join(look.findings)}")
-            self.stage.look()
-            time.sleep(0.3)
+        look = wait_until(
+            self.stage.doctor,
+            lambda look: not look.findings,
+            timeout=STEADY_S,
+            interval=0.3,
+            on_wait=lambda look, left: self.stage.look(),
+        )
+        if look.findings:
+            raise DrillRefused(f"no steady state before the drill {self.drill.name}: {', '.join(look.findings)}")
+        self.stage.say(f"steady state: the doctor says {look.status}")
+        return look
 
     def _after(self) -> Look:
         """What the doctor says in the end; some seconds are given to what the management API tells late."""
-        until = time.monotonic() + AFTER_S
-        while (look := self.stage.doctor(anew=True)).findings and time.monotonic() < until:
-            time.sleep(0.5)
-        return look
+        return wait_until(
+            lambda: self.stage.doctor(anew=True), lambda look: not look.findings, timeout=AFTER_S, interval=0.5
+        )
 
     def _play(self) -> None:
         """Takes the drill's own way, up to the first expectation that does not hold."""

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from attune_ops.installation.config.urls import parse_database
 from attune_ops.installation.registry_read import connect_postgresql
 from attune_ops.lab import process as processes
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
+from attune_ops.model.waiting import wait_until
 
 # The tables of a present release, as far as the toolkit reads or writes them.
 SCHEMA = """
@@ -107,16 +107,18 @@ class Postgres:
         ]  # fmt: skip
         log = self.folder / "log"
         self.process = processes.launch(command, _environment(), self.folder, log, record, user=self.account)
-        until = time.monotonic() + START_S
-        while True:
-            try:
-                self.execute("SELECT 1")
-            except SourceError as e:
-                if time.monotonic() > until or not self.process.alive:
-                    raise ActionError(f"PostgreSQL does not start: {e}") from e
-                time.sleep(0.1)
-            else:
-                return
+        process = self.process
+        error = wait_until(self._error, lambda e: e is None or not process.alive, timeout=START_S)
+        if error is not None:
+            raise ActionError(f"PostgreSQL does not start: {error}") from error
+
+    def _error(self) -> SourceError | None:
+        """Why the server does not answer, None where it does."""
+        try:
+            self.execute("SELECT 1")
+        except SourceError as e:
+            return e
+        return None
 
     def stop(self) -> None:
         """Ends the server at once, as a crash does (its immediate shutdown). Undo: `start`."""

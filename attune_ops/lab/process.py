@@ -6,11 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from attune_ops.installation.config.running_lab import Process, start_time
+from attune_ops.model.waiting import wait_until
 
 # The shell waits for a line before it becomes the program. Where whoever started it died without having
 # written the process down, the pipe ends and the program never runs.
@@ -87,12 +87,9 @@ def end(processes: Iterable[Process], patience: float, first: signal.Signals = s
 
 def _wait_for_end(processes: list[Process], patience: float) -> list[Process]:
     """Waits up to `patience` seconds and returns those that still run."""
-    deadline = time.monotonic() + patience
-    left = [p for p in processes if not _gone(p)]
-    while left and time.monotonic() < deadline:
-        time.sleep(0.05)
-        left = [p for p in left if not _gone(p)]
-    return left
+    return wait_until(
+        lambda: [p for p in processes if not _gone(p)], lambda left: not left, timeout=patience, interval=0.05
+    )
 
 
 def _gone(process: Process) -> bool:

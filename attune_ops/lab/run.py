@@ -27,6 +27,7 @@ from attune_ops.lab.starting import Note
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.waiting import wait_until
 from attune_ops.startup.processes import RunningService, start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
 from attune_ops.startup.startup_report import StepResult, StepStatus
@@ -156,23 +157,24 @@ def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterat
 
 def _follow(service: RunningService, out: Out) -> None:
     """Shows the steps of a start-up as they come; raises `StartFailed` where one fails or none comes any more."""
-    until = time.monotonic() + START_TIMEOUT_S
-    shown = 0
-    while True:
+    steps: list[StepResult] = []
+
+    def follow() -> tuple[bool, bool]:
+        """Shows the steps that are new; whether the service is ready, and whether it has ended."""
         ended = service.status is not None
         events = service.events()
-        steps = [_step(e) for e in events if e["event"] == "step"]
-        for step in steps[shown:]:
+        found = [_step(e) for e in events if e["event"] == "step"]
+        for step in found[len(steps) :]:
             out.show(step)
-        shown = len(steps)
-        if any(e["event"] == "ready" for e in events):
-            return
-        if ended or time.monotonic() > until:
-            failed = next((s for s in steps if s.status is StepStatus.FAILED), None)
-            where = f"at {failed.step}" if failed else f"within {START_TIMEOUT_S:g} s"
-            code = failed.error.code if failed and failed.error else None
-            raise StartFailed(f"the start-up of {service.service} {service.name} failed {where}", code)
-        time.sleep(0.02)
+        steps[:] = found
+        return any(e["event"] == "ready" for e in events), ended
+
+    ready, _ = wait_until(follow, any, timeout=START_TIMEOUT_S, interval=0.02)
+    if not ready:
+        failed = next((s for s in steps if s.status is StepStatus.FAILED), None)
+        where = f"at {failed.step}" if failed else f"within {START_TIMEOUT_S:g} s"
+        code = failed.error.code if failed and failed.error else None
+        raise StartFailed(f"the start-up of {service.service} {service.name} failed {where}", code)
 
 
 def _step(event: dict[str, object]) -> StepResult:

@@ -16,6 +16,7 @@ from attune_ops.lab import node as nodes
 from attune_ops.lab import ports, process
 from attune_ops.lab.server import Server
 from attune_ops.model.errors import ActionError
+from attune_ops.model.waiting import wait_until
 
 USER = "attune"
 STAGES = (("AMQP", nodes.speaks_amqp), ("the management API", nodes.serves_management))
@@ -111,10 +112,8 @@ def _wait_for(lab: RunningLab, node: LabNode, note: Note, began: float, timeout:
 
 def until(question: Callable[[], object], timeout: float, alive: Callable[[], bool], story: Callable[[], str]) -> None:
     """Asks until the answer is true; raises `ActionError` with the story when the process ends or time is up."""
-    deadline = time.monotonic() + timeout
-    while not question():
-        if not alive():
-            raise ActionError(f"the broker ended while it started: {story()}")
-        if time.monotonic() > deadline:
-            raise ActionError(f"the broker is not ready after {timeout:.0f} s: {story()}")
-        time.sleep(0.05)
+    ready, ended = wait_until(lambda: (question(), not alive()), any, timeout=timeout, interval=0.05)
+    if not ready and ended:
+        raise ActionError(f"the broker ended while it started: {story()}")
+    if not ready:
+        raise ActionError(f"the broker is not ready after {timeout:.0f} s: {story()}")

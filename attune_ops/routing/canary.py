@@ -19,6 +19,7 @@ from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import broker_of
 from attune_ops.model.snapshot import BrokerSnapshot, PolicyState, QueueState
+from attune_ops.model.waiting import wait_until
 from attune_ops.routing import Router
 from attune_ops.routing.reasons import explained
 from attune_ops.routing.route import Canary, Route
@@ -102,9 +103,7 @@ def _publish(scratch: ManagementWriter, exchange: str, routing_key: str, headers
 
 def _arrived(scratch: ManagementWriter, expected: set[str]) -> list[str]:
     """The queues that hold the message, once those that are expected do, or the time is over."""
-    deadline = time.monotonic() + ARRIVAL_S
-    while not expected <= set(_holding(scratch)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: expected <= set(_holding(scratch)), timeout=ARRIVAL_S, interval=0.05)
     time.sleep(SURPLUS_S)
     return _holding(scratch)
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ import msgspec
 
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError
+from attune_ops.model.waiting import wait_until
 from attune_ops.startup.standins.job import Behaviour, job
 
 POLL_S = 0.02
@@ -56,15 +56,15 @@ class RunningService:
 
     def wait_for(self, event: str, timeout: float = 15.0, after: int = 0) -> dict[str, Any]:
         """Waits `timeout` s for an event, without the first `after` events; raises `ActionError` where none comes."""
-        until = time.monotonic() + timeout
-        while True:
+
+        def read() -> tuple[bool, dict[str, Any] | None]:
             exited = self.status is not None  # read before the log, so that its last lines count
-            for found in self.events()[after:]:
-                if found["event"] == event:
-                    return found
-            if exited or time.monotonic() > until:
-                raise ActionError(f"{self.service} {self.name}: no {event!r} {self._why(exited, timeout)}")
-            time.sleep(POLL_S)
+            return exited, next((e for e in self.events()[after:] if e["event"] == event), None)
+
+        exited, found = wait_until(read, any, timeout=timeout, interval=POLL_S)
+        if found is None:
+            raise ActionError(f"{self.service} {self.name}: no {event!r} {self._why(exited, timeout)}")
+        return found
 
     def stop(self, timeout: float = 10.0) -> int:
         """Stops it cleanly (SIGTERM), or kills it after `timeout` s; returns its exit status."""

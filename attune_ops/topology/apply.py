@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
 from attune_ops.model.topology import Binding, Exchange, Queue
+from attune_ops.model.waiting import wait_until
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Fix, TopologyDiff
 
@@ -56,10 +56,9 @@ def apply_topology(settings: Settings, *, write: bool, confirm: str | None = Non
             before, tuple(Declaration(d.subject, d.name, "to declare", None, d.worker_id) for d in steps)
         )
     outcomes = _declare(settings, before, confirm)
-    after, deadline = compare(settings), time.monotonic() + SETTLING_S
-    while _lost(outcomes, after) and time.monotonic() < deadline:
-        time.sleep(0.2)
-        after = compare(settings)
+    after = wait_until(
+        lambda: compare(settings), lambda plan: not _lost(outcomes, plan), timeout=SETTLING_S, interval=0.2
+    )
     lost = _lost(outcomes, after)
     return ApplyResult(
         before, tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes), after

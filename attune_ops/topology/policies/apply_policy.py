@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Unpack
 
@@ -19,6 +18,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.table import Table
+from attune_ops.model.waiting import wait_until
 from attune_ops.topology.policies.policy_change import PolicyChange
 from attune_ops.topology.policies.policy_table import policies
 from attune_ops.topology.policies.presets import PRIORITY, presets, removing, setting
@@ -107,9 +107,8 @@ def _make(
 
 def _listed(management: Management, name: str, queues: set[str]) -> bool:
     """Waits until the broker lists the policy for these queues; those that are gone by then do not count."""
-    deadline = time.monotonic() + SETTLING_S
-    while any(policy != name for queue, policy in management.policies_of_queues().items() if queue in queues):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
+
+    def settled() -> bool:
+        return all(policy == name for queue, policy in management.policies_of_queues().items() if queue in queues)
+
+    return wait_until(settled, timeout=SETTLING_S, interval=0.2)
