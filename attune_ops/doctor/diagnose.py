@@ -1,4 +1,4 @@
-"""A diagnosis: every check is asked about the same facts, and what they say becomes one report.
+"""A diagnosis: every check runs on the same facts, and their problems become one report.
 
 Pure: without a clock all durations are 0, so the same facts give the same report byte for byte.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import difflib
 import gc
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
 from attune_ops.doctor.checks import GROUPS, all_checks
+from attune_ops.doctor.checks.causes import EXPLAINED_BY, Rows, causes_of
 from attune_ops.doctor.findings import (
     Check,
     CheckResult,
@@ -40,27 +42,27 @@ def diagnose(
     thresholds: Mapping[str, float] | None = None,
     known: Collection[Key] = (),
     clock: Callable[[], float] | None = None,
+    explained_by: Rows = EXPLAINED_BY,
 ) -> Report:
-    """Asks the checks (default: all) and returns the report.
+    """Runs the checks (default: all) and returns the report.
 
-    `severities` gives codes another severity, None switches one off; `thresholds` replaces defaults by name;
-    `known` are the keys of findings to leave out (a baseline's). `clock` returns seconds and gives the durations.
-    A check whose needs are not met is skipped with the reason; one that raises is `crashed`, the others go on.
+    `severities` gives codes another severity, None disables one; `thresholds` replaces defaults by name; `known` are
+    the keys of findings to leave out (a baseline's). `clock` returns seconds and gives the durations. A check with an
+    unmet need is skipped with the reason. A check that raises is `crashed`, and the others continue.
     """
     severities, now = severities or {}, clock or (lambda: 0.0)
     started = now()
-    asked = [c for c in (all_checks() if checks is None else checks) if severities.get(c.code, c.severity) is not None]
-    with uncollected():
-        answers = [_ask(facts, c, thresholds or {}, now) for c in asked]
-    heard = [
-        _finding(facts, c, p, severities.get(c.code)) for c, a in zip(asked, answers, strict=True) for p in a.problems
-    ]
-    causes = _causes(heard)
-    findings = [f for f in _joined(heard, causes) if f is not None]
+    chosen = [c for c in (all_checks() if checks is None else checks) if severities.get(c.code, c.severity) is not None]
+    with garbage_collection_paused():
+        runs = [(c, _run(facts, c, thresholds or {}, now)) for c in chosen]
+    problems = [(c, p) for c, run in runs for p in run.problems]
+    found = [_finding(facts, c, p, severities.get(c.code)) for c, p in problems]
+    causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
+    findings = _with_consequences(found, causes)
     new = tuple(f for f in findings if f.key not in known)
     return Report(
         facts=facts,
-        results=_results(asked, answers, heard, causes, new),
+        results=_results(runs, found, causes, new),
         findings=new,
         taken_at=facts.taken_at,
         duration_ms=(now() - started) * 1000,
@@ -69,10 +71,10 @@ def diagnose(
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Keeps the garbage collector from walking through the facts again and again while they grow.
+def garbage_collection_paused() -> Iterator[None]:
+    """Disables the garbage collector while facts are read and checked.
 
-    They are plain values without cycles; with ten thousand workers it would take a tenth of the time.
+    Facts are plain values without cycles; with ten thousand workers their collection takes a tenth of the time.
     """
     if not gc.isenabled():
         yield
@@ -85,7 +87,7 @@ def uncollected() -> Iterator[None]:
 
 
 def choose(checks: Sequence[Check], only: Iterable[str] = (), skip: Iterable[str] = ()) -> tuple[Check, ...]:
-    """The checks named by code, name or group in `only` (default: all) and not in `skip`; raises `ConfigError`."""
+    """The checks in `only` (default: all) and not in `skip`, by code, name or group; raises `ConfigError`."""
     only, skip = set(only), set(skip)
     known = {word for c in checks for word in _words(c)} | set(GROUPS)
     for word in sorted(only | skip):
@@ -97,7 +99,7 @@ def choose(checks: Sequence[Check], only: Iterable[str] = (), skip: Iterable[str
 
 
 def verify(severities: Mapping[str, object], thresholds: Mapping[str, float]) -> None:
-    """Raises `ConfigError` for a code or threshold in the settings that no check has."""
+    """Raises `ConfigError` for an unknown code or threshold in the settings."""
     checks = all_checks()
     for kind, given, known in (
         ("check", severities, {c.code for c in checks}),
@@ -112,8 +114,8 @@ def _words(check: Check) -> set[str]:
     return {check.code, check.name, check.group}
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    """What became of asking one check."""
+class _Run(msgspec.Struct, frozen=True):
+    """The outcome of one check."""
 
     status: CheckStatus
     problems: tuple[Problem, ...] = ()
@@ -121,32 +123,25 @@ class _Answer(msgspec.Struct, frozen=True):
     duration_ms: float = 0.0
 
 
-def _ask(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Callable[[], float]) -> _Answer:
+def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Callable[[], float]) -> _Run:
     if reason := check.skip_reason(facts):
-        return _Answer(CheckStatus.SKIPPED, reason=reason)
+        return _Run(CheckStatus.SKIPPED, reason=reason)
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
     try:
         problems = tuple(check.function(facts, **changed))
-    except Exception as e:  # noqa: BLE001 - one broken check must not keep the others from looking
+    except Exception as e:  # noqa: BLE001 - a crashed check must not stop the others
         reason = f"the check itself failed: {type(e).__name__}: {e}"
-        return _Answer(CheckStatus.CRASHED, reason=reason, duration_ms=(now() - started) * 1000)
+        return _Run(CheckStatus.CRASHED, reason=reason, duration_ms=(now() - started) * 1000)
     status = CheckStatus.FAILED if problems else CheckStatus.PASSED
-    return _Answer(status, problems, duration_ms=(now() - started) * 1000)
+    return _Run(status, problems, duration_ms=(now() - started) * 1000)
 
 
-class _Candidate(msgspec.Struct, frozen=True):
-    """A finding that may yet turn out to be a consequence of another."""
-
-    finding: Finding
-    causes: tuple[tuple[str, str], ...]
-
-
-def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> _Candidate:
+def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> Finding:
     subject = problem.subject
     if subject.vhost is None and subject.kind in IN_VHOST:
         subject = Subject(subject.kind, subject.name, facts.vhost)
-    made = Finding(
+    return Finding(
         code=check.code,
         check=check.name,
         group=check.group,
@@ -159,78 +154,67 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         commands=problem.commands,
         inspect_commands=problem.inspect_commands,
     )
-    return _Candidate(made, problem.causes)
 
 
-def _causes(heard: Sequence[_Candidate]) -> list[int]:
-    """For each finding the position of the one that explains it in the end, its own where none does."""
+def _causes(found: Sequence[Finding], possible: Sequence[tuple[tuple[str, str], ...]]) -> list[int]:
+    """For each finding the position of its root cause among the findings, its own where none explains it."""
     first: dict[tuple[str, str], int] = {}
-    for i, one in enumerate(heard):
-        first.setdefault((one.finding.code, one.finding.subject.name), i)
-    up = [next((first[c] for c in one.causes if first.get(c, i) != i), i) for i, one in enumerate(heard)]
-    return [_top(i, up) for i in range(len(heard))]
+    for i, finding in enumerate(found):
+        first.setdefault((finding.code, finding.subject.name), i)
+    up = [next((first[c] for c in causes if first.get(c, i) != i), i) for i, causes in enumerate(possible)]
+    return [_root(i, up) for i in range(len(found))]
 
 
-def _top(start: int, up: Sequence[int]) -> int:
-    """Where the way up ends; in a circle, which no explanation should make, its first member stands for all."""
-    way = [start]
-    while (above := up[way[-1]]) != way[-1]:
-        if above in way:
-            return min(way[way.index(above) :])
-        way.append(above)
-    return way[-1]
+def _root(start: int, up: Sequence[int]) -> int:
+    """The end of the chain of causes; of a cycle, which no table should contain, its first member."""
+    chain = [start]
+    while (above := up[chain[-1]]) != chain[-1]:
+        if above in chain:
+            return min(chain[chain.index(above) :])
+        chain.append(above)
+    return chain[-1]
 
 
-def _joined(heard: Sequence[_Candidate], causes: Sequence[int]) -> list[Finding | None]:
-    """The findings with their consequences; None in the place of each that another one explains."""
-    consequences: dict[int, list[Finding]] = {}
-    for i, cause in enumerate(causes):
+def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> list[Finding]:
+    """The root causes, each with the findings that follow from it, and as severe as the worst of these."""
+    following: dict[int, list[Finding]] = {i: [] for i, cause in enumerate(causes) if cause == i}
+    for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
         if cause != i:
-            consequences.setdefault(cause, []).append(heard[i].finding)
-    found: list[Finding | None] = []
-    for i, (one, cause) in enumerate(zip(heard, causes, strict=True)):
-        taken = consequences.get(i, [])
-        if cause != i:
-            found.append(None)
-        elif not taken:
-            found.append(one.finding)
-        else:
-            worst = max((one.finding, *taken), key=lambda f: f.severity.rank).severity
-            said = tuple(Consequence(f.code, f.subject, f.detail) for f in taken)
-            found.append(msgspec.structs.replace(one.finding, severity=worst, consequences=said))
-    return found
+            following[cause].append(finding)
+    return [
+        msgspec.structs.replace(
+            found[i],
+            severity=max((found[i], *others), key=lambda f: f.severity.rank).severity,
+            consequences=tuple(Consequence(f.code, f.subject, f.detail) for f in others),
+        )
+        for i, others in following.items()
+    ]
 
 
 def _results(
-    asked: Sequence[Check],
-    answers: Sequence[_Answer],
-    heard: Sequence[_Candidate],
-    causes: Sequence[int],
-    new: Sequence[Finding],
+    runs: Sequence[tuple[Check, _Run]], found: Sequence[Finding], causes: Sequence[int], new: Sequence[Finding]
 ) -> tuple[CheckResult, ...]:
     severities: dict[str, list[Severity]] = {}
     explained: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
-    for i, one in enumerate(heard):
-        severities.setdefault(one.finding.code, []).append(one.finding.severity)
-        if causes[i] != i:
-            explained.setdefault(one.finding.code, set()).add(heard[causes[i]].finding.code)
-    for finding in new:
-        counts[finding.code] = counts.get(finding.code, 0) + 1
+    for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
+        severities.setdefault(finding.code, []).append(finding.severity)
+        if cause != i:
+            explained.setdefault(finding.code, set()).add(found[cause].code)
+    counts = Counter(finding.code for finding in new)
     return tuple(
         CheckResult(
             code=c.code,
             check=c.name,
             group=c.group,
             title=c.title,
-            status=a.status,
+            status=run.status,
             severity=max(severities[c.code], key=lambda s: s.rank) if c.code in severities else None,
-            reason=a.reason
+            reason=run.reason
             or ("explained by " + ", ".join(sorted(explained[c.code])) if c.code in explained else None),
-            findings=counts.get(c.code, 0),
-            duration_ms=a.duration_ms,
+            findings=counts[c.code],
+            duration_ms=run.duration_ms,
             required=c.required,
             may_recover=c.may_recover,
         )
-        for c, a in zip(asked, answers, strict=True)
+        for c, run in runs
     )

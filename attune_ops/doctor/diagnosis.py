@@ -12,7 +12,7 @@ import msgspec
 
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
-from attune_ops.doctor.diagnose import Key, choose, diagnose, uncollected, verify
+from attune_ops.doctor.diagnose import Key, choose, diagnose, garbage_collection_paused, verify
 from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
@@ -56,7 +56,7 @@ def read_and_diagnose(
         raise ConfigError(f"target version {target_version!r}: it is no version like 4.3")
     checks = choose(all_checks(), only, skip)
     started = time.perf_counter()
-    with uncollected():
+    with garbage_collection_paused():
         facts = msgspec.structs.replace(read(), target_version=target_version)
         report = diagnose(
             facts,

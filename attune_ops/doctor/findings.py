@@ -46,8 +46,7 @@ class Problem(msgspec.Struct, frozen=True):
     `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do.
     `commands` fix it when run as printed, `inspect_commands` only show more (both are made in
     `attune_ops.model.command_lines`). `severity` overrides the check's own.
-    `causes` are (code, subject's name) of problems that explain this one: where one of them was found, it takes
-    this one in as its consequence, so that one cause gives one finding.
+    `related` names what the problem depends on, by role; `checks.causes` says which findings about it explain this.
     """
 
     subject: Subject
@@ -57,7 +56,7 @@ class Problem(msgspec.Struct, frozen=True):
     commands: tuple[str, ...] = ()
     inspect_commands: tuple[str, ...] = ()
     severity: Severity | None = None
-    causes: tuple[tuple[str, str], ...] = ()
+    related: dict[str, tuple[str, ...]] = {}
 
 
 # Takes `Facts`; keyword-only parameters are thresholds, whose defaults the settings may replace by name.

@@ -1,7 +1,8 @@
-"""Spans, sizes, rates and counts in words."""
+"""Spans, sizes, rates, counts and lists in words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 
@@ -39,3 +40,10 @@ def number(value: float) -> str:
 def counted(number: float, noun: str, plural: str | None = None) -> str:
     """`1 message`, `2 messages`, `12,000 messages`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: Iterable[str], limit: int = 5) -> str:
+    """`a, b, c and 47 more`: at most `limit` names."""
+    names = list(names)
+    rest = len(names) - limit
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:limit])} and {rest} more"

@@ -110,9 +110,9 @@ def test_one_of_several_virtual_hosts_of_a_file(run: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("version", "note"),
     [
-        ("4.9", "no rule is known of a RabbitMQ later than 4.3: 4.9 is judged as 4.3"),
+        ("4.9", "nothing is known about RabbitMQ after 4.3: 4.9 is checked as 4.3"),
         ("2.0", "RabbitMQ 2.0 is older than this broker"),
-        ("4.3", "RabbitMQ 4.3 is what this broker runs (4.3.6)"),
+        ("4.3", "RabbitMQ 4.3 is the version of this broker (4.3.6)"),
     ],
 )
 def test_an_odd_target_version_is_remarked_on(run: Run, snapshot: Path, version: str, note: str) -> None:

@@ -1,10 +1,11 @@
-"""The checks: one file a subject, one generator a question, found by convention.
+"""The checks: a file for each subject, a generator for each check, found by convention.
 
-A check takes `Facts` and yields `Problem`s. It has no clock, does no I/O, prints nothing, calls no other
-check and never asks whether a source is missing: its `needs` do that. Its docstring is its explanation.
+A check takes `Facts` and yields `Problem`s. It has no clock, does no I/O, prints nothing and calls no other check. It
+never asks whether a source is missing: its `needs` do that. Its docstring is its explanation page. `causes.py` says
+which findings explain which.
 
 Codes go in hundreds by group: AT1xx reach, AT2xx topology, AT3xx routes, AT4xx workers, AT5xx flow,
-AT6xx design, AT7xx upgrade. A code is never used again for something else.
+AT6xx design, AT7xx upgrade. A code is never reused.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def check(
     needs_response: tuple[Source, ...] = (),
     may_recover: bool = True,
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Makes a generator function a check; `title` is a positive sentence that holds when all is well."""
+    """Makes a generator function a check; `title` is a positive sentence whose denial is the finding."""
 
     def mark(function: CheckFunction) -> CheckFunction:
         function.check = Check(  # type: ignore[attr-defined]
@@ -54,7 +55,7 @@ def check(
 
 
 def all_checks() -> tuple[Check, ...]:
-    """Every check of every module on this package's path, by code; raises `ValueError` for a code used twice."""
+    """Every check of every module on this package's path, by code; raises `ValueError` for a duplicate code."""
     found: dict[str, Check] = {}
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")

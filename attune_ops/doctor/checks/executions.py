@@ -1,4 +1,4 @@
-"""Executions that do not get on, against what really lies in the queues."""
+"""Executions that make no progress, compared with the messages in the queues."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import unread
-from attune_ops.doctor.checks._phrases import counted, listed, worker_name
+from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -43,23 +42,23 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
         worker, queues = place
         there = [facts.actual.queue_named[q] for q in queues if q in facts.actual.queue_named]
         depth = sum(q.messages or 0 for q in there)
-        found = f"{counted(depth, 'message')} in it" if there else "which is missing"
-        whom = "the executor" if worker is None else f"worker {worker}"
+        found = f"holds {counted(depth, 'message')}" if there else "is missing"
+        receiver = "the executor" if worker is None else f"worker {worker}"
         yield Problem(
             Subject("execution", str(executions[0].id)),
-            f"{_some(executions)} {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}, waiting for "
-            f"{whom} in {listed(queues)}, {found}" + ("" if depth else ": their messages are lost"),
+            f"{_some(executions)} {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}; "
+            f"{listed(queues)} of {receiver} {found}" + ("" if depth else ": the messages are lost"),
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
                       "messages": depth},
-            remedy="Start what should consume there." if depth else "Cancel them, or have them requested again.",
+            remedy="Start the consumer of that queue." if depth else "Cancel the executions, or request them again.",
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth else None,
-            causes=tuple(c for q in queues for c in (("AT401", q), ("AT202", q), *unread(facts, q), ("AT501", q))),
+            related=expected_consumers_of(facts, *queues),
         )  # fmt: skip
 
 
 def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str, ...]], list[Execution]]:
-    """The executions that have waited too long, by the worker and queues they wait in."""
+    """The executions that wait too long, by the worker and the queues that should hold their messages."""
     requests = [(p, r) for p, r in facts.memo(wanted).routes if p.message_type == "ExecutionRequested"]
     request_queues = tuple(q for p, r in requests if ID not in p.routing_key for q in r.queues)
     dispatch = tuple(facts.memo(wanted).template(q) for p, r in requests if ID in p.routing_key for q in r.queues)
@@ -103,11 +102,11 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
         yield Problem(
             Subject("execution", str(executions[0].id)),
             f"{_some(executions)} {_status(executions)} on {worker_name(worker) if worker else f'worker {worker_id}'}, "
-            f"which does not live: {why}",
+            f"which is not live: {why}",
             evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why},
-            remedy="Restart that worker, or mark them abandoned and request them again.",
+            remedy="Restart that worker, or mark the executions abandoned and request them again.",
             inspect_commands=(command_lines.worker(worker.name if worker else str(worker_id)),),
-            causes=(("AT409", worker.name), ("AT410", worker.name)) if worker else (),
+            related={"worker": (worker.name,) if worker else ()},
         )
 
 

@@ -1,12 +1,12 @@
-"""Whether each queue has the consumers it should have, by tag and prefetch, and nobody else's."""
+"""Whether each queue has the expected consumers, by tag and prefetch, and no others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import consumers_wanted
-from attune_ops.doctor.checks._phrases import RESTART, counted, listed, worker_name
+from attune_ops.doctor.checks._common import RESTART, counted, listed, worker_name
+from attune_ops.doctor.checks._common import worker_consumers as expected_of_workers
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -32,7 +32,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     """
     for worker in facts.live_workers:
         silent, strange = [], []
-        for expected in facts.memo(consumers_wanted)[worker.id]:
+        for expected in facts.memo(expected_of_workers)[worker.id]:
             there = facts.actual.consumers_of.get(expected.queue, ())
             if expected.queue in facts.actual.unconsumed:
                 silent.append(expected.queue)
@@ -43,18 +43,18 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
             yield Problem(
                 Subject("queue", silent[0]),
                 f"{worker_name(worker)} does not consume from {listed(silent)}"
-                + (f", where {counted(depth, 'message')} wait" if depth else ""),
+                + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
                 evidence={"worker": worker.id, "queues": silent, "messages": depth},
                 remedy=RESTART,
                 inspect_commands=(command_lines.consumers(silent[0]),),
-                causes=tuple(("AT503", c.tag) for c in facts.topology.worker_consumers(worker.id)),
+                related={"consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker.id))},
             )
         for expected, there in strange:
             yield Problem(
                 Subject("queue", expected.queue),
-                f"{expected.queue} is consumed by {listed(map(_whose, there))}, not by {expected.tag!r}",
+                f"{expected.queue} has the consumer {listed(map(_name, there))} instead of {expected.tag!r}",
                 evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
-                remedy=f"Stop what consumes there in place of {worker_name(worker)}.",
+                remedy=f"Stop that consumer; the queue belongs to {worker_name(worker)}.",
                 inspect_commands=(command_lines.consumers(expected.queue),),
             )
 
@@ -84,9 +84,9 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
             hosts = sorted({c.peer_host or "?" for c in there})
             yield Problem(
                 Subject("worker", worker.name) if worker else Subject("queue", queue.name),
-                f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_whose, there))}",
+                f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_name, there))}",
                 evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
-                remedy="Give each worker process a name of its own, and stop the one that is too many.",
+                remedy="Stop the second process, or give each worker process its own name.",
                 inspect_commands=(command_lines.consumers(queue.name),),
             )
             break
@@ -117,8 +117,8 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
             depth = sum(facts.actual.queue_named[q].messages or 0 for q in silent)
             yield Problem(
                 Subject("consumer", service),
-                f"no {service} consumes from any of its {len(silent)} queues"
-                + (f"; {counted(depth, 'message')} wait there" if depth else ""),
+                f"the {service} has no consumer on any of its {len(silent)} queues"
+                + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
                 evidence={"service": service, "queues": list(silent), "messages": depth},
                 remedy=f"Start the {service}.",
                 inspect_commands=(command_lines.queue(next(iter(silent))),),
@@ -133,12 +133,10 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
     missing = [t for t in tags if t and t not in {c.tag for c in there}]
     if silent:
         depth = facts.actual.queue_named[queue].messages or 0
-        message = f"{queue} has no consumer" + (
-            f"; {counted(depth, 'message')} wait for the {service}" if depth else ""
-        )
+        message = f"{queue} has no consumer" + (f"; {counted(depth, 'message')} for the {service}" if depth else "")
     elif there and missing:
         depth = None
-        message = f"{queue} lacks the consumer {listed(missing)} of the {service}; it has {listed(map(_whose, there))}"
+        message = f"{queue}: consumer {listed(missing)} of the {service} is missing; found: {listed(map(_name, there))}"
     else:
         return
     yield Problem(
@@ -148,7 +146,7 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
         remedy=f"{'Start' if silent else 'Restart'} the {service}.",
         inspect_commands=(command_lines.consumers(queue),),
         severity=None if silent else Severity.WARNING,
-        causes=tuple(("AT503", t) for t in missing),
+        related={"consumer": tuple(missing)},
     )
 
 
@@ -174,23 +172,23 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
         if isinstance(c.prefetch, int):
             expected[c.queue, c.tag] = c.prefetch
     for worker in facts.live_workers:
-        for c in facts.memo(consumers_wanted)[worker.id]:
+        for c in facts.memo(expected_of_workers)[worker.id]:
             if isinstance(c.prefetch, int) or worker.concurrency is not None:
                 expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
     for there in facts.actual.consumers or ():
         wanted = expected.get((there.queue, there.tag))
         if wanted is not None and there.prefetch not in (None, wanted):
-            found = "0, without bound" if there.prefetch == 0 else f"{there.prefetch}"
+            found = "0 (unlimited)" if there.prefetch == 0 else f"{there.prefetch}"
             yield Problem(
                 Subject("consumer", there.tag),
-                f"{there.tag} on {there.queue} has prefetch {found}; {wanted} is expected",
+                f"{there.tag} on {there.queue} has prefetch {found}, expected {wanted}",
                 evidence={**_evidence(there), "expected": wanted},
                 remedy="Correct the service's setting and restart it.",
                 inspect_commands=(command_lines.consumers(there.queue),),
             )
 
 
-def _whose(consumer: ConsumerState) -> str:
+def _name(consumer: ConsumerState) -> str:
     return f"{consumer.tag!r} of {consumer.connection or 'an unknown connection'}"
 
 

@@ -1,12 +1,11 @@
-"""Whether messages move: backlog, what is held, what grows, what comes back."""
+"""Whether messages are processed: backlogs, growth, age, redeliveries, dead letters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import own, unread
-from attune_ops.doctor.checks._phrases import counted
+from attune_ops.doctor.checks._common import counted, expected_consumers_of, own
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -36,12 +35,12 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
         meant = q.name in expected or facts.topology.worker_of(q.name) is not None
         yield Problem(
             Subject("queue", q.name),
-            f"{counted(q.messages, 'message')} in {q.name}, and no consumer",
+            f"{q.name} holds {counted(q.messages, 'message')} and has no consumer",
             evidence={"messages": q.messages, "consumers": 0},
             remedy="Start the service that consumes from it.",
             inspect_commands=(command_lines.queue(q.name),),
             severity=None if meant else Severity.WARNING,
-            causes=unread(facts, q.name),
+            related=expected_consumers_of(facts, q.name),
         )
 
 
@@ -59,20 +58,20 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     The broker still lists it. Publishers may or may not get confirms, and clients that declare or consume it get a
     timeout or 404. Its `state`, where known, is down, crashed, stopped or minority.
     """
-    down = {n.name for n in facts.actual.nodes or () if not n.running}
     for q in facts.actual.queues or ():
         if not q.is_silent and q.state not in ("down", "crashed", "stopped", "minority"):
             continue
         yield Problem(
             Subject("queue", q.name),
-            f"{q.name} is listed, but " + ("tells no message count" if q.is_silent else "does not answer")
-            + (f" (state {q.state})" if q.state else ""),
+            f"{q.name} is unavailable"
+            + (f" (state {q.state})" if q.state else "")
+            + (": no message count is reported" if q.is_silent else ""),
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
-            remedy="Start its node; if the node is up, delete and declare the queue again (its messages are lost).",
+            remedy="Start its node. If the node is running, delete and redeclare the queue (its messages are lost).",
             inspect_commands=(command_lines.queue(q.name),),
             severity=None if q.name in facts.memo(own_queues) else Severity.INFO,
-            causes=(("AT110", q.node),) if q.node in down and q.node else (),
-        )  # fmt: skip
+            related={"node": (q.node,) if q.node else ()},
+        )
 
 
 @check(
@@ -101,9 +100,9 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
             Subject("queue", q.name),
             f"{q.name} grew from {old:,} to {counted(q.messages, 'message')} in {seconds:.0f} s",
             evidence={"before": old, "after": q.messages, "seconds": seconds, "consumers": q.consumers},
-            remedy="Add consumers, or find what slows them down.",
+            remedy="Add consumers, or find out why they are slow.",
             inspect_commands=(command_lines.consumers(q.name),),
-            causes=unread(facts, q.name),
+            related=expected_consumers_of(facts, q.name),
         )
 
 
@@ -121,12 +120,12 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
         if (q.messages_ready or 0) > backlog and q.consumers != 0:
             yield Problem(
                 Subject("queue", q.name),
-                f"{counted(q.messages_ready or 0, 'message')} wait in {q.name}"
-                + (f" for {counted(q.consumers, 'consumer')}" if q.consumers else ""),
+                f"{q.name} has a backlog of {counted(q.messages_ready or 0, 'message')}"
+                + (f" and {counted(q.consumers, 'consumer')}" if q.consumers else ""),
                 evidence={"messages_ready": q.messages_ready, "consumers": q.consumers, "limit": backlog},
-                remedy="Add consumers; a second look says whether it grows.",
+                remedy="Add consumers. Two samples show whether the queue is growing.",
                 inspect_commands=(command_lines.TWICE,),
-                causes=unread(facts, q.name),
+                related=expected_consumers_of(facts, q.name),
             )
 
 
@@ -150,9 +149,9 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
         if again > redeliveries and again >= delivered * redelivered_percent / 100:
             yield Problem(
                 Subject("queue", q.name),
-                f"{q.name}: {again:.0f} of {max(delivered, again):.0f} deliveries a second are redeliveries",
+                f"{q.name}: {again:.0f} of {max(delivered, again):.0f} deliveries per second are redeliveries",
                 evidence={"redeliver_rate": again, "deliver_rate": delivered, "ack_rate": q.ack_rate},
-                remedy="Read the consumer's log for what it fails on; take the message out if it is the message.",
+                remedy="Read the consumer's log for the error. If one message causes it, remove that message.",
                 inspect_commands=(command_lines.consumers(q.name),),
             )
 
@@ -181,9 +180,9 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
                 Subject("queue", q.name),
                 f"the oldest of {counted(q.messages, 'message')} in {q.name} is {age(waits)} old",
                 evidence={"oldest": q.head_message_timestamp, "messages": q.messages},
-                remedy="Look at who should read it.",
+                remedy="Check the consumers of the queue.",
                 inspect_commands=(command_lines.consumers(q.name),),
-                causes=(("AT501", q.name), ("AT510", q.name), ("AT511", q.name), *unread(facts, q.name)),
+                related=expected_consumers_of(facts, q.name),
             )
 
 
@@ -214,9 +213,9 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
         yield Problem(
             Subject("broker", kind),
             f"{counted(total, 'unroutable message')} {kind} since the broker started"
-            + (f", {rise:,} of them between two looks" if rise else ""),
+            + (f", {rise:,} of them between the two samples" if rise else ""),
             evidence={"total": total, "rise": rise if isinstance(old, int) else None},
-            remedy="Look at the findings on routes for the exchange and key.",
+            remedy="Check the findings of the group routes for exchange and routing key.",
             severity=Severity.WARNING if rise else None,
         )
 
@@ -246,12 +245,12 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
             continue
         yield Problem(
             Subject("queue", name),
-            f"{counted(q.messages, 'dead letter')} in {name}, and no consumer",
+            f"{name} holds {counted(q.messages, 'dead letter')} and has no consumer",
             evidence={
                 "messages": q.messages,
                 "bound_to": sorted({b.source for b in facts.actual.bindings_to_queue[name]}),
             },
-            remedy="Look at them and decide: put back, keep or throw away.",
+            remedy="Peek at the messages, then restore, keep or purge them.",
             inspect_commands=(command_lines.peek(name),),
-            causes=unread(facts, name),
+            related=expected_consumers_of(facts, name),
         )

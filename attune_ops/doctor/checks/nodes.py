@@ -1,11 +1,11 @@
-"""Whether the broker's nodes are up, of one mind and have room; whether it lets publishers publish."""
+"""Whether the cluster nodes are running, connected and below their limits, and no publisher is blocked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.command_lines import FULLEST
 from attune_ops.model.facts import Facts, Source
@@ -32,9 +32,9 @@ def nodes_running(facts: Facts) -> Iterator[Problem]:
             there = [q.name for q in facts.actual.queues or () if q.node == node.name]
             yield Problem(
                 Subject("node", node.name),
-                f"node {node.name} is down" + (f"; {counted(len(there), 'queue')} lived on it" if there else ""),
+                f"node {node.name} is down" + (f"; it hosts {counted(len(there), 'queue')}" if there else ""),
                 evidence={"queues": there},
-                remedy="Start the node; until then its classic queues cannot be used.",
+                remedy="Start the node. Until then its classic queues are unavailable.",
             )
 
 
@@ -58,7 +58,7 @@ def no_partitions(facts: Facts) -> Iterator[Problem]:
             Subject("broker", facts.actual.cluster or facts.vhost),
             f"the cluster is partitioned: {listed(f'{n} does not see {listed(o)}' for n, o in cut_off.items())}",
             evidence={"partitions": cut_off},
-            remedy="Repair the network, then restart the nodes of the side that is trusted less.",
+            remedy="Repair the network, then restart the nodes of the side that you trust less.",
         )
 
 
@@ -85,13 +85,13 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
             Subject("node", node) if node else Subject("broker", facts.actual.cluster or facts.vhost),
             f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
             evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
-            remedy="Make room (drain or purge what piles up, free the disk) or raise the limit; it ends by itself.",
+            remedy="Drain or purge large queues, free disk space, or raise the limit. The alarm then clears by itself.",
             inspect_commands=(FULLEST,),
         )
 
 
 def _alarms(facts: Facts) -> dict[str, list[str]]:
-    """The resources in alarm by node, '' where no node was told; the list is live, the nodes' flags are statistics."""
+    """The resources in alarm by node, '' where it is unknown; the list is live, the nodes' flags are statistics."""
     found: dict[str, list[str]] = {}
     for text in facts.actual.alarms or ():
         resource, _, where = text.partition(" alarm on ")
@@ -106,7 +106,7 @@ def _alarms(facts: Facts) -> dict[str, list[str]]:
 def _tight(node: NodeState, resources: list[str]) -> str:
     said = {
         "memory": f"{size(node.memory_used or 0)} used, limit {size(node.memory_limit or 0)}",
-        "disk": f"{size(node.disk_free or 0)} free, {size(node.disk_free_limit or 0)} wanted",
+        "disk": f"{size(node.disk_free or 0)} free, limit {size(node.disk_free_limit or 0)}",
     }
     return ", ".join(said[r] for r in resources if r in said)
 
@@ -148,7 +148,7 @@ def headroom(
                 Subject("node", node.name),
                 f"{node.name}: {', '.join(tight)}",
                 evidence=_room(node),
-                remedy="Give the node more room, or find out what piles up.",
+                remedy="Raise the limit of the node, or find the growing queue.",
                 inspect_commands=(FULLEST,),
             )
 
@@ -206,25 +206,25 @@ def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> I
     if broker.statistics_disabled:
         yield Problem(
             Subject("broker", facts.vhost, facts.vhost),
-            "statistics are switched off: no rates, no consumers, no connections can be seen",
-            remedy="Set management_agent.disable_metrics_collector = false where these are wanted.",
+            "statistics are disabled: rates, consumers and connections are unknown",
+            remedy="Set management_agent.disable_metrics_collector = false if you need them.",
             severity=Severity.INFO,
         )
     if broker.statistics_left_out:
         yield Problem(
             Subject("broker", facts.vhost, facts.vhost),
-            f"rates and ages of {counted(broker.statistics_left_out, 'worker queue')} were not read: it takes seconds",
+            f"rates and ages of {counted(broker.statistics_left_out, 'worker queue')} were not read (it takes seconds)",
             evidence={"queues": broker.statistics_left_out},
-            remedy="Nothing; another command reads them.",
+            remedy="No action is needed; another command reads them.",
             inspect_commands=(FULLEST,),
             severity=Severity.INFO,
         )
     if waiting > statistics_backlog:
         yield Problem(
             Subject("broker", facts.vhost, facts.vhost),
-            f"{counted(waiting, 'event')} wait to be counted: rates and consumers are older than they look",
+            f"{counted(waiting, 'event')} are not processed yet: rates and consumers are out of date",
             evidence={"statistics_backlog": waiting, "limit": statistics_backlog},
-            remedy="Raise collect_statistics_interval, or give the broker more processor time.",
+            remedy="Raise collect_statistics_interval, or give the broker more CPU.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Queues on the broker that belong to nobody any more."""
+"""Queues on the broker that no worker or release uses any more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -41,20 +41,17 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
         consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
         names = [q.name for q in queues]
         held = f"; {counted(depth, 'message')} in it" if depth else ""
-        held += f"; {counted(consumers, 'consumer')} attached" if consumers else ""
+        held += f"; {counted(consumers, 'consumer')} on it" if consumers else ""
         severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
         yield Problem(
             Subject("queue", names[0]),
             f"{listed(names)}: {why}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
-            remedy="Stop what consumes there." if consumers else "Delete the queue; what is in it is saved to a file.",
+            remedy="Stop its consumers." if consumers else "Delete the queue; its messages are saved to a file.",
             commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,
-            causes=(
-                *(("AT408", q) for q in names),
-                *((code, worker.name) for code in ("AT409", "AT410") if worker is not None),
-            ),
+            related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
         )
 
 
@@ -86,13 +83,13 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
             worker = facts.worker_named.get(worker_id)
             yield Problem(
                 Subject("queue", q.name),
-                f"{q.name} is auto-delete, but has never had a consumer: nothing will ever delete it"
+                f"{q.name} is auto-delete, but never had a consumer, so the broker does not delete it"
                 + (f"; {counted(q.messages, 'message')} in it" if q.messages else ""),
                 evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable},
-                remedy="Delete the queue, or start the worker that should consume from it.",
+                remedy="Start the worker that should consume from it, or delete the queue.",
                 commands=(command_lines.reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
                 inspect_commands=(command_lines.queue(q.name),),
-                causes=(("AT403", q.name), *((("AT409", worker.name),) if worker else ())),
+                related={"worker": (worker.name,) if worker else ()},
             )
 
 
@@ -127,16 +124,16 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
         kinds += [counted(len(exchanges), "exchange")] if exchanges else []
         yield Problem(
             Subject("queue" if queues else "exchange", (queues or exchanges)[0]),
-            f"{' and '.join(kinds)} named like Attune's, but not of {topology.name}: {listed(queues + exchanges)}"
-            + (f"; {counted(depth, 'message')} in them" if depth else ""),
+            f"{' and '.join(kinds)} named like Attune's, but not part of {topology.name}: {listed(queues + exchanges)}"
+            + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
             evidence={"queues": queues, "exchanges": exchanges, "messages": depth},
-            remedy=f"If this broker runs another release than {topology.name}, name it (--topology); else delete them.",
+            remedy=f"If this broker runs another release than {topology.name}, use --topology; else delete them.",
             inspect_commands=(command_lines.queue(queues[0]) if queues else command_lines.exchange(exchanges[0]),),
         )
 
 
 def _namespace(topology: Topology) -> re.Pattern[str] | None:
-    """What names of this family begin with, or None where the topology's names have nothing in common."""
+    """Matches names that begin like the topology's; None where its names have no common prefix."""
     words = [e.name.split(".")[:-1] for e in topology.exchanges]
     common = []
     for column in zip(*words, strict=False):

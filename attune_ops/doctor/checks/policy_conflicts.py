@@ -1,4 +1,4 @@
-"""What policies do to Attune's queues and exchanges, and to each other."""
+"""How policies affect Attune's queues and exchanges, and each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import listed
+from attune_ops.doctor.checks._common import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.command_lines import POLICIES
 from attune_ops.model.facts import Facts, Source
@@ -20,7 +20,7 @@ from attune_ops.topology.drift import DiffKind
 
 
 class _Object(msgspec.Struct, frozen=True):
-    """One of Attune's objects that policies may apply to."""
+    """A queue or exchange of Attune that policies can apply to."""
 
     kind: ObjectKind
     name: str
@@ -28,19 +28,19 @@ class _Object(msgspec.Struct, frozen=True):
 
 
 def _objects(facts: Facts) -> Iterator[_Object]:
-    """Attune's exchanges and queues that are on the broker; of the workers' queues one of each template."""
+    """Attune's exchanges and queues on the broker, with one worker queue of each template."""
     for exchange in facts.actual.exchanges or ():
         if exchange_kind(facts.topology, exchange.name) == "base":
             yield _Object("exchange", exchange.name, exchange.type)
-    told: set[str] = set()
+    templates: set[str] = set()
     for name, template in facts.memo(own_queues).items():
-        if template not in told:
-            told.add(template)
+        if template not in templates:
+            templates.add(template)
             yield _Object("queue", name, facts.actual.queue_named[name].type)
 
 
 def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]]:
-    """The objects that fall under the same policies, and these, the one in force first."""
+    """The objects that match the same policies, and these policies, the effective one first."""
     policies = facts.memo(live_router).policies
     found: dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]] = {}
     for o in _objects(facts):
@@ -72,14 +72,14 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
         if not any(lost.values()) and not tied:
             continue
         what = [f"{key} of {policy}" for policy, keys in lost.items() for key in keys]
-        even = f"; {listed(tied)} has the same priority {top.priority}: which applies is undefined" if tied else ""
+        tie = f"; {listed(tied)} has the same priority {top.priority}: which applies is undefined" if tied else ""
         yield Problem(
             Subject("policy", top.name),
-            f"policy {top.name} applies to {listed([o.name for o in objects], 3)} and hides {listed(names[1:])}"
-            + (f": {listed(what)} is not in force" if what else "") + even,
+            f"policy {top.name} applies to {listed([o.name for o in objects], 3)} and shadows {listed(names[1:])}"
+            + (f": {listed(what)} has no effect" if what else "") + tie,
             evidence={"objects": [o.name for o in objects], "hidden": lost, "priority": top.priority,
                       "pattern": top.pattern, "tied": tied},
-            remedy=f"Give {top.name} a pattern that spares these, or put all keys into the one that applies.",
+            remedy=f"Give {top.name} a pattern that does not match these, or put all keys into one policy.",
             inspect_commands=(POLICIES,),
         )  # fmt: skip
 
@@ -106,9 +106,9 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
     for (name, kind, bad), queues in idle.items():
         yield Problem(
             Subject("policy", name),
-            f"policy {name} does not apply to {listed(queues, 3)} at all: {listed(bad)} is not for {kind} queues",
+            f"policy {name} does not apply to {listed(queues, 3)}: {listed(bad)} is not supported on {kind} queues",
             evidence={"queues": queues, "unsupported": list(bad), "type": kind},
-            remedy=f"Take {listed(bad)} out of the policy, or split it in two.",
+            remedy=f"Remove {listed(bad)} from the policy, or split it into two policies.",
             inspect_commands=(POLICIES,),
         )
 
@@ -128,7 +128,7 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
     A policy with a shorter TTL or length than the queue's argument takes precedence. So does an operator policy. For
     all other settings (the dead-letter exchange, for example) the argument takes precedence over the policy.
     """
-    yield from _by_policy(facts, DiffKind.OVERRIDDEN, "overrules", "Take it out of the policy, or change the topology.")
+    yield from _by_policy(facts, DiffKind.OVERRIDDEN, "overrides", "Remove it from the policy, or change the topology.")
 
 
 @check(
@@ -147,7 +147,7 @@ def policies_expected(facts: Facts) -> Iterator[Problem]:
     It can be intended, but it explains missing messages: a length limit drops the oldest messages (or rejects new
     ones), a TTL expires waiting messages, and `expires` deletes the whole queue.
     """
-    yield from _by_policy(facts, DiffKind.SET_BY_POLICY, "adds", "Nothing, if it is meant.")
+    yield from _by_policy(facts, DiffKind.SET_BY_POLICY, "sets", "No action is needed if it is intended.")
 
 
 def _by_policy(facts: Facts, kind: DiffKind, does: str, remedy: str) -> Iterator[Problem]:
@@ -164,5 +164,4 @@ def _by_policy(facts: Facts, kind: DiffKind, does: str, remedy: str) -> Iterator
             evidence={"settings": settings},
             remedy=remedy,
             inspect_commands=(POLICIES,),
-            causes=(("AT211", policy),),
         )

@@ -1,4 +1,4 @@
-"""Whether the sources answer, as whom, and how well: AMQP, management API, registry."""
+"""Whether AMQP, management API and registry are reachable, with which user, permissions and latency."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Reach, Source
 
-SEES_ALL = {"monitoring", "administrator"}
+SHOWS_ALL = {"monitoring", "administrator"}
 ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
-OLDEST, NEWEST = (3, 10), (4, 3)  # the versions on which facts and tests were measured
+OLDEST, NEWEST = (3, 10), (4, 3)  # the versions that were measured and tested
 
 
 def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> Iterator[Problem]:
@@ -44,7 +44,7 @@ def amqp_reachable(facts: Facts) -> Iterator[Problem]:
     found" and "access to vhost refused" name the virtual host. A broker with a memory or disk alarm still accepts
     connections, but blocks those that publish.
     """
-    remedy = "Start the broker, or correct host, port, user or virtual host."
+    remedy = "Start the broker, or correct the host, port, user or virtual host."
     yield from _unreached(facts, Source.AMQP, "broker", remedy)
 
 
@@ -104,9 +104,9 @@ def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Probl
         if reach.latency_ms is not None and reach.latency_ms > latency_ms:
             yield Problem(
                 _subject(reach),
-                f"{reach.source} took {reach.latency_ms:,.0f} ms to answer; {latency_ms:,.0f} ms is the limit",
+                f"{reach.source} took {reach.latency_ms:,.0f} ms to respond; the limit is {latency_ms:,.0f} ms",
                 evidence={"latency_ms": reach.latency_ms, "limit_ms": latency_ms},
-                remedy="Look at the load of that host and at the network in between.",
+                remedy="Check the load of that host and the network.",
             )
 
 
@@ -137,14 +137,14 @@ def permissions(facts: Facts) -> Iterator[Problem]:
         refused = {right: [n for n in names if not _permits(p, n)] for right, p in rights.items()}
         if not any(refused.values()):
             continue
-        looks_only = len(refused["configure"]) == len(names)
-        said = "; ".join(f"may not {right} {listed(found, 3)}" for right, found in refused.items() if found)
+        read_only = len(refused["configure"]) == len(names)
+        lacking = "; ".join(f"no {right} permission on {listed(some, 3)}" for right, some in refused.items() if some)
         yield Problem(
             Subject("broker", reach.target),
-            f"user {reach.user} {said}" + (": a user that only looks" if looks_only else ""),
+            f"user {reach.user}: {lacking}" + (" (a read-only user)" if read_only else ""),
             evidence={"user": reach.user, "permissions": rights, "refused": refused},
-            remedy="Services must use a user with all three rights on these names; to look, none is needed.",
-            severity=Severity.INFO if looks_only else Severity.ERROR,
+            remedy="Services need a user with all three permissions on these names. This tool needs none to read.",
+            severity=Severity.INFO if read_only else Severity.ERROR,
         )
 
 
@@ -170,12 +170,12 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
     permission.
     """
     for reach in facts.reach:
-        if reach.source is Source.MANAGEMENT and reach.tags is not None and not SEES_ALL & set(reach.tags):
+        if reach.source is Source.MANAGEMENT and reach.tags is not None and not SHOWS_ALL & set(reach.tags):
             yield Problem(
                 Subject("broker", reach.target),
-                f"user {reach.user} (tags: {listed(reach.tags) or 'none'}) is not shown nodes and others' connections",
+                f"user {reach.user} (tags: {listed(reach.tags) or 'none'}) cannot list nodes and others' connections",
                 evidence={"user": reach.user, "tags": list(reach.tags)},
-                remedy="Give the user the tag monitoring to have these looked at too.",
+                remedy="Give the user the tag monitoring, so that these are checked too.",
             )
 
 
@@ -197,12 +197,12 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
     for reach in facts.reach:
         offset = reach.clock_offset_s
         if offset is not None and abs(offset) > clock_offset_s:
-            way = "ahead of" if offset > 0 else "behind"
+            direction = "ahead of" if offset > 0 else "behind"
             yield Problem(
                 Subject("registry" if reach.source is Source.REGISTRY else "broker", reach.target),
-                f"the clock of {reach.source} is {abs(offset):,.0f} s {way} this host's",
+                f"the clock of {reach.source} is {abs(offset):,.0f} s {direction} this host's",
                 evidence={"offset_s": offset, "limit_s": clock_offset_s},
-                remedy="Let both hosts take their time from NTP.",
+                remedy="Synchronise both hosts by NTP.",
             )
 
 
@@ -226,9 +226,9 @@ def version_known(facts: Facts) -> Iterator[Problem]:
     if found and not OLDEST <= (int(found[1]), int(found[2])) <= NEWEST:
         yield Problem(
             Subject("broker", facts.vhost, facts.vhost),
-            f"RabbitMQ {version}; this tool was tested with 3.10 to 4.3",
+            f"the broker runs RabbitMQ {version}; this tool is tested with 3.10 to 4.3",
             evidence={"version": version},
-            remedy="Read findings that depend on the broker's rules with this in mind.",
+            remedy="Verify findings that depend on the broker's version.",
         )
 
 
@@ -250,12 +250,12 @@ def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator
     for reach in facts.reach:
         days = reach.certificate_days
         if days is not None and days < certificate_days:
-            ended = f"ended {counted(-days, 'day')} ago" if days < 0 else f"ends in {counted(days, 'day')}"
+            ends = f"expired {counted(-days, 'day')} ago" if days < 0 else f"expires in {counted(days, 'day')}"
             yield Problem(
                 _subject(reach),
-                f"the certificate of {reach.target} {ended}",
+                f"the certificate of {reach.target} {ends}",
                 evidence={"days": days, "limit_days": certificate_days},
-                remedy="Renew the certificate and let the listener load it.",
+                remedy="Renew the certificate and reload the listener.",
                 severity=Severity.ERROR if days < 3 else None,
             )
 

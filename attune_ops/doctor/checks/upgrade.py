@@ -1,4 +1,4 @@
-"""What this broker, and the next version of it, make of features that RabbitMQ is giving up."""
+"""Features that RabbitMQ deprecates or removes, on this broker and in the next version."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import counted, listed
+from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import QueueState
 from attune_ops.topology.redeclaration import TRANSIENT
 
-NEXT = "4.3"  # judged for unless another target is named
+NEXT = "4.3"  # the default target version
 
-WAYS_OUT = (
-    "Declare the queue durable, or durable with x-expires, or transient and exclusive; or set "
+REMEDY = (
+    "Declare the queue durable, durable with x-expires, or transient and exclusive; or set "
     f"deprecated_features.permit.{TRANSIENT} = true on all nodes before the upgrade."
 )
 DENIED = ("global_qos", "amqp_address_v1", "queue_master_locator", "ram_node_type")  # by 4.3, as measured on 4.3.6
@@ -61,15 +61,14 @@ def deprecated_unused(facts: Facts) -> Iterator[Problem]:
             f"{feature.name} is in use{by}; this broker {_stance(feature.state, feature.phase)}",
             evidence={"feature": feature.name, "state": feature.state, "phase": feature.phase,
                       "queues": [q.name for q in queues], "clients": clients},
-            remedy=WAYS_OUT if queues else "Find out who uses it before the next upgrade.",
-            causes=tuple((code, feature.name) for code in ("AT702", "AT703", "AT704")),
+            remedy=REMEDY if queues else "Find its user before the next upgrade.",
         )  # fmt: skip
 
 
 def _stance(state: str | None, phase: str | None) -> str:
     if state is not None:
-        return f"has it {state}"
-    return f"does not tell its state, only the phase {phase}" if phase else "does not tell its state"
+        return f"reports it as {state}"
+    return f"does not report its state, only the phase {phase}" if phase else "does not report its state"
 
 
 def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
@@ -101,14 +100,14 @@ def declares_permitted(facts: Facts) -> Iterator[Problem]:
     if names and denied:
         yield Problem(
             Subject("broker", TRANSIENT),
-            f"this broker denies {TRANSIENT}: declaring {listed(names)} ends in 541 and closes the connection",
+            f"this broker denies {TRANSIENT}: declaring {listed(names)} fails with 541 and closes the connection",
             evidence={"feature": TRANSIENT, "state": "denied", "queues": names},
-            remedy=WAYS_OUT,
+            remedy=REMEDY,
         )
 
 
 class _Target(NamedTuple):
-    """The version to judge for. Asked for by name, what it refuses is a warning, else merely noted."""
+    """The version to check for. `severity` is info where it is the default and not named by the user."""
 
     text: str
     version: tuple[int, int]
@@ -116,7 +115,7 @@ class _Target(NamedTuple):
 
 
 def _target(facts: Facts, since: tuple[int, int]) -> _Target | None:
-    """The target version where it has a rule that came with `since`, and this broker is older; else None."""
+    """The target version if it is at least `since` and this broker is older; else None."""
     text = facts.target_version or NEXT
     now, version = _version(facts.broker.version if facts.broker else None), _version(text)
     if version is None or version < since or (now is not None and now >= version):
@@ -125,15 +124,15 @@ def _target(facts: Facts, since: tuple[int, int]) -> _Target | None:
 
 
 def target_note(facts: Facts) -> str | None:
-    """What is odd about a target version that was asked for: no upgrade, or a version of which nothing is known."""
+    """A remark about a target version that is not an upgrade, or newer than what is known."""
     target, now = _version(facts.target_version), _version(facts.broker.version if facts.broker else None)
     if target is None or facts.target_version is None:
         return None
     if now is not None and facts.broker is not None and target <= now:
-        how = "what this broker runs" if target == now else "older than this broker"
-        return f"RabbitMQ {facts.target_version} is {how} ({facts.broker.version}): there is no upgrade to judge"
+        how = "the version of this broker" if target == now else "older than this broker"
+        return f"RabbitMQ {facts.target_version} is {how} ({facts.broker.version}): not an upgrade"
     if target > (_version(NEXT) or target):
-        return f"no rule is known of a RabbitMQ later than {NEXT}: {facts.target_version} is judged as {NEXT}"
+        return f"nothing is known about RabbitMQ after {NEXT}: {facts.target_version} is checked as {NEXT}"
     return None
 
 
@@ -156,14 +155,13 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     """
     target, queues, templates = _target(facts, (4, 3)), _transient(facts), _wanted_transient(facts)
     if target is not None and (queues or templates):
-        there = f"; {counted(len(queues), 'such queue')} here: delete them before the upgrade" if queues else ""
+        there = f"; {counted(len(queues), 'such queue')} here: delete before the upgrade" if queues else ""
         yield Problem(
             Subject("broker", TRANSIENT),
-            f"upstream RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it; only the "
-            f"new broker itself tells): where denied, declaring {listed(templates or [q.name for q in queues])} "
-            f"ends in 541{there}",
+            f"upstream RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it): where "
+            f"denied, declaring {listed(templates or [q.name for q in queues])} fails with 541{there}",
             evidence={"target": target.text, "topology": templates, "queues": [q.name for q in queues]},
-            remedy=WAYS_OUT,
+            remedy=REMEDY,
             severity=target.severity,
         )
 
@@ -186,14 +184,14 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
     no longer lists. AT703 checks transient queues.
     """
     target = _target(facts, (4, 3))
-    told: dict[str, list[str]] = {f.name: [] for f in facts.actual.deprecated or () if f.used and f.name in DENIED}
-    users = told | _users(facts)
+    reported: dict[str, list[str]] = {f.name: [] for f in facts.actual.deprecated or () if f.used and f.name in DENIED}
+    users = reported | _users(facts)
     if target is not None and users:
         by = listed([name for names in users.values() for name in names], 3)
-        whose = f": {by}" if by else ""
         yield Problem(
             Subject("broker", next(iter(users))),
-            f"RabbitMQ {target.text} denies {listed(users)} by default, which is in use here{whose}",
+            f"RabbitMQ {target.text} denies {listed(users)} by default, which is in use here"
+            + (f": {by}" if by else ""),
             evidence={"target": target.text, "features": list(users), "users": users},
             remedy="Change that client, queue or policy before the upgrade.",
             severity=target.severity,
@@ -201,7 +199,7 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
 
 
 def _users(facts: Facts) -> dict[str, list[str]]:
-    """What is seen to use a feature that RabbitMQ 4.3 denies, by feature."""
+    """The objects that use a feature that RabbitMQ 4.3 denies, by feature."""
     seen = facts.actual
     channels = [c for c in seen.channels or () if c.global_prefetch]
     located = [f"policy {p.name}" for p in seen.policies or () if "queue-master-locator" in p.definition]
@@ -234,9 +232,9 @@ def next_takes_policies(facts: Facts) -> Iterator[Problem]:
     if target is not None and mirrored:
         yield Problem(
             Subject("policy", mirrored[0]),
-            f"RabbitMQ {target.text} has no mirrored classic queues: {listed(mirrored)} will mirror nothing",
+            f"RabbitMQ {target.text} has no mirrored classic queues: policy {listed(mirrored)} has no effect there",
             evidence={"target": target.text, "policies": mirrored},
-            remedy="Use quorum queues where copies are needed, and take the ha- keys out of the policies.",
+            remedy="Use quorum queues where replication is needed, and remove the ha- keys from the policies.",
             severity=target.severity,
         )
 

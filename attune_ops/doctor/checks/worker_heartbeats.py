@@ -1,11 +1,11 @@
-"""Whether the registered workers live: heartbeats against the consumers that the broker sees."""
+"""Whether the registered workers are live: their heartbeats compared with their consumers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import worker_name
+from attune_ops.doctor.checks._common import counted, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -14,12 +14,12 @@ from attune_ops.model.registry import STALE_AFTER_INTERVALS, RegistryView, Worke
 from attune_ops.model.units import age
 
 
-def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[tuple[str, str], ...]], ...]:
-    """For `facts.memo`: who is registered as running with too old a heartbeat, how old, and what clock explains it."""
+def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[str, ...]], ...]:
+    """For `facts.memo`: the workers with a stale heartbeat, its age, and the skewed clocks that explain it."""
     return tuple(_stale_in(facts, facts.registry)) if facts.registry else ()
 
 
-def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, str, tuple[tuple[str, str], ...]]]:
+def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, str, tuple[str, ...]]]:
     interval = registry.interval
     for worker in registry.workers:
         if not worker.is_registered_live or not worker.is_stale(facts.taken_at, interval):
@@ -27,7 +27,7 @@ def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, st
         old = worker.heartbeat_age(facts.taken_at)
         beyond = None if old is None else (old - STALE_AFTER_INTERVALS * interval).total_seconds()
         clocks = tuple(
-            ("AT107", r.target)
+            r.target
             for r in facts.reach
             if r.source is Source.REGISTRY and beyond is not None and abs(r.clock_offset_s or 0) >= beyond
         )
@@ -56,13 +56,13 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
         yield Problem(
             Subject("worker", worker.name),
             f"{worker_name(worker)} is registered as {worker.status}, but {why}"
-            + (f", and {depth} messages wait in its queues" if depth else ""),
+            + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
             evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
                       "host": worker.host, "messages": depth},
-            remedy="Restart the worker; if it is gone for good, set its status to inactive:",
+            remedy="Restart the worker. If it was removed, set its status to inactive:",
             commands=(command_lines.retire(worker.id),),
             severity=None if worker.has_queues else Severity.WARNING,
-            causes=clocks,
+            related={"clock": clocks},
         )  # fmt: skip
 
 
@@ -85,12 +85,12 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
         if consumes(facts, worker):
             yield Problem(
                 Subject("worker", worker.name),
-                f"{worker_name(worker)} consumes, but {why}",
+                f"{worker_name(worker)} has consumers, but {why}",
                 evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
                           "host": worker.host},
-                remedy="Look whether that worker reaches the database; restart it if it hangs.",
+                remedy="Check that the worker can connect to the database. If it hangs, restart it.",
                 inspect_commands=(command_lines.worker(worker.name),),
-                causes=clocks,
+                related={"clock": clocks},
             )  # fmt: skip
 
 
@@ -111,6 +111,6 @@ def not_cordoned(facts: Facts) -> Iterator[Problem]:
                 Subject("worker", worker.name),
                 f"{worker_name(worker)} is cordoned" + (f": {worker.cordon_reason}" if worker.cordon_reason else ""),
                 evidence={"worker": worker.id, "reason": worker.cordon_reason},
-                remedy="Lift the cordon when the worker may take work again.",
+                remedy="Uncordon the worker when it should get work again.",
                 inspect_commands=(command_lines.worker(worker.name),),
             )

@@ -1,13 +1,19 @@
-"""Whether every live worker has on the broker what its start-up declares and binds."""
+"""Whether every live worker has the queues and bindings that its start-up declares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import all_lost, lost_cause, lost_queues
-from attune_ops.doctor.checks._phrases import RESTART, listed, worker_name
-from attune_ops.doctor.checks.declared import cure, in_its_place, unbound
+from attune_ops.doctor.checks._common import (
+    RESTART,
+    all_missing,
+    listed,
+    missing_queue_of,
+    missing_worker_queues,
+    worker_name,
+)
+from attune_ops.doctor.checks.declarations import declare, not_bound, unbound
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding
@@ -33,44 +39,46 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
     406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last consumer; the
     broker restarted, which removes queues that are not durable.
     """
-    lost = facts.memo(lost_queues)
-    if facts.memo(all_lost):
-        yield _none_has_its_queue(facts, lost)
+    missing = facts.memo(missing_worker_queues)
+    if facts.memo(all_missing):
+        yield _none_has_its_queue(facts, missing)
         return
-    for worker_id, differences in lost.items():
+    for worker_id, differences in missing.items():
         worker, names = facts.worker_named[worker_id], [d.name for d in differences]
-        remedy, commands = cure(differences[0])
+        remedy, commands = declare(differences[0])
         yield Problem(
             Subject("queue", names[0]),
             f"{worker_name(worker)} is registered as {worker.status}, but has no queue {listed(names)}",
             evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names},
-            remedy=f"{RESTART} Until then: declare its queues." if commands else remedy,
+            remedy=f"{RESTART} Until then, declare its queues." if commands else remedy,
             commands=commands,
-            causes=(
-                *_causes(facts, differences),
-                *(("AT503", c.tag) for c in facts.topology.worker_consumers(worker_id)),
-            ),
+            related={
+                **_related(facts, differences),
+                "consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker_id)),
+            },
         )
 
 
-def _none_has_its_queue(facts: Facts, lost: Mapping[int, tuple[Difference, ...]]) -> Problem:
-    differences = [d for several in lost.values() for d in several]
-    workers = [facts.worker_named[i] for i in lost]
-    remedy, commands = cure(differences[0])
+def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ...]]) -> Problem:
+    differences = [d for several in missing.values() for d in several]
+    workers = [facts.worker_named[i] for i in missing]
+    remedy, commands = declare(differences[0])
     return Problem(
         Subject("queue", differences[0].name),
         f"none of the {len(workers)} live workers has its queues ({listed(w.name for w in workers)}): the broker was "
-        "restarted or emptied, refuses them, or is not the one that this registry's workers use",
+        "restarted or reset, refuses the queues, or is not the broker of this registry's workers",
         evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences]},
-        remedy="Restart the workers: their start-up declares, binds and consumes anew." if commands else remedy,
+        remedy="Restart the workers: their start-up declares and binds their queues and consumes from them."
+        if commands
+        else remedy,
         commands=commands,
-        causes=_causes(facts, differences),
+        related=_related(facts, differences),
     )
 
 
-def _causes(facts: Facts, differences: Sequence[Difference]) -> tuple[tuple[str, str], ...]:
+def _related(facts: Facts, differences: Sequence[Difference]) -> dict[str, tuple[str, ...]]:
     denied = any(d.declaring and d.declaring.code == 541 for d in differences)
-    return (("AT201", facts.vhost), *([("AT702", TRANSIENT)] if denied else ()))
+    return {"vhost": (facts.vhost,), "denied feature": (TRANSIENT,) if denied else ()}
 
 
 @check(
@@ -93,16 +101,15 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
         if d.worker_id is None or not isinstance(b, Binding):
             continue
         worker = facts.worker_named[d.worker_id]
-        others = facts.memo(in_its_place).get((b.source, b.destination), [])
-        instead = [other.routing_key for other in others]
-        remedy, commands = cure(d)
+        message, others = not_bound(facts, b)
+        remedy, commands = declare(d)
         yield Problem(
             Subject("binding", d.name),
-            f"{worker_name(worker)}: {b.destination} is not bound to {b.source} by {b.routing_key!r}"
-            + (f", but by {listed(map(repr, instead))}" if instead else ""),
+            f"{worker_name(worker)}: {message}",
             evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
-                      "instead": instead},
-            remedy=f"{RESTART} Until then: bind it." if commands else remedy,
+                      "instead": [other.routing_key for other in others]},
+            remedy=f"{RESTART} Until then, bind its queue." if commands else remedy,
             commands=(*unbound(others), *commands),
-            causes=(("AT201", b.source), *lost_cause(facts, d.worker_id), ("AT504", b.destination)),
+            related={"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
+                     "destination": (b.destination,)},
         )  # fmt: skip

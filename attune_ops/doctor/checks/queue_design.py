@@ -1,11 +1,11 @@
-"""What the topology file itself gets wrong about its queues: what they lose, and what they hoard."""
+"""Faults of the topology file in its queues: which can lose messages, and which grow without limit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import listed
+from attune_ops.doctor.checks._common import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts
 from attune_ops.model.topology import ID, Per, Queue
@@ -28,17 +28,17 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     Consumers are those of the topology file. A limit is a message TTL, a length limit or an expiry. A queue for
     inspection (a catch-all, dead letters) needs a limit.
     """
-    world, consumed = facts.memo(wanted), {c.queue for c in facts.topology.consumers}
+    topology_routes, consumed = facts.memo(wanted), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
-        if queue.name in consumed or queue.name not in world.reached or _limit(queue):
+        if queue.name in consumed or queue.name not in topology_routes.reached or _limit(queue):
             continue
-        keys = world.keys.get(queue.name, [])
+        keys = topology_routes.keys.get(queue.name, [])
         yield Problem(
             Subject("queue", queue.name),
-            f"{queue.name} is filled ({listed(keys, 3) or 'by dead letters'}), but no service of the topology consumes "
-            "from it and it has no limit: it grows for ever",
+            f"{queue.name} receives messages ({listed(keys, 3) or 'dead letters'}), but has no consumer and no limit: "
+            "it grows without bound",
             evidence={"routing_keys": keys, "arguments": queue.arguments},
-            remedy="Give it a max-length or message-ttl (a policy can), consume from it, or remove its binding.",
+            remedy="Set a max-length or message-ttl (a policy can), consume from it, or remove its binding.",
         )
 
 
@@ -58,17 +58,17 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
     (`x-expires`) keeps them until the worker returns. Exclusive queues are not checked: they are meant to be deleted
     with their connection.
     """
-    world = facts.memo(wanted)
+    topology_routes = facts.memo(wanted)
     for queue in facts.topology.queues:
-        if queue.exclusive or queue.name not in world.reached or (queue.durable and not queue.auto_delete):
+        if queue.exclusive or queue.name not in topology_routes.reached or (queue.durable and not queue.auto_delete):
             continue
         ends = ["its last consumer"] if queue.auto_delete else []
         ends += [] if queue.durable else ["a restart of the broker"]
         yield Problem(
             Subject("queue", queue.name),
-            f"{queue.name} goes with {' and with '.join(ends)}, and takes the messages that wait in it along",
+            f"{queue.name} is deleted with {' and by '.join(ends)}; the messages in it are lost",
             evidence={"durable": queue.durable, "auto_delete": queue.auto_delete},
-            remedy="Make it durable with x-expires in place of auto-delete, or let the sender send again.",
+            remedy="Make it durable with x-expires instead of auto-delete, or let the sender retry.",
         )
 
 
@@ -86,26 +86,24 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     With `x-expires` the broker deletes a queue that had no consumer for that time. If such a queue also receives
     messages for all workers and has no TTL or length limit, it grows without a consumer: that is a warning.
     """
-    world = facts.memo(wanted)
+    topology_routes = facts.memo(wanted)
     lasting = [
         q
         for q in facts.topology.queues
         if q.per is Per.WORKER and not q.auto_delete and not q.exclusive and "x-expires" not in q.arguments
     ]
-    broadcast = {world.template(q) for p, r in world.routes if ID not in p.routing_key for q in r.queues}
+    broadcast = {
+        topology_routes.template(q) for p, r in topology_routes.routes if ID not in p.routing_key for q in r.queues
+    }
     growing = [q.name for q in lasting if q.name in broadcast and not _limit(q)]
     if lasting:
         names = [q.name for q in lasting]
         yield Problem(
             Subject("queue", (growing or names)[0]),
-            f"{listed(names)} have no x-expires and stay when their worker is gone"
-            + (
-                f"; {listed(growing)} then also grow for ever, as they get what is sent to all workers"
-                if growing
-                else ""
-            ),
+            f"{listed(names)} have no x-expires and remain when their worker is removed"
+            + (f"; {listed(growing)} then also grow, with the messages for all workers" if growing else ""),
             evidence={"queues": names, "growing": growing},
-            remedy="Declare them with x-expires (a policy with `expires` does it for queues that are there).",
+            remedy="Declare them with x-expires (for existing queues, a policy with `expires`).",
             severity=Severity.WARNING if growing else None,
         )
 
@@ -138,9 +136,9 @@ def rejects_kept(facts: Facts) -> Iterator[Problem]:
     if bare:
         yield Problem(
             Subject("queue", bare[0]),
-            f"what a consumer of {listed(bare)} rejects is gone: no dead-letter exchange",
+            f"messages rejected by a consumer of {listed(bare)} are lost: no dead-letter exchange",
             evidence={"queues": bare},
-            remedy="Give the queue a dead-letter exchange (a policy can).",
+            remedy="Set a dead-letter exchange (a policy can).",
         )
 
 

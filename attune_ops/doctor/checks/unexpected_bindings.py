@@ -1,12 +1,12 @@
-"""Whether the bindings on the broker are those that the topology wants, and can match."""
+"""Bindings that the topology does not have, bindings that match nothing, exchanges without bindings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import counted, listed
-from attune_ops.doctor.checks.design import taken_literally
+from attune_ops.doctor.checks._common import counted, listed
+from attune_ops.doctor.checks.message_design import taken_literally
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -36,23 +36,22 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
         assert isinstance(b, Binding)
         yield Problem(
             Subject("binding", d.name),
-            f"{b.destination} is also bound to {b.source or 'the default exchange'} by {b.routing_key!r}, which is not "
-            f"of {facts.topology.name}",
+            f"{b.destination} is also bound to {b.source or 'the default exchange'} with key {b.routing_key!r}, "
+            f"which is not part of {facts.topology.name}",
             evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
                       "arguments": b.arguments, "worker": d.worker_id},
-            remedy="Remove the binding, or put it into the topology file if it is meant.",
+            remedy="Remove the binding, or add it to the topology file if it is intended.",
             commands=(command_lines.binding("unbind", b),),
-            causes=(("AT208", d.name), *facts.memo(_missed).get((b.source, b.destination), ())),
+            related={"missing binding": tuple(facts.memo(_missing).get((b.source, b.destination), ()))},
         )  # fmt: skip
 
 
-def _missed(facts: Facts) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """For `facts.memo`: by source and destination the findings of a missing binding that another one stands in for."""
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+def _missing(facts: Facts) -> dict[tuple[str, str], list[str]]:
+    """For `facts.memo`: the names of missing bindings, by source and destination."""
+    found: dict[tuple[str, str], list[str]] = {}
     for d in facts.memo(diff).of(DiffKind.MISSING):
         if isinstance(d.item, Binding):
-            code = "AT204" if d.worker_id is None else "AT402"
-            found.setdefault((d.item.source, d.item.destination), []).append((code, d.name))
+            found.setdefault((d.item.source, d.item.destination), []).append(d.name)
     return found
 
 
@@ -80,13 +79,13 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
         if taken_literally(kind, b.routing_key):
             yield Problem(
                 Subject("binding", d.name),
-                f"{b.destination} is bound to {b.source} by {b.routing_key!r}, which a {kind} exchange takes literally",
+                f"{b.destination} is bound to {b.source} with key {b.routing_key!r}: literal on a {kind} exchange",
                 evidence={"source": b.source, "type": kind, "destination": b.destination,
                           "routing_key": b.routing_key},
-                remedy="Remove it and bind each key that is meant, or use a topic exchange.",
+                remedy="Remove the binding and bind each intended key, or use a topic exchange.",
                 commands=(command_lines.binding("unbind", b),),
                 severity=None if d.kind is DiffKind.UNEXPECTED else Severity.INFO,
-                causes=(("AT205", b.source),),
+                related={"source": (b.source,)},
             )  # fmt: skip
 
 
@@ -118,9 +117,9 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
         lost = sum(e.publish_in or 0 for e in bare)
         yield Problem(
             Subject("exchange", names[0]),
-            f"nothing is bound to {listed(names)}" + (f"; {counted(lost, 'message')} published there" if lost else ""),
+            f"no bindings on {listed(names)}" + (f"; {counted(lost, 'message')} published there" if lost else ""),
             evidence={"exchanges": names, "published": {e.name: e.publish_in for e in bare}},
-            remedy="Ask their owner.",
+            remedy="Ask the owner of these exchanges.",
             inspect_commands=(command_lines.exchange(names[0]),),
-            causes=tuple(("AT412", n) for n in names),
+            related={"exchange": tuple(names)},
         )

@@ -1,4 +1,4 @@
-"""Who holds messages and does not let go: unacknowledged ones, whole prefetches, vanished consumers."""
+"""Deliveries that are not acknowledged, consumers stuck at their prefetch limit, cancelled consumers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._own import consumers_wanted
-from attune_ops.doctor.checks._phrases import counted, listed, worker_name
+from attune_ops.doctor.checks._common import counted, listed, worker_consumers, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -17,7 +16,7 @@ from attune_ops.model.units import age
 
 
 def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[ConsumerState, ...], timedelta]]:
-    """The channels that hold messages and have done nothing for `idle` seconds, with their consumers and the time."""
+    """The channels with unacknowledged messages that are idle for `idle` seconds, with their consumers and the time."""
     consumers: dict[str, list[ConsumerState]] = {}
     for c in facts.actual.consumers or ():
         consumers.setdefault(c.channel, []).append(c)
@@ -30,7 +29,7 @@ def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[Co
 
 
 def _is_full(consumers: tuple[ConsumerState, ...], held: int) -> bool:
-    """Whether the channel's consumers together hold all that their prefetch lets them."""
+    """Whether the channel's consumers together hold as many messages as their prefetch allows."""
     return bool(consumers) and all(c.prefetch for c in consumers) and held >= sum(c.prefetch or 0 for c in consumers)
 
 
@@ -54,7 +53,7 @@ def _evidence(facts: Facts, channel: ChannelState, consumers: tuple[ConsumerStat
 
 
 def _severity(facts: Facts, queues: list[str]) -> Severity | None:
-    """Info where only queues are concerned that are not Attune's; what is known of no queue counts as Attune's."""
+    """Info where all queues are foreign; a channel without a known queue counts as Attune's."""
     return Severity.INFO if queues and not facts.memo(own_queues).keys() & set(queues) else None
 
 
@@ -79,13 +78,14 @@ def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
         held = channel.messages_unacknowledged or 0
         queues = sorted({c.queue for c in consumers})
         if _is_full(consumers, held):
-            continue  # AT505 has it
+            continue  # AT505 reports it
         yield Problem(
             Subject("queue", queues[0]) if queues else Subject("connection", channel.connection),
-            f"{_client(facts, channel)} has held {counted(held, 'message')} of {listed(queues) or 'a queue'} "
-            f"for {age(since)} ({listed([repr(c.tag) for c in consumers]) or 'no consumer any more'})",
+            f"{_client(facts, channel)} holds {counted(held, 'unacknowledged message')} of "
+            f"{listed(queues) or 'a queue'} for {age(since)} "
+            f"({listed([repr(c.tag) for c in consumers]) or 'without a consumer'})",
             evidence=_evidence(facts, channel, consumers),
-            remedy="Restart that process: its messages come back to the queue.",
+            remedy="Restart that process: its messages are requeued.",
             inspect_commands=(command_lines.consumers(queues[0]),) if queues else (),
             severity=_severity(facts, queues),
         )
@@ -114,10 +114,10 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
         behind = sum(named[q].messages_ready or 0 for q in queues if q in named)
         yield Problem(
             Subject("queue", queues[0]),
-            f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds its whole prefetch of "
-            f"{held} and has not moved for {age(since)}" + (f"; {behind:,} wait behind" if behind else ""),
+            f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds {held} unacknowledged, its "
+            f"prefetch limit, for {age(since)}" + (f"; {behind:,} more ready" if behind else ""),
             evidence={**_evidence(facts, channel, consumers), "ready": behind},
-            remedy="Restart that process: its messages come back to the queue.",
+            remedy="Restart that process: its messages are requeued.",
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=_severity(facts, queues) or (None if behind else Severity.WARNING),
         )
@@ -144,13 +144,13 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     meant = {c.queue for c in facts.topology.consumers}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
         if c.queue not in meant and facts.topology.worker_of(c.queue) is None:
-            continue  # somebody else's
+            continue  # foreign
         there = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in there and c.connection in facts.actual.connection_named:
-            gone.setdefault((c.connection, "a moment ago it was there"), []).append((c.tag, c.queue))
+            gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
     for worker in facts.live_workers if facts.actual.unconsumed else ():
-        for wanted in facts.memo(consumers_wanted)[worker.id]:
-            # An auto-delete queue would have gone with its consumer: this one never had any.
+        for wanted in facts.memo(worker_consumers)[worker.id]:
+            # An auto-delete queue would have been deleted with its consumer: this one never had any.
             if wanted.queue not in facts.actual.unconsumed or facts.actual.queue_named[wanted.queue].auto_delete:
                 continue
             connection = living.get(worker.name) or living.get(wanted.tag)
@@ -159,11 +159,11 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
                 if not any(tag in tags for (name, _), tags in gone.items() if name == connection.name):
                     gone.setdefault((connection.name, f"{worker_name(worker)} is connected"), []).append(tag)
     for (connection_name, why), tags in gone.items():
-        said = listed([f"{tag!r} of {queue}" for tag, queue in tags])
         yield Problem(
             Subject("consumer", tags[0][0]),
-            f"no consumer {said} any more, while the connection {connection_name} lives: {why}",
+            f"consumer {listed(f'{tag!r} of {queue}' for tag, queue in tags)} is gone, but its connection "
+            f"{connection_name} is open: {why}",
             evidence={"connection": connection_name, "consumers": [{"tag": t, "queue": q} for t, q in tags]},
-            remedy="Restart that process; its log names the error that closed its channel.",
+            remedy="Restart that process. Its log names the error that closed its channel.",
             inspect_commands=(command_lines.consumers(tags[0][1]),),
         )

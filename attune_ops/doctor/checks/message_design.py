@@ -1,11 +1,11 @@
-"""What the topology file itself gets wrong about its messages, found without any broker."""
+"""Faults of the topology file in its exchanges, bindings and routes, found without a broker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._phrases import counted, listed, route_name
+from attune_ops.doctor.checks._common import counted, listed, route_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts
 from attune_ops.model.topology import ID, Topology, binding_name
@@ -27,21 +27,21 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     reaches no queue is lost on every installation. If the same key is bound on another exchange, one of the two
     names is probably wrong.
     """
-    world = facts.memo(wanted)
-    for publish, route in world.routes:
+    topology_routes = facts.memo(wanted)
+    for publish, route in topology_routes.routes:
         if not route.unroutable:
             continue
         elsewhere = [b for b in facts.topology.bindings if b.routing_key == publish.routing_key]
-        hint = f"; {elsewhere[0].destination} is bound by this key, but on {elsewhere[0].source}" if elsewhere else ""
+        hint = f"; this key is bound on {elsewhere[0].source} (to {elsewhere[0].destination})" if elsewhere else ""
         yield Problem(
             Subject("route", route_name(publish.exchange, publish.routing_key)),
-            f"{publish.message_type} reaches no queue: nothing on {publish.exchange} takes the key "
+            f"{publish.message_type} is unroutable: no binding on {publish.exchange} matches the key "
             f"{publish.routing_key}{hint}",
             evidence={"message_type": publish.message_type, "exchange": publish.exchange,
                       "routing_key": publish.routing_key, "by": list(publish.by),
                       "bound_on": [b.source for b in elsewhere]},
-            remedy="Bind a queue for it, or give the exchange an alternate exchange that keeps what is unroutable.",
-            causes=(("AT610", publish.exchange),),
+            remedy="Bind a queue with this key, or set an alternate exchange that keeps unroutable messages.",
+            related={"exchange": (publish.exchange,)},
         )  # fmt: skip
 
 
@@ -59,20 +59,21 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     All publishes and dead letters are followed through all exchanges. An unused binding loses no message by itself,
     but the queue's consumer waits for messages that are never published.
     """
-    world = facts.memo(wanted)
+    topology_routes = facts.memo(wanted)
     for binding in facts.topology.bindings if facts.topology.publishes else ():
-        if world.goes_by(binding):
+        if topology_routes.goes_by(binding):
             continue
         name = binding_name(binding.source, binding.destination, binding.routing_key)
         elsewhere = [p for p in facts.topology.publishes if p.routing_key == binding.routing_key]
         yield Problem(
             Subject("binding", name),
-            f"{binding.destination} is bound to {binding.source} by {binding.routing_key!r}, but nothing is published "
-            "there with such a key" + (f" (it is on {elsewhere[0].exchange})" if elsewhere else ""),
+            f"{binding.destination} is bound to {binding.source} with key {binding.routing_key!r}, but no message is "
+            "published there with a matching key"
+            + (f" (it is published to {elsewhere[0].exchange})" if elsewhere else ""),
             evidence={"source": binding.source, "routing_key": binding.routing_key,
                       "destination": binding.destination, "published_on": [p.exchange for p in elsewhere]},
-            remedy="Bind it to the exchange that is published to, or remove it.",
-            causes=(("AT603", name), *(("AT601", route_name(p.exchange, p.routing_key)) for p in elsewhere)),
+            remedy="Bind it to the exchange with the messages, or remove it.",
+            related={"route": tuple(route_name(p.exchange, p.routing_key) for p in elsewhere)},
         )  # fmt: skip
 
 
@@ -96,16 +97,16 @@ def wildcards(facts: Facts) -> Iterator[Problem]:
             continue
         yield Problem(
             Subject("binding", binding_name(binding.source, binding.destination, binding.routing_key)),
-            f"{binding.routing_key!r} is no wildcard on the {exchange.type} exchange {binding.source}: "
-            f"{binding.destination} gets only messages with literally this key",
+            f"{binding.routing_key!r} is literal on the {exchange.type} exchange {binding.source}: "
+            f"{binding.destination} receives only messages with exactly this key",
             evidence={"source": binding.source, "type": exchange.type, "routing_key": binding.routing_key,
                       "destination": binding.destination},
-            remedy=f"Make {binding.source} a topic exchange (or fanout, if all keys are meant), or bind each key.",
+            remedy=f"Make {binding.source} a topic exchange (or fanout, if all keys are intended), or bind each key.",
         )  # fmt: skip
 
 
 def taken_literally(exchange_type: str, key: str) -> bool:
-    """Whether the key holds a wildcard character that this exchange type takes as a plain one."""
+    """Whether the key has a wildcard character that is literal on this exchange type."""
     if exchange_type == "direct":
         return any(word in ("#", "*") for word in key.split("."))
     return exchange_type == "topic" and any(
@@ -138,14 +139,15 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
         bindings = [b for b in facts.topology.bindings if b.source == exchange]
         yield Problem(
             Subject("exchange", exchange),
-            f"dead letters of {listed(queues)} go to {exchange or 'the default exchange'}, which "
-            + ("routes them nowhere: they are lost" if there else "the topology does not declare: they are lost"),
-            evidence={"queues": {q: sorted(set(keys)) for q, keys in queues.items()}},
-            remedy=f"Bind a queue to {exchange} that takes these keys.",
-            causes=(
-                ("AT610", exchange),
-                *(("AT603", binding_name(b.source, b.destination, b.routing_key)) for b in bindings),
+            f"dead letters of {listed(queues)} are lost: "
+            + (
+                f"{exchange or 'the default exchange'} does not route them"
+                if there
+                else f"the topology does not declare {exchange or 'the default exchange'}"
             ),
+            evidence={"queues": {q: sorted(set(keys)) for q, keys in queues.items()}},
+            remedy=f"Bind a queue to {exchange} with these keys.",
+            related={"binding": tuple(binding_name(b.source, b.destination, b.routing_key) for b in bindings)},
         )
 
 
@@ -157,26 +159,26 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     severity=Severity.WARNING,
     may_recover=False,
 )
-def no_circle(facts: Facts) -> Iterator[Problem]:
+def no_cycle(facts: Facts) -> Iterator[Problem]:
     """A dead-letter cycle repeats endlessly or ends with the loss of the message.
 
     The broker drops a message that returns to a queue only by expiry or length limit. A cycle with a rejection
     repeats endlessly (and fast, if the consumer rejects at once). A retry by TTL (work → rejected → retry → expired
     → work) stops at the work queue in between and is not reported.
     """
-    told: set[frozenset[str]] = set()
+    reported: set[frozenset[str]] = set()
     for queue, route in facts.memo(wanted).dead_letters:
-        circle = frozenset(h.queue for h in route.hops)
+        cycle = frozenset(h.queue for h in route.hops)
         for hop in route.hops:
-            if (hop.loops or hop.dropped) and circle not in told:
-                told.add(circle)
-                turns = "turns for ever" if hop.loops else "is dropped by the broker as a cycle"
+            if (hop.loops or hop.dropped) and cycle not in reported:
+                reported.add(cycle)
+                end = "repeats endlessly" if hop.loops else "is dropped by the broker as a cycle"
                 yield Problem(
                     Subject("queue", queue.name),
-                    f"a message that {queue.name} gives up ({route.reason}) comes back to {hop.queue} and {turns}",
+                    f"a dead letter of {queue.name} ({route.reason}) returns to {hop.queue} and {end}",
                     evidence={"reason": route.reason, "hops": [h.queue for h in route.hops],
                               "routing_key": route.routing_key, "dropped": list(hop.dropped)},
-                    remedy="Let the last dead-letter exchange lead to a queue that keeps what has failed too often.",
+                    remedy="Bind a queue that keeps failed messages to the last dead-letter exchange.",
                 )  # fmt: skip
 
 
@@ -190,22 +192,19 @@ def no_circle(facts: Facts) -> Iterator[Problem]:
 )
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter is routed to stays empty. Its consumer never gets a message."""
-    world = facts.memo(wanted)
+    topology_routes = facts.memo(wanted)
     for queue in facts.topology.queues if facts.topology.publishes else ():
-        if queue.name in world.reached:
+        if queue.name in topology_routes.reached:
             continue
         bindings = facts.topology.bindings_to(queue.name)
+        names = [binding_name(b.source, b.destination, b.routing_key) for b in bindings]
         yield Problem(
             Subject("queue", queue.name),
-            f"no message reaches {queue.name}: "
-            + (f"its {counted(len(bindings), 'binding')} match nothing" if bindings else "it is not bound"),
-            evidence={"bindings": [binding_name(b.source, b.destination, b.routing_key) for b in bindings]},
-            remedy="Correct its binding, or leave the queue out.",
-            causes=tuple(
-                (code, binding_name(b.source, b.destination, b.routing_key))
-                for b in bindings
-                for code in ("AT603", "AT602")
-            ),
+            f"no message is routed to {queue.name}: "
+            + (f"its {counted(len(bindings), 'binding')} match no message" if bindings else "it has no binding"),
+            evidence={"bindings": names},
+            remedy="Correct its binding, or remove the queue.",
+            related={"binding": tuple(names)},
         )
 
 
@@ -232,9 +231,9 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
         lost += [listed(publishes)] if publishes else []
         yield Problem(
             Subject("exchange", exchange.name),
-            f"nothing is bound to {exchange.name}" + (f": {' and '.join(lost)} are lost there" if lost else ""),
+            f"{exchange.name} has no binding" + (f": {' and '.join(lost)} are lost" if lost else ""),
             evidence={"dead_letters_of": letters, "publishes": publishes},
-            remedy=f"Bind a queue to {exchange.name}, or leave the exchange out.",
+            remedy=f"Bind a queue to {exchange.name}, or remove the exchange.",
             severity=None if lost else Severity.INFO,
         )
 
@@ -260,9 +259,9 @@ def one_worker_only(facts: Facts) -> Iterator[Problem]:
         if others:
             yield Problem(
                 Subject("route", route_name(publish.exchange, publish.routing_key)),
-                f"{publish.message_type} for worker {WORKERS[0]} also reaches {listed(others)}",
+                f"{publish.message_type} for worker {WORKERS[0]} is also routed to {listed(others)}",
                 evidence={"exchange": publish.exchange, "routing_key": route.routing_key, "queues": list(route.queues)},
-                remedy="Use a direct or topic exchange, and bind each worker by its own key.",
+                remedy="Use a direct or topic exchange, and bind each worker with its own key.",
             )
 
 

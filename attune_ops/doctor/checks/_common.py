@@ -1,0 +1,88 @@
+"""What several checks need: Attune's queues, who should consume from them, which are missing, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attune_ops.model.facts import Facts
+from attune_ops.model.ownership import own_queues
+from attune_ops.model.registry import Worker
+from attune_ops.model.snapshot import QueueState
+from attune_ops.model.topology import Consumer, binding_name
+from attune_ops.model.units import counted as counted
+from attune_ops.model.units import listed as listed
+from attune_ops.routing.route import Step
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Difference, DiffKind
+
+RESTART = "Restart the worker: its start-up declares and binds its queues and consumes from them."
+SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
+
+
+def route_name(exchange: str, key: str) -> str:
+    """The subject of findings about a publish."""
+    return f"{exchange} {key}".strip()
+
+
+def step_name(step: Step) -> str:
+    """The subject of findings about the binding of a route's step."""
+    return binding_name(step.exchange, step.destination, step.binding_key or "")
+
+
+def worker_name(worker: Worker) -> str:
+    """A worker in messages."""
+    return f"worker {worker.id} ({worker.name})"
+
+
+def own(facts: Facts) -> Iterator[QueueState]:
+    """The topology's queues on the broker, without foreign ones."""
+    named = facts.actual.queue_named
+    return (named[name] for name in facts.memo(own_queues))
+
+
+def worker_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
+    """For `facts.memo`: the consumers that each live worker should have."""
+    return {w.id: facts.topology.worker_consumers(w.id) for w in facts.live_workers}
+
+
+def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ...]]:
+    """For `Problem.related`: the queues, and the services, workers and consumers that should consume from them."""
+    related: dict[str, tuple[str, ...]] = {"queue": queues}
+    for queue in queues:
+        owner = facts.topology.worker_of(queue)
+        if owner is None:
+            consumers = [c for c in facts.topology.consumers if c.queue == queue]
+            found = {"service": tuple(c.service for c in consumers)}
+        else:
+            consumers = [c for c in facts.topology.worker_consumers(owner[0]) if c.queue == queue]
+            worker = facts.worker_named.get(owner[0])
+            found = {
+                "worker queue": tuple(q.name for q in facts.worker_queues.get(owner[0], ())),
+                "worker": (worker.name,) if worker else (),
+            }
+        found["consumer"] = tuple(c.tag for c in consumers)
+        related |= {role: (*related.get(role, ()), *names) for role, names in found.items()}
+    return related
+
+
+def missing_worker_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:
+    """For `facts.memo`: the missing queues of live workers, by the worker's id."""
+    found: dict[int, list[Difference]] = {}
+    for d in facts.memo(diff).of(DiffKind.MISSING):
+        if d.subject == "queue" and d.worker_id is not None:
+            found.setdefault(d.worker_id, []).append(d)
+    return {worker_id: tuple(differences) for worker_id, differences in found.items()}
+
+
+def all_missing(facts: Facts) -> bool:
+    """Whether no live worker of several has its queues: that has one cause and gives one finding."""
+    return len(facts.memo(missing_worker_queues)) == len(facts.live_workers) >= SEVERAL
+
+
+def missing_queue_of(facts: Facts, worker_id: int | None) -> tuple[str, ...]:
+    """For `Problem.related`: the subject of the finding about this worker's missing queues, if any are missing."""
+    missing = facts.memo(missing_worker_queues)
+    if worker_id is None or worker_id not in missing:
+        return ()
+    first = next(iter(missing.values())) if facts.memo(all_missing) else missing[worker_id]
+    return (first[0].name,)

@@ -1,0 +1,87 @@
+"""Which findings explain which: the only place where the code of one check says something about another.
+
+A problem names what it is related to, by role: `{"exchange": ("attune.events",), "worker": ("w1",)}`. A row of
+`EXPLAINED_BY` says, for each role in order, the codes whose findings about these subjects explain the problem. The
+first one found takes it in as a consequence, so that one cause gives one finding. The role `subject` is always given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from attune_ops.doctor.findings import Problem
+
+Rows: TypeAlias = Mapping[str, tuple[tuple[str, str], ...]]
+
+# Why nobody consumes from a queue: see `expected_consumers_of` in `_common`, which gives these roles.
+NO_CONSUMER = (
+    ("queue", "AT403 AT405 AT408 AT407 AT606 AT502 AT505"),
+    ("service", "AT405"),
+    ("worker queue", "AT403 AT407"),  # all queues of a worker are found under the first of them
+    ("worker", "AT409 AT410"),
+    ("consumer", "AT503"),
+)
+
+# Why a message does not reach a queue.
+NOT_ROUTED = (
+    ("route", "AT601"),
+    ("exchange", "AT205 AT201"),
+    ("vhost", "AT201"),
+    ("queue", "AT202"),
+    ("missing worker queue", "AT401"),
+    ("binding", "AT204 AT402"),
+)
+
+EXPLAINED_BY: Rows = {
+    # What is missing
+    "AT202": (("vhost", "AT201"),),
+    "AT204": (("vhost", "AT201"), ("source", "AT201"), ("destination", "AT201 AT202 AT504")),
+    "AT401": (("vhost", "AT201"), ("denied feature", "AT702"), ("consumer", "AT503")),
+    "AT402": (("source", "AT201"), ("missing worker queue", "AT401"), ("destination", "AT504")),
+    # What is there and should not be
+    "AT203": (("subject", "AT211"),),
+    "AT213": (("subject", "AT211"),),
+    "AT207": (("subject", "AT208"), ("missing binding", "AT204 AT402")),
+    "AT208": (("source", "AT205"),),
+    "AT209": (("exchange", "AT412"),),
+    # Where messages go
+    "AT301": NOT_ROUTED,
+    "AT302": NOT_ROUTED,
+    "AT303": (("exchange", "AT205"), ("binding", "AT207 AT208")),
+    "AT304": (*NO_CONSUMER, ("queue", "AT501")),
+    "AT305": (("subject", "AT610 AT604 AT201 AT205"), ("binding", "AT603 AT204"), ("destination", "AT202")),
+    "AT306": (("queue", "AT605"), ("binding", "AT207")),
+    "AT307": (("subject", "AT405 AT606 AT510"),),
+    # Workers, their consumers and executions
+    "AT403": (("consumer", "AT503"),),
+    "AT405": (("consumer", "AT503"),),
+    "AT407": (("queue", "AT408"), ("worker", "AT409 AT410")),
+    "AT408": (("subject", "AT403"), ("worker", "AT409")),
+    "AT409": (("clock", "AT107"),),
+    "AT410": (("clock", "AT107"),),
+    "AT413": (("queue", "AT401 AT202"), *NO_CONSUMER, ("queue", "AT501")),
+    "AT414": (("worker", "AT409 AT410"),),
+    # Messages that wait
+    "AT501": NO_CONSUMER,
+    "AT504": (("node", "AT110"),),
+    "AT506": NO_CONSUMER,
+    "AT508": (("subject", "AT501 AT510 AT511"), *NO_CONSUMER),
+    "AT510": NO_CONSUMER,
+    "AT511": NO_CONSUMER,
+    # The topology itself
+    "AT601": (("exchange", "AT610"),),
+    "AT602": (("subject", "AT603"), ("route", "AT601")),
+    "AT604": (("subject", "AT610"), ("binding", "AT603")),
+    "AT609": (("binding", "AT603 AT602"),),
+    # The feature that is in use is the one that is denied
+    "AT701": (("subject", "AT702 AT703 AT704"),),
+}
+
+
+def causes_of(code: str, problem: Problem, explained_by: Rows = EXPLAINED_BY) -> Iterator[tuple[str, str]]:
+    """Code and subject of each finding that would explain the problem, the nearest cause first."""
+    related = {"subject": (problem.subject.name,), **problem.related}
+    for role, codes in explained_by.get(code, ()):
+        for name in related.get(role, ()):
+            yield from ((cause, name) for cause in codes.split())

@@ -1,0 +1,130 @@
+"""Where dead letters go on this broker: lost, in a cycle, or in a queue that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._common import listed, step_name
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.topology import binding_name
+from attune_ops.routing.live import Letters, dead_letters, live_router
+from attune_ops.routing.route import Route
+
+
+@check(
+    "AT305",
+    "dead-letters-arrive",
+    group="routes",
+    title="every dead letter is routed to a queue",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
+    """When a message is dead-lettered and no queue is bound to the dead-letter exchange, it is lost silently.
+
+    Checks every queue with a dead-letter exchange, set by argument or policy, for each reason (rejected, expired,
+    length limit) and each routing key of its messages. A missing dead-letter exchange is not an error for the
+    broker. Faults of the topology itself are reported in the group design.
+    """
+    lost: dict[str, list[Letters]] = {}
+    for letters in facts.memo(dead_letters):
+        first = letters.route.hops[0]
+        if first.unroutable and not first.dropped and first.exchange is not None:
+            lost.setdefault(first.exchange, []).append(letters)
+    for exchange, several in lost.items():
+        queues = list(dict.fromkeys(q for letters in several for q in letters.queues))
+        bindings = [b for b in facts.topology.bindings if b.source == exchange]
+        yield Problem(
+            Subject("exchange", exchange),
+            f"dead letters of {listed(queues)} are lost in {exchange or 'the default exchange'}: "
+            f"{several[0].route.hops[0].end}",
+            evidence={"queues": queues, "routing_keys": sorted({letters.route.routing_key for letters in several})},
+            remedy=f"Bind a queue to {exchange} with these keys." if exchange else "Correct the routing key.",
+            inspect_commands=(_route(several[0]),),
+            severity=None if any(letters.own for letters in several) else Severity.INFO,
+            related={
+                "binding": tuple(binding_name(b.source, b.destination, b.routing_key) for b in bindings),
+                "destination": tuple(b.destination for b in bindings),
+            },
+        )
+
+
+@check(
+    "AT306",
+    "dead-letters-end",
+    group="routes",
+    title="no dead-letter cycles",
+    severity=Severity.WARNING,
+    needs=(Source.BROKER,),
+)
+def dead_letters_end(facts: Facts) -> Iterator[Problem]:
+    """A dead-letter cycle repeats endlessly if a consumer rejects the message in it. Otherwise the message is lost.
+
+    The broker drops a message that returns to a queue only by expiry or length limit. A retry by TTL (work →
+    rejected → retry → expired → work) stops at the work queue in between and is not reported.
+    """
+    reported: set[frozenset[str]] = set()
+    for letters in facts.memo(dead_letters):
+        cycle = frozenset(h.queue for h in letters.route.hops)
+        repeating = [h for h in letters.route.hops if h.loops or h.dropped]
+        if not repeating or cycle in reported:
+            continue
+        reported.add(cycle)
+        end = "repeats endlessly" if repeating[0].loops else "is dropped by the broker as a cycle"
+        yield Problem(
+            Subject("queue", letters.queues[0]),
+            f"a dead letter of {listed(letters.queues, 2)} ({letters.route.reason}) returns by way of "
+            f"{listed(sorted(cycle))} and {end}",
+            evidence={"queues": list(letters.queues), "reason": letters.route.reason, "circle": sorted(cycle),
+                      "dropped": [q for h in repeating for q in h.dropped]},
+            remedy="Bind a queue that keeps failed messages to the last dead-letter exchange.",
+            inspect_commands=(_route(letters),),
+            severity=None if letters.own else Severity.INFO,
+            related={"queue": tuple(sorted(cycle)), "binding": _bindings(letters.route)},
+        )  # fmt: skip
+
+
+def _route(letters: Letters) -> str:
+    """The command that shows the route of these dead letters."""
+    return command_lines.dead_letter(letters.queues[0], str(letters.route.reason), letters.route.routing_key)
+
+
+def _bindings(route: Route) -> tuple[str, ...]:
+    """The names of the bindings on the route of a dead letter."""
+    return tuple(dict.fromkeys(step_name(s) for hop in route.hops for s in hop.path))
+
+
+@check(
+    "AT307",
+    "dead-letters-bounded",
+    group="routes",
+    title="dead-letter queues have a consumer or a length limit",
+    severity=Severity.INFO,
+    needs=(Source.BROKER, Source.CONSUMERS),
+    required=False,
+)
+def dead_letters_bounded(facts: Facts) -> Iterator[Problem]:
+    """A dead-letter queue without a consumer and without a limit grows slowly and unnoticed.
+
+    If the messages are kept for inspection, a length limit or TTL protects the disk. AT510 reports when the queue
+    holds messages.
+    """
+    router, ends = facts.memo(live_router), dict[str, list[str]]()
+    for letters in facts.memo(dead_letters):
+        for q in {q for h in letters.route.hops for q in h.queues} if letters.own else ():
+            ends.setdefault(q, []).extend(letters.queues)
+    for name, sources in sorted(ends.items()):
+        state, settings = facts.actual.queue_named.get(name), router.queue_settings(name)
+        limited = settings.keys() & {"message-ttl", "max-length", "max-length-bytes", "expires"}
+        if state is None or state.consumers != 0 or limited:
+            continue
+        yield Problem(
+            Subject("queue", name),
+            f"dead letters of {listed(dict.fromkeys(sources), 3)} end in {name}, which has no consumer and no limit",
+            evidence={"queues": list(dict.fromkeys(sources)), "messages": state.messages},
+            remedy="Set a max-length or message-ttl, or add a consumer.",
+            inspect_commands=(command_lines.queue(name),),
+        )

@@ -1,0 +1,220 @@
+"""Whether the exchanges, queues and bindings of the topology exist on the broker, with the same properties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._common import listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.command_lines import DECLARE, DIFF
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.topology import Binding
+from attune_ops.topology.diff import diff
+from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, SubjectKind
+
+
+def _missing(facts: Facts, subject: SubjectKind) -> Iterator[Difference]:
+    """The missing objects that set-up declares once; AT401 and AT402 check those of the workers."""
+    return (d for d in facts.memo(diff).of(DiffKind.MISSING) if d.subject == subject and d.worker_id is None)
+
+
+def declare(difference: Difference) -> tuple[str, tuple[str, ...]]:
+    """Remedy and commands for a missing object: declare it, or first remove what refuses the declaration."""
+    if difference.fix is Fix.DECLARE:
+        return "Declare it, or restart a service, which declares it at set-up.", (DECLARE,)
+    reason = f" ({difference.declaring.text})" if difference.declaring else ""
+    return f"The broker refuses its declaration{reason}: fix that first.", ()
+
+
+@check(
+    "AT201",
+    "exchanges-exist",
+    group="topology",
+    title="all exchanges of the topology exist",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def exchanges_exist(facts: Facts) -> Iterator[Problem]:
+    """Publishing to a missing exchange closes the publisher's channel with 404, some time later.
+
+    Deleting an exchange deletes all its bindings, including those of every worker, which are only restored when the
+    worker restarts. A missing dead-letter exchange causes no error: dead letters are dropped silently.
+    """
+    missing = list(_missing(facts, "exchange"))
+    topology = facts.topology
+    if missing and len(missing) == len(topology.exchanges) and _no_queue(facts):
+        remedy, commands = declare(missing[0])
+        yield Problem(
+            Subject("broker", facts.vhost, facts.vhost),
+            f"virtual host {facts.vhost} has no exchange and no queue of {topology.name}: no service was set up here, "
+            "or the services use another virtual host or topology",
+            evidence={"exchanges": [d.name for d in missing], "queues": [q.name for q in topology.base_queues]},
+            remedy=remedy,
+            commands=commands,
+        )
+        return
+    for d in missing:
+        remedy, commands = declare(d)
+        users = sorted({s for p in topology.publishes if p.exchange == d.name for s in p.by})
+        yield Problem(
+            Subject("exchange", d.name),
+            f"exchange {d.name} is missing" + (f": publishing to it fails with 404 ({listed(users)})" if users else ""),
+            evidence={"publishers": users, "answer": d.using.text if d.using else None},
+            remedy=remedy,
+            commands=commands,
+        )
+
+
+def _no_queue(facts: Facts) -> bool:
+    return not any(q.name in facts.actual.queue_named for q in facts.topology.base_queues)
+
+
+@check(
+    "AT202",
+    "queues-exist",
+    group="topology",
+    title="all queues of the topology exist",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def queues_exist(facts: Facts) -> Iterator[Problem]:
+    """A service that consumes from a missing queue fails with 404 NOT_FOUND. Messages for the queue are dropped.
+
+    These are the queues that the services declare once, at set-up. AT401 checks the queues of workers.
+    """
+    for d in _missing(facts, "queue"):
+        remedy, commands = declare(d)
+        yield Problem(
+            Subject("queue", d.name),
+            f"queue {d.name} is missing: consuming from it fails with 404, and messages for it are dropped",
+            evidence={"answer": d.using.text if d.using else None},
+            remedy=remedy,
+            commands=commands,
+            related={"vhost": (facts.vhost,)},
+        )
+
+
+@check(
+    "AT204",
+    "bindings-exist",
+    group="topology",
+    title="all bindings of the topology exist",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+)
+def bindings_exist(facts: Facts) -> Iterator[Problem]:
+    """A queue without its binding receives nothing, and nobody gets an error: the broker drops unroutable messages.
+
+    If the queue is bound to the same exchange by another key, the finding says so. That is the most common mistake.
+    """
+    for d in _missing(facts, "binding"):
+        remedy, commands = declare(d)
+        b = d.item
+        assert isinstance(b, Binding)
+        message, others = not_bound(facts, b)
+        yield Problem(
+            Subject("binding", d.name),
+            message,
+            evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
+                      "instead": [other.routing_key for other in others]},
+            remedy=remedy,
+            commands=(*unbound(others), *commands),
+            # The broker removes the bindings of a queue when its node is down.
+            related={"vhost": (facts.vhost,), "source": (b.source,), "destination": (b.destination,)},
+        )  # fmt: skip
+
+
+def not_bound(facts: Facts, b: Binding) -> tuple[str, list[Binding]]:
+    """The message about a missing binding, and the unexpected bindings that exist in its place."""
+    others = facts.memo(_unexpected).get((b.source, b.destination), [])
+    found = f" (found: {listed(repr(other.routing_key) for other in others)})" if others else ""
+    return f"{b.destination} is not bound to {b.source} with key {b.routing_key!r}{found}", others
+
+
+def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
+    """For `facts.memo`: the bindings that are not part of the topology, by source and destination."""
+    found: dict[tuple[str, str], list[Binding]] = {}
+    for d in facts.memo(diff).of(DiffKind.UNEXPECTED):
+        if isinstance(d.item, Binding):
+            found.setdefault((d.item.source, d.item.destination), []).append(d.item)
+    return found
+
+
+def unbound(bindings: Iterable[Binding]) -> tuple[str, ...]:
+    """The commands that remove these bindings."""
+    return tuple(command_lines.binding("unbind", b) for b in bindings)
+
+
+@check(
+    "AT205",
+    "exchanges-equal",
+    group="topology",
+    title="exchange properties match the topology",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+    may_recover=False,
+)
+def exchanges_equal(facts: Facts) -> Iterator[Problem]:
+    """An exchange of the wrong type routes differently, and every service that declares it fails with 406.
+
+    A broker never changes an existing exchange: it must be deleted (with all its bindings) and redeclared.
+    """
+    yield from _different(facts, "exchange")
+
+
+@check(
+    "AT206",
+    "queues-equal",
+    group="topology",
+    title="queue properties match the topology",
+    severity=Severity.ERROR,
+    needs=(Source.BROKER,),
+    may_recover=False,
+)
+def queues_equal(facts: Facts) -> Iterator[Problem]:
+    """A queue with different properties stops every service that declares it: 406 PRECONDITION_FAILED.
+
+    The broker reports only the first difference (durable before auto-delete before arguments). Some arguments are
+    not compared: the service then starts without the argument it asked for, which is a warning. An existing queue
+    cannot be changed. Move its messages, then delete and redeclare it. Until then a policy can set some of the
+    arguments.
+    """
+    yield from _different(facts, "queue")
+
+
+def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
+    alike: dict[tuple[str, str], list[Difference]] = {}
+    for d in facts.memo(diff).of(DiffKind.DIFFERENT):
+        if d.subject == subject:
+            owner = facts.topology.worker_of(d.name) if subject == "queue" else None
+            alike.setdefault((owner[1].name if owner else d.name, repr(d.attributes)), []).append(d)
+    for differences in alike.values():
+        first, names = differences[0], [d.name for d in differences]
+        answer = (
+            f"; declaring it fails with {first.declaring.code}" if first.declaring else "; declaring it gives no error"
+        )
+        keys = [a.policy_key for a in first.attributes if a.policy_key]
+        hint = f" Until then a policy can set {listed(keys)}." if keys else ""
+        yield Problem(
+            Subject(subject, first.name),
+            f"{listed(names, 3)}: {listed(map(_attribute, first.attributes))}{answer}",
+            evidence={
+                "names": names,
+                "attributes": {a.name: {"wanted": a.desired, "found": a.actual} for a in first.attributes},
+                "answer": first.declaring.text if first.declaring else None,
+            },
+            remedy=("Move its messages, then delete" if subject == "queue" else "Delete")
+            + f" and redeclare the {subject}.{hint}",
+            inspect_commands=(DIFF,),
+            severity=None if first.declaring else Severity.WARNING,
+        )
+
+
+def _attribute(a: Attribute) -> str:
+    return f"{a.name} is {_value(a.actual)}, not {_value(a.desired)}"
+
+
+def _value(value: object) -> str:
+    return "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
