@@ -417,13 +417,13 @@ class Ops:
 
 
 class Policies:
-    """Clean-up safety as policies. What changes something does it with `apply=True`, and says only so without."""
+    """Safety policies: expiry, TTL, dead letters, length limits. A change is a dry run without `apply=True`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def show(self, **filters: Unpack[TableFilters]) -> Table:
-        """The policies, what each is in force for, and the safety policies that are not set (`tables.policies`)."""
+        """The policies, what each is effective for, and the safety policies that are not set."""
         from attune_ops.topology.policies.apply_policy import show_policies
 
         return show_policies(self._settings, **filters)
@@ -435,11 +435,11 @@ class Policies:
         *,
         pattern: str | None = None,
         apply_to: str | None = None,
-        priority: int | None = None,
+        priority: int = 1,
         apply: bool = False,
         confirm: str | None = None,
     ) -> PolicyChange:
-        """Sets a safety policy, or one of your own with its pattern (`actions.policy.apply_policy`)."""
+        """Sets a safety policy, or one of your own with its pattern. Undo: the command line in `undo`."""
         from attune_ops.topology.policies.apply_policy import apply_policy
 
         return apply_policy(
@@ -454,7 +454,7 @@ class Policies:
         )
 
     def remove(self, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
-        """Removes a policy (`actions.policy.remove_policy`)."""
+        """Removes a policy. Undo: the command line in `undo`."""
         from attune_ops.topology.policies.apply_policy import remove_policy
 
         return remove_policy(self._settings, name, apply=apply, confirm=confirm)

@@ -1,4 +1,4 @@
-"""`attune-ops policy`: clean-up safety as policies, in place of queues declared anew."""
+"""`attune-ops policy`: safety policies, instead of redeclared queues."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._inspect import inspection
 from attune_ops.cli._options import change_options, confirmed, duration, json_object
-from attune_ops.topology.policies.policy_table import COLUMNS
+from attune_ops.topology.policies.effects import COLUMNS
 
-# Option, type, key of the policy, help. Times are given as such and set in milliseconds.
+# Option and policy key, type, metavar, help. A time is given with its unit and set in milliseconds.
 SETTINGS: tuple[tuple[str, Any, str, str], ...] = (
-    ("expires", duration, "TIME", "Delete a queue that nobody used for so long, with its messages."),
-    ("message-ttl", duration, "TIME", "Give a message up after so long."),
-    ("dead-letter-exchange", str, "NAME", "Where messages go that a queue gives up."),
-    ("dead-letter-routing-key", str, "KEY", "Their key; without it they keep their own."),
+    ("expires", duration, "TIME", "Expire an unused queue after TIME, with its messages (x-expires)."),
+    ("message-ttl", duration, "TIME", "Drop or dead-letter a message after TIME in the queue (x-message-ttl)."),
+    ("dead-letter-exchange", str, "NAME", "Exchange for dead letters."),
+    ("dead-letter-routing-key", str, "KEY", "Routing key of dead letters (default: their own)."),
     ("max-length", int, "N", "At most N messages in a queue."),
     ("max-length-bytes", int, "N", "At most N bytes of messages in a queue."),
-    ("overflow", str, "HOW", "Of a full queue: drop-head, reject-publish, reject-publish-dlx."),
-    ("delivery-limit", int, "N", "Give a message of a quorum queue up after N deliveries."),
-    ("alternate-exchange", str, "NAME", "Where messages of an exchange go that no queue takes."),
+    ("overflow", str, "HOW", "Overflow behaviour: drop-head, reject-publish, reject-publish-dlx."),
+    ("delivery-limit", int, "N", "Drop or dead-letter a message of a quorum queue after N deliveries."),
+    ("alternate-exchange", str, "NAME", "Exchange for unroutable messages."),
 )
 TIMES = ("expires", "message-ttl")
 
@@ -42,9 +42,9 @@ command.add_command(
     inspection(
         "show",
         COLUMNS,
-        "Lists the policies, what each is in force for, and the safety policies that are not set.",
+        "Lists the policies, what each is effective for, and the safety policies that are not set.",
         example="attune-ops policy show",
-        then="attune-ops policy apply NAME says what setting one would do",
+        then="attune-ops policy apply NAME shows what setting one would do",
         asked=lambda ops: ops.policies.show,
     )
 )
@@ -59,19 +59,25 @@ command.add_command(
     callback=json_object,
     help="Other settings, as RabbitMQ names them.",
 )
-@click.option("--pattern", metavar="REGEX", help="Which names it means (default: the safety policy's).")
+@click.option("--pattern", metavar="REGEX", help="Names it applies to (default: the safety policy's).")
 @click.option(
     "--apply-to", metavar="WHAT", help="queues, exchanges, all; from 3.12 classic_queues, quorum_queues, streams."
 )
-@click.option("--priority", type=int, default=1, show_default=True, help="The highest that matches is in force, alone.")
-@change_options("Set it; without it only what would be done is shown.")
+@click.option(
+    "--priority",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Of the matching policies the highest is effective, alone.",
+)
+@change_options("Set it; without it: a dry run.")
 @format_option()
 @pass_cli
 def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str, **how: Any) -> None:
     """Sets the policy NAME: worker-queues, base-queues or exchanges; any other with its --pattern.
 
-    Shows for which queues and exchanges it would be in force, which policies it would hide there and with them which
-    settings (an object has one policy, they are never merged), and what the broker would refuse.
+    Shows the queues and exchanges that it would be effective for, the policies and settings that it would shadow (an
+    object has one effective policy, policies are never merged), and what the broker would refuse.
     """
     values = {key: how.pop(key.replace("-", "_")) for key, *_ in SETTINGS}
     said = {k: round(v * 1000) if k in TIMES else v for k, v in values.items() if v is not None}
@@ -87,11 +93,11 @@ def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str
     example="attune-ops policy apply worker-queues --apply\nattune-ops policy remove worker-queues --apply"
 )
 @click.argument("name")
-@change_options("Remove it; without it only what would be done is shown.")
+@change_options("Remove it; without it: a dry run.")
 @format_option()
 @pass_cli
 def remove(cli: Cli, name: str, apply: bool, confirm: str | None, format: str) -> None:
-    """Removes the policy NAME; shows what each queue and exchange loses, and which policy takes over."""
+    """Removes the policy NAME; shows the settings that each queue and exchange loses, and its next policy."""
     typed = confirmed(cli, confirm) if apply else confirm
     change = cli.ops.policies.remove(name, apply=apply, confirm=typed)
     cli.show(change, format)

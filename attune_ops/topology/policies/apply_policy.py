@@ -1,4 +1,4 @@
-"""Setting and removing policies, and reading them."""
+"""Setting and removing policies."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.table import Table
 from attune_ops.model.waiting import wait_until
+from attune_ops.topology.policies.effects import PRIORITY, policies, presets, preview_removal, preview_set
 from attune_ops.topology.policies.policy_change import PolicyChange
-from attune_ops.topology.policies.policy_table import policies
-from attune_ops.topology.policies.presets import PRIORITY, presets, removing, setting
 
 LISTINGS = ("exchanges", "queues", "bindings", "policies")
-SETTLING_S = 10.0  # how long a queue may take to list its new policy
+SETTLING_S = 10.0  # how long until a queue lists its new policy
 
 
 def read(settings: Settings) -> Facts:
-    """Reads what policies are judged by; needs tag management, changes nothing. Raises `SourceError`."""
+    """Reads what decides about policies; needs tag management, changes nothing. Raises `SourceError`."""
     return require(collect(settings, (Source.BROKER, Source.MANAGEMENT), listings=LISTINGS), Source.BROKER)
 
 
 def show_policies(settings: Settings, **filters: Unpack[TableFilters]) -> Table:
-    """The policies, the objects each applies to, and the safety policies that are not set.
+    """The policies, the objects each is effective for, and the safety policies that are not set.
 
     Needs tag management, changes nothing. Raises `SourceError`.
     """
@@ -47,40 +46,38 @@ def apply_policy(
     *,
     pattern: str | None = None,
     apply_to: str | None = None,
-    priority: int | None = None,
+    priority: int = PRIORITY,
     apply: bool = False,
     confirm: str | None = None,
 ) -> PolicyChange:
-    """Sets a policy; without `apply` says what it would do to each queue and exchange, and what would be refused.
+    """Sets a policy; a dry run without `apply`: the effect on each queue and exchange, and what would be refused.
 
-    `name` is one of `presets.presets`, which then says what `pattern` and `apply_to` are and, where the
-    definition is empty, the definition too; any other name needs a pattern. Needs tag policymaker. Undo: the command
+    `name` is one of the safety policies (`presets`), which have their own `pattern` and `apply_to` and, where the
+    definition is empty, their own definition; any other name needs a pattern. Needs tag policymaker. Undo: the command
     line in `undo`. Raises `ConfigError`, `ActionError` where the broker refuses, `SourceError`.
     """
     preset = presets(settings.topology).get(name)
     if preset is None and pattern is None:
         known = ", ".join(presets(settings.topology))
-        raise ConfigError(f"{name!r} is none of the safety policies ({known}): give its --pattern")
+        raise ConfigError(f"{name!r} is not a safety policy ({known}): give its --pattern")
     if preset is not None:
         pattern = preset.pattern if pattern is None else pattern
         apply_to = apply_to or preset.apply_to
         definition = definition or preset.definition
-    priority = PRIORITY if priority is None else priority
     policy = PolicyState(settings.vhost, name, pattern or "", apply_to or "queues", priority, dict(definition or {}))
-    change = setting(read(settings), policy)
-    return _make(settings, change, policy, apply, confirm)
+    return _make(settings, preview_set(read(settings), policy), policy, apply, confirm)
 
 
 def remove_policy(settings: Settings, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
-    """Removes a policy; without `apply` says what each queue and exchange would lose. Needs tag policymaker.
+    """Removes a policy; a dry run without `apply`: what each queue and exchange would lose. Needs tag policymaker.
 
     Undo: the command line in `undo`. Raises `ConfigError` where there is none, `ActionError`, `SourceError`.
     """
     facts = read(settings)
-    change = removing(facts, name)
+    change = preview_removal(facts, name)
     if change.before is None:
-        there = ", ".join(sorted(p.name for p in facts.actual.policies or () if not p.operator)) or "none"
-        raise ConfigError(f"there is no policy {name!r} in virtual host {settings.vhost!r}; there are {there}")
+        names = ", ".join(sorted(p.name for p in facts.actual.policies or () if not p.operator)) or "none"
+        raise ConfigError(f"no policy {name!r} in virtual host {settings.vhost!r}; its policies: {names}")
     return _make(settings, change, None, apply, confirm)
 
 
@@ -98,15 +95,15 @@ def _make(
             broker.delete_policy(change.name)
         else:
             broker.set_policy(policy)
-        wanted = {e.name for e in change.effects if e.kind == "queue" and e.outcome in ("in force", "hides")}
-        settled = policy is None or _listed(broker, change.name, wanted)
+        matched = {e.name for e in change.effects if e.kind == "queue" and e.outcome in ("in force", "hides")}
+        settled = policy is None or _listed(broker, change.name, matched)
         outcome |= {"objects": len(change.effects), "read_back": settled}
-    unsettled = () if settled else (f"{SETTLING_S:g} s later the broker does not list it for every queue yet",)
+    unsettled = () if settled else (f"{SETTLING_S:g} s later the broker did not list it for every queue yet",)
     return msgspec.structs.replace(change, applied=True, commands=(), warnings=(*change.warnings, *unsettled))
 
 
 def _listed(management: Management, name: str, queues: set[str]) -> bool:
-    """Waits until the broker lists the policy for these queues; those that are gone by then do not count."""
+    """Waits until the broker lists the policy for these queues; those that were deleted since do not count."""
 
     def settled() -> bool:
         return all(policy == name for queue, policy in management.policies_of_queues().items() if queue in queues)

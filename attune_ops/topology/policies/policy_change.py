@@ -1,4 +1,4 @@
-"""A policy that is set or removed, or would be, and what that does to each queue and exchange."""
+"""A policy that is set or removed, or would be, and the effect on each queue and exchange."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import msgspec
 from attune_ops.model.display import Shown
 from attune_ops.model.snapshot import PolicyState
 
-# in force: it is the object's policy · hides: it takes the place of another, which then does nothing for the object
-# hidden: another has a higher priority · unspecified: another has the same priority · not applied: the queue's type
-# lacks one of its keys, so that none of them applies · falls back: another takes its place · none: no policy is left
-Outcome = Literal["in force", "hides", "hidden", "unspecified", "not applied", "falls back", "none"]
+# in force: it is the object's effective policy · hides: likewise, and it shadows another · hidden: another has a
+# higher priority · unspecified: another has the same priority · not applied: the queue's type does not support one of
+# its keys, so that none of them applies · falls back: another becomes effective · none: no policy is left
+Precedence = Literal["in force", "hides", "hidden", "unspecified", "not applied", "falls back", "none"]
 
 
 class Drop(msgspec.Struct, frozen=True):
-    """What a queue gives up at once: `messages` of those `ready` now, the oldest; None where their sizes decide.
+    """What a length limit drops at once: `messages` of those `ready` now, the oldest; None where sizes decide.
 
-    `goes_to` are the queues that get the dead letters. `lost` says why they are lost, or, with `goes_to`, why some
-    may be.
+    `goes_to` are the queues that receive the dead letters. `lost` says why messages are lost, or, with `goes_to`, why
+    some may be.
     """
 
     ready: int
@@ -30,15 +30,15 @@ class Drop(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What becomes of one object. `other` is the policy that is hidden or hides, or takes over.
+    """The effect on one object. `other` is the policy that is shadowed, shadows, or becomes effective.
 
-    `loses` are the settings that the object has now and will not have any more; `overruled` says where the object's
-    own arguments or an operator policy decide all the same. `drop` is what a queue gives up in that moment.
+    `loses` are the settings that the object has now and will not have afterwards; `overruled` says where the object's
+    own arguments or an operator policy override the policy. `drop` is what a length limit drops at once.
     """
 
     kind: Literal["queue", "exchange"]
     name: str
-    outcome: Outcome
+    outcome: Precedence
     other: str = ""
     loses: dict[str, Any] = {}
     overruled: tuple[str, ...] = ()
@@ -46,10 +46,10 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class PolicyChange(Shown, msgspec.Struct, frozen=True):
-    """One change of a policy: `before` is None for a new one, `after` for one that goes.
+    """One change of a policy: `before` is None for a new one, `after` for one that is removed.
 
-    `refusals` are what the broker would answer, `warnings` what it would do without a word. `undo` is a command line,
-    `commands` are such that save beforehand what would be lost.
+    `refusals` are the errors that the broker would return, `warnings` the harm that it would do silently. `undo` is a
+    command line; `commands` drain the messages that would be lost to files first.
     """
 
     name: str

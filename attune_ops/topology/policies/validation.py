@@ -1,4 +1,4 @@
-"""What the broker refuses of a policy, and what it takes without a word although it does harm.
+"""The errors with which the broker refuses a policy, and the harm that it accepts silently.
 
 The refusals are those of RabbitMQ's validators, 3.10.8 to 4.3.6 (rabbit_policies, rabbit_policy).
 """
@@ -17,7 +17,7 @@ from attune_ops.routing.rules import Rules
 from attune_ops.topology.policies import drops
 from attune_ops.topology.policies.policy_change import Effect
 
-# Key → the smallest number it may have, and the broker's words for it.
+# Key → the smallest number it may have, and the broker's name for it.
 NUMBERS = {
     "expires": (1, "queue expiry"),
     "message-ttl": (0, "message TTL"),
@@ -50,7 +50,7 @@ LATER = {
         ("consumer-disconnected-timeout", "delayed-retry-max", "delayed-retry-min", "delayed-retry-type"), (4, 0, 5)
     ),
 }
-# RabbitMQ's own plug-ins take these where they are enabled, which the management API does not tell.
+# RabbitMQ's own plug-ins accept these where they are enabled, which the management API does not report.
 OF_PLUGINS = frozenset({
     "federation-upstream", "federation-upstream-pattern", "federation-upstream-set", "routing-key", "shards-per-node",
 })  # fmt: skip
@@ -58,7 +58,7 @@ MAY_SET = frozenset({"policymaker", "administrator"})
 
 
 def refusals(facts: Facts, policy: PolicyState | None, rules: Rules) -> Iterator[str]:
-    """What the broker would answer to setting this policy (None: to removing one); nothing where it would take it."""
+    """The errors of the broker on setting this policy (None: on removing one); nothing where it accepts it."""
     tags = next((r.tags for r in facts.reach if r.source is Source.MANAGEMENT), None)
     if tags is not None and not MAY_SET & set(tags):
         user = next(r.user for r in facts.reach if r.source is Source.MANAGEMENT)
@@ -74,7 +74,7 @@ def refusals(facts: Facts, policy: PolicyState | None, rules: Rules) -> Iterator
             yield f"400: {key} is not a policy setting that RabbitMQ {'.'.join(map(str, rules.version))} recognises"
     allowed = (*APPLY_TO, *(APPLY_TO_TYPES if rules.has_queue_type_policies else ()))
     if policy.apply_to not in allowed:
-        yield f"400: apply-to {policy.apply_to!r} unrecognised; it takes {', '.join(allowed)}"
+        yield f"400: apply-to {policy.apply_to!r} unrecognised; allowed: {', '.join(allowed)}"
     try:
         re.compile(policy.pattern)
     except re.error as e:
@@ -100,41 +100,43 @@ def _refused_value(key: str, value: Any) -> Iterator[str]:
 
 
 def warnings(facts: Facts, policy: PolicyState, effects: tuple[Effect, ...]) -> Iterator[str]:
-    """What the broker takes without a word."""
+    """The harm that the broker accepts silently."""
     says = policy.definition
     if not effects:
-        yield "it matches nothing that is there now"
+        yield "it matches no existing queue or exchange"
     tied = sorted({e.other for e in effects if e.outcome == "unspecified"})
     if tied:
-        yield f"which of it and {', '.join(tied)} is in force is unspecified: give it another --priority"
-    if "expires" in says and not _dies_first(says):
+        yield f"same priority as {', '.join(tied)}: which applies is undefined; set another --priority"
+    if "expires" in says and not _dead_letters_first(says):
         yield (
-            "a queue that expires goes with its messages, and none is dead-lettered: a message-ttl below expires, with "
-            "a dead-letter-exchange, lets them go there before"
+            "a queue that expires is deleted with its messages; they are not dead-lettered. A message-ttl shorter than "
+            "expires, with a dead-letter-exchange, dead-letters them before"
         )
     if says.get("overflow", "drop-head") == "drop-head" and {"max-length", "max-length-bytes"} & set(says):
         kept = (
-            "are dead-lettered" if "dead-letter-exchange" in says else "are dropped (unless a queue dead-letters them)"
+            "are dead-lettered"
+            if "dead-letter-exchange" in says
+            else "are dropped (unless the queue dead-letters them)"
         )
-        yield f"the oldest messages of a queue that is full {kept}"
+        yield f"when a queue is full, its oldest messages {kept}"
     yield from drops.warnings(policy, effects, facts)
     for key in ("dead-letter-exchange", "alternate-exchange"):
         if isinstance(says.get(key), str):
-            yield from _nowhere(facts, key, says[key])
+            yield from _no_route(facts, key, says[key])
 
 
-def _dies_first(says: dict[str, Any]) -> bool:
+def _dead_letters_first(says: dict[str, Any]) -> bool:
     ttl, expires = says.get("message-ttl"), says["expires"]
     return "dead-letter-exchange" in says and isinstance(ttl, int) and isinstance(expires, int) and ttl < expires
 
 
-def _nowhere(facts: Facts, key: str, name: str) -> Iterator[str]:
+def _no_route(facts: Facts, key: str, name: str) -> Iterator[str]:
     """An exchange that is missing, or that nothing is bound to."""
     broker = facts.actual
-    what = "what dies" if key == "dead-letter-exchange" else "what no queue takes"
+    what = "dead letters are" if key == "dead-letter-exchange" else "unroutable messages are"
     if name == "" and key == "dead-letter-exchange":
         return  # the default exchange: by the name of a queue
     if name not in broker.exchange_named:
-        yield f"{key} {name!r} does not exist: {what} is dropped"
+        yield f"{key} {name!r} does not exist: {what} dropped"
     elif not broker.bindings_from.get(name):
-        yield f"nothing is bound to {key} {name!r}: {what} is dropped"
+        yield f"nothing is bound to {key} {name!r}: {what} dropped"

@@ -1,4 +1,4 @@
-"""How a `PolicyChange` shows itself: the policy, what becomes of each object, what to mind."""
+"""How a `PolicyChange` shows itself: the policy, the effect on each object, warnings."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ SCHEMA = "attune-ops/policy-change/1"
 COLUMNS = (
     Column("object", Kind.CATEGORY, doc="queue or exchange"),
     Column("name", doc="its name"),
-    Column("outcome", Kind.CATEGORY, doc="what becomes of it"),
-    Column("other", doc="the policy that is hidden, hides, or takes over"),
-    Column("loses", doc="settings that it has now and will not have any more, as JSON"),
-    Column("overruled", Kind.LIST, doc="what its arguments or an operator policy decide all the same"),
+    Column(
+        "outcome",
+        Kind.CATEGORY,
+        doc="in force, hides (shadows another), hidden, unspecified, not applied, falls back, none",
+    ),
+    Column("other", doc="the policy that is shadowed, shadows, or becomes effective"),
+    Column("loses", doc="settings that it has now and will not have afterwards, as JSON"),
+    Column("overruled", Kind.LIST, doc="where its arguments or an operator policy override the policy"),
 )
 WORDS = {
-    "in force": "in force",
-    "hides": "in force, hides {other}",
-    "hidden": "without effect: {other} has a higher priority",
-    "unspecified": "unspecified: {other} has the same priority",
-    "not applied": "without effect: {why}",
-    "falls back": "{other} takes over",
-    "none": "no policy is left",
+    "in force": "effective",
+    "hides": "effective, shadows {other}",
+    "hidden": "no effect: {other} has a higher priority",
+    "unspecified": "undefined: {other} has the same priority",
+    "not applied": "no effect: {why}",
+    "falls back": "{other} becomes effective",
+    "none": "no policy left",
 }
 STYLES = {"in force": "green", "falls back": "green", "none": "yellow", "hides": "yellow"}
 
@@ -53,9 +57,9 @@ def lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
     if limit is not None and len(change.effects) > limit:
         yield 0, f"… and {len(change.effects) - limit} more; --format json lists them", "dim"
     yield from ((0, f"the broker would refuse it: {r}", "red") for r in change.refusals)
-    yield from ((0, f"mind: {w}", "yellow") for w in change.warnings)
+    yield from ((0, f"warning: {w}", "yellow") for w in change.warnings)
     for line in change.commands[:limit]:
-        yield 0, f"save first what would be lost: {line}", COPY
+        yield 0, f"drain first what would be lost: {line}", COPY
     yield 0, summary(change), "bold"
     if change.applied or not change.refusals:
         yield 0, f"undo: {change.undo}", COPY
@@ -66,15 +70,14 @@ def _outcome(effect: Effect) -> str:
 
 
 def _drop(drop: Drop, applied: bool) -> str:
-    goes = "went at once, as counted before" if applied else "go at once, the oldest first"
-    many = f"some, as their sizes decide, of its {counted(drop.ready, 'ready message')} {goes}"
-    if drop.messages is not None:
-        many = f"{drop.messages} of its {counted(drop.ready, 'ready message')} {goes}"
+    verb, when = ("removed", "as counted before") if applied else ("removes", "oldest first")
+    count = "some" if drop.messages is None else str(drop.messages)
+    size = ", depending on their sizes" if drop.messages is None else ""
+    removed = f"{verb} {count} of its {counted(drop.ready, 'ready message')} at once, {when}{size}"
     if not drop.goes_to:
-        return f"{many}, and {'were' if applied else 'are'} lost: {drop.lost}"
-    return f"{many}, dead-lettered to {', '.join(drop.goes_to)}" + (
-        f"; some may be lost: {drop.lost}" * bool(drop.lost)
-    )
+        return f"{removed}; they {'were' if applied else 'are'} lost: {drop.lost}"
+    rest = f"; some may be lost: {drop.lost}" if drop.lost else ""
+    return f"{removed}; dead-lettered to {', '.join(drop.goes_to)}{rest}"
 
 
 def _policy(policy: PolicyState) -> str:
@@ -82,22 +85,20 @@ def _policy(policy: PolicyState) -> str:
 
 
 def _settings(values: dict[str, Any]) -> str:
-    return ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in values.items()) or "nothing"
+    return ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in values.items()) or "no settings"
 
 
 def summary(change: PolicyChange) -> str:
-    """One line: what was or would be set or removed, and how many objects it is in force for."""
+    """One line: what was or would be set or removed, and how many objects it is effective for."""
     verb = "removed" if change.after is None else "set"
     if change.refusals and not change.applied:
         return f"policy {change.name} would not be {verb}: the broker would refuse it"
     said = verb if change.applied else f"would be {verb}"
     if change.after is None:
         tense = "was" if change.applied else "is"
-        return f"policy {change.name} {said}; it {tense} in force for {counted(len(change.effects), 'object')}"
+        return f"policy {change.name} {said}; it {tense} effective for {counted(len(change.effects), 'object')}"
     count = sum(e.outcome in ("in force", "hides") for e in change.effects)
-    return (
-        f"policy {change.name} {said}; in force for {count} of {counted(len(change.effects), 'object')} that it means"
-    )
+    return f"policy {change.name} {said}; effective for {count} of {counted(len(change.effects), 'matching object')}"
 
 
 def as_json(change: PolicyChange) -> dict[str, Any]:

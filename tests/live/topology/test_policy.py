@@ -145,7 +145,7 @@ def test_an_earlier_definition_comes_back(ops: Ops, vhost: Vhost, run: Run) -> N
 def test_mistakes(ops: Ops, vhost: Vhost, user: Users) -> None:
     with pytest.raises(ConfigError, match="give its --pattern"):
         ops.policies.apply("unknown", {"expires": 1})
-    with pytest.raises(ConfigError, match="there is no policy 'unknown'"):
+    with pytest.raises(ConfigError, match="no policy 'unknown' in virtual host"):
         ops.policies.remove("unknown")
     with pytest.raises(ActionError, match=r'refused policy \'p\': .*<<"bogus">>'):
         ops.policies.apply("p", {"bogus": 1}, pattern="x", apply=True)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.topologies import load
+from attune_ops.topology.policies.effects import in_force, presets, preview_removal, preview_set, undo
 from attune_ops.topology.policies.policy_change import Effect, PolicyChange
-from attune_ops.topology.policies.presets import in_force, presets, removing, setting, undo
 from tests.unit.facts import facts as installation
 from tests.unit.facts import queue
 from tests.world import words_of
@@ -41,33 +41,35 @@ def only(change: PolicyChange) -> Effect:
 
 
 def test_a_policy_alone_is_in_force() -> None:
-    assert only(setting(with_policies(), policy())) == Effect("queue", EVENTS, "in force")
+    assert only(preview_set(with_policies(), policy())) == Effect("queue", EVENTS, "in force")
 
 
 def test_a_policy_hides_one_of_lower_priority_and_what_only_that_one_sets() -> None:
     old = policy("old", priority=0, definition={"message-ttl": 5, "max-length": 7})
-    assert only(setting(with_policies(old), policy())) == Effect("queue", EVENTS, "hides", "old", {"message-ttl": 5})
+    assert only(preview_set(with_policies(old), policy())) == Effect(
+        "queue", EVENTS, "hides", "old", {"message-ttl": 5}
+    )
 
 
 def test_an_argument_keeps_what_a_hidden_policy_set_too() -> None:
     old = policy("old", priority=0, definition={"message-ttl": 5})
     facts = with_policies(old, arguments={"x-message-ttl": 9})
-    assert only(setting(facts, policy())).loses == {}
+    assert only(preview_set(facts, policy())).loses == {}
 
 
 def test_a_policy_is_hidden_by_one_of_higher_priority() -> None:
     other = policy("other", priority=9)
-    assert only(setting(with_policies(other), policy())) == Effect("queue", EVENTS, "hidden", "other")
+    assert only(preview_set(with_policies(other), policy())) == Effect("queue", EVENTS, "hidden", "other")
 
 
 def test_the_same_priority_is_unspecified_and_said() -> None:
-    change = setting(with_policies(policy("other")), policy())
+    change = preview_set(with_policies(policy("other")), policy())
     assert only(change).outcome == "unspecified"
-    assert any("unspecified" in w and "other" in w for w in change.warnings)
+    assert any("is undefined" in w and "other" in w for w in change.warnings)
 
 
 def test_a_key_that_the_type_lacks_keeps_the_whole_policy_off() -> None:
-    change = setting(with_policies(), policy(definition={"delivery-limit": 3, "max-length": 1}))
+    change = preview_set(with_policies(), policy(definition={"delivery-limit": 3, "max-length": 1}))
     assert only(change) == Effect("queue", EVENTS, "not applied", overruled=("a classic queue has no delivery-limit",))
 
 
@@ -75,7 +77,7 @@ def test_arguments_and_operator_policies_overrule() -> None:
     operator = policy("limit", definition={"max-length": 5}, operator=True)
     facts = with_policies(operator, arguments={"x-dead-letter-exchange": "attune.dlx", "x-message-ttl": 1})
     new = policy(definition={"dead-letter-exchange": "other", "message-ttl": 2, "max-length": 10})
-    assert set(only(setting(facts, new)).overruled) == {
+    assert set(only(preview_set(facts, new)).overruled) == {
         "dead-letter-exchange stays 'attune.dlx' by its argument",
         "message-ttl stays 1 by its argument",
         "max-length stays 5 by its operator policy",
@@ -83,7 +85,7 @@ def test_arguments_and_operator_policies_overrule() -> None:
 
 
 def test_changing_a_policy_says_what_it_does_not_set_any_more() -> None:
-    change = setting(with_policies(policy(definition={"message-ttl": 5})), policy())
+    change = preview_set(with_policies(policy(definition={"message-ttl": 5})), policy())
     assert only(change) == Effect("queue", EVENTS, "in force", loses={"message-ttl": 5})
     assert "--definition" in change.undo
 
@@ -91,9 +93,9 @@ def test_changing_a_policy_says_what_it_does_not_set_any_more() -> None:
 def test_removing_a_policy_lets_another_take_over_or_none() -> None:
     new, old = policy(), policy("old", priority=0, definition={"message-ttl": 5})
     facts = with_policies(new, old)
-    assert only(removing(facts, "new")) == Effect("queue", EVENTS, "falls back", "old", {"max-length": 10})
-    assert only(removing(with_policies(new), "new")) == Effect("queue", EVENTS, "none", loses={"max-length": 10})
-    assert removing(facts, "missing").before is None
+    assert only(preview_removal(facts, "new")) == Effect("queue", EVENTS, "falls back", "old", {"max-length": 10})
+    assert only(preview_removal(with_policies(new), "new")) == Effect("queue", EVENTS, "none", loses={"max-length": 10})
+    assert preview_removal(facts, "missing").before is None
 
 
 def test_what_each_policy_is_in_force_for() -> None:
@@ -107,28 +109,28 @@ def test_what_each_policy_is_in_force_for() -> None:
 @pytest.mark.parametrize(
     ("definition", "says"),
     [
-        ({"expires": 1000}, "none is dead-lettered"),
-        ({"expires": 1000, "message-ttl": 500}, "none is dead-lettered"),
+        ({"expires": 1000}, "they are not dead-lettered"),
+        ({"expires": 1000, "message-ttl": 500}, "they are not dead-lettered"),
         ({"max-length": 5}, "are dropped"),
         ({"max-length": 5, "dead-letter-exchange": "attune.dlx"}, "are dead-lettered"),
         ({"dead-letter-exchange": "nope"}, "does not exist"),
         ({"dead-letter-exchange": "amq.topic"}, "nothing is bound to"),
-        ({"alternate-exchange": "nope"}, "what no queue takes is dropped"),
+        ({"alternate-exchange": "nope"}, "unroutable messages are dropped"),
     ],
 )
 def test_warnings(definition: dict[str, Any], says: str) -> None:
-    assert any(says in w for w in setting(with_policies(), policy(definition=definition)).warnings)
+    assert any(says in w for w in preview_set(with_policies(), policy(definition=definition)).warnings)
 
 
 def test_no_warning_where_all_is_well() -> None:
     safe = {"expires": 1000, "message-ttl": 500, "dead-letter-exchange": "attune.events"}
-    assert setting(with_policies(), policy(definition=safe)).warnings == ()
+    assert preview_set(with_policies(), policy(definition=safe)).warnings == ()
 
 
 def test_who_may_not_set_policies_is_told_so() -> None:
     reach = Reach(Source.MANAGEMENT, user="bob", tags=("monitoring",))
     facts = msgspec.structs.replace(with_policies(policy()), reach=(reach,))
-    for change in (setting(facts, policy()), removing(facts, "new")):
+    for change in (preview_set(facts, policy()), preview_removal(facts, "new")):
         assert any("rabbitmqctl set_user_tags bob monitoring policymaker" in r for r in change.refusals)
         assert "would not be" in str(change)
         assert change.effects, "another may set it"
@@ -136,19 +138,19 @@ def test_who_may_not_set_policies_is_told_so() -> None:
 
 @pytest.mark.parametrize("change", [{"definition": {}}, {"pattern": "["}, {"definition": {"bogus": 1}}])
 def test_what_would_be_refused_is_not_called_in_force(change: dict[str, Any]) -> None:
-    said = setting(with_policies(), policy(**change))
+    said = preview_set(with_policies(), policy(**change))
     assert said.refusals
     assert (said.effects, said.warnings) == ((), ())
     text = str(said)
     assert "policy new would not be set: the broker would refuse it" in text
-    assert "in force" not in text
+    assert "effective" not in text
     assert "undo" not in text
 
 
 def test_a_removed_policy_was_in_force() -> None:
-    said = removing(with_policies(policy()), "new")
-    assert "would be removed; it is in force for 1 object" in str(said)
-    assert "removed; it was in force for 1 object" in str(msgspec.structs.replace(said, applied=True))
+    said = preview_removal(with_policies(policy()), "new")
+    assert "would be removed; it is effective for 1 object" in str(said)
+    assert "removed; it was effective for 1 object" in str(msgspec.structs.replace(said, applied=True))
 
 
 @pytest.mark.parametrize("topology", ["attune-2026-01", "attune-2026-09"])
@@ -183,7 +185,7 @@ def test_a_quorum_queue_and_a_classic_one() -> None:
     made = installation()
     assert made.broker is not None
     broker = msgspec.structs.replace(made.broker, queues=(queue("a"), queue("b", type="quorum")))
-    change = setting(
+    change = preview_set(
         msgspec.structs.replace(made, broker=broker), policy(pattern=".", definition={"delivery-limit": 3})
     )
     assert [(e.name, e.outcome) for e in change.effects] == [("a", "not applied"), ("b", "in force")]

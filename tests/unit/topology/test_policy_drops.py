@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from attune_ops.topology.policies.effects import preview_set
 from attune_ops.topology.policies.policy_change import Drop, PolicyChange
-from attune_ops.topology.policies.presets import setting
 from attune_ops.topology.policies.view_policy_change import as_json
 from tests.unit.facts import queue
 from tests.unit.topology.test_policies import EVENTS, only, policy, with_policies
@@ -18,7 +18,7 @@ WAITING = {"messages": 9, "messages_ready": 7, "messages_unacknowledged": 2, "ar
 
 
 def change(definition: dict[str, Any], *others: Any, **changes: Any) -> PolicyChange:
-    return setting(with_policies(*others, **(WAITING | changes)), policy(definition=definition))
+    return preview_set(with_policies(*others, **(WAITING | changes)), policy(definition=definition))
 
 
 def test_a_limit_takes_the_ready_messages_above_it_and_says_how_to_save_them() -> None:
@@ -29,8 +29,10 @@ def test_a_limit_takes_the_ready_messages_above_it_and_says_how_to_save_them() -
         "messages", "drain", "--to", f"{EVENTS}.jsonl", "--limit", "4", "--apply", "--", EVENTS
     ]  # fmt: skip
     text = str(found)
-    assert "4 of its 7 ready messages go at once, the oldest first, and are lost: no dead-letter exchange" in text
-    assert "4 messages that wait in 1 queue go at once; of these 4 are lost; no undo brings them back" in text
+    assert "removes 4 of its 7 ready messages at once, oldest first; they are lost: no dead-letter exchange" in text
+    assert (
+        "removes 4 ready messages from 1 queue at once; 4 of them are lost; the undo does not bring them back" in text
+    )
     assert as_json(found)["effects"][0]["drop"]["messages"] == 4
 
 
@@ -60,14 +62,14 @@ def test_how_many_go_by_their_sizes_is_not_known(bytes_: int | None) -> None:
     found = change({"max-length-bytes": 100}, message_bytes=bytes_)
     assert only(found).drop == Drop(7, None, lost="no dead-letter exchange")
     assert found.commands == (), "a drain would take other messages"
-    assert "some, as their sizes decide, of its 7 ready messages go at once" in str(found)
+    assert "removes some of its 7 ready messages at once, oldest first, depending on their sizes" in str(found)
 
 
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
 def test_a_classic_queue_drops_before_it_refuses(overflow: str) -> None:
     found = change({"max-length": 3, "overflow": overflow})
     assert only(found).drop == Drop(7, 4, lost="no dead-letter exchange")
-    assert any("--overflow alone first" in w for w in found.warnings)
+    assert any("set --overflow first" in w for w in found.warnings)
     before = policy(definition={"overflow": overflow})
     assert only(change({"max-length": 3, "overflow": overflow}, before)).drop is None
 
@@ -93,14 +95,14 @@ def test_dead_letters_into_a_queue_that_is_limited_too() -> None:
     assert made.broker is not None
     broker = msgspec.structs.replace(made.broker, queues=(*(made.broker.queues or ()), queue("dead")))
     facts = msgspec.structs.replace(made, broker=broker)
-    assert only(setting(facts, policy(definition={"max-length": 3}))).drop == Drop(7, 4, ("dead",))
+    assert only(preview_set(facts, policy(definition={"max-length": 3}))).drop == Drop(7, 4, ("dead",))
     limited = policy(pattern="^(attune\\.events\\.queue|dead)$", definition={"max-length": 3})
-    drop = next(e.drop for e in setting(facts, limited).effects if e.name == EVENTS)
-    assert drop == Drop(7, 4, ("dead",), "dead is limited too")
+    drop = next(e.drop for e in preview_set(facts, limited).effects if e.name == EVENTS)
+    assert drop == Drop(7, 4, ("dead",), "dead has a length limit too")
 
 
 def test_a_ttl_spares_what_waits_and_says_so() -> None:
-    assert any("the 7 ready messages do not expire by it" in w for w in change({"message-ttl": 5}).warnings)
+    assert any("the 7 ready messages do not expire" in w for w in change({"message-ttl": 5}).warnings)
 
 
 @pytest.mark.parametrize("changes", [{"exclusive": True}, {"arguments": {"x-max-priority": 5}}])

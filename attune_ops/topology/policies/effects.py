@@ -1,4 +1,4 @@
-"""Safety by policies instead of redeclared queues: which there are, and what setting or removing one does."""
+"""Policies: which there are, what each is effective for, and what setting or removing one does."""
 
 from __future__ import annotations
 
@@ -8,22 +8,36 @@ from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.inventory import arguments
 from attune_ops.model.command_lines import line
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, PolicyState, QueueState
+from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.topology import Topology
 from attune_ops.routing.effective import EffectiveSetting, exchange_settings, queue_settings
 from attune_ops.routing.policy_match import Policies
 from attune_ops.routing.rules import Rules
-from attune_ops.topology.policies.drops import saving, with_drops
-from attune_ops.topology.policies.policy_change import Effect, Outcome, PolicyChange
+from attune_ops.topology.policies.drops import drain_commands, with_drops
+from attune_ops.topology.policies.policy_change import Effect, PolicyChange, Precedence
 from attune_ops.topology.policies.validation import refusals, warnings
 
 PRIORITY = 1  # above a catch-all of priority 0
 
+COLUMNS = (
+    Column("name", doc="the policy's name"),
+    Column("is", Kind.CATEGORY, doc="set; operator: an operator policy; not set: a safety policy that is not set"),
+    Column("apply_to", Kind.CATEGORY, doc="queues, exchanges, all, or a queue type"),
+    Column("pattern", doc="regular expression on the names it applies to", priority=2),
+    Column("priority", Kind.INTEGER, doc="of the matching policies the highest is effective, alone"),
+    Column("definition", Kind.LIST, doc="its settings"),
+    Column("objects", Kind.INTEGER, "objects", "that it is effective for", priority=3),
+    Column("in_force_for", Kind.LIST, doc="the queues and exchanges that it is effective for", priority=4),
+)
+
 
 class Preset(msgspec.Struct, frozen=True):
-    """What a safety policy is applied to; `definition` are the keys it has unless others are given."""
+    """A safety policy: what it applies to, and its settings unless others are given."""
 
     name: str
     about: str
@@ -36,7 +50,7 @@ def presets(topology: Topology) -> dict[str, Preset]:
     """The safety policies for this topology, by name."""
     made = (
         Preset(
-            "worker-queues", "each worker's own queues; deleted when unused for 30 min", "queues",
+            "worker-queues", "each worker's own queues; they expire when unused for 30 min", "queues",
             topology.worker_queue_pattern, {"expires": 1_800_000},
         ),
         Preset("base-queues", "the queues that exist once", "queues", topology.base_queue_pattern),
@@ -45,23 +59,44 @@ def presets(topology: Topology) -> dict[str, Preset]:
     return {preset.name: preset for preset in made}
 
 
-def setting(facts: Facts, policy: PolicyState) -> PolicyChange:
+def policies(facts: Facts) -> Table:
+    """The policies, and the safety policies that are not set; raises `SourceError` where the broker was not read."""
+    require(facts, Source.BROKER)
+    found = facts.actual.policies or ()
+    objects = in_force(facts)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            p.name, "operator" if p.operator else "set", p.apply_to, p.pattern, p.priority, arguments(p.definition),
+            None if p.operator else len(objects[p.name]), () if p.operator else tuple(objects[p.name]),
+        )
+        for p in found
+    ]  # fmt: skip
+    names = {p.name for p in found}
+    rows += [
+        (p.name, "not set", p.apply_to, p.pattern, None, arguments(p.definition), None, ())
+        for p in presets(facts.topology).values()
+        if p.name not in names
+    ]
+    return Table("policies", COLUMNS, tuple(rows), facts.taken_at).sorted("name")
+
+
+def preview_set(facts: Facts, policy: PolicyState) -> PolicyChange:
     """What setting this policy does; raises `SourceError` where the broker was not read."""
     return _change(facts, policy.name, policy)
 
 
-def removing(facts: Facts, name: str) -> PolicyChange:
+def preview_removal(facts: Facts, name: str) -> PolicyChange:
     """What removing the policy of this name does; `before` is None where there is none."""
     return _change(facts, name, None)
 
 
 def in_force(facts: Facts) -> dict[str, list[str]]:
-    """The objects that each policy is in force for, by the policy's name; exchanges are called so."""
+    """The objects that each policy is effective for, by its name; an exchange has "exchange" before its name."""
     broker = facts.actual
     policies = Policies(broker.policies or (), Rules.of(broker.version))
     found: dict[str, list[str]] = {p.name: [] for p in broker.policies or ()}
     for kind, state in _objects(broker):
-        for chosen in _in_force(policies, kind, state, told=True)[:1]:
+        for chosen in _in_force(policies, kind, state, reported=True)[:1]:
             found[chosen.name].append(state.name if kind == "queue" else f"exchange {state.name}")
     return found
 
@@ -73,7 +108,7 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
     before = next((p for p in now if p.name == name and not p.operator), None)
     then = (*(p for p in now if p is not before), *((after,) if after else ()))
     refused = tuple(refusals(facts, after, rules))
-    is_possible = not any(r.startswith("400") for r in refused)  # what nobody can set does nothing
+    is_possible = not any(r.startswith("400") for r in refused)  # what cannot be set has no effects
     both = Policies(now, rules), Policies(then, rules)
     effects = with_drops(facts, then, tuple(_effects(broker, both, before, after))) if is_possible else ()
     return PolicyChange(
@@ -87,12 +122,12 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
         warnings=tuple(warnings(facts, after, effects)) if after and is_possible else (),
         refusals=refused,
         undo=undo(name, before),
-        commands=tuple(saving(facts, effects)),
+        commands=tuple(drain_commands(facts, effects)),
     )
 
 
 def undo(name: str, before: PolicyState | None) -> str:
-    """The command line that brings the policy back to what it is now."""
+    """The command line that restores the policy as it is now."""
     if before is None:
         return line("policy", "remove", "--apply", "--", name)
     return line(
@@ -108,21 +143,21 @@ def _effects(
     after: PolicyState | None,
 ) -> Iterator[Effect]:
     for kind, state in _objects(broker):
-        was = next(iter(_in_force(policies[0], kind, state, told=True)), None)
+        was = next(iter(_in_force(policies[0], kind, state, reported=True)), None)
         becomes = _in_force(policies[1], kind, state)
         operator = policies[1].operator_of(state.name, _type(state)) if kind == "queue" else None
         if after is None:
             if was is not None and was is before:
                 other = becomes[0] if becomes else None
-                outcome: Outcome = "falls back" if other else "none"
+                outcome: Precedence = "falls back" if other else "none"
                 yield Effect(kind, state.name, outcome, _name(other), _lost(state, was, other, operator))
         elif after in becomes:
             tied = [p for p in becomes if p is not after]
             other = was if was is not before else None
             outcome = "unspecified" if tied else "hides" if other else "in force"
             lost = {} if was is None else _lost(state, was, after, operator)
-            overruled = tuple(_overruled(state, after, operator))
-            yield Effect(kind, state.name, outcome, _name(tied[0] if tied else other), lost, overruled)
+            overridden = tuple(_overridden(state, after, operator))
+            yield Effect(kind, state.name, outcome, _name(tied[0] if tied else other), lost, overridden)
         elif after in policies[1].matching(kind, state.name, _type(state)):
             yield Effect(kind, state.name, "hidden", _name(becomes[0]))
         elif kind == "queue":
@@ -145,9 +180,9 @@ def _type(state: QueueState | ExchangeState) -> str:
 
 
 def _in_force(
-    policies: Policies, kind: Literal["queue", "exchange"], state: QueueState | ExchangeState, told: bool = False
+    policies: Policies, kind: Literal["queue", "exchange"], state: QueueState | ExchangeState, reported: bool = False
 ) -> Sequence[PolicyState]:
-    return policies.in_force(kind, state.name, _type(state), state.policy if told else None)
+    return policies.in_force(kind, state.name, _type(state), state.policy if reported else None)
 
 
 def _name(policy: PolicyState | None) -> str:
@@ -165,13 +200,13 @@ def _settings(
 def _lost(
     state: QueueState | ExchangeState, was: PolicyState, becomes: PolicyState | None, operator: PolicyState | None
 ) -> dict[str, Any]:
-    """The settings of the policy that was in force which nothing sets afterwards."""
+    """The settings of the effective policy that nothing sets afterwards."""
     left = _settings(state, becomes, operator)
     return {key: value for key, value in was.definition.items() if key not in left}
 
 
-def _overruled(state: QueueState | ExchangeState, after: PolicyState, operator: PolicyState | None) -> Iterator[str]:
-    """Where arguments or an operator policy decide, whatever the policy says."""
+def _overridden(state: QueueState | ExchangeState, after: PolicyState, operator: PolicyState | None) -> Iterator[str]:
+    """The settings that an argument or an operator policy overrides."""
     found = _settings(state, after, operator)
     for key, value in after.definition.items():
         if key in found and found[key].value != value:
