@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -13,10 +12,10 @@ from typing import Literal
 import msgspec
 
 from attune_ops.installation.config import Settings
-from attune_ops.installation.config.resolve import file_name
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.files import lock, state_folder
 from attune_ops.model.ownership import Orphan, orphaned_queues, require
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age, counted
@@ -95,9 +94,7 @@ def consumers(facts: Facts, queue: str) -> int:
 
 def history_file(settings: Settings) -> Path:
     """The file that records, for this broker and virtual host, since when queues are orphaned."""
-    import platformdirs
-
-    return platformdirs.user_state_path("attune-ops") / "reap" / f"{file_name(settings.amqp)}.json"
+    return state_folder("reap", f"{settings.amqp.file_name}.json")
 
 
 @contextlib.contextmanager
@@ -114,7 +111,7 @@ def history(settings: Settings) -> Iterator[dict[str, datetime]]:
     except OSError as e:
         raise ActionError(f"cannot write {str(file)!r}, the record of queues orphaned in earlier runs: {e}") from e
     with os.fdopen(descriptor, "r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock(stream)
         try:
             record = _decoder.decode(stream.read())
         except (msgspec.DecodeError, UnicodeDecodeError):

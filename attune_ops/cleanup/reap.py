@@ -28,6 +28,7 @@ from attune_ops.installation.registry_read import read_worker, session
 from attune_ops.messages.drain import drain
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts
+from attune_ops.model.files import state_folder
 from attune_ops.model.ownership import why_not_live
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
@@ -178,6 +179,4 @@ def _definition(facts: Facts, queue: str) -> dict[str, Any]:
 
 
 def _default_folder(at: datetime) -> Path:
-    import platformdirs
-
-    return platformdirs.user_state_path("attune-ops") / "reaped" / f"{at:%Y%m%dT%H%M%SZ}"
+    return state_folder("reaped", f"{at:%Y%m%dT%H%M%SZ}")

@@ -20,6 +20,7 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import process as processes
 from attune_ops.lab.folder import remove
 from attune_ops.model.errors import AttuneOpsError
+from attune_ops.model.files import state_folder
 
 Note = Callable[[str], None]
 
@@ -88,9 +89,7 @@ class UndoList:
 
 def folder() -> Path:
     """Where the undo lists of running drills are."""
-    import platformdirs
-
-    return platformdirs.user_state_path("attune-ops") / "drills"
+    return state_folder("drills")
 
 
 def undo(entry: Entry, settings: Settings | None) -> None:

@@ -6,7 +6,6 @@ what, and the result; secrets are masked. Every change goes through `change`, wh
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import logging
 import os
@@ -24,6 +23,7 @@ import msgspec
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management_write import ManagementWriter, open_writer
 from attune_ops.model.errors import ActionError, ConfigError
+from attune_ops.model.files import lock, state_folder
 from attune_ops.model.redaction import Redactor
 
 SCHEMA = "attune-ops/audit/1"
@@ -72,9 +72,7 @@ class Change(dict[str, Any]):
 
 def log_file() -> Path:
     """Where the audit log is, whether or not there is one yet."""
-    import platformdirs
-
-    return platformdirs.user_state_path("attune-ops") / FILE
+    return state_folder(FILE)
 
 
 def entries(file: Path | None = None) -> Iterator[Entry]:
@@ -159,7 +157,7 @@ def _append(entry: Entry, redactor: Redactor) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # a line that a crash cut off is ended before the next one
+        lock(descriptor)  # a line that a crash cut off is ended before the next one
         size = os.fstat(descriptor).st_size
         cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, b"\n" * cut_off + line)

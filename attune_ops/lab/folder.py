@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ import msgspec
 from attune_ops.installation.config.running_lab import PASSWORD_FILE, STATE_FILE, RunningLab, lab_folder, labs_folder
 from attune_ops.lab.node import write_private
 from attune_ops.model.errors import ActionError
+from attune_ops.model.files import lock
 
 
 @contextmanager
@@ -29,16 +29,14 @@ def locked(name: str, note: Callable[[str], None]) -> Iterator[Path]:
     while True:
         try:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = path.open("w")
+            file = path.open("w")
         except OSError as e:
             raise ActionError(f"the lab's folder {folder.parent} cannot be used: {e.strerror}") from e
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with file:
+            if not lock(file, wait=False):
                 note(f"another command is at work on the lab {name!r}: waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _is_file(lock, path):  # removed while it was waited for: it locks nobody out any more
+                lock(file)
+            if not _is_file(file, path):  # removed while it was waited for: it locks nobody out any more
                 continue
             try:
                 yield folder

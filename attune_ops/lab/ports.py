@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import zlib
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attune_ops.model.errors import ActionError
+from attune_ops.model.files import lock
 
 # Below the range from which systems give ports to outgoing connections, so that a stopped node finds its
 # ports free again.
@@ -29,7 +29,7 @@ def choosing() -> Iterator[None]:
     descriptor = os.open("/", os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks: two at once could choose alike
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
         yield
     finally:
         os.close(descriptor)

@@ -7,7 +7,6 @@ was never acknowledged, so the broker still has it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ import msgspec
 from attune_ops.installation.config import Settings
 from attune_ops.messages.message import Message
 from attune_ops.model.errors import ActionError, ConfigError
+from attune_ops.model.files import lock
 
 SCHEMA = "attune-ops/messages/1"
 BUFFER = 1 << 20
@@ -113,10 +113,8 @@ def open_file(path: Path, settings: Settings, queue: str) -> Iterator[MessageFil
     except OSError as e:
         raise ActionError(f"cannot write {str(path)!r}: {e.strerror}") from e
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            raise ActionError(f"another drain is writing {str(path)!r}") from e
+        if not lock(file, wait=False):
+            raise ActionError(f"another drain is writing {str(path)!r}")
         opened = _resume(file, path, settings, queue) or _begin(file, path, settings, queue)
         yield opened
         opened.sync()

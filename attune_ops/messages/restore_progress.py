@@ -7,13 +7,13 @@ it may or may not have arrived. The memory map is shared with the kernel: it sur
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from attune_ops.model.errors import ActionError, ConfigError
+from attune_ops.model.files import lock
 
 NOT_SENT, SENT, CONFIRMED = b".", b"s", b"c"
 LINE = 64  # bytes of the first line, with the id of the message file
@@ -74,10 +74,8 @@ def open_progress(path: Path, id: str) -> Iterator[Progress]:
     except OSError as e:
         raise ActionError(f"cannot write {str(marks)!r}: {e.strerror}") from e
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            raise ActionError(f"{str(path)!r} is being restored by another process") from e
+        if not lock(descriptor, wait=False):
+            raise ActionError(f"{str(path)!r} is being restored by another process")
         if os.fstat(descriptor).st_size < LINE:
             os.pwrite(descriptor, _first_line(id), 0)
         check(os.pread(descriptor, LINE, 0), path, id)

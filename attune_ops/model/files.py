@@ -1,12 +1,20 @@
-"""Writing a file in one go: whole or not at all, and never over one that exists unless told so."""
+"""Files of this tool: written completely or not at all, the state folder, locks, and errors in a decoded file."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 from pathlib import Path
+from typing import IO, Any
+
+import msgspec
 
 from attune_ops.model.errors import ConfigError
+
+_AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>.*)`$")
+_STEP = re.compile(r"\.?(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\])")
 
 
 def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> int:
@@ -31,3 +39,91 @@ def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> i
 def shown(path: str) -> str:
     """A file's name for an error: one line, also where the name has a line break."""
     return repr(path)[1:-1]
+
+
+def state_folder(*parts: str) -> Path:
+    """The user's folder for the state of this tool, or what `parts` name in it; neither need exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("attune-ops"), *parts)
+
+
+def lock(file: int | IO[Any], *, wait: bool = True) -> bool:
+    """Locks an open file for this process until it is closed; False where another has it, with `wait` never.
+
+    Raises `OSError` where the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def validation_message(error: msgspec.ValidationError, data: Any, kind: type) -> str:
+    """The error of `msgspec.convert(data, kind)` in one line: the field's path, what was found, what is allowed."""
+    from msgspec import inspect
+
+    found = _AT.search(str(error))
+    what = _AT.sub("", str(error))
+    path, value, at = _walk(found["path"] if found else "", data, inspect.type_info(kind))
+    place = path or "the file"
+    if "unknown field" in what and isinstance(at, inspect.StructType):
+        return f"{place}: {what}; allowed are {', '.join(f.encode_name for f in at.fields)}"
+    if isinstance(at, inspect.EnumType):
+        what += f" (allowed: {', '.join(str(m.value) for m in at.cls)})"
+    if isinstance(at, inspect.LiteralType):
+        what += f" (allowed: {', '.join(map(str, at.values))})"
+    text = repr(value)
+    return f"{place}: {what}" + (f"; found {text}" if path and len(text) <= 80 else "")
+
+
+def _walk(path: str, value: Any, at: Any) -> tuple[str, Any, Any]:
+    """Follows msgspec's path through the data and the types; `[...]`, any key of a table, becomes the invalid key."""
+    said = ""
+    for step in _STEP.finditer(path):
+        at = _plain(at)
+        try:
+            if step["any"]:
+                key = _invalid_key(value, at.value_type)
+                said, value, at = (f"{said}.{key}" if said else key), value[key], at.value_type
+            elif step["index"]:
+                said, value, at = f"{said}{step[0]}", value[int(step["index"])], at.item_type
+            else:
+                said = f"{said}.{step['name']}" if said else step["name"]
+                value, at = value[step["name"]], next(f.type for f in at.fields if f.encode_name == step["name"])
+        except (KeyError, IndexError, TypeError, AttributeError, StopIteration):
+            return path, None, None
+    return said, value, _plain(at)
+
+
+def _plain(at: Any) -> Any:
+    """The type itself where it is `T | None`."""
+    from msgspec import inspect
+
+    if isinstance(at, inspect.UnionType):
+        return next((t for t in at.types if not isinstance(t, inspect.NoneType)), at)
+    return at
+
+
+def _invalid_key(table: dict[str, Any], at: Any) -> str:
+    """The key whose value is not of that type: msgspec does not name it."""
+    for key, value in table.items():
+        try:
+            msgspec.convert(value, _annotation(at))
+        except msgspec.ValidationError:
+            return key
+    raise KeyError
+
+
+def _annotation(at: Any) -> Any:
+    """The Python type of a description by `msgspec.inspect`, for those that our files have in tables."""
+    from typing import Literal
+
+    from msgspec import inspect
+
+    if isinstance(at, inspect.LiteralType):
+        return Literal[at.values]
+    if isinstance(at, inspect.StructType | inspect.EnumType):
+        return at.cls
+    return float if isinstance(at, inspect.FloatType) else str

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from attune_ops.model.errors import TopologyError
+from attune_ops.model.files import validation_message
 from attune_ops.model.topology import ID, Per, Topology
-from attune_ops.model.wrong_file import explain
 
 
 def parse_toml(text: str, origin: str) -> Topology:
@@ -37,7 +37,7 @@ def parse(data: Mapping[str, Any], origin: str, text: str = "") -> Topology:
     try:
         topology = msgspec.convert(data, Topology, strict=True)
     except msgspec.ValidationError as e:
-        problem = explain(e, data, Topology)
+        problem = validation_message(e, data, Topology)
     else:
         problem = next(_problems(topology), "")
         if not problem:

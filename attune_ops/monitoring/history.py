@@ -12,9 +12,9 @@ from pathlib import Path
 
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
-from attune_ops.installation.config.resolve import file_name
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.files import state_folder
 from attune_ops.model.ownership import require
 from attune_ops.monitoring.past import Past, Sample
 
@@ -32,9 +32,7 @@ create index if not exists sample_time on sample (time);
 
 def file(settings: Settings) -> Path:
     """Where the samples of an installation are kept; delete the file to forget them."""
-    import platformdirs
-
-    return Path(platformdirs.user_state_dir("attune-ops"), "history", f"{file_name(settings.amqp)}.sqlite")
+    return state_folder("history", f"{settings.amqp.file_name}.sqlite")
 
 
 def record(settings: Settings, facts: Facts) -> int:

@@ -13,8 +13,8 @@ import msgspec
 
 from attune_ops.installation.config.urls import expand
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.files import validation_message
 from attune_ops.model.secret import Secret
-from attune_ops.model.wrong_file import explain
 
 FILE = "attune-ops.toml"
 
@@ -88,7 +88,7 @@ def read(path: Path) -> ConfigFile:
     try:
         return msgspec.convert(data, ConfigFile, strict=True)
     except msgspec.ValidationError as e:
-        raise ConfigError(f"{path}: {explain(e, data, ConfigFile)}") from None
+        raise ConfigError(f"{path}: {validation_message(e, data, ConfigFile)}") from None
 
 
 def read_text(path: Path, kind: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import zlib
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from attune_ops.installation.config.config_file import ConfigFile
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.model.errors import ConfigError, TopologyError
+from attune_ops.model.files import state_folder
 from attune_ops.model.secret import Secret
 from attune_ops.model.severity import Severity
 from attune_ops.model.topologies import DEFAULT as DEFAULT_TOPOLOGY
@@ -28,8 +28,6 @@ from attune_ops.model.topology import Topology
 KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology", "lab")
 PLACES = ("env", "attune_config", "amqp_url")  # each names an installation, as a lab does
 URLS = ("amqp_url", "management_url", "database_url")  # what a lab says, taken as a whole
-
-LONGEST_NAME = 200  # of a file; the file systems allow 255 bytes
 
 NOTHING_FOUND = (
     "no installation is named: give --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
@@ -209,16 +207,8 @@ def _database(said: Mapping[str, Setting], amqp: Endpoint) -> tuple[Database, st
     found, schema = said.get("database_url"), _text(said.get("database_schema")) or "attune"
     if found is not None:
         return parse_database(str(found.value), found.origin, schema, found.password), found.origin
-    import platformdirs
-
-    path = Path(platformdirs.user_state_dir("attune-ops"), "registry", f"{file_name(amqp)}.sqlite")
+    path = state_folder("registry", f"{amqp.file_name}.sqlite")
     return parse_database(f"sqlite:///{quote(str(path))}", "default"), "default"
-
-
-def file_name(amqp: Endpoint) -> str:
-    """What a file of our own about this broker and virtual host is called, without its ending."""
-    name = "-".join((quote(amqp.host, safe=""), str(amqp.port), quote(amqp.path, safe="")))
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
 
 
 def _topology(said: Setting | None) -> Topology:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.files import state_folder
 from attune_ops.model.secret import Secret
 
 STATE_FILE = "state.json"
@@ -108,9 +109,7 @@ class RunningLab(msgspec.Struct, frozen=True):
 
 def labs_folder() -> Path:
     """The folder that holds a folder for each lab, below the user's state folder."""
-    import platformdirs
-
-    return Path(platformdirs.user_state_dir("attune-ops"), "lab")
+    return state_folder("lab")
 
 
 def lab_folder(name: str = "default") -> Path:

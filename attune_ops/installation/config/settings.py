@@ -12,6 +12,7 @@ from attune_ops.model.severity import Severity
 from attune_ops.model.topology import Topology
 
 RUNNING_LAB = "the running lab"  # an origin
+LONGEST_NAME = 200  # of a file; the file systems allow 255 bytes
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -36,6 +37,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     def address(self) -> str:
         """host:port, with brackets round an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def file_name(self) -> str:
+        """The name of a file of ours about this broker and virtual host, without its ending."""
+        import zlib
+
+        name = "-".join((quote(self.host, safe=""), str(self.port), quote(self.path, safe="")))
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
 
     def __str__(self) -> str:
         path = "/" + quote(self.path, safe="") if self.scheme.startswith("amqp") else self.path
