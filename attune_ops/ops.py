@@ -254,12 +254,12 @@ class Ops:
     def drill(
         self, name: str, *, confirm: str | None = None, remedy: str | None = None, **parameters: Any
     ) -> Journal | Comparison:
-        """Makes a failure happen in a scratch virtual host, and accounts for every message; `drill run` tells.
+        """Runs a drill: makes a failure in a scratch virtual host and accounts for every message, as `drill run` does.
 
         Only on the lab, or on an environment that allows drills and is named in `confirm`. What it made is removed.
         Raises `DrillRefused`, `ConfigError`, `SourceError`.
         """
-        from attune_ops.drills._runner import run
+        from attune_ops.drills.runner import run
 
         return run(name, self.settings, confirm=confirm, remedy=remedy, **parameters)
 

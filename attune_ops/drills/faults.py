@@ -1,62 +1,65 @@
-"""What a drill breaks through the management API: connections, permissions, policies. Never on what is in use.
-
-Each function needs tag administrator (`put_policy` policymaker) and says what it changes as the method of its name in
-`ManagementWriter` does.
-"""
+"""The faults of a drill, each with its undo: in services, in the network, or as the drill announces them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
+import msgspec
+
+from attune_ops.drills.relay import Relay
+from attune_ops.drills.sampler import EventLog
 from attune_ops.installation.config.settings import Settings
-from attune_ops.installation.management_write import ALL as ALL
-from attune_ops.installation.management_write import ManagementWriter, open_writer
-from attune_ops.model.snapshot import PolicyState
-
-ANSWER_S = 60.0  # a cluster answers that a virtual host is made when each node runs it, for which it waits up to 45 s
+from attune_ops.model.errors import AttuneOpsError
+from attune_ops.startup.processes import RunningService
 
 
-def close_connections(settings: Settings, client: str) -> int:
-    """Closes the connections of this virtual host that call themselves `client`; returns how many. No undo."""
-    with _writer(settings) as broker:
-        return broker.close_connections(client)
+class Faults:
+    """Makes faults, and reverts them in reverse order."""
 
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._undos: list[tuple[str, Callable[[], object]]] = []
+        self._relays: list[Relay] = []
 
-def make_user(settings: Settings, user: str, password: str) -> None:
-    """Makes a broker user without tags, with all permissions in this virtual host. Undo: `delete_user`."""
-    with _writer(settings) as broker:
-        broker.make_user(user, password)
+    def announce(self, text: str, reverted: str = "", undo: Callable[[], object] | None = None) -> None:
+        """Logs a fault and registers its undo, which is logged as `reverted`; call it before the fault happens."""
+        if undo is not None:
+            self._undos.append((reverted, undo))
+        self._log.add(text, "fault")
 
+    def kill(self, service: RunningService) -> None:
+        """Kills a service (SIGKILL): it cleans up nothing, the kernel closes its connections."""
+        self.announce(f"{service.name} is killed (SIGKILL)")
+        service.kill()
 
-def delete_user(settings: Settings, user: str) -> None:
-    """Deletes a broker user; one that is gone is no error. Undo: `make_user`."""
-    with _writer(settings) as broker:
-        broker.delete_user(user)
+    def suspend(self, service: RunningService) -> None:
+        """Suspends a service (SIGSTOP): its connections stay open and it does not answer. Undo: `revert`."""
+        self.announce(f"{service.name} hangs (SIGSTOP)", f"{service.name} resumes (SIGCONT)", service.resume)
+        service.suspend()
 
+    def relay(self, settings: Settings) -> tuple[Settings, Relay]:
+        """Starts a relay that can drop all packets, and returns settings that connect through it, and the relay."""
+        made = Relay((settings.amqp.host, settings.amqp.port))
+        self._relays.append(made)
+        amqp = msgspec.structs.replace(settings.amqp, host="127.0.0.1", port=made.port)
+        return msgspec.structs.replace(settings, amqp=amqp), made
 
-def permit(settings: Settings, user: str, rights: Mapping[str, str]) -> None:
-    """Sets a user's permissions in this virtual host. Undo: set them again as they were."""
-    with _writer(settings) as broker:
-        broker.permit(user, rights)
+    def cut(self, relay: Relay, name: str) -> None:
+        """Drops all packets of a relay, in both directions, without closing connections. Undo: `revert`."""
+        self.announce(f"the network of {name} drops every packet", f"the network of {name} is back", relay.restore)
+        relay.cut()
 
+    def revert(self) -> None:
+        """Undoes the faults in reverse order; a failure is logged and the others are still undone."""
+        while self._undos:
+            text, undo = self._undos.pop()
+            try:
+                undo()
+            except (AttuneOpsError, OSError) as e:
+                text = f"undo failed: {text}: {e}"
+            self._log.add(text, "undo")
 
-def put_policy(settings: Settings, policy: PolicyState) -> None:
-    """Sets a policy in this virtual host, whatever its own was. Undo: delete it. Raises `ActionError`."""
-    with _writer(settings) as broker:
-        broker.set_policy(policy)
-
-
-def make_vhost(settings: Settings, vhost: str) -> None:
-    """Makes a virtual host with all permissions for this user. Undo: `delete_vhost`."""
-    with _writer(settings, vhost) as broker:
-        broker.make_vhost("attune-ops drill: may be deleted at any time", settings.amqp.user)
-
-
-def delete_vhost(settings: Settings, vhost: str) -> None:
-    """Deletes a virtual host with everything in it; one that is gone is no error. There is no undo."""
-    with _writer(settings, vhost) as broker:
-        broker.delete_vhost()
-
-
-def _writer(settings: Settings, vhost: str | None = None) -> ManagementWriter:
-    return open_writer(settings, vhost, max(settings.timeout, ANSWER_S))
+    def close(self) -> None:
+        """Ends the relays."""
+        for relay in self._relays:
+            relay.close()

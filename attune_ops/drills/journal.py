@@ -1,33 +1,34 @@
-"""The journal of a drill: what was done, what was expected and measured, and what became of every message.
+"""The journal of a drill: what was done, expected and measured, and the outcome of every message.
 
-It is readable alone: versions, topology, parameters, times, every step. Times within a drill are milliseconds
-since it began.
+It is readable alone: versions, topology, parameters, times, every step. Times are milliseconds since the drill began.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from attune_ops.model.display import Shown
+from attune_ops.model.errors import ConfigError
 
 Verdict = Literal["held", "violated", "inconclusive"]
 EventKind = Literal["step", "fault", "undo"]
 
-# Every number that was attempted is in exactly one of these.
+# How texts call the verdicts; `held` stays the value in JSON.
+VERDICTS: dict[Verdict, str] = {"held": "confirmed", "violated": "violated", "inconclusive": "inconclusive"}
+# Every message that was attempted is in exactly one of these.
 CLASSES = (
     "acknowledged_once", "duplicated", "redelivered", "returned", "dead_lettered", "expired", "lost", "queued",
     "indeterminate",
 )  # fmt: skip
-
-
-NONE_IS = "no message is "  # and then a class, in the title of an expectation that the ledger is judged by
+NONE_IS = "no message is "  # and then a class: the title of an expectation about the ledger
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that the drill did; a fault is what it broke, an undo what mends it."""
+    """Something that the drill did: a step, a fault, or the undo of a fault."""
 
     at_ms: float
     kind: EventKind
@@ -35,7 +36,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What was expected within a limit, and whether it came: `took_ms` is None where it did not."""
+    """What was expected within a limit, and whether it was met: `took_ms` is None where it was not."""
 
     title: str
     held: bool
@@ -52,25 +53,25 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     consumers: tuple[int | None, ...]
 
 
-class Look(msgspec.Struct, frozen=True):
-    """What the doctor said: its status, and the codes and subjects of errors and warnings outside of design."""
+class DoctorStatus(msgspec.Struct, frozen=True):
+    """The doctor's result: its status, and the codes and subjects of errors and warnings outside of design."""
 
     status: str
     findings: tuple[str, ...] = ()
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """Numbers that are lost for one reason."""
+    """Messages that are lost for one reason, by their numbers."""
 
     reason: str
     numbers: tuple[int, ...]
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """What became of every message: `classes` sum up to `attempted`, or `unaccounted` are left over.
+    """The outcome of every message: `classes` and `unaccounted` sum up to `attempted`.
 
     `published` counts attempts on the wire, so that a message sent twice counts twice; `delivered`,
-    `acknowledged` and `redelivered` count what the consumers' own logs have.
+    `acknowledged` and `redelivered` are counted in the consumers' own logs.
     """
 
     attempted: int = 0
@@ -91,12 +92,12 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def adds_up(self) -> bool:
-        """Whether every number is in exactly one class."""
+        """Whether every message is in exactly one class."""
         return self.unaccounted == 0 and sum(self.classes.values()) == self.attempted
 
 
-class Course(msgspec.Struct, frozen=True):
-    """How a drill goes, or went: what its picture is drawn from. `verdict` is None while it runs."""
+class Timeline(msgspec.Struct, frozen=True):
+    """What happened in a drill over time, as its picture shows it. `verdict` is None while the drill runs."""
 
     drill: str
     duration_ms: float
@@ -124,18 +125,16 @@ class Journal(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attun
     steps: tuple[Event, ...]
     expectations: tuple[Expected, ...]
     ledger: Ledger
-    before: Look
-    after: Look | None = None
+    before: DoctorStatus
+    after: DoctorStatus | None = None
     remedy: str | None = None
     queues: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
 
     @property
-    def course(self) -> Course:
-        """What its picture is drawn from."""
-        return Course(
-            self.drill, self.duration_ms, self.steps, self.queues, self.samples, self.remedy, self.verdict
-        )  # fmt: skip
+    def timeline(self) -> Timeline:
+        """What its picture shows."""
+        return Timeline(self.drill, self.duration_ms, self.steps, self.queues, self.samples, self.remedy, self.verdict)
 
 
 class Comparison(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/drill-comparison/1"):
@@ -146,5 +145,26 @@ class Comparison(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="at
 
 
 def decode(data: bytes) -> Journal | Comparison:
-    """Reads a journal, or two, from JSON; raises `msgspec.ValidationError` where it is something else."""
+    """Reads a journal or a comparison from JSON; raises `msgspec.ValidationError` for anything else."""
     return msgspec.json.decode(data, type=Journal | Comparison)
+
+
+def read_journals(first: str, second: str | None = None) -> Journal | Comparison:
+    """Reads a journal from a file, or two to compare them; of a comparison in a file its second journal counts.
+
+    Raises `ConfigError` where a file holds no journal.
+    """
+    one = _read(first)
+    return one if second is None else Comparison(_last(one), _last(_read(second)))
+
+
+def _last(made: Journal | Comparison) -> Journal:
+    return made if isinstance(made, Journal) else made.second
+
+
+def _read(path: str) -> Journal | Comparison:
+    try:
+        return decode(Path(path).expanduser().read_bytes())
+    except (OSError, ValueError, msgspec.DecodeError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        raise ConfigError(f"{path!r} is not a journal of drill run --save: {reason}") from None

@@ -1,20 +1,22 @@
-"""Accounting: from what publishers and consumers logged, and what was left, to one class for every number. Pure."""
+"""Accounting: one class for every message, from the logs of publishers and consumers and what is left; the verdict."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from attune_ops.drills.journal import CLASSES, Ledger, Loss
+from attune_ops.drills.journal import CLASSES, NONE_IS, Expected, Ledger, Loss, Verdict
 
 FORGOTTEN = "acknowledged by a consumer that never handled it"
 REJECTED = "rejected, and no dead-letter queue took it"
 EXPIRED = "expired, and no dead-letter queue took it"
+# Classes that no drill expects unless it allows them.
+NOT_EXPECTED = ("lost", "duplicated", "returned", "dead_lettered", "expired", "queued", "indeterminate")
 
 
 class Attempt(NamedTuple):
-    """One publish: its outcome is confirmed, returned, nacked or indeterminate; `queue` is where it should go."""
+    """One publish: its outcome is confirmed, returned, nacked or indeterminate; `queue` is its intended queue."""
 
     number: int
     outcome: str
@@ -31,7 +33,7 @@ class Delivery(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """A message found in a queue at the end; `died` is why it was dead-lettered, None in the queue it was sent to."""
+    """A message found in a queue at the end; `died` is why it was dead-lettered, None in its first queue."""
 
     number: int
     queue: str
@@ -39,7 +41,7 @@ class Leftover(NamedTuple):
 
 
 class _Life:
-    """All that is known of one number."""
+    """All that is known about one number."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -59,7 +61,7 @@ def account(
 ) -> Ledger:
     """Puts every number that was attempted into exactly one class.
 
-    `gone` are queues that were lost during the drill, with the reason; `expires` are queues whose messages have a
+    `gone` are queues that were lost during the drill, with the reason; the messages of the queues in `expires` have a
     time to live. A number that nothing explains is `unaccounted`.
     """
     lives: dict[int, _Life] = defaultdict(_Life)
@@ -138,3 +140,29 @@ def _ledger(lives: Mapping[int, _Life], judged: Mapping[int, tuple[str, str]]) -
         duplicates=tuple(n for n, (name, _) in judged.items() if name == "duplicated"),
         missing=tuple(n for n, (name, _) in judged.items() if name == ""),
     )
+
+
+def ledger_expectations(ledger: Ledger, allowed: Collection[str]) -> Iterator[Expected]:
+    """What is expected of the ledger: no messages but those that were handled, and those of the allowed classes.
+
+    A message that a consumer acknowledged and never handled is never allowed.
+    """
+    forgotten = sum(len(loss.numbers) for loss in ledger.losses if loss.reason == FORGOTTEN)
+    for name in NOT_EXPECTED:
+        wrong = ledger.classes.get(name, 0) if name not in allowed else 0
+        wrong = forgotten if name == "lost" and not wrong else wrong
+        if name not in allowed or wrong:
+            seen = f"{wrong} of {ledger.attempted}" if wrong else ""
+            yield Expected(f"{NONE_IS}{name.replace('_', '-')}", not wrong, 0, None if wrong else 0, seen)
+
+
+def verdict_of(expected: Sequence[Expected], ledger: Ledger, stopped: str) -> tuple[Verdict, str]:
+    """The verdict and why; `stopped` is why the drill could not continue, '' where it could."""
+    failed = next((e for e in expected if not e.held), None)
+    if stopped:
+        return "inconclusive", stopped
+    if failed is not None:
+        return "violated", f"not met: {failed.title}" + (f" ({failed.seen})" if failed.seen else "")
+    if not ledger.adds_up:
+        return "inconclusive", f"{ledger.unaccounted} of {ledger.attempted} messages are not accounted for"
+    return "held", f"{len(expected)} expectations met, {ledger.attempted} messages accounted for"

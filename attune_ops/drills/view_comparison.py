@@ -6,15 +6,28 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.drills import journal_svg, view_journal
+from attune_ops.drills import view_journal
 from attune_ops.drills.journal import CLASSES, Comparison, Journal
 from attune_ops.model.notice import Notice
-from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import text, view_notice, view_table
 
 
+def rows(comparison: Comparison) -> Table:
+    """A row a class of the ledger."""
+    first, second = comparison.first, comparison.second
+    counts = [("attempted", first.ledger.attempted, second.ledger.attempted)]
+    counts += [(c.replace("_", " "), first.ledger.classes.get(c, 0), second.ledger.classes.get(c, 0)) for c in CLASSES]
+    columns = (
+        Column("messages", Kind.CATEGORY),
+        *(Column(name, Kind.INTEGER) for name in (*_names(first, second), "difference")),
+    )
+    cells = tuple((name, one, two, two - one) for name, one, two in counts)
+    return Table(f"drill {first.drill}", columns, cells, second.started_at, key=("messages",))
+
+
 def _names(first: Journal, second: Journal) -> tuple[str, str]:
-    """What tells the two runs apart: the remedy, else the drill, else the time."""
+    """Names of the two runs: the mitigation where it differs, else the drill, else the time."""
     pairs = (
         (first.remedy or "as it is", second.remedy or "as it is"),
         (first.drill, second.drill),
@@ -23,29 +36,8 @@ def _names(first: Journal, second: Journal) -> tuple[str, str]:
     return next((pair for pair in pairs if pair[0] != pair[1]), ("first", "second"))
 
 
-def rows(comparison: Comparison) -> Table:
-    """A row a class of the ledger."""
-    first, second = comparison.first, comparison.second
-    names = _names(first, second)
-    columns = (
-        Column("messages", Kind.CATEGORY),
-        Column(names[0], Kind.INTEGER),
-        Column(names[1], Kind.INTEGER),
-        Column("difference", Kind.INTEGER),
-    )
-    found: list[tuple[Cell, ...]] = [_row("attempted", first.ledger.attempted, second.ledger.attempted)]
-    found += [
-        _row(c.replace("_", " "), first.ledger.classes.get(c, 0), second.ledger.classes.get(c, 0)) for c in CLASSES
-    ]
-    return Table(f"drill {first.drill}", columns, tuple(found), second.started_at, key=("messages",))
-
-
-def _row(name: str, first: int, second: int) -> tuple[Cell, ...]:
-    return name, first, second, second - first
-
-
 def as_table(comparison: Comparison) -> Any:
-    """The two verdicts, then the classes that have messages, and how long it took until what was expected came."""
+    """The two verdicts, the classes that have messages, and the time until each expectation was met."""
     from rich.console import Group
     from rich.text import Text
 
@@ -53,41 +45,41 @@ def as_table(comparison: Comparison) -> Any:
         Text(view_journal.headline(j), style=view_journal.STYLES[j.verdict])
         for j in (comparison.first, comparison.second)
     )
-    numbers = rows(comparison)
-    told = msgspec.structs.replace(numbers, rows=tuple(row for row in numbers.rows if row[1] or row[2]))
-    return Group(*heads, "", view_table.as_table(told), "", view_table.as_table(_times(comparison)))
+    ledger = rows(comparison)
+    used = msgspec.structs.replace(ledger, rows=tuple(row for row in ledger.rows if row[1] or row[2]))
+    return Group(*heads, "", view_table.as_table(used), "", view_table.as_table(_times(comparison)))
 
 
 def _times(comparison: Comparison) -> Table:
-    """Milliseconds of each expectation that has a limit, None where it did not come or a run has no such one."""
+    """Milliseconds of each expectation with a limit, None where it was not met or a run does not have it."""
     first, second = (
         {e.title: round(e.took_ms) if e.took_ms is not None else None for e in j.expectations if e.limit_ms}
         for j in (comparison.first, comparison.second)
     )
     names = _names(comparison.first, comparison.second)
     columns = (Column("expectation"), *(Column(f"{name}, ms", Kind.INTEGER, "ms") for name in names))
-    rows = tuple((title, first.get(title), second.get(title)) for title in first | second)
-    return Table("times", columns, rows, comparison.second.started_at)
+    cells = tuple((title, first.get(title), second.get(title)) for title in first | second)
+    return Table("times", columns, cells, comparison.second.started_at)
 
 
 def as_json(comparison: Comparison) -> Any:
-    """Both journals whole."""
+    """Both journals."""
     return msgspec.to_builtins(comparison)
 
 
 def as_markdown(comparison: Comparison) -> str:
     """The numbers side by side, then both journals."""
-    whole = (view_journal.as_markdown(j) for j in (comparison.first, comparison.second))
-    return "\n\n".join([view_table.as_markdown(rows(comparison)), view_table.as_markdown(_times(comparison)), *whole])
+    journals = (view_journal.as_markdown(j) for j in (comparison.first, comparison.second))
+    return "\n\n".join([*(view_table.as_markdown(t) for t in (rows(comparison), _times(comparison))), *journals])
 
 
 def as_html(comparison: Comparison) -> str:
     """The two verdicts and the numbers side by side, then both journals with their timelines."""
     heads = Notice(view_journal.headline(comparison.first), (view_journal.headline(comparison.second),))
-    whole = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
-    return "\n".join([view_notice.as_html(heads), view_table.as_html(rows(comparison)), *whole])
+    journals = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
+    return "\n".join([view_notice.as_html(heads), view_table.as_html(rows(comparison)), *journals])
 
 
 def as_svg(comparison: Comparison) -> str:
-    """The timeline of the second run, which is the one with the remedy."""
-    return journal_svg.as_svg(comparison.second)
+    """The timeline of the second run, which is the one with the mitigation."""
+    return view_journal.as_svg(comparison.second)

@@ -1,4 +1,4 @@
-"""How a `Journal` shows itself: verdict, ledger, expectations, steps; the timeline is in `journal_svg`."""
+"""How a `Journal` shows itself: verdict, ledger, expectations, steps; `timeline_svg` draws its timeline."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from attune_ops.drills.journal import CLASSES, NONE_IS, Expected, Journal, Look
-from attune_ops.drills.journal_svg import as_svg as as_svg
-from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.drills import timeline_svg
+from attune_ops.drills.journal import CLASSES, NONE_IS, VERDICTS, DoctorStatus, Expected, Journal
+from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import html, text, view_table
 
 if TYPE_CHECKING:
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("expectation"),
     Column("held", Kind.FLAG),
-    Column("took_ms", Kind.INTEGER, "ms", "until it was so"),
-    Column("limit_ms", Kind.INTEGER, "ms", "how long it may take"),
-    Column("seen", doc="what was there"),
+    Column("took_ms", Kind.INTEGER, "ms", "time until it was met"),
+    Column("limit_ms", Kind.INTEGER, "ms", "time limit"),
+    Column("seen", doc="what was seen"),
 )
 STYLES = {"held": "bold green", "violated": "bold red", "inconclusive": "bold yellow"}
-SHOWN = 20  # numbers of lost messages in a text for people; all of them are in the JSON
+SHOWN = 20  # runs of message numbers in a text; the JSON has all
 
 
 def as_table(journal: Journal) -> Any:
-    """The verdict and the numbers, then what was expected."""
+    """The verdict and the ledger, then the expectations."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table as Grid
@@ -35,48 +35,48 @@ def as_table(journal: Journal) -> Any:
 
     expected = Grid.grid(padding=(0, 2, 0, 0))
     for e in _summed(journal):
-        expected.add_row("holds" if e.held else Text("FAILS", style="bold red"), Text(_said(e)))
+        expected.add_row("passed" if e.held else Text("FAILED", style="bold red"), Text(_expectation(e)))
     parts: tuple[Any, ...] = (
         Text(text.visible(journal.hypothesis)), "", *map(Text, accounts(journal)), "", expected, "",
-        Text(_looks(journal)),
+        Text(_doctor(journal)),
     )  # fmt: skip
     return Group(Text(headline(journal), style=STYLES[journal.verdict]), *(Padding(p, (0, 0, 0, 2)) for p in parts))
 
 
 def as_text(journal: Journal) -> str:
-    """The same without colours, each thing on a line."""
-    expected = [f"{'holds' if e.held else 'FAILS'}  {_said(e)}" for e in _summed(journal)]
-    lines = [text.visible(journal.hypothesis), "", *accounts(journal), "", *expected, "", _looks(journal)]
+    """The same without colours, one item a line."""
+    expected = [f"{'passed' if e.held else 'FAILED'}  {_expectation(e)}" for e in _summed(journal)]
+    lines = [text.visible(journal.hypothesis), "", *accounts(journal), "", *expected, "", _doctor(journal)]
     return "\n".join([headline(journal), *(f"  {line}".rstrip() for line in lines)])
 
 
 def _summed(journal: Journal) -> list[Expected]:
-    """What was expected; the classes that the ledger rightly has none of are one line."""
+    """The expectations; the classes of the ledger that are empty as expected are one line."""
     none = [e for e in journal.expectations if e.held and e.title.startswith(NONE_IS)]
     classes = ", ".join(e.title.removeprefix(NONE_IS) for e in none)
     others = [e for e in journal.expectations if e not in none]
     return [*others, *([msgspec.structs.replace(none[0], title=NONE_IS + classes)] if none else [])]
 
 
-def _said(e: Expected) -> str:
-    """Its title, how long it took, which the ledger's sums do not, and what was there."""
+def _expectation(e: Expected) -> str:
+    """Its title, the time where it has a limit, and what was seen."""
     took = f", {e.took_ms:.0f} ms" if e.took_ms is not None else f", not within {e.limit_ms:.0f} ms"
     return text.visible(e.title + (took if e.limit_ms else "") + (f" ({e.seen})" if e.seen else ""))
 
 
-def _looks(journal: Journal) -> str:
-    after = f", after {_look(journal.after)}" if journal.after else ""
-    return f"doctor: before {_look(journal.before)}{after}"
+def _doctor(journal: Journal) -> str:
+    after = f", after {_status(journal.after)}" if journal.after else ""
+    return f"doctor: before {_status(journal.before)}{after}"
 
 
 def headline(journal: Journal) -> str:
     """One line: drill, verdict and why."""
-    cure = f" with the remedy {journal.remedy}" if journal.remedy else ""
-    return text.visible(f"{journal.drill}{cure}: {journal.verdict} — {journal.reason}")
+    mitigation = f" with mitigation {journal.remedy}" if journal.remedy else ""
+    return text.visible(f"{journal.drill}{mitigation}: {VERDICTS[journal.verdict]} — {journal.reason}")
 
 
 def accounts(journal: Journal) -> list[str]:
-    """The ledger in words: the classes that are not empty, and which numbers are lost."""
+    """The ledger in words: the classes that are not empty, and the numbers of lost messages."""
     ledger = journal.ledger
     found = [f"{n} {name.replace('_', ' ')}" for name, n in ledger.classes.items() if n]
     lines = [f"{ledger.attempted} attempted: {', '.join(found) or 'none'}"]
@@ -87,7 +87,7 @@ def accounts(journal: Journal) -> list[str]:
 
 
 def numbers(values: tuple[int, ...]) -> str:
-    """Message numbers, runs of them together, cut where they get many."""
+    """Message numbers as runs, at most `SHOWN` of them."""
     runs: list[list[int]] = []
     for n in sorted(values):
         if runs and runs[-1][1] == n - 1:
@@ -98,10 +98,10 @@ def numbers(values: tuple[int, ...]) -> str:
     return ", ".join(shown) + (f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else "")
 
 
-def _look(look: Look) -> str:
-    by_design = " (by design only)" if look.status in ("degraded", "unhealthy") else ""
-    found = f" ({text.visible(', '.join(look.findings))})" if look.findings else by_design
-    return f"{look.status}{found}"
+def _status(doctor: DoctorStatus) -> str:
+    by_design = " (by design only)" if doctor.status in ("degraded", "unhealthy") else ""
+    found = f" ({text.visible(', '.join(doctor.findings))})" if doctor.findings else by_design
+    return f"{doctor.status}{found}"
 
 
 def as_json(journal: Journal) -> Any:
@@ -109,13 +109,22 @@ def as_json(journal: Journal) -> Any:
     return msgspec.to_builtins(journal)
 
 
+def rows(journal: Journal) -> Table:
+    """A row an expectation."""
+    cells = tuple(
+        (e.title, e.held, None if e.took_ms is None else round(e.took_ms), round(e.limit_ms), e.seen or None)
+        for e in journal.expectations
+    )
+    return Table("expectations", COLUMNS, cells, journal.started_at)
+
+
 def as_markdown(journal: Journal) -> str:
     """The whole journal: hypothesis, ledger, expectations, steps."""
-    cure = f" ({journal.remedy})" if journal.remedy else ""
+    mitigation = f" ({journal.remedy})" if journal.remedy else ""
     versions = ", ".join(f"{name} {version}" for name, version in journal.versions.items())
     parameters = ", ".join(f"{name} {value}" for name, value in journal.parameters.items())
     parts = [
-        f"## {_escaped(journal.drill)}{_escaped(cure)}: {journal.verdict}",
+        f"## {_escaped(journal.drill)}{_escaped(mitigation)}: {VERDICTS[journal.verdict]}",
         _escaped(journal.reason),
         f"**Hypothesis.** {_escaped(journal.hypothesis)}",
         f"**RabbitMQ promises.** {_escaped(journal.promise)} <{journal.source}>",
@@ -130,12 +139,12 @@ def as_markdown(journal: Journal) -> str:
     return "\n\n".join(parts)
 
 
-def _escaped(said: str) -> str:
-    return text.markdown(text.visible(said))
+def _escaped(value: str) -> str:
+    return text.markdown(text.visible(value))
 
 
 def ledger_markdown(journal: Journal) -> str:
-    """The ledger as a row under its classes."""
+    """The ledger as a table of one row."""
     names = ("attempted", *CLASSES)
     values = (journal.ledger.attempted, *(journal.ledger.classes.get(n, 0) for n in CLASSES))
     head = " | ".join(n.replace("_", " ") for n in names)
@@ -147,16 +156,12 @@ def as_html(journal: Journal) -> str:
     return html.preformatted(as_text(journal)) + html.pictured(as_svg(journal))
 
 
+def as_svg(journal: Journal) -> str:
+    """The timeline."""
+    return timeline_svg.svg(journal.timeline)
+
+
 def as_frame(journal: Journal) -> pd.DataFrame:
     """A row an expectation; verdict and ledger are in its `attrs`."""
     attrs: dict[Hashable, Any] = {"drill": journal.drill, "verdict": journal.verdict, "ledger": journal.ledger.classes}
     return view_table.as_frame(rows(journal), attrs)
-
-
-def rows(journal: Journal) -> Table:
-    """A row an expectation."""
-    found: tuple[tuple[Cell, ...], ...] = tuple(
-        (e.title, e.held, None if e.took_ms is None else round(e.took_ms), round(e.limit_ms), e.seen or None)
-        for e in journal.expectations
-    )
-    return Table("expectations", COLUMNS, found, journal.started_at)

@@ -109,7 +109,7 @@ def test_without_an_installation_it_starts_a_lab_and_ends_it(run: Run) -> None:
     made = texts(json.loads((run.folder / "out.ipynb").read_text()))
     assert "a lab of this runbook's own" in made
     assert "✓ ready" in made
-    assert "held" in made, "the drill ran"
+    assert ": confirmed — " in made, "the drill ran"
     assert json.loads(run("lab", "status", "--format", "json").stdout)["rows"] == []
 
 

@@ -1,6 +1,6 @@
-"""Remedies: a cure put in place before a drill runs, to be compared with the run without it.
+"""Mitigations, named with --remedy: each is in place for a second run of a drill, to compare it with the first.
 
-One module a remedy, found by convention: its `remedy` says how the topology, the policies of the virtual host
+One module a mitigation, found by convention: its `remedy` says how the topology, the policies of the virtual host
 or the publisher change.
 """
 
@@ -26,7 +26,7 @@ def unchanged(topology: Topology) -> Topology:
 
 
 class Remedy(msgspec.Struct, frozen=True):
-    """What is put in place: another topology, policies, another behaviour of who publishes."""
+    """One mitigation: a changed topology, policies, a changed behaviour of the publisher."""
 
     name: str
     summary: str
@@ -35,27 +35,27 @@ class Remedy(msgspec.Struct, frozen=True):
     behaviour: dict[str, Any] = {}
 
     def above(self, others: Sequence[PolicyState]) -> tuple[PolicyState, ...]:
-        """Its policies with a priority above all others: of several that match RabbitMQ takes one, and merges none."""
+        """Its policies with a priority above all others: of several matching policies RabbitMQ applies only one."""
         priority = max((PRIORITY, *(p.priority + 1 for p in others)))
         return tuple(msgspec.structs.replace(p, priority=priority) for p in self.policies)
 
 
 def policy(name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> PolicyState:
-    """A policy of whatever virtual host the drill makes."""
+    """A policy for the scratch virtual host of the drill."""
     return PolicyState("", name, pattern, apply_to, PRIORITY, definition)
 
 
 def all_remedies() -> dict[str, Remedy]:
-    """Every remedy on this package's path, by name."""
+    """Every mitigation of this package, by name."""
     modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
     return {m.remedy.name: m.remedy for m in modules}
 
 
 def find(name: str) -> Remedy:
-    """The remedy of that name; raises `ConfigError` naming those there are."""
+    """The mitigation of that name; raises `ConfigError` with the names that exist."""
     known = all_remedies()
     if name not in known:
-        raise ConfigError(f"no remedy {name!r}; there are {', '.join(sorted(known))}")
+        raise ConfigError(f"no mitigation {name!r}; --remedy takes {', '.join(sorted(known))}")
     return known[name]
 
 

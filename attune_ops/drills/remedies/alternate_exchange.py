@@ -1,4 +1,4 @@
-"""An alternate exchange that keeps dispatches which no worker's queue takes."""
+"""An alternate exchange that keeps unroutable executions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXCHANGE, QUEUE = "attune.unroutable", "attune.unroutable.queue"
 
 
 def with_alternate(topology: Topology) -> Topology:
-    """Adds the alternate exchange and the queue behind it."""
+    """Adds the alternate exchange and its queue."""
     return msgspec.structs.replace(
         topology,
         exchanges=(*topology.exchanges, Exchange(EXCHANGE, "fanout")),
@@ -22,7 +22,7 @@ def with_alternate(topology: Topology) -> Topology:
 
 remedy = Remedy(
     "alternate-exchange",
-    f"what no queue of attune.executions takes goes to {QUEUE}",
+    f"unroutable messages of attune.executions are routed to {QUEUE}",
     with_alternate,
     (policy("unroutable", r"^attune\.executions$", "exchanges", {"alternate-exchange": EXCHANGE}),),
 )

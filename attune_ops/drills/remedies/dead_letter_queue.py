@@ -1,4 +1,4 @@
-"""A dead-letter queue that really is bound: a direct exchange takes `#` literally, so the key is said."""
+"""A dead-letter queue with an explicit routing key, since a direct exchange matches `#` literally."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXCHANGE, QUEUE, KEY = "attune.dlx", "attune.dead.queue", "dead"
 
 
 def with_dead_letter_queue(topology: Topology) -> Topology:
-    """Adds a queue that is bound to the dead-letter exchange by a key of its own."""
+    """Adds a queue that is bound to the dead-letter exchange with its own key."""
     return msgspec.structs.replace(
         topology,
         queues=(*topology.queues, Queue(QUEUE)),
@@ -21,7 +21,7 @@ def with_dead_letter_queue(topology: Topology) -> Topology:
 
 remedy = Remedy(
     "dead-letter-queue",
-    f"what a worker's queue gives up goes to {QUEUE}, bound by a key of its own",
+    f"messages that a worker's queue dead-letters are routed to {QUEUE}, bound with its own key",
     with_dead_letter_queue,
     (policy("dead-letters", r"^worker\.", "queues",
             {"dead-letter-exchange": EXCHANGE, "dead-letter-routing-key": KEY}),),

@@ -1,4 +1,4 @@
-"""Worker queues that are durable and are not deleted with their consumer."""
+"""Durable worker queues without auto-delete."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from attune_ops.model.topology import Topology
 
 
 def durable(topology: Topology) -> Topology:
-    """Each worker's queues durable, and kept without a consumer."""
+    """Makes worker queues durable, without auto-delete."""
     return with_worker_queues(topology, lambda q: msgspec.structs.replace(q, durable=True, auto_delete=False))
 
 
-remedy = Remedy("durable", "worker queues are durable and stay without a consumer", durable)
+remedy = Remedy("durable", "worker queues are durable and not auto-delete", durable)

@@ -1,4 +1,4 @@
-"""Worker queues of type quorum: replicated over the nodes, and always durable."""
+"""Quorum queues for workers: replicated over the nodes, and always durable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _quorum(queue: Queue) -> Queue:
 
 
 def quorum(topology: Topology) -> Topology:
-    """Each worker's queues as quorum queues."""
+    """Makes worker queues quorum queues."""
     return with_worker_queues(topology, _quorum)
 
 

@@ -18,7 +18,7 @@ from attune_ops.notebook.dashboard.views import ROWS, View, bar, pane
 from attune_ops.render import form
 
 if TYPE_CHECKING:
-    from attune_ops.drills.journal import Course
+    from attune_ops.drills.journal import Timeline
     from attune_ops.ops import Ops
 
 SHOWN = ("kind", "queue", "worker", "messages", "consumers", "why")  # of an orphan
@@ -153,7 +153,7 @@ class Drills(_Acting):
     title = "Drills"
 
     def __init__(self, ops: Ops, refresh: Callable[[], None]) -> None:
-        from attune_ops.drills import all_drills
+        from attune_ops.drills.catalog import all_drills
 
         super().__init__(ops, refresh)
         self._drills = all_drills()
@@ -188,18 +188,18 @@ class Drills(_Acting):
         self.act(lambda: self._play(self.drill.value, self.confirm.value or None, told), self._ended)
 
     def _play(self, drill: str, confirm: str | None, told: dict[str, Any]) -> object:
-        from attune_ops.drills._runner import run
+        from attune_ops.drills.runner import run
 
-        return run(drill, self.ops.settings, confirm=confirm, note=self._note, follow=self._follow, **told)
+        return run(drill, self.ops.settings, confirm=confirm, on_progress=self._note, on_timeline=self._draw, **told)
 
     def _note(self, line: str) -> None:
         self._errand.heed()
         self._lines.append(line)
         self.timeline.value = html.lines(self._lines)
 
-    def _follow(self, course: Course) -> None:
+    def _draw(self, timeline: Timeline) -> None:
         self._errand.heed()
-        self.picture.value = html.picture(course)
+        self.picture.value = html.picture(timeline)
 
     def _ended(self, outcome: object) -> None:
         self.picture.value = ""  # the journal has it, whole

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from attune_ops.doctor import view_report
 from attune_ops.doctor.findings import Report
-from attune_ops.drills import journal_svg
-from attune_ops.drills.journal import Course
+from attune_ops.drills import timeline_svg
+from attune_ops.drills.journal import Timeline
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
 from attune_ops.model.units import age, number
@@ -28,9 +28,9 @@ def lines(said: Sequence[str]) -> str:
     return html.preformatted("\n".join(map(text.visible, said[-LINES:])))
 
 
-def picture(course: Course) -> str:
+def picture(timeline: Timeline) -> str:
     """The timeline of a drill that runs."""
-    return html.pictured(journal_svg.drawn(course))
+    return html.pictured(timeline_svg.svg(timeline))
 
 
 def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, looks: int) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from attune_ops.drills._runner import run
 from attune_ops.drills.journal import Journal
+from attune_ops.drills.runner import run
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.topologies import load
@@ -71,7 +71,9 @@ def rehearsed(broker: Broker, file: Path, **more: Any) -> tuple[Journal, dict[st
 
     target = {"amqp_url": broker.amqp_url, "management_url": broker.management_url}
     settings: Settings = msgspec.structs.replace(resolve(target, {}), env="test", drills=True)
-    journal = run("worker-crash", settings, confirm="test", like=str(file), note=note, rate=30, workers=1, **more)
+    journal = run(
+        "worker-crash", settings, confirm="test", like=str(file), on_progress=note, rate=30, workers=1, **more
+    )
     assert isinstance(journal, Journal)
     return journal, seen[0]
 

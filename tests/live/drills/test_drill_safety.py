@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from attune_ops import lab
-from attune_ops.drills import _counting, _runner
-from attune_ops.drills._place import settings_of_lab
-from attune_ops.drills._recover import Record, records, recover
-from attune_ops.drills._runner import run
-from attune_ops.drills._stage import Stage
-from attune_ops.drills.journal import Journal, Look
+from attune_ops.drills import evidence, runner
+from attune_ops.drills.broker import settings_of_lab
+from attune_ops.drills.context import Context
+from attune_ops.drills.journal import DoctorStatus, Journal
 from attune_ops.drills.ledger import Leftover
+from attune_ops.drills.runner import run
+from attune_ops.drills.undo import Record, records, recover
 from attune_ops.installation.amqp import open_connection
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import start_time
@@ -34,14 +34,14 @@ KILLED = """
 import os, signal, sys
 import msgspec
 from attune_ops.installation.config import resolve
-from attune_ops.drills._runner import run
+from attune_ops.drills.runner import run
 settings = resolve({"amqp_url": sys.argv[1], "management_url": sys.argv[2]}, {})
 settings = msgspec.structs.replace(settings, env="test", drills=True)
 def note(text):
     print(text, flush=True)
     if "hangs" in text:
         os.kill(os.getpid(), signal.SIGKILL)
-run("worker-hang", settings, confirm="test", note=note, rate=60)
+run("worker-hang", settings, confirm="test", on_progress=note, rate=60)
 """
 
 
@@ -75,21 +75,21 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
     settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
     seen: list[tuple[str, int]] = []
     acked: Counter[int] = Counter()
-    populate, drain = _runner._Run._populate, _counting.drain
+    populate, drain = runner._Run._populate, evidence.drain
     tracing: list[tuple[Any, str]] = []
 
-    def traced(self: _runner._Run) -> None:
-        vhost = self.stage.settings.vhost
+    def traced(self: runner._Run) -> None:
+        vhost = self.context.settings.vhost
         own_lab.ctl("trace_on", "-p", vhost)
-        connection = open_connection(self.stage.settings.amqp, name="tracer")
+        connection = open_connection(self.context.settings.amqp, name="tracer")
         channel = connection.channel()
         queue = channel.queue_declare("tracer", durable=True).method.queue
         channel.queue_bind(queue, "amq.rabbitmq.trace", "#")
         tracing.append((channel, queue))
-        monkeypatch.setattr(self.stage, "doctor", lambda **_: Look("healthy"))
+        monkeypatch.setattr(self.context.expect, "doctor", lambda **_: DoctorStatus("healthy"))
         populate(self)
 
-    def read(stage: Stage) -> list[Leftover]:
+    def read(context: Context) -> list[Leftover]:
         channel, queue = tracing[0]
         while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
             method, properties, body = got
@@ -99,13 +99,13 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
                 assert number is not None
                 seen.append((what, number))
         acked.clear()
-        for log in stage.folder.glob("*.jsonl"):
+        for log in context.folder.glob("*.jsonl"):
             told = [json.loads(line) for line in log.read_text().splitlines()]
             acked.update(e["number"] for e in told if e["event"] == "acked")
-        return drain(stage)
+        return drain(context)
 
-    monkeypatch.setattr(_runner._Run, "_populate", traced)
-    monkeypatch.setattr(_counting, "drain", read)
+    monkeypatch.setattr(runner._Run, "_populate", traced)
+    monkeypatch.setattr(evidence, "drain", read)
     journal = run("worker-reconnect", settings, confirm="test", rate=60)
     assert isinstance(journal, Journal)
     assert journal.ledger.adds_up, journal
@@ -146,7 +146,7 @@ def test_a_broker_that_dies_leaves_no_conclusion_and_can_be_recovered(own_lab: l
         if "hangs" in text:
             own_lab.kill_node(node)
 
-    journal = run("worker-hang", settings, confirm="test", note=note, rate=60)
+    journal = run("worker-hang", settings, confirm="test", on_progress=note, rate=60)
     assert isinstance(journal, Journal)
     assert journal.verdict == "inconclusive"
     assert journal.ledger.attempted == journal.ledger.confirmed == 60

@@ -13,10 +13,10 @@ import msgspec
 import platformdirs
 import pytest
 
-from attune_ops.drills import Drill, all_drills
-from attune_ops.drills._recover import Entry, UndoList, records
-from attune_ops.drills._runner import run
+from attune_ops.drills.catalog import Drill, all_drills
 from attune_ops.drills.journal import Comparison, Journal
+from attune_ops.drills.runner import run
+from attune_ops.drills.undo import Entry, UndoList, records
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.installation.config.running_lab import Process
 from attune_ops.model.errors import DrillRefused
@@ -96,7 +96,7 @@ def test_it_holds_and_accounts_for_every_message(name: str, nth: int, settings: 
 def test_the_database_goes_away(registry: str, name: str, settings: Settings) -> None:
     journal = drilled("database-down", settings, registry=registry)
     assert journal.verdict == "held", journal
-    assert f"the doctor names the drill's {name} (AT103)" in [e.title for e in journal.expectations]
+    assert f"the doctor reports the drill's {name} (AT103)" in [e.title for e in journal.expectations]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from attune_ops.drills._relay import Relay
+from attune_ops.drills.relay import Relay
 from attune_ops.installation import amqp
 from attune_ops.installation.config.urls import parse_amqp
 from attune_ops.model.errors import ActionError, SourceError

@@ -210,7 +210,7 @@ def test_a_drill_runs_in_the_background_and_draws_its_timeline(drilling: Any) ->
     assert "worker-crash: running" in drilling.picture.value
     eventually(lambda: "scratch virtual host" in drilling.timeline.value, within=60)
     eventually(lambda: not drilling.run.disabled, within=120)
-    assert "worker-crash: held" in drilling.outcome.value
+    assert "worker-crash: confirmed" in drilling.outcome.value
     assert "60 attempted" in drilling.outcome.value
     assert drilling.outcome.value.count("<svg") == 1
     assert drilling.timeline.value.count("worker w1 started") == 2, "at first, and after the crash"
@@ -226,7 +226,7 @@ def test_a_drill_that_is_stopped_undoes_what_it_did(drilling: Any, broker: Broke
     drilling.stop.click()
     eventually(lambda: not drilling.run.disabled, within=60)
     assert "stopped" in drilling.outcome.value
-    assert "goes on" in drilling.timeline.value, "the worker that hung was let go on"
+    assert "resumes" in drilling.timeline.value, "the worker that hung was resumed"
     assert scratch not in vhosts(broker)
 
 
@@ -234,7 +234,7 @@ def test_a_drill_wants_the_environment_s_name(drilling: Any) -> None:
     drilling.confirm.value = ""
     drilling.run.click()
     eventually(lambda: not drilling.run.disabled, within=60)
-    assert "wants its name typed" in drilling.outcome.value
+    assert "must be confirmed with its name" in drilling.outcome.value
 
 
 def vhosts(broker: Broker) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from attune_ops.drills._place import settings_of_lab
+from attune_ops.drills.broker import settings_of_lab
 from attune_ops.lab import Lab
 from attune_ops.notebook.dashboard import collecting
 from attune_ops.notebook.dashboard.page import Dashboard

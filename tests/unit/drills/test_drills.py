@@ -10,13 +10,12 @@ import msgspec
 import pytest
 
 from attune_ops.cli.drill import run
-from attune_ops.drills import all_drills
-from attune_ops.drills._judging import judged, verdict_of
-from attune_ops.drills._like import like
-from attune_ops.drills._parameters import read_parameters
+from attune_ops.drills.catalog import all_drills
 from attune_ops.drills.journal import Expected, Journal, Ledger, decode
-from attune_ops.drills.ledger import FORGOTTEN, Attempt, Delivery, account
+from attune_ops.drills.ledger import FORGOTTEN, Attempt, Delivery, account, ledger_expectations, verdict_of
+from attune_ops.drills.parameters import read_parameters
 from attune_ops.drills.remedies import all_remedies
+from attune_ops.drills.target import rehearsal
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.topologies import load, names
 from attune_ops.render import form, formats
@@ -68,10 +67,10 @@ def test_the_ledger_judges_beside_the_drill() -> None:
     fine = account([Attempt(1, "confirmed", "q")], [Delivery(1, e, "q") for e in ("handled", "acked")], [], {})
     forgot = account([Attempt(1, "confirmed", "q")], [Delivery(1, "acked", "q")], [], {})
     vanished = account([Attempt(1, "confirmed", "q")], [], [], {})
-    assert verdict_of(list(judged(fine, ())), fine, "")[0] == "held"
+    assert verdict_of(list(ledger_expectations(fine, ())), fine, "")[0] == "held"
     assert forgot.losses[0].reason == FORGOTTEN
-    assert verdict_of(list(judged(forgot, ("lost",))), forgot, "")[0] == "violated"
-    assert verdict_of(list(judged(vanished, ())), vanished, "") == (
+    assert verdict_of(list(ledger_expectations(forgot, ("lost",))), forgot, "")[0] == "violated"
+    assert verdict_of(list(ledger_expectations(vanished, ())), vanished, "") == (
         "inconclusive", "1 of 1 messages are not accounted for",
     )  # fmt: skip
     late = Expected("it comes", False, 1000, None)
@@ -86,7 +85,7 @@ def test_a_rehearsal_has_the_topology_of_the_file_and_workers(
 ) -> None:
     wanted = load(name)
     (tmp_path / "definitions.json").write_text(export_topology(wanted, "definitions", workers))
-    made, _ = like(str(tmp_path / "definitions.json"), wanted)
+    made, _ = rehearsal(str(tmp_path / "definitions.json"), wanted)
     assert made.worker_queues(7) == wanted.worker_queues(7)
     assert set(map(repr, made.worker_bindings(7))) == set(map(repr, wanted.worker_bindings(7)))
     assert {c.tag for c in made.worker_consumers(7)} == {c.tag for c in wanted.worker_consumers(7)}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from attune_ops.drills.journal import Comparison, Event, Expected, Journal, Ledger, Look, Loss, Sample, decode
+from attune_ops.drills.journal import Comparison, DoctorStatus, Event, Expected, Journal, Ledger, Loss, Sample, decode
 from attune_ops.drills.view_journal import numbers
 from attune_ops.render import form
 from tests.hostile import NAMES, is_safe
@@ -22,7 +22,7 @@ def journal(name: str) -> Journal:
         parameters={"seed": 1}, steps=(Event(100, "fault", name), Event(500, "undo", name)),
         expectations=(Expected(name, True, 1000, 5, name), Expected(name, False, 1000, None, name)),
         ledger=Ledger(attempted=2, lost=2, classes={"lost": 2}, losses=(Loss(name, (1, 2)),)),
-        before=Look("healthy"), after=Look("degraded", (name,)), remedy=name, queues=(name, "q"),
+        before=DoctorStatus("healthy"), after=DoctorStatus("degraded", (name,)), remedy=name, queues=(name, "q"),
         samples=(Sample(0, (None, 3), (None, 1)), Sample(300, (7, None), (0, None)), Sample(800, (0, 2), (1, 1))),
     )  # fmt: skip
 
@@ -52,11 +52,11 @@ def test_numbers_are_runs() -> None:
 @pytest.mark.parametrize(
     ("look", "words"),
     [
-        (Look("unknown"), "before unknown, after"),
-        (Look("healthy"), "before healthy, after"),
-        (Look("degraded"), "before degraded (by design only), after"),
-        (Look("degraded", ("AT302 q",)), "before degraded (AT302 q), after"),
+        (DoctorStatus("unknown"), "before unknown, after"),
+        (DoctorStatus("healthy"), "before healthy, after"),
+        (DoctorStatus("degraded"), "before degraded (by design only), after"),
+        (DoctorStatus("degraded", ("AT302 q",)), "before degraded (AT302 q), after"),
     ],
 )
-def test_only_what_was_found_is_called_design(look: Look, words: str) -> None:
+def test_only_what_was_found_is_called_design(look: DoctorStatus, words: str) -> None:
     assert words in form(msgspec.structs.replace(journal("a drill"), before=look), "text")

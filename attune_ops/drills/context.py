@@ -1,0 +1,102 @@
+"""What a drill works with: its parameters, its services, faults, broker and expectations, and what it may lose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from attune_ops.drills.broker import Broker
+from attune_ops.drills.expectations import Expectations
+from attune_ops.drills.faults import Faults
+from attune_ops.drills.journal import Event, Timeline
+from attune_ops.drills.parameters import Parameters
+from attune_ops.drills.remedies import Remedy
+from attune_ops.drills.sampler import EventLog, Sampler
+from attune_ops.drills.scratch_registry import Registry
+from attune_ops.drills.services import Services
+from attune_ops.drills.undo import UndoList
+from attune_ops.installation.config.settings import Settings
+from attune_ops.lab import Lab
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.topology import Topology
+
+DELETED = "deleted together with its queue"
+BROKER_RESTART = "not kept over the restart of the broker"
+NODE_LOST = "deleted with the node that held it"
+TIMELINE_S = 0.5  # how often `on_timeline` is called
+
+
+class Context:
+    """What one run of a drill works with; `settings` point at its scratch virtual host.
+
+    The drill starts `services`, makes `faults` in them, in the network or in the `broker`, and expects with `expect`;
+    `log` and `sampler` record it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        parameters: Parameters,
+        folder: Path,
+        undo: UndoList,
+        registry: Registry,
+        *,
+        lab: Lab | None = None,
+        server: str | None = None,
+        remedy: Remedy | None = None,
+        policies: Sequence[PolicyState] = (),
+        on_event: Callable[[Event], None] = lambda event: None,
+        on_timeline: Callable[[Timeline], None] = lambda timeline: None,
+    ) -> None:
+        self.settings, self.parameters, self.folder = settings, parameters, folder
+        self.undo, self.registry, self.remedy = undo, registry, remedy
+        self.log = EventLog(on_event)
+        self.sampler = Sampler(settings, self.log)
+        self.faults = Faults(self.log)
+        policies = (*policies, *(remedy.above(policies) if remedy else ()))
+        self.broker = Broker(settings, policies, self.faults, undo, self.log, lab, server)
+        behaviour = remedy.behaviour if remedy else {}
+        self.services = Services(settings, parameters, folder, behaviour, undo, self.log, self.sampler)
+        self.expect = Expectations(settings, self.sampler)
+        self.allowed: set[str] = set()
+        self.lost_queues: dict[str, str] = {}
+        self.expires = False  # whether messages have a time to live here
+        self._on_timeline, self._drawn_at = on_timeline, 0.0
+
+    @property
+    def topology(self) -> Topology:
+        """What is declared in the scratch virtual host."""
+        return self.settings.topology
+
+    @property
+    def count(self) -> int:
+        """How many messages a load sends."""
+        return self.parameters.count
+
+    def has_remedy(self, name: str) -> bool:
+        """Whether the mitigation of that name is in place."""
+        return self.remedy is not None and self.remedy.name == name
+
+    def allow(self, *classes: str) -> None:
+        """Allows classes of the ledger besides messages that were handled once."""
+        self.allowed |= set(classes)
+
+    def allow_loss(self, queue: str, reason: str = DELETED) -> None:
+        """Allows lost messages, and gives the reason for those of a queue."""
+        self.allow("lost")
+        self.lost_queues[queue] = reason
+
+    def sample(self) -> None:
+        """Samples the queues, and reports the timeline where that is due."""
+        self.sampler.sample()
+        if time.monotonic() - self._drawn_at > TIMELINE_S:
+            steps, queues, samples = tuple(self.log.events), tuple(self.sampler.queues), self.sampler.padded
+            remedy = self.remedy.name if self.remedy else None
+            self._on_timeline(Timeline(self.undo.record.drill, self.log.now_ms, steps, queues, samples, remedy))
+            self._drawn_at = time.monotonic()
+
+    def close(self) -> None:
+        """Closes the connections and relays of the drill."""
+        self.sampler.close()
+        self.faults.close()

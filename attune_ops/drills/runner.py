@@ -1,0 +1,276 @@
+"""Runs a drill: steady state, faults, expectations, undo, drain, ledger, doctor, journal."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from attune_ops.drills import evidence, remedies, scratch_registry
+from attune_ops.drills.catalog import Drill, find
+from attune_ops.drills.context import Context
+from attune_ops.drills.expectations import OUTCOMES, Expectation, events
+from attune_ops.drills.journal import Comparison, DoctorStatus, Event, Expected, Journal, Timeline
+from attune_ops.drills.ledger import Leftover, ledger_expectations, verdict_of
+from attune_ops.drills.parameters import Parameters, read_parameters
+from attune_ops.drills.remedies import Remedy
+from attune_ops.drills.target import Declared, declared, prepare, refuse_unless_allowed
+from attune_ops.drills.undo import OnProgress, UndoList, abandoned
+from attune_ops.installation import audit
+from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.management import open_management
+from attune_ops.model.errors import AttuneOpsError, DrillRefused, SourceError
+from attune_ops.model.version import __version__
+from attune_ops.model.waiting import wait_until
+from attune_ops.startup.processes import stop_all
+
+POLL_S = 0.05
+STEADY_S = 60.0  # statistics of the management API are up to 10 s old, more on a busy machine
+AFTER_S = 8.0
+QUIET_S, UNCHANGED_S = 30.0, 4.0
+
+OnTimeline = Callable[[Timeline], None]
+
+
+def run(
+    drill: Drill | str,
+    settings: Settings | None = None,
+    *,
+    confirm: str | None = None,
+    server: str | None = None,
+    topology: str | None = None,
+    like: str | None = None,
+    remedy: str | None = None,
+    on_progress: OnProgress = lambda line: None,
+    on_timeline: OnTimeline = lambda timeline: None,
+    **parameters: Any,
+) -> Journal | Comparison:
+    """Runs a drill, with a `remedy` first without and then with it; all that it made is removed, also after Ctrl-C.
+
+    Without `settings` it runs on the lab; on an environment only where that allows drills and `confirm` is its name.
+    `like` is a snapshot or definitions file with the topology. `on_progress` gets each line of progress, `on_timeline`
+    the whole timeline twice a second. `parameters` are those of `Parameters`. Raises `ConfigError`, `DrillRefused`,
+    `SourceError`.
+    """
+    drill = find(drill) if isinstance(drill, str) else drill
+    checked = read_parameters(parameters)
+    mitigation = remedies.find(remedy) if remedy else None
+    if settings is not None:
+        refuse_unless_allowed(settings, confirm)
+    wanted = declared(drill, settings, topology, like)
+    if abandoned():
+        on_progress("a killed drill has left something behind; to undo it: attune-ops drill recover")
+
+    def once(remedy: Remedy | None) -> Journal:
+        return _run_once(drill, settings, checked, wanted, remedy, confirm, server, on_progress, on_timeline)
+
+    first = once(None)
+    if mitigation is None:
+        return first
+    on_progress(f"second run with mitigation {mitigation.name}: {mitigation.summary}")
+    return Comparison(first, once(mitigation))
+
+
+def _run_once(
+    drill: Drill,
+    settings: Settings | None,
+    parameters: Parameters,
+    wanted: Declared,
+    remedy: Remedy | None,
+    confirm: str | None,
+    server: str | None,
+    on_progress: OnProgress,
+    on_timeline: OnTimeline,
+) -> Journal:
+    configured = settings is not None and not settings.on_lab
+    undo = UndoList(drill.name, env=settings.env if settings is not None and configured else None)
+    folder = Path(tempfile.gettempdir(), f"attune-ops-drill-{secrets.token_hex(6)}")
+    target = None
+    try:
+        undo.add("folder", str(folder))
+        folder.mkdir(mode=0o700)
+        registry = scratch_registry.make(parameters.registry, folder, undo)
+        target = prepare(drill, settings, server, undo, on_progress)
+        scratch = msgspec.structs.replace(
+            target.settings,
+            topology=remedy.topology(wanted.topology) if remedy else wanted.topology,
+            database=registry.database,
+            heartbeat_interval=drill.heartbeat_s,
+        )
+        context = Context(
+            scratch, parameters, folder, undo, registry, lab=target.lab, server=server, remedy=remedy,
+            policies=wanted.policies, on_event=lambda e: on_progress(_line(e)), on_timeline=on_timeline,
+        )  # fmt: skip
+        with audit.change(scratch, "drill run", drill.name, confirm=confirm):
+            return _Run(drill, context, on_progress).run()
+    finally:
+        undo.undo(target.settings if target else None, on_progress)
+
+
+def _line(event: Event) -> str:
+    """A line of progress."""
+    return f"{event.at_ms / 1000:7.2f} s  {event.kind:<5} {event.text}"
+
+
+class _Run:
+    """One run in a context that is ready."""
+
+    def __init__(self, drill: Drill, context: Context, on_progress: OnProgress) -> None:
+        self.drill, self.context, self._on_progress = drill, context, on_progress
+        self.expected: list[Expected] = []
+        self.stopped = ""  # why the drill could not continue
+
+    def run(self) -> Journal:
+        """Runs the drill from the steady state to the journal."""
+        context, started_at = self.context, datetime.now(UTC)
+        versions = _versions(context.settings)
+        try:
+            try:
+                self._populate()
+                before = self._steady()
+                self._play()
+            finally:
+                context.faults.revert()
+            after, leftovers = self._end()
+        finally:
+            stop_all(context.services.all)
+            context.close()
+        ledger = evidence.count(context, leftovers)
+        self.expected += ledger_expectations(ledger, context.allowed)
+        verdict, reason = verdict_of(self.expected, ledger, self.stopped)
+        return Journal(
+            drill=self.drill.name, hypothesis=self.drill.hypothesis, promise=self.drill.promise,
+            source=self.drill.source, verdict=verdict, reason=reason, started_at=started_at,
+            duration_ms=context.log.now_ms, versions=versions, topology=context.topology.name,
+            parameters=msgspec.structs.asdict(context.parameters), steps=tuple(context.log.events),
+            expectations=tuple(self.expected), ledger=ledger, before=before, after=after,
+            remedy=context.remedy.name if context.remedy else None, queues=tuple(context.sampler.queues),
+            samples=context.sampler.padded,
+        )  # fmt: skip
+
+    def _populate(self) -> None:
+        """Sets the policies, then starts the services that consume and the workers."""
+        context = self.context
+        context.broker.set_policies()
+        for service in ("executor", "sensor"):
+            if context.topology.service_consumers(service):
+                context.services.start(service, service, reconnect=True)
+        for n in range(self.drill.workers if self.drill.workers is not None else context.parameters.workers):
+            behaviour = dict(self.drill.worker)
+            if behaviour.pop("short_heartbeat", False):
+                behaviour["amqp_heartbeat"] = context.parameters.heartbeat
+            context.services.worker(f"w{n + 1}", **behaviour)
+
+    def _steady(self) -> DoctorStatus:
+        """Waits until the doctor reports no error outside of design; raises `DrillRefused` where it still does."""
+        found = wait_until(
+            self.context.expect.doctor,
+            lambda found: not found.findings,
+            timeout=STEADY_S,
+            interval=0.3,
+            on_wait=lambda found, left: self.context.sample(),
+        )
+        if found.findings:
+            raise DrillRefused(f"no steady state before drill {self.drill.name}: {', '.join(found.findings)}")
+        self.context.log.add(f"steady state: the doctor reports {found.status}")
+        return found
+
+    def _play(self) -> None:
+        """Runs the drill's own steps, up to the first expectation that is not met."""
+        try:
+            for expectation in self.drill.play(self.context):
+                self.expected.append(self._wait_for(expectation))
+                if not self.expected[-1].held:
+                    return
+        except DrillRefused:
+            raise
+        except AttuneOpsError as e:
+            self.stopped = str(e)
+            self.context.log.add(f"the drill cannot continue: {e}")
+
+    def _wait_for(self, expectation: Expectation) -> Expected:
+        began = time.monotonic()
+        while True:
+            self.context.sample()
+            true, spent = _checked(expectation), time.monotonic() - began
+            if spent >= expectation.within or true is not expectation.stays:
+                break
+            time.sleep(POLL_S)
+        took = round(spent * 1000)
+        seen = _seen(expectation)
+        title = expectation.title
+        line = f"passed {title}, {took} ms" if true else f"FAILED {title}: {seen or f'not within {took} ms'}"
+        self._on_progress(f"{'':>9}  {line}")
+        return Expected(title, true, expectation.within * 1000, took if true else None, seen)
+
+    def _end(self) -> tuple[DoctorStatus | None, list[Leftover]]:
+        """Waits for idle queues, runs the doctor, stops the services and drains; inconclusive without a broker."""
+        after, leftovers = None, []
+        try:
+            self._wait_until_idle()
+            after = self._after()
+            leftovers = evidence.drain(self.context)
+            stop_all(self.context.services.all)
+            leftovers += evidence.drain(self.context)
+        except SourceError as e:
+            self.stopped = self.stopped or f"the messages left at the end could not be counted: {e}"
+        return after, leftovers
+
+    def _after(self) -> DoctorStatus:
+        """The doctor's result at the end, after some seconds for late statistics of the management API."""
+        return wait_until(
+            lambda: self.context.expect.doctor(max_age=0),
+            lambda found: not found.findings,
+            timeout=AFTER_S,
+            interval=0.5,
+        )
+
+    def _wait_until_idle(self) -> None:
+        """Waits until all messages are sent and neither queues nor logs change any more."""
+        until, changed, before = time.monotonic() + QUIET_S, time.monotonic(), -1
+        with open_management(self.context.settings) as management:
+            while time.monotonic() < until:
+                self.context.sample()
+                held = sum(q.messages or 0 for q in management.totals())
+                logged = sum(events(s).total() for s in self.context.services.all)
+                if held + logged != before:
+                    changed, before = time.monotonic(), held + logged
+                idle = time.monotonic() - changed
+                if idle > UNCHANGED_S or (idle > 0.5 and not held and not self._sending()):
+                    return
+                time.sleep(0.1)
+
+    def _sending(self) -> bool:
+        loads = ((load, events(load)) for load in self.context.services.loads)
+        return any(
+            load.status is None and sum(logged[o] for o in OUTCOMES) < self.context.count for load, logged in loads
+        )
+
+
+def _checked(expectation: Expectation) -> bool:
+    try:
+        return expectation.check()
+    except AttuneOpsError:
+        return False  # the broker does not answer, which may be the fault of the drill
+
+
+def _seen(expectation: Expectation) -> str:
+    try:
+        return expectation.seen()
+    except AttuneOpsError as e:
+        return str(e)
+
+
+def _versions(settings: Settings) -> dict[str, str]:
+    with open_management(settings) as management:
+        overview = management.overview()
+    broker = {"rabbitmq": overview.rabbitmq_version or "", "erlang": overview.erlang_version or ""}
+    return {"attune-ops": __version__, **broker, "python": platform.python_version(), "system": os.uname().sysname}

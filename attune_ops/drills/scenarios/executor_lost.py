@@ -1,0 +1,34 @@
+"""The executor crashes while requests are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.drills.catalog import drill
+from attune_ops.drills.context import Context
+from attune_ops.drills.expectations import Expectation
+
+
+@drill(
+    "executor-lost",
+    hypothesis="Requests wait in the executor's durable queue until the executor is back; none is lost.",
+    promise="A durable queue is kept without consumers, and unacknowledged messages are requeued.",
+    source="https://www.rabbitmq.com/docs/confirms#automatic-requeueing",
+)
+def executor_lost(context: Context) -> Iterator[Expectation]:
+    """Kills the executor (kill -9) with unacknowledged messages; later it starts again.
+
+    To do: monitor the depth and the consumers of the executor's queues (AT405).
+    """
+    executor = context.services.executor
+    queue = context.services.requests_queue
+    context.sampler.watch(queue)
+    load = context.services.load(count=2 * context.count)
+    yield context.expect.logged(executor, "acked", count=5)
+    context.faults.kill(executor)
+    yield context.expect.consumed(queue, 0)
+    yield context.expect.sent(load, 2 * context.count)
+    yield context.expect.ready(queue, context.count // 2)
+    yield context.expect.doctor_reports("AT405", queue)
+    context.services.start("executor", "executor")
+    yield context.expect.empty(queue)

@@ -1,0 +1,33 @@
+"""The incident of 2026-01-16: a worker consumes a queue that it did not declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.drills.catalog import drill
+from attune_ops.drills.context import Context
+from attune_ops.drills.expectations import Expectation
+
+
+@drill(
+    "incident",
+    hypothesis="A start-up without declare fails at consume with 404, and messages to that worker are returned.",
+    promise="basic.consume on a queue that does not exist closes the channel with 404 NOT_FOUND; a mandatory message "
+    "that no queue takes is returned.",
+    source="https://www.rabbitmq.com/docs/channels#error-handling",
+)
+def incident(context: Context) -> Iterator[Expectation]:
+    """A worker registers and consumes without declaring its queue, as on 2026-01-16.
+
+    The scheduler sees an active worker and sends executions to it.
+
+    To do: declare and bind before consume. Publish with the mandatory flag, so that unroutable messages are known
+    (--remedy alternate-exchange keeps them, --remedy redispatch sends them to another worker).
+    """
+    broken = context.services.start("worker", "broken", wait=False, skip=("declare", "bind"))
+    context.log.add("its start-up skips declare and bind", "fault")
+    yield context.expect.failed(broken, 404, "consume")
+    absent = context.services.unused_worker_id
+    context.allow("returned", "queued")
+    load = context.services.load(ids=(absent, *(w.worker_id or 0 for w in context.services.workers)))
+    yield context.expect.sent(load, context.count)

@@ -1,0 +1,156 @@
+"""Where a drill runs, and with which topology and policies: on the lab, an allowed environment, or its own broker."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from attune_ops.drills.broker import settings_of_lab, start_lab
+from attune_ops.drills.catalog import Drill
+from attune_ops.drills.undo import Record, UndoList, writer
+from attune_ops.installation import audit
+from attune_ops.installation.config import resolve
+from attune_ops.installation.config.running_lab import read
+from attune_ops.installation.config.settings import Settings
+from attune_ops.lab import Lab
+from attune_ops.model.definitions import UNTOLD
+from attune_ops.model.errors import AttuneOpsError, DrillRefused
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import require
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.snapshot_file import load_facts
+from attune_ops.model.topologies import DEFAULT, load, names
+from attune_ops.model.topology import Per, Topology
+from attune_ops.topology.export import live_topology
+
+NODES = {"vhost": 1, "node": 1, "cluster": 3}
+
+
+class Target(NamedTuple):
+    """Settings that point at a drill's scratch virtual host, and the broker that it started, if any."""
+
+    settings: Settings
+    lab: Lab | None
+
+
+class Declared(NamedTuple):
+    """The topology that is declared in the scratch virtual host, and the policies that are set before."""
+
+    topology: Topology
+    policies: tuple[PolicyState, ...] = ()
+
+
+def refuse_unless_allowed(settings: Settings, confirm: str | None) -> None:
+    """Raises `DrillRefused` unless the environment allows drills and `confirm` is its name; changes nothing."""
+    audit.check_confirmation(settings, confirm)
+    if settings.env is None:
+        raise DrillRefused(
+            f"{settings.amqp} is neither a lab nor a named environment: drills run on the lab, or on an environment "
+            "with drills = true in the configuration file"
+        )
+    if not settings.drills:
+        raise DrillRefused(f"environment {settings.env!r} does not allow drills: its entry has no drills = true")
+    if not settings.on_lab and confirm != settings.env:
+        raise DrillRefused(
+            f"a drill on environment {settings.env!r} must be confirmed with its name: --confirm {settings.env}"
+        )
+
+
+def prepare(
+    drill: Drill, settings: Settings | None, server: str | None, undo: UndoList, on_progress: Callable[[str], None]
+) -> Target:
+    """Finds or starts the broker and creates the scratch virtual host; both are on the undo list before.
+
+    Without `settings` the broker is the running lab; where none runs, the drill starts its own. A drill that breaks a
+    node always starts its own.
+    """
+    lab = None
+    if drill.needs != "vhost" or (settings is None and (server is not None or read() is None)):
+        lab = start_lab(undo, NODES[drill.needs], server, drill.config, on_progress)
+        _refuse_older(drill, lab.state.version or "0")
+        undo.set_lab(lab.name)
+        settings = settings_of_lab(lab.state)
+    elif settings is None:
+        running = read()
+        assert running is not None
+        settings = settings_of_lab(running)
+        undo.set_lab(running.name)
+    elif settings.lab is not None:
+        undo.set_lab(settings.lab)
+    vhost = f"attune-ops-drill-{secrets.token_hex(4)}"
+    if lab is None:  # else it is removed with the drill's own broker, which may have failed by then
+        undo.add("vhost", vhost)
+    with writer(settings, vhost) as broker:
+        broker.make_vhost("attune-ops drill: may be deleted at any time", settings.amqp.user)
+    on_progress(f"scratch virtual host {vhost} on {settings.amqp.address}")
+    return Target(msgspec.structs.replace(settings, amqp=msgspec.structs.replace(settings.amqp, path=vhost)), lab)
+
+
+def _refuse_older(drill: Drill, version: str) -> None:
+    if drill.since is None or [int(n) for n in version.split(".")[:2]] >= [int(n) for n in drill.since.split(".")]:
+        return
+    raise DrillRefused(
+        f"{drill.name} needs RabbitMQ {drill.since} or newer, and this is {version}: name a newer one with --server "
+        "(scripts/rabbitmq install 4.3 prints its folder)"
+    )
+
+
+def settings_of_record(record: Record) -> Settings | None:
+    """Settings for the broker of a killed drill; None where the broker no longer exists, nor its virtual host."""
+    try:
+        if record.env is not None:
+            return resolve({"env": record.env})
+        running = read(record.lab) if record.lab else None
+        return settings_of_lab(running) if running is not None else None
+    except AttuneOpsError:
+        return None
+
+
+def declared(drill: Drill, settings: Settings | None, topology: str | None, like: str | None) -> Declared:
+    """What a drill declares: that of the file `like`, of the named topology, of the drill, or of the settings."""
+    if like is not None:
+        return rehearsal(like, load(topology) if topology else None)
+    if topology is None and drill.topology is None and settings is not None:
+        return Declared(settings.topology)
+    return Declared(load(topology or drill.topology or DEFAULT))
+
+
+def rehearsal(file: str, known: Topology | None = None) -> Declared:
+    """Topology and policies of a snapshot or definitions file; worker queues that it lacks are from `known`.
+
+    Without `known` that is the topology of the snapshot; for definitions it is the shipped topology with the most
+    objects in common. Raises `ConfigError`, and `SourceError` where a snapshot holds no broker.
+    """
+    facts = load_facts(file, known)
+    require(facts, Source.BROKER)
+    if known is None:
+        known = _closest(facts) if facts.missing == UNTOLD else facts.topology
+        facts = msgspec.structs.replace(facts, topology=known)
+    made = live_topology(facts, f"{known.name}, like {Path(file).name}")
+    return Declared(_with_workers(made, known), facts.actual.policies or ())
+
+
+def _closest(facts: Facts) -> Topology:
+    exchanges, queues = facts.actual.exchange_named.keys(), facts.actual.queue_named.keys()
+
+    def in_common(topology: Topology) -> int:
+        return len({e.name for e in topology.exchanges} & exchanges) + len({q.name for q in topology.queues} & queues)
+
+    return max((load(name) for name in names()), key=in_common)
+
+
+def _with_workers(made: Topology, known: Topology) -> Topology:
+    if any(q.per is Per.WORKER for q in made.queues):
+        return made
+    workers = tuple(q for q in known.queues if q.per is Per.WORKER)
+    named, exchanges = {q.name for q in workers}, {e.name for e in made.exchanges}
+    return msgspec.structs.replace(
+        made,
+        queues=(*made.queues, *workers),
+        bindings=(*made.bindings, *(b for b in known.bindings if b.destination in named and b.source in exchanges)),
+        consumers=(*made.consumers, *(c for c in known.consumers if c.queue in named)),
+    )
