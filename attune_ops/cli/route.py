@@ -11,6 +11,7 @@ from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._options import confirm_option, confirmed, json_object
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.units import counted
 from attune_ops.routing.route import REASONS, Reason
 
 if TYPE_CHECKING:
@@ -171,5 +172,5 @@ def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router
     if waiting:
         cli.write(b"\n".join(waiting).decode())
     if bad:
-        cli.note(f"attune-ops: {bad} {'line' if bad == 1 else 'lines'} could not be answered")
+        cli.note(f"attune-ops: {counted(bad, 'line')} could not be answered")
     return _exit.FOUND if bad else _exit.OK

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.table import Table
 from attune_ops.model.topology import Arguments
+from attune_ops.model.units import counted
 
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
@@ -59,7 +60,7 @@ def _matching(table: Table, pattern: str) -> Table:
     if found.rows or not table.rows:
         return found
     how = "a glob is for the whole name (worker.*), a regular expression stands between slashes (/^worker/)"
-    rows = f"{len(table.rows)} {'row' if len(table.rows) == 1 else 'rows'}"
+    rows = counted(len(table.rows), "row")
     return msgspec.structs.replace(found, notes=(f"{pattern!r} matches none of {rows}: {how}", *found.notes))
 
 

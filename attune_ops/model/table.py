@@ -12,6 +12,7 @@ import msgspec
 
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.units import counted
 
 Cell = str | int | float | bool | None | datetime | timedelta | tuple[str, ...]
 
@@ -119,7 +120,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
         if count is None or len(self.rows) <= count:
             return self
         left = len(self.rows) - count
-        note = f"{left} more {'row' if left == 1 else 'rows'} not shown (limit {count})"
+        note = f"{counted(left, 'more row')} not shown (limit {count})"
         return self._with(rows=self.rows[:count], notes=(*self.notes, note))
 
     def _with(self, **changes: Any) -> Table:

@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from attune_ops.model.table import Kind, Table
+from attune_ops.model.units import counted
 from attune_ops.render.text import RIGHT, UNKNOWN, cells, remarks, visible
 
 GAP = 2  # columns between two columns
@@ -35,7 +36,7 @@ def fitted(table: Table, width: int) -> Table:
     hidden = len(table.columns) - len(names)
     if not hidden:
         return table
-    more = f"{hidden} more {'column' if hidden == 1 else 'columns'} in a wider terminal, or with a larger COLUMNS"
+    more = f"{counted(hidden, 'more column')} in a wider terminal, or with a larger COLUMNS"
     return msgspec.structs.replace(table.select(names), notes=(*table.notes, more))
 
 
@@ -62,7 +63,7 @@ class Fitting:
         yield made
         hidden = len(self.table.columns) - len(picked)
         if hidden:
-            hint = f"{hidden} more {'column' if hidden == 1 else 'columns'}: --columns NAME,… or a wider terminal"
+            hint = f"{counted(hidden, 'more column')}: --columns NAME,… or a wider terminal"
             yield from (Text(line, style="dim") for line in [*(remarks(self.table) or [""]), hint])
         else:
             yield from (Text(line, style="dim") for line in remarks(self.table))

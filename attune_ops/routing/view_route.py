@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.units import counted
 from attune_ops.render import html, text, view_graph
 from attune_ops.routing.route import NO_ROUTE, SCHEMA, Canary, Hop, Refusal, Route, Step
 from attune_ops.routing.route_graph import route_graph
@@ -191,8 +192,7 @@ def summary(route: Route) -> Iterator[Words]:
         return
     first = "after its first hop " if route.dead_letter is not None else ""
     if route.queues:
-        count = len(route.queues)
-        what = "1 queue receives" if count == 1 else f"{count} queues receive"
+        what = counted(len(route.queues), "queue receives", "queues receive")
         yield f"{first}{what} it: {', '.join(route.queues)}", "bold green"
     if route.possible:
         yield (
