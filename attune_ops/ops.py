@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attune_ops.cleanup.candidates import ReapResult
     from attune_ops.doctor.explain.explanation import Explanations
     from attune_ops.doctor.findings import Report
-    from attune_ops.doctor.health_result import Health
+    from attune_ops.doctor.health import Probes
     from attune_ops.drills.journal import Comparison, Journal
     from attune_ops.installation.config import Settings
     from attune_ops.inventory import TableFilters
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from attune_ops.routing.route import Reason, Route
     from attune_ops.startup.startup_report import StartupReport
     from attune_ops.topology.drift import ApplyResult, TopologyDiff
-    from attune_ops.topology.policies.policy_change import PolicyChange
+    from attune_ops.topology.policies.apply_policy import PolicyOperations
 
 
 def connect(env: str | None = None, lab: bool | str = False, **options: str) -> Ops:
@@ -271,9 +271,11 @@ class Ops:
         return Messages(self.settings)
 
     @property
-    def policies(self) -> Policies:
-        """Safety by policies: `show`, `apply`, `remove`."""
-        return Policies(self.settings)
+    def policies(self) -> PolicyOperations:
+        """Operations on policies: `show`, `apply`, `remove`."""
+        from attune_ops.topology.policies.apply_policy import PolicyOperations
+
+        return PolicyOperations(self.settings)
 
     def reap(
         self,
@@ -347,7 +349,9 @@ class Ops:
 
     @property
     def health(self) -> Probes:
-        """One look, one answer: `worker`, `broker`, `route`."""
+        """Probes: `worker`, `broker`, `route`."""
+        from attune_ops.doctor.health import Probes
+
         return Probes(self.settings)
 
     def changes(self, before: str, after: str | None = None) -> Table:
@@ -414,81 +418,3 @@ class Ops:
 
     def __repr__(self) -> str:
         return f"<attune_ops.Ops {self.settings.env or ''} {self.settings.amqp}>".replace("  ", " ")
-
-
-class Policies:
-    """Safety policies: expiry, TTL, dead letters, length limits. A change is a dry run without `apply=True`."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def show(self, **filters: Unpack[TableFilters]) -> Table:
-        """The policies, what each is effective for, and the safety policies that are not set."""
-        from attune_ops.topology.policies.apply_policy import show_policies
-
-        return show_policies(self._settings, **filters)
-
-    def apply(
-        self,
-        name: str,
-        definition: Mapping[str, Any] | None = None,
-        *,
-        pattern: str | None = None,
-        apply_to: str | None = None,
-        priority: int = 1,
-        apply: bool = False,
-        confirm: str | None = None,
-    ) -> PolicyChange:
-        """Sets a safety policy, or one of your own with its pattern. Undo: the command line in `undo`."""
-        from attune_ops.topology.policies.apply_policy import apply_policy
-
-        return apply_policy(
-            self._settings,
-            name,
-            definition,
-            pattern=pattern,
-            apply_to=apply_to,
-            priority=priority,
-            apply=apply,
-            confirm=confirm,
-        )
-
-    def remove(self, name: str, *, apply: bool = False, confirm: str | None = None) -> PolicyChange:
-        """Removes a policy. Undo: the command line in `undo`."""
-        from attune_ops.topology.policies.apply_policy import remove_policy
-
-        return remove_policy(self._settings, name, apply=apply, confirm=confirm)
-
-    def __repr__(self) -> str:
-        return f"<attune_ops policies of {self._settings.amqp}: show, apply, remove>"
-
-
-class Probes:
-    """Looks whether something is healthy; again until it is, for at most `wait` s. Changes nothing.
-
-    Each returns a `Health` (`healthy`, `reasons`, `seen`) and raises `SourceError` where it could not look.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def worker(self, worker: str | None = None, *, wait: float = 0.0) -> Health:
-        """Whether a worker (id or name; default: this host's own) can get work (`sources.health.worker_health`)."""
-        from attune_ops.doctor.health import worker_health
-
-        return worker_health(self._settings, worker, wait=wait)
-
-    def broker(self, *, wait: float = 0.0) -> Health:
-        """Whether services can use the broker (`sources.health.broker_health`)."""
-        from attune_ops.doctor.health import broker_health
-
-        return broker_health(self._settings, wait=wait)
-
-    def route(self, exchange: str, routing_key: str, *, wait: float = 0.0) -> Health:
-        """Whether a message published there would reach a queue (`sources.health.route_health`)."""
-        from attune_ops.doctor.health import route_health
-
-        return route_health(self._settings, exchange, routing_key, wait=wait)
-
-    def __repr__(self) -> str:
-        return f"<attune_ops health of {self._settings.amqp}: worker, broker, route>"

@@ -14,6 +14,7 @@ from attune_ops.doctor.health_result import Health, Kind
 from attune_ops.installation import registry_read
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.operations import Operations, operation
 from attune_ops.model import units
 from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import Worker, WorkerStatus
@@ -190,3 +191,16 @@ def _against(tags: list[str], wanted: list[Consumer]) -> str | None:
 
 def _keys(bindings: list[Binding]) -> str:
     return ", ".join(f"{b.source} / {b.routing_key}" for b in bindings)
+
+
+class Probes(Operations):
+    """Whether a worker, the broker or a route is healthy; with `wait`, retried for that many seconds.
+
+    Each returns a `Health` (`healthy`, `reasons`, `seen`), changes nothing, and raises `SourceError` where broker or
+    registry cannot be read.
+    """
+
+    label = "health"
+    worker = operation(worker_health)
+    broker = operation(broker_health)
+    route = operation(route_health)

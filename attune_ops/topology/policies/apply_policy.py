@@ -11,6 +11,7 @@ from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import Management
+from attune_ops.installation.operations import Operations, operation
 from attune_ops.inventory import TableFilters, filtered
 from attune_ops.model.definitions import policy_body
 from attune_ops.model.errors import ConfigError
@@ -109,3 +110,16 @@ def _listed(management: Management, name: str, queues: set[str]) -> bool:
         return all(policy == name for queue, policy in management.policies_of_queues().items() if queue in queues)
 
     return wait_until(settled, timeout=SETTLING_S, interval=0.2)
+
+
+class PolicyOperations(Operations):
+    """Shows, sets and removes policies: expiry, TTL, dead letters, length limits, alternate exchange.
+
+    A method changes something only with `apply=True`, and returns the dry run without; `confirm` is the environment's
+    name where it is protected.
+    """
+
+    label = "policies"
+    show = operation(show_policies)
+    apply = operation(apply_policy)
+    remove = operation(remove_policy)

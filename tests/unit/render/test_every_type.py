@@ -11,10 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 import attune_ops
+from attune_ops.doctor.health import Probes
 from attune_ops.messages.facade import Messages
 from attune_ops.model.display import Shown
-from attune_ops.ops import Ops, Policies, Probes
+from attune_ops.ops import Ops
 from attune_ops.render import module_of
+from attune_ops.topology.policies.apply_policy import PolicyOperations
 
 
 def kinds(of: type[Shown] = Shown) -> Iterator[type[Shown]]:
@@ -32,8 +34,8 @@ def every() -> dict[str, type[Shown]]:
 
 EVERY = every()
 # What is no value to show: plain data, the doors to more of it, and the dashboard, which a later room makes (Any).
-NO_VALUE = {"None", "str", "int", "Self", "Any", "Facts", "Router", "Messages", "Policies", "Probes"}
-DOORS = (Ops, Messages, Policies, Probes)
+NO_VALUE = {"None", "str", "int", "Self", "Any", "Facts", "Router", "Messages", "PolicyOperations", "Probes"}
+DOORS = (Ops, Messages, PolicyOperations, Probes)
 
 
 def returned() -> set[str]:
