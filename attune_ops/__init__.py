@@ -1,11 +1,11 @@
 """Diagnostics and operations for the RabbitMQ side of Attune.
 
-`connect` is where a notebook starts; importing the package loads neither pandas, ipywidgets nor pika.
+A notebook begins with `connect`. Importing the package loads neither pandas, ipywidgets nor pika.
 """
 
 from __future__ import annotations
 
-__all__ = ["AttuneOpsError", "Ops", "__version__", "connect"]
+__all__ = ["AttuneOpsError", "Ops", "__version__", "connect", "dashboard"]
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from attune_ops.model.version import __version__
 
 if TYPE_CHECKING:
     from attune_ops.model.errors import AttuneOpsError
+    from attune_ops.notebook.dashboard import dashboard
     from attune_ops.ops import Ops, connect
 
 _HOME = {
@@ -29,10 +30,10 @@ def _form(value: object, name: str) -> Any:
     from attune_ops.render import form
 
     made = form(value, name)
-    return scrubbed(made, held()) if isinstance(made, (str, dict)) else made  # what a prompt or a notebook shows
+    return scrubbed(made, held()) if isinstance(made, (str, dict)) else made  # text at a prompt or in a notebook
 
 
-# Values at the lowest layer show themselves through the renderers, which they may not import.
+# A value shows itself through its view; `model` may not import `render`.
 display.form = _form
 
 

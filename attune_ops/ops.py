@@ -1,7 +1,7 @@
-"""The facade that notebooks and the command line share: one installation, and what can be asked of it.
+"""The Python interface: `Ops`, one installation.
 
-Thin on purpose: each method resolves, collects and hands over; the thinking lives below. Everything a method
-returns shows itself (`attune_ops.model.display`).
+Each method calls one function of a room; the command of the same purpose calls the same one. What a method returns
+shows itself in a terminal and in a notebook (`attune_ops.model.display`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import importlib
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from attune_ops.model.errors import ConfigError
@@ -37,23 +36,22 @@ if TYPE_CHECKING:
 
 
 def connect(env: str | None = None, lab: bool | str = False, **options: str) -> Ops:
-    """Points at an installation, by the same resolution as the command line; nothing is contacted yet.
+    """Chooses an installation, as the command line does; connects to nothing yet.
 
-    `env` is a named environment of the configuration file; `lab` is True for the running lab, or the name of one of
-    several; `options` are those of the command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`).
-    Raises `ConfigError`.
+    `env` is a named environment of the configuration file; `lab` is True for the running lab, or the name of a lab;
+    `options` are those of the command line (`amqp_url="amqp://…"`, `topology="attune-2026-09"`). Raises `ConfigError`.
     """
     from attune_ops.installation.config import resolve
     from attune_ops.installation.config.resolve import KEYS
 
     unknown = sorted(set(options) - set(KEYS))
     if unknown:
-        raise ConfigError(f"connect knows no option {unknown[0]!r}; it has {', '.join(KEYS)}")
+        raise ConfigError(f"connect has no option {unknown[0]!r}; its options are {', '.join(KEYS)}")
     return Ops(resolve({**options, **({"env": env} if env else {})}, lab=lab))
 
 
 class Ops:
-    """One installation. Use it as a context manager, or call `close`; it holds nothing open in between calls."""
+    """One installation. Use it as a context manager, or call `close`; no connection stays open between calls."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -67,11 +65,11 @@ class Ops:
         interval: float = 5.0,
         skip_worker_statistics: bool = False,
     ) -> Facts:
-        """Reads broker and registry: all sources, or only those given. Needs tag monitoring, changes nothing.
+        """Reads broker and registry: all sources, or only the given ones. Needs tag monitoring, changes nothing.
 
-        With `samples=2` the queues are read twice, `interval` seconds apart, to see what grows or moves. With
-        `skip_worker_statistics` rates and ages of worker queues are not read where the broker has more than 2,000
-        queues: they take it longest. What cannot be read is in `Facts.missing` with its reason; nothing is raised.
+        With `samples=2` the queues are read twice, `interval` s apart, to measure growth and throughput. With
+        `skip_worker_statistics` and more than 2,000 queues, rates and message ages of worker queues are not read: they
+        take longest. What cannot be read is in `Facts.missing` with its reason; nothing is raised.
         """
         from attune_ops.installation.collect import collect
 
@@ -80,7 +78,10 @@ class Ops:
         )
 
     def explain(self, text: str) -> Explanations:
-        """Explains every error that a text quotes and compares it with the installation (`explain`)."""
+        """Explains every error in a text, and compares it with the installation.
+
+        Reads broker and registry, needs tag monitoring, changes nothing.
+        """
         from attune_ops.doctor.explain import explain_live
 
         return explain_live(self.settings, text)
@@ -99,27 +100,27 @@ class Ops:
         return run_startup(self.settings, service, worker, skip, confirm=confirm)
 
     def queues(self, **filters: Unpack[TableFilters]) -> Table:
-        """The queues: what they hold, who consumes them, whose they are; columns: `attune_ops/inventory/queues.py`."""
+        """All queues: depth, consumers, owner; columns: `attune_ops/inventory/queues.py`."""
         return self._inspect("queues", **filters)
 
     def bindings(self, **filters: Unpack[TableFilters]) -> Table:
-        """The bindings, and whether the topology makes them; columns: `attune_ops/inventory/bindings.py`."""
+        """All bindings, and whether the topology has them; columns: `attune_ops/inventory/bindings.py`."""
         return self._inspect("bindings", **filters)
 
     def exchanges(self, **filters: Unpack[TableFilters]) -> Table:
-        """The exchanges; columns: `attune_ops/inventory/exchanges.py`."""
+        """All exchanges; columns: `attune_ops/inventory/exchanges.py`."""
         return self._inspect("exchanges", **filters)
 
     def consumers(self, **filters: Unpack[TableFilters]) -> Table:
-        """The consumers and where they come from; columns: `attune_ops/inventory/consumers.py`."""
+        """All consumers and their connections; columns: `attune_ops/inventory/consumers.py`."""
         return self._inspect("consumers", **filters)
 
     def workers(self, **filters: Unpack[TableFilters]) -> Table:
-        """The registered workers, and what the broker has for each; columns: `attune_ops/inventory/workers.py`."""
+        """The registered workers and their queues on the broker; columns: `attune_ops/inventory/workers.py`."""
         return self._inspect("workers", **filters)
 
     def orphans(self, **filters: Unpack[TableFilters]) -> Table:
-        """Queues without a live worker, live workers without queue; columns: `attune_ops/inventory/orphans.py`."""
+        """Orphaned queues, and live workers without queue; columns: `attune_ops/inventory/orphans.py`."""
         return self._inspect("orphans", **filters)
 
     def doctor(
@@ -133,11 +134,11 @@ class Ops:
         target_version: str | None = None,
         baseline: str | None = None,
     ) -> Report:
-        """Looks for what goes wrong; `only` and `skip` are codes, names or groups of checks.
+        """Runs the checks; `only` and `skip` are codes, names or groups of checks.
 
-        Reads broker and registry (twice with `samples=2`, `interval` seconds apart, to see what grows), needs tag
-        monitoring, changes nothing. `target_version` is the RabbitMQ version that an upgrade is judged for; `baseline`
-        is the JSON of an earlier report, whose findings are left out. Raises `ConfigError`.
+        Reads broker and registry (with `samples=2` twice, `interval` s apart, to see what grows), needs tag monitoring,
+        changes nothing. `target_version` is the RabbitMQ version of a planned upgrade; `baseline` is the JSON file of
+        an earlier report; its findings are left out. Raises `ConfigError`.
         """
         from attune_ops.doctor.diagnosis import diagnose_live, read_baseline
 
@@ -153,7 +154,7 @@ class Ops:
         )
 
     def router(self, facts: Facts | None = None) -> Router:
-        """The routing simulator over the live broker as it is now (or over `facts`), for many questions.
+        """The routing simulator over the broker as it is now, or over `facts`; for many routes.
 
         Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
         """
@@ -169,11 +170,13 @@ class Ops:
         *,
         facts: Facts | None = None,
     ) -> Route:
-        """Which queues a message reaches, and on what way. Publishes nothing. Raises `SourceError`."""
+        """Simulates which queues a message is routed to, and how.
+
+        Needs tag management, publishes and changes nothing. Raises `SourceError`.
+        """
         from attune_ops.routing.reasons import explained
 
-        router = self.router(facts)
-        return explained(router, router.route(exchange, routing_key, headers))
+        return explained(router := self.router(facts), router.route(exchange, routing_key, headers))
 
     def dead_letter(
         self,
@@ -184,37 +187,42 @@ class Ops:
         *,
         facts: Facts | None = None,
     ) -> Route:
-        """Where a message goes that this queue gives up, to its end. Publishes nothing. Raises `SourceError`."""
+        """Simulates where a message goes that `queue` dead-letters, up to the last queue.
+
+        Needs tag management, publishes and changes nothing. Raises `SourceError`.
+        """
         from attune_ops.routing.reasons import explained
 
-        router = self.router(facts)
-        return explained(router, router.dead_letter(queue, reason, routing_key, headers))
+        return explained(router := self.router(facts), router.dead_letter(queue, reason, routing_key, headers))
 
     def canary(
         self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None, *, confirm: str | None = None
     ) -> Route:
-        """A route proved on the broker, in a scratch virtual host that is made and removed; `canary` tells.
+        """Proves a route on the broker: publishes in a scratch virtual host, which it removes again.
 
-        Needs tag administrator; no queue of this virtual host sees the message. `confirm` is the environment's name
-        where it is protected. Raises `SourceError`, `ConfigError`, `ActionError`.
+        Needs tag administrator; no queue of this virtual host gets the message. `confirm` is the name of a protected
+        environment. The outcome is in `Route.canary`. Raises `SourceError`, `ConfigError`, `ActionError`.
         """
         from attune_ops.routing.canary import prove
 
         return prove(self.settings, exchange, routing_key, headers, confirm=confirm)
 
     def topology_diff(self, facts: Facts | None = None) -> TopologyDiff:
-        """The topology against the broker, needs tag management, changes nothing. Raises `SourceError`."""
+        """Compares the topology with the broker, or with `facts`.
+
+        Reads broker and registry, needs tag management, changes nothing. Raises `SourceError`.
+        """
         from attune_ops.topology.apply import compare
         from attune_ops.topology.diff import diff
 
         return compare(self.settings) if facts is None else diff(facts)
 
     def topology_apply(self, *, apply: bool = False, confirm: str | None = None) -> ApplyResult:
-        """Declares what the broker lacks of the topology, in order, and reads it back; without `apply` only says so.
+        """Declares the objects of the topology that the broker lacks, and reads them back; a dry run without `apply`.
 
-        Needs tag management, and permission to configure; never changes or deletes what is there. Undo: delete
-        the queues and exchanges that were declared. `confirm` is the environment's name where it is protected.
-        Raises `SourceError`, `ConfigError`.
+        Needs tag management and permission to configure; changes and deletes nothing that exists. Undo: delete the
+        queues and exchanges that were declared. `confirm` is the name of a protected environment. Raises `SourceError`,
+        `ConfigError`.
         """
         from attune_ops.topology.apply import apply_topology
 
@@ -239,10 +247,10 @@ class Ops:
         return export_topology(self._read(SOURCES) if live else self.settings.topology, to, workers)
 
     def snapshot(self, file: str | None = None, *, samples: int = 1, replace: bool = False) -> Facts:
-        """Reads everything and, with `file`, writes it there, compressed and without secrets.
+        """Reads all facts and, with `file`, writes them to it, compressed and without secrets.
 
-        A file that exists is only overwritten with `replace`. `model.snapshot_file.load_facts` reads it again.
-        Raises `ConfigError` where it cannot be written.
+        `replace` overwrites an existing file. `model.snapshot_file.load_facts` reads it again. Needs tag monitoring,
+        changes nothing on the installation. Raises `ConfigError` if the file cannot be written.
         """
         from attune_ops.model.snapshot_file import save_facts
 
@@ -254,9 +262,9 @@ class Ops:
     def drill(
         self, name: str, *, confirm: str | None = None, remedy: str | None = None, **parameters: Any
     ) -> Journal | Comparison:
-        """Runs a drill: makes a failure in a scratch virtual host and accounts for every message, as `drill run` does.
+        """Runs a drill: causes a failure in a scratch virtual host, and accounts for every message.
 
-        Only on the lab, or on an environment that allows drills and is named in `confirm`. What it made is removed.
+        Only on a lab, or on an environment that allows drills and is named in `confirm`. Removes what it made.
         Raises `DrillRefused`, `ConfigError`, `SourceError`.
         """
         from attune_ops.drills.runner import run
@@ -308,7 +316,7 @@ class Ops:
         apply: bool = False,
         confirm: str | None = None,
     ) -> Table:
-        """Binds a queue (or, with `exchange`, an exchange); without `apply` only says so (`actions.bindings`)."""
+        """Binds a queue, or with `exchange` an exchange; without `apply` a dry run; see `topology.bind`."""
         from attune_ops.topology.bind import bind
 
         return bind(
@@ -333,7 +341,7 @@ class Ops:
         apply: bool = False,
         confirm: str | None = None,
     ) -> Table:
-        """Removes a binding, of whatever `arguments` where they are None; without `apply` only says so."""
+        """Removes a binding, with any arguments if they are None; without `apply` a dry run; see `topology.bind`."""
         from attune_ops.topology.bind import unbind
 
         return unbind(
@@ -355,7 +363,10 @@ class Ops:
         return Probes(self.settings)
 
     def changes(self, before: str, after: str | None = None) -> Table:
-        """What came, went and changed from a snapshot file to another, or to now. Changes nothing."""
+        """What was added, removed and changed between two snapshot files, or a file and now.
+
+        Changes nothing. Raises `ConfigError`, `SourceError`.
+        """
         from attune_ops.inventory.snapshot_diff import changes
         from attune_ops.model.snapshot_file import load_facts
 
@@ -373,27 +384,27 @@ class Ops:
         return history.past(self.settings)
 
     def past(self, since: timedelta | None = None) -> Past:
-        """What `watch` has recorded, of the last 30 days or since; asks nobody."""
+        """What `watch` has recorded, in the last 30 days or in the last `since`; connects to nothing."""
         from attune_ops.monitoring import history
 
         return history.past(self.settings, since or history.KEPT)
 
     def report(self, file: str, *, samples: int = 1, replace: bool = False) -> int:
-        """Writes the doctor's report with all tables as one HTML file to send, without secrets; returns its bytes.
+        """Writes one HTML file with the doctor's report and all tables, without secrets; returns its size in bytes.
 
-        A file that exists is only overwritten with `replace`. Changes nothing on the installation. Raises
-        `ConfigError` where it cannot be written, or without `attune-ops[notebook]`.
+        `replace` overwrites an existing file. Changes nothing on the installation. Raises `ConfigError` if the file
+        cannot be written, or without `attune-ops[notebook]`.
         """
         from attune_ops.doctor.html_report import write_report
 
         return write_report(self.doctor(samples=samples), file, replace=replace, secrets=self.settings.secrets)
 
-    def dashboard(self, every: float = 5.0) -> Any:
-        """A live dashboard in a notebook, read anew `every` s; a static overview without ipywidgets.
+    def dashboard(self, interval: float = 5.0) -> Any:
+        """A live dashboard in a notebook, refreshed every `interval` s; a static overview without ipywidgets.
 
-        What can change something there shows first what it would do. `close` stops all of it.
+        Its buttons show the dry run first. `close` stops it.
         """
-        return importlib.import_module("attune_ops").dashboard(self, every)
+        return importlib.import_module("attune_ops").dashboard(self, interval)
 
     def _inspect(self, name: str, **filters: Unpack[TableFilters]) -> Table:
         from attune_ops.inventory import inspect
@@ -406,14 +417,12 @@ class Ops:
         return require(self.facts(sources), Source.BROKER)
 
     def close(self) -> None:
-        """Closes what was opened; calling it twice does no harm."""
+        """Closes what was opened; may be called twice."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

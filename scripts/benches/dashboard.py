@@ -21,7 +21,7 @@ WORKERS = 2000
 ROWS = 200  # that the dashboard draws at most
 PROMISED_MS, AT_ONCE_MS, PATIENCE_MS = 2000.0, 500.0, 120_000
 RUNS = 5
-OPENED = "import attune_ops\nattune_ops.connect().dashboard(every=2)"
+OPENED = "import attune_ops\nattune_ops.connect().dashboard(interval=2)"
 # Does something to the page and waits until it is so and painted; gives how long that took.
 TIMED = """async ([act, until]) => {
   const frame = () => new Promise(requestAnimationFrame), began = performance.now();

@@ -14,7 +14,7 @@ from tests.browser.chromium import jupyterlab
 from tests.browser.contrast import contrasts
 from tests.world import Vhost, clean_environment, eventually
 
-CELLS = ("import attune_ops\nattune_ops.connect().dashboard(every=1)", "print('the kernel', 'is free')")
+CELLS = ("import attune_ops\nattune_ops.connect().dashboard(interval=1)", "print('the kernel', 'is free')")
 PATIENCE_MS = 60_000
 ORPHANS = ("worker.71.executions", "worker.72.executions")
 

@@ -13,7 +13,7 @@ import pytest
 from tests.world import Vhost, clean_environment
 
 CELLS = (
-    "import threading, time, attune_ops\nops = attune_ops.connect()\nboard = ops.dashboard(every=1)\nboard",
+    "import threading, time, attune_ops\nops = attune_ops.connect()\nboard = ops.dashboard(interval=1)\nboard",
     "started = time.perf_counter(); print(f'free after {time.perf_counter() - started:.3f} s')\n"
     "deadline = time.monotonic() + 60\n"
     "while board.collector.seen.looks < 3 and time.monotonic() < deadline: time.sleep(0.1)",

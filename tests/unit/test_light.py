@@ -25,12 +25,3 @@ def test_stays_light(code: str) -> None:
     program = f"import sys\nsys.argv[1:] = ['--version']\n{code}\nprint(*(m.split('.')[0] for m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.splitlines()[-1].split()) & HEAVY == set()
-
-
-def test_everything_exported_is_there_and_a_wrong_option_is_named() -> None:
-    import attune_ops
-
-    assert all(getattr(attune_ops, name) is not None for name in attune_ops.__all__)
-    assert set(attune_ops.__all__) <= set(dir(attune_ops))
-    with pytest.raises(attune_ops.AttuneOpsError, match="connect knows no option 'topolgy'; it has env, config"):
-        attune_ops.connect(topolgy="attune-2026-09")
