@@ -1,4 +1,4 @@
-"""`attune-ops lab`: a private broker for trying things out."""
+"""`attune-ops lab`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._options import duration
 
-WIDTH = 100  # columns of a table in a pipe, where nothing says how wide it is shown
+WIDTH = 100  # columns of a table in a pipe, which has no width
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The name that was said, here or as every command's `--lab`."""
+    """The given name, here or with `--lab`, which every command has."""
     if value is not None:
         return value
     return ctx.ensure_object(Cli).options.get("lab") or os.environ.get("ATTUNE_OPS_LAB") or "default"
@@ -25,23 +25,23 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
 name_option = click.option(
     "--name",
     callback=_name,
-    help="Which lab, where you have several [default: that of --lab or ATTUNE_OPS_LAB, else default].",
+    help="Name of the lab [default: that of --lab or ATTUNE_OPS_LAB, else default].",
 )
 
 
 @group()
 def command() -> None:
-    """A private RabbitMQ on loopback: own ports, own data, own password; no other broker is touched."""
+    """A private RabbitMQ on loopback: own ports, own data, own password; other brokers are not affected."""
 
 
 @command.command(example="attune-ops lab up")
 @name_option
-@click.option("--nodes", type=int, metavar="N", help="How many nodes form the cluster (default: 1).")
-@click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
-@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; may be repeated.")
+@click.option("--nodes", type=int, metavar="N", help="Number of cluster nodes (default: 1).")
+@click.option("--server", metavar="DIR|PATH", help="RabbitMQ installation: its folder or its rabbitmq-server.")
+@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; repeatable.")
 @pass_cli
 def up(cli: Cli, name: str, nodes: int | None, server: str | None, lines: tuple[str, ...]) -> None:
-    """Starts the lab, or says that it runs already."""
+    """Starts the lab, or those nodes of a running lab that are down."""
     from attune_ops import lab
 
     with cli.progress("starting RabbitMQ") as note:
@@ -60,7 +60,7 @@ def down(cli: Cli, name: str) -> None:
     with cli.progress("stopping RabbitMQ") as note:
         found = lab.down(name, note=note)
     others = ", ".join(names())
-    cli.note("the lab is down" if found else f"there was no lab {name!r}" + (f"; there is {others}" if others else ""))
+    cli.note("Lab stopped." if found else f"no lab {name!r}" + (f"; existing labs: {others}" if others else ""))
 
 
 @command.command(example="attune-ops lab status --format json")
@@ -69,7 +69,7 @@ def down(cli: Cli, name: str) -> None:
 @format_option()
 @pass_cli
 def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None:
-    """Shows what runs, where, and its URLs; exit status 1 where nothing runs."""
+    """Shows the labs with their nodes and URLs; exit status 1 where none is running."""
     from attune_ops import lab
 
     found = lab.status(name if name is not None else cli.options.get("lab"))
@@ -81,19 +81,20 @@ def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None
 
 @command.command(example="attune-ops lab run")
 @name_option
-@click.option("--server", metavar="DIR|PATH", help="Another RabbitMQ: its folder, or its rabbitmq-server.")
-@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; may be repeated.")
-@click.option("--workers", type=click.IntRange(1, 100), default=3, show_default=True, help="How many workers.")
-@click.option("--for", "seconds", type=duration, default="6s", show_default=True, help="How long messages flow.")
-@click.option("--keep", is_flag=True, help="Leave broker and services up.")
+@click.option("--server", metavar="DIR|PATH", help="RabbitMQ installation: its folder or its rabbitmq-server.")
+@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; repeatable.")
+@click.option("--workers", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of workers.")
+@click.option("--for", "seconds", type=duration, default="6s", show_default=True, help="Time to publish messages.")
+@click.option("--keep", is_flag=True, help="Leave broker and services running.")
 @pass_cli
 def run(
     cli: Cli, name: str, server: str | None, lines: tuple[str, ...], workers: int, seconds: float, keep: bool
 ) -> None:
-    """Shows the main job: a private broker, Attune's services on it, messages, tables, the doctor.
+    """Starts a private broker and stand-ins for Attune's services, publishes messages, shows tables and diagnosis.
 
-    Stand-ins of the executor, a sensor, the notifier and some workers start as Attune's services do, step by step.
-    Then messages flow, what is there is shown, and all goes down again, also after Ctrl-C.
+    Stand-ins for the executor, a sensor, the notifier and some workers run their start-up sequences, step by step.
+    They publish and handle messages. Then the tables and the doctor's report are shown, and everything is stopped,
+    also after Ctrl-C.
     """
     from attune_ops.lab.run import Out, Plan
     from attune_ops.lab.run import run as demonstrate
@@ -104,7 +105,7 @@ def run(
 
 
 def _for_reading(value: object) -> object:
-    """A table as wide as a person reads it also in a pipe (`lab run | less`): the run is to be watched, not parsed."""
+    """A table that fits a terminal also in a pipe (`lab run | less`): the output is for people, not for programs."""
     from attune_ops.model.table import Table
     from attune_ops.render.fitting import fitted
 

@@ -1,13 +1,13 @@
-"""The private broker: a throw-away RabbitMQ of one's own on loopback.
+"""A private RabbitMQ on loopback for tests, drills and trying things out.
 
 `up` starts it in a folder of its own below the user's state folder, with a node name, ports, an epmd and a
-password that no other broker shares; `down` ends exactly what `up` started and removes the folder.
-Each lab has a name, so that tests and drills make their own beside the user's.
+password of its own; `down` stops exactly what `up` started and removes the folder. Each lab has a name, so that tests
+and drills make their own.
 """
 
 from __future__ import annotations
 
-from attune_ops.lab.control import Lab, down, up
-from attune_ops.lab.status import status
+from attune_ops.lab.cluster import Lab
+from attune_ops.lab.control import down, status, up
 
 __all__ = ["Lab", "down", "status", "up"]

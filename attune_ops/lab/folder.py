@@ -1,4 +1,4 @@
-"""The lab's folder: its state file, its lock, its password."""
+"""The lab's folder: its lock, its state file and its password."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import IO
 import msgspec
 
 from attune_ops.installation.config.running_lab import PASSWORD_FILE, STATE_FILE, RunningLab, lab_folder, labs_folder
-from attune_ops.lab.node import write_private
 from attune_ops.model.errors import ActionError
 from attune_ops.model.files import lock
 
 
 @contextmanager
 def locked(name: str, note: Callable[[str], None]) -> Iterator[Path]:
-    """Lets one caller at a time work on the lab of that name; gives its folder, which need not exist.
+    """Lets one caller at a time change the lab of that name; gives its folder, which need not exist.
 
-    The lock file stands beside the folder, and goes with it.
+    The lock file is beside the folder, and removed with it.
     """
     folder = lab_folder(name)
     path = folder.with_suffix(".lock")
@@ -31,12 +30,12 @@ def locked(name: str, note: Callable[[str], None]) -> Iterator[Path]:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = path.open("w")
         except OSError as e:
-            raise ActionError(f"the lab's folder {folder.parent} cannot be used: {e.strerror}") from e
+            raise ActionError(f"cannot use the lab's folder {folder.parent}: {e.strerror}") from e
         with file:
             if not lock(file, wait=False):
-                note(f"another command is at work on the lab {name!r}: waiting for it")
+                note(f"waiting for another command that uses lab {name!r}")
                 lock(file)
-            if not _is_file(file, path):  # removed while it was waited for: it locks nobody out any more
+            if not _is_file(file, path):  # removed while this command waited, so no longer the lock
                 continue
             try:
                 yield folder
@@ -54,13 +53,13 @@ def _is_file(lock: IO[str], path: Path) -> bool:
 
 
 def is_there(name: str) -> bool:
-    """Whether there is such a lab, or a command is at work on one."""
+    """Whether there is such a lab, or a command that uses it."""
     folder = lab_folder(name)
     return folder.exists() or folder.with_suffix(".lock").exists()
 
 
 def make(folder: Path) -> None:
-    """Makes the folder with a fresh password and the nodes' common cookie, all for its owner alone."""
+    """Makes the folder with a new password and the nodes' Erlang cookie, readable by its owner only."""
     folder.mkdir(mode=0o700)
     write_private(folder / PASSWORD_FILE, secrets.token_urlsafe(18) + "\n")
     write_private(folder / ".erlang.cookie", secrets.token_hex(16))
@@ -68,7 +67,7 @@ def make(folder: Path) -> None:
 
 
 def save(lab: RunningLab) -> RunningLab:
-    """Writes the state file, whole or not at all."""
+    """Writes the state file atomically."""
     path = Path(lab.folder, STATE_FILE)
     new = path.with_suffix(".new")
     write_private(new, msgspec.json.format(msgspec.json.encode(lab).decode()))
@@ -77,12 +76,19 @@ def save(lab: RunningLab) -> RunningLab:
 
 
 def remove(folder: Path) -> None:
-    """Removes the lab's folder; a broker that is just ending may still write into it."""
+    """Removes the lab's folder; a broker that is stopping may still write into it."""
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
-    raise ActionError(f"the lab's folder {folder} could not be removed")
+    raise ActionError(f"cannot remove the lab's folder {folder}")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner can read, from the start."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def names() -> list[str]:

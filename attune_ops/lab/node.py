@@ -1,10 +1,12 @@
-"""One node of the lab: its files, its environment, and when it is ready."""
+"""One node of the lab: its ports, its files, its environment, and when it is ready."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import socket
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +16,10 @@ from attune_ops.installation.config.running_lab import LabNode, Process, Running
 from attune_ops.installation.light_http import LightHttp
 from attune_ops.installation.management import Management
 from attune_ops.lab import process
-from attune_ops.lab.ports import PER_NODE, answers
+from attune_ops.lab.folder import write_private
 from attune_ops.lab.server import Server, search_path
-from attune_ops.model.errors import SourceError
+from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.model.files import lock
 
 T = TypeVar("T")
 
@@ -24,9 +27,16 @@ PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
 CONSOLE = "console.log"
 ANSWER_S = 5.0
 
+# Below the ephemeral port range, so that a stopped node finds its ports free again. The lab's own epmd holds the first
+# port of the block as long as it runs.
+FIRST, LAST, BLOCK = 20000, 32000, 32
+STANDARD = (25672,)  # RabbitMQ's own port in this range: a system-wide broker may be started later
+PER_NODE = 4  # AMQP, management, Prometheus, distribution
+MOST_NODES = (BLOCK - 1) // PER_NODE
+
 
 def make(folder: Path, ordinal: int, block: range) -> LabNode:
-    """The node of that number, counted from 1, with its ports of the block."""
+    """The node of that number, counted from 1, with its ports from the block."""
     first = 1 + (ordinal - 1) * PER_NODE
     amqp, management, prometheus, distribution = block[first : first + PER_NODE]
     name = f"attune-{ordinal}"
@@ -34,7 +44,7 @@ def make(folder: Path, ordinal: int, block: range) -> LabNode:
 
 
 def configuration(lab: RunningLab, node: LabNode, extra: Sequence[str] = ()) -> str:
-    """The node's rabbitmq.conf. It holds the password."""
+    """The node's rabbitmq.conf, with the password."""
     lines = [
         f"listeners.tcp.1 = 127.0.0.1:{node.amqp_port}",
         "management.tcp.ip = 127.0.0.1",
@@ -57,7 +67,7 @@ def configuration(lab: RunningLab, node: LabNode, extra: Sequence[str] = ()) -> 
 
 
 def environment(lab: RunningLab, node: LabNode | None = None) -> dict[str, str]:
-    """The environment of the lab's programs: nothing of a system-wide broker's configuration applies."""
+    """The environment of the lab's programs, without the configuration of a system-wide broker."""
     made = {k: v for k, v in os.environ.items() if k in ("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "USER", "LOGNAME")}
     made = {"LANG": "C.UTF-8"} | made
     none = str(Path(lab.folder, "none"))
@@ -81,7 +91,7 @@ def environment(lab: RunningLab, node: LabNode | None = None) -> dict[str, str]:
             "RABBITMQ_LOG_BASE": f"{node.folder}/log",
             "RABBITMQ_PID_FILE": f"{node.folder}/pid",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            # The script becomes the broker instead of watching over it, so that the pid is the broker's.
+            # The script becomes the broker instead of its parent, so that the pid is the broker's.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
     return made
@@ -90,7 +100,7 @@ def environment(lab: RunningLab, node: LabNode | None = None) -> dict[str, str]:
 def start(
     lab: RunningLab, node: LabNode, server: Server, record: Callable[[Process], None], extra: Sequence[str] = ()
 ) -> Process:
-    """Writes the node's files and starts it; returns without waiting for it."""
+    """Writes the node's files and starts it, without waiting for it."""
     folder = Path(node.folder)
     for part in ("data", "log"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -100,15 +110,8 @@ def start(
     return process.launch([server.start], environment(lab, node), folder, folder / CONSOLE, record)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that nobody but its owner could ever read."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-
-
 def speaks_amqp(lab: RunningLab, node: LabNode) -> bool:
-    """Whether the node answers an AMQP greeting with its own."""
+    """Whether the node answers an AMQP protocol header."""
     try:
         greet(Endpoint("amqp", "127.0.0.1", node.amqp_port, lab.user, lab.password, "/"), timeout=ANSWER_S)
     except SourceError:
@@ -122,7 +125,7 @@ def serves_management(lab: RunningLab, node: LabNode) -> bool:
 
 
 def sees_all(lab: RunningLab, node: LabNode) -> bool:
-    """Whether the node sees every node of the lab run in its cluster."""
+    """Whether every node of the lab is running in the cluster of this node."""
     return sum(n.running for n in _ask(lab, node, Management.nodes) or ()) == len(lab.nodes)
 
 
@@ -133,21 +136,68 @@ def version(lab: RunningLab, node: LabNode) -> str | None:
 
 
 def _ask(lab: RunningLab, node: LabNode, read: Callable[[Management], T]) -> T | None:
-    """What the node's management API answers, None while it does not."""
+    """The answer of the node's management API, None while it does not answer."""
     endpoint = Endpoint("http", "127.0.0.1", node.management_port, lab.user, lab.password)
-    with suppress(SourceError), Management(LightHttp(endpoint, ANSWER_S, None), "/") as management:
+    with contextlib.suppress(SourceError), Management(LightHttp(endpoint, ANSWER_S, None), "/") as management:
         return read(management)
     return None
 
 
-def last_words(node: LabNode) -> str:
-    """What the node printed about its failure: the line after BOOT FAILED, or else its last one."""
+def last_output(node: LabNode) -> str:
+    """The node's own words about its failure: the line after BOOT FAILED, or else its last one."""
     try:
         lines = Path(node.folder, CONSOLE).read_text(errors="replace").splitlines()
     except OSError:
-        return "it printed nothing"
-    said = [line.strip() for line in lines if line.strip(" =\t")]
-    for i, line in enumerate(said[:-1]):
+        return "no output"
+    printed = [line.strip() for line in lines if line.strip(" =\t")]
+    for i, line in enumerate(printed[:-1]):
         if "BOOT FAILED" in line:
-            return said[i + 1][:300]
-    return said[-1][:300] if said else "it printed nothing"
+            return printed[i + 1][:300]
+    return printed[-1][:300] if printed else "no output"
+
+
+@contextlib.contextmanager
+def choosing_ports() -> Iterator[None]:
+    """Lets one lab at a time choose its ports on this machine, until its epmd holds the first one of its block.
+
+    The lock is on the root folder, which exists and which every user can open.
+    """
+    descriptor = os.open("/", os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: two labs could choose the same ports
+            lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def free_block(seed: str) -> range:
+    """A block of ports that nothing listens on; the same seed gives the same block while it is free."""
+    starts = range(FIRST, LAST, BLOCK)
+    first = zlib.crc32(seed.encode()) % len(starts)
+    for start in (*starts[first:], *starts[:first]):
+        block = range(start, start + BLOCK)
+        if not any(port in block for port in STANDARD) and all(map(is_free, block)):
+            return block
+    raise ActionError(f"no {BLOCK} consecutive free loopback ports between {FIRST} and {LAST}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on that loopback port now."""
+    with socket.socket() as probe:
+        # As servers do: connections of the previous owner in TIME_WAIT do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on that loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return True
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL with Attune's tables: a server of one's own on a free loopback port."""
+"""A private PostgreSQL server with Attune's tables on a free loopback port."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from attune_ops.installation.config.urls import parse_database
 from attune_ops.installation.registry_read import connect_postgresql
 from attune_ops.lab import process as processes
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
-from attune_ops.model.waiting import wait_until
 
-# The tables of a present release, as far as the toolkit reads or writes them.
+# The tables of a current release, as far as this package reads or writes them.
 SCHEMA = """
 CREATE SCHEMA {schema};
 CREATE TYPE {schema}.worker_type_enum AS ENUM ('local', 'remote', 'container');
@@ -66,16 +65,17 @@ START_S = 60.0
 
 
 class Postgres:
-    """A server whose data is in `folder`; `process` is the one that runs, or ran last."""
+    """A server with its data in `folder`; `process` is the running one, or the last."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.programs, self.account = folder, programs(), account()
         self.password, self.port = secrets.token_urlsafe(12), _free_port()
         self.process: Process | None = None
+        self._error = ""
 
     @property
     def url(self) -> str:
-        """The URL of its superuser, without a database name; it holds the password."""
+        """The URL of its superuser, with the password, without a database name."""
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}"
 
     def make(self) -> None:
@@ -94,10 +94,10 @@ class Postgres:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise ActionError(f"no PostgreSQL could be made: {done.stdout.strip().splitlines()[-1]}")
+            raise ActionError(f"initdb failed: {done.stdout.strip().splitlines()[-1]}")
 
     def start(self, record: Callable[[Process], None] = lambda process: None) -> None:
-        """Starts the server and waits until it answers; `record` is told of its process before it runs.
+        """Starts the server and waits until it answers; `record` is called with its process before it runs.
 
         Undo: `stop`. Raises `ActionError`.
         """
@@ -106,27 +106,17 @@ class Postgres:
             "-c", "max_connections=200",
         ]  # fmt: skip
         log = self.folder / "log"
-        self.process = processes.launch(command, _environment(), self.folder, log, record, user=self.account)
-        process = self.process
-        error = wait_until(self._error, lambda e: e is None or not process.alive, timeout=START_S)
-        if error is not None:
-            raise ActionError(f"PostgreSQL does not start: {error}") from error
-
-    def _error(self) -> SourceError | None:
-        """Why the server does not answer, None where it does."""
-        try:
-            self.execute("SELECT 1")
-        except SourceError as e:
-            return e
-        return None
+        started = processes.launch(command, _environment(), self.folder, log, record, user=self.account)
+        self.process = started
+        processes.wait_for_start(self._answers, START_S, "PostgreSQL", lambda: started.alive, lambda: self._error)
 
     def stop(self) -> None:
-        """Ends the server at once, as a crash does (its immediate shutdown). Undo: `start`."""
+        """Stops the server at once, as a crash does (immediate shutdown). Undo: `start`."""
         if self.process is not None:
             processes.end([self.process], 10, signal.SIGQUIT)
 
     def execute(self, script: str, database: str = "postgres") -> None:
-        """Runs statements, each a transaction of its own. Raises `SourceError` where the server does not answer."""
+        """Runs statements, each in its own transaction. Raises `SourceError` where the server does not answer."""
         connection = connect_postgresql(parse_database(f"{self.url}/{database}", "lab"), 5, read_only=False)
         try:
             connection.autocommit = True
@@ -134,20 +124,28 @@ class Postgres:
         finally:
             connection.close()
 
+    def _answers(self) -> bool:
+        try:
+            self.execute("SELECT 1")
+        except SourceError as e:
+            self._error = str(e)
+            return False
+        return True
+
 
 def programs() -> Path:
-    """The folder of PostgreSQL's server programs, the newest there is. Raises `ConfigError` where there is none."""
+    """The folder of the newest PostgreSQL server programs. Raises `ConfigError` where there are none."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True)
     found = shutil.which("initdb")
     folders = [*debian, *([Path(found).resolve().parent] if found else [])]
     for folder in folders:
         if (folder / "initdb").exists():
             return folder
-    raise ConfigError("no PostgreSQL server programs (initdb) are here: install the package postgresql")
+    raise ConfigError("no PostgreSQL server programs (initdb) found: install the package postgresql")
 
 
 def account() -> str | None:
-    """As whom the server runs: it refuses root, so root takes the account that the package made."""
+    """The account that the server runs as, None for the current one: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

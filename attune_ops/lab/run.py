@@ -1,4 +1,4 @@
-"""The main job shown on the lab: services start, messages flow, what is there is looked at, all goes down again."""
+"""`lab run`: services start on a lab, publish messages, tables and diagnosis are shown, and everything is stopped."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from attune_ops.inventory.bindings import bindings
 from attune_ops.inventory.orphans import orphans
 from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
-from attune_ops.lab.control import Lab, down, up
-from attune_ops.lab.starting import Note
+from attune_ops.lab.cluster import Lab, Note
+from attune_ops.lab.control import down, up
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
 from attune_ops.model.table import Cell, Column, Kind, Table
@@ -33,25 +33,25 @@ from attune_ops.startup.standins.job import Behaviour
 from attune_ops.startup.startup_report import StepResult, StepStatus
 from attune_ops.startup.steps import take_down
 
-SERVICES = "services"  # the folder of the stand-ins' logs in that of the lab
+SERVICES = "services"  # the folder of the stand-ins' logs, in the lab's folder
 START_TIMEOUT_S = 30.0
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
-DENIED = 541
+DENIED = 541  # the reply code for transient queues where the broker does not permit them
 
 COUNTED = {"published": "attempted", "confirmed": "confirmed", "returned": "returned", "received": "received",
            "acknowledged": "acked", "rejected": "rejected"}  # fmt: skip
 
 
 class Out(NamedTuple):
-    """Where a run shows itself: values, lines of text, and what goes on while something takes its time."""
+    """The output of a run: values, lines of text, and the progress of what takes time."""
 
     show: Callable[[object], None]
     write: Callable[[str], object]
-    working: Callable[[str], AbstractContextManager[Note]]
+    progress: Callable[[str], AbstractContextManager[Note]]
 
 
 class StartFailed(ActionError):
-    """A stand-in did not get ready; `code` is the reply code of the step that failed, where it has one."""
+    """A stand-in did not become ready; `code` is the reply code of the failed step, where it has one."""
 
     def __init__(self, sentence: str, code: int | None) -> None:
         self.code = code
@@ -59,7 +59,7 @@ class StartFailed(ActionError):
 
 
 class Plan(NamedTuple):
-    """What is to be shown: how many workers, messages for how many seconds, and whether all of it stays up."""
+    """The number of workers, the seconds of publishing, and whether everything keeps running."""
 
     workers: int = 3
     seconds: float = 6.0
@@ -75,50 +75,51 @@ def run(
     config: Sequence[str] = (),
     topology: str | None = None,
 ) -> None:
-    """Starts the lab and stand-ins on it, lets messages flow, shows what is there and what the doctor says.
+    """Starts the lab and stand-ins on it, publishes messages, shows the tables and the doctor's report.
 
-    Everything that it started goes down at the end, also after Ctrl-C or an error; what is kept stays, and a lab that
-    ran before stays anyway. `server` and `config` are as for `up`. Raises `ActionError`.
+    Stops everything that it started at the end, also after Ctrl-C or an error, except with `keep`. A lab that was
+    running before keeps running. `server` and `config` are as for `up`. Raises `ActionError`.
     """
     ran_before = read(name) is not None
     kept = False
     try:
-        with out.working("starting RabbitMQ") as note:
+        with out.progress("starting RabbitMQ") as note:
             lab = up(name, server=server, config=config, note=note)
-        _refuse_company(lab)
+        _refuse_running_workers(lab)
         _demonstrate_or_explain(lab, out, plan, topology, may_delete=not ran_before)
         kept = plan.keep
     finally:
         if not kept and not ran_before:
-            with out.working("stopping RabbitMQ") as note:
+            with out.progress("stopping RabbitMQ") as note:
                 down(name, note=note)
-    which = "" if name == "default" else f" --name {name}"
     if kept:
-        out.write(f"It stays up: `attune-ops lab down{which}` stops all of it.")
+        which = "" if name == "default" else f" --name {name}"
+        out.write(f"Everything keeps running; `attune-ops lab down{which}` stops it.")
     elif not ran_before:
-        out.write(f"All is down again: `attune-ops lab run --keep{which}` leaves it up to play with.")
+        out.write("Everything stopped; use --keep to leave it running.")
 
 
 def _demonstrate_or_explain(lab: Lab, out: Out, plan: Plan, topology: str | None, *, may_delete: bool) -> None:
-    """Shows the topology that was asked for, or January's.
+    """Uses the given topology, or January's.
 
-    Where the broker refuses January's worker queues (541) the failed step has explained it, and September's take
-    their place: January's exchanges, which are of other types, are deleted first where nobody else has made them.
+    Where the broker refuses January's worker queues (541), the failed step explains it, and September's topology is
+    used: January's exchanges, which have other types, are deleted first, unless the lab was running before.
     """
     try:
         _demonstrate(_settings(lab, topology or JANUARY), lab, out, plan)
     except StartFailed as e:
         if topology is not None or e.code != DENIED or not may_delete:
             raise
-        _make_room(_settings(lab, JANUARY))
+        _delete_base(_settings(lab, JANUARY))
         out.write(
-            f"\nThis broker refuses the worker queues of {JANUARY}.\nOn with {SEPTEMBER}, where they are durable."
+            f"\nThis broker refuses the worker queues of {JANUARY}, which are transient.\n"
+            f"Continuing with {SEPTEMBER}, where they are durable."
         )
         _demonstrate(_settings(lab, SEPTEMBER), lab, out, plan)
 
 
 def _settings(lab: Lab, topology: str) -> Settings:
-    """The lab itself, whatever the environment points at."""
+    """The settings of the lab, whatever the environment points at."""
     state = lab.state
     target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "database_url": state.database_url}
     return resolve(target | {"topology": topology}, {})
@@ -128,21 +129,22 @@ def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
     folder = Path(lab.state.folder, SERVICES)
     folder.mkdir(exist_ok=True)
     with _stand_ins(settings, folder, out, plan) as services:
-        with out.working(f"messages flow for {plan.seconds:g} s") as note:
-            note(f"messages flow for {plan.seconds:g} s")
+        publishing = f"publishing messages for {plan.seconds:g} s"
+        with out.progress(publishing) as note:
+            note(publishing)
             time.sleep(plan.seconds)
-        _look(settings, services, out)
+        _show(settings, services, out)
 
 
 @contextmanager
 def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterator[Sequence[RunningService]]:
     """Workers, executor, sensor and notifier, started one after the other; stopped at the end unless kept."""
-    cast = [("worker", f"w{n}", 0.0) for n in range(1, plan.workers + 1)]
-    cast += [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
+    planned = [("worker", f"w{n}", 0.0) for n in range(1, plan.workers + 1)]
+    planned += [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
     running: list[RunningService] = []
     kept = False
     try:
-        for service, name, rate in cast:
+        for service, name, rate in planned:
             out.write(f"\n{service}" + (f" {name}" if service == "worker" else ""))
             log = folder / f"{settings.topology.name}-{name}.jsonl"
             behaviour = Behaviour(rate=rate, handler_s=0.05, detached=plan.keep)
@@ -174,15 +176,15 @@ def _follow(service: RunningService, out: Out) -> None:
         failed = next((s for s in steps if s.status is StepStatus.FAILED), None)
         where = f"at {failed.step}" if failed else f"within {START_TIMEOUT_S:g} s"
         code = failed.error.code if failed and failed.error else None
-        raise StartFailed(f"the start-up of {service.service} {service.name} failed {where}", code)
+        raise StartFailed(f"start-up of {service.service} {service.name} failed {where}", code)
 
 
 def _step(event: dict[str, object]) -> StepResult:
     return msgspec.convert({name: event[name] for name in StepResult.__struct_fields__}, StepResult)
 
 
-def _look(settings: Settings, services: Sequence[RunningService], out: Out) -> None:
-    """Shows what has happened and what is there, and what the doctor thinks of it."""
+def _show(settings: Settings, services: Sequence[RunningService], out: Out) -> None:
+    """Shows the message counts, the tables of the installation, and the doctor's report."""
     out.write("\nmessages")
     out.show(_messages(services))
     facts = collect(settings)
@@ -195,7 +197,7 @@ def _look(settings: Settings, services: Sequence[RunningService], out: Out) -> N
 
 
 def _messages(services: Sequence[RunningService]) -> Table:
-    """How many messages each stand-in has published and taken, by its own log."""
+    """How many messages each stand-in has published and received, by its own log."""
     rows: list[tuple[Cell, ...]] = []
     for service in services:
         counts = Counter(e["event"] for e in service.events())
@@ -205,15 +207,15 @@ def _messages(services: Sequence[RunningService]) -> Table:
     return Table("messages", columns, tuple(rows), datetime.now(UTC), key=("service",))
 
 
-def _refuse_company(lab: Lab) -> None:
-    """Raises `ActionError` where a run before was kept: two processes under one worker's id disturb each other."""
+def _refuse_running_workers(lab: Lab) -> None:
+    """Raises `ActionError` where workers of an earlier run are running: two processes must not use one worker id."""
     live = [w.name for w in collect(_settings(lab, JANUARY), [Source.REGISTRY]).live_workers]
     if live:
-        names, down_it = ", ".join(live[:5]), f"`attune-ops lab down --name {lab.name}`"
-        raise ActionError(f"the lab {lab.name!r} has workers running ({names}): {down_it} stops it")
+        names, command = ", ".join(live[:5]), f"`attune-ops lab down --name {lab.name}`"
+        raise ActionError(f"lab {lab.name!r} has workers running ({names}): stop it first with {command}")
 
 
-def _make_room(settings: Settings) -> None:
-    """Deletes what set-up has declared: the exchanges of the two releases have other types."""
+def _delete_base(settings: Settings) -> None:
+    """Deletes what the setup step declared: the exchanges of the two releases have different types."""
     with short_connection(settings, "lab run") as connection:
         take_down(connection.channel(), settings.topology)

@@ -11,8 +11,8 @@ import msgspec
 
 from attune_ops.model.errors import ConfigError
 
-# Where packages put the scripts that any user may run, first choice first. What Debian puts on the PATH is a
-# wrapper that refuses everybody but root and its own account, and keeps to the system-wide broker's folders.
+# Where packages install the scripts that any user may run, in order of preference. What Debian puts on the PATH is a
+# wrapper that only root and the account rabbitmq may run, and that uses the system-wide broker's folders.
 FOLDERS = (
     "/usr/lib/rabbitmq/bin",
     "/opt/homebrew/opt/rabbitmq/sbin",
@@ -33,12 +33,12 @@ class Server(msgspec.Struct, frozen=True):
 
 
 def search_path() -> str:
-    """The caller's PATH with the folders where an ordinary user's shell does not look."""
+    """The caller's PATH with the folders that are not on an ordinary user's PATH."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), *MORE_PATH])
 
 
 def find(wanted: str | None = None) -> Server:
-    """The installation at `wanted`, a folder or a `rabbitmq-server`, or else the one of this machine.
+    """The RabbitMQ installation at `wanted`, a folder or a `rabbitmq-server`, or else the one of this machine.
 
     Raises `ConfigError` where there is none.
     """
@@ -48,16 +48,16 @@ def find(wanted: str | None = None) -> Server:
         if start.is_file() and os.access(start, os.X_OK):
             return Server(str(start), str(start.with_name("rabbitmqctl")), _epmd(start.parent))
     if wanted is not None:
-        raise ConfigError(f"no rabbitmq-server in {wanted}: name an installation's folder or its sbin/rabbitmq-server")
+        raise ConfigError(f"no rabbitmq-server in {wanted}: give an installation's folder or its sbin/rabbitmq-server")
     raise ConfigError(
-        "no RabbitMQ is installed here: ./scripts/quickstart installs one (so does the package rabbitmq-server of "
-        "Debian, Ubuntu or Homebrew), or name an installation with --server"
+        "no RabbitMQ found: run ./scripts/quickstart, install the package rabbitmq-server (Debian, Ubuntu, Homebrew), "
+        "or give an installation with --server"
     )
 
 
 def _candidates(wanted: str | None) -> Iterator[Path]:
     if wanted is not None:
-        # Scripts find their own installation from where they stand, so links are followed.
+        # The scripts find their installation by their own path, so links are followed.
         path = Path(wanted).expanduser().resolve()
         yield path
         for folder in ("sbin", "bin", "."):
@@ -77,5 +77,5 @@ def _epmd(folder: Path) -> str:
         runtimes = sorted(Path(erl).resolve().parents[1].glob("**/erts-*/bin/epmd"))
         found = str(runtimes[-1]) if runtimes else None
     if found is None:
-        raise ConfigError("Erlang's epmd was not found: install Erlang, or put the folder with epmd on the PATH")
+        raise ConfigError("no epmd found: install Erlang, or put the folder with epmd on the PATH")
     return found

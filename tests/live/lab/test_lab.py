@@ -105,7 +105,7 @@ def test_up_status_down(run: Run, name: str, server: str | None) -> None:
         assert listening(state.epmd.pid) <= {IPV4_LOOPBACK, IPV6_LOOPBACK}
 
     again = run("lab", "up", "--name", name, env=environment(), status=0)
-    assert "runs already" in again.stderr
+    assert "is already running" in again.stderr
     assert read(name) == state
     rows = json.loads(run("lab", "status", "--name", name, "--format", "json", env=environment(), status=0).stdout)
     assert [(r["node"], r["state"], r["amqp_url"]) for r in rows["rows"]] == [
@@ -113,7 +113,7 @@ def test_up_status_down(run: Run, name: str, server: str | None) -> None:
     ]
 
     refused = run("lab", "up", "--name", name, "--nodes", "2", env=environment(), status=1)
-    assert "runs already, with 1 node" in refused.stderr
+    assert "is already running with 1 node:" in refused.stderr
 
     run("lab", "down", "--name", name, env=environment(), status=0)
     assert not any(n.alive for n in state.nodes)
@@ -145,7 +145,7 @@ def test_nodes_are_stopped_killed_suspended_and_started_again(name: str, server:
             os.waitpid(killed.pid, os.WNOHANG)
         assert read(name) is None
         assert lab.status(name).column("state") == ("down",)
-        with pytest.raises(ActionError, match="does not run"):
+        with pytest.raises(ActionError, match="is not running"):
             made.suspend_node(node)
 
         made.start_node(node, config=["channel_max = 9"])
@@ -156,12 +156,12 @@ def test_nodes_are_stopped_killed_suspended_and_started_again(name: str, server:
 
 
 @pytest.mark.slow
-def test_what_a_killed_lab_left_is_cleared_away(name: str, server: str | None) -> None:
+def test_the_remains_of_a_killed_lab_are_removed(name: str, server: str | None) -> None:
     first = lab.up(name, server=server).state
     lab.Lab(name).kill_node(first.node.name)
     notes: list[str] = []
     second = lab.up(name, server=server, note=notes.append).state
-    assert f"clearing away what is left of the lab {name!r}" in notes
+    assert f"removing the remains of lab {name!r}" in notes
     assert first.epmd is not None
     assert not first.epmd.alive
     assert second.node.alive
@@ -185,7 +185,7 @@ def test_several_at_once(run: Run, name: str, server: str | None) -> None:
     try:
         with ThreadPoolExecutor() as pool:
             done = list(pool.map(start, (name, name, other)))
-        assert sorted("runs already" in d.stderr for d in done) == [False, False, True]
+        assert sorted("is already running" in d.stderr for d in done) == [False, False, True]
         mine, others = read(name), read(other)
         assert mine is not None
         assert others is not None
@@ -258,7 +258,7 @@ def test_a_state_file_that_is_none(run: Run, name: str) -> None:
     assert not lab_folder(name).exists()
 
 
-def test_a_broker_that_does_not_start_is_undone_and_its_words_are_told(name: str, tmp_path: Path) -> None:
+def test_a_broker_that_does_not_start_is_undone_and_its_error_shown(name: str, tmp_path: Path) -> None:
     broken = tmp_path / "sbin" / "rabbitmq-server"
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\necho; echo 'BOOT FAILED'; echo ===========; echo 'ERROR: no luck today'; exit 1\n")
@@ -280,7 +280,7 @@ def test_a_broker_that_does_not_start_is_undone_and_its_words_are_told(name: str
         (["--set", "nonsense"], "KEY = VALUE"),
     ],
 )
-def test_wrong_wishes(run: Run, arguments: list[str], words: str) -> None:
+def test_wrong_options(run: Run, arguments: list[str], words: str) -> None:
     done = run("lab", "up", *arguments, status=2)
     assert words in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The main job on a private broker, as the quickstart shows it: what is seen, what stays, what never does."""
+"""`lab run`, as the quickstart runs it: its output, what keeps running, and what never does."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_what_is_kept_runs_until_lab_down(run: Run, words: list[str]) -> None:
         assert not lab_folder(name).exists()
         done = run(*words, *options, env=environment(), status=0, timeout=120)
     assert ("541 INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated" in done.stdout) is denied
-    assert ("On with attune-2026-09" in done.stdout) is denied
-    assert f"`attune-ops lab down --name {name}` stops all of it" in done.stdout
+    assert ("Continuing with attune-2026-09" in done.stdout) is denied
+    assert f"`attune-ops lab down --name {name}` stops it" in done.stdout
     assert len(stand_ins(name)) == 4
     again = run(*words, env=environment(), status=1, timeout=60)
     assert "has workers running (w1)" in again.stderr

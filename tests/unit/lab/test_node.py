@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from attune_ops.lab import ports
+from attune_ops.lab import node as ports
 from attune_ops.lab.node import make
 from attune_ops.model.errors import ActionError
 

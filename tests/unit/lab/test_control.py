@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from attune_ops.installation.config.running_lab import LabNode, RunningLab
-from attune_ops.lab.status import COLUMNS, row
+from attune_ops.lab.control import COLUMNS, row
 from attune_ops.model.table import Table
 from attune_ops.render import form
 
