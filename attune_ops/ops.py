@@ -158,7 +158,7 @@ class Ops:
 
         Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
         """
-        from attune_ops.routing.live import read_router
+        from attune_ops.routing.topology_routes import read_router
 
         return read_router(self.settings, facts)
 

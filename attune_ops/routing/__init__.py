@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.routing.effective import EffectiveSetting, EffectiveSettings
+from attune_ops.routing.effective_policy import EffectiveSetting, EffectiveSettings
 from attune_ops.routing.router import Router
 
 __all__ = ["EffectiveSetting", "EffectiveSettings", "Router"]

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from attune_ops.routing.death_history import Death, History, history_of, is_cycle, recorded, with_death_headers
-from attune_ops.routing.effective import EffectiveSettings
-from attune_ops.routing.policy_match import ROUTING_KEYS
+from attune_ops.routing.effective_policy import ROUTING_KEYS, EffectiveSettings
 from attune_ops.routing.route import NO_ROUTE, Hop, Reason, Refusal, Route
-from attune_ops.routing.routed_message import Message, routing_keys
-
-if TYPE_CHECKING:
-    from attune_ops.routing.router import Router
+from attune_ops.routing.routed_message import RoutedMessage, routing_keys
+from attune_ops.routing.rules import Rules
+from attune_ops.routing.virtual_host import VirtualHost
 
 MAX_HOPS = 1000  # a way that branches at every queue has no other end
 
@@ -28,7 +25,17 @@ NO_EXCHANGE = "no dead-letter exchange"
 CYCLE = "the broker drops it as a cycle"
 
 
-class Letter(NamedTuple):
+class DeathRecord(NamedTuple):
+    """One entry of `x-death`: in which queue, and why."""
+
+    queue: str
+    reason: str
+
+
+History = tuple[DeathRecord, ...]
+
+
+class DeadLetter(NamedTuple):
     """A message that lies in a queue: with what it was published, or dead-lettered, last, and where it died before."""
 
     queue: str
@@ -39,7 +46,7 @@ class Letter(NamedTuple):
 
 
 def follow(
-    router: Router,
+    host: VirtualHost,
     queue: str,
     reason: Reason,
     routing_key: str,
@@ -48,12 +55,12 @@ def follow(
 ) -> Route:
     """The first hop of a dead letter as a `Route`, with every hop to its end."""
     keys = routing_keys(routing_key, headers)
-    if router.queue(queue) is None:
-        keys = Refusal(404, f"NOT_FOUND - no queue '{queue}' in vhost '{router.vhost}'")
+    if host.queue(queue) is None:
+        keys = Refusal(404, f"NOT_FOUND - no queue '{queue}' in vhost '{host.vhost}'")
     if isinstance(keys, Refusal):
-        return Route(None, routing_key, vhost=router.vhost, dead_letter=queue, reason=reason, error=keys)
+        return Route(None, routing_key, vhost=host.vhost, dead_letter=queue, reason=reason, error=keys)
     given = dict(headers or {})
-    hops, cut = _hops(router, Letter(queue, exchange, keys, given, history_of(given, router.rules)), reason)
+    hops, cut = _hops(host, DeadLetter(queue, exchange, keys, given, history_of(given, host.rules)), reason)
     first = hops[0]
     return Route(
         first.exchange,
@@ -65,24 +72,24 @@ def follow(
         path=first.path,
         hops=tuple(hops),
         possible=first.possible,
-        vhost=router.vhost,
+        vhost=host.vhost,
         dead_letter=queue,
         reason=reason,
-        notes=(*router.notes, *_notes(router, queue), *((f"only {MAX_HOPS} hops are followed",) if cut else ())),
+        notes=(*host.notes, *_notes(host, queue), *((f"only {MAX_HOPS} hops are followed",) if cut else ())),
     )
 
 
-def _notes(router: Router, name: str) -> Sequence[str]:
-    queue = router.queue(name)
+def _notes(host: VirtualHost, name: str) -> Sequence[str]:
+    queue = host.queue(name)
     assert queue is not None
-    tied = router.policies.in_force("queue", name, queue.type, queue.policy)
+    tied = host.policies.effective("queue", name, queue.type, queue.policy)
     if len({tuple(p.definition.get(k) for k in sorted(ROUTING_KEYS)) for p in tied}) < 2:
         return ()
     names = ", ".join(repr(p.name) for p in tied)
     return (f"the policies {names} share the highest priority: which of them holds is the broker's own order",)
 
 
-def _hops(router: Router, letter: Letter, reason: Reason) -> tuple[list[Hop], bool]:
+def _hops(host: VirtualHost, letter: DeadLetter, reason: Reason) -> tuple[list[Hop], bool]:
     """Every hop, the nearest first; each state of queue, reason and keys is followed once.
 
     A message that something moves on by itself meets, where it lies next, the fate that was asked about.
@@ -97,27 +104,27 @@ def _hops(router: Router, letter: Letter, reason: Reason) -> tuple[list[Hop], bo
         if state in seen:
             continue
         seen.add(state)
-        hop, letters = die(router, letter, reason)
-        onward = [(at, why) for at in letters if (why := reason_to_leave(router, at.queue, asked)) is not None]
-        loops = any(Death(at.queue, why) in at.history for at, why in onward)
+        hop, letters = dead_letter(host, letter, reason)
+        onward = [(at, why) for at in letters if (why := reason_to_leave(host, at.queue, asked)) is not None]
+        loops = any(DeathRecord(at.queue, why) in at.history for at, why in onward)
         hops.append(msgspec.structs.replace(hop, loops=True) if loops else hop)
         waiting.extend(onward)
     return hops, bool(waiting)
 
 
-def die(router: Router, letter: Letter, reason: Reason) -> tuple[Hop, list[Letter]]:
+def dead_letter(host: VirtualHost, letter: DeadLetter, reason: Reason) -> tuple[Hop, list[DeadLetter]]:
     """One death: the hop, and the letter as it lies in each queue that receives it, or may."""
-    settings = router.queue_settings(letter.queue)
+    settings = host.queue_settings(letter.queue)
     exchange = _text(settings, "dead-letter-exchange")
     key = _text(settings, "dead-letter-routing-key")
     keys = letter.keys if key is None else (key,)
-    end = why_not(router, letter.queue, reason, settings)
+    end = why_not(host, letter.queue, reason, settings)
     if end or exchange is None:
         return Hop(letter.queue, reason, exchange, tuple(keys), (), True, end=end), []
-    headers = with_death_headers(letter.headers, letter.queue, reason, letter.exchange, key is not None, router.rules)
-    history = recorded(letter.history, Death(letter.queue, reason), router.rules)
-    walk = router.walk(exchange, Message(keys, headers, router.rules.numbers_are_loose))
-    dropped = [] if reason == "rejected" else [q for q in walk.queues if is_cycle(q, history, router.rules)]
+    headers = with_death_headers(letter.headers, letter.queue, reason, letter.exchange, key is not None, host.rules)
+    history = recorded(letter.history, DeathRecord(letter.queue, reason), host.rules)
+    walk = host.walk(exchange, RoutedMessage(keys, headers, host.rules.numbers_are_loose))
+    dropped = [] if reason == "rejected" else [q for q in walk.queues if is_cycle(q, history, host.rules)]
     for name in dropped:
         del walk.queues[name]
     hop = Hop(
@@ -134,7 +141,7 @@ def die(router: Router, letter: Letter, reason: Reason) -> tuple[Hop, list[Lette
         path=tuple(walk.path),
         end="" if walk.queues else _no_route(settings, bool(dropped)),
     )
-    return hop, [Letter(q, exchange, keys, headers, history) for q in (*walk.certain, *walk.possible)]
+    return hop, [DeadLetter(q, exchange, keys, headers, history) for q in (*walk.certain, *walk.possible)]
 
 
 def _no_route(settings: EffectiveSettings, dropped: bool) -> str:
@@ -143,9 +150,9 @@ def _no_route(settings: EffectiveSettings, dropped: bool) -> str:
     return CYCLE if dropped else NO_ROUTE
 
 
-def why_not(router: Router, queue: str, reason: Reason, settings: EffectiveSettings) -> str:
+def why_not(host: VirtualHost, queue: str, reason: Reason, settings: EffectiveSettings) -> str:
     """Why this queue dead-letters nothing for this reason; empty where it does."""
-    state = router.queue(queue)
+    state = host.queue(queue)
     exchange = _text(settings, "dead-letter-exchange")
     if state is not None and state.type == "stream":
         return "a stream never dead-letters"
@@ -153,18 +160,18 @@ def why_not(router: Router, queue: str, reason: Reason, settings: EffectiveSetti
         return "overflow is reject-publish: the publisher is refused, nothing is dead-lettered"
     if exchange is None:
         return NO_EXCHANGE
-    return "" if router.exchange(exchange) is not None else f"the dead-letter exchange {exchange!r} does not exist"
+    return "" if host.exchange(exchange) is not None else f"the dead-letter exchange {exchange!r} does not exist"
 
 
-def reason_to_leave(router: Router, queue: str, reason: Reason) -> Reason | None:
+def reason_to_leave(host: VirtualHost, queue: str, reason: Reason) -> Reason | None:
     """Why a dead letter would leave this queue in turn, or None where it rests there.
 
     A message TTL moves it on by itself. Without one it is taken to meet the same fate as before, where that
     can befall it here: rejected again (only counted where there is a dead-letter exchange to take it on),
     over the length again, over the delivery limit again.
     """
-    settings = router.queue_settings(queue)
-    state = router.queue(queue)
+    settings = host.queue_settings(queue)
+    state = host.queue(queue)
     if "message-ttl" in settings:
         return "expired"
     if "dead-letter-exchange" not in settings:
@@ -181,3 +188,55 @@ def reason_to_leave(router: Router, queue: str, reason: Reason) -> Reason | None
 def _text(settings: EffectiveSettings, name: str) -> str | None:
     found = settings.get(name)
     return found.value if found is not None and isinstance(found.value, str) else None
+
+
+def recorded(history: History, death: DeathRecord, rules: Rules) -> History:
+    """The history after one more death; a queue and reason that died before has only its place changed.
+
+    Through 3.12 the older entries are reversed at every death, a side effect of grouping them
+    (rabbit_dead_letter:group_by_queue_and_reason/1). From 3.13.3 the newest stands first (mc:record_death/4).
+    """
+    older = history
+    if rules.death_order == "reversed" and len(history) > 1:
+        older = tuple(reversed(history))
+    after = (death, *(d for d in older if d != death))
+    return tuple(sorted(after)) if rules.death_order == "by key" else after
+
+
+def is_cycle(target: str, history: History, rules: Rules) -> bool:
+    """Whether a copy for `target` is dropped: it died there before, and no death since was by `rejected`."""
+    for death in history:
+        if death.reason == "rejected":
+            return False
+        if death.queue == target:
+            return True
+    return False
+
+
+def history_of(headers: Mapping[str, Any], rules: Rules) -> History:
+    """The deaths that a client's own `x-death` header counts for; from 4.0 on it is no history."""
+    entries = headers.get("x-death")
+    if not rules.client_deaths_count or not isinstance(entries, list):
+        return ()
+    return tuple(DeathRecord(str(e.get("queue")), str(e.get("reason"))) for e in entries if isinstance(e, dict))
+
+
+def with_death_headers(
+    headers: Mapping[str, Any], queue: str, reason: str, exchange: str, key_replaced: bool, rules: Rules
+) -> dict[str, Any]:
+    """The headers as the dead-letter exchange sees them.
+
+    Up to 3.12 `x-death` is a header like others, and `CC` is taken out where the key is replaced; from 3.13
+    the history is kept outside the headers, and the last death has headers too.
+    """
+    after = dict(headers)
+    if key_replaced and not rules.containers:
+        after.pop("CC", None)
+    told = {"reason": reason, "queue": queue, "exchange": exchange}
+    if "x-first-death-reason" not in after:
+        after |= {f"x-first-death-{k}": v for k, v in told.items()}
+    if rules.containers:
+        after |= {f"x-last-death-{k}": v for k, v in told.items()}
+    else:
+        after.setdefault("x-death", [{"queue": queue, "reason": reason}])
+    return after

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from attune_ops.routing.headers import AMBIGUOUS
-from attune_ops.routing.matchers import SIMULATED
-from attune_ops.routing.route import Route, Step
+from attune_ops.routing.matchers import AMBIGUOUS, SIMULATED
+from attune_ops.routing.route import Route, RouteStep
 from attune_ops.routing.router import Router
 
 NEAREST = 3
@@ -45,7 +44,7 @@ def _types(router: Router, route: Route) -> dict[str, str]:
     return {name: state.type for name, state in found.items() if state is not None}
 
 
-def _exchanges(step: Step) -> Iterator[str]:
+def _exchanges(step: RouteStep) -> Iterator[str]:
     yield step.exchange
     if step.destination_kind == "exchange":
         yield step.destination
@@ -65,7 +64,7 @@ def _doubt(router: Router, name: str) -> str:
     return f"exchange {name!r} is of type {kind}, whose choice cannot be simulated"
 
 
-def _reasons(router: Router, start: str, path: Sequence[Step], key: str) -> Iterator[str]:
+def _reasons(router: Router, start: str, path: Sequence[RouteStep], key: str) -> Iterator[str]:
     if not start:
         yield f"no queue is named {key!r}" + _near(key, router.queue_names)
         return
@@ -80,7 +79,7 @@ def _reasons(router: Router, start: str, path: Sequence[Step], key: str) -> Iter
         yield f"queue {name!r}, to which a binding leads, does not exist"
 
 
-def _silent(type: str, name: str, bindings: Sequence[Step], key: str) -> str:
+def _silent(type: str, name: str, bindings: Sequence[RouteStep], key: str) -> str:
     """Says what an exchange that led nowhere has."""
     here = f"{type} exchange {name!r}" if name else "the default exchange, as an alternate,"
     if not bindings:
@@ -93,7 +92,7 @@ def _silent(type: str, name: str, bindings: Sequence[Step], key: str) -> str:
     return told + ("; on a direct exchange # and * are plain text" if literal else "")
 
 
-def _count(bindings: Sequence[Step]) -> str:
+def _count(bindings: Sequence[RouteStep]) -> str:
     one = len(bindings) == 1
     return "has 1 binding, which does not match" if one else f"has {len(bindings)} bindings, none of which matches"
 

@@ -23,7 +23,7 @@ REASONS: tuple[Reason, ...] = ("expired", "rejected", "maxlen", "delivery_limit"
 Via = Literal["binding", "default", "alternate"]
 
 
-class Step(msgspec.Struct, frozen=True):
+class RouteStep(msgspec.Struct, frozen=True):
     """One edge of the way: the exchange that the message was at, and where that edge led.
 
     `binding_key` is None where no binding leads on (an alternate exchange); `arguments` are the binding's.
@@ -62,7 +62,7 @@ class Hop(msgspec.Struct, frozen=True):
     uncertain: tuple[str, ...] = ()
     possible: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-    path: tuple[Step, ...] = ()
+    path: tuple[RouteStep, ...] = ()
     loops: bool = False
     end: str = ""
 
@@ -108,7 +108,7 @@ class Route(Shown, msgspec.Struct, frozen=True):
     unroutable: bool = True
     via_alternate: bool = False
     uncertain: tuple[str, ...] = ()
-    path: tuple[Step, ...] = ()
+    path: tuple[RouteStep, ...] = ()
     hops: tuple[Hop, ...] = ()
     possible: tuple[str, ...] = ()
     vhost: str = "/"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from attune_ops.model.graph import Graph, GraphEdge, GraphNode, Mark, NodeKind
-from attune_ops.routing.route import Hop, Route, Step
+from attune_ops.routing.route import Hop, Route, RouteStep
 
 PUBLISH = "publish"
 NOWHERE = "nowhere"
@@ -52,7 +52,7 @@ class _Drawing:
     def edge(self, source: str, target: str, label: str, marks: tuple[Mark, ...] = (), *, dashed: bool = False) -> None:
         self.edges.append(GraphEdge(source, target, label, dashed, marks))
 
-    def steps(self, path: Iterable[Step], possible: frozenset[str]) -> None:
+    def steps(self, path: Iterable[RouteStep], possible: frozenset[str]) -> None:
         """The steps of a walk; a queue that only may receive the message is marked as in doubt."""
         for step in path:
             marks: tuple[Mark, ...] = ("way",)
@@ -92,7 +92,7 @@ def _draw_hop(drawing: _Drawing, hop: Hop) -> None:
         drawing.edge(source, nowhere, "" if hop.exchange is not None else hop.reason, ("error",), dashed=True)
 
 
-def _label(step: Step) -> str:
+def _label(step: RouteStep) -> str:
     if step.arguments:
         return json.dumps(step.arguments, ensure_ascii=False)
     return "" if step.via == "default" else step.binding_key or '""'

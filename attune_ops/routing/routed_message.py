@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from attune_ops.routing.header_values import Value, comparable
-from attune_ops.routing.route import Refusal, Step
+from attune_ops.routing.route import Refusal, RouteStep
 
 EXTRA_KEYS = ("CC", "BCC")
 FIELD_TYPES = {str: "longstr", bool: "bool", int: "long", float: "double", dict: "table", type(None): "void"}
@@ -19,15 +19,15 @@ class Match(NamedTuple):
     `some` says that one of `perhaps` matches for certain, though not which.
     """
 
-    certain: Sequence[Step]
-    perhaps: Sequence[Step] = ()
+    certain: Sequence[RouteStep]
+    perhaps: Sequence[RouteStep] = ()
     some: bool = False
 
 
 NOTHING = Match(())
 
 
-class Message:
+class RoutedMessage:
     """What is routed: every routing key, and the headers as a headers exchange compares them."""
 
     def __init__(self, keys: Sequence[str], headers: Mapping[str, Any] | None, loose: bool) -> None:

@@ -9,11 +9,13 @@ walks every combination of what several `#` may stand for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from attune_ops.routing.route import Step
-from attune_ops.routing.routed_message import Match, Message
-from attune_ops.routing.topic_bits import ANY, ONE, BitMatcher
+from attune_ops.routing.route import RouteStep
+from attune_ops.routing.routed_message import Match, RoutedMessage
 
+ONE = "*"
+ANY = "#"
 LONG = 4  # words from the first `#` on; the longer patterns are few and are matched another way
 
 
@@ -26,7 +28,7 @@ class Node:
         self.children: dict[str, Node] = {}
         self.one: Node | None = None
         self.any: Node | None = None
-        self.steps: list[Step] = []
+        self.steps: list[RouteStep] = []
         self.repeats = repeats  # below a `#`: it may take further words and stay here
 
     def child(self, word: str) -> Node:
@@ -66,9 +68,9 @@ def plainest(pattern: list[str]) -> list[str]:
 class TopicMatcher:
     """The bindings of one topic exchange."""
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[RouteStep]) -> None:
         self.root = Node()
-        long_tailed: list[tuple[Sequence[str], Step]] = []
+        long_tailed: list[tuple[Sequence[str], RouteStep]] = []
         for step in steps:
             pattern = plainest(words(step.binding_key or ""))
             if ANY in pattern and len(pattern) - pattern.index(ANY) > LONG:
@@ -80,7 +82,7 @@ class TopicMatcher:
             node.steps.append(step)
         self.long_tailed = BitMatcher(long_tailed) if long_tailed else None
 
-    def match(self, message: Message) -> Match:
+    def match(self, message: RoutedMessage) -> Match:
         """The bindings that match any of the message's keys."""
         keys = message.keys
         if len(keys) == 1:
@@ -88,12 +90,12 @@ class TopicMatcher:
         found = {id(step): step for key in keys for step in self._match(key)}
         return Match(list(found.values()))
 
-    def _match(self, key: str) -> list[Step]:
+    def _match(self, key: str) -> list[RouteStep]:
         split = words(key)
         found = self._in_trie(split)
         return found if self.long_tailed is None else [*found, *self.long_tailed.match(split)]
 
-    def _in_trie(self, key: Sequence[str]) -> list[Step]:
+    def _in_trie(self, key: Sequence[str]) -> list[RouteStep]:
         active = _with_any([self.root])
         for word in key:
             reached: list[Node] = []
@@ -122,3 +124,58 @@ def _with_any(nodes: list[Node]) -> list[Node]:
             found[following] = None
             following = following.any
     return list(found)
+
+
+class BitMatcher:
+    """Bindings with a long tail after a `#`, as one automaton.
+
+    Bit i of a pattern's bits says that its first i words other than `#` are matched. In the trie such a pattern can be
+    at many nodes at the same time; here a word costs a few operations on one long integer, for any number of patterns.
+    """
+
+    def __init__(self, bindings: Iterable[tuple[Sequence[str], RouteStep]]) -> None:
+        self._steps: dict[int, RouteStep] = {}  # by the bit that says that the whole pattern is matched
+        start: list[int] = []
+        stays: list[int] = []  # a `#` stands here: the bit stays whatever word comes
+        places: dict[str, list[int]] = {}  # where each word, `*` too, leads on
+        bit = 0
+        for pattern, step in bindings:
+            start.append(bit)
+            for word in pattern:
+                if word == ANY:
+                    stays.append(bit)
+                else:
+                    places.setdefault(word, []).append(bit)
+                    bit += 1
+            self._steps[bit] = step
+            bit += 1
+        self._places = places
+        self._size = bit // 8 + 1
+        self._start, self._stays, self._ends = map(self._mask, (start, stays, list(self._steps)))
+        self._one = self._mask(places.get(ONE, []))
+        # Made when a word comes by: one for each word of the bindings would take memory words times places.
+        self._leads = lru_cache(maxsize=16)(lambda word: self._one | self._mask(places.get(word, [])))
+
+    def _mask(self, bits: Iterable[int]) -> int:
+        made = bytearray(self._size)
+        for bit in bits:
+            made[bit >> 3] |= 1 << (bit & 7)
+        return int.from_bytes(made, "little")
+
+    def match(self, words: Iterable[str]) -> list[RouteStep]:
+        """The bindings that match a key of these words."""
+        state = self._start
+        for word in words:
+            state = ((state & self._leads(word)) << 1) | (state & self._stays)
+            if not state:
+                return []
+        return [self._steps[bit] for bit in _bits(state & self._ends, self._size)]
+
+
+def _bits(number: int, size: int) -> Iterable[int]:
+    """The places of the ones in a number."""
+    for at, byte in enumerate(number.to_bytes(size, "little")):
+        while byte:
+            low = byte & -byte
+            yield (at << 3) + low.bit_length() - 1
+            byte ^= low

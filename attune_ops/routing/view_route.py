@@ -11,7 +11,7 @@ import msgspec
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render import html, text, view_graph
-from attune_ops.routing.route import NO_ROUTE, SCHEMA, Canary, Hop, Refusal, Route, Step
+from attune_ops.routing.route import NO_ROUTE, SCHEMA, Canary, Hop, Refusal, Route, RouteStep
 from attune_ops.routing.route_graph import route_graph
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _rows(route: Route) -> Iterator[tuple[Cell, ...]]:
 # The tree
 
 
-def _ways(route: Route) -> Iterator[tuple[Words, str, tuple[Step, ...], Words | None, frozenset[str]]]:
+def _ways(route: Route) -> Iterator[tuple[Words, str, tuple[RouteStep, ...], Words | None, frozenset[str]]]:
     """Each way to be drawn: its root, the exchange where it begins, its steps, how it ends, uncertain queues."""
     if route.error is not None:
         return
@@ -122,7 +122,7 @@ def _end(hop: Hop) -> Words | None:
 def _tree(
     root: Words,
     start: str,
-    path: Iterable[Step],
+    path: Iterable[RouteStep],
     end: Words | None,
     doubtful: frozenset[str],
     types: Mapping[str, str],
@@ -133,7 +133,7 @@ def _tree(
     def line(words: str, style: str = "") -> Text:
         return Text(text.visible(words), style, overflow="fold")
 
-    steps: dict[str, list[Step]] = {}
+    steps: dict[str, list[RouteStep]] = {}
     for step in path:
         steps.setdefault(step.exchange, []).append(step)
     tree = Tree(line(*root), guide_style="dim")
@@ -155,7 +155,7 @@ def _tree(
     return tree
 
 
-def _step(step: Step, types: Mapping[str, str]) -> str:
+def _step(step: RouteStep, types: Mapping[str, str]) -> str:
     is_queue = step.destination_kind == "queue"
     to = f"queue {step.destination or EMPTY}" if is_queue else _exchange(step.destination, types)
     if step.via == "alternate":
@@ -168,7 +168,7 @@ def _step(step: Step, types: Mapping[str, str]) -> str:
     return f"{step.binding_key or EMPTY} → {to}"
 
 
-def _style(step: Step, doubtful: frozenset[str]) -> str:
+def _style(step: RouteStep, doubtful: frozenset[str]) -> str:
     if step.destination_kind == "exchange":
         return ""
     return "yellow" if step.destination in doubtful else "green"

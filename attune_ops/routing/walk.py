@@ -7,8 +7,8 @@ from collections.abc import Container, Mapping, Sequence
 
 from attune_ops.model.snapshot import ExchangeState
 from attune_ops.routing.matchers import Matcher, matcher_for
-from attune_ops.routing.route import Step
-from attune_ops.routing.routed_message import Message
+from attune_ops.routing.route import RouteStep
+from attune_ops.routing.routed_message import RoutedMessage
 from attune_ops.routing.rules import Rules
 
 # How an exchange is reached: by an alternate exchange, or perhaps. Exchanges that are reached more surely are
@@ -31,7 +31,7 @@ class WiredExchange:
     def __init__(self, state: ExchangeState, alternates: Sequence[str | None], rules: Rules) -> None:
         self.state = state
         self.alternates = alternates
-        self.steps: list[Step] = []
+        self.steps: list[RouteStep] = []
         self._rules = rules
         self._matcher: Matcher | None = None
 
@@ -50,7 +50,7 @@ class Walk:
 
     def __init__(self) -> None:
         self.queues: dict[str, int] = {}  # each with how it is reached
-        self.path: list[Step] = []
+        self.path: list[RouteStep] = []
         self.uncertain: dict[str, None] = {}
 
     @property
@@ -76,7 +76,7 @@ class Network:
         self._exchanges = exchanges
         self._queues = queues
 
-    def walk(self, start: str, message: Message) -> Walk:
+    def walk(self, start: str, message: RoutedMessage) -> Walk:
         """Walks from an exchange that exists; internal ones are allowed, as for a dead letter."""
         walk = Walk()
         if not start:
@@ -84,7 +84,7 @@ class Network:
             # as an alternate it is like any other: it has no bindings, but a policy may give it an alternate.
             for key in dict.fromkeys(message.keys):
                 if key in self._queues:
-                    walk.path.append(Step("", key, "queue", key, "default"))
+                    walk.path.append(RouteStep("", key, "queue", key, "default"))
                     walk.queues[key] = 0
             return walk
         seen: set[str] = set()
@@ -97,7 +97,9 @@ class Network:
                 self._visit(exchange, reached, message, walk, pending)
         return walk
 
-    def _visit(self, exchange: WiredExchange, reached: int, message: Message, walk: Walk, pending: Pending) -> None:
+    def _visit(
+        self, exchange: WiredExchange, reached: int, message: RoutedMessage, walk: Walk, pending: Pending
+    ) -> None:
         found = exchange.matcher.match(message)
         self._take(found.certain, reached, walk, pending)
         if found.perhaps:
@@ -112,10 +114,10 @@ class Network:
         if len(exchange.alternates) > 1:
             reached |= PERHAPS
             walk.uncertain[name] = None
-        steps = [Step(name, None, "exchange", a, "alternate") for a in exchange.alternates if a is not None]
+        steps = [RouteStep(name, None, "exchange", a, "alternate") for a in exchange.alternates if a is not None]
         self._take(steps, reached | ALTERNATE, walk, pending)
 
-    def _take(self, steps: Sequence[Step], reached: int, walk: Walk, pending: Pending) -> None:
+    def _take(self, steps: Sequence[RouteStep], reached: int, walk: Walk, pending: Pending) -> None:
         for step in steps:
             walk.path.append(step)
             if step.destination_kind == "exchange":

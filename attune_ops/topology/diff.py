@@ -11,9 +11,14 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind, queue_kind
 from attune_ops.model.snapshot import BindingState, ExchangeState, QueueState
 from attune_ops.model.topology import Binding, Exchange, Queue, binding_name
-from attune_ops.routing.effective import EffectiveSetting, EffectiveSettings, exchange_settings, queue_settings
+from attune_ops.routing.effective_policy import (
+    EffectiveSetting,
+    EffectiveSettings,
+    PolicySet,
+    exchange_settings,
+    queue_settings,
+)
 from attune_ops.routing.header_values import Value, comparable
-from attune_ops.routing.policy_match import Policies
 from attune_ops.routing.rules import Rules
 from attune_ops.topology.drift import (
     Attribute,
@@ -46,7 +51,7 @@ class Comparison:
         self.topology = facts.topology
         self.broker = facts.actual
         self.answers = Answers.of(facts)
-        self.policies = Policies(self.broker.policies or (), Rules.of(self.broker.version))
+        self.policies = PolicySet(self.broker.policies or (), Rules.of(self.broker.version))
         self.live = frozenset(w.id for w in facts.live_workers)
         self.refused: set[tuple[str, str]] = set()  # what cannot be declared, so that its bindings cannot either
 
@@ -185,7 +190,7 @@ class Comparison:
         if isinstance(actual, ExchangeState):
             return exchange_settings(actual.arguments, self.policies.of("exchange", actual.name, told=actual.policy))
         policy = self.policies.of("queue", actual.name, actual.type, told=actual.policy)
-        operator = self.policies.operator_of(actual.name, actual.type, told=actual.operator_policy)
+        operator = self.policies.effective_operator(actual.name, actual.type, told=actual.operator_policy)
         return queue_settings(actual.arguments, actual.type, policy, operator)
 
     def _other_bindings(self) -> Iterator[Difference]:

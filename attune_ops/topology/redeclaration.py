@@ -14,7 +14,7 @@ import msgspec
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import ExchangeState, QueueState
 from attune_ops.model.topology import Exchange, Queue
-from attune_ops.routing.effective import LIMITS
+from attune_ops.routing.effective_policy import LIMITS
 from attune_ops.routing.header_values import comparable
 from attune_ops.routing.patterns import found_in
 from attune_ops.routing.rules import Rules

@@ -11,7 +11,7 @@ from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Consumer, binding_name
 from attune_ops.model.units import counted as counted
 from attune_ops.model.units import listed as listed
-from attune_ops.routing.route import Step
+from attune_ops.routing.route import RouteStep
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind
 
@@ -24,7 +24,7 @@ def route_name(exchange: str, key: str) -> str:
     return f"{exchange} {key}".strip()
 
 
-def step_name(step: Step) -> str:
+def step_name(step: RouteStep) -> str:
     """The subject of findings about the binding of a route's step."""
     return binding_name(step.exchange, step.destination, step.binding_key or "")
 

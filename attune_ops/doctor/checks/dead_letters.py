@@ -10,8 +10,8 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import binding_name
-from attune_ops.routing.live import Letters, dead_letters, live_router
 from attune_ops.routing.route import Route
+from attune_ops.routing.topology_routes import LiveDeadLetters, dead_letters, live_router
 
 
 @check(
@@ -29,7 +29,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     length limit) and each routing key of its messages. A missing dead-letter exchange is not an error for the
     broker. Faults of the topology itself are reported in the group design.
     """
-    lost: dict[str, list[Letters]] = {}
+    lost: dict[str, list[LiveDeadLetters]] = {}
     for letters in facts.memo(dead_letters):
         first = letters.route.hops[0]
         if first.unroutable and not first.dropped and first.exchange is not None:
@@ -87,7 +87,7 @@ def dead_letters_end(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def _route(letters: Letters) -> str:
+def _route(letters: LiveDeadLetters) -> str:
     """The command that shows the route of these dead letters."""
     return command_lines.dead_letter(letters.queues[0], str(letters.route.reason), letters.route.routing_key)
 

@@ -14,7 +14,7 @@ from attune_ops.model.ownership import why_not_live
 from attune_ops.model.registry import Execution
 from attune_ops.model.topology import ID
 from attune_ops.model.units import age
-from attune_ops.routing.expected import wanted
+from attune_ops.routing.topology_routes import desired_routes
 
 REQUESTED = ("requested", "scheduling")
 WITH_WORKER = ("scheduled", "running", "canceling")
@@ -59,9 +59,11 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
 
 def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str, ...]], list[Execution]]:
     """The executions that wait too long, by the worker and the queues that should hold their messages."""
-    requests = [(p, r) for p, r in facts.memo(wanted).routes if p.message_type == "ExecutionRequested"]
+    requests = [(p, r) for p, r in facts.memo(desired_routes).routes if p.message_type == "ExecutionRequested"]
     request_queues = tuple(q for p, r in requests if ID not in p.routing_key for q in r.queues)
-    dispatch = tuple(facts.memo(wanted).template(q) for p, r in requests if ID in p.routing_key for q in r.queues)
+    dispatch = tuple(
+        facts.memo(desired_routes).template(q) for p, r in requests if ID in p.routing_key for q in r.queues
+    )
     found: dict[tuple[int | None, tuple[str, ...]], list[Execution]] = {}
     for e in _executions(facts):
         since = e.updated or e.created

@@ -9,7 +9,7 @@ from attune_ops.doctor.checks._common import counted, listed, route_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts
 from attune_ops.model.topology import ID, Topology, binding_name
-from attune_ops.routing.expected import WORKERS, wanted
+from attune_ops.routing.topology_routes import WORKERS, desired_routes
 
 
 @check(
@@ -27,7 +27,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     reaches no queue is lost on every installation. If the same key is bound on another exchange, one of the two
     names is probably wrong.
     """
-    topology_routes = facts.memo(wanted)
+    topology_routes = facts.memo(desired_routes)
     for publish, route in topology_routes.routes:
         if not route.unroutable:
             continue
@@ -59,9 +59,9 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     All publishes and dead letters are followed through all exchanges. An unused binding loses no message by itself,
     but the queue's consumer waits for messages that are never published.
     """
-    topology_routes = facts.memo(wanted)
+    topology_routes = facts.memo(desired_routes)
     for binding in facts.topology.bindings if facts.topology.publishes else ():
-        if topology_routes.goes_by(binding):
+        if topology_routes.uses(binding):
             continue
         name = binding_name(binding.source, binding.destination, binding.routing_key)
         elsewhere = [p for p in facts.topology.publishes if p.routing_key == binding.routing_key]
@@ -130,7 +130,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     exchange must route all of these keys.
     """
     lost: dict[str, dict[str, list[str]]] = {}
-    for queue, route in facts.memo(wanted).dead_letters:
+    for queue, route in facts.memo(desired_routes).dead_letters:
         if route.hops and route.hops[0].unroutable and not route.hops[0].dropped:
             keys = lost.setdefault(route.exchange or "", {}).setdefault(queue.name, [])
             keys.append(route.routing_key)
@@ -167,7 +167,7 @@ def no_cycle(facts: Facts) -> Iterator[Problem]:
     → work) stops at the work queue in between and is not reported.
     """
     reported: set[frozenset[str]] = set()
-    for queue, route in facts.memo(wanted).dead_letters:
+    for queue, route in facts.memo(desired_routes).dead_letters:
         cycle = frozenset(h.queue for h in route.hops)
         for hop in route.hops:
             if (hop.loops or hop.dropped) and cycle not in reported:
@@ -192,7 +192,7 @@ def no_cycle(facts: Facts) -> Iterator[Problem]:
 )
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter is routed to stays empty. Its consumer never gets a message."""
-    topology_routes = facts.memo(wanted)
+    topology_routes = facts.memo(desired_routes)
     for queue in facts.topology.queues if facts.topology.publishes else ():
         if queue.name in topology_routes.reached:
             continue
@@ -252,7 +252,7 @@ def one_worker_only(facts: Facts) -> Iterator[Problem]:
     Each publish with a worker id in its key is routed with two workers. On a fanout exchange, or with a wildcard in
     the binding key, the second worker gets the message of the first.
     """
-    for publish, route in facts.memo(wanted).routes:
+    for publish, route in facts.memo(desired_routes).routes:
         if ID not in publish.routing_key:
             continue
         others = [q for q in (*route.queues, *route.possible) if _owner(facts.topology, q) == WORKERS[1]]

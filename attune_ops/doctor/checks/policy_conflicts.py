@@ -13,8 +13,8 @@ from attune_ops.model.command_lines import POLICIES
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind, own_queues
 from attune_ops.model.snapshot import PolicyState
-from attune_ops.routing.live import live_router
-from attune_ops.routing.policy_match import ObjectKind
+from attune_ops.routing.effective_policy import ObjectKind
+from attune_ops.routing.topology_routes import live_router
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import DiffKind
 

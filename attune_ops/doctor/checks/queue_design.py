@@ -9,7 +9,7 @@ from attune_ops.doctor.checks._common import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts
 from attune_ops.model.topology import ID, Per, Queue
-from attune_ops.routing.expected import wanted
+from attune_ops.routing.topology_routes import desired_routes
 
 LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
 
@@ -28,7 +28,7 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     Consumers are those of the topology file. A limit is a message TTL, a length limit or an expiry. A queue for
     inspection (a catch-all, dead letters) needs a limit.
     """
-    topology_routes, consumed = facts.memo(wanted), {c.queue for c in facts.topology.consumers}
+    topology_routes, consumed = facts.memo(desired_routes), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
         if queue.name in consumed or queue.name not in topology_routes.reached or _limit(queue):
             continue
@@ -58,7 +58,7 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
     (`x-expires`) keeps them until the worker returns. Exclusive queues are not checked: they are meant to be deleted
     with their connection.
     """
-    topology_routes = facts.memo(wanted)
+    topology_routes = facts.memo(desired_routes)
     for queue in facts.topology.queues:
         if queue.exclusive or queue.name not in topology_routes.reached or (queue.durable and not queue.auto_delete):
             continue
@@ -86,7 +86,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     With `x-expires` the broker deletes a queue that had no consumer for that time. If such a queue also receives
     messages for all workers and has no TTL or length limit, it grows without a consumer: that is a warning.
     """
-    topology_routes = facts.memo(wanted)
+    topology_routes = facts.memo(desired_routes)
     lasting = [
         q
         for q in facts.topology.queues
@@ -124,7 +124,10 @@ def rejects_kept(facts: Facts) -> Iterator[Problem]:
     """
     consumed = {c.queue for c in facts.topology.consumers}
     ends = {
-        facts.memo(wanted).template(q) for _, r in facts.memo(wanted).dead_letters for h in r.hops for q in h.queues
+        facts.memo(desired_routes).template(q)
+        for _, r in facts.memo(desired_routes).dead_letters
+        for h in r.hops
+        for q in h.queues
     }
     exchanges = {q.arguments.get("x-dead-letter-exchange") for q in facts.topology.queues} - {None}
     ends |= {b.destination for b in facts.topology.bindings if b.source in exchanges}

@@ -18,8 +18,8 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import is_wanted, own_queues
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.topology import binding_name
-from attune_ops.routing.live import Live, live_routes, steps_to
-from attune_ops.routing.route import Step
+from attune_ops.routing.route import RouteStep
+from attune_ops.routing.topology_routes import LiveRoute, live_routes, steps_to
 
 
 @check(
@@ -102,7 +102,7 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
     message.
     """
     extra: dict[str, set[str]] = {}
-    steps_of: dict[str, dict[str, Step]] = {}
+    steps_of: dict[str, dict[str, RouteStep]] = {}
     for live in facts.memo(live_routes):
         for q in set(live.queues).difference(live.expected):
             extra.setdefault(q, set()).add(live.publish.message_type)
@@ -125,14 +125,14 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _last(step: Step) -> str:
+def _last(step: RouteStep) -> str:
     """The last step of a route in words."""
     if step.binding_key is None:
         return f"as the alternate exchange {step.exchange}"
     return f"from {step.exchange or 'the default exchange'} with key {step.binding_key!r}"
 
 
-def _unwanted(facts: Facts, steps: Iterable[Step], queue: str) -> list[BindingState]:
+def _unwanted(facts: Facts, steps: Iterable[RouteStep], queue: str) -> list[BindingState]:
     """The bindings on the route to the queue that are not part of the topology: its own, else those before."""
     bound = [
         BindingState(facts.vhost, s.exchange, s.destination, s.binding_key or "", s.destination_kind, s.arguments)
@@ -175,7 +175,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _related(facts: Facts, live: Live, missed: frozenset[str]) -> dict[str, tuple[str, ...]]:
+def _related(facts: Facts, live: LiveRoute, missed: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """What a publish needs to reach these of its queues: exchange, queues, bindings."""
     topology, exchange = facts.topology, live.publish.exchange
     owners = sorted({owner[0] for q in missed if (owner := topology.worker_of(q))})

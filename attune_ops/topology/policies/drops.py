@@ -16,8 +16,8 @@ from attune_ops.model.command_lines import line
 from attune_ops.model.facts import Facts
 from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.units import counted
-from attune_ops.routing.effective import EffectiveSettings
-from attune_ops.routing.live import dead_letters, live_router
+from attune_ops.routing.effective_policy import EffectiveSettings
+from attune_ops.routing.topology_routes import dead_letters, live_router
 from attune_ops.topology.policies.policy_change import Drop, Effect
 
 LIMITS = ("max-length", "max-length-bytes")

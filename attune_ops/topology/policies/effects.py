@@ -1,4 +1,4 @@
-"""Policies: which there are, what each is effective for, and what setting or removing one does."""
+"""PolicySet: which there are, what each is effective for, and what setting or removing one does."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, PolicyState, QueueState
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.topology import Topology
-from attune_ops.routing.effective import EffectiveSetting, exchange_settings, queue_settings
-from attune_ops.routing.policy_match import Policies
+from attune_ops.routing.effective_policy import EffectiveSetting, PolicySet, exchange_settings, queue_settings
 from attune_ops.routing.rules import Rules
 from attune_ops.topology.policies.drops import drain_commands, with_drops
 from attune_ops.topology.policies.policy_change import Effect, PolicyChange, Precedence
@@ -93,7 +92,7 @@ def preview_removal(facts: Facts, name: str) -> PolicyChange:
 def in_force(facts: Facts) -> dict[str, list[str]]:
     """The objects that each policy is effective for, by its name; an exchange has "exchange" before its name."""
     broker = facts.actual
-    policies = Policies(broker.policies or (), Rules.of(broker.version))
+    policies = PolicySet(broker.policies or (), Rules.of(broker.version))
     found: dict[str, list[str]] = {p.name: [] for p in broker.policies or ()}
     for kind, state in _objects(broker):
         for chosen in _in_force(policies, kind, state, reported=True)[:1]:
@@ -109,7 +108,7 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
     then = (*(p for p in now if p is not before), *((after,) if after else ()))
     refused = tuple(refusals(facts, after, rules))
     is_possible = not any(r.startswith("400") for r in refused)  # what cannot be set has no effects
-    both = Policies(now, rules), Policies(then, rules)
+    both = PolicySet(now, rules), PolicySet(then, rules)
     effects = with_drops(facts, then, tuple(_effects(broker, both, before, after))) if is_possible else ()
     return PolicyChange(
         name=name,
@@ -138,14 +137,14 @@ def undo(name: str, before: PolicyState | None) -> str:
 
 def _effects(
     broker: BrokerSnapshot,
-    policies: tuple[Policies, Policies],
+    policies: tuple[PolicySet, PolicySet],
     before: PolicyState | None,
     after: PolicyState | None,
 ) -> Iterator[Effect]:
     for kind, state in _objects(broker):
         was = next(iter(_in_force(policies[0], kind, state, reported=True)), None)
         becomes = _in_force(policies[1], kind, state)
-        operator = policies[1].operator_of(state.name, _type(state)) if kind == "queue" else None
+        operator = policies[1].effective_operator(state.name, _type(state)) if kind == "queue" else None
         if after is None:
             if was is not None and was is before:
                 other = becomes[0] if becomes else None
@@ -180,9 +179,9 @@ def _type(state: QueueState | ExchangeState) -> str:
 
 
 def _in_force(
-    policies: Policies, kind: Literal["queue", "exchange"], state: QueueState | ExchangeState, reported: bool = False
+    policies: PolicySet, kind: Literal["queue", "exchange"], state: QueueState | ExchangeState, reported: bool = False
 ) -> Sequence[PolicyState]:
-    return policies.in_force(kind, state.name, _type(state), state.policy if reported else None)
+    return policies.effective(kind, state.name, _type(state), state.policy if reported else None)
 
 
 def _name(policy: PolicyState | None) -> str:

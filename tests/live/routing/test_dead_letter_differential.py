@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attune_ops.routing import Router
-from attune_ops.routing.dead_letters import Letter, die
+from attune_ops.routing.dead_letters import DeadLetter, dead_letter
 from attune_ops.routing.route import Reason
 from attune_ops.routing.routed_message import routing_keys
 from tests.live.routing.test_routing_differential import build, publish
@@ -40,7 +40,7 @@ class Endless(Exception):
     """The simulator says that the message would go round for ever."""
 
 
-def settled(router: Router, letters: Iterable[Letter]) -> list[Letter]:
+def settled(router: Router, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
     """The letters after everything that happens by itself."""
     waiting, resting, deaths = list(letters), [], 0
     while waiting:
@@ -52,7 +52,7 @@ def settled(router: Router, letters: Iterable[Letter]) -> list[Letter]:
         deaths += 1
         if deaths > DEATHS:
             raise Endless
-        waiting += die(router, letter, reason)[1]
+        waiting += dead_letter(router, letter, reason)[1]
     return resting
 
 
@@ -68,14 +68,14 @@ def by_itself(router: Router, queue: str) -> Reason | None:
     return found[0] if found else None
 
 
-def rounds(router: Router, m: Sent) -> list[list[Letter]]:
+def rounds(router: Router, m: Sent) -> list[list[DeadLetter]]:
     """Where the message lies at first, and after each round of rejecting it."""
     keys = routing_keys(m.key, m.headers)
     assert isinstance(keys, (list, tuple))
-    lying = settled(router, [Letter(m.exchange.removeprefix("feed "), m.exchange, keys, m.headers, ())])
+    lying = settled(router, [DeadLetter(m.exchange.removeprefix("feed "), m.exchange, keys, m.headers, ())])
     found = [lying]
     for _ in range(ROUNDS):
-        lying = settled(router, [after for letter in lying for after in die(router, letter, "rejected")[1]])
+        lying = settled(router, [after for letter in lying for after in dead_letter(router, letter, "rejected")[1]])
         found.append(lying)
         if len(lying) > DEATHS:
             raise Endless

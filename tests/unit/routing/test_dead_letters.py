@@ -8,7 +8,7 @@ import pytest
 
 from attune_ops.model.snapshot import QueueState
 from attune_ops.routing import Router
-from attune_ops.routing.death_history import Death, History, is_cycle, recorded
+from attune_ops.routing.dead_letters import DeathRecord, History, is_cycle, recorded
 from attune_ops.routing.route import Reason, Route
 from attune_ops.routing.rules import Rules
 from tests.unit.routing.build import bind, exchange, policy, queue, router
@@ -138,7 +138,7 @@ def test_older_brokers_reverse_the_history(version: str, lives: bool) -> None:
     """r → r2 → r3 → r with a rejection in r: in the second round 3.12 and earlier drop it (facts of 3.10.8)."""
     rules = Rules.of(version)
     history: History = ()
-    for death in [Death("r", "rejected"), Death("r2", "expired"), Death("r3", "expired")] * 2:
+    for death in [DeathRecord("r", "rejected"), DeathRecord("r2", "expired"), DeathRecord("r3", "expired")] * 2:
         if is_cycle({"r": "r2", "r2": "r3", "r3": "r"}[death.queue], recorded(history, death, rules), rules):
             assert not lives or death.reason == "rejected"
             if death.reason != "rejected":

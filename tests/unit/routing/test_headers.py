@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attune_ops.routing.headers import HeadersMatcher, Pattern
-from attune_ops.routing.route import Step
-from attune_ops.routing.routed_message import Match, Message
+from attune_ops.routing.matchers import HeadersMatcher, Pattern
+from attune_ops.routing.route import RouteStep
+from attune_ops.routing.routed_message import Match, RoutedMessage
 
 VALUES = st.sampled_from(["v", "undefined", "", 1, 1.0, True, False, None, [1], [1.0], {"k": 1}, {}, []])
 TABLES = st.dictionaries(st.sampled_from(["a", "b", "x-a", "X-a"]), VALUES, max_size=4)
@@ -23,8 +23,8 @@ ARGUMENTS = st.builds(
 
 def match(arguments: list[dict[str, Any]], headers: dict[str, Any], version: str = "4.3.6") -> Match:
     loose = version < "3.13"
-    steps = [Step("h", "", "queue", str(i), "binding", a) for i, a in enumerate(arguments)]
-    return HeadersMatcher(steps, loose).match(Message([""], headers, loose))
+    steps = [RouteStep("h", "", "queue", str(i), "binding", a) for i, a in enumerate(arguments)]
+    return HeadersMatcher(steps, loose).match(RoutedMessage([""], headers, loose))
 
 
 def matches(arguments: dict[str, Any], headers: dict[str, Any], version: str = "4.3.6") -> bool:
@@ -35,8 +35,8 @@ def matches(arguments: dict[str, Any], headers: dict[str, Any], version: str = "
 def test_finds_what_looking_at_every_binding_finds(
     arguments: list[dict[str, Any]], headers: dict[str, Any], loose: bool
 ) -> None:
-    steps = [Step("h", "", "queue", str(i), "binding", a) for i, a in enumerate(arguments)]
-    message = Message([""], headers, loose)
+    steps = [RouteStep("h", "", "queue", str(i), "binding", a) for i, a in enumerate(arguments)]
+    message = RoutedMessage([""], headers, loose)
     found = HeadersMatcher(steps, loose).match(message)
     patterns = [Pattern(i, step, loose) for i, step in enumerate(steps)]
     certain = {p.step.destination for p in patterns if p.matches(message.values)}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attune_ops.routing.route import Step
-from attune_ops.routing.routed_message import Message
+from attune_ops.routing.route import RouteStep
+from attune_ops.routing.routed_message import RoutedMessage
 from attune_ops.routing.topic import TopicMatcher, words
 
 WORDS = st.sampled_from(["a", "b", "", "*", "*", "#", "#", "a#", "##", "ä"])
@@ -18,8 +18,8 @@ KEYS = st.lists(WORDS, max_size=9).map(".".join)
 
 
 def matched(keys: list[str], *routing_keys: str) -> list[str]:
-    steps = [Step("x", key, "queue", str(i)) for i, key in enumerate(keys)]
-    found = TopicMatcher(steps).match(Message(routing_keys, None, False)).certain
+    steps = [RouteStep("x", key, "queue", str(i)) for i, key in enumerate(keys)]
+    found = TopicMatcher(steps).match(RoutedMessage(routing_keys, None, False)).certain
     return sorted(s.binding_key or "" for s in found)
 
 

@@ -1,17 +1,24 @@
-"""Which policy is in force for an object (rabbit_policy).
+"""The effective policy of a queue or exchange (rabbit_policy), and its settings with arguments and policies merged.
 
-One policy an object: of those whose `apply-to`, pattern and keys fit, the one of the highest priority; policies
-are never merged with each other. A policy with any key that the queue's type does not support does not apply
-to that queue at all. Operator policies are chosen in the same way and merged in afterwards (`effective`).
+One policy applies to an object: of those with a fitting `apply-to`, pattern and keys, the one of the highest priority;
+policies are never merged with each other. A policy with a key that the queue's type does not support does not apply to
+that queue at all. Operator policies are selected in the same way and merged with the policy afterwards.
+
+Limits take the smallest value (rabbit_queue_type_util:args_policy_lookup/3 with res_min). For other keys the argument
+takes precedence over the policy, except `overflow` of a quorum queue. An operator policy is merged into the policy
+first: the smaller limit, and its own `overflow` and `queue-version`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from attune_ops.model.snapshot import PolicyState
+from attune_ops.model.topology import Arguments
 from attune_ops.routing.patterns import Unreadable, compile_pattern
 from attune_ops.routing.rules import Rules
 
@@ -69,7 +76,7 @@ ROUTING_KEYS = frozenset({"alternate-exchange", "dead-letter-exchange", "dead-le
 Test = Callable[[str], bool]
 
 
-class Policies:
+class PolicySet:
     """The policies and operator policies of one virtual host, ready to be asked for the one in force.
 
     `left_out` says which policies could not be read and so count for nothing, where they would matter to routing.
@@ -91,13 +98,13 @@ class Policies:
         self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None
     ) -> PolicyState | None:
         """The policy in force; of several that share the highest priority the first by name."""
-        return next(iter(self.in_force(kind, name, queue_type, told)), None)
+        return next(iter(self.effective(kind, name, queue_type, told)), None)
 
-    def operator_of(self, name: str, queue_type: str = "classic", told: str | None = None) -> PolicyState | None:
+    def effective_operator(self, name: str, queue_type: str = "classic", told: str | None = None) -> PolicyState | None:
         """The operator policy in force for a queue; they say nothing that matters to an exchange."""
-        return next(iter(self.in_force("queue", name, queue_type, told, operator=True)), None)
+        return next(iter(self.effective("queue", name, queue_type, told, operator=True)), None)
 
-    def in_force(
+    def effective(
         self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None, operator: bool = False
     ) -> Sequence[PolicyState]:
         """The policy in force, or all that share the highest priority, by name: which of these is in force is the
@@ -138,3 +145,78 @@ class Policies:
         if apply_to == "queues":
             return True
         return self._rules.has_queue_type_policies and apply_to == _APPLIES_TO_TYPE.get(queue_type)
+
+
+LIMITS = frozenset(
+    {
+        "message-ttl",
+        "expires",
+        "max-length",
+        "max-length-bytes",
+        "max-in-memory-length",
+        "max-in-memory-bytes",
+        "delivery-limit",
+    }
+)
+_OPERATOR_WINS = frozenset({"overflow", "queue-version"})
+
+Origin = Literal["argument", "policy", "operator policy"]
+
+
+class EffectiveSetting(msgspec.Struct, frozen=True):
+    """One value in force, where it comes from, and the policy's name if from one."""
+
+    value: Any
+    origin: Origin
+    policy: str = ""
+
+
+EffectiveSettings = dict[str, EffectiveSetting]  # by the policy's spelling: `message-ttl`, not `x-message-ttl`
+
+
+def queue_settings(
+    arguments: Arguments, type: str, policy: PolicyState | None, operator: PolicyState | None
+) -> EffectiveSettings:
+    """What holds for a queue, by key without `x-`."""
+    found = _merged_policies(policy, operator)
+    for key, value in arguments.items():
+        if not key.startswith("x-"):
+            continue
+        name = key.removeprefix("x-")
+        other = found.get(name)
+        if other is None or _argument_wins(name, value, other.value, type):
+            found[name] = EffectiveSetting(value, "argument")
+    return found
+
+
+def exchange_settings(arguments: Arguments, policy: PolicyState | None) -> EffectiveSettings:
+    """What holds for an exchange: `alternate-exchange`, where the argument wins even if it names none that exists."""
+    found = _merged_policies(policy, None)
+    if "alternate-exchange" in arguments:
+        found["alternate-exchange"] = EffectiveSetting(arguments["alternate-exchange"], "argument")
+    return found
+
+
+def _merged_policies(policy: PolicyState | None, operator: PolicyState | None) -> EffectiveSettings:
+    found = {k: EffectiveSetting(v, "policy", policy.name) for k, v in policy.definition.items()} if policy else {}
+    for key, value in operator.definition.items() if operator else ():
+        other = found.get(key)
+        if other is None or key in _OPERATOR_WINS or (key in LIMITS and _smaller(key, value, other.value)):
+            found[key] = EffectiveSetting(value, "operator policy", operator.name if operator else "")
+    return found
+
+
+def _argument_wins(name: str, value: Any, policy_value: Any, type: str) -> bool:
+    if name in LIMITS:
+        return _smaller(name, value, policy_value)
+    return not (name == "overflow" and type == "quorum")
+
+
+def _smaller(name: str, value: Any, other: Any) -> bool:
+    """Whether `value` limits at least as much as `other`; a negative delivery limit means none."""
+    try:
+        if name == "delivery-limit" and (value < 0 or other < 0):
+            return bool(value >= other)
+        return bool(value <= other)
+    except TypeError:
+        return True

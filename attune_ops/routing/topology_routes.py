@@ -1,0 +1,206 @@
+"""The routes of a topology's publishes and dead letters: as the topology defines them, and as the broker routes them.
+
+The topology is routed with two workers that stand for all, so that a name with an id can be turned back into its
+template. The broker's bindings are routed for every live worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import broker_of, own_queues
+from attune_ops.model.snapshot import QueueState
+from attune_ops.model.topology import ID, Binding, Per, Publish, Queue, Topology
+from attune_ops.routing import Router
+from attune_ops.routing.route import Reason, Route, RouteStep
+
+WORKERS = (1, 2)
+SOME_KEY = "key"  # the routing key assumed for a queue without a known one
+MOST_KEYS = 10  # binding keys of an unmanaged queue that are followed
+
+
+class TopologyRoutes:
+    """The routes of a topology's publishes and of the dead letters that follow."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.router = Router.from_topology(topology, WORKERS)
+        self.replicas = frozenset(q.name for q in topology.queues if q.per is Per.REPLICA)
+
+    @cached_property
+    def routes(self) -> tuple[tuple[Publish, Route], ...]:
+        """Each publish by its template, with the way that its message for the first worker takes."""
+        return tuple(
+            (p, self.router.route(p.exchange, p.routing_key.replace(ID, str(WORKERS[0]))))
+            for p in self.topology.publishes
+        )
+
+    def template(self, queue: str) -> str:
+        """The queue's name as the topology file has it."""
+        owner = self.topology.worker_of(queue)
+        return owner[1].name if owner else queue
+
+    @cached_property
+    def keys(self) -> dict[str, list[str]]:
+        """The routing keys that reach each queue, by template, from publishes (not from dead letters)."""
+        found: dict[str, list[str]] = {}
+        for _, route in self.routes:
+            for queue in {self.template(q): None for q in (*route.queues, *route.possible)}:
+                found.setdefault(queue, []).append(route.routing_key)
+        return found
+
+    @cached_property
+    def dead_letters(self) -> tuple[tuple[Queue, Route], ...]:
+        """Each way that a message can be given up by a queue with a dead-letter exchange, with all its hops."""
+        return tuple(
+            (queue, self.router.dead_letter(queue.name.replace(ID, str(WORKERS[0])), reason, key))
+            for queue in self.topology.queues
+            if "x-dead-letter-exchange" in queue.arguments
+            for reason in reasons(self.router, queue.name.replace(ID, str(WORKERS[0])))
+            for key in self.keys.get(queue.name, ())
+        )
+
+    @cached_property
+    def steps(self) -> frozenset[tuple[str, str | None, str]]:
+        """Every binding that some message goes by: source, key, destination, by template."""
+        ways: list[RouteStep] = [s for _, route in self.routes for s in route.path]
+        ways += [s for _, route in self.dead_letters for hop in route.hops for s in hop.path]
+        return frozenset((s.exchange, s.binding_key, self.template(s.destination)) for s in ways)
+
+    @cached_property
+    def reached(self) -> frozenset[str]:
+        """The templates of all queues that some publish or dead letter reaches."""
+        hops = (hop for _, route in self.dead_letters for hop in route.hops)
+        return frozenset(self.keys) | {self.template(q) for hop in hops for q in (*hop.queues, *hop.possible)}
+
+    def uses(self, binding: Binding) -> bool:
+        """Whether some message of the topology goes by this binding."""
+        key = binding.routing_key.replace(ID, str(WORKERS[0]))
+        return (binding.source, key, binding.destination) in self.steps
+
+
+def desired_routes(facts: Facts) -> TopologyRoutes:
+    """For `facts.memo`: the topology's own routes."""
+    return TopologyRoutes(facts.topology)
+
+
+def reasons(router: Router, queue: str) -> Iterator[Reason]:
+    """Why a queue may give messages up: a consumer can always reject; the rest follows from what is in force."""
+    settings, state = router.queue_settings(queue), router.queue(queue)
+    yield "rejected"
+    if "message-ttl" in settings:
+        yield "expired"
+    if {"max-length", "max-length-bytes"} & settings.keys():
+        yield "maxlen"
+    if state is not None and state.type == "quorum":
+        yield "delivery_limit"
+
+
+def live_router(facts: Facts) -> Router:
+    """For `facts.memo`: the router over what is on the broker."""
+    return Router.from_snapshot(facts.actual)
+
+
+def read_router(settings: Settings, facts: Facts | None = None) -> Router:
+    """The router over the broker as it is now, or over `facts`.
+
+    Reads exchanges, queues, bindings and policies, needs tag management, changes nothing. Raises `SourceError`.
+    """
+    return Router.from_snapshot(broker_of(facts or collect(settings, (Source.BROKER,), listings=Router.LISTINGS)))
+
+
+def worker_ids(facts: Facts) -> tuple[int, ...]:
+    """The live workers; without a registry those that have queues on the broker."""
+    return tuple(w.id for w in facts.live_workers) if facts.registry else tuple(sorted(facts.worker_queues))
+
+
+class LiveRoute(NamedTuple):
+    """One publish as the broker routes it, to `queues`.
+
+    `publish` is the template, `expected` are the topology's queues for it; `for_replicas` says that only the
+    server-named queues of replicas are, which come and go with them.
+    """
+
+    publish: Publish
+    worker: int | None
+    key: str
+    queues: tuple[str, ...]
+    expected: frozenset[str]
+    for_replicas: bool = False
+
+    def route(self, facts: Facts) -> Route:
+        """The way in full."""
+        return facts.memo(live_router).route(self.publish.exchange, self.key)
+
+
+def steps_to(path: Sequence[RouteStep], queue: str) -> list[RouteStep]:
+    """The steps of a path that lead to this queue, whichever else it leads to; the last ones first."""
+    found: list[RouteStep] = []
+    ends = [("queue", queue)]
+    for end in ends:
+        leading = [s for s in path if (s.destination_kind, s.destination) == end and s not in found]
+        found += leading
+        ends += [("exchange", s.exchange) for s in leading]
+    return found
+
+
+def live_routes(facts: Facts) -> tuple[LiveRoute, ...]:
+    """For `facts.memo`: every publish of the topology, for every worker, through the broker's bindings."""
+    return tuple(_live_routes(facts, facts.memo(live_router), facts.memo(desired_routes), worker_ids(facts)))
+
+
+def _live_routes(facts: Facts, router: Router, desired: TopologyRoutes, ids: tuple[int, ...]) -> Iterator[LiveRoute]:
+    for publish, route in desired.routes:
+        reached = {desired.template(q) for q in (*route.queues, *route.possible)}
+        templates, only = reached - desired.replicas, bool(reached) and reached <= desired.replicas
+        exchange, key = publish.exchange, publish.routing_key
+        if ID in key:
+            for i in map(str, ids):
+                own_key = key.replace(ID, i)
+                expected = frozenset([t.replace(ID, i) for t in templates])
+                yield LiveRoute(publish, int(i), own_key, router.reached(exchange, own_key), expected, only)
+            continue
+        names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
+        # Another worker's queue gets it too, where it is there; nobody misses it where it is not.
+        names |= {name for name, template in facts.memo(own_queues).items() if template in templates}
+        names |= {t for t in templates if ID not in t}
+        yield LiveRoute(publish, None, key, router.reached(exchange, key), frozenset(names), only)
+
+
+class LiveDeadLetters(NamedTuple):
+    """The queues that give messages up in the same way, and where one of these ends."""
+
+    queues: tuple[str, ...]
+    own: bool
+    route: Route
+
+
+def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
+    """For `facts.memo`: every dead-letter way on the broker; queues that are declared alike are followed once."""
+    router, desired, own = facts.memo(live_router), facts.memo(desired_routes), facts.memo(own_queues)
+    alike: dict[tuple[str, ...], list[QueueState]] = {}
+    for q in facts.actual.queues or ():
+        if q.arguments or q.policy or facts.actual.policies:
+            alike.setdefault((own.get(q.name, q.name), repr(q.arguments), str(q.policy)), []).append(q)
+    found = []
+    for queues in alike.values():
+        first = queues[0]
+        if "dead-letter-exchange" not in router.queue_settings(first.name):
+            continue
+        names = tuple(q.name for q in queues)
+        for reason in reasons(router, first.name):
+            for key in _keys(facts, desired, first.name):
+                found.append(LiveDeadLetters(names, first.name in own, router.dead_letter(first.name, reason, key)))
+    return tuple(found)
+
+
+def _keys(facts: Facts, desired: TopologyRoutes, queue: str) -> list[str]:
+    """The keys with which messages come into a queue: the topology's publishes, else what it is bound by."""
+    known = desired.keys.get(desired.template(queue))
+    bound = [b.routing_key for b in facts.actual.bindings_to_queue.get(queue, ())][:MOST_KEYS]
+    return known or [k for k in bound if "#" not in k and "*" not in k] or [SOME_KEY]
