@@ -1,4 +1,4 @@
-"""What the inspections share: pattern, sort, columns, limit, and help that documents the columns."""
+"""The common part of the inspections: pattern, sort, columns, limit, and help that documents the columns."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def inspection(
     help: str,
     example: str,
     then: str = "",
-    asked: Callable[[Ops], Callable[..., Table]] | None = None,
+    method: Callable[[Ops], Callable[..., Table]] | None = None,
 ) -> Command:
-    """Makes the command that prints the table of `Ops.NAME`, or of what `asked` names in its place.
+    """Makes the command that prints the table of `Ops.NAME`, or of the method that `method` returns.
 
-    `then` tells a person what to do about its rows.
+    `then` is a note on what to do about its rows.
     """
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -56,7 +56,7 @@ def inspection(
         metavar="COLUMN,…",
         callback=_names,
         shell_complete=complete,
-        help="Sort; -COLUMN from large to small.",
+        help="Sort; -COLUMN: from large to small.",
     )
     @click.option(
         "--columns",
@@ -69,7 +69,7 @@ def inspection(
     @format_option()
     @pass_cli
     def run(cli: Cli, /, format: str, **filters: Any) -> None:
-        table = (asked(cli.ops) if asked else getattr(cli.ops, name))(**filters)
+        table = (method(cli.ops) if method else getattr(cli.ops, name))(**filters)
         cli.show(table, format)
         if then and table.rows and format == "table":
             cli.note(then)

@@ -8,8 +8,8 @@ from attune_ops.inventory.bindings import COLUMNS
 command = inspection(
     "bindings",
     COLUMNS,
-    "Lists the bindings, and which are wanted.\n\n"
+    "Lists the bindings, and which the topology has.\n\n"
     "PATTERN is a glob or a regular expression between slashes on source, routing key or destination. "
-    "`topology diff` lists those that should be there and are not.",
+    "`topology diff` lists the missing ones.",
     example="attune-ops bindings 'worker.*' --sort destination",
 )

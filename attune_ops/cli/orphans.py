@@ -8,10 +8,10 @@ from attune_ops.inventory.orphans import COLUMNS
 command = inspection(
     "orphans",
     COLUMNS,
-    "Lists queues without worker, workers without queue.\n\n"
-    "These are worker queues that no registered live worker owns, and live workers whose queue is missing. "
-    "PATTERN is a glob or a regular expression between slashes on queue or worker. Having orphans is no "
-    "failure here; `doctor` judges, `reap` removes.",
+    "Lists orphaned queues, and workers without queue.\n\n"
+    "An orphaned queue is a worker queue that no registered live worker owns. "
+    "PATTERN is a glob or a regular expression between slashes on queue or worker. The exit status is 0 with "
+    "orphans too; `doctor` reports them as findings, `reap` deletes orphaned queues.",
     example="attune-ops orphans --sort -messages",
-    then="cause and cure: attune-ops doctor --only workers; queues that nobody comes back to: attune-ops reap",
+    then="cause and fix: attune-ops doctor --only workers; abandoned queues: attune-ops reap",
 )

@@ -45,7 +45,7 @@ command.add_command(
         "Lists the policies, what each is effective for, and the safety policies that are not set.",
         example="attune-ops policy show",
         then="attune-ops policy apply NAME shows what setting one would do",
-        asked=lambda ops: ops.policies.show,
+        method=lambda ops: ops.policies.show,
     )
 )
 

@@ -10,6 +10,6 @@ command = inspection(
     COLUMNS,
     "Lists the queues: depth, consumers, owner.\n\n"
     "PATTERN is a glob (worker.*) or a regular expression between slashes (/^worker/) on the name. "
-    "Queues that the topology does not know are shown as foreign.",
+    "Unmanaged queues are shown as foreign.",
     example="attune-ops queues 'worker.*' --sort -messages --limit 10",
 )

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @group()
 def command() -> None:
-    """Keeps all facts of an installation in one file, without secrets, and compares two of them."""
+    """Saves all facts of an installation in one file, without secrets, and compares two files."""
 
 
 @command.command(example="attune-ops snapshot save")
 @click.argument("file", required=False)
-@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
+@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: read twice, 5 s apart, to see what grows.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @pass_cli
 def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
-    """Reads everything and writes it to FILE, whose name is printed; changes nothing else.
+    """Reads everything, writes it to FILE and prints the file's name; changes nothing else.
 
     Exit status 3 where the broker could not be read: the file then holds the reason, and the registry.
     """
@@ -40,9 +40,9 @@ def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
 @format_option()
 @pass_cli
 def show(cli: Cli, file: str, format: str) -> None:
-    """Says what FILE holds, a snapshot or a definitions export, and what it lacks and why.
+    """Shows the contents of FILE, a snapshot or a definitions export, and what it does not hold and why.
 
-    What is wrong in it `doctor --from FILE` tells.
+    `doctor --from FILE` diagnoses it.
     """
     from attune_ops.inventory.snapshot_diff import contents
     from attune_ops.model.snapshot_file import load_facts
@@ -56,10 +56,10 @@ def show(cli: Cli, file: str, format: str) -> None:
 @format_option()
 @pass_cli
 def diff(cli: Cli, before: str, after: str, format: str) -> None:
-    """Says what came, went and changed from BEFORE to AFTER: objects, counts, workers.
+    """Lists new, gone and changed objects from BEFORE to AFTER, with counts and workers.
 
-    Each is a snapshot or a definitions export. Rates, sizes and times, which never stand still, are left out. Like
-    diff(1), exit status 1 says that there are differences.
+    Each is a snapshot or a definitions export. Rates, sizes and times, which always change, are left out. Exit
+    status 1: there are differences, as with diff(1).
     """
     from attune_ops.inventory.snapshot_diff import changes
     from attune_ops.model.snapshot_file import load_facts
@@ -70,11 +70,11 @@ def diff(cli: Cli, before: str, after: str, format: str) -> None:
 
 
 def _file_name(facts: Facts) -> str:
-    """A name that tells snapshots of several installations apart, safe on any file system."""
+    """A name with the installation in it, safe on any file system."""
     import re
 
-    whose = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{facts.env or ''}-{facts.vhost}").strip("-.")[:100]
-    return f"attune-ops-{whose}{'-' if whose else ''}{facts.taken_at:%Y%m%dT%H%M%SZ}.json.gz"
+    where = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{facts.env or ''}-{facts.vhost}").strip("-.")[:100]
+    return f"attune-ops-{where}{'-' if where else ''}{facts.taken_at:%Y%m%dT%H%M%SZ}.json.gz"
 
 
 def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
@@ -83,6 +83,6 @@ def _save(cli: Cli, facts: Facts, file: str, force: bool) -> None:
 
     size = save_facts(facts, file, replace=force, secrets=cli.secrets)
     cli.note(f"wrote {size:,} bytes")
-    missing = {s: r for s, r in facts.missing.items() if s is not Source.EARLIER}  # which is not missed
+    missing = {s: r for s, r in facts.missing.items() if s is not Source.EARLIER}  # needs --samples 2
     for reason in dict.fromkeys(missing.values()):
         cli.note(f"not in it: {', '.join(s.label for s, r in missing.items() if r == reason)}: {reason}")

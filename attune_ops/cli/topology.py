@@ -1,4 +1,4 @@
-"""`attune-ops topology`: what is wanted, against what is there."""
+"""`attune-ops topology`: the desired topology against the broker."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from attune_ops.model.table import Table
     from attune_ops.model.topology import Topology
 
-FROM = click.option("--from", "file", metavar="FILE", help="Take a snapshot or definitions export for the broker.")
+FROM = click.option("--from", "file", metavar="FILE", help="A snapshot or definitions export, instead of the broker.")
 
 
 @group()
 def command() -> None:
-    """Shows the topology that is wanted, compares it with the broker, declares and exports it."""
+    """Shows the desired topology, compares it with the broker, declares and exports it."""
 
 
 @command.command("list", example="attune-ops topology list")
 @format_option()
 @pass_cli
 def list_(cli: Cli, format: str) -> None:
-    """Lists the topologies that come with the package."""
+    """Lists the built-in topologies."""
     from attune_ops.model.topologies import table
 
     cli.show(table(), format)
@@ -39,8 +39,8 @@ def list_(cli: Cli, format: str) -> None:
 @format_option("toml")
 @pass_cli
 def show(cli: Cli, name: str | None, format: str) -> None:
-    """Shows a topology: exchanges, queues, bindings, who publishes and who consumes."""
-    cli.show(_wanted(cli, name), format)
+    """Shows a topology: exchanges, queues, bindings, publishers and consumers."""
+    cli.show(_desired(cli, name), format)
 
 
 @command.command(example="attune-ops topology diff --format json")
@@ -48,10 +48,10 @@ def show(cli: Cli, name: str | None, format: str) -> None:
 @format_option()
 @pass_cli
 def diff(cli: Cli, file: str | None, format: str) -> None:
-    """Compares the topology with the broker: missing, different, overruled by a policy, unexpected.
+    """Compares the topology with the broker: missing, different, overridden by a policy, unexpected.
 
-    Each with how it is put right, and what a service is answered. What is foreign in the same virtual host, or
-    added by a policy, is no difference. Like diff(1), exit status 1 says that there are differences.
+    Each difference comes with its fix and with the broker's error to a service. Unmanaged objects in the virtual host
+    and settings that a policy adds are no drift. Exit status 1: there is drift, as with diff(1).
     """
     from attune_ops.topology.diff import diff as compare
 
@@ -61,21 +61,21 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
 
 
 @command.command(example="attune-ops topology apply --apply")
-@change_options("Declare it; without it only what would be done is shown.")
+@change_options("Declare; without it: a dry run.")
 @format_option()
 @pass_cli
 def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
-    """Declares what the broker lacks of the topology, in order, for each live worker too, and reads it back.
+    """Declares the missing objects of the topology, in order, for each live worker too, and reads them back.
 
-    Deletes and changes nothing that is there; what cannot be declared is shown with the reason. Exit status 1
-    after --apply: something that the topology wants is still not there, or is otherwise.
+    Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 after
+    --apply: there is still drift.
     """
     done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
     cli.show(done, format)
     if not apply:
         cli.note("nothing was changed; --apply declares it" if done.outcomes else "nothing to declare")
     elif any(o.status == "declared" for o in done.outcomes):
-        cli.note("to undo, delete what was declared above; a queue or exchange takes its bindings with it")
+        cli.note("to undo, delete the queues and exchanges declared above; the broker removes their bindings")
     cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
 
 
@@ -103,18 +103,18 @@ def _binding(word: str, example: str, apply_help: str) -> Callable[[Callable[...
 
 
 @_binding("bind", "attune-ops topology bind attune.events attune.executions.queue 'rule.#'",
-          "Bind it; without it only what would be done is shown.")  # fmt: skip
+          "Bind; without it: a dry run.")  # fmt: skip
 def bind(cli: Cli, /, format: str, **how: Any) -> None:
-    """Binds DESTINATION to the exchange SOURCE by KEY; one that is there stays."""
+    """Binds DESTINATION to the exchange SOURCE with KEY, unless it is bound already."""
     _changed(cli, cli.ops.bind, format, **how)
 
 
 @_binding("unbind", "attune-ops topology unbind attune.events attune.events.queue '#'",
-          "Remove it; without it only what would be done is shown.")  # fmt: skip
+          "Unbind; without it: a dry run.")  # fmt: skip
 def unbind(cli: Cli, /, format: str, **how: Any) -> None:
-    """Removes the binding of DESTINATION to the exchange SOURCE by KEY, and says how to bring it back.
+    """Removes the binding of DESTINATION to the exchange SOURCE with KEY, and prints the command that restores it.
 
-    Without --arguments every one of that key is removed. `attune-ops bindings` lists them.
+    Without --arguments all bindings with that key are removed. `attune-ops bindings` lists them.
     """
     _changed(cli, cli.ops.unbind, format, **how)
 
@@ -129,37 +129,38 @@ def _changed(cli: Cli, change: Callable[..., Table], format: str, **how: Any) ->
 @command.command(example="attune-ops topology export --to toml --live")
 @click.option("--to", type=click.Choice(["definitions", "toml"]), default="definitions", show_default=True,
               help="RabbitMQ definitions (JSON), or a topology file.")  # fmt: skip
-@click.option("--live", is_flag=True, help="What is on the broker in place of what is wanted.")
+@click.option("--live", is_flag=True, help="Export what is on the broker, instead of the desired topology.")
 @FROM
 @click.option("--worker", "workers", type=click.IntRange(0), multiple=True, metavar="ID",
-              help="With the queues of this worker too (definitions of what is wanted).")  # fmt: skip
+              help="With the queues of this worker too (desired definitions only).")  # fmt: skip
 @pass_cli
 def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, ...]) -> None:
     """Prints RabbitMQ definitions, to be imported into any virtual host, or a topology file.
 
-    With --live or --from, what is there: worker queues are recognised by the patterns of the chosen topology and
-    become one template in a topology file. Server-named queues, which go with their connection, are left out.
+    With --live or --from it exports what is on the broker. Worker queues are recognised by the patterns of the chosen
+    topology and become one template in a topology file. Server-named queues, which are deleted with their connection,
+    are left out.
     """
     from attune_ops.topology.export import SOURCES, export_topology
 
-    source = _facts(cli, file, SOURCES) if live or file is not None else _wanted(cli)
+    source = _facts(cli, file, SOURCES) if live or file is not None else _desired(cli)
     cli.write(export_topology(source, to, workers))
 
 
 @command.command(example="attune-ops topology graph --live --format mermaid")
-@click.option("--live", is_flag=True, help="With depths, consumers and what is missing on the broker.")
+@click.option("--live", is_flag=True, help="With depths, consumers and missing objects of the broker.")
 @FROM
 @format_option("svg", "mermaid", "dot")
 @pass_cli
 def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
-    """Draws the topology: publishers, exchanges, queues, consumers; dashed is where dead letters go."""
+    """Draws the topology: publishers, exchanges, queues, consumers; dead-letter routes are dashed."""
     from attune_ops.topology.topology_graph import SOURCES, topology_graph
 
-    cli.show(topology_graph(_facts(cli, file, SOURCES) if live or file is not None else _wanted(cli)), format)
+    cli.show(topology_graph(_facts(cli, file, SOURCES) if live or file is not None else _desired(cli)), format)
 
 
-def _wanted(cli: Cli, name: str | None = None) -> Topology:
-    """The topology that is named; no installation need be configured for it."""
+def _desired(cli: Cli, name: str | None = None) -> Topology:
+    """The named topology; works without a configured installation."""
     from attune_ops.installation.config import check_settings
     from attune_ops.model.topologies import DEFAULT, load
 
@@ -167,7 +168,7 @@ def _wanted(cli: Cli, name: str | None = None) -> Topology:
 
 
 def _facts(cli: Cli, file: str | None, sources: tuple[Source, ...] = ()) -> Facts:
-    """The facts of a file, or those wanted of the live broker; raises `SourceError` where it could not be read."""
+    """The facts of a file or of the live broker; raises `SourceError` where it could not be read."""
     from attune_ops.installation.config import check_settings
     from attune_ops.model.facts import Source
     from attune_ops.model.ownership import require

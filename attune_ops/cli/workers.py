@@ -8,8 +8,8 @@ from attune_ops.inventory.workers import COLUMNS
 command = inspection(
     "workers",
     COLUMNS,
-    "Lists workers, and what the broker has for each.\n\n"
-    "PATTERN is a glob or a regular expression between slashes on name or id. An id that only a queue on the "
-    "broker knows is shown as unregistered.",
+    "Lists the workers, and the queues and consumers of each.\n\n"
+    "PATTERN is a glob or a regular expression between slashes on name or id. An id that is only in a queue "
+    "name is shown as unregistered.",
     example="attune-ops workers --sort -heartbeat",
 )

@@ -1,8 +1,8 @@
-"""The inspections: pure questions over `Facts` whose answer is a `Table`, one file each.
+"""The inspections: pure functions `Facts` → `Table`, one file each.
 
-Each file has `SOURCES`, the sources that it reads, `COLUMNS`, whose docs are the documentation of the table, and
-one function `Facts` → `Table` with the file's name.
-Objects that the topology does not know are shown too, as `foreign`; they are never an error.
+Each file has `SOURCES`, the sources that it reads, `COLUMNS` with the documentation of the table, and the function,
+which has the file's name. Unmanaged objects, which the topology does not know, are shown as `foreign`; they are never
+an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATISTICS = "statistics, up to 10 s old"
 
 
 class TableFilters(TypedDict, total=False):
-    """What every inspection can be asked: `-column` sorts from large to small, `facts` are those taken before."""
+    """The filters of every inspection: `-column` sorts from large to small, `facts` were read before."""
 
     facts: Facts | None
     pattern: str | None
@@ -32,7 +32,7 @@ class TableFilters(TypedDict, total=False):
 
 
 def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> Table:
-    """The table of that inspection; reads its sources unless `facts` are given, changes nothing.
+    """The table of that inspection. Reads its sources unless `facts` are given, changes nothing.
 
     Raises `SourceError`, and `ConfigError` for an unknown column.
     """
@@ -44,7 +44,7 @@ def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> T
 
 
 def filtered(table: Table, filters: TableFilters) -> Table:
-    """The rows that match, in the order, number and columns asked for; raises `ConfigError` for an unknown column."""
+    """The rows that match, sorted, limited, with the chosen columns; raises `ConfigError` for an unknown column."""
     pattern, columns = filters.get("pattern"), filters.get("columns", ())
     if pattern is not None:
         table = _matching(table, pattern)
@@ -53,30 +53,30 @@ def filtered(table: Table, filters: TableFilters) -> Table:
 
 
 def _matching(table: Table, pattern: str) -> Table:
-    """The rows that match; where there are some and none does, a note on how a pattern is read."""
+    """The rows that match; where none does, with a note on how a pattern is read."""
     import msgspec
 
     found = table.matching(pattern)
     if found.rows or not table.rows:
         return found
-    how = "a glob is for the whole name (worker.*), a regular expression stands between slashes (/^worker/)"
-    rows = counted(len(table.rows), "row")
-    return msgspec.structs.replace(found, notes=(f"{pattern!r} matches none of {rows}: {how}", *found.notes))
+    how = "a glob matches the whole name (worker.*), a regular expression stands between slashes (/^worker/)"
+    note = f"{pattern!r} matches none of {counted(len(table.rows), 'row')}: {how}"
+    return msgspec.structs.replace(found, notes=(note, *found.notes))
 
 
 def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] | None = None) -> tuple[str, ...]:
-    """How old the numbers are, and the reason for what was not told; both map what is told of to its source."""
-    fresh: dict[str, list[str]] = {}
-    silent: dict[str, list[str]] = {}
-    for told, age in ((live, "live"), (sampled or {}, STATISTICS)):
-        for what, source in told.items():
+    """Notes on how old the columns are, and why some are unknown; `live` and `sampled` map columns to their source."""
+    known: dict[str, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
+    for columns, age in ((live, "live"), (sampled or {}, STATISTICS)):
+        for column, source in columns.items():
             reason = facts.missing_reason((source,))
             if reason is None:
-                fresh.setdefault(age, []).append(what)
+                known.setdefault(age, []).append(column)
             else:
-                silent.setdefault(reason, []).append(what)
-    ages = "; ".join(f"{', '.join(whats)}: {age}" for age, whats in fresh.items())
-    reasons = [f"{', '.join(whats)}: not told ({reason})" for reason, whats in silent.items()]
+                unknown.setdefault(reason, []).append(column)
+    ages = "; ".join(f"{', '.join(columns)}: {age}" for age, columns in known.items())
+    reasons = [f"{', '.join(columns)}: unknown ({reason})" for reason, columns in unknown.items()]
     return (*([ages] if ages else []), *reasons)
 
 

@@ -10,12 +10,12 @@ from attune_ops.model.table import Column, Kind, Table
 SOURCES = (Source.BROKER,)
 
 COLUMNS = (
-    Column("source", doc="the exchange that messages come from"),
+    Column("source", doc="the source exchange"),
     Column("routing_key", doc="the binding key"),
-    Column("destination", doc="the queue or exchange that they go to"),
+    Column("destination", doc="the queue or exchange that is bound"),
     Column("destination_kind", Kind.CATEGORY, doc="queue or exchange", priority=3),
-    Column("wanted", Kind.FLAG, doc="the topology makes this binding", priority=2),
-    Column("arguments", Kind.LIST, doc="as bound; they matter to headers exchanges", priority=4),
+    Column("wanted", Kind.FLAG, doc="desired: the topology has this binding", priority=2),
+    Column("arguments", Kind.LIST, doc="arguments of the binding, used by headers exchanges", priority=4),
 )
 
 

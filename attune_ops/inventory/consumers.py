@@ -13,23 +13,23 @@ SOURCES = (Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS)
 COLUMNS = (
     Column("queue", doc="the queue that is consumed"),
     Column("tag", doc="the consumer tag"),
-    Column("service", Kind.CATEGORY, doc="the service that the topology expects by this tag; not told for others"),
-    Column("prefetch", Kind.INTEGER, "messages", "how many may be unacknowledged; 0 is without limit", 2),
-    Column("ack", Kind.FLAG, doc="acknowledges by hand", priority=4),
-    Column("active", Kind.FLAG, doc="gets messages (single active consumer)", priority=5),
-    Column("activity", Kind.CATEGORY, doc="as the broker words it", priority=4),
-    Column("exclusive", Kind.FLAG, doc="no other may consume the queue", priority=5),
-    Column("client", doc="the name that the connection gave itself", priority=3),
-    Column("peer", doc="the host it comes from", priority=3),
+    Column("service", Kind.CATEGORY, doc="the service with this tag in the topology; unknown for other tags"),
+    Column("prefetch", Kind.INTEGER, "messages", "prefetch limit; 0 is unlimited", 2),
+    Column("ack", Kind.FLAG, doc="manual acknowledgement", priority=4),
+    Column("active", Kind.FLAG, doc="receives messages (single active consumer)", priority=5),
+    Column("activity", Kind.CATEGORY, doc="activity status of the broker", priority=4),
+    Column("exclusive", Kind.FLAG, doc="exclusive consumer of the queue", priority=5),
+    Column("client", doc="the client-provided connection name", priority=3),
+    Column("peer", doc="the client's host", priority=3),
     Column("user", doc="the broker user", priority=4),
-    Column("connected", Kind.AGE, "s", "how long its connection has been open", 5),
+    Column("connected", Kind.AGE, "s", "age of its connection", 5),
     Column("connection", doc="the broker's name for the connection", priority=6),
     Column("channel", doc="the broker's name for the channel", priority=6),
 )
 
 
 def consumers(facts: Facts) -> Table:
-    """Every consumer with the connection it uses; raises `SourceError` where the broker did not tell them."""
+    """Every consumer with the connection it uses; raises `SourceError` where the broker did not report them."""
     require(facts, Source.BROKER, Source.CONSUMERS)
     return Table(
         name="consumers",

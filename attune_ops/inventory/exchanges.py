@@ -10,16 +10,18 @@ from attune_ops.model.table import Column, Kind, Table
 SOURCES = (Source.BROKER,)
 
 COLUMNS = (
-    Column("name", doc='the exchange\'s name; the default exchange has the name ""'),
-    Column("type", Kind.CATEGORY, doc="direct, topic, fanout, headers or a plug-in's"),
-    Column("kind", Kind.CATEGORY, doc="base: of the topology; builtin: the broker's own; foreign: neither", priority=2),
-    Column("bindings", Kind.INTEGER, "bindings", "from this exchange; the default one's are implicit"),
-    Column("durable", Kind.FLAG, doc="survives a restart of the broker", priority=3),
-    Column("auto_delete", Kind.FLAG, doc="goes with its last binding", priority=4),
+    Column("name", doc='its name; "" is the default exchange'),
+    Column("type", Kind.CATEGORY, doc="direct, topic, fanout, headers or a plugin's type"),
+    Column(
+        "kind", Kind.CATEGORY, doc="base: of the topology; builtin: the broker's own; foreign: unmanaged", priority=2
+    ),
+    Column("bindings", Kind.INTEGER, "bindings", "with this source; implicit for the default exchange"),
+    Column("durable", Kind.FLAG, doc="survives a broker restart", priority=3),
+    Column("auto_delete", Kind.FLAG, doc="deleted with its last binding", priority=4),
     Column("internal", Kind.FLAG, doc="clients cannot publish to it", priority=4),
-    Column("policy", doc="the policy that applies", priority=4),
-    Column("published_in", Kind.INTEGER, "messages", "published to it since it exists", 3),
-    Column("published_out", Kind.INTEGER, "messages", "routed on to queues since it exists", 3),
+    Column("policy", doc="the effective policy", priority=4),
+    Column("published_in", Kind.INTEGER, "messages", "published to it since it was declared", 3),
+    Column("published_out", Kind.INTEGER, "messages", "routed from it since it was declared", 3),
     Column("arguments", Kind.LIST, doc="as declared", priority=5),
 )
 
@@ -47,5 +49,5 @@ def exchanges(facts: Facts) -> Table:
             for e in broker.exchanges or ()
         ),
         taken_at=facts.taken_at,
-        notes=(f"published_in, published_out: {STATISTICS}; not told for an exchange that nothing was published to",),
+        notes=(f"published_in, published_out: {STATISTICS}; unknown for an exchange without publishes",),
     ).sorted("name")

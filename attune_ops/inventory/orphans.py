@@ -1,4 +1,4 @@
-"""What lost its other half: worker queues without a live worker, and live workers without their queue."""
+"""Orphaned queues: worker queues without a live worker; and live workers without their queue."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SOURCES = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
 
 COLUMNS = (
     Column(
-        "kind", Kind.CATEGORY, doc="queue: no registered live worker owns it; worker: it lives, its queue is missing"
+        "kind", Kind.CATEGORY, doc="queue: no registered live worker owns it; worker: it is live, its queue is missing"
     ),
-    Column("queue", doc="the queue that is there, or missing"),
+    Column("queue", doc="the orphaned or missing queue"),
     Column("worker_id", Kind.INTEGER, doc="the id in the queue's name", priority=4),
     Column("worker", doc="the registered name of that worker", priority=2),
     Column("messages", Kind.INTEGER, "messages", "in the queue"),
-    Column("consumers", Kind.INTEGER, "consumers", "still attached, such as over a half-open connection"),
-    Column("why", doc="why it is an orphan"),
-    Column("status", Kind.CATEGORY, doc="of the worker, as the registry has it", priority=5),
+    Column("consumers", Kind.INTEGER, "consumers", "still attached, for example by a half-open connection"),
+    Column("why", doc="why it is orphaned"),
+    Column("status", Kind.CATEGORY, doc="the worker's status in the registry", priority=5),
     Column("heartbeat", Kind.AGE, "s", "age of the worker's last heartbeat", 3),
 )
 

@@ -12,31 +12,31 @@ SOURCES = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
 
 COLUMNS = (
     Column("name", doc="the queue's name"),
-    Column("messages", Kind.INTEGER, "messages", "ready and unacknowledged together"),
-    Column("ready", Kind.INTEGER, "messages", "waiting for a consumer", 2),
-    Column("unacked", Kind.INTEGER, "messages", "delivered and not yet acknowledged", 2),
-    Column("consumers", Kind.INTEGER, "consumers", "attached consumers; not told while the queue is seconds old"),
-    Column("kind", Kind.CATEGORY, doc="base, worker, replica: of the topology; foreign: unknown to it", priority=3),
+    Column("messages", Kind.INTEGER, "messages", "ready and unacknowledged"),
+    Column("ready", Kind.INTEGER, "messages", "ready for delivery", 2),
+    Column("unacked", Kind.INTEGER, "messages", "delivered, not acknowledged", 2),
+    Column("consumers", Kind.INTEGER, "consumers", "attached consumers; unknown in the first seconds of a queue"),
+    Column("kind", Kind.CATEGORY, doc="base, worker, replica: of the topology; foreign: unmanaged", priority=3),
     Column("worker", doc="the registered name of the worker that owns it", priority=2),
-    Column("worker_id", Kind.INTEGER, doc="the id of the worker that its name tells", priority=8),
+    Column("worker_id", Kind.INTEGER, doc="the worker id in its name", priority=8),
     Column("type", Kind.CATEGORY, doc="classic, quorum or stream", priority=5),
-    Column("state", Kind.CATEGORY, doc="as the broker words it", priority=4),
-    Column("durable", Kind.FLAG, doc="survives a restart of the broker", priority=6),
-    Column("auto_delete", Kind.FLAG, doc="goes with its last consumer", priority=6),
-    Column("exclusive", Kind.FLAG, doc="belongs to one connection", priority=8),
-    Column("policy", doc="the policy that applies", priority=5),
-    Column("dead_letter_exchange", doc="by argument or policy", priority=9),
-    Column("publish_rate", Kind.NUMBER, "messages/s", "in", 7),
-    Column("deliver_rate", Kind.NUMBER, "messages/s", "out", 7),
-    Column("oldest", Kind.AGE, "s", "age of the message at the head, where publishers set a timestamp", 7),
-    Column("memory", Kind.INTEGER, "bytes", "of the queue's process", 9),
-    Column("node", doc="where the queue runs", priority=9),
+    Column("state", Kind.CATEGORY, doc="state reported by the broker", priority=4),
+    Column("durable", Kind.FLAG, doc="survives a broker restart", priority=6),
+    Column("auto_delete", Kind.FLAG, doc="deleted with its last consumer", priority=6),
+    Column("exclusive", Kind.FLAG, doc="used and deleted with one connection", priority=8),
+    Column("policy", doc="the effective policy", priority=5),
+    Column("dead_letter_exchange", doc="from its argument or policy", priority=9),
+    Column("publish_rate", Kind.NUMBER, "messages/s", "published", 7),
+    Column("deliver_rate", Kind.NUMBER, "messages/s", "delivered", 7),
+    Column("oldest", Kind.AGE, "s", "age of the first message, if publishers set a timestamp", 7),
+    Column("memory", Kind.INTEGER, "bytes", "memory of the queue process", 9),
+    Column("node", doc="the node that hosts the queue (leader)", priority=9),
     Column("arguments", Kind.LIST, doc="as declared", priority=9),
 )
 
 
 def queues(facts: Facts) -> Table:
-    """Every queue with what it holds, who consumes it and whose it is; raises `SourceError` without a broker."""
+    """Every queue with its depth, consumers and owner; raises `SourceError` without a broker."""
     return Table(
         name="queues",
         columns=COLUMNS,

@@ -1,4 +1,4 @@
-"""What a snapshot holds, and what came, went and changed between two; pure tables over facts."""
+"""The contents of a snapshot, and the changes between two: pure tables over facts."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from attune_ops.model.topology import binding_name
 from attune_ops.model.units import counted
 
 CHANGES = (
-    Column("change", Kind.CATEGORY, doc="came, went or changed"),
+    Column("change", Kind.CATEGORY, doc="came (new), went (gone) or changed"),
     Column("object", Kind.CATEGORY, doc="queue, exchange, binding, policy, consumer, connection, node, worker …"),
     Column("name", doc="its name"),
-    Column("attribute", doc="what changed about it"),
+    Column("attribute", doc="the attribute that changed"),
     Column("before", doc="as JSON; a count of messages as a number"),
-    Column("after", doc="likewise"),
+    Column("after", doc="as before"),
 )  # fmt: skip
 
 CONTENTS = (
-    Column("source", Kind.CATEGORY, doc="where the facts come from"),
-    Column("told", Kind.FLAG, doc="whether they were told"),
-    Column("objects", Kind.INTEGER, doc="how many"),
-    Column("detail", doc="what they are, or why they are missing"),
+    Column("source", Kind.CATEGORY, doc="the source of the facts"),
+    Column("told", Kind.FLAG, doc="whether they were read"),
+    Column("objects", Kind.INTEGER, doc="number of objects"),
+    Column("detail", doc="what they are, or why they are unknown"),
 )
 
-# What moves by itself from moment to moment, and names that say nothing by themselves.
-PASSING = frozenset({
+# What changes all the time by itself, and members that only repeat the key.
+IGNORED = frozenset({
     "publish_in", "publish_out", "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate", "memory",
     "message_bytes", "head_message_timestamp", "idle_since", "state", "node", "effective_policy", "properties_key",
     "vhost", "owner", "channel", "activity_status", "peer_port", "connected_at", "channels", "name", "queue", "tag",
@@ -39,12 +39,12 @@ _NOUNS = {"policies": ("policy", "policies"), "deprecated": ("feature", "feature
 
 
 def contents(facts: Facts) -> Table:
-    """What these facts hold, source by source, and why something is missing."""
+    """What these facts hold, source by source, and why some are unknown."""
     rows = tuple(_content(facts, source) for source in Source)
     broker = facts.broker
     about = f"{facts.topology.name} in virtual host {facts.vhost}" + (f", environment {facts.env}" if facts.env else "")
-    seen = f"{broker.product} {broker.version or '(version not told)'}" if broker else "no broker"
-    return Table("snapshot", CONTENTS, rows, facts.taken_at, (f"{about}, {seen}",), key=("source",))
+    product = f"{broker.product} {broker.version or '(unknown version)'}" if broker else "no broker"
+    return Table("snapshot", CONTENTS, rows, facts.taken_at, (f"{about}, {product}",), key=("source",))
 
 
 def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
@@ -62,7 +62,7 @@ def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
 
 
 def _parts(facts: Facts, source: Source) -> dict[str, tuple[Any, ...] | None]:
-    """The lists that a source gave, by what they hold; none for one that gives no lists."""
+    """The lists of a source, by name; none for a source without lists."""
     members = {
         Source.BROKER: ("exchanges", "queues", "bindings", "policies"),
         Source.CONNECTIONS: ("connections", "channels"),
@@ -74,10 +74,10 @@ def _parts(facts: Facts, source: Source) -> dict[str, tuple[Any, ...] | None]:
 
 
 def changes(before: Facts, after: Facts) -> Table:
-    """What came, went and changed from one snapshot to another.
+    """The new, gone and changed objects from one snapshot to another.
 
-    Counts of messages and consumers are among it; rates, sizes and times, which never stand still, are not. What
-    one of the two was not told is not compared; a note says so.
+    Counts of messages and consumers are compared; rates, sizes and times, which always change, are not. What one of
+    the two does not hold is not compared; a note says so.
     """
     rows: list[tuple[Cell, ...]] = [*_broker_changes(before, after)]
     notes = []
@@ -85,8 +85,8 @@ def changes(before: Facts, after: Facts) -> Table:
         one, other = listed(before), listed(after)
         if one is None or other is None:
             which = "the first" if one is None else "the second"
-            reason = (before if one is None else after).missing_reason((source,)) or "it was not read"
-            notes.append(f"{noun}s not compared: {which} snapshot lacks them ({reason})")
+            reason = (before if one is None else after).missing_reason((source,)) or "not read"
+            notes.append(f"{noun}s not compared: {which} snapshot does not have them ({reason})")
             continue
         rows += _list_changes(noun, _keyed(one, key), _keyed(other, key))
     span = f"from {before.taken_at:%Y-%m-%d %H:%M:%S}Z to {after.taken_at:%Y-%m-%d %H:%M:%S}Z"
@@ -110,7 +110,7 @@ def _list_changes(noun: str, before: dict[Hashable, Any], after: dict[Hashable, 
         if other is None:
             yield "went", noun, _name(noun, one), None, None, None
         elif one != other:
-            for field in (f for f in one.__struct_fields__ if f not in PASSING):
+            for field in (f for f in one.__struct_fields__ if f not in IGNORED):
                 yield from _changed(noun, _name(noun, other), field, getattr(one, field), getattr(other, field))
     for key, other in after.items():
         if key not in before:
@@ -129,7 +129,7 @@ def _json(value: Any) -> str | None:
 
 
 def _keyed(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Hashable, Any]:
-    """The items by key; those that share one (two consumers of one tag) are numbered."""
+    """The items by key; several with one key (two consumers of one tag) are numbered."""
     found: dict[Hashable, Any] = {}
     for item in items:
         at, n = key(item), 0

@@ -13,25 +13,25 @@ from attune_ops.model.table import Cell, Column, Kind, Table
 SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS)
 
 COLUMNS = (
-    Column("id", Kind.INTEGER, doc="the id in the registry, which its queues are named after"),
-    Column("name", doc="the registered name; not told for an id that only a queue on the broker knows"),
+    Column("id", Kind.INTEGER, doc="the id in the registry and in its queue names"),
+    Column("name", doc="the registered name; unknown for an id that is only in a queue name"),
     Column(
         "state",
         Kind.CATEGORY,
-        doc="ready, or the first thing that keeps it from working: unregistered, stopped, error, stale, no queue, "
-        "no consumer; not told where the broker was not read",
+        doc="ready, or why it cannot work: unregistered, stopped, error, stale, no queue, no consumer; "
+        "unknown where the broker was not read",
     ),
-    Column("status", Kind.CATEGORY, doc="as the registry has it", priority=2),
+    Column("status", Kind.CATEGORY, doc="its status in the registry", priority=2),
     Column("heartbeat", Kind.AGE, "s", "age of the last heartbeat; stale after three intervals"),
-    Column("queue", Kind.FLAG, doc="all its queues are on the broker; not told for a role without queues"),
+    Column("queue", Kind.FLAG, doc="all its queues are on the broker; unknown for a role without queues"),
     Column("consumer", Kind.FLAG, doc="each of its queues has the consumer with its tag", priority=2),
     Column("messages", Kind.INTEGER, "messages", "in its queues", 2),
-    Column("executions", Kind.INTEGER, "executions", "that the registry has on it and that have not ended", 4),
-    Column("cordoned", Kind.FLAG, doc="alive, but to be given no new work", priority=4),
+    Column("executions", Kind.INTEGER, "executions", "assigned to it in the registry and not finished", 4),
+    Column("cordoned", Kind.FLAG, doc="live, but gets no new executions", priority=4),
     Column("role", Kind.CATEGORY, doc="action, sensor or hybrid", priority=5),
     Column("type", Kind.CATEGORY, doc="local, remote or container", priority=6),
-    Column("host", doc="where it says it runs", priority=5),
-    Column("concurrency", Kind.INTEGER, "executions", "how many it runs at a time", 7),
+    Column("host", doc="the registered host", priority=5),
+    Column("concurrency", Kind.INTEGER, "executions", "executions at a time", 7),
     Column("missing", Kind.LIST, doc="its queues that are not on the broker", priority=7),
     Column("last_heartbeat", Kind.TIME, doc="UTC", priority=7),
     Column("cordon_reason", doc="why it was cordoned", priority=8),
@@ -39,9 +39,9 @@ COLUMNS = (
 
 
 def workers(facts: Facts) -> Table:
-    """Every registered worker, and every id that a worker queue on the broker has without being registered.
+    """Every registered worker, and every unregistered id in the name of a worker queue.
 
-    Raises `SourceError` without a registry; without a broker its columns are not told.
+    Raises `SourceError` without a registry; without a broker its columns are unknown.
     """
     require(facts, Source.REGISTRY)
     known = facts.worker_named
@@ -107,9 +107,9 @@ def _state(facts: Facts, worker: Worker, missing: tuple[str, ...] | None, consum
 
 
 def _unregistered(facts: Facts, unknown: int) -> tuple[Cell, ...]:
-    told: dict[str, Cell] = {
+    known: dict[str, Cell] = {
         "id": unknown,
         "state": "unregistered",
         "messages": backlog(facts, unknown),
     }
-    return tuple(told.get(c.name) for c in COLUMNS)
+    return tuple(known.get(c.name) for c in COLUMNS)

@@ -126,7 +126,7 @@ def test_a_worker_is_not_called_ready_where_the_broker_was_not_read() -> None:
     table = workers(here)
     assert table.column("state") == (None, None, None)
     assert table.column("queue") == (None, None, None)
-    assert table.notes == ("registry, executions: live", "queue, messages, consumer: not told (refused)")
+    assert table.notes == ("registry, executions: live", "queue, messages, consumer: unknown (refused)")
 
 
 def test_no_consumers_told_is_not_no_consumer() -> None:
@@ -197,7 +197,7 @@ def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> Non
     rows = len(queues(facts()).rows)
     found = filtered(queues(facts()), {"pattern": pattern})
     assert found.rows == ()
-    assert found.notes[0].startswith(f"{pattern!r} matches none of {rows} rows: a glob is for the whole name")
+    assert found.notes[0].startswith(f"{pattern!r} matches none of {rows} rows: a glob matches the whole name")
     assert filtered(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
 
 

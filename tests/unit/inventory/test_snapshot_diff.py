@@ -82,7 +82,7 @@ def test_what_one_of_them_lacks_is_not_compared_but_said() -> None:
     assert [r[:4] for r in found.rows] == [
         ("changed", "source", "nodes", "missing"), ("changed", "source", "registry", "missing"),
     ]  # fmt: skip
-    assert "workers not compared: the second snapshot lacks them (refused)" in found.notes
+    assert "workers not compared: the second snapshot does not have them (refused)" in found.notes
 
 
 def test_contents_of_every_source() -> None:
