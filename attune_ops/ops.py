@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from attune_ops.messages.facade import Messages
     from attune_ops.model.graph import Graph
     from attune_ops.model.table import Table
-    from attune_ops.monitoring.past import Past
+    from attune_ops.monitoring.history import History
     from attune_ops.routing import Router
     from attune_ops.routing.route import Reason, Route
     from attune_ops.startup.startup_report import StartupReport
@@ -372,7 +372,7 @@ class Ops:
 
         return changes(load_facts(before), self.facts() if after is None else load_facts(after))
 
-    def watch(self, seconds: float, *, interval: float = 10.0) -> Past:
+    def watch(self, seconds: float, *, interval: float = 10.0) -> History:
         """Records all queues every `interval` s for `seconds`, and returns everything that is recorded.
 
         Reads the broker, needs tag monitoring. Writes this tool's own file in the user's state folder, nothing on the
@@ -381,13 +381,13 @@ class Ops:
         from attune_ops.monitoring import history
 
         history.watch(self.settings, interval=interval, seconds=seconds)
-        return history.past(self.settings)
+        return history.read(self.settings)
 
-    def past(self, since: timedelta | None = None) -> Past:
-        """What `watch` has recorded, in the last 30 days or in the last `since`; connects to nothing."""
+    def history(self, since: timedelta | None = None) -> History:
+        """Reads what `watch` recorded in the last `since` (default: 30 days). Sends no request, changes nothing."""
         from attune_ops.monitoring import history
 
-        return history.past(self.settings, since or history.KEPT)
+        return history.read(self.settings, since or history.KEPT)
 
     def report(self, file: str, *, samples: int = 1, replace: bool = False) -> int:
         """Writes one HTML file with the doctor's report and all tables, without secrets; returns its size in bytes.

@@ -1,4 +1,4 @@
-"""`attune-ops health`: one look for a probe, one line, an exit status."""
+"""`attune-ops health`: one check for a probe, one line, an exit status."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from attune_ops.cli._exit import FOUND, OK
 from attune_ops.cli._options import duration
 
 if TYPE_CHECKING:
-    from attune_ops.doctor.health_result import Health
-
+    from attune_ops.doctor.health import Health
 
 WAIT = click.option(
     "--wait",
     type=duration,
     default="0s",
     metavar="TIME",
-    help="Look again until it is healthy, for at most so long (30s, 5m).",
+    help="Retry until healthy, for at most TIME (30s, 5m).",
 )
 
 
 @group()
 def command() -> None:
-    """Says in one line whether a worker, the broker or a route is healthy; fast enough for a probe.
+    """Prints in one line whether a worker, the broker or a route is healthy; fast enough for a probe.
 
-    Exit status: 0 healthy, 1 not healthy, 2 wrong command line or configuration, 3 could not look.
+    Exit status: 0 healthy, 1 not healthy, 2 wrong command line or configuration, 3 unknown (not reachable).
     """
 
 
@@ -38,10 +37,10 @@ def command() -> None:
 @format_option()
 @pass_cli
 def worker(cli: Cli, worker: str | None, wait: float, format: str) -> None:
-    """Registered and fresh, its queues there, bound and consumed.
+    """A worker can receive work: it is registered, its heartbeat is fresh, its queues are bound and consumed.
 
-    Each queue of the worker in the topology must be bound by its keys and have exactly the expected consumer.
-    Without ID or NAME it is this host's own: worker.name of Attune's configuration, else worker-HOSTNAME.
+    Each queue of the worker in the topology must exist, have all its bindings and exactly the expected consumer.
+    Without ID or NAME it checks this host's own worker: worker.name of Attune's configuration, else worker-HOSTNAME.
     """
     from attune_ops.doctor.health import worker_health
 
@@ -53,7 +52,7 @@ def worker(cli: Cli, worker: str | None, wait: float, format: str) -> None:
 @format_option()
 @pass_cli
 def broker(cli: Cli, wait: float, format: str) -> None:
-    """Speaks AMQP, has no alarm, its virtual host is up."""
+    """The broker is usable: AMQP responds, no alarm is in effect, the virtual host is up."""
     from attune_ops.doctor.health import broker_health
 
     _show(cli, broker_health(cli.settings, wait=wait), format)
@@ -66,7 +65,7 @@ def broker(cli: Cli, wait: float, format: str) -> None:
 @format_option()
 @pass_cli
 def route(cli: Cli, exchange: str, key: str, wait: float, format: str) -> None:
-    """A message published to EXCHANGE with KEY would reach a queue. Nothing is published."""
+    """A message to EXCHANGE with routing key KEY reaches a queue. Reads bindings, publishes nothing."""
     from attune_ops.doctor.health import route_health
 
     _show(cli, route_health(cli.settings, exchange, key, wait=wait), format)

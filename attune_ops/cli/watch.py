@@ -16,29 +16,32 @@ if TYPE_CHECKING:
 
 
 @_base.command(example="attune-ops watch --every 1s --for 3s")
-@click.option("--every", type=duration, default="10s", show_default=True, metavar="TIME", help="How often to look.")
-@click.option("--for", "span", type=duration, metavar="TIME", help="How long (default: until Ctrl-C).")
-@click.option("--since", type=duration, metavar="TIME", help="Do not look: show what was recorded in the last TIME.")
+@click.option(
+    "--every", type=duration, default="10s", show_default=True, metavar="TIME", help="Interval between samples."
+)
+@click.option("--for", "span", type=duration, metavar="TIME", help="Duration (default: until Ctrl-C).")
+@click.option("--since", type=duration, metavar="TIME", help="Record nothing; show the samples of the last TIME.")
 @format_option()
 @pass_cli
 def command(cli: Cli, every: float, span: float | None, since: float | None, format: str) -> None:
-    """Records what every queue holds, and shows how each went; the notebook on capacity reads the same record.
+    """Records the depth of all queues, and shows the trend of each.
 
-    It is a file in the user's state folder, kept for 30 days. Nothing on the installation is changed.
+    Samples are kept for 30 days in a file in the user's state folder; the notebook `capacity` reads the same file.
+    Changes nothing on the installation.
     """
     from attune_ops.monitoring import history
 
     if since is None:
         since = history.KEPT.total_seconds()
         try:
-            history.watch(cli.settings, interval=every, seconds=span, on_progress=lambda facts: _tell(cli, facts))
+            history.watch(cli.settings, interval=every, seconds=span, on_progress=lambda facts: _note(cli, facts))
         except KeyboardInterrupt:
             if span is not None:
                 raise
-    cli.show(history.past(cli.settings, timedelta(seconds=since)), format)
+    cli.show(history.read(cli.settings, timedelta(seconds=since)), format)
 
 
-def _tell(cli: Cli, facts: Facts) -> None:
+def _note(cli: Cli, facts: Facts) -> None:
     from attune_ops.monitoring.history import SOURCES
 
     depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []

@@ -1,10 +1,10 @@
-"""How a `Health` shows itself: one line."""
+"""How a `Health` is shown: one line."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from attune_ops.doctor.health_result import SCHEMA, Health
+from attune_ops.doctor.health import SCHEMA, Health
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render.text import visible
 from attune_ops.render.wire import plain
@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def as_table(health: Health) -> str:
-    """The line; control characters are escaped, so that it stays one."""
+    """The line; control characters are escaped, so that it stays one line."""
     return visible(health.line)
 
 
@@ -30,7 +30,7 @@ def as_markdown(health: Health) -> str:
 
 
 def as_json(health: Health) -> dict[str, Any]:
-    """Everything the look found."""
+    """Everything the check found."""
     return {
         "schema": SCHEMA,
         "kind": health.kind,

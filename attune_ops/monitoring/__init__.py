@@ -1,1 +1,1 @@
-"""The same facts over time and for machines."""
+"""The facts over time: the recorded history of the queues."""

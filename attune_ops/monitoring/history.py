@@ -1,22 +1,27 @@
-"""Samples of the queues over time, in a small SQLite file of our own for each broker and virtual host."""
+"""The recorded history of the queues: samples in a small SQLite file for each broker and virtual host."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
+from attune_ops.model import display
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import state_folder
 from attune_ops.model.ownership import require
-from attune_ops.monitoring.past import Past, Sample
+from attune_ops.model.table import Cell, Column, Kind, Table
 
 SOURCES = (Source.BROKER, Source.DEPTHS)
 KEPT = timedelta(days=30)
@@ -30,15 +35,80 @@ create index if not exists sample_time on sample (time);
 """
 
 
+SAMPLES = (
+    Column("time", Kind.TIME, doc="time of the reading"),
+    Column("queue", doc="the queue's name"),
+    Column("messages", Kind.INTEGER, "messages", "ready and unacknowledged together"),
+    Column("unacked", Kind.INTEGER, "messages", "delivered and not yet acknowledged"),
+    Column("consumers", Kind.INTEGER, "consumers", "attached consumers"),
+    Column("publish_rate", Kind.NUMBER, "messages/s", "published per second, as the broker averages it"),
+    Column("deliver_rate", Kind.NUMBER, "messages/s", "delivered per second, as the broker averages it"),
+)
+
+TRENDS = (
+    Column("queue", doc="the queue's name"),
+    Column("first", Kind.INTEGER, "messages", "in the first sample", 3),
+    Column("last", Kind.INTEGER, "messages", "in the last sample"),
+    Column("most", Kind.INTEGER, "messages", "in any sample"),
+    Column("growth", Kind.NUMBER, "messages/h", "from the first sample to the last"),
+    Column("in", Kind.NUMBER, "messages/s", "mean publish rate of the samples", 2),
+    Column("out", Kind.NUMBER, "messages/s", "mean deliver rate of the samples", 2),
+    Column("samples", Kind.INTEGER, "samples", "samples with this queue", 4),
+    Column("over", Kind.AGE, "s", "from the first sample to the last", 4),
+)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """The state of one queue at one time; None is unknown."""
+
+    time: datetime
+    queue: str
+    messages: int | None = None
+    unacked: int | None = None
+    consumers: int | None = None
+    publish_rate: float | None = None
+    deliver_rate: float | None = None
+
+
+class History(display.Shown, msgspec.Struct, frozen=True):
+    """The samples of the queues of one virtual host, in the order of their times."""
+
+    vhost: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def table(self) -> Table:
+        """The samples, a row each."""
+        rows = tuple(msgspec.structs.astuple(s) for s in self.samples)
+        return Table("samples", SAMPLES, rows, self._until, key=("queue",))
+
+    @property
+    def trends(self) -> Table:
+        """The trend of each queue, fastest growth first."""
+        by_queue = groupby(sorted(self.samples, key=lambda s: (s.queue, s.time)), key=lambda s: s.queue)
+        rows = tuple(_trend(queue, list(samples)) for queue, samples in by_queue)
+        times = len({s.time for s in self.samples})
+        note = f"{times} samples of virtual host {self.vhost}; record more with attune-ops watch"
+        return Table("trends", TRENDS, rows, self._until, (note,), ("queue",)).sorted("-growth")
+
+    def chart(self) -> Any:
+        """The depths over time as an altair chart. Needs `attune-ops[notebook]`."""
+        return display.form(self, "chart")
+
+    @property
+    def _until(self) -> datetime | None:
+        return self.samples[-1].time if self.samples else None
+
+
 def file(settings: Settings) -> Path:
-    """Where the samples of an installation are kept; delete the file to forget them."""
+    """The file with the samples of an installation; delete it to discard them."""
     return state_folder("history", f"{settings.amqp.file_name}.sqlite")
 
 
 def record(settings: Settings, facts: Facts) -> int:
-    """Keeps what every queue held, and forgets what is older than 30 days; returns how many queues.
+    """Records a sample of every queue and deletes samples older than 30 days; returns the number of queues.
 
-    Writes this tool's own file, nothing on the installation. Raises `SourceError` where the broker was not read.
+    Writes this tool's own file, nothing on the installation. Raises `SourceError` if the broker could not be read.
     """
     require(facts, *SOURCES)
     taken = facts.taken_at.timestamp()
@@ -52,13 +122,13 @@ def record(settings: Settings, facts: Facts) -> int:
     return len(rows)
 
 
-def past(settings: Settings, since: timedelta = KEPT) -> Past:
-    """The samples of the last so long. Reads this tool's own file, asks nobody, changes nothing."""
+def read(settings: Settings, since: timedelta = KEPT) -> History:
+    """Reads the samples of the last `since` from this tool's own file. Sends no request, changes nothing."""
     after = datetime.now(UTC).timestamp() - since.total_seconds()
     with _open(settings) as database:
         rows = database.execute("select * from sample where time >= ? order by time, queue", (after,)).fetchall()
     samples = tuple(Sample(datetime.fromtimestamp(taken, UTC), *rest) for taken, *rest in rows)
-    return Past(settings.vhost, samples)
+    return History(settings.vhost, samples)
 
 
 def watch(
@@ -95,4 +165,27 @@ def _open(settings: Settings) -> Iterator[sqlite3.Connection]:
             database.executescript(_TABLES)
             yield database
     except (OSError, sqlite3.Error) as e:
-        raise ActionError(f"the history {path} cannot be used: {e}; delete it to begin anew") from None
+        raise ActionError(f"the history {path} cannot be used: {e}; delete it to start a new one") from None
+
+
+def _trend(queue: str, samples: list[Sample]) -> tuple[Cell, ...]:
+    known = [s for s in samples if s.messages is not None]
+    depths = [s.messages for s in known if s.messages is not None]
+    span = known[-1].time - known[0].time if known else None
+    hours = span.total_seconds() / 3600 if span else 0.0
+    return (
+        queue,
+        depths[0] if depths else None,
+        depths[-1] if depths else None,
+        max(depths, default=None),
+        (depths[-1] - depths[0]) / hours if hours else None,
+        _mean(s.publish_rate for s in samples),
+        _mean(s.deliver_rate for s in samples),
+        len(samples),
+        span,
+    )
+
+
+def _mean(rates: Iterable[float | None]) -> float | None:
+    known = [r for r in rates if r is not None]
+    return sum(known) / len(known) if known else None

@@ -13,7 +13,7 @@ from attune_ops.inventory.queues import queues
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
-from attune_ops.monitoring.past import Past, Sample
+from attune_ops.monitoring.history import History, Sample
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.collecting import Seen
 from attune_ops.render import form
@@ -66,10 +66,10 @@ class Overviewed(View):
     def show(self, seen: Seen) -> None:
         assert seen.facts is not None
         self.body.value = html.overview(seen.facts, seen.stale)
-        data = form(self._past(seen), "chart")._repr_mimebundle_()
+        data = form(self._history(seen), "chart")._repr_mimebundle_()
         self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
-    def _past(self, seen: Seen) -> Past:
+    def _history(self, seen: Seen) -> History:
         assert seen.facts is not None
         deepest = sorted(seen.depths, key=lambda name: -seen.depths[name][-1])[:CHARTED]
         times = list(seen.times)
@@ -78,7 +78,7 @@ class Overviewed(View):
             for name in deepest
             for time, depth in zip(times[::-1], list(seen.depths[name])[::-1], strict=False)
         ]
-        return Past(seen.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
+        return History(seen.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
 
 
 class Listing(View):

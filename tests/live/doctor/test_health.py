@@ -132,12 +132,12 @@ def test_each_way_to_be_sick(worker: Worker) -> None:
     worker.update(last_heartbeat=beat(600))
     assert re.search(r"heartbeat 10 min( \d s)? ago \(more than three intervals of 30 s\)", worker.sick())
     worker.update(last_heartbeat=None)
-    assert "heartbeat never came" in worker.sick()
+    assert "heartbeat never sent" in worker.sick()
     worker.update(last_heartbeat=beat(), status="inactive")
-    assert "its status is inactive (cleanly stopped)" in worker.sick()
+    assert "status is inactive (cleanly stopped)" in worker.sick()
     worker.update(status="active", cordoned=1)
-    assert "cordoned: it gets no new work" in worker.health(status=0)
-    assert "it is not registered (registry sqlite:///" in worker.sick(who="w2")
+    assert "cordoned: it receives no new work" in worker.health(status=0)
+    assert "not registered (registry sqlite:///" in worker.sick(who="w2")
 
     channel = worker.connection.channel()
     channel.queue_unbind(QUEUE, "attune.executions", "worker.1")
@@ -168,7 +168,7 @@ def test_this_hosts_own_worker(worker: Worker) -> None:
     said = worker.run("health", "worker", "--wait", "30s", target=worker.vhost, env=env, status=0).stdout
     assert said.startswith("healthy: worker 1 (w1)")
     said = worker.run("health", "worker", target=worker.vhost, env=worker.env, status=1).stdout
-    assert said.startswith(f"not healthy: worker worker-{socket.gethostname()}: it is not registered")
+    assert said.startswith(f"not healthy: worker worker-{socket.gethostname()}: not registered")
 
 
 def test_a_sensor_has_no_queues(worker: Worker) -> None:
@@ -222,7 +222,7 @@ def test_wait_ends(worker: Worker) -> None:
 def test_broker(run: Run, vhost: Vhost) -> None:
     said = run("health", "broker", target=vhost, status=0).stdout
     address = vhost.broker.amqp_address
-    assert said == f"healthy: broker {address}: it speaks AMQP; no alarms; virtual host '{vhost.name}' is up\n"
+    assert said == f"healthy: broker {address}: AMQP responds; no alarms; virtual host '{vhost.name}' is up\n"
 
 
 def test_route(run: Run, vhost: Vhost) -> None:
@@ -231,8 +231,8 @@ def test_route(run: Run, vhost: Vhost) -> None:
         channel.queue_declare("q")
         channel.queue_bind("q", "x y", "a.*")
         channel.exchange_declare("inner", "fanout", internal=True)
-        assert "reaches q\n" in run("health", "route", "x y", "a.b", target=vhost, status=0).stdout
-        assert "reaches no queue" in run("health", "route", "x y", "b", target=vhost, status=1).stdout
+        assert "routed to q\n" in run("health", "route", "x y", "a.b", target=vhost, status=0).stdout
+        assert "routed to no queue" in run("health", "route", "x y", "b", target=vhost, status=1).stdout
         assert "404 NOT_FOUND - no exchange 'z'" in run("health", "route", "z", "b", target=vhost, status=1).stdout
         assert "403 ACCESS_REFUSED" in run("health", "route", "inner", "", target=vhost, status=1).stdout
 

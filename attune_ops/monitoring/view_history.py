@@ -1,4 +1,4 @@
-"""How the recorded past shows itself: the trends to people, the samples to programs."""
+"""How the recorded history is shown: trends to people, samples to programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Table
-from attune_ops.monitoring.past import Past
+from attune_ops.monitoring.history import History
 from attune_ops.render import view_table
 from attune_ops.render.text import visible
 
@@ -17,63 +17,63 @@ LINES = 10  # queues in the chart: the deepest
 WIDTH, HEIGHT = 520, 220  # of the chart, in px; the names stand beside it
 
 
-def as_table(past: Past) -> Any:
+def as_table(history: History) -> Any:
     """The trends."""
-    return view_table.as_table(past.trends)
+    return view_table.as_table(history.trends)
 
 
-def as_text(past: Past) -> str:
+def as_text(history: History) -> str:
     """The trends in full."""
-    return view_table.as_text(past.trends)
+    return view_table.as_text(history.trends)
 
 
-def as_html(past: Past) -> str:
+def as_html(history: History) -> str:
     """The trends as a table."""
-    return view_table.as_html(past.trends)
+    return view_table.as_html(history.trends)
 
 
-def as_markdown(past: Past) -> str:
+def as_markdown(history: History) -> str:
     """The trends as a table."""
-    return view_table.as_markdown(past.trends)
+    return view_table.as_markdown(history.trends)
 
 
-def rows(past: Past) -> Table:
+def rows(history: History) -> Table:
     """The samples, a row each."""
-    return past.table
+    return history.table
 
 
-def as_json(past: Past) -> dict[str, Any]:
+def as_json(history: History) -> dict[str, Any]:
     """The samples, as `attune-ops/table/1`."""
-    return view_table.as_json(past.table)
+    return view_table.as_json(history.table)
 
 
-def as_chart(past: Past) -> Any:
-    """A line for each of the deepest queues. JupyterLab draws it by itself: nothing is asked of the network."""
+def as_chart(history: History) -> Any:
+    """A line for each of the deepest queues. JupyterLab draws it without the network."""
     try:
         import altair as alt
     except ImportError:
         raise ConfigError("a chart needs altair: pip install 'attune-ops[notebook]'") from None
 
     class Chart(alt.Chart):
-        """An altair chart that shows itself without the scripts that altair would fetch from elsewhere."""
+        """An altair chart that is drawn without scripts from the network."""
 
         def _repr_mimebundle_(self, *include: Any, **exclude: Any) -> dict[str, Any]:
             return {
-                "text/plain": f"chart: {len(past.samples)} samples",
+                "text/plain": f"chart: {len(history.samples)} samples",
                 VEGA_LITE: self.to_dict() | {"$schema": SCHEMA},
             }
 
-    most = {row["queue"]: row["most"] or 0 for row in past.trends.records()}
+    most = {row["queue"]: row["most"] or 0 for row in history.trends.records()}
     deepest = sorted(most, key=lambda queue: -int(str(most[queue])))[:LINES]
     data = [
         {"time": s.time.isoformat(), "queue": visible(s.queue), "messages": s.messages}
-        for s in past.samples
+        for s in history.samples
         if s.queue in deepest
     ]
-    top = max((s.messages or 0 for s in past.samples if s.queue in deepest), default=0)
+    top = max((s.messages or 0 for s in history.samples if s.queue in deepest), default=0)
     whole = alt.Axis(tickMinStep=1)
     return (
-        Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(past.vhost)}")
+        Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(history.vhost)}")
         .mark_line(point=True)
         .properties(width=WIDTH, height=HEIGHT)
         .encode(
