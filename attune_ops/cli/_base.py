@@ -71,10 +71,10 @@ class Cli:
 
     def show(self, value: Any, format: str) -> None:
         """Prints a table, report, … on stdout in one of the formats; what is to be read, or piped on."""
-        from attune_ops.cli._pointed import pointed
+        from attune_ops.cli._target_options import with_target_options
         from attune_ops.render import show
 
-        value = pointed(value, self.options)
+        value = with_target_options(value, self.options)
         show(value, format, color=self.color, secrets=self.secrets)
         if format == "csv":  # which has no place for them
             for note in getattr(value, "notes", ()):
@@ -119,11 +119,11 @@ class Cli:
 
     def cleaned(self, text: str) -> str:
         """A note as it may be shown: its command lines reach the same installation, no secret, nothing invisible."""
-        from attune_ops.cli._pointed import pointed
+        from attune_ops.cli._target_options import with_target_options
         from attune_ops.model.secret import scrub
         from attune_ops.render.text import visible_lines
 
-        return visible_lines(scrub(pointed(text, self.options), self.secrets))
+        return visible_lines(scrub(with_target_options(text, self.options), self.secrets))
 
     def wrapped(self, line: str) -> str:
         """The cleaned line as the terminal on stderr has room for it; uncut where there is none."""

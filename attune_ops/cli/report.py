@@ -39,10 +39,10 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
 
 def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
     """Of the live installation, or of a file, for which none need be configured."""
-    from attune_ops.cli._pointed import pointed
+    from attune_ops.cli._target_options import with_target_options
     from attune_ops.doctor.diagnosis import diagnose_file
     from attune_ops.installation.config import check_settings
 
     if source is None:
-        return pointed(cli.ops.doctor(samples=samples), cli.options)
+        return with_target_options(cli.ops.doctor(samples=samples), cli.options)
     return diagnose_file(source, check_settings(cli.options))

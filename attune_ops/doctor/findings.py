@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.display import Shown
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.severity import Severity as Severity
@@ -53,8 +54,8 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
     evidence: dict[str, Any] = {}
     remedy: str = ""
-    commands: tuple[str, ...] = ()
-    inspect_commands: tuple[str, ...] = ()
+    commands: tuple[CommandLine, ...] = ()
+    inspect_commands: tuple[CommandLine, ...] = ()
     severity: Severity | None = None
     related: dict[str, tuple[str, ...]] = {}
 
@@ -131,8 +132,8 @@ class Finding(Shown, msgspec.Struct, frozen=True):
     detail: str
     evidence: dict[str, Any]
     remedy: str
-    commands: tuple[str, ...]
-    inspect_commands: tuple[str, ...] = ()
+    commands: tuple[CommandLine, ...]
+    inspect_commands: tuple[CommandLine, ...] = ()
     consequences: tuple[Consequence, ...] = ()
 
     @property

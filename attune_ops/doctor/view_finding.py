@@ -36,14 +36,14 @@ def as_table(finding: Finding) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    from attune_ops.render.terminal import CommandLine
+    from attune_ops.render.terminal import CommandText
 
     mark, style = MARKS[str(finding.severity)]
     head = Text(overflow="fold")
     head.append(f"{mark} {finding.severity}", style=style).append(f" {text.visible(f'{finding.code} {finding.title}')}")
     lines = (Text(text.visible(line), overflow="fold") for line in _lines(finding))
-    commands = [CommandLine("$ ", text.visible(c), "bold") for c in finding.commands]
-    looks = [CommandLine("see $ ", text.visible(c), "dim") for c in finding.inspect_commands]
+    commands = [CommandText("$ ", text.visible(str(c)), "bold") for c in finding.commands]
+    looks = [CommandText("see $ ", text.visible(str(c)), "dim") for c in finding.inspect_commands]
     evidence = (Text(text.visible(f"{k}: {v}"), overflow="fold") for k, v in finding.evidence.items())
     return Group(head, *lines, *commands, *looks, *evidence)
 
@@ -71,8 +71,8 @@ def data(finding: Finding) -> dict[str, Any]:
         "detail": finding.detail,
         "evidence": finding.evidence,
         "remedy": finding.remedy,
-        "commands": list(finding.commands),
-        "looks": list(finding.inspect_commands),
+        "commands": [str(c) for c in finding.commands],
+        "looks": [str(c) for c in finding.inspect_commands],
         "consequences": [
             {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
         ],
@@ -95,8 +95,8 @@ def row(finding: Finding) -> tuple[Cell, ...]:
         finding.subject.vhost,
         finding.detail,
         finding.remedy,
-        finding.commands,
-        finding.inspect_commands,
+        tuple(map(str, finding.commands)),
+        tuple(map(str, finding.inspect_commands)),
         len(finding.consequences),
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attune_ops.doctor import view_finding
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Finding, Report, Severity
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.table import Table
 from attune_ops.render import html, text, view_table, wire
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
-    from attune_ops.render.terminal import CommandLine, Hanging
+    from attune_ops.render.terminal import CommandText, Hanging
 
-Line = tuple[int, "Text | CommandLine | Hanging"]  # how far it is indented
+Line = tuple[int, "Text | CommandText | Hanging"]  # how far it is indented
 
 SCHEMA = "attune-ops/doctor/1"
 FOLDED = 2  # skipped checks of one reason that get a line each; more share one
@@ -96,7 +97,7 @@ def _findings(findings: list[Finding]) -> Iterator[Line]:
         if len(found.consequences) > FOLLOWING:
             yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more that follow from it", "dim")
         following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
-        if following is None or _cure(following) != _cure(found):
+        if following is None or _remedy(following) != _remedy(found):
             if found.remedy:
                 yield 6, _hanging(_plain(f"→ {found.remedy}"), len("→ "))
             for command in found.commands:
@@ -109,7 +110,7 @@ def _findings(findings: list[Finding]) -> Iterator[Line]:
         yield 4, _plain(f"and {rest} more: {names}" + (", …" if rest > 3 * SHOWN else ""))
 
 
-def _cure(found: Finding) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+def _remedy(found: Finding) -> tuple[str, tuple[CommandLine, ...], tuple[CommandLine, ...]]:
     return found.remedy, found.commands, found.inspect_commands
 
 
@@ -128,10 +129,10 @@ def _marked(result: CheckResult, said: str) -> Hanging:
     return _hanging(line, MARK)
 
 
-def _command(before: str, line: str, style: str) -> CommandLine:
-    from attune_ops.render.terminal import CommandLine
+def _command(before: str, line: CommandLine, style: str) -> CommandText:
+    from attune_ops.render.terminal import CommandText
 
-    return CommandLine(before, text.visible(line), style)
+    return CommandText(before, text.visible(str(line)), style)
 
 
 def _plain(said: str, style: str = "") -> Text:
@@ -235,7 +236,7 @@ def as_markdown(report: Report) -> str:
         said = text.markdown(text.visible(f.detail))
         said += f" (and {len(f.consequences)} that follow)" if f.consequences else ""
         do = text.markdown(text.visible(f.remedy)) + "".join(
-            f"<br>`{text.visible(c)}`".replace("|", r"\|") for c in (*f.commands, *f.inspect_commands)
+            f"<br>`{text.visible(str(c))}`".replace("|", r"\|") for c in (*f.commands, *f.inspect_commands)
         )
         lines.append(f"| {f.severity} {f.code} | {said} | {do} |")
     lines += ["", "| check | | |", "| --- | --- | --- |"]
@@ -255,7 +256,7 @@ def as_junit(report: Report) -> str:
             name=f"{r.code} {r.check}",
             seconds=r.duration_ms / 1000,
             failures=[
-                "\n".join((f"{f.severity}: {f.detail}", f.remedy, *f.commands, *f.inspect_commands))
+                "\n".join((f"{f.severity}: {f.detail}", f.remedy, *map(str, f.commands), *map(str, f.inspect_commands)))
                 for f in report.findings
                 if f.code == r.code and f.severity is not Severity.INFO
             ],

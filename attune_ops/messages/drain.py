@@ -16,7 +16,7 @@ from attune_ops.messages.message_file import MessageFile, check_file, open_file
 from attune_ops.messages.queue_reader import PREFETCH, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
 from attune_ops.messages.transfer import OutcomeCount, Transfer
-from attune_ops.model.command_lines import line
+from attune_ops.model.command_lines import CommandLine, line
 from attune_ops.model.units import counted
 
 OnProgress = Callable[[int], None]
@@ -69,7 +69,7 @@ def drain(
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
-        undo=_undo(queue, path) if apply and counts["drained"] else "",
+        undo=_undo(queue, path) if apply and counts["drained"] else None,
     )
 
 
@@ -118,7 +118,7 @@ def _batch(
     return not reader.empty
 
 
-def _undo(queue: str, path: Path) -> str:
+def _undo(queue: str, path: Path) -> CommandLine:
     return line("messages", "restore", "--exchange=", f"--routing-key={queue}", "--apply", "--", str(path))
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.display import Shown
 from attune_ops.model.units import counted
 
@@ -45,7 +46,7 @@ class Transfer(Shown, msgspec.Struct, frozen=True):
     taken_at: datetime
     duration_ms: float = 0.0
     notes: tuple[str, ...] = ()
-    undo: str = ""
+    undo: CommandLine | None = None
     at_most: bool = False
 
     def count(self, *outcomes: Outcome) -> int:

@@ -91,7 +91,7 @@ def as_json(transfer: Transfer) -> dict[str, Any]:
         "taken_at": wire.plain(transfer.taken_at),
         "duration_ms": round(transfer.duration_ms, 3),
         "notes": list(transfer.notes),
-        "undo": transfer.undo or None,
+        "undo": str(transfer.undo) if transfer.undo else None,
     }
 
 

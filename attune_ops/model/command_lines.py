@@ -1,25 +1,47 @@
-"""The command lines that findings and undo notes print: each runs as it stands, also with names that mean harm."""
+"""The commands that findings, undo notes and plans print: each runs as printed, whatever characters a name has."""
 
 from __future__ import annotations
 
 import glob
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Literal
+
+import msgspec
 
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.topology import Binding
 
-DECLARE = "attune-ops topology apply --apply"
-CONFIGURED = "attune-ops config show"
+PROGRAM = "attune-ops"
+WITHOUT_TARGET = ("lab", "completion")
 
 
-def line(*words: str) -> str:
-    """The words as a shell takes them; what cannot be typed is escaped, as bash and zsh read it."""
-    return " ".join(["attune-ops", *map(_quoted, words)])
+class CommandLine(msgspec.Struct, frozen=True):
+    """A command of this tool by its words; `str()` gives the line to copy, quoted for bash and zsh."""
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join([PROGRAM, *map(quoted, self.words)])
+
+    def with_target_options(self, options: Mapping[str, str]) -> CommandLine:
+        """The same command for the installation that these options choose; they are printed, so none is a secret."""
+        return self if self.words[0] in WITHOUT_TARGET else CommandLine((*option_words(options), *self.words))
 
 
-def _quoted(word: str) -> str:
+def option_words(options: Mapping[str, str]) -> tuple[str, ...]:
+    """Options by name as words of a command: `attune_config` is `--attune-config`."""
+    return tuple(word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value))
+
+
+def line(*words: str) -> CommandLine:
+    """The command with these words."""
+    return CommandLine(words)
+
+
+def quoted(word: str) -> str:
+    """The word as a shell takes it; what cannot be typed is escaped, as bash and zsh read it."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word) + "'"
@@ -30,63 +52,65 @@ def _escaped(character: str) -> str:
 
 
 def only(name: str) -> str:
-    """The pattern that means this name alone: neither a glob, nor a regular expression, nor an option."""
+    """The pattern that matches this name alone: not a glob, not a regular expression, not an option."""
     escaped = glob.escape(name)
     return f"[{name[0]}]{escaped[1:]}" if name[:1] in ("-", "/") else escaped
 
 
-def binding(word: Literal["bind", "unbind"], b: Binding | BindingState) -> str:
+def binding(word: Literal["bind", "unbind"], b: Binding | BindingState) -> CommandLine:
     """Makes or removes exactly this binding."""
     options = ["--exchange"] if b.destination_kind == "exchange" else []
     options += ["--arguments", json.dumps(b.arguments)] if b.arguments else []
     return line("topology", word, *options, "--apply", "--", b.source, b.destination, b.routing_key)
 
 
-def reap(queue: str) -> str:
-    """Deletes an orphaned queue, what is in it saved."""
+def reap(queue: str) -> CommandLine:
+    """Deletes an orphaned queue and saves its messages."""
     return line("reap", only(queue), "--grace", "0s", "--apply")
 
 
-def retire(worker_id: int) -> str:
+def retire(worker_id: int) -> CommandLine:
     """Sets a dead worker to inactive."""
     return line("retire", str(worker_id), "--apply")
 
 
-def queue(name: str) -> str:
+def queue(name: str) -> CommandLine:
     """Shows one queue."""
     return line("queues", only(name))
 
 
-def exchange(name: str) -> str:
+def exchange(name: str) -> CommandLine:
     """Shows one exchange."""
     return line("exchanges", only(name))
 
 
-def consumers(queue: str) -> str:
-    """Shows who consumes from a queue."""
+def consumers(queue: str) -> CommandLine:
+    """Shows the consumers of a queue."""
     return line("consumers", only(queue))
 
 
-def worker(name: str) -> str:
+def worker(name: str) -> CommandLine:
     """Shows one worker."""
     return line("workers", only(name))
 
 
-def peek(queue: str) -> str:
+def peek(queue: str) -> CommandLine:
     """Shows the first messages of a queue."""
     return line("messages", "peek", "--", queue)
 
 
-def route(exchange: str, key: str) -> str:
-    """Shows the way of a message."""
+def route(exchange: str, key: str) -> CommandLine:
+    """Shows the route of a message."""
     return line("route", "--", exchange, key)
 
 
-def dead_letter(queue: str, reason: str, key: str) -> str:
-    """Shows the way of a message that a queue gives up."""
+def dead_letter(queue: str, reason: str, key: str) -> CommandLine:
+    """Shows the route of a dead letter of a queue."""
     return line("route", f"--dead-letter={queue}", "--reason", reason, "--", key)
 
 
+DECLARE = line("topology", "apply", "--apply")
+CONFIGURED = line("config", "show")
 POLICIES = line("policy", "show")
 FULLEST = line("queues", "--sort", "-messages")
 TWICE = line("doctor", "--only", "flow", "--samples", "2")

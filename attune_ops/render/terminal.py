@@ -74,7 +74,7 @@ class Hanging:
             yield Text(" " * self.indent) + line
 
 
-class CommandLine:
+class CommandText:
     """A renderable of a command line after a prompt ("$ "); a long one goes on after a backslash, to be copied."""
 
     def __init__(self, before: str, line: str, style: str) -> None:

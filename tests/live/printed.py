@@ -23,14 +23,16 @@ def command(line: str) -> str:
 def printed(report: Report) -> dict[str, tuple[Finding, str]]:
     """What the findings print, by the check's code and the command."""
     return {
-        f"{f.code} {command(line)}": (f, line) for f in report.findings for line in (*f.commands, *f.inspect_commands)
+        f"{f.code} {command(line)}": (f, line)
+        for f in report.findings
+        for line in map(str, (*f.commands, *f.inspect_commands))
     }
 
 
 def look_further(place: Place, report: Report, run: Run, done: set[str]) -> None:
     """Runs each line that only looks, one of each kind; `done` are the kinds that have been run."""
     for what, (finding, line) in printed(report).items():
-        if line not in finding.inspect_commands or what in done:
+        if line not in map(str, finding.inspect_commands) or what in done:
             continue
         done.add(what)
         said = run.shell(line, place.environment)
@@ -50,7 +52,7 @@ def cure(place: Place, report: Report, run: Run, only: tuple[str, ...] = ()) -> 
     """Runs every line that cures, as printed, until the findings that print one are gone."""
     sick = {f.key for f in report.findings if f.commands}
     for finding in report.findings:
-        for line in finding.commands:
+        for line in map(str, finding.commands):
             done = run.shell(line, place.environment)
             assert done.returncode == _exit.OK, f"{finding.code}: {line}\n{done.stdout}{done.stderr}"
     if sick:

@@ -8,6 +8,7 @@ from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed, step_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import binding_name
 from attune_ops.routing.route import Route
@@ -87,7 +88,7 @@ def dead_letters_end(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def _route(letters: LiveDeadLetters) -> str:
+def _route(letters: LiveDeadLetters) -> CommandLine:
     """The command that shows the route of these dead letters."""
     return command_lines.dead_letter(letters.queues[0], str(letters.route.reason), letters.route.routing_key)
 

@@ -8,7 +8,7 @@ from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
-from attune_ops.model.command_lines import DECLARE, DIFF
+from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding
 from attune_ops.topology.diff import diff
@@ -20,7 +20,7 @@ def _missing(facts: Facts, subject: SubjectKind) -> Iterator[Difference]:
     return (d for d in facts.memo(diff).of(DiffKind.MISSING) if d.subject == subject and d.worker_id is None)
 
 
-def declare(difference: Difference) -> tuple[str, tuple[str, ...]]:
+def declare(difference: Difference) -> tuple[str, tuple[CommandLine, ...]]:
     """Remedy and commands for a missing object: declare it, or first remove what refuses the declaration."""
     if difference.fix is Fix.DECLARE:
         return "Declare it, or restart a service, which declares it at set-up.", (DECLARE,)
@@ -142,7 +142,7 @@ def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
     return found
 
 
-def unbound(bindings: Iterable[Binding]) -> tuple[str, ...]:
+def unbound(bindings: Iterable[Binding]) -> tuple[CommandLine, ...]:
     """The commands that remove these bindings."""
     return tuple(command_lines.binding("unbind", b) for b in bindings)
 

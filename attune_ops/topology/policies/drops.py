@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.model.command_lines import line
+from attune_ops.model.command_lines import CommandLine, line
 from attune_ops.model.facts import Facts
 from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.units import counted
@@ -42,7 +42,7 @@ def with_drops(facts: Facts, then: Sequence[PolicyState], effects: Sequence[Effe
     )
 
 
-def drain_commands(facts: Facts, effects: Sequence[Effect]) -> Iterator[str]:
+def drain_commands(facts: Facts, effects: Sequence[Effect]) -> Iterator[CommandLine]:
     """The command lines that drain to files what would be lost, where a drain takes exactly these messages."""
     for effect in effects:
         drop = effect.drop

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from attune_ops.inventory import arguments
-from attune_ops.model.command_lines import line
+from attune_ops.model.command_lines import CommandLine, line
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, PolicyState, QueueState
@@ -125,7 +125,7 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
     )
 
 
-def undo(name: str, before: PolicyState | None) -> str:
+def undo(name: str, before: PolicyState | None) -> CommandLine:
     """The command line that restores the policy as it is now."""
     if before is None:
         return line("policy", "remove", "--apply", "--", name)

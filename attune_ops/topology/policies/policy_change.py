@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.display import Shown
 from attune_ops.model.snapshot import PolicyState
 
@@ -61,5 +62,5 @@ class PolicyChange(Shown, msgspec.Struct, frozen=True):
     taken_at: datetime
     warnings: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
-    undo: str = ""
-    commands: tuple[str, ...] = ()
+    undo: CommandLine | None = None
+    commands: tuple[CommandLine, ...] = ()

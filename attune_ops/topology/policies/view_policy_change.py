@@ -113,8 +113,8 @@ def as_json(change: PolicyChange) -> dict[str, Any]:
         "effects": [msgspec.to_builtins(e) for e in change.effects],
         "warnings": list(change.warnings),
         "refusals": list(change.refusals),
-        "undo": change.undo,
-        "commands": list(change.commands),
+        "undo": str(change.undo or ""),
+        "commands": [str(c) for c in change.commands],
         "taken_at": wire.plain(change.taken_at),
     }
 

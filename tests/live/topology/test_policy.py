@@ -73,7 +73,7 @@ def test_what_was_said_comes_true_and_is_undone(ops: Ops, vhost: Vhost, run: Run
     assert done.applied
     for effect in planned.effects:
         assert policy_of(vhost, effect.name) == "base-queues"
-    run(*shlex.split(done.undo)[1:], target=vhost, status=0)
+    run(*shlex.split(str(done.undo))[1:], target=vhost, status=0)
     eventually(lambda: policy_of(vhost, "attune.events.queue") == "lower")
     eventually(lambda: policy_of(vhost, "attune.executions.queue") is None)
     assert Rules.of(".".join(map(str, broker.version))).version == broker.version
@@ -133,11 +133,11 @@ def test_an_earlier_definition_comes_back(ops: Ops, vhost: Vhost, run: Run) -> N
     before = vhost.api("GET", "policies/{vhost}/mine").json()
     done = ops.policies.apply("mine", {"message-ttl": 9}, pattern="x", apply=True)
     assert vhost.api("GET", "policies/{vhost}/mine").json() != before
-    run(*shlex.split(done.undo)[1:], target=vhost, status=0)
+    run(*shlex.split(str(done.undo))[1:], target=vhost, status=0)
     assert vhost.api("GET", "policies/{vhost}/mine").json() == before
     removed = ops.policies.remove("mine", apply=True)
     vhost.api("GET", "policies/{vhost}/mine", ok=(404,))
-    run(*shlex.split(removed.undo)[1:], target=vhost, status=0)
+    run(*shlex.split(str(removed.undo))[1:], target=vhost, status=0)
     assert vhost.api("GET", "policies/{vhost}/mine").json() == before
     assert [e.result for e in audit.entries() if e.what.startswith("policy")] == ["started", "done"] * 3
 

@@ -25,7 +25,7 @@ def test_a_limit_takes_the_ready_messages_above_it_and_says_how_to_save_them() -
     found = change({"max-length": 3})
     assert only(found).drop == Drop(7, 4, lost="no dead-letter exchange")
     (line,) = found.commands
-    assert shlex.split(line)[1:] == [
+    assert shlex.split(str(line))[1:] == [
         "messages", "drain", "--to", f"{EVENTS}.jsonl", "--limit", "4", "--apply", "--", EVENTS
     ]  # fmt: skip
     text = str(found)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from attune_ops.cli._pointed import pointed
+from attune_ops import render
+from attune_ops.cli._target_options import with_target_options
+from attune_ops.doctor.diagnose import diagnose
+from attune_ops.model.command_lines import line
 from attune_ops.model.startup_progress import Step
 from attune_ops.startup.startup_report import StartupReport, StepError, StepResult, StepStatus
+from tests.unit.doctor.checks.world import W1, healthy, without_queues
 
 PROD = {"env": "prod", "amqp_url": "amqp://u:secret@h", "topology": "my topology.toml"}
 HERE = "--env prod --topology 'my topology.toml' "
@@ -27,13 +31,24 @@ HERE = "--env prod --topology 'my topology.toml' "
     ],
 )  # fmt: skip
 def test_a_text(text: str, becomes: str) -> None:
-    assert pointed(text, PROD) == becomes
-    assert pointed(text, {"amqp_url": "amqp://u:secret@h"}) == text
+    assert with_target_options(text, PROD) == becomes
+    assert with_target_options(text, {"amqp_url": "amqp://u:secret@h"}) == text
 
 
 def test_a_result_and_all_in_it() -> None:
     error = StepError(404, "attune-ops queues is the broker's own text", "", commands=("attune-ops workers",))
     report = StartupReport("worker", None, False, 1.0, (StepResult(Step.CONSUME, StepStatus.FAILED, 1.0, "", error),))
-    (step,) = pointed(report, PROD).steps
+    (step,) = with_target_options(report, PROD).steps
     assert step.error == msgspec.structs.replace(error, commands=(f"attune-ops {HERE}workers",))
-    assert pointed(report, {}) is report
+    assert with_target_options(report, {}) is report
+
+
+def test_the_commands_of_findings() -> None:
+    report = diagnose(without_queues(healthy(), W1))
+    assert with_target_options(report, {"amqp_url": "amqp://u:secret@h"}) is report
+    (before,) = [f for f in report.findings if f.code == "AT401"]
+    (after,) = [f for f in with_target_options(report, PROD).findings if f.code == "AT401"]
+    assert [str(c) for c in before.commands] == ["attune-ops topology apply --apply"]
+    assert [str(c) for c in after.commands] == [f"attune-ops {HERE}topology apply --apply"]
+    assert render.form(after, "json")["commands"] == [f"attune-ops {HERE}topology apply --apply"]
+    assert line("lab", "up").with_target_options(PROD) == line("lab", "up")

@@ -1,0 +1,50 @@
+"""The commands in a result or text repeat the options that chose the installation of this run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+REPEATED = ("env", "lab", "config", "attune_config", "topology")  # URLs are left out: they can hold a password
+TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs
+IN_TEXT = re.compile(r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)")
+
+
+def with_target_options(value: T, options: Mapping[str, str]) -> T:
+    """The result with the target options in its commands, or the sentence with them in the commands it mentions."""
+    given = {name: options[name] for name in REPEATED if name in options}
+    if not given:
+        return value
+    return cast("T", _in_text(value, given) if isinstance(value, str) else _in_value(value, given))
+
+
+def _in_value(value: Any, options: Mapping[str, str]) -> Any:
+    import msgspec  # here, because a probe does not need it
+
+    from attune_ops.model.command_lines import CommandLine
+    from attune_ops.model.facts import Facts
+
+    if isinstance(value, CommandLine):
+        return value.with_target_options(options)
+    if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+        return tuple(_in_value(v, options) for v in value)
+    if not isinstance(value, msgspec.Struct) or isinstance(value, Facts):
+        return value
+    changes = {}
+    for name in value.__struct_fields__:
+        before = getattr(value, name)
+        is_text = name in TEXTS and before and isinstance(before[0], str)
+        after = tuple(_in_text(text, options) for text in before) if is_text else _in_value(before, options)
+        if after is not before:
+            changes[name] = after
+    return msgspec.structs.replace(value, **changes) if changes else value
+
+
+def _in_text(text: str, options: Mapping[str, str]) -> str:
+    from attune_ops.model.command_lines import option_words, quoted
+
+    given = "".join(f"{quoted(word)} " for word in option_words(options))
+    return IN_TEXT.sub(lambda found: found[0] + given, text)
