@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
 from attune_ops.drills import scenarios
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Column, Kind, Table
 
-Play = Callable[[Context], Iterator[Expectation]]
+Play = Callable[[Context], Steps]
 Needs = Literal["vhost", "node", "cluster"]
 
 COLUMNS = (
@@ -59,10 +58,11 @@ class Drill(msgspec.Struct, frozen=True):
         return inspect.getdoc(self.play) or ""
 
 
-def drill(name: str, *, hypothesis: str, promise: str, source: str, **more: Any) -> Callable[[Play], Play]:
-    """Makes a generator function a drill."""
+def drill(*, hypothesis: str, promise: str, source: str, **more: Any) -> Callable[[Play], Play]:
+    """Makes a generator function a drill with the function's name: `worker_crash` is `worker-crash`."""
 
     def mark(function: Play) -> Play:
+        name = function.__name__.replace("_", "-")
         made = Drill(name=name, hypothesis=hypothesis, promise=promise, source=source, play=function, **more)
         function.drill = made  # type: ignore[attr-defined]
         return function

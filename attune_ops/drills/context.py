@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from attune_ops.drills.broker import Broker
-from attune_ops.drills.expectations import Expectations
+from attune_ops.drills.expectations import Expectation, Expectations
 from attune_ops.drills.faults import Faults
 from attune_ops.drills.journal import Event, Timeline
 from attune_ops.drills.parameters import Parameters
@@ -20,6 +21,9 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.topology import Topology
+from attune_ops.startup.processes import RunningService
+
+Steps = Iterator[Expectation]  # what a drill yields, one after the other
 
 DELETED = "deleted together with its queue"
 BROKER_RESTART = "not kept over the restart of the broker"
@@ -86,6 +90,10 @@ class Context:
         """Allows lost messages, and gives the reason for those of a queue."""
         self.allow("lost")
         self.lost_queues[queue] = reason
+
+    def send(self, *to: RunningService, **more: Any) -> Expectation:
+        """Starts a load for these workers (`Services.load`), and expects that all its messages are sent."""
+        return self.expect.sent(self.services.load(*to, **more), self.count)
 
     def sample(self) -> None:
         """Samples the queues, and reports the timeline where that is due."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +11,7 @@ from attune_ops.drills import timeline_svg
 from attune_ops.drills.journal import CLASSES, NONE_IS, VERDICTS, DoctorStatus, Expected, Journal
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import html, text, view_table
+from attune_ops.render.text import Line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,28 +27,17 @@ STYLES = {"held": "bold green", "violated": "bold red", "inconclusive": "bold ye
 SHOWN = 20  # runs of message numbers in a text; the JSON has all
 
 
-def as_table(journal: Journal) -> Any:
+def lines(journal: Journal, limit: int | None) -> Iterator[Line]:
     """The verdict and the ledger, then the expectations."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    expected = Grid.grid(padding=(0, 2, 0, 0))
+    yield 0, headline(journal), STYLES[journal.verdict]
+    yield 2, journal.hypothesis, ""
+    yield 0, "", ""
+    yield from ((2, line, "") for line in accounts(journal))
+    yield 0, "", ""
     for e in _summed(journal):
-        expected.add_row("passed" if e.held else Text("FAILED", style="bold red"), Text(_expectation(e)))
-    parts: tuple[Any, ...] = (
-        Text(text.visible(journal.hypothesis)), "", *map(Text, accounts(journal)), "", expected, "",
-        Text(_doctor(journal)),
-    )  # fmt: skip
-    return Group(Text(headline(journal), style=STYLES[journal.verdict]), *(Padding(p, (0, 0, 0, 2)) for p in parts))
-
-
-def as_text(journal: Journal) -> str:
-    """The same without colours, one item a line."""
-    expected = [f"{'passed' if e.held else 'FAILED'}  {_expectation(e)}" for e in _summed(journal)]
-    lines = [text.visible(journal.hypothesis), "", *accounts(journal), "", *expected, "", _doctor(journal)]
-    return "\n".join([headline(journal), *(f"  {line}".rstrip() for line in lines)])
+        yield 2, f"{'passed' if e.held else 'FAILED'}  {_expectation(e)}", "" if e.held else "bold red"
+    yield 0, "", ""
+    yield 2, _doctor(journal), ""
 
 
 def _summed(journal: Journal) -> list[Expected]:
@@ -153,7 +143,7 @@ def ledger_markdown(journal: Journal) -> str:
 
 def as_html(journal: Journal) -> str:
     """The text and the timeline."""
-    return html.preformatted(as_text(journal)) + html.pictured(as_svg(journal))
+    return html.preformatted(text.indented(lines(journal, None))) + html.pictured(as_svg(journal))
 
 
 def as_svg(journal: Journal) -> str:

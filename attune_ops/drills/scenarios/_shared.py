@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from attune_ops.drills.context import BROKER_RESTART, Context
-from attune_ops.drills.expectations import Expectation, events
+from attune_ops.drills.context import BROKER_RESTART, Context, Steps
+from attune_ops.drills.expectations import events
 from attune_ops.startup.processes import RunningService
 
 
-def restart(context: Context, end: Callable[[str], None], how: str) -> Iterator[Expectation]:
+def restart(context: Context, end: Callable[[str], None], how: str) -> Steps:
     """Ends the broker with a backlog at a worker and requests for an executor, starts it, expects all messages back.
 
     The worker is connected and connects again; the executor starts when the broker is back.
@@ -19,8 +19,8 @@ def restart(context: Context, end: Callable[[str], None], how: str) -> Iterator[
     queue, requests = services.queue_of(worker), services.requests_queue
     context.sampler.watch(requests)
     services.stop(services.executor)
-    yield expect.sent(services.load(), count)
-    yield expect.sent(services.load(worker), count)
+    yield context.send()
+    yield context.send(worker)
     yield expect.ready(queue.name, count // 2)
     for name, durable in ((queue.name, queue.durable), (requests, True)):
         if not durable or not context.parameters.durable:
@@ -40,7 +40,7 @@ def restart(context: Context, end: Callable[[str], None], how: str) -> Iterator[
     yield expect.empty(requests, within=60)
 
 
-def silence(context: Context, worker: RunningService) -> Iterator[Expectation]:
+def silence(context: Context, worker: RunningService) -> Steps:
     """Expects the broker to wait for a silent worker's heartbeat and no longer; then reverts and expects it back."""
     queue, expect = context.services.queue_of(worker), context.expect
     # A message in the hands of the worker is handled twice, if the queue stayed and delivered it to another.
@@ -58,7 +58,7 @@ def silence(context: Context, worker: RunningService) -> Iterator[Expectation]:
     yield expect.empty(queue.name, within=60)
 
 
-def alarm(context: Context, what: str, on: Sequence[str], off: Sequence[str]) -> Iterator[Expectation]:
+def alarm(context: Context, what: str, on: Sequence[str], off: Sequence[str]) -> Steps:
     """Sets off an alarm while messages are sent, and expects publishers to wait and no message to be lost."""
     services, expect, lab = context.services, context.expect, context.broker.lab
     # Without a count, since rabbitmqctl may need some time to set off the alarm.

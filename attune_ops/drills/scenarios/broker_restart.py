@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.scenarios._shared import restart
 
 
 @drill(
-    "broker-restart",
     hypothesis="A clean restart of the broker loses every transient queue with its messages, and keeps durable ones.",
     promise="Durable queues and persistent messages survive a restart; transient queues are deleted when a node "
     "starts.",
@@ -19,7 +15,7 @@ from attune_ops.drills.scenarios._shared import restart
     needs="node",
     worker={"handler_s": 0.2, "concurrency": 1, "reconnect": True},
 )
-def broker_restart(context: Context) -> Iterator[Expectation]:
+def broker_restart(context: Context) -> Steps:
     """Stops and starts the broker with a backlog in a worker's queue, as an upgrade does.
 
     To do: drain the workers before, or make their queues durable (--remedy durable). Clients must reconnect.

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "database-down",
     hypothesis="Without the registry running workers continue and only their heartbeats fail; no new worker can start.",
     promise="RabbitMQ needs no database of Attune: bindings and consumers stay.",
     source="https://www.rabbitmq.com/docs/queues",
     heartbeat_s=4.0,
 )
-def database_down(context: Context) -> Iterator[Expectation]:
+def database_down(context: Context) -> Steps:
     """The database of the drill's registry goes down and comes back (--registry postgresql: its server stops).
 
     After three missed heartbeats every worker counts as stale, although all of them work.

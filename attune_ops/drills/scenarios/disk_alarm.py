@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.scenarios._shared import alarm
 
 
 @drill(
-    "disk-alarm",
     hypothesis="A disk alarm blocks publishers and loses no message; they continue when it is over.",
     promise="When free disk space falls below the limit the broker blocks connections that publish.",
     source="https://www.rabbitmq.com/docs/disk-alarms",
     needs="node",
 )
-def disk_alarm(context: Context) -> Iterator[Expectation]:
+def disk_alarm(context: Context) -> Steps:
     """Sets the disk limit above the free space of any disk, and back.
 
     To do: set a limit that leaves time to act, and an alert on free space before the alarm (AT113).

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "executor-lost",
     hypothesis="Requests wait in the executor's durable queue until the executor is back; none is lost.",
     promise="A durable queue is kept without consumers, and unacknowledged messages are requeued.",
     source="https://www.rabbitmq.com/docs/confirms#automatic-requeueing",
 )
-def executor_lost(context: Context) -> Iterator[Expectation]:
+def executor_lost(context: Context) -> Steps:
     """Kills the executor (kill -9) with unacknowledged messages; later it starts again.
 
     To do: monitor the depth and the consumers of the executor's queues (AT405).

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "leaked-queue",
     hypothesis="An auto-delete queue that never had a consumer is never deleted, and collects messages.",
     promise="An auto-delete queue is deleted when its last consumer unsubscribes; one that never had a consumer is "
     "not.",
     source="https://www.rabbitmq.com/docs/queues#properties",
 )
-def leaked_queue(context: Context) -> Iterator[Expectation]:
+def leaked_queue(context: Context) -> Steps:
     """A worker is killed (kill -9) between declare and consume: auto-delete does not prevent this orphaned queue.
 
     The queue is bound and has no consumer. The publisher gets a confirm for each message in it.
@@ -28,8 +24,7 @@ def leaked_queue(context: Context) -> Iterator[Expectation]:
     yield context.expect.ended(crashed)
     worker_id = context.services.unused_worker_id
     queue = context.topology.worker_queues(worker_id)[0].name
-    load = context.services.load(ids=(worker_id,))
-    yield context.expect.sent(load, context.count)
+    yield context.send(ids=(worker_id,))
     yield context.expect.ready(queue, context.count)
     if context.has_remedy("expires-policy"):
         context.allow("lost")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.scenarios._shared import alarm
 
 
 @drill(
-    "memory-alarm",
     hypothesis="A memory alarm blocks publishers and loses no message; they continue when it is over.",
     promise="During an alarm the broker stops reading from connections that publish; consumers continue.",
     source="https://www.rabbitmq.com/docs/alarms",
     needs="node",
 )
-def memory_alarm(context: Context) -> Iterator[Expectation]:
+def memory_alarm(context: Context) -> Steps:
     """Sets the memory watermark so low that the alarm is in effect, and back.
 
     A blocked service waits without an error.

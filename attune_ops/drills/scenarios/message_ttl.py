@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.remedies import with_worker_queues
 
 TTL_MS = 500
 
 
 @drill(
-    "message-ttl",
     hypothesis="An expired message is dead-lettered with its own routing key; a direct exchange does not route it to a "
     "queue bound by '#', and it is dropped.",
     promise="An expired message is republished to the dead-letter exchange with its routing keys, and dropped where "
@@ -23,7 +19,7 @@ TTL_MS = 500
     source="https://www.rabbitmq.com/docs/dlx#routing",
     topology="attune-2026-09",
 )
-def message_ttl(context: Context) -> Iterator[Expectation]:
+def message_ttl(context: Context) -> Steps:
     """A worker is killed that has a short message TTL on its queue; messages to it then expire.
 
     attune.dlx is a direct exchange, and matches the '#' of attune.dlx.queue literally. The current release drops its
@@ -40,6 +36,5 @@ def message_ttl(context: Context) -> Iterator[Expectation]:
     yield context.expect.consumed(queue, 0)
     context.expires = True
     context.allow("expired" if context.has_remedy("dead-letter-queue") else "lost")
-    load = context.services.load(worker)
-    yield context.expect.sent(load, context.count)
+    yield context.send(worker)
     yield context.expect.empty(queue, within=TTL_MS / 1000 + 10)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 MISSING = 99
 
 
 @drill(
-    "missing-worker",
     hypothesis="A mandatory message to a worker that does not exist is returned to the publisher.",
     promise="A mandatory message that is unroutable is returned before its confirm.",
     source="https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed",
 )
-def missing_worker(context: Context) -> Iterator[Expectation]:
+def missing_worker(context: Context) -> Steps:
     """Half of the executions are sent to worker 99, which does not exist.
 
     Without the mandatory flag the broker confirms them and drops them.

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "node-loss-other",
     hypothesis="The loss of a node does not affect a worker with queue and connection on another node.",
     promise="Exchanges and bindings are on every node; a classic queue needs only its own node.",
     source="https://www.rabbitmq.com/docs/clustering",
     needs="cluster",
 )
-def node_loss_other(context: Context) -> Iterator[Expectation]:
+def node_loss_other(context: Context) -> Steps:
     """Kills the third node (kill -9) while workers on the first node consume.
 
     To do: nothing at once, but the cluster now has two nodes (AT110).

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import NODE_LOST, Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import NODE_LOST, Context, Steps
 
 TICK_S = 5
 
 
 @drill(
-    "partition",
     hypothesis="The other nodes treat a partitioned node as down after net_ticktime; the messages in its transient "
     "queues are lost, and the cluster is complete after its restart.",
     promise="A node that does not answer its peers for about net_ticktime is treated as down by them.",
@@ -21,7 +17,7 @@ TICK_S = 5
     workers=1,
     config=(f"net_ticktime = {TICK_S}",),
 )
-def partition(context: Context) -> Iterator[Expectation]:
+def partition(context: Context) -> Steps:
     """Suspends the second node (SIGSTOP): its connections stay open, and it answers neither peers nor clients.
 
     To do: use three nodes with pause_minority, or quorum queues (--remedy quorum), so that only one side stays
@@ -41,8 +37,7 @@ def partition(context: Context) -> Iterator[Expectation]:
     yield context.expect.doctor_reports_any("the node as down", "AT110")
     if not queue.durable:
         yield context.expect.unavailable(queue.name)
-    load = context.services.load(context.services.workers[0])
-    yield context.expect.sent(load, context.count)
+    yield context.send(context.services.workers[0])
     yield context.expect.empty(context.services.queue_of(context.services.workers[0]).name)
     name = context.broker.lab.state.nodes[1].name
     context.log.add(f"node {name} is restarted, as an operator would do: a partitioned node may not rejoin by itself")

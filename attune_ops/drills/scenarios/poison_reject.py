@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 POISON = (3, 4, 5)
 
 
 @drill(
-    "poison-reject",
     hypothesis="A message that is rejected without requeue is dropped where no dead-letter queue is bound for it.",
     promise="basic.nack without requeue dead-letters a message if its queue has a dead-letter exchange, else it is "
     "discarded.",
     source="https://www.rabbitmq.com/docs/dlx",
     worker={"outcome": "reject", "only": POISON},
 )
-def poison_reject(context: Context) -> Iterator[Expectation]:
+def poison_reject(context: Context) -> Steps:
     """A worker rejects three messages, as Attune does after errors that it does not retry.
 
     The worker queues of 2026-01 have no dead-letter exchange, and no queue is bound to attune.dlx.
@@ -29,7 +25,6 @@ def poison_reject(context: Context) -> Iterator[Expectation]:
     worker = context.services.workers[0]
     context.allow("dead_lettered" if context.has_remedy("dead-letter-queue") else "lost")
     context.faults.announce(f"messages {', '.join(map(str, POISON))} are poison")
-    load = context.services.load(worker)
-    yield context.expect.sent(load, context.count)
+    yield context.send(worker)
     yield context.expect.logged(worker, "rejected", count=len(POISON))
     yield context.expect.empty(context.services.queue_of(worker).name)

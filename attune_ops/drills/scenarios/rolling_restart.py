@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "rolling-restart",
     hypothesis="In a rolling restart each worker loses its transient queue once, and every worker comes back.",
     promise="A cluster is available while one node restarts; transient classic queues do not survive the restart of "
     "their node.",
@@ -19,7 +15,7 @@ from attune_ops.drills.expectations import Expectation
     worker={"reconnect": True},
     workers=1,
 )
-def rolling_restart(context: Context) -> Iterator[Expectation]:
+def rolling_restart(context: Context) -> Steps:
     """Stops and starts each node in turn, with a worker on each; then sends messages to all workers.
 
     To do: drain the workers of a node before the node stops. Before the next node, wait until the node is back and its
@@ -34,7 +30,6 @@ def rolling_restart(context: Context) -> Iterator[Expectation]:
         context.faults.revert()
         yield context.expect.logged(worker, "ready", count=2, within=60)
         yield context.expect.consumed(context.services.queue_of(worker).name, within=30)
-    load = context.services.load(*context.services.workers)
-    yield context.expect.sent(load, context.count)
+    yield context.send(*context.services.workers)
     for worker in context.services.workers:
         yield context.expect.logged(worker, "acked", count=context.count // 4)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import BROKER_RESTART, Context
+from attune_ops.drills.context import BROKER_RESTART, Context, Steps
 from attune_ops.drills.expectations import Expectation
 from attune_ops.messages.drain import drain
 from attune_ops.messages.restore import restore
@@ -13,7 +11,6 @@ from attune_ops.topology.apply import apply_topology
 
 
 @drill(
-    "second-broker",
     hypothesis="After the loss of a broker work continues on a second one, and confirmed messages of durable queues "
     "are handled there once the first broker's disk is available again.",
     promise="A confirmed persistent message in a durable queue survives the loss of the broker's process.",
@@ -21,7 +18,7 @@ from attune_ops.topology.apply import apply_topology
     needs="node",
     workers=1,
 )
-def second_broker(context: Context) -> Iterator[Expectation]:
+def second_broker(context: Context) -> Steps:
     """Kills the first broker with requests in a queue; executor, worker and requests move to a second broker.
 
     The second broker gets topology and policies, the services start there, and new work continues. When the first

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 DENIES = "deprecated_features.permit.transient_nonexcl_queues = false"
 
 
 @drill(
-    "upgrade-rehearsal",
     hypothesis="On a broker that denies transient queues a worker of 2026-01 fails at declare with 541; with durable "
     "queues it starts.",
     promise="Since 4.3 transient non-exclusive queues are denied unless the configuration permits them; declaring one "
@@ -22,7 +18,7 @@ DENIES = "deprecated_features.permit.transient_nonexcl_queues = false"
     since="4.0",
     workers=0,
 )
-def upgrade_rehearsal(context: Context) -> Iterator[Expectation]:
+def upgrade_rehearsal(context: Context) -> Steps:
     """Restarts the broker with transient queues denied, as RabbitMQ 4.3 does by default.
 
     Needs RabbitMQ 4.0 or newer, named with --server (scripts/rabbitmq install 4.3 installs one beside the
@@ -41,6 +37,5 @@ def upgrade_rehearsal(context: Context) -> Iterator[Expectation]:
         yield context.expect.failed(worker, 541, "declare")
         return
     yield context.expect.logged(worker, "ready", within=20)
-    load = context.services.load(worker)
-    yield context.expect.sent(load, context.count)
+    yield context.send(worker)
     yield context.expect.logged(worker, "acked", count=context.count)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "worker-crash",
     hypothesis="A crash of a worker loses the backlog of its auto-delete queue; a durable queue keeps the backlog.",
     promise="An auto-delete queue is deleted with its messages when its last consumer is gone; none is dead-lettered.",
     source="https://www.rabbitmq.com/docs/queues#properties",
     worker={"handler_s": 0.2, "concurrency": 1},
 )
-def worker_crash(context: Context) -> Iterator[Expectation]:
+def worker_crash(context: Context) -> Steps:
     """Kills a worker (kill -9) while its queue holds a backlog. Confirmed messages are lost, too.
 
     To do: use durable worker queues without auto-delete (--remedy durable), so that the backlog is there when the
@@ -24,8 +20,7 @@ def worker_crash(context: Context) -> Iterator[Expectation]:
     """
     crashed = context.services.workers[0]
     queue = context.services.queue_of(crashed)
-    load = context.services.load(crashed)
-    yield context.expect.sent(load, context.count)
+    yield context.send(crashed)
     yield context.expect.ready(queue.name, context.count // 2)
     context.faults.kill(crashed)
     if queue.auto_delete:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.scenarios._shared import silence
 
 
 @drill(
-    "worker-hang",
     hypothesis="A worker that hangs keeps its messages until the AMQP heartbeat ends its connection, not longer.",
     promise="The broker closes a connection after two missed heartbeat intervals; unacknowledged messages are "
     "requeued, if the queue stays.",
     source="https://www.rabbitmq.com/docs/heartbeats",
     worker={"handler_s": 0.2, "concurrency": 1, "short_heartbeat": True, "reconnect": True},
 )
-def worker_hang(context: Context) -> Iterator[Expectation]:
+def worker_hang(context: Context) -> Steps:
     """Suspends a worker with a backlog (SIGSTOP) until the heartbeat timeout; then the worker resumes.
 
     Until then the publisher gets confirms, and no message is handled.
@@ -28,7 +24,6 @@ def worker_hang(context: Context) -> Iterator[Expectation]:
     worker are delivered again.
     """
     worker = context.services.workers[0]
-    load = context.services.load(worker)
-    yield context.expect.sent(load, context.count)
+    yield context.send(worker)
     context.faults.suspend(worker)
     yield from silence(context, worker)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.scenarios._shared import silence
 
 
 @drill(
-    "worker-network-loss",
     hypothesis="Without a FIN only the heartbeat detects a lost worker; until then its queue has a consumer.",
     promise="Heartbeats detect a peer that disappeared without closing; without them TCP takes minutes.",
     source="https://www.rabbitmq.com/docs/heartbeats",
     workers=1,
 )
-def worker_network_loss(context: Context) -> Iterator[Expectation]:
+def worker_network_loss(context: Context) -> Steps:
     """A worker connects through a relay that then drops all packets in both directions and closes no connection.
 
     To do: the same as for a hang (--remedy durable). Also set a heartbeat in the worker's client, so that the
@@ -32,7 +28,6 @@ def worker_network_loss(context: Context) -> Iterator[Expectation]:
         amqp_heartbeat=context.parameters.heartbeat,
         reconnect=True,
     )
-    load = context.services.load(far)
-    yield context.expect.sent(load, context.count)
+    yield context.send(far)
     context.faults.cut(relay, far.name)
     yield from silence(context, far)

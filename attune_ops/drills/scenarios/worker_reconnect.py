@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.expectations import Expectation
 
 
 @drill(
-    "worker-reconnect",
     hypothesis="A worker that starts again under the same name gets its id and queue name again and continues; "
     "messages published in between are returned.",
     promise="An auto-delete queue is deleted with its last consumer, and an unroutable mandatory message is returned.",
     source="https://www.rabbitmq.com/docs/publishers#unroutable",
 )
-def worker_reconnect(context: Context) -> Iterator[Expectation]:
+def worker_reconnect(context: Context) -> Steps:
     """Kills a worker (kill -9) and starts it under the same name, while messages are published.
 
     To do: publish with the mandatory flag, and send returned messages to another worker (--remedy redispatch).

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
-from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.context import Context, Steps
 
 
 @drill(
-    "worker-stop",
     hypothesis="A clean stop loses the backlog of an auto-delete queue, as a crash does.",
     promise="Cancelling the last consumer deletes an auto-delete queue at once, with its messages.",
     source="https://www.rabbitmq.com/docs/queues#properties",
     worker={"handler_s": 0.2, "concurrency": 1},
 )
-def worker_stop(context: Context) -> Iterator[Expectation]:
+def worker_stop(context: Context) -> Steps:
     """Stops a worker (SIGTERM) while its queue holds a backlog: it cancels its consumer, and the queue is deleted.
 
     Auto-delete does prevent an orphaned queue here, but the messages in the queue are lost.
@@ -25,8 +21,7 @@ def worker_stop(context: Context) -> Iterator[Expectation]:
     """
     stopped = context.services.workers[0]
     queue = context.services.queue_of(stopped)
-    load = context.services.load(stopped)
-    yield context.expect.sent(load, context.count)
+    yield context.send(stopped)
     yield context.expect.ready(queue.name, context.count // 2)
     context.services.stop(stopped)
     if queue.auto_delete:

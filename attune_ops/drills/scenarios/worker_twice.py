@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attune_ops.drills.catalog import drill
-from attune_ops.drills.context import Context
+from attune_ops.drills.context import Context, Steps
 from attune_ops.drills.expectations import Expectation
 
 
 @drill(
-    "worker-twice",
     hypothesis="Two processes with the same name have one id and one queue; each message is delivered to one of them.",
     promise="Consumers of one queue compete: a message is delivered to one of them.",
     source="https://www.rabbitmq.com/docs/consumers",
 )
-def worker_twice(context: Context) -> Iterator[Expectation]:
+def worker_twice(context: Context) -> Steps:
     """Starts a worker twice under the same name, then stops one of the two cleanly.
 
     No message is handled twice. But the first stop marks both as inactive, and the scheduler skips the running worker
@@ -29,8 +26,7 @@ def worker_twice(context: Context) -> Iterator[Expectation]:
     yield Expectation("both have one id", lambda: first.worker_id == second.worker_id, 1)
     yield context.expect.consumed(queue, 2)
     yield context.expect.doctor_reports("AT404", first.name)
-    load = context.services.load(first)
-    yield context.expect.sent(load, context.count)
+    yield context.send(first)
     yield context.expect.logged(first, "acked")
     yield context.expect.logged(second, "acked")
     yield context.expect.empty(queue)
