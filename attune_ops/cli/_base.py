@@ -1,4 +1,4 @@
-"""What every command shares: the target options, output on stdout, notes on stderr, how its help reads."""
+"""What every command has: the target options, data on stdout, messages on stderr, the form of its help."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
     from attune_ops.ops import Ops
 
-# Option, environment variable, metavar, help: how the tool is pointed at an installation.
+# Option, metavar, help: which installation.
 TARGET = (
-    ("env", "NAME", "A named environment of the configuration file."),
-    ("lab", "NAME", "A running lab by its name, where you have several."),
-    ("config", "FILE", "The configuration file (default: attune-ops.toml here, then the user's)."),
-    ("attune-config", "FILE", "The Attune installation's own config.yaml."),
-    ("amqp-url", "URL", "amqp://user:pass@host:5672/vhost, or amqps://…"),
-    ("management-url", "URL", "http(s)://host:15672; credentials in it, or those of the AMQP URL."),
-    ("database-url", "URL", "The worker registry: postgresql://… or sqlite:///file."),
-    ("topology", "NAME|FILE", "attune-2026-01 (default), attune-2026-09, or a topology file."),
+    ("env", "NAME", "Named environment of the configuration file."),
+    ("lab", "NAME", "Name of a running lab."),
+    ("config", "FILE", "Configuration file (default: attune-ops.toml here, then the user's)."),
+    ("attune-config", "FILE", "config.yaml of the Attune installation."),
+    ("amqp-url", "URL", "AMQP URL: amqp://user:pass@host:5672/vhost, or amqps://…"),
+    ("management-url", "URL", "Management API: http(s)://host:15672; without credentials, those of the AMQP URL."),
+    ("database-url", "URL", "Worker registry: postgresql://… or sqlite:///file."),
+    ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
 )
-COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a note: to be copied in one piece
+COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 
 
 class Cli:
-    """The state of one run: what the command line said, and what is resolved from it when it is needed."""
+    """The state of one run: the target options, and the settings resolved from them on first use."""
 
     def __init__(self) -> None:
         self.options: dict[str, str] = {}
@@ -52,7 +52,7 @@ class Cli:
 
     @property
     def ops(self) -> Ops:
-        """The facade over the chosen installation; closed when the command ends."""
+        """The chosen installation; closed when the command ends."""
         if self._ops is None:
             from attune_ops.ops import Ops
 
@@ -61,7 +61,7 @@ class Cli:
 
     @property
     def secrets(self) -> tuple[Any, ...]:
-        """The secrets that were resolved in this run, for masking."""
+        """The secrets of this run, for masking."""
         return self._settings.secrets if self._settings is not None else ()
 
     def close(self) -> None:
@@ -70,31 +70,31 @@ class Cli:
             self._ops.close()
 
     def show(self, value: Any, format: str) -> None:
-        """Prints a table, report, … on stdout in one of the formats; what is to be read, or piped on."""
+        """Prints a table, report, … on stdout in one of its formats."""
         from attune_ops.cli._target_options import with_target_options
         from attune_ops.render import show
 
         value = with_target_options(value, self.options)
         show(value, format, color=self.color, secrets=self.secrets)
-        if format == "csv":  # which has no place for them
+        if format == "csv":  # has no place for notes
             for note in getattr(value, "notes", ()):
                 self.note(note)
 
     def write(self, text: str) -> bool:
-        """Prints text that has its final form on stdout: a script, a file's content. False: nobody reads it."""
+        """Prints text as it is on stdout: a script, the content of a file. False if the pipe is closed."""
         from attune_ops.model.secret import without
         from attune_ops.render.wire import write
 
         return write(without(text, self.secrets))
 
     def note(self, text: str) -> None:
-        """Prints a line for the person, on stderr; no secret and no control character gets there.
+        """Prints a message on stderr, without secrets and control characters.
 
-        A terminal gets it wrapped between words, unless a command to copy or several lines are in it.
+        At a terminal it is wrapped, unless it has several lines or a command to copy.
         """
         try:
             click.echo(self.cleaned(text) if "\n" in text or COMMAND.search(text) else self.wrapped(text), err=True)
-        except BrokenPipeError:  # nobody reads it any more, which changes nothing about what goes on
+        except BrokenPipeError:  # the command goes on without a reader
             from attune_ops.render.wire import silence
 
             silence(sys.stderr)
@@ -118,7 +118,7 @@ class Cli:
             yield lambda line: console.print(self.wrapped(line), markup=False, highlight=False, soft_wrap=True)
 
     def cleaned(self, text: str) -> str:
-        """A note as it may be shown: its command lines reach the same installation, no secret, nothing invisible."""
+        """The text without secrets and control characters, its command lines with the target options of this run."""
         from attune_ops.cli._target_options import with_target_options
         from attune_ops.model.secret import scrub
         from attune_ops.render.text import visible_lines
@@ -126,7 +126,7 @@ class Cli:
         return visible_lines(scrub(with_target_options(text, self.options), self.secrets))
 
     def wrapped(self, line: str) -> str:
-        """The cleaned line as the terminal on stderr has room for it; uncut where there is none."""
+        """The cleaned line, wrapped to the terminal on stderr; unchanged without one."""
         import os
         import textwrap
 
@@ -144,14 +144,14 @@ class Cli:
 
 
 def _common_options() -> list[click.Parameter]:
-    """The target options and the few that every command takes, before its name or after it."""
+    """The target options, --no-color and --verbose; they may stand before a command's name or after it."""
     made: list[click.Parameter] = [
         click.Option(
             [f"--{name}"],
             metavar=metavar,
             help=help,
             expose_value=False,
-            is_eager=True,  # what a command's own option falls back on
+            is_eager=True,  # before the command's own options, which may use them
             callback=_remember,
             shell_complete={"topology": _complete.topologies, "env": _complete.environments, "lab": _complete.labs}.get(
                 name
@@ -159,8 +159,9 @@ def _common_options() -> list[click.Parameter]:
         )
         for name, metavar, help in TARGET
     ]
-    made.append(click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_no_color, help="No colours."))
-    made.append(click.Option(["-v", "--verbose"], count=True, expose_value=False, callback=_verbose, help="Say more."))
+    hidden: dict[str, Any] = {"expose_value": False}  # their callbacks keep the values
+    made.append(click.Option(["--no-color"], is_flag=True, callback=_no_color, help="No colours.", **hidden))
+    made.append(click.Option(["-v", "--verbose"], count=True, callback=_verbose, help="-vv: tracebacks.", **hidden))
     return made
 
 
@@ -179,7 +180,7 @@ def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
 
 
 class _Common(click.Command):
-    """A command that takes the common options; its help lists those that choose the target apart."""
+    """A command with the common options; its help lists the target options in a section of their own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -189,7 +190,7 @@ class _Common(click.Command):
         """The command's own options first."""
         options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
         records = {p.name: p.get_help_record(ctx) for p in options}
-        for title, wanted in (("Options", False), ("Where (or ATTUNE_OPS_… in the environment)", True)):
+        for title, wanted in (("Options", False), ("Target (or ATTUNE_OPS_… in the environment)", True)):
             listed = [r for name, r in records.items() if r is not None and (name in TARGET_NAMES) is wanted]
             with formatter.section(title):
                 formatter.write_dl(listed)
@@ -198,14 +199,14 @@ class _Common(click.Command):
 
 
 class Command(_Common):
-    """A command whose help ends with an example that works."""
+    """A command; its help ends with a working example."""
 
     def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.example = example
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Ends the help with the example, unwrapped, so that it can be copied."""
+        """The example, not wrapped, so that it can be copied."""
         with formatter.section("Example"):
             for line in self.example.splitlines():
                 formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
@@ -217,7 +218,7 @@ class Group(_Common, click.Group):
     command_class = Command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each command with its whole first sentence, which Click would cut to one line."""
+        """Each command with its whole first sentence; Click cuts it to one line."""
         found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         listed = [(name, c.get_short_help_str(limit=1000)) for name, c in found if c is not None and not c.hidden]
         with formatter.section("Commands"):
@@ -225,7 +226,7 @@ class Group(_Common, click.Group):
 
 
 def command(example: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Command]:
-    """Makes a function a command; `example` is a line that works as printed and ends the help."""
+    """Makes a function a command; `example` is printed at the end of its help and works as printed."""
     return click.command(cls=Command, example=example, **kwargs)
 
 
@@ -243,7 +244,7 @@ def format_option(*more: str) -> Callable[[Any], Any]:
         type=click.Choice(choices),
         default="table",
         show_default=True,
-        help="Form of the output.",
+        help="Output format.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the shell is told when somebody presses Tab; whatever goes wrong, the answer is then nothing."""
+"""Completion of arguments in the shell; an error completes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from attune_ops.model.registry import Worker
 
-PATIENCE_S = 1.0  # a shell waits for the answer
+TIMEOUT_S = 1.0  # the shell waits
 
 
 def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -27,7 +27,7 @@ def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 
 def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The notebooks that are shipped."""
+    """The notebooks of the package."""
     from attune_ops.notebook.runbooks.shipped import files
 
     return _items((config_file.stem for config_file in files()), incomplete)
@@ -46,7 +46,7 @@ def environments(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 
 def labs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The labs there are."""
+    """The labs that exist."""
     from attune_ops.lab.folder import names
 
     return _items(names(), incomplete)
@@ -66,7 +66,7 @@ def _registered(ctx: click.Context) -> tuple[Worker, ...]:
     from attune_ops.ops import Ops
 
     try:
-        settings = msgspec.structs.replace(resolve(_options(ctx)), timeout=PATIENCE_S)
+        settings = msgspec.structs.replace(resolve(_options(ctx)), timeout=TIMEOUT_S)
     except AttuneOpsError:
         return ()
     registry = Ops(settings).facts((Source.REGISTRY,)).registry
@@ -74,12 +74,12 @@ def _registered(ctx: click.Context) -> tuple[Worker, ...]:
 
 
 def _options(ctx: click.Context) -> dict[str, str]:
-    """The target options that stand on the line already, kept by `_base.Cli`."""
+    """The target options that are already on the line, kept by `_base.Cli`."""
     return getattr(ctx.obj, "options", {})
 
 
 def _items(values: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    """Those that fit; a shell would act on some characters of a hostile name, so such a one is left out."""
+    """The values that match, without those with characters that a shell would interpret."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(v) for v in values if v.startswith(incomplete) and re.fullmatch(r"[\w.@:+-]+", v)]

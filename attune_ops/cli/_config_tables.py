@@ -1,4 +1,4 @@
-"""The settings as tables: every member with where it came from, and what a check of all environments found."""
+"""The settings as a table, and the check of the configuration file as a table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-SHOWN = (Column("member"), Column("value"), Column("origin", doc="Where it was said."))
+SHOWN = (Column("member"), Column("value"), Column("origin", doc="Where it was set."))
 CHECKED = (Column("subject"), Column("ok", Kind.FLAG), Column("detail"))
 
 
 def settings_table(settings: Settings) -> Table:
-    """Every member of the settings with its origin, passwords masked."""
+    """Every setting with its origin, passwords masked."""
     shown: dict[str, Cell] = {
         "env": settings.env,
         "amqp": str(settings.amqp),
@@ -47,9 +47,9 @@ def settings_table(settings: Settings) -> Table:
 
 
 def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table:
-    """Checks the configuration file, every environment in it, and what this call resolves to; connects to nothing.
+    """Checks the configuration file, each environment in it, and the target of this call; connects to nothing.
 
-    A row that is not ok says why. Raises `ConfigError` only where there is nothing to check.
+    A row that is not ok has the reason. Raises `ConfigError` only if there is nothing to check.
     """
     rows: list[tuple[Cell, ...]] = []
     named = options.get("config") or environ.get("ATTUNE_OPS_CONFIG")
@@ -57,7 +57,7 @@ def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table
     if path is not None:
         rows += _file_rows(path, environ)
     call = _row("this call", options, environ)
-    # A file of environments is not wrong because none of them was named in this call.
+    # A file of environments is valid also if this call names none of them.
     if not rows or call[-1] != NOTHING_FOUND:
         rows.append(call)
     return Table("config", CHECKED, tuple(rows), datetime.now(UTC))
@@ -76,9 +76,15 @@ def _file_rows(path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]
     if file.default_env is not None and file.default_env not in file.env:
         rows.append(("default_env", False, f"no environment {file.default_env!r} in the file"))
     if _is_open(path) and _holds_password(file):
-        rows.append((str(path), False, f"it holds a password and others may read it; chmod 600 {path}"))
+        rows.append(
+            (
+                str(path),
+                False,
+                f"it contains a password and is {_readable(path)}",
+            )
+        )
     rows += _open_password_files(file, path, environ)
-    # Only the file counts here: an option or variable would stand in front of every environment.
+    # Without options and variables: they would override every environment.
     bare = {k: v for k, v in environ.items() if not k.startswith("ATTUNE_OPS_")}
     rows += [_row(f"env {name}", {"config": str(path), "env": name}, bare) for name in sorted(file.env)]
     return rows
@@ -87,14 +93,12 @@ def _file_rows(path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]
 def _open_password_files(file: ConfigFile, path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]:
     found: dict[Path, None] = {}
     for name in sorted(file.env):
-        with suppress(ConfigError):  # the environment's own row says what is wrong with it
+        with suppress(ConfigError):  # the environment's own row has the error
             env = config_file.environment(file, name, path, environ)
             named = (env.password_file, env.management_password_file, env.database_password_file)
             found |= dict.fromkeys(Path(n) for n in named if n)
     return [
-        (str(p), False, f"it is a password file and others may read it; chmod 600 {shlex.quote(str(p))}")
-        for p in found
-        if p.exists() and _is_open(p)
+        (str(p), False, f"it is a password file and is {_readable(p)}") for p in found if p.exists() and _is_open(p)
     ]
 
 
@@ -107,12 +111,16 @@ def _row(subject: str, options: Mapping[str, str], environ: Mapping[str, str]) -
     return (subject, True, f"{found.amqp}, topology {found.topology.name}{protected}")
 
 
+def _readable(path: Path) -> str:
+    return f"readable by others; run: chmod 600 {shlex.quote(str(path))}"
+
+
 def _is_open(path: Path) -> bool:
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def _holds_password(file: ConfigFile) -> bool:
-    """Whether an URL in the file has its password written out."""
+    """Whether a URL in the file contains its password."""
     urls = [u for e in file.env.values() for u in (e.amqp_url, e.management_url, e.database_url) if u]
     logins = [u.partition("://")[2].rpartition("@")[0].partition(":")[2] for u in urls]
     return any(password and "${" not in password for password in logins)

@@ -1,8 +1,7 @@
-"""The one place that chooses an exit status.
+"""Exit statuses.
 
-Who reads the output has no part in it: where a pipe is closed early (`attune-ops doctor | head`) a command goes on to
-its end without printing, and ends with the status that it would have had. Only `route --batch`, whose input need
-not end, stops answering.
+A closed pipe does not change the status: `attune-ops doctor | head` runs to its end without printing, and ends with the
+status of the diagnosis. Only `route --batch` stops early, because its input may be endless.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _BY_ERROR: tuple[tuple[type[AttuneOpsError], int], ...] = (
 
 
 def status_of(error: AttuneOpsError) -> int:
-    """The exit status for an error that ended a command."""
+    """The exit status of an error that ended a command."""
     return next(status for kind, status in _BY_ERROR if isinstance(error, kind))
 
 

@@ -1,4 +1,4 @@
-"""The command itself: how its commands are found, and how every one of them ends."""
+"""The root command: it finds the commands, runs one, and chooses the exit status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attune_ops.model.version import __version__
 
 
 class Commands(Group):
-    """The command itself: every module of `attune_ops.cli` is a command, imported when it is used."""
+    """The root command: every module of `attune_ops.cli` is a command, imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the modules on the package's path."""
@@ -35,7 +35,7 @@ class Commands(Group):
         """Imports the module of that name."""
         module = f"{package.__name__}.{name.replace('-', '_')}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or importlib.util.find_spec(module) is None:
-            if ctx.resilient_parsing:  # completion asks about words that are half typed
+            if ctx.resilient_parsing:  # completion also passes incomplete words
                 return None
             import difflib
 
@@ -50,54 +50,53 @@ class Commands(Group):
 def root() -> None:
     """Diagnostics and operations for the RabbitMQ side of Attune.
 
-    Exit status: 0 done; 1 doctor, health, drill or a diff found something, or the operation failed; 2 wrong command
-    line or configuration; 3 broker, management API or database not reached, or it refused the credentials; 130
-    interrupted.
+    Exit status: 0 done; 1 doctor, health, drill or a diff found something, or the operation failed; 2 invalid command
+    line or configuration; 3 broker, management API or database unreachable, or access refused; 130 interrupted.
     """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit status; every error ends in one line on stderr."""
+    """Runs the command line and returns its exit status; an error is one line on stderr."""
     from attune_ops.cli import _exit
 
     cli, interrupted = Cli(), list[int]()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # what an ASCII terminal lacks is shown, not a crash
+        sys.stdout.reconfigure(errors="backslashreplace")  # for an ASCII terminal
     try:
         with _terminable(interrupted):
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
         return result if isinstance(result, int) else _exit.OK
     except click.exceptions.NoArgsIsHelpError as e:
-        click.echo(e.format_message(), err=True)  # as it is: there is an example of a URL in it
+        click.echo(e.format_message(), err=True)  # not masked: it has an example of a URL
         return _exit.USAGE
     except click.ClickException as e:
         ctx = getattr(e, "ctx", None)
         path = ctx.command_path if ctx else "attune-ops"
-        name = "; a name that begins with - stands behind --" if _may_be_name(e) else ""
+        name = "; write -- before a name that begins with -" if _may_be_name(e) else ""
         _error(cli, f"{e.format_message().rstrip('.')}{name}; see {path} --help", e)
         return _exit.USAGE
     except (KeyboardInterrupt, click.Abort) as e:
-        told = e.__cause__ if isinstance(e, click.Abort) else e  # Click's own stands for what interrupted it
-        cli.note("attune-ops: interrupted" + (f"; {told}" if isinstance(told, Interrupted) else ""))
+        cause = e.__cause__ if isinstance(e, click.Abort) else e  # Click replaces the interrupt by its own
+        cli.note("attune-ops: interrupted" + (f"; {cause}" if isinstance(cause, Interrupted) else ""))
         return _exit.INTERRUPTED
     except AttuneOpsError as e:
-        if interrupted:  # in the midst of pika, which then fails on its own
+        if interrupted:  # pika fails in its own way when it is interrupted
             cli.note(f"attune-ops: interrupted; {e}")
             return _exit.INTERRUPTED
         _error(cli, str(e), e)
         return _exit.status_of(e)
-    except Exception as e:  # noqa: BLE001 - the last line of defence: a bug ends in one line too
+    except Exception as e:  # noqa: BLE001 - a bug ends in one line too
         if interrupted:
             cli.note("attune-ops: interrupted")
             return _exit.INTERRUPTED
-        _error(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv shows where)", e)
+        _error(cli, f"unexpected {type(e).__name__}: {e} (a bug; -vv prints the traceback)", e)
         return _exit.FOUND
     finally:
         cli.close()
 
 
 def _may_be_name(error: click.ClickException) -> bool:
-    """Whether an unknown option may have been meant as the name of a queue, or whatever the command takes."""
+    """Whether an unknown option may be meant as an argument, such as the name of a queue."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.option_name.startswith("--"):
         return False
     return any(isinstance(p, click.Argument) for p in error.ctx.command.params)
@@ -105,9 +104,9 @@ def _may_be_name(error: click.ClickException) -> bool:
 
 @contextmanager
 def _terminable(interrupted: list[int]) -> Iterator[None]:
-    """SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone, or told.
+    """Lets SIGTERM and a closed terminal interrupt like Ctrl-C, so that what was started is undone or reported.
 
-    Each that came is put into `interrupted`.
+    Signals that arrive are put into `interrupted`.
     """
 
     def interrupt(number: int, frame: object) -> NoReturn:

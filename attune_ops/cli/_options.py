@@ -22,7 +22,7 @@ def change_options(help: str) -> Callable[[Any], Any]:
 
 
 def confirmed(cli: Cli, confirm: str | None) -> str | None:
-    """The name typed for a protected environment, asked for at a terminal; `installation.gate` checks it."""
+    """The name typed for a protected environment, asked for at a terminal; `installation.audit` checks it."""
     if confirm is None and cli.settings.protected and sys.stdin.isatty():
         return str(click.prompt(f"{cli.settings.env!r} is protected; type its name", err=True))
     return confirm

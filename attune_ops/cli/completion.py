@@ -14,7 +14,7 @@ from attune_ops.cli import _base
 def command(cli: _base.Cli, shell: str) -> None:
     """Prints the completion script of a shell.
 
-    Put the example's line in ~/.bashrc, or the same with zsh in ~/.zshrc. For fish:
+    bash: add the line of the example to ~/.bashrc. zsh: add it with zsh to ~/.zshrc. fish:
     attune-ops completion fish > ~/.config/fish/completions/attune-ops.fish
     """
     kind = get_completion_class(shell)

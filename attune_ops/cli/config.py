@@ -1,4 +1,4 @@
-"""`attune-ops config`: what the tool is pointed at, and the file that says so."""
+"""`attune-ops config`: which installation, and the configuration file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command() -> None:
 @format_option()
 @pass_cli
 def show(cli: Cli, format: str) -> None:
-    """Every setting and where it was said, passwords masked."""
+    """Shows every setting and its origin, passwords masked."""
     from attune_ops.cli._config_tables import settings_table
 
     cli.show(settings_table(cli.settings), format)
@@ -28,30 +28,30 @@ def show(cli: Cli, format: str) -> None:
 
 @command.command(example="attune-ops config init --apply")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("attune-ops.toml"), required=False)
-@click.option("--apply", is_flag=True, help="Write the file; without it the text is only printed.")
+@click.option("--apply", is_flag=True, help="Write the file; without it, only print the text.")
 @pass_cli
 def init(cli: Cli, file: Path, apply: bool) -> None:
     """Writes a commented configuration file.
 
-    FILE is attune-ops.toml unless named; one that exists is never touched.
+    FILE is attune-ops.toml by default. An existing file is never overwritten.
     """
     from attune_ops.installation.config.config_file import example, write_example
 
     if apply:
         write_example(file)
-        cli.note(f"wrote {file}; to undo, remove it")
+        cli.note(f"wrote {file}; undo: delete it")
     else:
         cli.write(example())
-        cli.note(f"nothing was written; --apply writes this to {file}")
+        cli.note(f"dry run: nothing was written; --apply writes this to {file}")
 
 
 @command.command(example="attune-ops config check")
 @format_option()
 @pass_cli
 def check(cli: Cli, format: str) -> None:
-    """Checks the file and every environment in it, without connecting.
+    """Checks the configuration file and each environment in it, without connecting.
 
-    Exit status 2 where something is wrong.
+    Exit status 2: something is wrong.
     """
     from attune_ops.cli._config_tables import check_table
 

@@ -56,7 +56,7 @@ def test_the_four_formats_are_there(name: str) -> None:
         (["queues", "a", "b\x1b[31m\nc"], r"Got unexpected extra argument (b\x1b[31m c)"),
         (
             ["messages", "peek", "-rf"],
-            "No such option '-r'; a name that begins with - stands behind --; see attune-ops",
+            "No such option '-r'; write -- before a name that begins with -; see attune-ops",
         ),
         (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
     ],
