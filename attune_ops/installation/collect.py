@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -14,8 +15,7 @@ from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.management import Management, open_management
 from attune_ops.installation.side_by_side import SideBySide
-from attune_ops.installation.unconsumed import confirmed
-from attune_ops.model.errors import SourceError
+from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.snapshot import BrokerSnapshot
@@ -26,6 +26,8 @@ NOT_ASKED = "not asked for"
 ONE_SAMPLE = "only one sample was taken (--samples 2 takes two)"
 SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples closer than that may be the same
 THREADS = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
+
+MOST_SUSPECTS = 50  # 1 to 2 ms each; where there are more, few of them are due to old statistics
 
 REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS})
 MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
@@ -54,7 +56,7 @@ def collect(
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip_worker_statistics).read().broker
         time.sleep(interval)
-    facts = confirmed(settings, Round(settings, wanted, frozenset(listings), skip_worker_statistics).read())
+    facts = _with_live_consumers(settings, Round(settings, wanted, frozenset(listings), skip_worker_statistics).read())
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 
@@ -203,7 +205,49 @@ def _clock_offset(answer: http.Answer, before: float) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        date = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError):
         return None
-    return round(told + 0.5 - (before + answer.elapsed_ms / 2000), 1)
+    return round(date + 0.5 - (before + answer.elapsed_ms / 2000), 1)
+
+
+def _with_live_consumers(settings: Settings, facts: Facts) -> Facts:
+    """The facts with live consumer counts for queues that lack consumers by the statistics, which are up to 10 s old.
+
+    Only a passive declare reports the live number. Opens one AMQP connection where there is such a queue; changes
+    nothing. Needs configure permission from RabbitMQ 4.3 on; where it is refused, the statistics stand.
+    """
+    from attune_ops.installation.amqp import depth, short_connection
+
+    suspects = list(islice(_suspects(facts), MOST_SUSPECTS))
+    counts: dict[str, int] = {}
+    if not suspects:
+        return facts
+    try:
+        with short_connection(settings, "consumers") as connection:
+            for name in suspects:
+                live = depth(connection, name)
+                if live is not None:
+                    counts[name] = live.consumers
+    except AttuneOpsError:
+        pass  # refused or lost meanwhile: what was read so far is live, and the statistics stand for the rest
+    queues = tuple(
+        msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in counts else q
+        for q in facts.actual.queues or ()
+    )
+    return msgspec.structs.replace(facts, broker=msgspec.structs.replace(facts.actual, queues=queues))
+
+
+def _suspects(facts: Facts) -> Iterator[str]:
+    """The queues that have a consumer in the topology, and none or no statistics on the broker."""
+    if not any(r.source is Source.AMQP and r.error is None for r in facts.reach):
+        return
+    if facts.missing_reason((Source.BROKER, Source.CONSUMERS)) is not None:
+        return
+    expected = {c.queue for c in facts.topology.consumers}
+    for q in facts.actual.queues or ():
+        if q.consumers or facts.actual.consumers_of.get(q.name) or q.is_silent:
+            continue
+        owner = facts.topology.worker_of(q.name)
+        if (owner[1].name if owner else q.name) in expected:
+            yield q.name

@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -30,6 +30,9 @@ EXECUTION = ("id", "action_ref", "status", "worker", "created", "updated", "star
 EXECUTION_NEEDS = ("id", "action_ref", "status")
 ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
 MOST_EXECUTIONS = 100_000
+
+Access = Literal["read", "write", "create"]
+SQLITE_MODE: dict[Access, str] = {"read": "ro", "write": "rw", "create": "rwc"}
 
 
 class Session(NamedTuple):
@@ -66,7 +69,7 @@ class Session(NamedTuple):
 @contextlib.contextmanager
 def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
     """Opens a read-only session; raises `SourceError` naming the database and what to try. `timeout` in s."""
-    connection = _connect(database, timeout)
+    connection = connect(database, timeout)
     try:
         yield Session(connection, database)
     except AttuneOpsError:  # of whoever uses the session
@@ -208,24 +211,29 @@ def no_file(database: Database) -> str:
     )
 
 
-def _connect(database: Database, timeout: float) -> Any:
-    return _connect_sqlite(database, timeout) if database.kind == "sqlite" else connect_postgresql(database, timeout)
+def connect(database: Database, timeout: float, access: Access = "read") -> Any:
+    """Connects to the registry's database; with "create" a missing SQLite file is made. `timeout` in s.
 
-
-def _connect_sqlite(database: Database, timeout: float) -> Any:
+    Raises `SourceError` naming the database and what to try.
+    """
+    if database.kind == "postgresql":
+        return connect_postgresql(database, timeout, read_only=access == "read")
     import sqlite3
 
-    if is_yet_to_come(database):
-        raise SourceError(no_file(database))
-    if not database.file.is_file():
-        raise SourceError(f"registry {database.shown}: it is no file; give the path of a SQLite file")
     try:
-        # mode=ro: to read must never create a file.
-        uri = f"file:{quote(str(database.file.absolute()))}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=timeout)
+        if access == "create":
+            database.file.parent.mkdir(parents=True, exist_ok=True)
+        elif is_yet_to_come(database):
+            raise SourceError(no_file(database) if access == "read" else f"registry {database.shown}: the file is gone")
+        elif not database.file.is_file():
+            raise SourceError(f"registry {database.shown}: it is not a file; give the path of a SQLite file")
+        # To read must never create a file.
+        uri = f"file:{quote(str(database.file.absolute()))}?mode={SQLITE_MODE[access]}"
+        connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
         connection.execute("PRAGMA schema_version")
-    except sqlite3.Error as e:
-        raise SourceError(f"registry {database.shown}: {e}") from None
+    except (OSError, sqlite3.Error) as e:
+        what = "" if access == "read" else "cannot open it for writing: "
+        raise SourceError(f"registry {database.shown}: {what}{e}") from None
     return connection
 
 

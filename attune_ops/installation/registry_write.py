@@ -136,9 +136,7 @@ def _now() -> str:
 @contextlib.contextmanager
 def _writing(database: Database, doing: str, timeout: float, *, create: bool = False) -> Iterator[_Table]:
     """Opens the database for one transaction, which is undone as a whole where anything inside fails."""
-    connection = (
-        _open_sqlite(database, timeout, create) if database.kind == "sqlite" else _open_postgresql(database, timeout)
-    )
+    connection = source.connect(database, timeout, "create" if create else "write")
     try:
         session = source.Session(connection, database)
         if database.kind == "sqlite":
@@ -160,21 +158,3 @@ def _writing(database: Database, doing: str, timeout: float, *, create: bool = F
         ) from None
     finally:
         connection.close()
-
-
-def _open_sqlite(database: Database, timeout: float, create: bool) -> Any:
-    import sqlite3
-
-    file = database.file
-    try:
-        if create:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        elif not file.exists():
-            raise SourceError(f"registry {database.shown}: the file is gone")
-        return sqlite3.connect(file, timeout=timeout, isolation_level=None)
-    except (OSError, sqlite3.Error) as e:
-        raise SourceError(f"registry {database.shown}: it cannot be opened for writing: {e}") from None
-
-
-def _open_postgresql(database: Database, timeout: float) -> Any:
-    return source.connect_postgresql(database, timeout, read_only=False)

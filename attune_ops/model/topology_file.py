@@ -1,7 +1,11 @@
-"""Reading a topology file: what it must hold, and a complaint that names the field, what was found, what is allowed."""
+"""Topology files: reading one, with errors that name the field, what was found and what is allowed, and writing one.
+
+A file is TOML with an inline table a line, as the files in `topologies/` are.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,6 +54,21 @@ def to_dict(topology: Topology) -> dict[str, Any]:
     """The plain data of a topology, defaults left out: what `parse` takes and what a TOML file holds."""
     plain: dict[str, Any] = msgspec.to_builtins(topology)
     return plain
+
+
+def to_toml(topology: Topology, comment: str = "") -> str:
+    """The text of a topology file that reads back as this topology; `comment` stands at its head.
+
+    Raises `TopologyError` for an argument that TOML cannot hold (a void one).
+    """
+    # A comment line ends at any line break and may hold no other control character.
+    lines = [f"# {''.join(c if c.isprintable() else ' ' for c in line)}" for line in comment.splitlines()]
+    for name, value in to_dict(topology).items():
+        if not isinstance(value, list | tuple):
+            lines.append(f"{name} = {_toml(value)}")
+            continue
+        lines += ["", f"{name} = [", *(f"    {_toml(item)}," for item in value), "]"]
+    return "\n".join(lines) + "\n"
 
 
 def _problems(topology: Topology) -> Iterator[str]:
@@ -140,3 +159,27 @@ def _element(text: str, start: int, index: int) -> int | None:
             if depth <= 0:
                 return None
     return None
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return _toml_string(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    raise TopologyError("an argument without a value (void) cannot be written in TOML; export definitions instead")
+
+
+def _toml_key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _toml_string(text)
+
+
+def _toml_string(text: str) -> str:
+    """A basic string: JSON escapes what TOML wants escaped, but for the delete character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -58,7 +58,7 @@ def as_markdown(topology: Topology) -> str:
 
 def as_toml(topology: Topology) -> str:
     """The text of its topology file."""
-    from attune_ops.model.toml_text import to_toml
+    from attune_ops.model.topology_file import to_toml
 
     return to_toml(topology)
 

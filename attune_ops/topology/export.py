@@ -12,8 +12,8 @@ from attune_ops.model.definitions import export
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind, queue_kind
 from attune_ops.model.snapshot import ExchangeState, QueueState
-from attune_ops.model.toml_text import to_toml
 from attune_ops.model.topology import ID, Binding, Exchange, Per, Queue, Topology
+from attune_ops.model.topology_file import to_toml
 
 SOURCES = (Source.BROKER,)
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from attune_ops.installation.config import attune, running_lab
 from attune_ops.installation.config import config_file as config_file
+from attune_ops.installation.config import running_lab
 from attune_ops.installation.config.config_file import ConfigFile
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
@@ -70,7 +70,7 @@ def resolve(
         said.maps.append(_lab(named_lab))
     else:
         named = said["attune_config"].value if "attune_config" in said else None
-        said.maps.append({key: Setting(*found) for key, found in attune.read(named, environ).items()})
+        said.maps.append({key: Setting(*found) for key, found in config_file.read_attune(named, environ).items()})
         if "amqp_url" not in said:
             # In the place of an environment that the user named the lab would give a false all-clear.
             said.maps.append(_lab() if not name else _refuse(name))

@@ -158,7 +158,7 @@ def test_a_user_who_may_only_read(database: str) -> None:
     ("url", "says"),
     [
         ("postgresql://u:hush@127.0.0.1:1/attune", "connection refused"),
-        ("sqlite:////proc/nowhere/registry.sqlite", "cannot be opened for writing"),
+        ("sqlite:////proc/nowhere/registry.sqlite", "cannot open it for writing"),
     ],
 )
 def test_a_database_that_cannot_be_reached(url: str, says: str) -> None:

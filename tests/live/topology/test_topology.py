@@ -12,9 +12,9 @@ import pytest
 
 from attune_ops.installation.config import resolve
 from attune_ops.installation.registry_write import register
-from attune_ops.model.toml_text import to_toml
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology
+from attune_ops.model.topology_file import to_toml
 from tests.hostile import NAMES
 from tests.world import Run, Users, Vhost
 

@@ -138,7 +138,7 @@ def test_what_is_no_registry(tmp_path: Path) -> None:
     empty = write(tmp_path / "empty", "CREATE TABLE things (id INTEGER)")
     for database, says in (
         (at(text), "file is not a database"),
-        (at(folder), "it is no file"),
+        (at(folder), "it is not a file"),
         (other, "table worker has no column status, last_heartbeat; it is not Attune's"),
         (empty, "it has no table worker"),
     ):

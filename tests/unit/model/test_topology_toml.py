@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attune_ops.model.errors import TopologyError
-from attune_ops.model.toml_text import to_toml
 from attune_ops.model.topologies import load, names
 from attune_ops.model.topology import Arguments, Binding, Exchange, Queue, Topology
-from attune_ops.model.topology_file import parse_toml
+from attune_ops.model.topology_file import parse_toml, to_toml
 from tests import hostile
 
 name = hostile.names.filter(lambda n: n and "\n" not in n and "\r" not in n and "{id}" not in n)
