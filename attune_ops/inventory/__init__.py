@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.table import Table
+from attune_ops.model.table import Cell, Column, Table
 from attune_ops.model.topology import Arguments
 from attune_ops.model.units import counted
 
@@ -78,6 +78,11 @@ def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] 
     ages = "; ".join(f"{', '.join(columns)}: {age}" for age, columns in known.items())
     reasons = [f"{', '.join(columns)}: unknown ({reason})" for reason, columns in unknown.items()]
     return (*([ages] if ages else []), *reasons)
+
+
+def row(columns: tuple[Column, ...], item: object, **computed: Cell) -> tuple[Cell, ...]:
+    """The cells of a row: those computed, by the column's name; each other is the item's attribute of that name."""
+    return tuple(computed[c.name] if c.name in computed else getattr(item, c.name) for c in columns)
 
 
 def arguments(values: Arguments) -> tuple[str, ...]:

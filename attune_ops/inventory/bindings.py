@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import arguments
+from attune_ops.inventory import arguments, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, is_wanted
 from attune_ops.model.table import Column, Kind, Table
@@ -25,7 +25,7 @@ def bindings(facts: Facts) -> Table:
         name="bindings",
         columns=COLUMNS,
         rows=tuple(
-            (b.source, b.routing_key, b.destination, b.destination_kind, is_wanted(facts, b), arguments(b.arguments))
+            row(COLUMNS, b, wanted=is_wanted(facts, b), arguments=arguments(b.arguments))
             for b in broker_of(facts).bindings or ()
         ),
         taken_at=facts.taken_at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import freshness
+from attune_ops.inventory import freshness, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, require, service_of
 from attune_ops.model.snapshot import ConsumerState
@@ -48,19 +48,15 @@ def consumers(facts: Facts) -> Table:
 def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
     connection = broker_of(facts).connection_named.get(consumer.connection)
     since = None if connection is None else connection.connected_at
-    return (
-        consumer.queue,
-        consumer.tag,
-        service_of(facts.topology, consumer),
-        consumer.prefetch,
-        consumer.ack_required,
-        consumer.active,
-        consumer.activity_status,
-        consumer.exclusive,
-        None if connection is None else connection.client_name,
-        consumer.peer_host,
-        consumer.user,
-        None if since is None else facts.taken_at - since,
-        consumer.connection or None,
-        consumer.channel or None,
+    return row(
+        COLUMNS,
+        consumer,
+        service=service_of(facts.topology, consumer),
+        ack=consumer.ack_required,
+        activity=consumer.activity_status,
+        client=None if connection is None else connection.client_name,
+        peer=consumer.peer_host,
+        connected=None if since is None else facts.taken_at - since,
+        connection=consumer.connection or None,
+        channel=consumer.channel or None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import STATISTICS, arguments
+from attune_ops.inventory import STATISTICS, arguments, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, exchange_kind
 from attune_ops.model.table import Column, Kind, Table
@@ -33,18 +33,14 @@ def exchanges(facts: Facts) -> Table:
         name="exchanges",
         columns=COLUMNS,
         rows=tuple(
-            (
-                e.name,
-                e.type,
-                exchange_kind(facts.topology, e.name),
-                len(broker.bindings_from.get(e.name, ())) if e.name else None,
-                e.durable,
-                e.auto_delete,
-                e.internal,
-                e.policy,
-                e.publish_in,
-                e.publish_out,
-                arguments(e.arguments),
+            row(
+                COLUMNS,
+                e,
+                kind=exchange_kind(facts.topology, e.name),
+                bindings=len(broker.bindings_from.get(e.name, ())) if e.name else None,
+                published_in=e.publish_in,
+                published_out=e.publish_out,
+                arguments=arguments(e.arguments),
             )
             for e in broker.exchanges or ()
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from attune_ops.inventory import freshness
+from attune_ops.inventory import freshness, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.model.table import Cell, Column, Kind, Table
@@ -45,14 +45,12 @@ def orphans(facts: Facts) -> Table:
 
 def _row(facts: Facts, orphan: Orphan) -> tuple[Cell, ...]:
     state, worker = orphan.state, orphan.worker
-    return (
-        orphan.kind,
-        orphan.queue,
-        orphan.worker_id,
-        None if worker is None else worker.name,
-        None if state is None else state.messages,
-        None if state is None else state.consumers,
-        orphan.why,
-        None if worker is None else worker.status,
-        None if worker is None else worker.heartbeat_age(facts.taken_at),
+    return row(
+        COLUMNS,
+        orphan,
+        worker=None if worker is None else worker.name,
+        messages=None if state is None else state.messages,
+        consumers=None if state is None else state.consumers,
+        status=None if worker is None else worker.status,
+        heartbeat=None if worker is None else worker.heartbeat_age(facts.taken_at),
     )

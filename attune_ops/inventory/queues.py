@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import arguments, freshness
+from attune_ops.inventory import arguments, freshness, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, queue_kind, worker_id
 from attune_ops.model.snapshot import QueueState
@@ -56,26 +56,15 @@ def _row(facts: Facts, queue: QueueState) -> tuple[Cell, ...]:
     policy = queue.effective_policy or {}
     dead_letters = queue.arguments.get("x-dead-letter-exchange", policy.get("dead-letter-exchange"))
     head = queue.head_message_timestamp
-    return (
-        queue.name,
-        queue.messages,
-        queue.messages_ready,
-        queue.messages_unacknowledged,
-        queue.consumers,
-        queue_kind(facts, queue),
-        None if worker is None else worker.name,
-        owner,
-        queue.type,
-        queue.state,
-        queue.durable,
-        queue.auto_delete,
-        queue.exclusive,
-        queue.policy,
-        None if dead_letters is None else str(dead_letters),
-        queue.publish_rate,
-        queue.deliver_rate,
-        None if head is None else facts.taken_at - head,
-        queue.memory,
-        queue.node,
-        arguments(queue.arguments),
+    return row(
+        COLUMNS,
+        queue,
+        ready=queue.messages_ready,
+        unacked=queue.messages_unacknowledged,
+        kind=queue_kind(facts, queue),
+        worker=None if worker is None else worker.name,
+        worker_id=owner,
+        dead_letter_exchange=None if dead_letters is None else str(dead_letters),
+        oldest=None if head is None else facts.taken_at - head,
+        arguments=arguments(queue.arguments),
     )

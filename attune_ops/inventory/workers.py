@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attune_ops.inventory import freshness
+from attune_ops.inventory import freshness, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require
 from attune_ops.model.registry import Worker, WorkerStatus
@@ -71,24 +71,16 @@ def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Ce
     missing = missing_queues(facts, worker) if facts.missing_reason((Source.BROKER,)) is None else None
     queued = missing is not None and worker.has_queues
     consumer = is_consumed(facts, worker) if queued else None
-    return (
-        worker.id,
-        worker.name,
-        _state(facts, worker, missing, consumer),
-        worker.status,
-        worker.heartbeat_age(facts.taken_at),
-        not missing if queued else None,
-        consumer,
-        backlog(facts, worker.id) if queued else None,
-        running[worker.id] if facts.missing_reason((Source.EXECUTIONS,)) is None else None,
-        worker.cordoned,
-        worker.role,
-        worker.type,
-        worker.host,
-        worker.concurrency,
-        missing,
-        worker.last_heartbeat,
-        worker.cordon_reason,
+    return row(
+        COLUMNS,
+        worker,
+        state=_state(facts, worker, missing, consumer),
+        heartbeat=worker.heartbeat_age(facts.taken_at),
+        queue=not missing if queued else None,
+        consumer=consumer,
+        messages=backlog(facts, worker.id) if queued else None,
+        executions=running[worker.id] if facts.missing_reason((Source.EXECUTIONS,)) is None else None,
+        missing=missing,
     )
 
 
@@ -107,9 +99,5 @@ def _state(facts: Facts, worker: Worker, missing: tuple[str, ...] | None, consum
 
 
 def _unregistered(facts: Facts, unknown: int) -> tuple[Cell, ...]:
-    known: dict[str, Cell] = {
-        "id": unknown,
-        "state": "unregistered",
-        "messages": backlog(facts, unknown),
-    }
+    known: dict[str, Cell] = {"id": unknown, "state": "unregistered", "messages": backlog(facts, unknown)}
     return tuple(known.get(c.name) for c in COLUMNS)
