@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attune_ops.inventory import arguments, row
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import broker_of, is_wanted
+from attune_ops.model.ownership import broker_of, is_desired
 from attune_ops.model.table import Column, Kind, Table
 
 SOURCES = (Source.BROKER,)
@@ -25,7 +25,7 @@ def bindings(facts: Facts) -> Table:
         name="bindings",
         columns=COLUMNS,
         rows=tuple(
-            row(COLUMNS, b, wanted=is_wanted(facts, b), arguments=arguments(b.arguments))
+            row(COLUMNS, b, wanted=is_desired(facts, b), arguments=arguments(b.arguments))
             for b in broker_of(facts).bindings or ()
         ),
         taken_at=facts.taken_at,

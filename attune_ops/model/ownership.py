@@ -77,7 +77,7 @@ def exchange_kind(topology: Topology, name: str) -> ExchangeKind:
     return "builtin" if not name or name.startswith("amq.") else "foreign"
 
 
-def is_wanted(facts: Facts, binding: BindingState) -> bool:
+def is_desired(facts: Facts, binding: BindingState) -> bool:
     """Whether the topology makes this binding, arguments included."""
     found = (binding.source, binding.routing_key, binding.arguments)
     return found in [(b.source, b.routing_key, b.arguments) for b in _wanted_to(facts, binding)]

@@ -12,10 +12,10 @@ from attune_ops.model.table import Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render.text import RIGHT, UNKNOWN, cells, remarks, visible
 
-GAP = 2  # columns between two columns
-WIDEST = 36, 0.4  # columns, part of the width: a longer text wraps rather than push out other columns
+GAP = 2  # characters between two columns
+WIDEST = 36, 0.4  # characters, part of the width: a longer text wraps instead of pushing out other columns
 
-# What a reader looks for first; everything else keeps the terminal's own colour.
+# The values to notice; all others keep the terminal's own colour.
 STYLES = {
     UNKNOWN: "dim",
     "foreign": "dim",
@@ -31,7 +31,7 @@ STYLES = {
 
 
 def fitted(table: Table, width: int) -> Table:
-    """The table with the columns that have room in `width`, and a note on the others: for a person behind a pipe."""
+    """The table with the columns that fit `width`, and a note on the others: for a person behind a pipe."""
     names = [table.columns[i].name for i in Fitting(table).choose(cells(table), width)]
     hidden = len(table.columns) - len(names)
     if not hidden:
@@ -41,7 +41,7 @@ def fitted(table: Table, width: int) -> Table:
 
 
 class Fitting:
-    """A rich renderable that chooses its columns when it learns the width."""
+    """A rich renderable that chooses its columns by the width of the terminal."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -69,7 +69,7 @@ class Fitting:
             yield from (Text(line, style="dim") for line in remarks(self.table))
 
     def choose(self, lines: list[list[str]], width: int) -> list[int]:
-        """The positions of the columns that have room in `width`."""
+        """The positions of the columns that fit `width`."""
         columns = self.table.columns
         widest = max(WIDEST[0], int(WIDEST[1] * width))
         needs = [

@@ -14,15 +14,15 @@ from attune_ops.render.text import visible
 LABEL_LIMIT = 42  # characters; the whole text is in the tooltip
 CHARACTER = 7.3  # px of one character at 12 px
 LINE = 16.0
-ARRIVALS_SHOWN = 40  # a node grows for the labels of so many arrows
+ARRIVALS_SHOWN = 40  # a node grows for the labels of at most 40 arrows
 PAD = 12.0
-ARROWS = ("line", "way", "warning", "error")  # the colours of arrow heads; a head cannot take its line's
+ARROWS = ("line", "way", "warning", "error")  # colours of arrow heads; a head cannot inherit its line's
 
 _DARK = """--ink: #e6edf3; --line: #8b949e; --exchange: #0c2d4d; --queue: #21262d; --service: #2e1d3f;
     --way: #58a6ff; --warning: #d29922; --error: #ff7b72;"""
 _LIGHT = """--ink: #24292f; --line: #6e7781; --exchange: #ddf4ff; --queue: #f6f8fa; --service: #fbefff;
     --way: #0969da; --warning: #9a6700; --error: #cf222e;"""
-# In JupyterLab its own theme counts, not the desktop's.
+# JupyterLab has its own theme, independent of the desktop's.
 STYLE = (
     f"""
   .attune-graph {{ font: 12px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; {_LIGHT} }}
@@ -45,7 +45,7 @@ STYLE = (
 
 
 def as_svg(graph: Graph) -> str:
-    """A self-contained SVG that reads on light and dark ground; every text is escaped, and whole in its tooltip."""
+    """A self-contained SVG for light and dark themes; every text is escaped, and in full in its tooltip."""
     edges = joined(linked_edges(graph))
     number = {n.id: str(i) for i, n in enumerate(graph.nodes)}
     lines_to = Counter(e.target for e in edges for _ in e.label.splitlines())
@@ -146,7 +146,7 @@ def _arrow_head(color: str) -> str:
 
 
 def _curve(points: list[Point]) -> str:
-    """A smooth way through the points, leaving and arriving level."""
+    """A smooth curve through the points, horizontal at both ends."""
     parts = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
     for (x1, y1), (x2, y2) in pairwise(points):
         half = (x2 - x1) / 2

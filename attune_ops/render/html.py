@@ -1,7 +1,7 @@
-"""HTML for notebooks and files: Jinja2 with autoescape, colours that hold in light and dark, no script.
+"""HTML for notebooks and files: Jinja2 with autoescape, colours for light and dark themes, no script.
 
-A fragment inherits the page's text colour and draws its lines half transparent, so it reads in JupyterLab's
-light and dark theme and on a static site alike; details fold with `<details>`.
+A fragment inherits the page's text colour and its lines are half transparent, so it is readable in JupyterLab's light
+and dark theme and on a static site; details fold with `<details>`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ def fragment(template: str, **context: Any) -> str:
 
 
 def page(title: str, body: str) -> str:
-    """A page of its own round a fragment that is already HTML; it asks nothing of the network."""
+    """A complete page around a fragment that is already HTML; it loads nothing from the network."""
     from markupsafe import Markup
 
     return fragment("page.html", title=title, body=Markup(body))
 
 
 def pictured(svg: str) -> str:
-    """A picture whose text takes the colour of its surroundings."""
+    """An SVG picture as HTML; its text has the colour of the page."""
     from markupsafe import Markup
 
     return fragment("picture.html", svg=Markup(svg))
 
 
 def preformatted(plain: str) -> str:
-    """Plain text as HTML, for a type without a template of its own."""
+    """Plain text as HTML, for a type without its own template."""
     return fragment("text.html", text=plain)
 
 

@@ -1,6 +1,6 @@
-"""Where the nodes of a graph stand: layers from left to right, few crossings, no overlaps.
+"""The positions of a graph's nodes: layers from left to right, few crossings, no overlaps.
 
-Sugiyama's steps, each in its simplest form: turn the edges that close a circle, put each node one layer after
+Sugiyama's steps, each in its simplest form: turn the edges that close a cycle, put each node one layer after
 its furthest predecessor, order each layer by the mean place of the neighbours, then set the heights.
 """
 
@@ -44,7 +44,7 @@ def place(sizes: Mapping[str, Size], edges: Sequence[tuple[str, str]], rooms: Se
 
 
 def _turned(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[bool]:
-    """For each edge whether it closes a circle and is to be turned: it leads back to a node still being visited."""
+    """For each edge whether it closes a cycle and is to be turned: it leads back to a node being visited."""
     leaving: dict[str, list[int]] = defaultdict(list)
     for i, (source, _) in enumerate(edges):
         leaving[source].append(i)
@@ -72,7 +72,7 @@ def _turned(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[bool
 
 
 def _layers(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """The layer of each node: one after its furthest predecessor. The edges hold no circle but loops."""
+    """The layer of each node: one after its furthest predecessor. Except for loops, the edges have no cycle."""
     following: dict[str, list[str]] = defaultdict(list)
     open_edges = dict.fromkeys(nodes, 0)
     for a, b in edges:
@@ -108,7 +108,7 @@ def _chains(
 
 
 def _ordered(layer_of: Mapping[str, int], chains: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The layers, each ordered by where its neighbours stand, swept to and fro."""
+    """The layers, each ordered by where its neighbours stand, swept in both directions."""
     layers: list[list[str]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
     for node, number in layer_of.items():
         layers[number].append(node)
@@ -154,24 +154,24 @@ def _coordinates(
     top = min((middle[n] - sizes[n][1] / 2 for n in middle), default=0.0)
     bottom = max((middle[n] + sizes[n][1] / 2 for n in middle), default=0.0)
     corners = {n: (left[n], middle[n] - sizes[n][1] / 2 - top) for n in middle if not n.startswith(BEND)}
-    ways = []
+    paths = []
     for chain, back in zip(chains, turned, strict=True):
         points = [(left[n] + (sizes[n][0] if i == 0 else 0), middle[n] - top) for i, n in enumerate(chain)]
-        ways.append(points[::-1] if back else points)
-    _spread(ways, [chain[0] if back else chain[-1] for chain, back in zip(chains, turned, strict=True)], sizes)
-    return Placed(corners, ways, width, bottom - top)
+        paths.append(points[::-1] if back else points)
+    _spread(paths, [chain[0] if back else chain[-1] for chain, back in zip(chains, turned, strict=True)], sizes)
+    return Placed(corners, paths, width, bottom - top)
 
 
-def _spread(ways: list[list[Point]], targets: Sequence[str], sizes: Mapping[str, Size]) -> None:
-    """Moves the last points of ways that end at the same side of a node apart, in the order in which they come."""
+def _spread(paths: list[list[Point]], targets: Sequence[str], sizes: Mapping[str, Size]) -> None:
+    """Moves apart the last points of edges that end at the same side of a node, in their order."""
     arriving: dict[tuple[str, float], list[int]] = defaultdict(list)
-    for i, (way, target) in enumerate(zip(ways, targets, strict=True)):
-        arriving[target, way[-1][0]].append(i)
-    for (target, x), ways_here in arriving.items():
-        ways_here.sort(key=lambda i: ways[i][-2][1])
-        step = min(ARRIVAL, sizes[target][1] / len(ways_here))
-        for rank, i in enumerate(ways_here):
-            ways[i][-1] = (x, ways[i][-1][1] + (rank - (len(ways_here) - 1) / 2) * step)
+    for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
+        arriving[target, path[-1][0]].append(i)
+    for (target, x), indices in arriving.items():
+        indices.sort(key=lambda i: paths[i][-2][1])
+        step = min(ARRIVAL, sizes[target][1] / len(indices))
+        for rank, i in enumerate(indices):
+            paths[i][-1] = (x, paths[i][-1][1] + (rank - (len(indices) - 1) / 2) * step)
 
 
 def _heights(layers: list[list[str]], chains: list[list[str]], sizes: Mapping[str, Size]) -> dict[str, float]:
@@ -183,19 +183,19 @@ def _heights(layers: list[list[str]], chains: list[list[str]], sizes: Mapping[st
     for sweep in range(SWEEPS):
         towards = before if sweep % 2 == 0 else after
         for layer in layers if sweep % 2 == 0 else reversed(layers):
-            wanted = [_mean([middle[m] for m in towards[n]], middle[n]) for n in layer]
-            middle |= _settled(layer, wanted, sizes)
+            ideal = [_mean([middle[m] for m in towards[n]], middle[n]) for n in layer]
+            middle |= _settled(layer, ideal, sizes)
     return middle
 
 
-def _settled(layer: Sequence[str], wanted: Sequence[float], sizes: Mapping[str, Size]) -> dict[str, float]:
-    """The wanted heights, pushed apart where nodes would touch, and shifted back by the mean of the push."""
+def _settled(layer: Sequence[str], ideal: Sequence[float], sizes: Mapping[str, Size]) -> dict[str, float]:
+    """The ideal heights, pushed apart where nodes would touch, and shifted back by the mean of the push."""
     found: list[float] = []
     floor = None
-    for node, want in zip(layer, wanted, strict=True):
+    for node, best in zip(layer, ideal, strict=True):
         half = sizes[node][1] / 2
-        y = want if floor is None else max(want, floor + half)
+        y = best if floor is None else max(best, floor + half)
         found.append(y)
         floor = y + half + GAP_Y
-    shift = _mean([want - y for want, y in zip(wanted, found, strict=True)], 0.0)
+    shift = _mean([best - y for best, y in zip(ideal, found, strict=True)], 0.0)
     return {node: y + shift for node, y in zip(layer, found, strict=True)}

@@ -22,7 +22,7 @@ WORD = re.compile(r"(?:\\.|\$'(?:\\.|[^'\\])*'|'[^']*'|\"(?:\\.|[^\"\\])*\"|[^\s
 
 
 class Visible:
-    """A renderable without secrets, in which nothing but rich itself can send the terminal a control character."""
+    """A renderable without secrets and control characters, except those of rich itself."""
 
     def __init__(self, renderable: Any, secrets: tuple[Secret, ...] = ()) -> None:
         self.renderable, self.secrets = renderable, secrets
@@ -46,7 +46,7 @@ def plain(renderable: Any) -> str:
 
 
 def indented(lines: Iterable[Line]) -> Group:
-    """The lines as one renderable, each wrapped under its indent; what cannot be seen in their words is escaped."""
+    """The lines as one renderable, each wrapped under its indent; invisible characters are escaped."""
 
     def shown(indent: int, words: str, style: str) -> RenderableType:
         if style == COPY:
@@ -58,7 +58,7 @@ def indented(lines: Iterable[Line]) -> Group:
 
 
 class Hanging:
-    """A renderable of a text whose further lines stand under what follows its first `indent` characters."""
+    """A renderable of a text; all lines but the first are indented by `indent` characters."""
 
     def __init__(self, text: Text, indent: int) -> None:
         self.text, self.indent = text, indent
@@ -75,19 +75,19 @@ class Hanging:
 
 
 class CommandText:
-    """A renderable of a command line after a prompt ("$ "); a long one goes on after a backslash, to be copied."""
+    """A renderable of a command line after a prompt ("$ "); a long one continues after a backslash, to be copied."""
 
     def __init__(self, before: str, line: str, style: str) -> None:
         self.before, self.line, self.style = before, line, style
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # A word that has no room is left to the terminal, which wraps without a line break.
+        # The terminal wraps a word that does not fit, without a line break.
         for part in broken(self.before + self.line, options.max_width):
             yield Text(part, style=self.style, no_wrap=True, overflow="ignore")
 
 
 def broken(line: str, width: int) -> Iterator[str]:
-    """The line in parts of at most `width` cells, where its words have room; all but the last end in a backslash."""
+    """The line in parts of at most `width` cells, if its words fit; all but the last end in a backslash."""
     if cell_len(line) <= width:
         yield line
         return

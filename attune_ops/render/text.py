@@ -1,7 +1,7 @@
 """Text for people: cells of a table, times, and names, which may hold any character.
 
 Names come from the broker and are hostile text. `visible` escapes every control character, line break,
-bidirectional override and look-alike space; each human form goes through it.
+bidirectional override and special space; each human form goes through it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ COPY = "dim not italic"  # the style of a line that holds a command: the termina
 
 
 def visible(text: str) -> str:
-    r"""The text with what cannot be seen written as an escape (`\n`, `\x1b`, `\u202e`), so that it is one line.
+    r"""The text with invisible characters as escapes (`\n`, `\x1b`, `\u202e`), so that it is one line.
 
-    A space is seen between other characters, so one at the start or end is written `\x20`.
+    A space at the start or end is invisible too, and written `\x20`.
     """
     if not text.isprintable():
         text = _escaped(text)
@@ -81,7 +81,7 @@ def moment(time: datetime) -> str:
 
 
 def markdown(text: str) -> str:
-    """Visible text with whatever Markdown or HTML would act on escaped, links that GitHub makes by itself included."""
+    """Visible text with the syntax of Markdown and HTML escaped, and URLs, which GitHub would turn into links."""
     text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("://", r":\//").replace("www.", r"www\.")

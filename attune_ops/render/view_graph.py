@@ -1,4 +1,4 @@
-"""A graph in text, Mermaid and DOT; `graph_svg` draws it. Pure functions: no program is called."""
+"""A graph as text, Mermaid and DOT; `graph_svg` draws it. Pure functions: no program is called."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from attune_ops.render.graph_svg import joined, linked_edges
 from attune_ops.render.text import visible
 
 EDGES = (
-    Column("source", doc="where the arrow starts"),
-    Column("target", doc="where it ends"),
-    Column("label", doc="what it says"),
-    Column("dashed", Kind.FLAG, doc="no binding: dead letters, an alternate exchange"),
+    Column("source", doc="start of the arrow"),
+    Column("target", doc="end of the arrow"),
+    Column("label", doc="its label"),
+    Column("dashed", Kind.FLAG, doc="not a binding: dead letters, an alternate exchange"),
 )
 
 
@@ -93,7 +93,7 @@ def as_mermaid(graph: Graph) -> str:
 
 
 def _mermaid(text: str) -> str:
-    """Text inside Mermaid's quotes: what it or HTML would act on is written as a character code."""
+    """Text inside Mermaid's quotes: the syntax of Mermaid and HTML is written as character codes."""
     return "".join(c if c.isalnum() or c in " .-_/:,(){}" else f"#{ord(c)};" for c in visible(text)) or "#34;#34;"
 
 

@@ -15,7 +15,7 @@ from attune_ops.model.table import Cell
 
 
 def json_text(data: Any) -> str:
-    """Indented JSON of plain data; whatever a terminal might act on is escaped, which reads back as the same text."""
+    """Indented JSON of plain data; what a terminal would interpret is escaped, and reads back as the same text."""
     text = msgspec.json.format(msgspec.json.encode(data, enc_hook=_builtin), indent=2).decode()
     if text.isascii() and "\x7f" not in text:  # JSON itself escapes the other control characters
         return text
@@ -24,7 +24,7 @@ def json_text(data: Any) -> str:
 
 
 def _escaped(character: str) -> str:
-    """What is not printable stands only inside strings, where JSON allows an escape."""
+    """Characters that are not printable occur only inside strings, where JSON allows an escape."""
     if character.isprintable():
         return character
     units = character.encode("utf-16-be", "surrogatepass").hex()
@@ -67,10 +67,10 @@ def _field(value: Any) -> Any:
 
 
 def write(text: str) -> bool:
-    """Writes text to stdout at once, exactly as it is; only a terminal gets control characters escaped.
+    """Writes text to stdout at once, exactly as it is; for a terminal, control characters are escaped.
 
-    False where nobody reads it any more (`attune-ops queues | head -1`): that is no failure, and what there is to find
-    out is still to be found out. Raises `AttuneOpsError` when, say, the disk is full.
+    Returns False where the reader of a pipe has closed it (`attune-ops queues | head -1`); that is no failure. Raises
+    `AttuneOpsError` when, for example, the disk is full.
     """
     from attune_ops.render.text import visible_lines
 
@@ -88,5 +88,5 @@ def write(text: str) -> bool:
 
 
 def silence(stream: TextIO) -> None:
-    """Sends what is still written to a stream whose reader has gone nowhere; the flush at exit would fail, too."""
+    """Discards what is written from now on to a stream that its reader has closed, the flush at exit included."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -57,7 +57,7 @@ def apply_topology(settings: Settings, *, write: bool, confirm: str | None = Non
         )
     outcomes = _declare(settings, before, confirm)
     after = wait_until(
-        lambda: compare(settings), lambda plan: not _lost(outcomes, plan), timeout=SETTLING_S, interval=0.2
+        lambda: compare(settings), lambda found: not _lost(outcomes, found), timeout=SETTLING_S, interval=0.2
     )
     lost = _lost(outcomes, after)
     return ApplyResult(

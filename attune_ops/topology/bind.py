@@ -14,7 +14,7 @@ from attune_ops.inventory.bindings import bindings
 from attune_ops.model import command_lines
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import is_wanted, require
+from attune_ops.model.ownership import is_desired, require
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.table import Table
 from attune_ops.model.topology import Arguments, DestinationKind, binding_name
@@ -78,7 +78,7 @@ def unbind(
         with audit.change(settings, "topology unbind", _name(b), confirm=confirm, arguments=b.arguments) as change:
             change.management().unbind(b)
     notes = [f"undo: {command_lines.binding('bind', b)}" for b in found]
-    if any(is_wanted(facts, b) for b in found):
+    if any(is_desired(facts, b) for b in found):
         notes.append(f"{facts.topology.name} has this binding: without it, messages with this key are lost")
     return _table(facts, found, *notes)
 

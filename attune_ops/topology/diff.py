@@ -69,7 +69,7 @@ class Comparison:
             vhost=self.facts.vhost,
             taken_at=self.facts.taken_at,
             differences=tuple(sorted(found, key=lambda d: _ORDER.get(d.kind, 0))),
-            unseen=tuple(self._unseen(found)),
+            not_compared=tuple(self._not_compared(found)),
             workers=tuple(sorted(self.live)),
             compared=self._compared,
         )
@@ -81,7 +81,7 @@ class Comparison:
         each = len(t.worker_queues(0)) + len(t.worker_bindings(0))
         return base + each * len(self.live) + sum(len(queues) for i, queues in others if i not in self.live)
 
-    def _unseen(self, found: list[Difference]) -> Iterator[str]:
+    def _not_compared(self, found: list[Difference]) -> Iterator[str]:
         for source, what in ((Source.BROKER, "exchanges, queues and bindings"), (Source.REGISTRY, "queues of workers")):
             reason = self.facts.missing_reason((source,))
             if reason is not None:

@@ -103,15 +103,15 @@ class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
     """The differences between a topology and a broker, in the order in which they are fixed.
 
     Exchanges, queues and bindings in the topology's order, then each worker's, then what is unexpected, set by a
-    policy, and unmanaged. `unseen` says what could not be compared, and why.
+    policy, and unmanaged. `not_compared` says what could not be compared, and why.
     """
 
     topology: str
     vhost: str
     taken_at: datetime
     differences: tuple[Difference, ...]
-    unseen: tuple[str, ...] = ()
-    workers: tuple[int, ...] = ()  # the live workers, whose queues are desired
+    not_compared: tuple[str, ...] = ()
+    workers: tuple[int, ...] = ()  # the live workers; their queues are desired
     compared: int = 0  # desired objects
 
     @cached_property

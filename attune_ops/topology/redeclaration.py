@@ -1,6 +1,6 @@
 """The broker's errors on a declaration, word by word: of an object that exists with other attributes, or is refused.
 
-As seen on 3.10.8, 4.0.5 and 4.3.6, whose sources are rabbit_amqqueue:assert_equivalence/5,
+As seen on 3.10.8, 4.0.5 and 4.3.6. Their sources: rabbit_amqqueue:assert_equivalence/5,
 rabbit_exchange:assert_equivalence/6, rabbit_misc:assert_args_equivalence/4 and rabbit_channel.
 """
 

@@ -1,4 +1,4 @@
-"""A topology as a picture: publishers, exchanges, queues, consumers, and where dead letters go."""
+"""A topology as a graph: publishers, exchanges, queues, consumers, and the routes of dead letters."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _template(facts: Facts, name: str) -> str | None:
 
 
 def _depth(queues: tuple[QueueState, ...], facts: Facts) -> tuple[tuple[str, ...], tuple[Mark, ...]]:
-    """What these queues hold together, and who consumes them; what was not told is left out, not 0."""
+    """Messages and consumers of these queues together; what is unknown is left out, never 0."""
     counts = [q.messages for q in queues if q.messages is not None]
     notes = [counted(sum(counts), "message")] if counts else []
     consumers = None
@@ -101,7 +101,7 @@ def _edges(topology: Topology) -> Iterator[GraphEdge]:
 
 
 def _merged(edges: Iterable[tuple[str, str, str]], noun: str) -> Iterator[GraphEdge]:
-    """One arrow for each pair, with its label, or with how many there are: the bindings say the rest."""
+    """One arrow for each pair, with its label, or with the number of labels."""
     found: dict[tuple[str, str], list[str]] = {}
     for source, target, label in edges:
         found.setdefault((source, target), []).append(label)

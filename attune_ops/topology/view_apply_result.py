@@ -40,7 +40,7 @@ def lines(result: ApplyResult, limit: int | None) -> Iterator[Line]:
     if result.left:
         yield 0, "Declaring does not fix:", "bold"
         yield from view_topology_diff.blocks(result.left, limit)
-    yield from ((0, f"not compared: {reason}", "dim") for reason in (result.after or result.before).unseen)
+    yield from ((0, f"not compared: {reason}", "dim") for reason in (result.after or result.before).not_compared)
     yield 0, summary(result), "bold"
 
 
@@ -70,7 +70,7 @@ def as_json(result: ApplyResult) -> dict[str, Any]:
             for o in result.outcomes
         ],
         "left": view_topology_diff.objects(result.left),
-        "unseen": list((result.after or result.before).unseen),
+        "unseen": list((result.after or result.before).not_compared),
     }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ FIXES = {
 def lines(diff: TopologyDiff, limit: int | None) -> Iterator[Line]:
     """The differences by kind, each with what it means, and a last line that sums up."""
     yield from blocks(diff.differences, limit)
-    yield from ((0, f"not compared: {reason}", "dim") for reason in diff.unseen)
+    yield from ((0, f"not compared: {reason}", "dim") for reason in diff.not_compared)
     yield 0, summary(diff), "bold" if diff.drift else "green"
 
 
@@ -80,7 +80,7 @@ def and_more(number: int, limit: int | None, indent: int) -> Iterator[Line]:
 
 
 def _alike(d: Difference) -> tuple[Any, ...]:
-    """What is equal for all objects that share one explanation."""
+    """What is equal for all objects with one explanation."""
     return d.subject, d.fix, d.why, d.attributes, d.declaring is None
 
 
@@ -142,7 +142,7 @@ def as_json(diff: TopologyDiff) -> dict[str, Any]:
         "compared": diff.compared,
         "counts": {str(kind): len(diff.of(kind)) for kind in DiffKind},
         "differences": objects(diff.differences),
-        "unseen": list(diff.unseen),
+        "unseen": list(diff.not_compared),
     }
 
 
@@ -181,7 +181,7 @@ def as_html(diff: TopologyDiff) -> str:
 
 def rows(diff: TopologyDiff) -> Table:
     """A row for each attribute that differs, or for the object where none does."""
-    return Table("topology-diff", COLUMNS, tuple(_rows(diff)), diff.taken_at, diff.unseen)
+    return Table("topology-diff", COLUMNS, tuple(_rows(diff)), diff.taken_at, diff.not_compared)
 
 
 def _rows(diff: TopologyDiff) -> Iterator[tuple[Cell, ...]]:

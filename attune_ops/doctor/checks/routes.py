@@ -15,7 +15,7 @@ from attune_ops.doctor.checks._common import (
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import is_wanted, own_queues
+from attune_ops.model.ownership import is_desired, own_queues
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.topology import binding_name
 from attune_ops.routing.route import RouteStep
@@ -139,7 +139,7 @@ def _unwanted(facts: Facts, steps: Iterable[RouteStep], queue: str) -> list[Bind
         for s in steps
         if s.via == "binding"
     ]
-    found = [b for b in bound if not is_wanted(facts, b)]
+    found = [b for b in bound if not is_desired(facts, b)]
     return [b for b in found if b.destination == queue] or found
 
 

@@ -101,7 +101,7 @@ def test_an_empty_broker_misses_everything_in_order() -> None:
 def test_a_healthy_broker_has_no_difference(topology: Any) -> None:
     found = diff(facts(healthy(topology, (1, 7)), (1, 7), topology=topology))
     assert found.differences == ()
-    assert found.unseen == ()
+    assert found.not_compared == ()
 
 
 @given(st.data())
@@ -268,9 +268,9 @@ def test_a_user_without_rights() -> None:
 
 def test_what_was_not_seen_is_said() -> None:
     reasons = {Source.REGISTRY: "no registry is configured"}
-    assert diff(facts(registry=None, missing=reasons)).unseen == ("queues of workers: no registry is configured",)
+    assert diff(facts(registry=None, missing=reasons)).not_compared == ("queues of workers: no registry is configured",)
     unsaid = DeprecatedFeature("transient_nonexcl_queues", "permitted_by_default")
     broker = msgspec.structs.replace(EMPTY, version="4.0.5", deprecated=(unsaid,))
-    (note,) = diff(facts(broker, (1,))).unseen
+    (note,) = diff(facts(broker, (1,))).not_compared
     assert note == "whether this broker denies transient queues: RabbitMQ 4.0.5 does not report what it denies"
-    assert diff(facts(broker)).unseen == (), "nothing transient is to be declared"
+    assert diff(facts(broker)).not_compared == (), "nothing transient is to be declared"
