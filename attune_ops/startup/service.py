@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from attune_ops.installation import registry_write
 from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking
-from attune_ops.installation.config.settings import Database, Settings
+from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError, AttuneOpsError, SourceError
 from attune_ops.model.startup_progress import Step, steps_of
 from attune_ops.startup.service_state import ServiceState, close, stop
@@ -86,12 +85,31 @@ class Service:
                 if consumer.channel.is_closed:
                     raise consumer.channel._closing_reason or ActionError(f"the channel of {consumer.tag} is closed")
 
-    def heartbeats(self, on_failure: Callable[[AttuneOpsError], None]) -> AbstractContextManager[object]:
-        """Keeps a registered worker's heartbeat fresh inside the block; does nothing without a registered worker."""
-        state = self.state
-        if state.worker is None:
-            return nullcontext()
-        return Heartbeats(state.database, state.worker.id, state.settings.heartbeat_interval, on_failure)
+    @contextmanager
+    def heartbeats(self, on_failure: Callable[[AttuneOpsError], None]) -> Iterator[None]:
+        """Keeps a registered worker's heartbeat fresh inside the block, from a thread as in Attune's services.
+
+        `on_failure` is called in the thread for each heartbeat that fails. Does nothing without a registered worker.
+        """
+        worker, settings, closed = self.state.worker, self.state.settings, threading.Event()
+        if worker is None:
+            yield
+            return
+
+        def beat() -> None:
+            while not closed.wait(settings.heartbeat_interval):
+                try:
+                    registry_write.heartbeat(self.state.database, worker.id, timeout=settings.heartbeat_interval)
+                except AttuneOpsError as e:
+                    on_failure(e)
+
+        thread = threading.Thread(target=beat, name=f"heartbeats of worker {worker.id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            closed.set()
+            thread.join()  # none is under way afterwards, so that it cannot undo a clean stop
 
     def stop(self) -> Ending:
         """Stops the service cleanly, as Attune's services stop; see `service_state.stop`."""
@@ -112,9 +130,7 @@ class Service:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _run(self, step: Step, failed: StepResult | None) -> StepResult:
@@ -135,41 +151,6 @@ class Service:
         if self._explain is None:
             return StepError(error.code, error.text, "")
         return self._explain(error, self.state.settings, self.skip)
-
-
-class Heartbeats:
-    """Sets a worker's heartbeat every `interval` s inside a `with` block, from a thread as in Attune's services.
-
-    `on_failure` is called in the thread for each one that fails. Undo: `registry_write.deactivate`.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        worker_id: int,
-        interval: float,
-        on_failure: Callable[[AttuneOpsError], None],
-    ) -> None:
-        self._database, self._worker_id, self._interval, self._on_failure = database, worker_id, interval, on_failure
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeats of worker {worker_id}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed.set()
-        self._thread.join()  # none is under way afterwards, so that it cannot undo a clean stop
-
-    def _beat(self) -> None:
-        while not self._closed.wait(self._interval):
-            try:
-                registry_write.heartbeat(self._database, self._worker_id, timeout=self._interval)
-            except AttuneOpsError as e:
-                self._on_failure(e)
 
 
 def _ms_since(began: float) -> float:

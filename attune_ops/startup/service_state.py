@@ -114,18 +114,7 @@ def stop(state: ServiceState) -> Ending:
     remain, so it is deleted if it is empty and unused. Returns what was done and what remains. Undo: start again.
     Raises nothing: what failed is listed among what remains.
     """
-    done: list[str] = []
-    left: list[str] = []
-    try:
-        _leave_broker(state, done, left)
-    finally:  # also where the stop was interrupted because the broker hangs
-        if state.worker is not None:
-            _deactivate(state, done, left)
-    if state.base is not None:
-        left.append(f"base infrastructure, used by all services: {state.base}")
-    state.forget_connection()
-    state.worker, state.base, state.queues = None, None, []
-    return Ending(tuple(done), tuple(left))
+    return _CleanStop(state).run()
 
 
 def close(connection: BlockingConnection) -> None:
@@ -137,75 +126,81 @@ def close(connection: BlockingConnection) -> None:
             connection.close()
 
 
-def _leave_broker(state: ServiceState, done: list[str], left: list[str]) -> None:
-    connection = state.amqp
-    if connection is None:
-        return
-    if connection.is_open:
-        for consumer in state.consumers:
-            _cancel(connection, consumer, state, done, left)
-        for own in state.queues:
-            _check_queue(connection, own, state, done, left)
-    close(connection)
-    done.append("connection closed")
+class _CleanStop:
+    def __init__(self, state: ServiceState) -> None:
+        self.state = state
+        self.done: list[str] = []
+        self.left: list[str] = []
 
+    def run(self) -> Ending:
+        state = self.state
+        try:
+            if state.amqp is not None:
+                self._leave_broker(state.amqp)
+        finally:  # also where the stop was interrupted because the broker hangs
+            if state.worker is not None:
+                self._deactivate(state.worker)
+        if state.base is not None:
+            self.left.append(f"base infrastructure, used by all services: {state.base}")
+        state.forget_connection()
+        state.worker, state.base, state.queues = None, None, []
+        return Ending(tuple(self.done), tuple(self.left))
 
-def _cancel(
-    connection: BlockingConnection, consumer: OwnConsumer, state: ServiceState, done: list[str], left: list[str]
-) -> None:
-    if not consumer.channel.is_open:
-        return
-    try:
-        lost = _lost_with(connection, consumer, state)
-        cancel(consumer.channel, consumer.tag)
-    except AttuneOpsError as e:
-        left.append(str(e))
-    else:
-        done.append(f"consumer {consumer.tag} cancelled")
-        if lost:
-            done.append(f"{counted(lost, 'message')} lost: {consumer.queue} was auto-deleted with its messages")
+    def _leave_broker(self, connection: BlockingConnection) -> None:
+        if connection.is_open:
+            for consumer in self.state.consumers:
+                if consumer.channel.is_open:
+                    self._cancel(connection, consumer)
+            for own in self.state.queues:
+                self._check_queue(connection, own)
+        close(connection)
+        self.done.append("connection closed")
 
-
-def _lost_with(connection: BlockingConnection, consumer: OwnConsumer, state: ServiceState) -> int:
-    """The number of messages that are deleted with the service's own queue when this consumer is cancelled."""
-    own = {o.name: o.queue for o in state.queues}
-    if consumer.queue not in own or not own[consumer.queue].auto_delete:
-        return 0
-    with asking(f"inspecting queue {consumer.queue!r}"):
-        now = depth(connection, consumer.queue)
-    return now.messages + state.held[consumer.tag] if now is not None and now.consumers == 1 else 0
-
-
-def _check_queue(
-    connection: BlockingConnection, own: OwnQueue, state: ServiceState, done: list[str], left: list[str]
-) -> None:
-    """Reports whether a declared queue remains, and deletes one that auto-delete would never delete."""
-    if own.queue.exclusive and own.queue.per is Per.REPLICA:
-        return  # it is deleted with the connection
-    try:
-        with asking(f"inspecting queue {own.name!r}"):
-            now = depth(connection, own.name)
-    except AttuneOpsError as e:
-        left.append(f"queue {own.name} (state unknown: {e})")
-        return
-    if now is None:
-        done.append(f"queue {own.name} " + ("auto-deleted with its last consumer" if own.queue.auto_delete else "gone"))
-        return
-    if own.queue.auto_delete and own.name not in {c.queue for c in state.consumers}:
-        with contextlib.suppress(BrokerRefused), asking("opening a channel"):
-            delete_queue(connection.channel(), own.name, if_unused=True, if_empty=True)
-            done.append(f"queue {own.name} deleted: it never had a consumer, so auto-delete does not apply")
+    def _cancel(self, connection: BlockingConnection, consumer: OwnConsumer) -> None:
+        try:
+            lost = self._lost_with(connection, consumer)
+            cancel(consumer.channel, consumer.tag)
+        except AttuneOpsError as e:
+            self.left.append(str(e))
             return
-    kind = "durable" if own.queue.durable else "auto-delete, used by another client"
-    left.append(f"queue {own.name} ({kind}, {counted(now.messages, 'ready message')})")
+        self.done.append(f"consumer {consumer.tag} cancelled")
+        if lost:
+            self.done.append(f"{counted(lost, 'message')} lost: {consumer.queue} was auto-deleted with its messages")
 
+    def _lost_with(self, connection: BlockingConnection, consumer: OwnConsumer) -> int:
+        """The number of messages that are deleted with the service's own queue when this consumer is cancelled."""
+        if not any(o.name == consumer.queue and o.queue.auto_delete for o in self.state.queues):
+            return 0
+        with asking(f"inspecting queue {consumer.queue!r}"):
+            now = depth(connection, consumer.queue)
+        return now.messages + self.state.held[consumer.tag] if now is not None and now.consumers == 1 else 0
 
-def _deactivate(state: ServiceState, done: list[str], left: list[str]) -> None:
-    worker = state.worker
-    assert worker is not None
-    try:
-        registry_write.deactivate(state.database, worker.id, timeout=state.settings.timeout)
-    except AttuneOpsError as e:
-        left.append(f"worker {worker.id} {worker.name!r} is still registered as running: {e}")
-    else:
-        done.append(f"worker {worker.id} {worker.name!r} is inactive")
+    def _check_queue(self, connection: BlockingConnection, own: OwnQueue) -> None:
+        """Reports whether a declared queue remains, and deletes one that auto-delete would never delete."""
+        if own.queue.exclusive and own.queue.per is Per.REPLICA:
+            return  # it is deleted with the connection
+        try:
+            with asking(f"inspecting queue {own.name!r}"):
+                now = depth(connection, own.name)
+        except AttuneOpsError as e:
+            self.left.append(f"queue {own.name} (state unknown: {e})")
+            return
+        if now is None:
+            how = "auto-deleted with its last consumer" if own.queue.auto_delete else "gone"
+            self.done.append(f"queue {own.name} {how}")
+            return
+        if own.queue.auto_delete and own.name not in {c.queue for c in self.state.consumers}:
+            with contextlib.suppress(BrokerRefused), asking("opening a channel"):
+                delete_queue(connection.channel(), own.name, if_unused=True, if_empty=True)
+                self.done.append(f"queue {own.name} deleted: it never had a consumer, so auto-delete does not apply")
+                return
+        kind = "durable" if own.queue.durable else "auto-delete, used by another client"
+        self.left.append(f"queue {own.name} ({kind}, {counted(now.messages, 'ready message')})")
+
+    def _deactivate(self, worker: registry_write.Registered) -> None:
+        try:
+            registry_write.deactivate(self.state.database, worker.id, timeout=self.state.settings.timeout)
+        except AttuneOpsError as e:
+            self.left.append(f"worker {worker.id} {worker.name!r} is still registered as running: {e}")
+        else:
+            self.done.append(f"worker {worker.id} {worker.name!r} is inactive")

@@ -9,22 +9,22 @@ import msgspec
 from attune_ops.render.text import visible
 from attune_ops.startup.startup_report import Ending
 
+INDENT = 9  # columns of the label
+
 
 def as_table(ending: Ending) -> Any:
     """A line each, wrapped under itself."""
-    from rich.table import Table
+    from rich.console import Group
+    from rich.text import Text
 
-    grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
-    grid.add_column(width=8, style="dim")
-    grid.add_column(ratio=1)
-    for label, line in _lines(ending):
-        grid.add_row(label, line)
-    return grid
+    from attune_ops.render.terminal import Hanging
+
+    return Group(*(Hanging(Text.assemble((line[:INDENT], "dim"), line[INDENT:]), INDENT) for line in _lines(ending)))
 
 
 def as_text(ending: Ending) -> str:
     """The same without colours."""
-    return "\n".join(f"{label:<8} {line}".rstrip() for label, line in _lines(ending))
+    return "\n".join(_lines(ending))
 
 
 def as_json(ending: Ending) -> Any:
@@ -32,6 +32,14 @@ def as_json(ending: Ending) -> Any:
     return {"schema": "attune-ops/ending/1", **msgspec.to_builtins(ending)}
 
 
-def _lines(ending: Ending) -> list[tuple[str, str]]:
-    parts = (("stopped:", ending.stopped), ("left:", ending.left))
-    return [(label if i == 0 else "", visible(line)) for label, lines in parts for i, line in enumerate(lines)]
+def labelled(ending: Ending) -> list[tuple[str, str]]:
+    """Each line with its label."""
+    return [("stopped:", visible(line)) for line in ending.stopped] + [("left:", visible(line)) for line in ending.left]
+
+
+def _lines(ending: Ending) -> list[str]:
+    before = ["", *(label for label, _ in labelled(ending))]
+    return [
+        f"{'' if label == b else label:<{INDENT}}{line}"
+        for b, (label, line) in zip(before, labelled(ending), strict=False)
+    ]

@@ -32,14 +32,10 @@ def as_table(report: StartupReport) -> Any:
     return Group(*(view_step_result.as_table(s) for s in report.steps), line, *ending)
 
 
-def as_text(report: StartupReport) -> str:
-    """The same without colours."""
-    return "\n".join([*map(view_step_result.as_text, report.steps), summary(report)])
-
-
 def summary(report: StartupReport) -> str:
     """The verdict, then the clean stop."""
-    return "\n".join([verdict(report), *([view_ending.as_text(report.ending)] if report.ending else [])])
+    ending = view_ending.labelled(report.ending) if report.ending else []
+    return "\n".join([verdict(report), *(f"{label} {line}" for label, line in ending)])
 
 
 def as_json(report: StartupReport) -> Any:

@@ -224,7 +224,7 @@ def test_an_unequal_set_up_fails_the_step_and_says_which_side_is_wrong(start: St
     step, code, text, explanation = failure(start())
     assert (step, code) == (Step.SETUP, 406)
     assert "inequivalent arg 'type' for exchange 'attune.executions'" in text
-    assert "wants type = direct" in explanation
+    assert "declares 'attune.executions' with type = direct" in explanation
 
 
 def test_a_database_that_is_down_leaves_no_queue(vhost: Vhost) -> None:
