@@ -70,7 +70,17 @@ def run(
         on_progress("a killed drill has left something behind; to undo it: attune-ops drill recover")
 
     def once(remedy: Remedy | None) -> Journal:
-        return _run_once(drill, settings, checked, wanted, remedy, confirm, server, on_progress, on_timeline)
+        return _run_once(
+            drill,
+            settings,
+            checked,
+            wanted,
+            remedy,
+            confirm=confirm,
+            server=server,
+            on_progress=on_progress,
+            on_timeline=on_timeline,
+        )
 
     first = once(None)
     if mitigation is None:
@@ -85,6 +95,7 @@ def _run_once(
     parameters: Parameters,
     wanted: Declared,
     remedy: Remedy | None,
+    *,
     confirm: str | None,
     server: str | None,
     on_progress: OnProgress,

@@ -177,6 +177,7 @@ def ended_executions(s: Session, ids: Sequence[int]) -> dict[int, str]:
 
 
 def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[str, ...]) -> None:
+    """Raises `SourceError` if the table does not exist or lacks one of the columns that are needed."""
     shown = s.database.shown
     if not columns and s.kind == "sqlite":
         raise SourceError(f"registry {shown}: it has no table {table}; is it the registry's file?")

@@ -107,8 +107,10 @@ class PolicySet:
     def effective(
         self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None, operator: bool = False
     ) -> Sequence[PolicyState]:
-        """The policy in force, or all that share the highest priority, by name: which of these is in force is the
-        order of the broker's own table. `told` is the name that the broker gave, and the truth where it gave one.
+        """The effective policy, or all policies of the highest priority, by name.
+
+        Which of these applies depends on the order of the broker's own table. `told` is the name that the broker
+        reports; it decides.
         """
         if told and (named := [p for p, _ in self._by_operator[operator] if p.name == told]):
             return named

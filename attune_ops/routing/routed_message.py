@@ -42,8 +42,9 @@ class RoutedMessage:
 
 
 def routing_keys(routing_key: str, headers: Mapping[str, Any] | None) -> Sequence[str] | Refusal:
-    """The publish key and those of the headers `CC` and `BCC`, which hold arrays; elements that are no strings are
-    skipped (rabbit_basic:header_routes/1). Anything but an array is refused with 406.
+    """The publish key and the keys in the headers `CC` and `BCC`, which are arrays.
+
+    Elements that are not strings are skipped (rabbit_basic:header_routes/1). Anything but an array is refused with 406.
     """
     if not headers:
         return (routing_key,)

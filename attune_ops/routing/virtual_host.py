@@ -164,6 +164,7 @@ class VirtualHost:
         return self._network.walk(start, message)
 
     def refusal(self, exchange: str) -> Refusal | None:
+        """The broker's refusal of a publish to this exchange, if any."""
         found = self.exchange(exchange)
         where = f"'{exchange}' in vhost '{self.vhost}'"
         if found is None:

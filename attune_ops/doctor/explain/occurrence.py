@@ -43,7 +43,7 @@ class Occurrence(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """The kind of the subject: queue, exchange, vhost …"""
+        """The kind of the subject: `queue`, `exchange`, or another."""
         return self.groups.get("kind") or self.rule.kind
 
     @property

@@ -73,6 +73,7 @@ class Orphans(_Acting):
         self.widget = w.VBox([self.body, controls, self.outcome])
 
     def show(self, seen: Seen) -> None:
+        """Shows what was read last."""
         assert seen.facts is not None
         try:
             table = orphans(seen.facts)

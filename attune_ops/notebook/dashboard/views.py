@@ -64,6 +64,7 @@ class Overviewed(View):
         self.widget = w.VBox([self.body, self.chart])
 
     def show(self, seen: Seen) -> None:
+        """Shows what was read last."""
         assert seen.facts is not None
         self.body.value = html.overview(seen.facts, seen.stale)
         data = form(self._history(seen), "chart")._repr_mimebundle_()
@@ -96,6 +97,7 @@ class Listing(View):
         self.widget = w.VBox([bar(self.filter, self.order, self.descending), self.body])
 
     def show(self, seen: Seen) -> None:
+        """Shows what was read last."""
         assert seen.facts is not None
         self._seen = seen
         try:
@@ -143,6 +145,7 @@ class Doctor(View):
         self.widget = w.VBox([bar(self.severity, self.group), self.body])
 
     def show(self, seen: Seen) -> None:
+        """Shows what was read last."""
         self._seen = seen
         if seen.report is None:
             return

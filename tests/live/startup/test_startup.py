@@ -55,7 +55,7 @@ def rows(registry: Path) -> list[tuple[Any, ...]]:
 
 
 def statuses(report: StartupReport) -> str:
-    """`connect=ok setup=failed …`"""
+    """Each step with its status: `connect=ok setup=failed …`."""
     return " ".join(f"{s.step}={s.status}" for s in report.steps)
 
 
