@@ -183,8 +183,7 @@ def test_a_protected_environment_wants_its_name_typed(run: Run, vhost: Vhost, en
 def test_ctrl_c_while_a_broker_does_not_answer(run: Run, env: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"amqp://u:hush@127.0.0.1:{silent.getsockname()[1]}/"
-        with run.start("startup", "--worker", "w1", "--amqp-url", url, env=env) as process:
-            silent.accept()
+        with run.start("startup", "--worker", "w1", "--amqp-url", url, env=env) as process, silent.accept()[0]:
             process.send_signal(signal.SIGINT)
             out, said = process.communicate(timeout=30)
     assert process.returncode == 130, out + said
