@@ -23,32 +23,26 @@ GROUPS = ("reach", "topology", "routes", "workers", "flow", "design", "upgrade")
 def check(
     code: str,
     name: str,
-    *,
-    group: str,
     title: str,
     severity: Severity,
+    *,
     needs: tuple[Source, ...] = (),
-    required: bool = True,
     needs_attempt: tuple[Source, ...] = (),
     needs_response: tuple[Source, ...] = (),
+    required: bool = True,
     may_recover: bool = True,
+    group: str | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Makes a generator function a check; `title` is a positive sentence whose denial is the finding."""
+    """Makes a generator function a check; `title` is a positive sentence whose denial is the finding.
+
+    The parameters are those of `Check`. The group is that of the code's hundred, unless one is given.
+    """
 
     def mark(function: CheckFunction) -> CheckFunction:
         function.check = Check(  # type: ignore[attr-defined]
-            code=code,
-            name=name,
-            group=group,
-            title=title,
-            severity=severity,
-            needs=needs,
-            function=function,
-            required=required,
-            needs_attempt=needs_attempt,
-            needs_response=needs_response,
-            may_recover=may_recover,
-        )
+            code, name, group or GROUPS[int(code[2]) - 1], title, severity, needs, function,
+            required, needs_attempt, needs_response, may_recover,
+        )  # fmt: skip
         return function
 
     return mark

@@ -16,12 +16,7 @@ from attune_ops.routing.topology_routes import LiveDeadLetters, dead_letters, li
 
 
 @check(
-    "AT305",
-    "dead-letters-arrive",
-    group="routes",
-    title="every dead letter is routed to a queue",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER,),
+    "AT305", "dead-letters-arrive", "every dead letter is routed to a queue", Severity.WARNING, needs=(Source.BROKER,)
 )
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     """When a message is dead-lettered and no queue is bound to the dead-letter exchange, it is lost silently.
@@ -53,14 +48,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT306",
-    "dead-letters-end",
-    group="routes",
-    title="no dead-letter cycles",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER,),
-)
+@check("AT306", "dead-letters-end", "no dead-letter cycles", Severity.WARNING, needs=(Source.BROKER,))
 def dead_letters_end(facts: Facts) -> Iterator[Problem]:
     """A dead-letter cycle repeats endlessly if a consumer rejects the message in it. Otherwise the message is lost.
 
@@ -101,9 +89,8 @@ def _bindings(route: Route) -> tuple[str, ...]:
 @check(
     "AT307",
     "dead-letters-bounded",
-    group="routes",
-    title="dead-letter queues have a consumer or a length limit",
-    severity=Severity.INFO,
+    "dead-letter queues have a consumer or a length limit",
+    Severity.INFO,
     needs=(Source.BROKER, Source.CONSUMERS),
     required=False,
 )

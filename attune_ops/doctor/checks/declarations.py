@@ -28,14 +28,7 @@ def declare(difference: Difference) -> tuple[str, tuple[CommandLine, ...]]:
     return f"The broker refuses its declaration{reason}: fix that first.", ()
 
 
-@check(
-    "AT201",
-    "exchanges-exist",
-    group="topology",
-    title="all exchanges of the topology exist",
-    severity=Severity.ERROR,
-    needs=(Source.BROKER,),
-)
+@check("AT201", "exchanges-exist", "all exchanges of the topology exist", Severity.ERROR, needs=(Source.BROKER,))
 def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     """Publishing to a missing exchange closes the publisher's channel with 404, some time later.
 
@@ -71,14 +64,7 @@ def _no_queue(facts: Facts) -> bool:
     return not any(q.name in facts.actual.queue_named for q in facts.topology.base_queues)
 
 
-@check(
-    "AT202",
-    "queues-exist",
-    group="topology",
-    title="all queues of the topology exist",
-    severity=Severity.ERROR,
-    needs=(Source.BROKER,),
-)
+@check("AT202", "queues-exist", "all queues of the topology exist", Severity.ERROR, needs=(Source.BROKER,))
 def queues_exist(facts: Facts) -> Iterator[Problem]:
     """A service that consumes from a missing queue fails with 404 NOT_FOUND. Messages for the queue are dropped.
 
@@ -96,14 +82,7 @@ def queues_exist(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT204",
-    "bindings-exist",
-    group="topology",
-    title="all bindings of the topology exist",
-    severity=Severity.ERROR,
-    needs=(Source.BROKER,),
-)
+@check("AT204", "bindings-exist", "all bindings of the topology exist", Severity.ERROR, needs=(Source.BROKER,))
 def bindings_exist(facts: Facts) -> Iterator[Problem]:
     """A queue without its binding receives nothing, and nobody gets an error: the broker drops unroutable messages.
 
@@ -150,9 +129,8 @@ def unbound(bindings: Iterable[Binding]) -> tuple[CommandLine, ...]:
 @check(
     "AT205",
     "exchanges-equal",
-    group="topology",
-    title="exchange properties match the topology",
-    severity=Severity.ERROR,
+    "exchange properties match the topology",
+    Severity.ERROR,
     needs=(Source.BROKER,),
     may_recover=False,
 )
@@ -167,9 +145,8 @@ def exchanges_equal(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT206",
     "queues-equal",
-    group="topology",
-    title="queue properties match the topology",
-    severity=Severity.ERROR,
+    "queue properties match the topology",
+    Severity.ERROR,
     needs=(Source.BROKER,),
     may_recover=False,
 )

@@ -23,9 +23,8 @@ WITH_WORKER = ("scheduled", "running", "canceling")
 @check(
     "AT413",
     "executions-waiting",
-    group="workers",
-    title="every waiting execution has a message in a queue",
-    severity=Severity.ERROR,
+    "every waiting execution has a message in a queue",
+    Severity.ERROR,
     needs=(Source.EXECUTIONS, Source.BROKER, Source.DEPTHS),
     required=False,
 )
@@ -80,9 +79,8 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str
 @check(
     "AT414",
     "executions-have-workers",
-    group="workers",
-    title="no executions are assigned to dead workers",
-    severity=Severity.ERROR,
+    "no executions are assigned to dead workers",
+    Severity.ERROR,
     needs=(Source.EXECUTIONS,),
     required=False,
 )

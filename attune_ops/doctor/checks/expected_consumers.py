@@ -17,9 +17,8 @@ from attune_ops.model.snapshot import ConsumerState
 @check(
     "AT403",
     "worker-consumers",
-    group="workers",
-    title="every live worker consumes from its queues",
-    severity=Severity.ERROR,
+    "every live worker consumes from its queues",
+    Severity.ERROR,
     needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
 )
 def worker_consumers(facts: Facts) -> Iterator[Problem]:
@@ -62,9 +61,8 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT404",
     "one-process-per-worker",
-    group="workers",
-    title="each worker queue has exactly one consumer",
-    severity=Severity.ERROR,
+    "each worker queue has exactly one consumer",
+    Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
@@ -95,9 +93,8 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT405",
     "service-consumers",
-    group="workers",
-    title="every service consumes from its queues",
-    severity=Severity.ERROR,
+    "every service consumes from its queues",
+    Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def service_consumers(facts: Facts) -> Iterator[Problem]:
@@ -153,9 +150,8 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
 @check(
     "AT406",
     "prefetch",
-    group="workers",
-    title="every consumer has the expected prefetch",
-    severity=Severity.WARNING,
+    "every consumer has the expected prefetch",
+    Severity.WARNING,
     needs=(Source.BROKER, Source.CONSUMERS),
     required=False,
 )

@@ -16,9 +16,8 @@ from attune_ops.model.units import age
 @check(
     "AT501",
     "no-backlog-unread",
-    group="flow",
-    title="no backlog without consumers",
-    severity=Severity.ERROR,
+    "no backlog without consumers",
+    Severity.ERROR,
     needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS),
 )
 def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
@@ -44,14 +43,7 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT504",
-    "queues-answer",
-    group="flow",
-    title="all queues are available",
-    severity=Severity.ERROR,
-    needs=(Source.BROKER, Source.DEPTHS),
-)
+@check("AT504", "queues-answer", "all queues are available", Severity.ERROR, needs=(Source.BROKER, Source.DEPTHS))
 def queues_answer(facts: Facts) -> Iterator[Problem]:
     """A queue that is listed without a message count has crashed, or its node is down. It is not empty.
 
@@ -77,9 +69,8 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT506",
     "backlog-not-growing",
-    group="flow",
-    title="no queue is growing",
-    severity=Severity.WARNING,
+    "no queue is growing",
+    Severity.WARNING,
     needs=(Source.EARLIER, Source.DEPTHS),
     required=False,
 )
@@ -107,12 +98,7 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
 
 
 @check(
-    "AT511",
-    "backlog-moderate",
-    group="flow",
-    title="queue depths are within limit",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER, Source.DEPTHS),
+    "AT511", "backlog-moderate", "queue depths are within limit", Severity.WARNING, needs=(Source.BROKER, Source.DEPTHS)
 )
 def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
     """A large backlog means that consumers are slower than publishers, or were stopped for a while."""
@@ -129,14 +115,7 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
             )
 
 
-@check(
-    "AT507",
-    "no-redelivery-storm",
-    group="flow",
-    title="no redelivery storm",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER,),
-)
+@check("AT507", "no-redelivery-storm", "no redelivery storm", Severity.WARNING, needs=(Source.BROKER,))
 def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_percent: float = 50) -> Iterator[Problem]:
     """A message that is nacked with requeue is redelivered at once, and keeps its consumer busy.
 
@@ -159,9 +138,8 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
 @check(
     "AT508",
     "oldest-message-young",
-    group="flow",
-    title="oldest message age is within limit",
-    severity=Severity.WARNING,
+    "oldest message age is within limit",
+    Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
     required=False,
 )
@@ -186,15 +164,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
             )
 
 
-@check(
-    "AT509",
-    "nothing-unroutable",
-    group="flow",
-    title="no unroutable messages",
-    severity=Severity.INFO,
-    needs=(Source.BROKER,),
-    required=False,
-)
+@check("AT509", "nothing-unroutable", "no unroutable messages", Severity.INFO, needs=(Source.BROKER,), required=False)
 def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     """The broker counts unroutable messages: dropped silently, or returned to a publisher that set `mandatory`.
 
@@ -221,12 +191,7 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT510",
-    "dead-letters-read",
-    group="flow",
-    title="dead-letter queues are empty",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER, Source.DEPTHS),
+    "AT510", "dead-letters-read", "dead-letter queues are empty", Severity.WARNING, needs=(Source.BROKER, Source.DEPTHS)
 )
 def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Problem]:
     """Messages in a dead-letter queue were rejected, expired or dropped by a length limit, and wait for a decision.

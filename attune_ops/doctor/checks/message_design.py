@@ -15,9 +15,8 @@ from attune_ops.routing.topology_routes import WORKERS, desired_routes
 @check(
     "AT601",
     "design-publishes-arrive",
-    group="design",
-    title="topology has a queue for every published message",
-    severity=Severity.WARNING,
+    "topology has a queue for every published message",
+    Severity.WARNING,
     may_recover=False,
 )
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
@@ -45,14 +44,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-@check(
-    "AT602",
-    "design-bindings-used",
-    group="design",
-    title="every binding of the topology is used",
-    severity=Severity.INFO,
-    may_recover=False,
-)
+@check("AT602", "design-bindings-used", "every binding of the topology is used", Severity.INFO, may_recover=False)
 def bindings_used(facts: Facts) -> Iterator[Problem]:
     """An unused binding is a name that was changed on one side only, or a leftover.
 
@@ -77,14 +69,7 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-@check(
-    "AT603",
-    "design-wildcards",
-    group="design",
-    title="wildcards are used on topic exchanges only",
-    severity=Severity.WARNING,
-    may_recover=False,
-)
+@check("AT603", "design-wildcards", "wildcards are used on topic exchanges only", Severity.WARNING, may_recover=False)
 def wildcards(facts: Facts) -> Iterator[Problem]:
     """`#` and `*` are wildcards only on a topic exchange, and only as whole words between dots.
 
@@ -117,9 +102,8 @@ def taken_literally(exchange_type: str, key: str) -> bool:
 @check(
     "AT604",
     "design-dead-letters-arrive",
-    group="design",
-    title="topology has a queue for every dead letter",
-    severity=Severity.WARNING,
+    "topology has a queue for every dead letter",
+    Severity.WARNING,
     may_recover=False,
 )
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
@@ -151,14 +135,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT605",
-    "design-no-circle",
-    group="design",
-    title="no dead-letter cycles",
-    severity=Severity.WARNING,
-    may_recover=False,
-)
+@check("AT605", "design-no-circle", "no dead-letter cycles", Severity.WARNING, may_recover=False)
 def no_cycle(facts: Facts) -> Iterator[Problem]:
     """A dead-letter cycle repeats endlessly or ends with the loss of the message.
 
@@ -183,12 +160,7 @@ def no_cycle(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT609",
-    "design-queues-reached",
-    group="design",
-    title="every queue of the topology receives messages",
-    severity=Severity.INFO,
-    may_recover=False,
+    "AT609", "design-queues-reached", "every queue of the topology receives messages", Severity.INFO, may_recover=False
 )
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter is routed to stays empty. Its consumer never gets a message."""
@@ -211,9 +183,8 @@ def queues_reached(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT610",
     "design-exchanges-bound",
-    group="design",
-    title="every exchange of the topology has a binding",
-    severity=Severity.WARNING,
+    "every exchange of the topology has a binding",
+    Severity.WARNING,
     may_recover=False,
 )
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
@@ -241,9 +212,8 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT612",
     "design-one-worker-only",
-    group="design",
-    title="per-worker messages are routed to one worker",
-    severity=Severity.WARNING,
+    "per-worker messages are routed to one worker",
+    Severity.WARNING,
     may_recover=False,
 )
 def one_worker_only(facts: Facts) -> Iterator[Problem]:

@@ -13,14 +13,7 @@ from attune_ops.model.snapshot import NodeState
 from attune_ops.model.units import size
 
 
-@check(
-    "AT110",
-    "nodes-running",
-    group="reach",
-    title="all cluster nodes are running",
-    severity=Severity.ERROR,
-    needs=(Source.NODES,),
-)
+@check("AT110", "nodes-running", "all cluster nodes are running", Severity.ERROR, needs=(Source.NODES,))
 def nodes_running(facts: Facts) -> Iterator[Problem]:
     """When a node is down, its classic queues are unavailable (durable) or deleted (transient).
 
@@ -38,14 +31,7 @@ def nodes_running(facts: Facts) -> Iterator[Problem]:
             )
 
 
-@check(
-    "AT111",
-    "no-partitions",
-    group="reach",
-    title="no network partitions",
-    severity=Severity.ERROR,
-    needs=(Source.NODES,),
-)
+@check("AT111", "no-partitions", "no network partitions", Severity.ERROR, needs=(Source.NODES,))
 def no_partitions(facts: Facts) -> Iterator[Problem]:
     """In a network partition, each side of the cluster can have different queues and bindings.
 
@@ -62,14 +48,7 @@ def no_partitions(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT112",
-    "no-alarms",
-    group="reach",
-    title="no resource alarms in effect",
-    severity=Severity.ERROR,
-    needs=(Source.ALARMS,),
-)
+@check("AT112", "no-alarms", "no resource alarms in effect", Severity.ERROR, needs=(Source.ALARMS,))
 def no_alarms(facts: Facts) -> Iterator[Problem]:
     """During a memory or disk alarm the whole cluster blocks connections that publish. Publishers get no error.
 
@@ -114,14 +93,7 @@ def _tight(node: NodeState, resources: list[str]) -> str:
 _BLOCKED = ("blocked", "blocking")
 
 
-@check(
-    "AT113",
-    "headroom",
-    group="reach",
-    title="memory, disk and file descriptors have headroom",
-    severity=Severity.WARNING,
-    needs=(Source.NODES,),
-)
+@check("AT113", "headroom", "memory, disk and file descriptors have headroom", Severity.WARNING, needs=(Source.NODES,))
 def headroom(
     facts: Facts, *, memory_percent: float = 80, descriptors_percent: float = 80, disk_factor: float = 1.5
 ) -> Iterator[Problem]:
@@ -156,9 +128,8 @@ def headroom(
 @check(
     "AT114",
     "connections-flow",
-    group="reach",
-    title="no connections are blocked",
-    severity=Severity.WARNING,
+    "no connections are blocked",
+    Severity.WARNING,
     needs=(Source.CONNECTIONS, Source.ALARMS),
     required=False,
 )
@@ -186,9 +157,8 @@ def connections_flow(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT115",
     "statistics-current",
-    group="reach",
-    title="management statistics are up to date",
-    severity=Severity.WARNING,
+    "management statistics are up to date",
+    Severity.WARNING,
     needs=(Source.MANAGEMENT, Source.BROKER),
     required=False,
 )

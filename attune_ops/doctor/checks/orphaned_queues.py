@@ -16,14 +16,7 @@ from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Topology
 
 
-@check(
-    "AT407",
-    "no-orphans",
-    group="workers",
-    title="no orphaned worker queues",
-    severity=Severity.WARNING,
-    needs=(Source.REGISTRY, Source.BROKER),
-)
+@check("AT407", "no-orphans", "no orphaned worker queues", Severity.WARNING, needs=(Source.REGISTRY, Source.BROKER))
 def no_orphans(facts: Facts) -> Iterator[Problem]:
     """The queue of a worker that is not live keeps its messages, and may still receive more.
 
@@ -65,9 +58,8 @@ def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int,
 @check(
     "AT408",
     "auto-delete-armed",
-    group="workers",
-    title="every auto-delete queue has (had) a consumer",
-    severity=Severity.WARNING,
+    "every auto-delete queue has (had) a consumer",
+    Severity.WARNING,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
@@ -93,14 +85,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
             )
 
 
-@check(
-    "AT412",
-    "no-leftovers",
-    group="workers",
-    title="no leftovers of other releases",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER,),
-)
+@check("AT412", "no-leftovers", "no leftovers of other releases", Severity.WARNING, needs=(Source.BROKER,))
 def no_leftovers(facts: Facts) -> Iterator[Problem]:
     """After an upgrade, queues of the old release remain bound and fill up without a consumer.
 

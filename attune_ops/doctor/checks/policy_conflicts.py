@@ -53,9 +53,8 @@ def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], lis
 @check(
     "AT211",
     "policies-not-hidden",
-    group="topology",
-    title="no policy shadows another",
-    severity=Severity.WARNING,
+    "no policy shadows another",
+    Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
@@ -87,9 +86,8 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT212",
     "policies-applicable",
-    group="topology",
-    title="matching policies are supported by the queue type",
-    severity=Severity.WARNING,
+    "matching policies are supported by the queue type",
+    Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
@@ -116,9 +114,8 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT203",
     "policies-agree",
-    group="topology",
-    title="no policy overrides the topology's arguments",
-    severity=Severity.WARNING,
+    "no policy overrides the topology's arguments",
+    Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
@@ -134,9 +131,8 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT213",
     "policies-expected",
-    group="topology",
-    title="no policy adds to the topology's arguments",
-    severity=Severity.INFO,
+    "no policy adds to the topology's arguments",
+    Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,

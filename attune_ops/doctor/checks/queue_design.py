@@ -17,9 +17,8 @@ LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
 @check(
     "AT606",
     "design-queues-bounded",
-    group="design",
-    title="every queue that receives messages has a consumer or a limit",
-    severity=Severity.WARNING,
+    "every queue that receives messages has a consumer or a limit",
+    Severity.WARNING,
     may_recover=False,
 )
 def queues_bounded(facts: Facts) -> Iterator[Problem]:
@@ -45,9 +44,8 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT607",
     "design-backlog-kept",
-    group="design",
-    title="no auto-delete or transient queue can lose a backlog",
-    severity=Severity.WARNING,
+    "no auto-delete or transient queue can lose a backlog",
+    Severity.WARNING,
     may_recover=False,
 )
 def backlog_kept(facts: Facts) -> Iterator[Problem]:
@@ -72,14 +70,7 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT608",
-    "design-queues-expire",
-    group="design",
-    title="queues of removed workers expire",
-    severity=Severity.INFO,
-    may_recover=False,
-)
+@check("AT608", "design-queues-expire", "queues of removed workers expire", Severity.INFO, may_recover=False)
 def queues_expire(facts: Facts) -> Iterator[Problem]:
     """Durable queues remain when their worker is removed, and must be deleted by hand.
 
@@ -108,14 +99,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT611",
-    "design-rejects-kept",
-    group="design",
-    title="rejected messages are dead-lettered",
-    severity=Severity.INFO,
-    may_recover=False,
-)
+@check("AT611", "design-rejects-kept", "rejected messages are dead-lettered", Severity.INFO, may_recover=False)
 def rejects_kept(facts: Facts) -> Iterator[Problem]:
     """Attune's consumers reject, without requeue, messages that they cannot decode or handle.
 

@@ -28,14 +28,7 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
             )
 
 
-@check(
-    "AT101",
-    "amqp-reachable",
-    group="reach",
-    title="can connect to the broker over AMQP",
-    severity=Severity.ERROR,
-    needs_attempt=(Source.AMQP,),
-)
+@check("AT101", "amqp-reachable", "can connect to the broker over AMQP", Severity.ERROR, needs_attempt=(Source.AMQP,))
 def amqp_reachable(facts: Facts) -> Iterator[Problem]:
     """Services use AMQP. When the broker refuses this tool, it usually refuses them too.
 
@@ -49,12 +42,7 @@ def amqp_reachable(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT102",
-    "management-reachable",
-    group="reach",
-    title="management API is reachable",
-    severity=Severity.ERROR,
-    needs_attempt=(Source.MANAGEMENT,),
+    "AT102", "management-reachable", "management API is reachable", Severity.ERROR, needs_attempt=(Source.MANAGEMENT,)
 )
 def management_reachable(facts: Facts) -> Iterator[Problem]:
     """The doctor reads most of its facts from the management API. Without it, most checks are skipped.
@@ -67,14 +55,7 @@ def management_reachable(facts: Facts) -> Iterator[Problem]:
     yield from _unreached(facts, Source.MANAGEMENT, "broker", remedy)
 
 
-@check(
-    "AT103",
-    "registry-reachable",
-    group="reach",
-    title="worker registry is reachable",
-    severity=Severity.ERROR,
-    needs_attempt=(Source.REGISTRY,),
-)
+@check("AT103", "registry-reachable", "worker registry is reachable", Severity.ERROR, needs_attempt=(Source.REGISTRY,))
 def registry_reachable(facts: Facts) -> Iterator[Problem]:
     """Without the database it is unknown which workers should have queues, and no worker can register.
 
@@ -86,13 +67,7 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT104",
-    "answers-in-time",
-    group="reach",
-    title="response times are within limits",
-    severity=Severity.WARNING,
-    needs_response=ALL,
-    required=False,
+    "AT104", "answers-in-time", "response times are within limits", Severity.WARNING, needs_response=ALL, required=False
 )
 def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Problem]:
     """A slow response is an early sign of an overloaded host or a bad network.
@@ -113,9 +88,8 @@ def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Probl
 @check(
     "AT105",
     "permissions",
-    group="reach",
-    title="user has configure, write and read permissions",
-    severity=Severity.ERROR,
+    "user has configure, write and read permissions",
+    Severity.ERROR,
     needs=(Source.PERMISSIONS,),
     required=False,
 )
@@ -156,9 +130,8 @@ def _permits(pattern: str, name: str) -> bool:
 @check(
     "AT106",
     "management-tags",
-    group="reach",
-    title="management user has the `monitoring` tag",
-    severity=Severity.INFO,
+    "management user has the `monitoring` tag",
+    Severity.INFO,
     needs=(Source.MANAGEMENT,),
     required=False,
 )
@@ -182,9 +155,8 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT107",
     "clocks-agree",
-    group="reach",
-    title="no clock skew between broker, registry and this host",
-    severity=Severity.WARNING,
+    "no clock skew between broker, registry and this host",
+    Severity.WARNING,
     needs_response=ALL,
     required=False,
 )
@@ -209,9 +181,8 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
 @check(
     "AT108",
     "version-known",
-    group="reach",
-    title="this tool is tested with the broker's version",
-    severity=Severity.INFO,
+    "this tool is tested with the broker's version",
+    Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
 )
@@ -235,9 +206,8 @@ def version_known(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT109",
     "certificate-lasts",
-    group="reach",
-    title="TLS certificates are not about to expire",
-    severity=Severity.WARNING,
+    "TLS certificates are not about to expire",
+    Severity.WARNING,
     needs_response=ALL,
     required=False,
 )

@@ -23,12 +23,7 @@ from attune_ops.routing.topology_routes import LiveRoute, live_routes, steps_to
 
 
 @check(
-    "AT301",
-    "publishes-arrive",
-    group="routes",
-    title="every published message is routed to a queue",
-    severity=Severity.ERROR,
-    needs=(Source.BROKER,),
+    "AT301", "publishes-arrive", "every published message is routed to a queue", Severity.ERROR, needs=(Source.BROKER,)
 )
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     """The broker drops an unroutable message, and still confirms it to the publisher.
@@ -56,12 +51,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT302",
-    "publishes-complete",
-    group="routes",
-    title="messages are routed to all expected queues",
-    severity=Severity.ERROR,
-    needs=(Source.BROKER,),
+    "AT302", "publishes-complete", "messages are routed to all expected queues", Severity.ERROR, needs=(Source.BROKER,)
 )
 def publishes_complete(facts: Facts) -> Iterator[Problem]:
     """A message that is routed to one of its queues and not to the other is lost for one service.
@@ -89,9 +79,8 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT303",
     "publishes-confined",
-    group="routes",
-    title="messages are routed to expected queues only",
-    severity=Severity.WARNING,
+    "messages are routed to expected queues only",
+    Severity.WARNING,
     needs=(Source.BROKER,),
 )
 def publishes_confined(facts: Facts) -> Iterator[Problem]:
@@ -146,9 +135,8 @@ def _unwanted(facts: Facts, steps: Iterable[RouteStep], queue: str) -> list[Bind
 @check(
     "AT304",
     "publishes-read",
-    group="routes",
-    title="every routed queue has a consumer",
-    severity=Severity.ERROR,
+    "every routed queue has a consumer",
+    Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def publishes_read(facts: Facts) -> Iterator[Problem]:

@@ -60,9 +60,8 @@ def _severity(facts: Facts, queues: list[str]) -> Severity | None:
 @check(
     "AT502",
     "nothing-held",
-    group="flow",
-    title="no long-unacknowledged deliveries",
-    severity=Severity.WARNING,
+    "no long-unacknowledged deliveries",
+    Severity.WARNING,
     needs=(Source.CONSUMERS, Source.CONNECTIONS),
 )
 def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
@@ -94,9 +93,8 @@ def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
 @check(
     "AT505",
     "consumers-move",
-    group="flow",
-    title="no consumer is stuck at its prefetch limit",
-    severity=Severity.ERROR,
+    "no consumer is stuck at its prefetch limit",
+    Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS),
 )
 def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[Problem]:
@@ -126,9 +124,8 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
 @check(
     "AT503",
     "consumers-stay",
-    group="flow",
-    title="no consumers were cancelled",
-    severity=Severity.ERROR,
+    "no consumers were cancelled",
+    Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS, Source.BROKER),
 )
 def consumers_stay(facts: Facts) -> Iterator[Problem]:

@@ -17,13 +17,7 @@ from attune_ops.topology.drift import DiffKind
 
 
 @check(
-    "AT207",
-    "bindings-expected",
-    group="topology",
-    title="no unexpected bindings",
-    severity=Severity.WARNING,
-    needs=(Source.BROKER,),
-    may_recover=False,
+    "AT207", "bindings-expected", "no unexpected bindings", Severity.WARNING, needs=(Source.BROKER,), may_recover=False
 )
 def bindings_expected(facts: Facts) -> Iterator[Problem]:
     """An unexpected binding sends messages to a queue that its consumer rejects or handles twice.
@@ -58,9 +52,8 @@ def _missing(facts: Facts) -> dict[tuple[str, str], list[str]]:
 @check(
     "AT208",
     "bindings-can-match",
-    group="topology",
-    title="no wildcard binding keys on direct exchanges",
-    severity=Severity.WARNING,
+    "no wildcard binding keys on direct exchanges",
+    Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
 )
@@ -92,9 +85,8 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT209",
     "exchanges-bound",
-    group="topology",
-    title="no exchanges without bindings",
-    severity=Severity.INFO,
+    "no exchanges without bindings",
+    Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,

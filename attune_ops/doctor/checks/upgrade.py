@@ -35,9 +35,8 @@ def _wanted_transient(facts: Facts) -> list[str]:
 @check(
     "AT701",
     "deprecated-unused",
-    group="upgrade",
-    title="no deprecated features in use",
-    severity=Severity.INFO,
+    "no deprecated features in use",
+    Severity.INFO,
     needs=(Source.DEPRECATED,),
     required=False,
     may_recover=False,
@@ -81,9 +80,8 @@ def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
 @check(
     "AT702",
     "declares-permitted",
-    group="upgrade",
-    title="broker permits the topology's queues",
-    severity=Severity.ERROR,
+    "broker permits the topology's queues",
+    Severity.ERROR,
     needs=(Source.DEPRECATED,),
     required=False,
 )
@@ -139,9 +137,8 @@ def target_note(facts: Facts) -> str | None:
 @check(
     "AT703",
     "next-takes-queues",
-    group="upgrade",
-    title="next RabbitMQ version permits the topology's queues",
-    severity=Severity.WARNING,
+    "next RabbitMQ version permits the topology's queues",
+    Severity.WARNING,
     required=False,
     may_recover=False,
 )
@@ -169,9 +166,8 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT704",
     "next-takes-features",
-    group="upgrade",
-    title="next RabbitMQ version permits all features in use",
-    severity=Severity.WARNING,
+    "next RabbitMQ version permits all features in use",
+    Severity.WARNING,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
@@ -215,9 +211,8 @@ def _users(facts: Facts) -> dict[str, list[str]]:
 @check(
     "AT705",
     "next-takes-policies",
-    group="upgrade",
-    title="next RabbitMQ version supports all policies",
-    severity=Severity.WARNING,
+    "next RabbitMQ version supports all policies",
+    Severity.WARNING,
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,

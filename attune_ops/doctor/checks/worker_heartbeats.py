@@ -34,14 +34,7 @@ def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, st
         yield worker, "it never sent a heartbeat" if old is None else f"its heartbeat is {age(old)} old", clocks
 
 
-@check(
-    "AT409",
-    "heartbeats-fresh",
-    group="workers",
-    title="no running worker has a stale heartbeat",
-    severity=Severity.ERROR,
-    needs=(Source.REGISTRY,),
-)
+@check("AT409", "heartbeats-fresh", "no running worker has a stale heartbeat", Severity.ERROR, needs=(Source.REGISTRY,))
 def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     """A crashed worker stays `active` in the registry, and the scheduler can still choose it.
 
@@ -69,9 +62,8 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT410",
     "consumers-beat",
-    group="workers",
-    title="consuming workers send heartbeats",
-    severity=Severity.WARNING,
+    "consuming workers send heartbeats",
+    Severity.WARNING,
     needs=(Source.REGISTRY, Source.CONSUMERS),
 )
 def consumers_beat(facts: Facts) -> Iterator[Problem]:
@@ -94,15 +86,7 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-@check(
-    "AT411",
-    "not-cordoned",
-    group="workers",
-    title="no workers are cordoned",
-    severity=Severity.INFO,
-    needs=(Source.REGISTRY,),
-    required=False,
-)
+@check("AT411", "not-cordoned", "no workers are cordoned", Severity.INFO, needs=(Source.REGISTRY,), required=False)
 def not_cordoned(facts: Facts) -> Iterator[Problem]:
     """A cordoned worker is alive but gets no new work. Somebody set this on purpose, and may have forgotten it."""
     for worker in facts.live_workers:

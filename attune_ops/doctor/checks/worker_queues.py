@@ -23,12 +23,7 @@ from attune_ops.topology.redeclaration import TRANSIENT
 
 
 @check(
-    "AT401",
-    "worker-queues",
-    group="workers",
-    title="every live worker has its queues",
-    severity=Severity.ERROR,
-    needs=(Source.REGISTRY, Source.BROKER),
+    "AT401", "worker-queues", "every live worker has its queues", Severity.ERROR, needs=(Source.REGISTRY, Source.BROKER)
 )
 def worker_queues(facts: Facts) -> Iterator[Problem]:
     """A registered worker without its queue is sent executions that are dropped.
@@ -84,9 +79,8 @@ def _related(facts: Facts, differences: Sequence[Difference]) -> dict[str, tuple
 @check(
     "AT402",
     "worker-bindings",
-    group="workers",
-    title="every live worker has its bindings",
-    severity=Severity.ERROR,
+    "every live worker has its bindings",
+    Severity.ERROR,
     needs=(Source.REGISTRY, Source.BROKER),
 )
 def worker_bindings(facts: Facts) -> Iterator[Problem]:
