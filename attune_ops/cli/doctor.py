@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FAIL_ON = {**{str(s): s for s in reversed(Severity)}, "never": None}
 
 
-def _words(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
 
@@ -31,13 +31,13 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 def _choice(name: str, help: str) -> Callable[[Any], Any]:
     return click.option(
-        name, multiple=True, metavar="CHECK|GROUP,…", callback=_words, shell_complete=_complete, help=help
+        name, multiple=True, metavar="CHECK|GROUP,…", callback=_split, shell_complete=_complete, help=help
     )
 
 
 @_base.command(example="attune-ops doctor --only topology,workers --wait 30s")
-@_choice("--only", "Only these checks, by code, name or group.")
-@_choice("--skip", "Not these checks.")
+@_choice("--only", "Run only these checks, by code, name or group.")
+@_choice("--skip", "Skip these checks.")
 @click.option(
     "--fail-on",
     type=click.Choice(list(FAIL_ON)),
@@ -50,25 +50,29 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
     type=duration,
     default="0s",
     metavar="TIME",
-    help="Look again while what fails may heal, for at most so long (30s, 5m).",
+    help="Repeat while the findings may recover, at most for this time (30s, 5m).",
 )
 @click.option(
-    "--from", "file", metavar="FILE", help="Judge a snapshot or a definitions export in place of the live broker."
+    "--from", "file", metavar="FILE", help="Check a snapshot or definitions export instead of the live broker."
 )
-@click.option("--vhost", metavar="NAME", help="The virtual host, where FILE has several (default: the one that fits).")
-@click.option("--baseline", metavar="FILE", help="Leave out what this earlier report (--format json) has found.")
-@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s interval, to see what grows.")
+@click.option(
+    "--vhost", metavar="NAME", help="Virtual host of FILE, if it has several (default: the one with Attune's queues)."
+)
+@click.option("--baseline", metavar="FILE", help="Leave out the findings of this earlier report (--format json).")
+@click.option(
+    "--samples", type=click.IntRange(1, 2), default=1, help="2: compare two samples, 5 s apart, to find growth."
+)
 @click.option("--interval", type=duration, metavar="TIME",
-              help="Look twice, so far interval: the longer, the slower a growth is seen (10m).")  # fmt: skip
-@click.option("--target-version", metavar="VERSION", help="The RabbitMQ version that an upgrade is judged for (4.3).")
-@click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check, and do nothing else.")
+              help="Time between the two samples; a longer one finds slower growth (10m).")  # fmt: skip
+@click.option("--target-version", metavar="VERSION", help="RabbitMQ version to check an upgrade for (default: 4.3).")
+@click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check and exit.")
 @format_option("html", "junit")
 @pass_cli
-def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format: str, **asked: Any) -> None:
-    """Looks for every way in which messages go missing, pile up or reach the wrong place; names cause and cure.
+def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format: str, **parameters: Any) -> None:
+    """Diagnoses lost, stuck and misrouted messages; prints cause and fix. Changes nothing.
 
-    Exit status: 0 nothing at or above --fail-on, 1 something is, 2 wrong command line or configuration,
-    3 broker, management API or registry could not be reached.
+    Exit status: 0 no finding at or above --fail-on, 1 findings, 2 wrong command line or configuration,
+    3 broker, management API or registry not reachable.
     """
     from attune_ops.cli._exit import status_of_report
     from attune_ops.doctor import diagnosis
@@ -77,12 +81,12 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
         cli.show(diagnosis.pages(explain), format)
         return
     threshold = FAIL_ON[fail_on]
-    report = diagnosis.wait_until_ok(_look(cli, **asked), threshold or Severity.ERROR, wait, cli.note)
+    report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
     cli.show(report, format)
     cli.exit(status_of_report(report, threshold))
 
 
-def _look(
+def _diagnosis(
     cli: Cli,
     *,
     file: str | None,
@@ -90,17 +94,17 @@ def _look(
     samples: int,
     interval: float | None,
     baseline: str | None,
-    **asked: Any,
+    **parameters: Any,
 ) -> Callable[[], Report]:
     """The function that makes a report: of the live installation, or of a file, which needs no configuration."""
     from attune_ops.doctor import diagnosis
     from attune_ops.installation.config import check_settings
 
-    asked["known"] = diagnosis.read_baseline(baseline)
+    parameters["known"] = diagnosis.read_baseline(baseline)
     if file is not None:
-        report = diagnosis.diagnose_file(file, check_settings(cli.options), vhost=vhost, **asked)
+        report = diagnosis.diagnose_file(file, check_settings(cli.options), vhost=vhost, **parameters)
         return lambda: report
     if vhost is not None:
         raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
-    asked |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
-    return lambda: diagnosis.diagnose_live(cli.settings, **asked)
+    parameters |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
+    return lambda: diagnosis.diagnose_live(cli.settings, **parameters)

@@ -13,7 +13,7 @@ import msgspec
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import Key, choose, diagnose, garbage_collection_paused, verify
-from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity
+from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity, Subject
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
 from attune_ops.model.errors import ConfigError
@@ -53,7 +53,7 @@ def read_and_diagnose(
     """
     verify(check_settings.severities, check_settings.thresholds)
     if target_version is not None and not re.match(r"\d+\.\d+", target_version):
-        raise ConfigError(f"target version {target_version!r}: it is no version like 4.3")
+        raise ConfigError(f"invalid target version {target_version!r}: expected a version like 4.3")
     checks = choose(all_checks(), only, skip)
     started = time.perf_counter()
     with garbage_collection_paused():
@@ -146,19 +146,14 @@ def pages(code: str) -> CheckPages:
     return CheckPages(checks if code == "all" else choose(checks, (code,)))
 
 
-class _Subject(msgspec.Struct):
-    kind: str
-    name: str
-
-
-class _Known(msgspec.Struct):
+class _BaselineFinding(msgspec.Struct):
     code: str
-    subject: _Subject
+    subject: Subject
 
 
 class _Baseline(msgspec.Struct):
     schema: str
-    findings: list[_Known]
+    findings: list[_BaselineFinding]
 
 
 def read_baseline(path: str | None) -> frozenset[Key]:
@@ -172,5 +167,5 @@ def read_baseline(path: str | None) -> frozenset[Key]:
         reason = getattr(e, "strerror", None) or str(e)
         raise ConfigError(f"baseline {path!r}: not a report of doctor --format json: {reason}") from None
     if not baseline.schema.startswith(REPORT):
-        raise ConfigError(f"baseline {path!r}: it is {baseline.schema!r}, not {REPORT}1")
+        raise ConfigError(f"baseline {path!r}: schema is {baseline.schema!r}, expected {REPORT}1")
     return frozenset((f.code, f.subject.kind, f.subject.name) for f in baseline.findings)

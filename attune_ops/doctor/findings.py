@@ -67,7 +67,8 @@ CheckFunction = Callable[..., Iterator[Problem]]
 class Check(msgspec.Struct, frozen=True):
     """One question about the facts.
 
-    `code` is stable and never reused; `name` is its slug; `title` is a positive sentence whose denial is the finding.
+    `code` is stable and never reused; `name` is its slug; `title` is a positive sentence, and its denial is the
+    finding.
     The function's docstring is the explanation page. The check is skipped where one source of `needs` is missing,
     where no connection to one of `needs_attempt` was attempted, or where none of `needs_response` responded.
     `required`: skipping it makes the status `unknown`. `may_recover`: the problem can disappear without a change.

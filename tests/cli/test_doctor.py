@@ -74,7 +74,7 @@ def test_explanations(run: Run) -> None:
         (["--baseline", "SNAPSHOT"], "not a report of doctor --format json"),
         (["--wait", "soon"], "'soon' is not a duration"),
         (["--fail-on", "fatal"], "'fatal' is not one of 'error', 'warning', 'info', 'never'"),
-        (["--target-version", "next"], "target version 'next': it is no version like 4.3"),
+        (["--target-version", "next"], "invalid target version 'next': expected a version like 4.3"),
         (["--samples", "3"], "3 is not in the range"),
         (["--from", "nowhere.json"], "cannot read it: No such file"),
     ],

@@ -33,7 +33,7 @@ def check(
     may_recover: bool = True,
     group: str | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Makes a generator function a check; `title` is a positive sentence whose denial is the finding.
+    """Makes a generator function a check; `title` is a positive sentence, and its denial is the finding.
 
     The parameters are those of `Check`. The group is that of the code's hundred, unless one is given.
     """

@@ -1,8 +1,9 @@
 """Which findings explain which: the only place where the code of one check says something about another.
 
 A problem names what it is related to, by role: `{"exchange": ("attune.events",), "worker": ("w1",)}`. A row of
-`EXPLAINED_BY` says, for each role in order, the codes whose findings about these subjects explain the problem. The
-first one found takes it in as a consequence, so that one cause gives one finding. The role `subject` is always given.
+`EXPLAINED_BY` lists codes for each role, in order: findings of these checks about these subjects explain the problem.
+It becomes a consequence of the first one found, so that one cause gives one finding. The role `subject` is always
+given.
 """
 
 from __future__ import annotations

@@ -31,14 +31,14 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     for q in own(facts):
         if not q.messages or q.name not in facts.actual.unconsumed:
             continue
-        meant = q.name in expected or facts.topology.worker_of(q.name) is not None
+        has_owner = q.name in expected or facts.topology.worker_of(q.name) is not None
         yield Problem(
             Subject("queue", q.name),
             f"{q.name} holds {counted(q.messages, 'message')} and has no consumer",
             evidence={"messages": q.messages, "consumers": 0},
             remedy="Start the service that consumes from it.",
             inspect_commands=(command_lines.queue(q.name),),
-            severity=None if meant else Severity.WARNING,
+            severity=None if has_owner else Severity.WARNING,
             related=expected_consumers_of(facts, q.name),
         )
 

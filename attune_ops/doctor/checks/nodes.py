@@ -83,11 +83,11 @@ def _alarms(facts: Facts) -> dict[str, list[str]]:
 
 
 def _tight(node: NodeState, resources: list[str]) -> str:
-    said = {
+    numbers = {
         "memory": f"{size(node.memory_used or 0)} used, limit {size(node.memory_limit or 0)}",
         "disk": f"{size(node.disk_free or 0)} free, limit {size(node.disk_free_limit or 0)}",
     }
-    return ", ".join(said[r] for r in resources if r in said)
+    return ", ".join(numbers[r] for r in resources if r in numbers)
 
 
 _BLOCKED = ("blocked", "blocking")

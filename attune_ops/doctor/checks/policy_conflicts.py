@@ -150,8 +150,8 @@ def _by_policy(facts: Facts, kind: DiffKind, does: str, remedy: str) -> Iterator
     found: dict[str, dict[str, list[str]]] = {}
     for d in facts.memo(diff).of(kind):
         for a in d.attributes:
-            said = f"{a.name} = {a.in_force}" + (f" (declared {a.desired})" if a.desired is not None else "")
-            found.setdefault(a.policy or "", {}).setdefault(said, []).append(d.name)
+            setting = f"{a.name} = {a.in_force}" + (f" (declared {a.desired})" if a.desired is not None else "")
+            found.setdefault(a.policy or "", {}).setdefault(setting, []).append(d.name)
     for policy, settings in found.items():
         names = list(dict.fromkeys(name for several in settings.values() for name in several))
         yield Problem(

@@ -145,13 +145,13 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     Checks every queue of the topology that receives messages and should have a consumer. If the cause is known (the
     service is down, the worker's consumer is missing), this finding follows from it.
     """
-    meant = {c.queue for c in facts.topology.consumers}
+    consumed = {c.queue for c in facts.topology.consumers}
     routed: dict[str, str] = {}
     for live in facts.memo(live_routes):
         for reached in live.queues:
             routed.setdefault(reached, live.publish.message_type)
     for name, message_type in routed.items():
-        if name not in facts.actual.unconsumed or facts.memo(own_queues).get(name) not in meant:
+        if name not in facts.actual.unconsumed or facts.memo(own_queues).get(name) not in consumed:
             continue
         yield Problem(
             Subject("queue", name),

@@ -138,9 +138,9 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     named = [(c.client_name, c) for c in facts.actual.connections or () if c.client_name]
     living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    meant = {c.queue for c in facts.topology.consumers}
+    consumed = {c.queue for c in facts.topology.consumers}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
-        if c.queue not in meant and facts.topology.worker_of(c.queue) is None:
+        if c.queue not in consumed and facts.topology.worker_of(c.queue) is None:
             continue  # foreign
         there = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in there and c.connection in facts.actual.connection_named:
