@@ -174,9 +174,9 @@ class Ops:
 
         Needs tag management, publishes and changes nothing. Raises `SourceError`.
         """
-        from attune_ops.routing.reasons import explained
+        from attune_ops.routing.route_notes import with_notes
 
-        return explained(router := self.router(facts), router.route(exchange, routing_key, headers))
+        return with_notes(router := self.router(facts), router.route(exchange, routing_key, headers))
 
     def dead_letter(
         self,
@@ -191,9 +191,9 @@ class Ops:
 
         Needs tag management, publishes and changes nothing. Raises `SourceError`.
         """
-        from attune_ops.routing.reasons import explained
+        from attune_ops.routing.route_notes import with_notes
 
-        return explained(router := self.router(facts), router.dead_letter(queue, reason, routing_key, headers))
+        return with_notes(router := self.router(facts), router.dead_letter(queue, reason, routing_key, headers))
 
     def canary(
         self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None, *, confirm: str | None = None

@@ -36,27 +36,29 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.argument("exchange", required=False)
 @click.argument("key", required=False)
 @click.option("--header", "texts", multiple=True, metavar="NAME=VALUE", callback=_header,
-              help="A header with a text; CC=KEY and BCC=KEY add routing keys. Several times.")  # fmt: skip
+              help="A text header; CC=KEY and BCC=KEY add routing keys. Repeatable.")  # fmt: skip
 @click.option("--headers", metavar="JSON", callback=json_object, help="Headers of any type: '{\"retries\": 3}'.")
-@click.option("--from", "file", metavar="FILE", help="Answer from a definitions export or snapshot; no connection.")
-@click.option("--vhost", metavar="NAME", help="The virtual host, where FILE has several (default: /).")
+@click.option("--from", "file", metavar="FILE", help="Use a definitions export or snapshot; no connection.")
+@click.option("--vhost", metavar="NAME", help="The virtual host, if FILE has several (default: /).")
 @click.option("--batch", type=click.File("rb"), metavar="FILE.jsonl",
               help="Answer each line {vhost?, exchange, routing_key, headers?}, or {vhost?, dead_letter, reason, "
-                   "routing_key, headers?}, in order; - is the standard input.")  # fmt: skip
-@click.option("--dead-letter", metavar="QUEUE", help="Follow a message with routing key KEY that QUEUE gives up.")
-@click.option("--reason", type=click.Choice(REASONS), default="rejected", show_default=True, help="Why it does.")
+                   "routing_key, headers?}, in order; - is standard input.")  # fmt: skip
+@click.option("--dead-letter", metavar="QUEUE", help="Route a dead letter of QUEUE with routing key KEY.")
+@click.option(
+    "--reason", type=click.Choice(REASONS), default="rejected", show_default=True, help="Why QUEUE dead-letters it."
+)
 @click.option("--canary", is_flag=True,
-              help="Prove it on the live broker, in a scratch virtual host with the same definitions, which is "
-                   "made and removed; no queue of yours sees the message. Needs an administrator.")  # fmt: skip
+              help="Prove the route on the live broker, in a temporary virtual host with the same definitions; no "
+                   "existing queue receives the message. Needs tag administrator.")  # fmt: skip
 @confirm_option
 @format_option("mermaid", "svg", "dot", "html")
 @pass_cli
 def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, confirm: str | None, format: str, **asked: Any) -> None:
-    """Says which queues a message reaches, and on what way, as the broker would route it.
+    """Shows which queues a message is routed to, and how.
 
-    EXCHANGE "" is the default exchange, whose keys name queues. Exit status 1: the broker would refuse the
-    message, did otherwise than simulated (--canary), or a line of the batch could not be answered. That no queue
-    receives it is an answer: 0.
+    EXCHANGE "" is the default exchange; its routing keys are queue names. Exit status 1: the broker refuses the
+    message, routed it differently than simulated (--canary), or a line of the batch has no answer. An unroutable
+    message has exit status 0.
     """
     where = {name: asked.pop(name) for name in ("file", "vhost")}
     _check(batch, canary, **where, **asked)
@@ -81,24 +83,24 @@ def _check(
     dead_letter: str | None,
     **_: Any,
 ) -> None:
-    """Raises `UsageError` for what does not go together."""
+    """Raises `UsageError` for options that exclude each other."""
     if canary:
         for option, given in (("--batch", batch), ("--dead-letter", dead_letter), ("--from", file)):
             if given is not None:
-                raise click.UsageError(f"--canary proves where one publish goes, on the broker; leave {option} out")
+                raise click.UsageError(f"--canary proves one publish on the live broker; omit {option}")
     if batch is not None:
         if dead_letter is not None or exchange is not None:
-            raise click.UsageError("--batch has its questions in its file; leave EXCHANGE, KEY and the rest out")
+            raise click.UsageError("--batch reads its questions from the file; omit EXCHANGE, KEY and --dead-letter")
     elif dead_letter is None and (exchange is None or key is None):
         raise click.UsageError("give EXCHANGE and KEY, or --dead-letter QUEUE and KEY, or --batch FILE.jsonl")
     elif dead_letter is not None and exchange is None:
-        raise click.UsageError("--dead-letter needs the KEY with which the message came into the queue")
+        raise click.UsageError("--dead-letter needs KEY, the routing key of the message")
     if vhost is not None and file is None:
-        raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
+        raise click.UsageError("--vhost is for --from; for a live broker set it in --amqp-url")
 
 
 def _routers(cli: Cli, file: str | None, vhost: str | None) -> tuple[Mapping[str, Router], str | None]:
-    """A router for each virtual host, and the one that is meant where none is named."""
+    """A router for each virtual host, and the default virtual host."""
     from attune_ops.routing import Router
 
     if file is None:
@@ -116,7 +118,7 @@ def _routers(cli: Cli, file: str | None, vhost: str | None) -> tuple[Mapping[str
 
 
 class _Nameless(dict[str, "Router"]):
-    """The router of a file that does not say of which virtual host it is: it is that of any."""
+    """The router of a file without the name of its virtual host: it answers for any."""
 
     def __missing__(self, name: str) -> Router:
         return next(iter(self.values()))
@@ -132,23 +134,23 @@ def _answer(
     reason: Reason,
     headers: dict[str, Any],
 ) -> Route:
-    from attune_ops.routing.reasons import explained
+    from attune_ops.routing.route_notes import with_notes
 
     routers, name = _routers(cli, file, vhost)
     if name is None:
         raise ConfigError(f"{file} has several virtual hosts, give --vhost: {', '.join(map(repr, routers))}")
     if dead_letter is None:
         route = routers[name].route(exchange, key or "", headers)
-    elif key is None:  # a single word beside --dead-letter is the key
+    elif key is None:  # a single argument with --dead-letter is the key
         route = routers[name].dead_letter(dead_letter, reason, exchange, headers)
     else:
         route = routers[name].dead_letter(dead_letter, reason, key, headers, exchange)
-    return explained(routers[name], route)
+    return with_notes(routers[name], route)
 
 
 def _proved(cli: Cli, confirm: str | None, exchange: str, key: str, headers: dict[str, Any], **_: Any) -> Route:
     typed = confirmed(cli, confirm)
-    cli.note("making a scratch virtual host with the same definitions …")
+    cli.note("creating a scratch virtual host with the same definitions …")
     return cli.ops.canary(exchange, key, headers, confirm=typed)
 
 

@@ -1,4 +1,4 @@
-"""Routing as the broker does it, without a broker: `Router` over a snapshot, a definitions file or a topology."""
+"""Which queues a message is routed to: simulated by `Router` over a snapshot, a definitions file or a topology."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many questions, one a line of JSON, and an answer for each, in order: nothing is lost, whatever a line holds."""
+"""Batches: one question per line of JSON, one answer for each, in order; a bad line gets an answer too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attune_ops.routing.router import Router
 
 
 class Question(msgspec.Struct):
-    """A publish, or with `dead_letter` a message that this queue gives up. Other members are passed over."""
+    """A publish, or with `dead_letter` a message that this queue dead-letters. Other members are ignored."""
 
     routing_key: str
     exchange: str | None = None
@@ -23,7 +23,7 @@ class Question(msgspec.Struct):
 
 
 class BadLine(msgspec.Struct, frozen=True):
-    """A line that is no question, by its number from 1."""
+    """A line that is not a question, by its number from 1."""
 
     line: int
     error: Refusal
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(Question).decode
 
 
 def answers(lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | None) -> Iterator[Route | BadLine]:
-    """An answer for each line; `vhost` is meant where a line names none. Empty lines at the end are no lines."""
+    """An answer for each line; `vhost` is the default virtual host. Empty lines at the end are ignored."""
     empty: list[int] = []
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
@@ -41,7 +41,7 @@ def answers(lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | 
             empty.append(number)
             continue
         for skipped in empty:
-            yield BadLine(skipped, Refusal(None, "an empty line"))
+            yield BadLine(skipped, Refusal(None, "empty line"))
         empty.clear()
         try:
             yield _answer(_decode(text), routers, vhost)
@@ -52,17 +52,17 @@ def answers(lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | 
 def _answer(question: Question, routers: Mapping[str, Router], vhost: str | None) -> Route:
     name = question.vhost if question.vhost is not None else vhost
     if name is None:
-        raise ValueError(f"no vhost, and there are several: {', '.join(map(repr, routers))}")
+        raise ValueError(f"no vhost given, and there are several: {', '.join(map(repr, routers))}")
     try:
         router = routers[name]
     except KeyError:
-        raise ValueError(f"no virtual host {name!r}; there is {', '.join(map(repr, routers))}") from None
+        raise ValueError(f"no virtual host {name!r}; known: {', '.join(map(repr, routers))}") from None
     if question.dead_letter is None:
         if question.exchange is None:
-            raise ValueError("neither exchange nor dead_letter")
+            raise ValueError("neither exchange nor dead_letter given")
         return router.route(question.exchange, question.routing_key, question.headers)
     if question.reason is None:
-        raise ValueError("a dead_letter without reason")
+        raise ValueError("dead_letter without reason")
     return router.dead_letter(
         question.dead_letter, question.reason, question.routing_key, question.headers, question.exchange or ""
     )

@@ -1,4 +1,4 @@
-"""Proving a route on the live broker without any application queue seeing the message."""
+"""The canary: proves a route on the live broker; no application queue receives the message."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from attune_ops.model.ownership import broker_of
 from attune_ops.model.snapshot import BrokerSnapshot, PolicyState, QueueState
 from attune_ops.model.waiting import wait_until
 from attune_ops.routing import Router
-from attune_ops.routing.reasons import explained
 from attune_ops.routing.route import Canary, Route
+from attune_ops.routing.route_notes import with_notes
 
-ARRIVAL_S = 5.0  # a confirmed message is in its queues; until the API counts it there takes some milliseconds
-SURPLUS_S = 0.2  # for copies that nobody expects
-STANDS_FOR = "attune-ops "  # a queue with a server-given name has a stand-in, since nobody may make such a name
-HARMLESS = {"max-length": 2**31}  # in place of what a policy says to queues; on an exchange it says nothing
+ARRIVAL_S = 5.0  # a confirmed message is in its queues; the API counts it some milliseconds later
+SURPLUS_S = 0.2  # wait for unexpected copies
+STANDS_FOR = "attune-ops "  # prefix of the stand-in of a server-named queue, which cannot be declared
+HARMLESS = {"max-length": 2**31}  # replaces a policy's definition for queues; has no effect on an exchange
 
 
 def prove(
@@ -38,17 +38,17 @@ def prove(
     *,
     confirm: str | None = None,
 ) -> Route:
-    """Simulates a publish, then does it in a scratch virtual host with the same exchanges, queues and bindings.
+    """Simulates a publish, then publishes in a scratch virtual host with the same exchanges, queues and bindings.
 
-    The queues there are plain, so that what arrives stays; nobody consumes them. Makes that virtual host and
-    removes it again, also when interrupted; needs tag administrator. `Route.canary` has what the broker did. `confirm`
-    is the environment's name where it is protected. Raises `SourceError` where the broker cannot be read,
-    `ConfigError` and `ActionError`.
+    The queues there have no arguments and no consumers, so that messages stay. Creates that virtual host and deletes it
+    again, also after an interrupt; needs tag administrator. `Route.canary` has the broker's result. `confirm` is the
+    environment's name where it is protected. Raises `SourceError` where the broker cannot be read, `ConfigError` and
+    `ActionError`.
     """
     audit.check_confirmation(settings, confirm)
     broker = broker_of(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
     router = Router.from_snapshot(broker)
-    route = explained(router, router.route(exchange, routing_key, headers))
+    route = with_notes(router, router.route(exchange, routing_key, headers))
     if route.error is not None:
         return route
     started = time.perf_counter()
@@ -74,7 +74,7 @@ def prove(
 
 
 def _copy(broker: BrokerSnapshot, names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """The definitions of the copy: exchanges and bindings as they are, queues plain, policies for exchanges only."""
+    """The definitions of the copy: exchanges and bindings unchanged, plain queues, policies of exchanges."""
     plain = tuple(QueueState(stand_in, broker.vhost) for stand_in in names.values())
     bindings = tuple(
         msgspec.structs.replace(b, destination=names.get(b.destination, b.destination))
@@ -87,7 +87,7 @@ def _copy(broker: BrokerSnapshot, names: Mapping[str, str]) -> dict[str, list[di
 
 
 def _for_exchanges(policies: tuple[PolicyState, ...]) -> Iterator[PolicyState]:
-    """The policies that exchanges fall under; one without an alternate exchange still hides those below it."""
+    """The policies that apply to exchanges; one without an alternate exchange still shadows those of lower priority."""
     for policy in policies:
         if not policy.operator and policy.apply_to in ("all", "exchanges"):
             kept = {k: v for k, v in policy.definition.items() if k == "alternate-exchange"}
@@ -102,7 +102,7 @@ def _publish(scratch: ManagementWriter, exchange: str, routing_key: str, headers
 
 
 def _arrived(scratch: ManagementWriter, expected: set[str]) -> list[str]:
-    """The queues that hold the message, once those that are expected do, or the time is over."""
+    """The queues that hold the message, once all expected ones do, or at the timeout."""
     wait_until(lambda: expected <= set(_holding(scratch)), timeout=ARRIVAL_S, interval=0.05)
     time.sleep(SURPLUS_S)
     return _holding(scratch)

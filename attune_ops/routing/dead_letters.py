@@ -1,8 +1,8 @@
-"""Dead letters, hop by hop (rabbit_dead_letter): through which exchange, with which keys, into which queues.
+"""Dead-lettering, hop by hop (rabbit_dead_letter, mc): exchange, routing keys, queues, `x-death` and cycles.
 
-The dead-letter exchange and routing key are looked up each on its own, argument before policy. With a key, that
-key alone; without, all the keys with which the message was last published or dead-lettered. Then it is routed
-like any message. What has no dead-letter exchange, or no route, is dropped silently.
+Dead-letter exchange and routing key are looked up separately, argument before policy. With a dead-letter routing key,
+only that key is used; without one, all keys of the last publish or dead-lettering. Then the message is routed like any
+other. Without a dead-letter exchange, or a route, it is dropped silently.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from attune_ops.routing.routed_message import RoutedMessage, routing_keys
 from attune_ops.routing.rules import Rules
 from attune_ops.routing.virtual_host import VirtualHost
 
-MAX_HOPS = 1000  # a way that branches at every queue has no other end
+MAX_HOPS = 1000  # bounds a route that branches at every queue
 
 NO_EXCHANGE = "no dead-letter exchange"
 CYCLE = "the broker drops it as a cycle"
 
 
 class DeathRecord(NamedTuple):
-    """One entry of `x-death`: in which queue, and why."""
+    """One entry of `x-death`: queue and reason."""
 
     queue: str
     reason: str
@@ -36,7 +36,7 @@ History = tuple[DeathRecord, ...]
 
 
 class DeadLetter(NamedTuple):
-    """A message that lies in a queue: with what it was published, or dead-lettered, last, and where it died before."""
+    """A message in a queue: its last publish or dead-lettering, and its `x-death` history."""
 
     queue: str
     exchange: str
@@ -53,7 +53,7 @@ def follow(
     headers: Mapping[str, Any] | None,
     exchange: str,
 ) -> Route:
-    """The first hop of a dead letter as a `Route`, with every hop to its end."""
+    """The first hop of a dead letter as a `Route`, with all further hops."""
     keys = routing_keys(routing_key, headers)
     if host.queue(queue) is None:
         keys = Refusal(404, f"NOT_FOUND - no queue '{queue}' in vhost '{host.vhost}'")
@@ -75,7 +75,7 @@ def follow(
         vhost=host.vhost,
         dead_letter=queue,
         reason=reason,
-        notes=(*host.notes, *_notes(host, queue), *((f"only {MAX_HOPS} hops are followed",) if cut else ())),
+        notes=(*host.notes, *_notes(host, queue), *((f"stopped after {MAX_HOPS} hops",) if cut else ())),
     )
 
 
@@ -86,13 +86,13 @@ def _notes(host: VirtualHost, name: str) -> Sequence[str]:
     if len({tuple(p.definition.get(k) for k in sorted(ROUTING_KEYS)) for p in tied}) < 2:
         return ()
     names = ", ".join(repr(p.name) for p in tied)
-    return (f"the policies {names} share the highest priority: which of them holds is the broker's own order",)
+    return (f"policies {names} have the same priority: which applies is undefined",)
 
 
 def _hops(host: VirtualHost, letter: DeadLetter, reason: Reason) -> tuple[list[Hop], bool]:
-    """Every hop, the nearest first; each state of queue, reason and keys is followed once.
+    """All hops, the nearest first; each state of queue, reason and keys is followed once.
 
-    A message that something moves on by itself meets, where it lies next, the fate that was asked about.
+    After a hop that needs no consumer, the next queue dead-letters the message for the reason that was asked about.
     """
     asked = reason
     hops: list[Hop] = []
@@ -113,7 +113,7 @@ def _hops(host: VirtualHost, letter: DeadLetter, reason: Reason) -> tuple[list[H
 
 
 def dead_letter(host: VirtualHost, letter: DeadLetter, reason: Reason) -> tuple[Hop, list[DeadLetter]]:
-    """One death: the hop, and the letter as it lies in each queue that receives it, or may."""
+    """One hop, and the message as it is in each queue that receives it, or may."""
     settings = host.queue_settings(letter.queue)
     exchange = _text(settings, "dead-letter-exchange")
     key = _text(settings, "dead-letter-routing-key")
@@ -146,29 +146,28 @@ def dead_letter(host: VirtualHost, letter: DeadLetter, reason: Reason) -> tuple[
 
 def _no_route(settings: EffectiveSettings, dropped: bool) -> str:
     if _text(settings, "dead-letter-strategy") == "at-least-once" and _text(settings, "overflow") == "reject-publish":
-        return "kept by the queue and tried again: " + (CYCLE if dropped else NO_ROUTE)
+        return "kept by the queue and retried: " + (CYCLE if dropped else NO_ROUTE)
     return CYCLE if dropped else NO_ROUTE
 
 
 def why_not(host: VirtualHost, queue: str, reason: Reason, settings: EffectiveSettings) -> str:
-    """Why this queue dead-letters nothing for this reason; empty where it does."""
+    """Why this queue does not dead-letter for this reason; empty where it does."""
     state = host.queue(queue)
     exchange = _text(settings, "dead-letter-exchange")
     if state is not None and state.type == "stream":
         return "a stream never dead-letters"
     if reason == "maxlen" and _text(settings, "overflow") == "reject-publish":
-        return "overflow is reject-publish: the publisher is refused, nothing is dead-lettered"
+        return "overflow is reject-publish: the publish is nacked, nothing is dead-lettered"
     if exchange is None:
         return NO_EXCHANGE
     return "" if host.exchange(exchange) is not None else f"the dead-letter exchange {exchange!r} does not exist"
 
 
 def reason_to_leave(host: VirtualHost, queue: str, reason: Reason) -> Reason | None:
-    """Why a dead letter would leave this queue in turn, or None where it rests there.
+    """Why this queue would dead-letter the message in turn, or None where it stays.
 
-    A message TTL moves it on by itself. Without one it is taken to meet the same fate as before, where that
-    can befall it here: rejected again (only counted where there is a dead-letter exchange to take it on),
-    over the length again, over the delivery limit again.
+    A message TTL expires it. Without one the reason is assumed to be the same as before, where it is possible here:
+    rejected (where there is a dead-letter exchange), over the length limit, over the delivery limit.
     """
     settings = host.queue_settings(queue)
     state = host.queue(queue)
@@ -191,10 +190,10 @@ def _text(settings: EffectiveSettings, name: str) -> str | None:
 
 
 def recorded(history: History, death: DeathRecord, rules: Rules) -> History:
-    """The history after one more death; a queue and reason that died before has only its place changed.
+    """The history after one more dead-lettering; an entry of the same queue and reason is moved.
 
-    Through 3.12 the older entries are reversed at every death, a side effect of grouping them
-    (rabbit_dead_letter:group_by_queue_and_reason/1). From 3.13.3 the newest stands first (mc:record_death/4).
+    Through 3.12 the older entries are reversed every time, a side effect of grouping them
+    (rabbit_dead_letter:group_by_queue_and_reason/1). From 3.13.3 the newest is first (mc:record_death/4).
     """
     older = history
     if rules.death_order == "reversed" and len(history) > 1:
@@ -204,7 +203,7 @@ def recorded(history: History, death: DeathRecord, rules: Rules) -> History:
 
 
 def is_cycle(target: str, history: History, rules: Rules) -> bool:
-    """Whether a copy for `target` is dropped: it died there before, and no death since was by `rejected`."""
+    """Whether a copy for `target` is dropped: dead-lettered there before, and not `rejected` anywhere since."""
     for death in history:
         if death.reason == "rejected":
             return False
@@ -214,7 +213,7 @@ def is_cycle(target: str, history: History, rules: Rules) -> bool:
 
 
 def history_of(headers: Mapping[str, Any], rules: Rules) -> History:
-    """The deaths that a client's own `x-death` header counts for; from 4.0 on it is no history."""
+    """The history in a client's own `x-death` header; it is ignored from 4.0 on."""
     entries = headers.get("x-death")
     if not rules.client_deaths_count or not isinstance(entries, list):
         return ()
@@ -226,17 +225,17 @@ def with_death_headers(
 ) -> dict[str, Any]:
     """The headers as the dead-letter exchange sees them.
 
-    Up to 3.12 `x-death` is a header like others, and `CC` is taken out where the key is replaced; from 3.13
-    the history is kept outside the headers, and the last death has headers too.
+    Up to 3.12 `x-death` is a header like others, and `CC` is removed where the key is replaced; from 3.13 the history
+    is kept outside the headers, and `x-last-death-*` headers are added.
     """
     after = dict(headers)
     if key_replaced and not rules.containers:
         after.pop("CC", None)
-    told = {"reason": reason, "queue": queue, "exchange": exchange}
+    added = {"reason": reason, "queue": queue, "exchange": exchange}
     if "x-first-death-reason" not in after:
-        after |= {f"x-first-death-{k}": v for k, v in told.items()}
+        after |= {f"x-first-death-{k}": v for k, v in added.items()}
     if rules.containers:
-        after |= {f"x-last-death-{k}": v for k, v in told.items()}
+        after |= {f"x-last-death-{k}": v for k, v in added.items()}
     else:
         after.setdefault("x-death", [{"queue": queue, "reason": reason}])
     return after

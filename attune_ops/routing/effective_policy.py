@@ -63,23 +63,23 @@ _NEW_CLASSIC = frozenset({"max-in-memory-length", "max-in-memory-bytes", "target
 
 @cache
 def unsupported_keys(queue_type: str, rules: Rules) -> frozenset[str]:
-    """The policy keys that keep a policy off a queue of this type altogether."""
+    """The policy keys that exclude a queue of this type from a policy."""
     keys = _UNSUPPORTED.get(queue_type, frozenset())
     if queue_type == "classic":
         return keys | (_NEW_CLASSIC if rules.version >= (4, 0, 0) else _OLD_CLASSIC)
     return keys
 
 
-# The keys that decide where messages go.
+# The keys that affect routing.
 ROUTING_KEYS = frozenset({"alternate-exchange", "dead-letter-exchange", "dead-letter-routing-key"})
 
 Test = Callable[[str], bool]
 
 
 class PolicySet:
-    """The policies and operator policies of one virtual host, ready to be asked for the one in force.
+    """The policies and operator policies of one virtual host; `left_out` names those with unsupported patterns.
 
-    `left_out` says which policies could not be read and so count for nothing, where they would matter to routing.
+    Only policies that affect routing are named in `left_out`; the others are left out silently.
     """
 
     def __init__(self, policies: Iterable[PolicyState], rules: Rules) -> None:
@@ -91,28 +91,34 @@ class PolicySet:
                 self._by_operator[policy.operator].append((policy, compile_pattern(policy.pattern)))
             except Unreadable as e:
                 if not ROUTING_KEYS.isdisjoint(policy.definition):
-                    left_out.append(f"policy {policy.name!r} is left out: its pattern {policy.pattern!r}: {e}")
+                    left_out.append(f"policy {policy.name!r} is ignored (pattern {policy.pattern!r}: {e})")
         self.left_out = tuple(left_out)
 
     def of(
-        self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None
+        self, kind: ObjectKind, name: str, queue_type: str = "classic", reported: str | None = None
     ) -> PolicyState | None:
-        """The policy in force; of several that share the highest priority the first by name."""
-        return next(iter(self.effective(kind, name, queue_type, told)), None)
+        """The effective policy; of several with the highest priority the first by name."""
+        return next(iter(self.effective(kind, name, queue_type, reported)), None)
 
-    def effective_operator(self, name: str, queue_type: str = "classic", told: str | None = None) -> PolicyState | None:
-        """The operator policy in force for a queue; they say nothing that matters to an exchange."""
-        return next(iter(self.effective("queue", name, queue_type, told, operator=True)), None)
+    def effective_operator(
+        self, name: str, queue_type: str = "classic", reported: str | None = None
+    ) -> PolicyState | None:
+        """The effective operator policy of a queue; operator policies do not affect exchanges."""
+        return next(iter(self.effective("queue", name, queue_type, reported, operator=True)), None)
 
     def effective(
-        self, kind: ObjectKind, name: str, queue_type: str = "classic", told: str | None = None, operator: bool = False
+        self,
+        kind: ObjectKind,
+        name: str,
+        queue_type: str = "classic",
+        reported: str | None = None,
+        operator: bool = False,
     ) -> Sequence[PolicyState]:
-        """The effective policy, or all policies of the highest priority, by name.
+        """The effective policy, or all of the highest priority by name: which of these applies is undefined.
 
-        Which of these applies depends on the order of the broker's own table. `told` is the name that the broker
-        reports; it decides.
+        `reported` is the name that the broker reports, if it does: that policy is the effective one.
         """
-        if told and (named := [p for p, _ in self._by_operator[operator] if p.name == told]):
+        if reported and (named := [p for p, _ in self._by_operator[operator] if p.name == reported]):
             return named
         matching = list(self.matching(kind, name, queue_type, operator))
         return [p for p in matching if p.priority == matching[0].priority]
@@ -120,7 +126,7 @@ class PolicySet:
     def matching(
         self, kind: ObjectKind, name: str, queue_type: str = "classic", operator: bool = False
     ) -> Iterator[PolicyState]:
-        """The policies that fit, the one in force first."""
+        """The matching policies, the effective one first."""
         for policy, found in self._by_operator[operator]:
             if (
                 self._applies_to(policy.apply_to, kind, queue_type)
@@ -166,7 +172,7 @@ Origin = Literal["argument", "policy", "operator policy"]
 
 
 class EffectiveSetting(msgspec.Struct, frozen=True):
-    """One value in force, where it comes from, and the policy's name if from one."""
+    """One effective value, its origin, and the name of the policy that sets it."""
 
     value: Any
     origin: Origin
@@ -179,7 +185,7 @@ EffectiveSettings = dict[str, EffectiveSetting]  # by the policy's spelling: `me
 def queue_settings(
     arguments: Arguments, type: str, policy: PolicyState | None, operator: PolicyState | None
 ) -> EffectiveSettings:
-    """What holds for a queue, by key without `x-`."""
+    """The effective settings of a queue, by key without `x-`."""
     found = _merged_policies(policy, operator)
     for key, value in arguments.items():
         if not key.startswith("x-"):
@@ -192,7 +198,7 @@ def queue_settings(
 
 
 def exchange_settings(arguments: Arguments, policy: PolicyState | None) -> EffectiveSettings:
-    """What holds for an exchange: `alternate-exchange`, where the argument wins even if it names none that exists."""
+    """The effective settings of an exchange: for `alternate-exchange` the argument takes precedence."""
     found = _merged_policies(policy, None)
     if "alternate-exchange" in arguments:
         found["alternate-exchange"] = EffectiveSetting(arguments["alternate-exchange"], "argument")
@@ -215,7 +221,7 @@ def _argument_wins(name: str, value: Any, policy_value: Any, type: str) -> bool:
 
 
 def _smaller(name: str, value: Any, other: Any) -> bool:
-    """Whether `value` limits at least as much as `other`; a negative delivery limit means none."""
+    """Whether `value` is at least as strict as `other`; a negative delivery limit is no limit."""
     try:
         if name == "delivery-limit" and (value < 0 or other < 0):
             return bool(value >= other)

@@ -1,7 +1,7 @@
-"""Header values as the broker compares them: by value and not by the field's width, but never across kinds.
+"""Header values as the broker compares them: by value, not by field width, and never across types.
 
-What JSON cannot say is lost: widths inside arrays and tables do count on the broker, and the order of a table's
-entries as well, but neither is shown by its management API. Here such values are equal where their JSON is.
+The broker also compares field widths inside arrays and tables, and the order of a table's entries; its management API
+shows neither. Here such values are equal if their JSON is.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from typing import Any
 
 import msgspec
 
-# A hashable stand-in for a field value: its kind first, so that 1, True, "1" and (from 3.13) 1.0 all differ.
+# A hashable form of a field value: its type first, so that 1, True, "1" and (from 3.13) 1.0 all differ.
 Value = tuple[Any, ...]
 
 VOID: Value = ("void",)
-
-
-DEEPEST = 64  # levels; below them only the text of the JSON is compared
+DEEPEST = 64  # levels; below them only the JSON text is compared
 
 
 def comparable(value: Any, loose: bool = False, depth: int = 0) -> Value:
-    """The stand-in for one value; with `loose` an integer equals the same number with a fraction (up to 3.12).
+    """The hashable form of one value; with `loose` (up to 3.12) an integer equals the same float.
 
-    Inside arrays and tables it never does, since there the fields' types are compared too.
+    Inside arrays and tables it never does: there the broker compares field types too.
     """
     if isinstance(value, str):
         return ("text", value)

@@ -1,7 +1,7 @@
-"""How each exchange type chooses among its bindings: one matcher a type, chosen by `matcher_for`.
+"""How each exchange type matches its bindings: one matcher per type, made by `matcher_for`.
 
-Types whose choice depends on chance, on a hash or on a plug-in's own language are not simulated: their
-bindings match *perhaps*, and whoever asks is told so.
+Types that depend on chance, a hash or a plug-in's own language are not simulated: their bindings match *perhaps*, and
+the route lists the exchange as uncertain.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from attune_ops.routing.topic import TopicMatcher
 X_MATCH = "x-match"
 AMBIGUOUS = "undefined"
 
-Test = tuple[str, Value]  # a header's name and the value wanted; VOID wants its presence
+Test = tuple[str, Value]  # a header's name and its required value; VOID requires only the header
 
 
 class Matcher(Protocol):
-    """Says which bindings of one exchange match a message."""
+    """Matches a message against the bindings of one exchange."""
 
     def match(self, message: RoutedMessage) -> Match:
         """The bindings that match, for certain or perhaps."""
@@ -39,7 +39,7 @@ class DirectMatcher:
             self.by_key.setdefault(step.binding_key or "", []).append(step)
 
     def match(self, message: RoutedMessage) -> Match:
-        """The bindings whose key is one of the message's."""
+        """The bindings with one of the message's keys."""
         keys = message.keys
         if len(keys) == 1:
             found = self.by_key.get(keys[0])
@@ -48,7 +48,7 @@ class DirectMatcher:
 
 
 class FanoutMatcher:
-    """Every binding; the key plays no part."""
+    """Every binding; the key is not used."""
 
     def __init__(self, steps: Sequence[RouteStep]) -> None:
         self.all = Match(steps)
@@ -59,19 +59,19 @@ class FanoutMatcher:
 
 
 class ChoiceMatcher:
-    """One destination of those bound, which one cannot be computed here; with a single one there is no choice."""
+    """One of the bound destinations, unknown which; with a single destination it is certain."""
 
     def __init__(self, steps: Sequence[RouteStep]) -> None:
         single = len({(s.destination_kind, s.destination) for s in steps}) == 1
         self.all = Match(steps) if single else Match((), steps, some=bool(steps))
 
     def match(self, message: RoutedMessage) -> Match:
-        """All bindings, one of which it will be."""
+        """All bindings, one of which will match."""
         return self.all
 
 
 class UnknownMatcher:
-    """A type of which nothing is known: each binding may match or not."""
+    """An unknown type: each binding may match or not."""
 
     def __init__(self, steps: Sequence[RouteStep]) -> None:
         self.all = Match((), steps)
@@ -82,7 +82,7 @@ class UnknownMatcher:
 
 
 class Pattern:
-    """One binding, made ready: what each of its arguments asks of the message."""
+    """One binding, with the tests that its arguments make."""
 
     __slots__ = ("any", "order", "step", "tests")
 
@@ -95,7 +95,7 @@ class Pattern:
         self.tests: list[Test] = _tests(step.arguments, with_x, loose)
 
     def matches(self, values: dict[str, Value], perhaps: bool = False) -> bool:
-        """Whether the message has what is asked; with `perhaps` an ambiguous argument asks only for presence."""
+        """Whether the headers match; with `perhaps` an ambiguous argument requires only the header."""
         held = (_holds(test, values, perhaps) for test in self.tests)
         return any(held) if self.any else all(held)
 
@@ -133,13 +133,13 @@ class HeadersMatcher:
 
     def __init__(self, steps: Iterable[RouteStep], loose: bool) -> None:
         self.always: list[RouteStep] = []
-        # Under what a message must have for the pattern to match at all: a value, or (VOID) just the header.
+        # By a test that a message must pass for the pattern to match: a value, or (VOID) just the header.
         self.by_test: dict[Test, list[Pattern]] = {}
         patterns = [Pattern(i, step, loose) for i, step in enumerate(steps)]
         common = Counter(test for p in patterns for test in p.tests)
         for pattern in patterns:
             if pattern.tests:
-                # For all, one test suffices to find it: the rarest, so that few are looked at in vain.
+                # For `all` one test suffices as index: the rarest, so that few patterns are tested in vain.
                 keys = pattern.tests if pattern.any else [min(pattern.tests, key=common.__getitem__)]
                 for name, wanted in keys:
                     key = (name, VOID if _is_ambiguous(wanted) else wanted)
@@ -165,11 +165,11 @@ class HeadersMatcher:
 
 def matcher_for(type: str, arguments: Arguments, steps: Sequence[RouteStep], rules: Rules) -> Matcher:
     """The matcher of an exchange of this type with these bindings."""
-    if type == "x-delayed-message":  # routes as another type would, after the message's x-delay
+    if type == "x-delayed-message":  # routes like another type, after the message's x-delay
         type = str(arguments.get("x-delayed-type", ""))
     if type == "headers":
         return HeadersMatcher(steps, rules.numbers_are_loose)
-    if type == "x-local-random":  # looks its bindings up by the empty key
+    if type == "x-local-random":  # matches bindings with the empty key
         steps = [s for s in steps if not s.binding_key]
     return _BY_TYPE.get(type, UnknownMatcher)(steps)
 
@@ -185,5 +185,5 @@ _BY_TYPE: dict[str, Callable[[Sequence[RouteStep]], Matcher]] = {
     "x-modulus-hash": ChoiceMatcher,
 }
 
-# The types whose every choice is known.
+# The types that are simulated completely.
 SIMULATED = frozenset({"direct", "fanout", "topic", "headers", "x-recent-history", "x-delayed-message"})

@@ -1,7 +1,7 @@
-"""The regular expressions of policies: PCRE on the broker, searched for anywhere in the name, byte by byte.
+"""The regular expressions of policies: PCRE on the broker, searched anywhere in the name, byte by byte.
 
-They are respelled for `re`. What `re` has no words for (recursion, Unicode properties, verbs), and what it could
-take for ever to match, is not guessed at: such a pattern is `Unreadable`.
+They are translated for `re`. A pattern that `re` cannot express (recursion, Unicode properties, verbs), or could match
+only in exponential time, is `Unreadable`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import comb
 
-STEPS = 10_000_000  # PCRE's default match limit: a match that takes more is given up, and is none
+STEPS = 10_000_000  # PCRE's default match limit: a match that needs more fails
 
 _POSIX = {
     "alnum": "A-Za-z0-9", "alpha": "A-Za-z", "ascii": r"\x00-\x7f", "blank": r" \t", "cntrl": r"\x00-\x1f\x7f",
@@ -37,12 +37,12 @@ _HEX = re.compile(r"\\x\{([0-9A-Fa-f]{1,2})\}")
 
 
 class Unreadable(ValueError):
-    """A pattern whose meaning cannot be told here; the text says why."""
+    """A pattern that cannot be translated; the text says why."""
 
 
 @lru_cache(maxsize=4096)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """A function that says whether the pattern is found in a name. Raises `Unreadable`."""
+    """A function that searches the pattern in a name. Raises `Unreadable`."""
     reader = _Reader(pattern)
     reader.read()
     try:
@@ -59,7 +59,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 
 def found_in(pattern: str, name: str) -> bool | None:
-    """Whether the pattern is found in the name; None where that cannot be told."""
+    """Whether the pattern is found in the name; None where it cannot be translated."""
     try:
         return compile_pattern(pattern)(name)
     except Unreadable:
@@ -76,7 +76,7 @@ class _Group:
 
 
 class _Reader:
-    """Reads a PCRE pattern from left to right and writes it down for `re`."""
+    """Reads a PCRE pattern from left to right and translates it for `re`."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
@@ -84,7 +84,7 @@ class _Reader:
         self.out: list[str] = []
         self.groups = [_Group()]
         self.closed: _Group | None = None  # the group that ended just before
-        # How often it may have to be tried at most: repeats without an end, and the product of all other choices.
+        # The number of attempts at most: unbounded repeats, and the product of all other choices.
         self.repeats = 0
         self.choices = 1
 
@@ -102,9 +102,9 @@ class _Reader:
                 self._close_or_branch(character)
             elif quantifier := _QUANTIFIER.match(self.pattern, self.at):
                 self._quantify(quantifier[0])
-                continue  # what it follows is still the group
+                continue  # a second quantifier still refers to the group
             elif re.compile(r"\{,\d+\}").match(self.pattern, self.at):
-                raise Unreadable("{,n} is text to one PCRE and a quantifier to the next")
+                raise Unreadable("{,n} is text in some PCRE versions and a quantifier in others")
             else:
                 self._take(character, "\\" + character if character in "{}" else character)
             if character != ")":
@@ -145,10 +145,10 @@ class _Reader:
         character = self.pattern[self.at]
         if named := _CLASS_NAME.match(self.pattern, self.at):
             if named[2] not in _POSIX or named[1]:
-                raise Unreadable(f"the class {named[0]} is not known here")
+                raise Unreadable(f"the class {named[0]} is not supported")
             self._take(named[0], _POSIX[named[2]])
         elif self.pattern.startswith(("[:", "[.", "[="), self.at):
-            raise Unreadable(f"{self.pattern[self.at : self.at + 4]!r} is not known here")
+            raise Unreadable(f"{self.pattern[self.at : self.at + 4]!r} is not supported")
         elif character == "\\":
             if code := _HEX.match(self.pattern, self.at):
                 self._take(code[0], f"\\x{int(code[1], 16):02x}")
@@ -165,7 +165,7 @@ class _Reader:
             return
         elif flags := _FLAGS.match(self.pattern, self.at):
             kept = re.sub(r"[UJn]", "", flags[1]).rstrip("-")
-            if flags[2] == ")":  # holds to the end of the group, in its later branches too
+            if flags[2] == ")":  # applies to the end of the group, in later branches too
                 self.groups[-1].options.append(f"(?{kept}:")
                 self._take(flags[0], f"(?{kept}:")
                 return
@@ -177,7 +177,7 @@ class _Reader:
         elif kept_as_it_is := _KEPT.match(self.pattern, self.at):
             self._take(kept_as_it_is[0], kept_as_it_is[0])
         else:
-            raise Unreadable(f"{self.pattern[self.at : self.at + 4]!r} is not known here")
+            raise Unreadable(f"{self.pattern[self.at : self.at + 4]!r} is not supported")
         self.groups.append(_Group())
 
     def _close_or_branch(self, character: str) -> None:
@@ -188,7 +188,7 @@ class _Reader:
             self._take("|", ")" * len(group.options) + "|" + "".join(group.options))
             return
         if len(self.groups) == 1:
-            raise Unreadable("a ) without its (")
+            raise Unreadable("a ) without (")
         self.closed = self.groups.pop()
         self.groups[-1].varies |= group.varies
         self.choices *= group.branches
@@ -197,7 +197,7 @@ class _Reader:
     def _quantify(self, quantifier: str) -> None:
         unbounded = quantifier in "*+" or quantifier.endswith(",}")
         if quantifier != "?" and self.closed is not None and self.closed.varies:
-            raise Unreadable("a repeated group that varies in length could take for ever to match")
+            raise Unreadable("a repeated group of variable length may take exponential time")
         self.repeats += unbounded
         if not unbounded:
             least, _, most = ("0", "", "1") if quantifier == "?" else quantifier[1:-1].partition(",")
@@ -207,13 +207,13 @@ class _Reader:
 
 
 def _escaped(character: str, spellings: dict[str, str]) -> str:
-    """How `re` spells an escape; PCRE takes the letters that it does not know for themselves."""
+    """The spelling of an escape in `re`; PCRE treats unknown letters as themselves."""
     if not character:
-        raise Unreadable("it ends in a backslash")
+        raise Unreadable("it ends with a backslash")
     if character in spellings:
         return spellings[character]
     if character in _UNKNOWN:
-        raise Unreadable(f"\\{character} is not known here")
+        raise Unreadable(f"\\{character} is not supported")
     if character in _SAME or character == "x" or character.isdigit():
         return "\\" + character
     return re.escape(character)

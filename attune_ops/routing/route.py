@@ -1,6 +1,6 @@
-"""Which way a message takes: the answer of the routing simulator, as plain values.
+"""The result of the routing simulator, as plain values.
 
-`Route` answers a publish or one dead letter; `Hop` is one dead-lettering of the chain that follows it.
+`Route` is the route of a publish or of one dead letter; `Hop` is one dead-lettering.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from attune_ops.model.topology import Arguments, DestinationKind
 SCHEMA = "attune-ops/route/1"
 NO_ROUTE = "no queue receives it"
 
-# Why a queue gives a message up (rabbit_dead_letter:reason()).
+# Why a queue dead-letters a message (rabbit_dead_letter:reason()).
 Reason = Literal["expired", "rejected", "maxlen", "delivery_limit"]
 REASONS: tuple[Reason, ...] = ("expired", "rejected", "maxlen", "delivery_limit")
 
-# How a step leads on: by a binding, by the default exchange's implicit one, or as the alternate exchange.
+# By a binding, by the default exchange's implicit binding, or to the alternate exchange.
 Via = Literal["binding", "default", "alternate"]
 
 
 class RouteStep(msgspec.Struct, frozen=True):
-    """One edge of the way: the exchange that the message was at, and where that edge led.
+    """One step of a route: an exchange and the destination of one of its bindings.
 
-    `binding_key` is None where no binding leads on (an alternate exchange); `arguments` are the binding's.
+    `binding_key` is None for an alternate exchange; `arguments` are the binding's.
     """
 
     exchange: str
@@ -38,18 +38,18 @@ class RouteStep(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """What the broker answers to such a publish, or why the question itself cannot be answered (code None)."""
+    """The broker's error for such a publish, or why the question cannot be answered (code None)."""
 
     code: int | None
     text: str
 
 
 class Hop(msgspec.Struct, frozen=True):
-    """One dead-lettering: `queue` gives the message up for `reason`, and `queues` receive it.
+    """One dead-lettering: `queue` dead-letters the message for `reason`, and `queues` receive it.
 
-    `exchange` is the dead-letter exchange, None where the queue has none. `dropped` are the queues that would
-    receive it but for the broker's cycle rule. `end` says why the message goes no further; it is empty where
-    it does. `loops` says that from here on the way repeats for ever.
+    `exchange` is the dead-letter exchange, None where the queue has none. `dropped` are the queues that do not receive
+    it because of the broker's cycle rule. `end` says why no queue receives it, or is empty. `loops` says that the
+    route repeats endlessly from here.
     """
 
     queue: str
@@ -68,10 +68,10 @@ class Hop(msgspec.Struct, frozen=True):
 
 
 class Canary(msgspec.Struct, frozen=True):
-    """What the broker itself did with such a message, in a scratch virtual host with the same definitions.
+    """How the broker routed such a message, in a scratch virtual host with the same definitions.
 
-    `missing` are queues that should have received it, `unexpected` those that should not. `notes` say what of
-    the definitions could not be copied, which may explain a difference.
+    `missing` are queues that should have received it, `unexpected` those that should not have. `notes` say which
+    definitions could not be copied, which may explain a difference.
     """
 
     broker: str
@@ -84,22 +84,22 @@ class Canary(msgspec.Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Whether the message went where the displayed bindings say."""
+        """Whether the broker routed the message as simulated."""
         return not self.missing and not self.unexpected
 
 
 class Route(Shown, msgspec.Struct, frozen=True):
-    """Where one message goes.
+    """The queues that one message is routed to, and how.
 
-    `queues` receive it for certain, one copy each, sorted. `possible` are the queues that an exchange of
-    `uncertain` may choose; `unroutable` says that no queue of either kind receives it. `via_alternate` says
-    that some queue is reached by way of an alternate exchange only.
+    `queues` receive it for certain, one copy each, sorted. `possible` are queues that an exchange of `uncertain` may
+    route it to; `unroutable` says that no queue of either kind receives it. `via_alternate` says that some queue is
+    reached only by an alternate exchange.
 
-    For a dead letter `dead_letter` and `reason` are set, `exchange` is the dead-letter exchange (None without
-    one), `queues` are those after the first hop, and `hops` follow the message to its end.
+    For a dead letter `dead_letter` and `reason` are set, `exchange` is the dead-letter exchange (None without one),
+    `queues` are those after the first hop, and `hops` are all dead-letterings.
 
-    `error` is the broker's refusal of the publish. `notes` say why no queue receives it, and what is left out;
-    `types` are those of the exchanges on the way, where they were asked for.
+    `error` is the broker's refusal of the publish. `notes` say why no queue receives it, and what is not simulated;
+    `types` are the types of the exchanges of the route, where requested.
     """
 
     exchange: str | None

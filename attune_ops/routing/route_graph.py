@@ -1,4 +1,4 @@
-"""The way of a message as a graph: what it passes, in the order in which it passes it."""
+"""A route as a graph, from the publish to the queues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOWHERE = "nowhere"
 
 
 def route_graph(route: Route) -> Graph:
-    """The publish, or the dying queue, on the left; queues that receive the message are marked."""
+    """The publish, or the dead-lettering queue, on the left; queues that receive the message are marked."""
     drawing = _Drawing(route.types)
     if route.dead_letter is None:
         drawing.node(PUBLISH, "publish", "service", (route.routing_key or '""',))
@@ -25,12 +25,12 @@ def route_graph(route: Route) -> Graph:
     if route.error is not None:
         drawing.node(NOWHERE, route.error.text, "end", (), ("error",))
         drawing.edge(PUBLISH if route.dead_letter is None else f"queue {route.dead_letter}", NOWHERE, "", ("error",))
-    title = f"Way of a message with key {route.routing_key or chr(34) * 2}"
+    title = f"Route of a message with key {route.routing_key or chr(34) * 2}"
     return Graph(title, tuple(drawing.nodes.values()), tuple(drawing.edges))
 
 
 class _Drawing:
-    """Nodes and edges as they are met; each node once."""
+    """Nodes and edges in the order of the route; each node once."""
 
     def __init__(self, types: Mapping[str, str]) -> None:
         self._types = types
@@ -53,7 +53,7 @@ class _Drawing:
         self.edges.append(GraphEdge(source, target, label, dashed, marks))
 
     def steps(self, path: Iterable[RouteStep], possible: frozenset[str]) -> None:
-        """The steps of a walk; a queue that only may receive the message is marked as in doubt."""
+        """The steps of a path; a queue that only may receive the message has a warning mark."""
         for step in path:
             marks: tuple[Mark, ...] = ("way",)
             source = self.exchange(step.exchange)

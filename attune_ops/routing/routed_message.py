@@ -1,4 +1,4 @@
-"""A message as routing sees it: its routing keys and headers; and what matching it to an exchange's bindings says."""
+"""A message as routing sees it: routing keys and headers; and the bindings that match it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING = Match(())
 
 
 class RoutedMessage:
-    """What is routed: every routing key, and the headers as a headers exchange compares them."""
+    """The routing keys and headers of a message."""
 
     def __init__(self, keys: Sequence[str], headers: Mapping[str, Any] | None, loose: bool) -> None:
         self.keys = keys
@@ -37,14 +37,14 @@ class RoutedMessage:
 
     @cached_property
     def values(self) -> dict[str, Value]:
-        """The headers in the form in which they are compared; `BCC` is taken out before routing."""
+        """The headers in comparable form; `BCC` is removed before routing."""
         return {name: comparable(v, self._loose) for name, v in self.headers.items() if name != "BCC"}
 
 
 def routing_keys(routing_key: str, headers: Mapping[str, Any] | None) -> Sequence[str] | Refusal:
-    """The publish key and the keys in the headers `CC` and `BCC`, which are arrays.
+    """The publish key and those of the headers `CC` and `BCC`, which are arrays; other values are refused with 406.
 
-    Elements that are not strings are skipped (rabbit_basic:header_routes/1). Anything but an array is refused with 406.
+    Elements that are not strings are skipped (rabbit_basic:header_routes/1).
     """
     if not headers:
         return (routing_key,)
@@ -55,7 +55,7 @@ def routing_keys(routing_key: str, headers: Mapping[str, Any] | None) -> Sequenc
         value = headers[name]
         if not isinstance(value, (list, tuple)):
             kind = FIELD_TYPES.get(type(value), "longstr")
-            told = f'{{unacceptable_type_in_header,"{name}",{kind}}}'
-            return Refusal(406, f"PRECONDITION_FAILED - invalid message: {told}")
+            text = f'{{unacceptable_type_in_header,"{name}",{kind}}}'
+            return Refusal(406, f"PRECONDITION_FAILED - invalid message: {text}")
         keys += [key for key in value if isinstance(key, str)]
     return list(dict.fromkeys(keys))

@@ -19,7 +19,7 @@ class Router(VirtualHost):
     """
 
     def route(self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None) -> Route:
-        """Where a message that is published with this key goes; a publish that the broker refuses has its error."""
+        """The queues that a message published with this key is routed to; `error` where the broker refuses it."""
         keys = self.refusal(exchange) or routing_keys(routing_key, headers)
         if isinstance(keys, Refusal):
             return Route(exchange, routing_key, vhost=self.vhost, error=keys)
@@ -40,7 +40,7 @@ class Router(VirtualHost):
     def reached(self, exchange: str, routing_key: str) -> tuple[str, ...]:
         """The queues that a publish reaches, for certain or perhaps; none where it is refused.
 
-        For one who asks often and of whom few answers need a closer look: it takes half the time of `route`.
+        Takes half the time of `route`.
         """
         if self.refusal(exchange) is not None:
             return ()
@@ -54,9 +54,9 @@ class Router(VirtualHost):
         headers: Mapping[str, Any] | None = None,
         exchange: str = "",
     ) -> Route:
-        """Where a message goes that this queue gives up, and where it goes from there, to its end.
+        """Where a message goes that this queue dead-letters, hop by hop.
 
-        `routing_key` and `headers` are those with which the message came into the queue, by way of `exchange`
-        (which only a headers exchange can tell, by `x-first-death-exchange`).
+        `routing_key`, `headers` and `exchange` are those of its publish to the queue; only a headers exchange uses
+        `exchange` (`x-first-death-exchange`).
         """
         return follow(self, queue, reason, routing_key, headers, exchange)

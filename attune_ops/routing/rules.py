@@ -1,4 +1,4 @@
-"""What differs between broker versions, as one value that the simulator asks instead of comparing versions."""
+"""The differences between broker versions that affect routing."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Rules(msgspec.Struct, frozen=True):
 
     @property
     def death_order(self) -> str:
-        """How the history of deaths is ordered when cycles are looked for.
+        """The order of the `x-death` history in cycle detection.
 
         `newest` first from 3.13.3 (mc:is_cycle_v2); `by key` in 3.13.0 to 3.13.2 (mc:is_cycle_v1 over a map);
-        `reversed` at every death before (rabbit_dead_letter:group_by_queue_and_reason).
+        `reversed` at every dead-lettering before (rabbit_dead_letter:group_by_queue_and_reason).
         """
         if self.version >= (3, 13, 3):
             return "newest"
@@ -43,7 +43,7 @@ class Rules(msgspec.Struct, frozen=True):
 
     @property
     def client_deaths_count(self) -> bool:
-        """Whether an `x-death` header that a client publishes is history: no longer from 4.0."""
+        """Whether an `x-death` header that a client publishes counts as history (before 4.0)."""
         return self.version < (4, 0, 0)
 
     @property

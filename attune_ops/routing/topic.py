@@ -1,9 +1,8 @@
-"""Topic matching: a trie of binding words, walked by all its branches at once.
+"""Topic matching: a trie of binding words, all branches walked at once.
 
-`*` stands for exactly one word and `#` for any number of them, none included, where they are the whole word
-(rabbit_exchange_type_topic, rabbit_db_topic_exchange). An empty word is a word; the empty key has no words.
-The set of nodes that are reached after each word is kept instead of each way there, where the broker before 4.3
-walks every combination of what several `#` may stand for.
+`*` matches exactly one word and `#` zero or more, where they are the whole word (rabbit_exchange_type_topic,
+rabbit_db_topic_exchange). An empty word is a word; the empty key has no words. The matcher keeps the set of nodes
+reached after each word; the broker before 4.3 walks every combination of what several `#` may match.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from attune_ops.routing.routed_message import Match, RoutedMessage
 
 ONE = "*"
 ANY = "#"
-LONG = 4  # words from the first `#` on; the longer patterns are few and are matched another way
+LONG = 4  # words from the first `#` on; longer patterns are few, and `BitMatcher` has them
 
 
 class Node:
-    """A place in the trie: the words that lead on, and the bindings that end here."""
+    """A node of the trie: the next words, and the bindings that end here."""
 
     __slots__ = ("any", "children", "one", "repeats", "steps")
 
@@ -29,10 +28,10 @@ class Node:
         self.one: Node | None = None
         self.any: Node | None = None
         self.steps: list[RouteStep] = []
-        self.repeats = repeats  # below a `#`: it may take further words and stay here
+        self.repeats = repeats  # below a `#`: it matches further words and stays here
 
     def child(self, word: str) -> Node:
-        """The node after this word of a binding key, made where it is missing."""
+        """The node after this word of a binding key, created if missing."""
         if word == ONE:
             self.one = self.one or Node()
             return self.one
@@ -51,7 +50,7 @@ def words(key: str) -> list[str]:
 
 
 def plainest(pattern: list[str]) -> list[str]:
-    """The same pattern with every run of wildcards in one order: `#.*.#` asks for no more than `*.#` does."""
+    """The same pattern with every run of wildcards in one order: `#.*.#` is equivalent to `*.#`."""
     found: list[str] = []
     hashes = 0
     for word in pattern:
@@ -134,10 +133,10 @@ class BitMatcher:
     """
 
     def __init__(self, bindings: Iterable[tuple[Sequence[str], RouteStep]]) -> None:
-        self._steps: dict[int, RouteStep] = {}  # by the bit that says that the whole pattern is matched
+        self._steps: dict[int, RouteStep] = {}  # by the bit of the whole pattern
         start: list[int] = []
-        stays: list[int] = []  # a `#` stands here: the bit stays whatever word comes
-        places: dict[str, list[int]] = {}  # where each word, `*` too, leads on
+        stays: list[int] = []  # position of a `#`: the bit stays for any word
+        places: dict[str, list[int]] = {}  # positions of each word, `*` included
         bit = 0
         for pattern, step in bindings:
             start.append(bit)
@@ -153,7 +152,7 @@ class BitMatcher:
         self._size = bit // 8 + 1
         self._start, self._stays, self._ends = map(self._mask, (start, stays, list(self._steps)))
         self._one = self._mask(places.get(ONE, []))
-        # Made when a word comes by: one for each word of the bindings would take memory words times places.
+        # Built on demand: masks of all words would take memory words times positions.
         self._leads = lru_cache(maxsize=16)(lambda word: self._one | self._mask(places.get(word, [])))
 
     def _mask(self, bits: Iterable[int]) -> int:
@@ -173,7 +172,7 @@ class BitMatcher:
 
 
 def _bits(number: int, size: int) -> Iterable[int]:
-    """The places of the ones in a number."""
+    """The positions of the ones in a number."""
     for at, byte in enumerate(number.to_bytes(size, "little")):
         while byte:
             low = byte & -byte

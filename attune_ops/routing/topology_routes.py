@@ -25,7 +25,7 @@ MOST_KEYS = 10  # binding keys of an unmanaged queue that are followed
 
 
 class TopologyRoutes:
-    """The routes of a topology's publishes and of the dead letters that follow."""
+    """The routes of a topology's publishes, and of its dead letters."""
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
@@ -34,7 +34,7 @@ class TopologyRoutes:
 
     @cached_property
     def routes(self) -> tuple[tuple[Publish, Route], ...]:
-        """Each publish by its template, with the way that its message for the first worker takes."""
+        """Each publish by its template, with the route of its message for the first worker."""
         return tuple(
             (p, self.router.route(p.exchange, p.routing_key.replace(ID, str(WORKERS[0]))))
             for p in self.topology.publishes
@@ -56,7 +56,7 @@ class TopologyRoutes:
 
     @cached_property
     def dead_letters(self) -> tuple[tuple[Queue, Route], ...]:
-        """Each way that a message can be given up by a queue with a dead-letter exchange, with all its hops."""
+        """Each way that a queue with a dead-letter exchange can dead-letter a message, with all hops."""
         return tuple(
             (queue, self.router.dead_letter(queue.name.replace(ID, str(WORKERS[0])), reason, key))
             for queue in self.topology.queues
@@ -67,19 +67,19 @@ class TopologyRoutes:
 
     @cached_property
     def steps(self) -> frozenset[tuple[str, str | None, str]]:
-        """Every binding that some message goes by: source, key, destination, by template."""
-        ways: list[RouteStep] = [s for _, route in self.routes for s in route.path]
-        ways += [s for _, route in self.dead_letters for hop in route.hops for s in hop.path]
-        return frozenset((s.exchange, s.binding_key, self.template(s.destination)) for s in ways)
+        """Every binding that a message is routed by: source, key, destination, by template."""
+        steps: list[RouteStep] = [s for _, route in self.routes for s in route.path]
+        steps += [s for _, route in self.dead_letters for hop in route.hops for s in hop.path]
+        return frozenset((s.exchange, s.binding_key, self.template(s.destination)) for s in steps)
 
     @cached_property
     def reached(self) -> frozenset[str]:
-        """The templates of all queues that some publish or dead letter reaches."""
+        """The templates of all queues that a publish or dead letter is routed to."""
         hops = (hop for _, route in self.dead_letters for hop in route.hops)
         return frozenset(self.keys) | {self.template(q) for hop in hops for q in (*hop.queues, *hop.possible)}
 
     def uses(self, binding: Binding) -> bool:
-        """Whether some message of the topology goes by this binding."""
+        """Whether a message of the topology is routed by this binding."""
         key = binding.routing_key.replace(ID, str(WORKERS[0]))
         return (binding.source, key, binding.destination) in self.steps
 
@@ -90,7 +90,7 @@ def desired_routes(facts: Facts) -> TopologyRoutes:
 
 
 def reasons(router: Router, queue: str) -> Iterator[Reason]:
-    """Why a queue may give messages up: a consumer can always reject; the rest follows from what is in force."""
+    """Why a queue may dead-letter messages: a consumer can always reject; the rest depends on its settings."""
     settings, state = router.queue_settings(queue), router.queue(queue)
     yield "rejected"
     if "message-ttl" in settings:
@@ -102,7 +102,7 @@ def reasons(router: Router, queue: str) -> Iterator[Reason]:
 
 
 def live_router(facts: Facts) -> Router:
-    """For `facts.memo`: the router over what is on the broker."""
+    """For `facts.memo`: the router over the broker."""
     return Router.from_snapshot(facts.actual)
 
 
@@ -122,8 +122,8 @@ def worker_ids(facts: Facts) -> tuple[int, ...]:
 class LiveRoute(NamedTuple):
     """One publish as the broker routes it, to `queues`.
 
-    `publish` is the template, `expected` are the topology's queues for it; `for_replicas` says that only the
-    server-named queues of replicas are, which come and go with them.
+    `publish` is the template, `expected` are the topology's queues for it; `for_replicas` says that these are only the
+    server-named queues of replicas, which exist while a replica runs.
     """
 
     publish: Publish
@@ -134,12 +134,12 @@ class LiveRoute(NamedTuple):
     for_replicas: bool = False
 
     def route(self, facts: Facts) -> Route:
-        """The way in full."""
+        """The full route."""
         return facts.memo(live_router).route(self.publish.exchange, self.key)
 
 
 def steps_to(path: Sequence[RouteStep], queue: str) -> list[RouteStep]:
-    """The steps of a path that lead to this queue, whichever else it leads to; the last ones first."""
+    """The steps of a path that lead to this queue, the last ones first."""
     found: list[RouteStep] = []
     ends = [("queue", queue)]
     for end in ends:
@@ -166,14 +166,14 @@ def _live_routes(facts: Facts, router: Router, desired: TopologyRoutes, ids: tup
                 yield LiveRoute(publish, int(i), own_key, router.reached(exchange, own_key), expected, only)
             continue
         names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
-        # Another worker's queue gets it too, where it is there; nobody misses it where it is not.
+        # Queues of other workers on the broker receive it too; they are not required.
         names |= {name for name, template in facts.memo(own_queues).items() if template in templates}
         names |= {t for t in templates if ID not in t}
         yield LiveRoute(publish, None, key, router.reached(exchange, key), frozenset(names), only)
 
 
 class LiveDeadLetters(NamedTuple):
-    """The queues that give messages up in the same way, and where one of these ends."""
+    """Queues that dead-letter in the same way, and the route of one of their messages."""
 
     queues: tuple[str, ...]
     own: bool
@@ -181,7 +181,7 @@ class LiveDeadLetters(NamedTuple):
 
 
 def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
-    """For `facts.memo`: every dead-letter way on the broker; queues that are declared alike are followed once."""
+    """For `facts.memo`: every dead-letter route on the broker; identical queues are followed once."""
     router, desired, own = facts.memo(live_router), facts.memo(desired_routes), facts.memo(own_queues)
     alike: dict[tuple[str, ...], list[QueueState]] = {}
     for q in facts.actual.queues or ():
@@ -200,7 +200,7 @@ def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
 
 
 def _keys(facts: Facts, desired: TopologyRoutes, queue: str) -> list[str]:
-    """The keys with which messages come into a queue: the topology's publishes, else what it is bound by."""
+    """The routing keys of a queue's messages: of the topology's publishes, else of its bindings."""
     known = desired.keys.get(desired.template(queue))
     bound = [b.routing_key for b in facts.actual.bindings_to_queue.get(queue, ())][:MOST_KEYS]
     return known or [k for k in bound if "#" not in k and "*" not in k] or [SOME_KEY]

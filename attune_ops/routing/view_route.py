@@ -1,4 +1,4 @@
-"""How a message's way shows itself: a tree in the terminal, a picture, a list of steps."""
+"""How a `Route` shows itself: a tree in the terminal, a graph, a table of steps."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("hop", Kind.INTEGER, doc="0 for the publish, then each dead-lettering"),
-    Column("exchange", doc="where the message is"),
+    Column("exchange", doc="exchange that routes the message"),
     Column("via", Kind.CATEGORY, doc="binding, default (the default exchange) or alternate"),
     Column("binding_key", doc="the binding's key"),
     Column("destination_kind", Kind.CATEGORY, doc="queue or exchange"),
-    Column("destination", doc="where it goes"),
+    Column("destination", doc="destination of the step"),
 )
-DEPTH = 24  # levels of the tree; a longer chain is cut off in words
-PICTURED = 150  # steps; more make no picture that one could read in a notebook
+DEPTH = 24  # levels of the tree; a longer chain is cut
+PICTURED = 150  # steps; a larger graph is not readable in a notebook
 
 EMPTY = '""'
 
@@ -35,11 +35,11 @@ Words = tuple[str, str]  # a line and its style
 
 
 def as_table(route: Route) -> Group:
-    """The way as a tree, and in one line where it ends."""
+    """The route as a tree, and the queues it ends in."""
     from rich.console import Group
     from rich.text import Text
 
-    trees = [_tree(*shown, route.types) for shown in _ways(route)]
+    trees = [_tree(*shown, route.types) for shown in _branches(route)]
     lines = [Text(text.visible(words), style, overflow="fold") for words, style in summary(route)]
     return Group(*trees, *([""] if trees else []), *lines)
 
@@ -55,7 +55,7 @@ def bad_line(number: int, error: Refusal) -> dict[str, Any]:
 
 
 def as_markdown(route: Route) -> str:
-    """A Mermaid picture, which GitHub and GitLab draw, and the last lines in words."""
+    """A Mermaid graph, which GitHub and GitLab draw, and the summary."""
     words = "  \n".join(text.markdown(text.visible(line)) for line, _ in summary(route))
     return f"```mermaid\n{as_mermaid(route)}\n```\n\n{words}"
 
@@ -66,12 +66,12 @@ def as_mermaid(route: Route) -> str:
 
 
 def as_svg(route: Route) -> str:
-    """A picture for a document."""
+    """An SVG image."""
     return view_graph.as_svg(route_graph(route))
 
 
 def as_dot(route: Route) -> str:
-    """Graphviz's language."""
+    """A Graphviz graph."""
     return view_graph.as_dot(route_graph(route))
 
 
@@ -98,13 +98,13 @@ def _rows(route: Route) -> Iterator[tuple[Cell, ...]]:
 # The tree
 
 
-def _ways(route: Route) -> Iterator[tuple[Words, str, tuple[RouteStep, ...], Words | None, frozenset[str]]]:
-    """Each way to be drawn: its root, the exchange where it begins, its steps, how it ends, uncertain queues."""
+def _branches(route: Route) -> Iterator[tuple[Words, str, tuple[RouteStep, ...], Words | None, frozenset[str]]]:
+    """Each tree: its root, its first exchange, its steps, its end, uncertain queues."""
     if route.error is not None:
         return
     if route.dead_letter is None:
         root = (f"publish with key {route.routing_key or EMPTY}", "bold")
-        end = None if route.path else ("nothing matches", "red")
+        end = None if route.path else ("no binding matches", "red")
         yield root, route.exchange or "", route.path, end, frozenset(route.possible)
     for hop in route.hops:
         root = (f"{hop.reason} in queue {hop.queue}", "bold")
@@ -115,7 +115,7 @@ def _end(hop: Hop) -> Words | None:
     if hop.end:
         return hop.end, "red"
     if hop.loops:
-        return "and so on, round and round", "yellow"
+        return "repeats endlessly", "yellow"
     return None
 
 
@@ -143,7 +143,7 @@ def _tree(
         branch, name, depth = open_branches.pop()
         for step in steps.get(name, ()):
             if depth > DEPTH:
-                branch.add(line("… and further; --format json has it all", "dim"))
+                branch.add(line("… more; --format json has all steps", "dim"))
                 break
             again = step.destination_kind == "exchange" and step.destination in seen
             child = branch.add(line(_step(step, types) + (" (shown above)" if again else ""), _style(step, doubtful)))
@@ -161,7 +161,7 @@ def _step(step: RouteStep, types: Mapping[str, str]) -> str:
     if step.via == "alternate":
         return f"no match, alternate → {to}"
     if step.via == "default":
-        return f"by the queue's name → {to}"
+        return f"queue name → {to}"
     if step.arguments:
         told = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.arguments.items())
         return f"{told} → {to}"
@@ -184,7 +184,7 @@ def _exchange(name: str, types: Mapping[str, str]) -> str:
 
 
 def summary(route: Route) -> Iterator[Words]:
-    """Where the message ends up, in words."""
+    """The queues that receive the message, in words."""
     if route.error is not None:
         code = "" if route.error.code is None else f"{route.error.code} "
         yield f"the broker refuses it: {code}{route.error.text}", "bold red"
@@ -196,13 +196,13 @@ def summary(route: Route) -> Iterator[Words]:
         yield f"{first}{what} it: {', '.join(route.queues)}", "bold green"
     if route.possible:
         yield (
-            f"perhaps {', '.join(route.possible)}: cannot be simulated at {', '.join(route.uncertain)}",
+            f"possibly {', '.join(route.possible)}: cannot simulate exchange {', '.join(route.uncertain)}",
             "bold yellow",
         )
     if route.unroutable:
         yield _lost(route), "bold red"
     if route.via_alternate:
-        yield "an alternate exchange takes part", ""
+        yield "routed by an alternate exchange", ""
     for note in route.notes:
         yield note, "dim"
     if route.canary is not None:
@@ -213,17 +213,17 @@ def _lost(route: Route) -> str:
     if route.dead_letter is not None:
         end = route.hops[0].end
         return "no queue receives the dead letter" + ("" if end == NO_ROUTE else f": {end}")
-    return "no queue receives it: the broker drops it, or returns it where it is published as mandatory"
+    return "unroutable: no queue receives it; the broker drops it, or returns it if it was published as mandatory"
 
 
 def _canary(canary: Canary) -> Iterator[Words]:
     if canary.agrees:
-        yield f"proved on the broker ({canary.broker}) in a scratch virtual host, which is gone again", "green"
+        yield f"confirmed by the broker ({canary.broker}) in a scratch virtual host, now deleted", "green"
     else:
-        yield f"the broker ({canary.broker}) did otherwise in a scratch virtual host, which is gone again:", "bold red"
+        yield f"the broker ({canary.broker}) routed it differently in a scratch virtual host, now deleted:", "bold red"
         if canary.missing:
-            yield f"  should have received it and did not: {', '.join(canary.missing)}", "red"
+            yield f"  expected but not received: {', '.join(canary.missing)}", "red"
         if canary.unexpected:
-            yield f"  received it and should not have: {', '.join(canary.unexpected)}", "red"
+            yield f"  received but not expected: {', '.join(canary.unexpected)}", "red"
     for note in canary.notes:
         yield f"  not copied: {note}", "dim"

@@ -103,13 +103,13 @@ class VirtualHost:
         if ALTERNATE_EXCHANGE in state.arguments:
             found = {str(state.arguments[ALTERNATE_EXCHANGE])}
             return tuple(found)
-        tied = self.policies.effective("exchange", state.name, told=state.policy)
+        tied = self.policies.effective("exchange", state.name, reported=state.policy)
         names = dict.fromkeys(p.definition.get(ALTERNATE_EXCHANGE) for p in tied)
         return () if not names or set(names) == {None} else tuple(names)
 
     def policy_for_exchange(self, exchange: ExchangeState) -> PolicyState | None:
         """The effective policy of an exchange; of several with the highest priority the first by name."""
-        return self.policies.of("exchange", exchange.name, told=exchange.policy)
+        return self.policies.of("exchange", exchange.name, reported=exchange.policy)
 
     def policy_for_queue(self, queue: QueueState) -> PolicyState | None:
         """The effective policy of a queue; of several with the highest priority the first by name."""

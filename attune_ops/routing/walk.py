@@ -1,4 +1,4 @@
-"""The walk of a message from exchange to exchange (rabbit_exchange:route/2)."""
+"""Routing a message from exchange to exchange (rabbit_exchange:route/2)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from attune_ops.routing.route import RouteStep
 from attune_ops.routing.routed_message import RoutedMessage
 from attune_ops.routing.rules import Rules
 
-# How an exchange is reached: by an alternate exchange, or perhaps. Exchanges that are reached more surely are
-# visited first, so that each counts as reached in its surest way; what is added never goes away further on.
+# How an exchange is reached: by an alternate exchange, or perhaps. More certain exchanges are visited first, so that
+# each counts as reached in its most certain way; a flag is never removed on the way.
 ALTERNATE = 1
 PERHAPS = 2
 
@@ -20,10 +20,10 @@ Pending = tuple[deque[str], deque[str], deque[str], deque[str]]
 
 
 class WiredExchange:
-    """An exchange with its bindings; the matcher is made when a message first comes here.
+    """An exchange with its bindings; the matcher is made for the first message.
 
-    `alternates` are the alternate exchanges that it may have: one or none, or several where policies of equal
-    priority say different things (None among them where one says nothing).
+    `alternates` are its possible alternate exchanges: one or none, or several where policies of the same priority
+    differ (None where one sets none).
     """
 
     __slots__ = ("_matcher", "_rules", "alternates", "state", "steps")
@@ -44,7 +44,7 @@ class WiredExchange:
 
 
 class Walk:
-    """What one walk collects: the steps taken, the exchanges that could not be simulated, the queues reached."""
+    """The result of one walk: the steps, the exchanges that cannot be simulated, the queues reached."""
 
     __slots__ = ("path", "queues", "uncertain")
 
@@ -65,7 +65,7 @@ class Walk:
 
     @property
     def via_alternate(self) -> bool:
-        """Whether some queue is reached by way of an alternate exchange only."""
+        """Whether some queue is reached only by an alternate exchange."""
         return any(reached & ALTERNATE for reached in self.queues.values())
 
 
@@ -80,8 +80,8 @@ class Network:
         """Walks from an exchange that exists; internal ones are allowed, as for a dead letter."""
         walk = Walk()
         if not start:
-            # Published to, the default exchange takes every key for a queue's name and has no alternate. Reached
-            # as an alternate it is like any other: it has no bindings, but a policy may give it an alternate.
+            # For a publish, the default exchange uses the key as queue name and has no alternate. As an alternate it is
+            # like any other: it has no bindings, but a policy may set its alternate exchange.
             for key in dict.fromkeys(message.keys):
                 if key in self._queues:
                     walk.path.append(RouteStep("", key, "queue", key, "default"))
@@ -105,7 +105,7 @@ class Network:
         if found.perhaps:
             walk.uncertain[exchange.state.name] = None
             self._take(found.perhaps, reached | PERHAPS, walk, pending)
-        # An alternate exchange is for what matches nothing here; where a match leads plays no part.
+        # The alternate exchange gets a message that matches no binding here, wherever a match leads.
         if exchange.alternates and not found.certain and not found.some:
             self._take_alternate(exchange, reached | (PERHAPS if found.perhaps else 0), walk, pending)
 

@@ -188,9 +188,11 @@ class Comparison:
         if not self.broker.policies:
             return {}
         if isinstance(actual, ExchangeState):
-            return exchange_settings(actual.arguments, self.policies.of("exchange", actual.name, told=actual.policy))
-        policy = self.policies.of("queue", actual.name, actual.type, told=actual.policy)
-        operator = self.policies.effective_operator(actual.name, actual.type, told=actual.operator_policy)
+            return exchange_settings(
+                actual.arguments, self.policies.of("exchange", actual.name, reported=actual.policy)
+            )
+        policy = self.policies.of("queue", actual.name, actual.type, reported=actual.policy)
+        operator = self.policies.effective_operator(actual.name, actual.type, reported=actual.operator_policy)
         return queue_settings(actual.arguments, actual.type, policy, operator)
 
     def _other_bindings(self) -> Iterator[Difference]:

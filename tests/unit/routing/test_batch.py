@@ -46,7 +46,7 @@ def test_answers_in_order_and_counts_empty_lines_between() -> None:
         (b'{"exchange": "x", "routing_key": "k", "headers": []}', "$.headers"),
         (b'{"dead_letter": "q", "routing_key": "k"}', "without reason"),
         (b'{"dead_letter": "q", "reason": "bored", "routing_key": "k"}', "bored"),
-        (b'{"vhost": "gone", "exchange": "x", "routing_key": "k"}', "'gone'; there is '/', 'other'"),
+        (b'{"vhost": "gone", "exchange": "x", "routing_key": "k"}', "'gone'; known: '/', 'other'"),
         (b'{"exchange": "x", "routing_key": "\xff"}', ""),
         (b'{"exchange": "x", "routing_key": "k", "headers": ' + b'{"a":' * 100_000, ""),
     ],

@@ -66,7 +66,7 @@ def test_an_internal_dead_letter_exchange_is_fine() -> None:
         (
             dying("q", dead_letter_exchange="amq.direct", overflow="reject-publish"),
             "maxlen",
-            "overflow is reject-publish: the publisher is refused, nothing is dead-lettered",
+            "overflow is reject-publish: the publish is nacked, nothing is dead-lettered",
         ),
         (queue("q", type="stream", arguments={"x-queue-type": "stream"}), "expired", "a stream never dead-letters"),
     ],
@@ -80,7 +80,7 @@ def test_at_least_once_keeps_what_has_no_way() -> None:
     settings = {"dead_letter_exchange": "amq.direct", "dead_letter_strategy": "at-least-once"}
     made = dying("q", **settings, overflow="reject-publish")
     found = router(made).dead_letter("q", "expired", "k")
-    assert ends(found) == ["kept by the queue and tried again: no queue receives it"]
+    assert ends(found) == ["kept by the queue and retried: no queue receives it"]
 
 
 def retrying(**work: Any) -> Router:

@@ -11,8 +11,8 @@ import pytest
 
 from attune_ops.render import form, formats
 from attune_ops.render.wire import json_text
-from attune_ops.routing.reasons import explained
 from attune_ops.routing.route import NO_ROUTE, Canary, Hop, Route
+from attune_ops.routing.route_notes import with_notes
 from attune_ops.routing.view_route import summary
 from tests.hostile import NAMES, is_safe
 from tests.unit.routing.build import bind, exchange, link, queue, router
@@ -32,19 +32,19 @@ def world() -> list[Route]:
         queue("q", arguments={"x-dead-letter-exchange": "x", "x-dead-letter-routing-key": "other"}),
     )
     routes = [r.route("x", "k"), r.route("x", "else"), r.route("y", "k"), r.route("amq.topic", "k"), r.route("no", "k")]
-    return [explained(r, route) for route in (*routes, r.dead_letter("q", "rejected", "k"), r.route("", "q"))]
+    return [with_notes(r, route) for route in (*routes, r.dead_letter("q", "rejected", "k"), r.route("", "q"))]
 
 
 @pytest.mark.parametrize(
     ("number", "lines"),
     [
         (0, ["k → queue q", "1 queue receives it: q"]),
-        (1, ["exchange x (direct)", "no match, alternate → exchange alt (topic)", "an alternate exchange takes part"]),
-        (2, ["perhaps a, b: cannot be simulated at y", "is of type x-random"]),
-        (3, ["nothing matches", "no queue receives it", "has no bindings"]),
+        (1, ["exchange x (direct)", "no match, alternate → exchange alt (topic)", "routed by an alternate exchange"]),
+        (2, ["possibly a, b: cannot simulate exchange y", "is of type x-random"]),
+        (3, ["no binding matches", "no queue receives it", "has no bindings"]),
         (4, ["the broker refuses it: 404 NOT_FOUND - no exchange 'no' in vhost '/'"]),
         (5, ["rejected in queue q", "after its first hop 1 queue receives it: unmatched"]),
-        (6, ["by the queue's name → queue q"]),
+        (6, ["queue name → queue q"]),
     ],
 )
 def test_the_tree_tells_the_way(number: int, lines: list[str]) -> None:
@@ -87,9 +87,9 @@ def test_the_canary_says_where_the_broker_differs() -> None:
     import msgspec
 
     text = form(msgspec.structs.replace(route, canary=other), "text")
-    assert "did otherwise" in text
-    assert "should have received it and did not: q" in text
-    assert "received it and should not have: z" in text
+    assert "routed it differently" in text
+    assert "expected but not received: q" in text
+    assert "received but not expected: z" in text
 
 
 def test_a_lost_dead_letter_is_told_once() -> None:

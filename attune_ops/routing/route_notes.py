@@ -1,4 +1,4 @@
-"""Why no queue receives a message, and why an exchange cannot be simulated: what an answer is not plain about."""
+"""Notes on a route: why no queue receives the message, why an exchange cannot be simulated."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from attune_ops.routing.route import Route, RouteStep
 from attune_ops.routing.router import Router
 
 NEAREST = 3
-COMPARED = 5000  # bindings; so many keys are compared in a blink
+COMPARED = 5000  # bindings; more keys would take noticeable time
 
 
-def explained(router: Router, route: Route) -> Route:
-    """The route with the types of its exchanges, and with notes on why it leads nowhere, or perhaps somewhere."""
+def with_notes(router: Router, route: Route) -> Route:
+    """The route with the types of its exchanges, and with notes on why it is unroutable or uncertain."""
     if route.error is not None:
         meant = difflib.get_close_matches(route.exchange or "", [n for n in router.exchange_names if n], NEAREST)
         unknown = route.exchange is not None and router.exchange(route.exchange) is None
@@ -51,17 +51,17 @@ def _exchanges(step: RouteStep) -> Iterator[str]:
 
 
 def _doubt(router: Router, name: str) -> str:
-    """Why it cannot be said what an exchange does."""
+    """Why an exchange cannot be simulated."""
     state = router.exchange(name)
     kind = state.type if state is not None else ""
     if any(AMBIGUOUS in b.arguments.values() for b in router.bindings(name)) and kind == "headers":
         return (
-            f"headers exchange {name!r} has an argument shown as {AMBIGUOUS!r}: this text, or none, which wants the "
-            "header present (the management API does not tell)"
+            f"headers exchange {name!r} has an argument shown as {AMBIGUOUS!r}: this text, or void, which requires "
+            "only the header (the management API does not distinguish them)"
         )
     if kind in SIMULATED:
-        return f"exchange {name!r} has policies of equal priority that name different alternate exchanges"
-    return f"exchange {name!r} is of type {kind}, whose choice cannot be simulated"
+        return f"exchange {name!r} has policies of the same priority with different alternate exchanges"
+    return f"exchange {name!r} is of type {kind}, which cannot be simulated"
 
 
 def _reasons(router: Router, start: str, path: Sequence[RouteStep], key: str) -> Iterator[str]:
@@ -74,13 +74,13 @@ def _reasons(router: Router, start: str, path: Sequence[RouteStep], key: str) ->
         if state is None:
             yield f"exchange {name!r} does not exist"
         elif name not in led_on:
-            yield _silent(state.type, name, router.bindings(name), key)
+            yield _no_match(state.type, name, router.bindings(name), key)
     for name in (s.destination for s in path if s.destination_kind == "queue"):
-        yield f"queue {name!r}, to which a binding leads, does not exist"
+        yield f"queue {name!r}, the destination of a binding, does not exist"
 
 
-def _silent(type: str, name: str, bindings: Sequence[RouteStep], key: str) -> str:
-    """Says what an exchange that led nowhere has."""
+def _no_match(type: str, name: str, bindings: Sequence[RouteStep], key: str) -> str:
+    """Why an exchange routed the message nowhere."""
     here = f"{type} exchange {name!r}" if name else "the default exchange, as an alternate,"
     if not bindings:
         return f"{here} has no bindings"
@@ -88,8 +88,8 @@ def _silent(type: str, name: str, bindings: Sequence[RouteStep], key: str) -> st
         return f"{here} {_count(bindings)} the headers"
     keys = tuple(dict.fromkeys(b.binding_key or "" for b in bindings))
     literal = type == "direct" and any(set(k.split(".")) & {"#", "*"} for k in keys)
-    told = f"{here} {_count(bindings)} {key!r}{_near(key, keys)}"
-    return told + ("; on a direct exchange # and * are plain text" if literal else "")
+    note = f"{here} {_count(bindings)} {key!r}{_near(key, keys)}"
+    return note + ("; on a direct exchange # and * are literal" if literal else "")
 
 
 def _count(bindings: Sequence[RouteStep]) -> str:
