@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attune_ops.doctor.explain.explanation import Explanations
     from attune_ops.doctor.findings import Report
     from attune_ops.doctor.health import Probes
-    from attune_ops.drills.journal import Comparison, Journal
+    from attune_ops.drills.journal import Journal, JournalComparison
     from attune_ops.installation.config import Settings
     from attune_ops.inventory import TableFilters
     from attune_ops.messages.facade import Messages
@@ -261,7 +261,7 @@ class Ops:
 
     def drill(
         self, name: str, *, confirm: str | None = None, remedy: str | None = None, **parameters: Any
-    ) -> Journal | Comparison:
+    ) -> Journal | JournalComparison:
         """Runs a drill: causes a failure in a scratch virtual host, and accounts for every message.
 
         Only on a lab, or on an environment that allows drills and is named in `confirm`. Removes what it made.

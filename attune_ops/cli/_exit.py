@@ -7,7 +7,7 @@ status of the diagnosis. Only `route --batch` stops early, because its input may
 from __future__ import annotations
 
 from attune_ops.doctor.findings import Report, Severity
-from attune_ops.drills.journal import Comparison, Journal
+from attune_ops.drills.journal import Journal, JournalComparison
 from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 
 OK = 0
@@ -30,7 +30,7 @@ def status_of(error: AttuneOpsError) -> int:
     return next(status for kind, status in _BY_ERROR if isinstance(error, kind))
 
 
-def status_of_drill(made: Journal | Comparison) -> int:
+def status_of_drill(made: Journal | JournalComparison) -> int:
     """The exit status of a drill; of two runs the second counts, which has the remedy."""
     return OK if (made if isinstance(made, Journal) else made.second).verdict == "held" else FOUND
 

@@ -110,9 +110,10 @@ def recover(cli: Cli) -> None:
     """Undoes what killed drills left behind: processes, virtual hosts, their own brokers."""
     from attune_ops.drills.target import settings_of_record
     from attune_ops.drills.undo import recover as undo
+    from attune_ops.model.units import counted
 
     done = undo(settings_of_record, cli.note)
-    cli.note(f"drills undone: {done}" if done else "nothing to undo")
+    cli.note(f"undone: {counted(done, 'drill')}" if done else "nothing to undo")
 
 
 def _environment(cli: Cli) -> Settings | None:

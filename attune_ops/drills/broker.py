@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from attune_ops.drills.faults import Faults
-from attune_ops.drills.sampler import EventLog
+from attune_ops.drills.sampler import DrillLog
 from attune_ops.drills.undo import UndoList, writer
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import RunningLab
@@ -30,7 +30,7 @@ class Broker:
         policies: Sequence[PolicyState],
         faults: Faults,
         undo: UndoList,
-        log: EventLog,
+        log: DrillLog,
         lab: Lab | None,
         server: str | None,
     ) -> None:

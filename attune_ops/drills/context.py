@@ -13,7 +13,7 @@ from attune_ops.drills.faults import Faults
 from attune_ops.drills.journal import Event, Timeline
 from attune_ops.drills.parameters import Parameters
 from attune_ops.drills.remedies import Remedy
-from attune_ops.drills.sampler import EventLog, Sampler
+from attune_ops.drills.sampler import DrillLog, Sampler
 from attune_ops.drills.scratch_registry import Registry
 from attune_ops.drills.services import Services
 from attune_ops.drills.undo import UndoList
@@ -55,7 +55,7 @@ class Context:
     ) -> None:
         self.settings, self.parameters, self.folder = settings, parameters, folder
         self.undo, self.registry, self.remedy = undo, registry, remedy
-        self.log = EventLog(on_event)
+        self.log = DrillLog(on_event)
         self.sampler = Sampler(settings, self.log)
         self.faults = Faults(self.log)
         policies = (*policies, *(remedy.above(policies) if remedy else ()))

@@ -9,7 +9,7 @@ from typing import Any
 from attune_ops.drills.context import DELETED, Context
 from attune_ops.drills.expectations import OUTCOMES
 from attune_ops.drills.journal import Ledger
-from attune_ops.drills.ledger import Attempt, Delivery, Leftover, account
+from attune_ops.drills.ledger import Attempt, ConsumerEvent, Leftover, account
 from attune_ops.installation.amqp import short_connection
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
@@ -103,12 +103,12 @@ def _take(channel: Any, queue: str, ids: set[str]) -> Iterator[Leftover]:
             yield Leftover(number, queue, str(deaths[0]["reason"]) if deaths else None)
 
 
-def _deliveries(context: Context) -> Iterator[Delivery]:
+def _deliveries(context: Context) -> Iterator[ConsumerEvent]:
     ids = _message_ids(context)
     for service in context.services.all:
         for e in service.events() if service not in context.services.loads else ():
             if e["event"] in DELIVERIES and e["message_id"] in ids:
-                yield Delivery(e["number"], e["event"], e["queue"], bool(e.get("redelivered")))
+                yield ConsumerEvent(e["number"], e["event"], e["queue"], bool(e.get("redelivered")))
 
 
 def _auto_deleted(context: Context) -> dict[str, str]:

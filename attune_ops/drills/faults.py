@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from attune_ops.drills.relay import Relay
-from attune_ops.drills.sampler import EventLog
+from attune_ops.drills.sampler import DrillLog
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.startup.processes import RunningService
@@ -16,7 +16,7 @@ from attune_ops.startup.processes import RunningService
 class Faults:
     """Makes faults, and reverts them in reverse order."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: DrillLog) -> None:
         self._log = log
         self._undos: list[tuple[str, Callable[[], object]]] = []
         self._relays: list[Relay] = []

@@ -45,7 +45,7 @@ class Expected(msgspec.Struct, frozen=True):
     seen: str = ""
 
 
-class Sample(msgspec.Struct, frozen=True, array_like=True):
+class DepthSample(msgspec.Struct, frozen=True, array_like=True):
     """Ready messages and consumers of each queue of the journal at one moment; None where the queue was missing."""
 
     at_ms: float
@@ -103,7 +103,7 @@ class Timeline(msgspec.Struct, frozen=True):
     duration_ms: float
     steps: tuple[Event, ...]
     queues: tuple[str, ...]
-    samples: tuple[Sample, ...]
+    samples: tuple[DepthSample, ...]
     remedy: str | None = None
     verdict: Verdict | None = None
 
@@ -129,7 +129,7 @@ class Journal(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attun
     after: DoctorStatus | None = None
     remedy: str | None = None
     queues: tuple[str, ...] = ()
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[DepthSample, ...] = ()
 
     @property
     def timeline(self) -> Timeline:
@@ -137,32 +137,32 @@ class Journal(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attun
         return Timeline(self.drill, self.duration_ms, self.steps, self.queues, self.samples, self.remedy, self.verdict)
 
 
-class Comparison(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/drill-comparison/1"):
+class JournalComparison(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/drill-comparison/1"):
     """Two runs side by side: without and with a remedy, or any two journals."""
 
     first: Journal
     second: Journal
 
 
-def decode(data: bytes) -> Journal | Comparison:
+def decode(data: bytes) -> Journal | JournalComparison:
     """Reads a journal or a comparison from JSON; raises `msgspec.ValidationError` for anything else."""
-    return msgspec.json.decode(data, type=Journal | Comparison)
+    return msgspec.json.decode(data, type=Journal | JournalComparison)
 
 
-def read_journals(first: str, second: str | None = None) -> Journal | Comparison:
+def read_journals(first: str, second: str | None = None) -> Journal | JournalComparison:
     """Reads a journal from a file, or two to compare them; of a comparison in a file its second journal counts.
 
     Raises `ConfigError` where a file holds no journal.
     """
     one = _read(first)
-    return one if second is None else Comparison(_last(one), _last(_read(second)))
+    return one if second is None else JournalComparison(_last(one), _last(_read(second)))
 
 
-def _last(made: Journal | Comparison) -> Journal:
+def _last(made: Journal | JournalComparison) -> Journal:
     return made if isinstance(made, Journal) else made.second
 
 
-def _read(path: str) -> Journal | Comparison:
+def _read(path: str) -> Journal | JournalComparison:
     try:
         return decode(Path(path).expanduser().read_bytes())
     except (OSError, ValueError, msgspec.DecodeError) as e:

@@ -23,7 +23,7 @@ class Attempt(NamedTuple):
     queue: str
 
 
-class Delivery(NamedTuple):
+class ConsumerEvent(NamedTuple):
     """One event of a consumer: received, handled, acked, rejected or requeued."""
 
     number: int
@@ -54,7 +54,7 @@ class _Life:
 
 def account(
     attempts: Iterable[Attempt],
-    deliveries: Iterable[Delivery],
+    deliveries: Iterable[ConsumerEvent],
     leftovers: Iterable[Leftover],
     gone: Mapping[str, str],
     expires: Iterable[str] = (),

@@ -18,11 +18,11 @@ from attune_ops.drills import evidence, remedies, scratch_registry
 from attune_ops.drills.catalog import Drill, find
 from attune_ops.drills.context import Context
 from attune_ops.drills.expectations import OUTCOMES, Expectation, events
-from attune_ops.drills.journal import Comparison, DoctorStatus, Event, Expected, Journal, Timeline
+from attune_ops.drills.journal import DoctorStatus, Event, Expected, Journal, JournalComparison, Timeline
 from attune_ops.drills.ledger import Leftover, ledger_expectations, verdict_of
 from attune_ops.drills.parameters import Parameters, read_parameters
 from attune_ops.drills.remedies import Remedy
-from attune_ops.drills.target import Declared, declared, prepare, refuse_unless_allowed
+from attune_ops.drills.target import Declarations, declared, prepare, refuse_unless_allowed
 from attune_ops.drills.undo import OnProgress, UndoList, abandoned
 from attune_ops.installation import audit
 from attune_ops.installation.config.settings import Settings
@@ -52,7 +52,7 @@ def run(
     on_progress: OnProgress = lambda line: None,
     on_timeline: OnTimeline = lambda timeline: None,
     **parameters: Any,
-) -> Journal | Comparison:
+) -> Journal | JournalComparison:
     """Runs a drill, with a `remedy` first without and then with it; all that it made is removed, also after Ctrl-C.
 
     Without `settings` it runs on the lab; on an environment only where that allows drills and `confirm` is its name.
@@ -86,14 +86,14 @@ def run(
     if mitigation is None:
         return first
     on_progress(f"second run with mitigation {mitigation.name}: {mitigation.summary}")
-    return Comparison(first, once(mitigation))
+    return JournalComparison(first, once(mitigation))
 
 
 def _run_once(
     drill: Drill,
     settings: Settings | None,
     parameters: Parameters,
-    wanted: Declared,
+    wanted: Declarations,
     remedy: Remedy | None,
     *,
     confirm: str | None,
@@ -121,7 +121,7 @@ def _run_once(
             policies=wanted.policies, on_event=lambda e: on_progress(_line(e)), on_timeline=on_timeline,
         )  # fmt: skip
         with audit.change(scratch, "drill run", drill.name, confirm=confirm):
-            return _Run(drill, context, on_progress).run()
+            return _DrillRun(drill, context, on_progress).run()
     finally:
         undo.undo(target.settings if target else None, on_progress)
 
@@ -131,7 +131,7 @@ def _line(event: Event) -> str:
     return f"{event.at_ms / 1000:7.2f} s  {event.kind:<5} {event.text}"
 
 
-class _Run:
+class _DrillRun:
     """One run in a context that is ready."""
 
     def __init__(self, drill: Drill, context: Context, on_progress: OnProgress) -> None:

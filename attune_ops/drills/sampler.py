@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attune_ops.drills.journal import Event, EventKind, Sample
+from attune_ops.drills.journal import DepthSample, Event, EventKind
 from attune_ops.installation.amqp import Depth, depth, open_connection
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import AttuneOpsError, SourceError
@@ -20,7 +20,7 @@ TIMEOUT_S = 3.0
 ANSWER_S = 5.0
 
 
-class EventLog:
+class DrillLog:
     """The steps, faults and undos of a drill, with their times."""
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
@@ -41,10 +41,10 @@ class EventLog:
 class Sampler:
     """Reads the depth of queues, keeps each change as a sample, and remembers which queues disappeared."""
 
-    def __init__(self, settings: Settings, log: EventLog) -> None:
+    def __init__(self, settings: Settings, log: DrillLog) -> None:
         self.settings = settings
         self.queues: list[str] = []
-        self.samples: list[Sample] = []
+        self.samples: list[DepthSample] = []
         self.disappeared: set[str] = set()
         self._existing: set[str] = set()
         self._log = log
@@ -79,16 +79,16 @@ class Sampler:
             consumers = tuple(d.consumers if d else None for d in found)
             last = self.samples[-1] if self.samples else None
             if last is None or (last.messages, last.consumers) != (messages, consumers):
-                self.samples.append(Sample(self._log.now_ms, messages, consumers))
+                self.samples.append(DepthSample(self._log.now_ms, messages, consumers))
 
     @property
-    def padded(self) -> tuple[Sample, ...]:
+    def padded(self) -> tuple[DepthSample, ...]:
         """The samples, all with the same number of queues: the later ones have more."""
 
         def pad(values: tuple[int | None, ...]) -> tuple[int | None, ...]:
             return values + (None,) * (len(self.queues) - len(values))
 
-        return tuple(Sample(s.at_ms, pad(s.messages), pad(s.consumers)) for s in self.samples)
+        return tuple(DepthSample(s.at_ms, pad(s.messages), pad(s.consumers)) for s in self.samples)
 
     def watch(self, *queues: str) -> None:
         """Adds queues to those that are sampled."""

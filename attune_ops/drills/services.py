@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attune_ops.drills.parameters import Parameters
-from attune_ops.drills.sampler import EventLog, Sampler
+from attune_ops.drills.sampler import DrillLog, Sampler
 from attune_ops.drills.undo import UndoList
 from attune_ops.installation.config.running_lab import start_time
 from attune_ops.installation.config.settings import Settings
@@ -27,7 +27,7 @@ class Services:
         folder: Path,
         behaviour: dict[str, Any],
         undo: UndoList,
-        log: EventLog,
+        log: DrillLog,
         sampler: Sampler,
     ) -> None:
         self.all: list[RunningService] = []
@@ -48,7 +48,7 @@ class Services:
         )  # fmt: skip
         self.all.append(started)
         self._undo.add("process", str(started.pid), start_time(started.pid) or "")
-        self._log.add(f"{service} {name} started" if name != service else f"{service} started")
+        self._log.add(f"worker {name} started" if service == "worker" else f"{name} started")
         if wait:
             started.wait_for("ready", timeout=30)
         return started

@@ -30,14 +30,14 @@ from attune_ops.topology.export import live_topology
 NODES = {"vhost": 1, "node": 1, "cluster": 3}
 
 
-class Target(NamedTuple):
+class DrillTarget(NamedTuple):
     """Settings that point at a drill's scratch virtual host, and the broker that it started, if any."""
 
     settings: Settings
     lab: Lab | None
 
 
-class Declared(NamedTuple):
+class Declarations(NamedTuple):
     """The topology that is declared in the scratch virtual host, and the policies that are set before."""
 
     topology: Topology
@@ -62,7 +62,7 @@ def refuse_unless_allowed(settings: Settings, confirm: str | None) -> None:
 
 def prepare(
     drill: Drill, settings: Settings | None, server: str | None, undo: UndoList, on_progress: Callable[[str], None]
-) -> Target:
+) -> DrillTarget:
     """Finds or starts the broker and creates the scratch virtual host; both are on the undo list before.
 
     Without `settings` the broker is the running lab; where none runs, the drill starts its own. A drill that breaks a
@@ -87,7 +87,7 @@ def prepare(
     with writer(settings, vhost) as broker:
         broker.make_vhost("attune-ops drill: may be deleted at any time", settings.amqp.user)
     on_progress(f"scratch virtual host {vhost} on {settings.amqp.address}")
-    return Target(msgspec.structs.replace(settings, amqp=msgspec.structs.replace(settings.amqp, path=vhost)), lab)
+    return DrillTarget(msgspec.structs.replace(settings, amqp=msgspec.structs.replace(settings.amqp, path=vhost)), lab)
 
 
 def _refuse_older(drill: Drill, version: str) -> None:
@@ -110,16 +110,16 @@ def settings_of_record(record: Record) -> Settings | None:
         return None
 
 
-def declared(drill: Drill, settings: Settings | None, topology: str | None, like: str | None) -> Declared:
+def declared(drill: Drill, settings: Settings | None, topology: str | None, like: str | None) -> Declarations:
     """What a drill declares: that of the file `like`, of the named topology, of the drill, or of the settings."""
     if like is not None:
         return rehearsal(like, load(topology) if topology else None)
     if topology is None and drill.topology is None and settings is not None:
-        return Declared(settings.topology)
-    return Declared(load(topology or drill.topology or DEFAULT))
+        return Declarations(settings.topology)
+    return Declarations(load(topology or drill.topology or DEFAULT))
 
 
-def rehearsal(file: str, known: Topology | None = None) -> Declared:
+def rehearsal(file: str, known: Topology | None = None) -> Declarations:
     """Topology and policies of a snapshot or definitions file; worker queues that it lacks are from `known`.
 
     Without `known` that is the topology of the snapshot; for definitions it is the shipped topology with the most
@@ -131,7 +131,7 @@ def rehearsal(file: str, known: Topology | None = None) -> Declared:
         known = _closest(facts) if facts.missing == UNTOLD else facts.topology
         facts = msgspec.structs.replace(facts, topology=known)
     made = live_topology(facts, f"{known.name}, like {Path(file).name}")
-    return Declared(_with_workers(made, known), facts.actual.policies or ())
+    return Declarations(_with_workers(made, known), facts.actual.policies or ())
 
 
 def _closest(facts: Facts) -> Topology:

@@ -12,7 +12,7 @@ LEFT, TOP, GAP, RIGHT = 50, 34, 26, 20
 COLORS = ("#0969da", "#bf3989", "#1a7f37", "#9a6700", "#8250df", "#57606a")
 FAULTS = {"fault": "#cf222e", "undo": "#1a7f37"}
 
-Line = list[tuple[float, int | None]]
+Curve = list[tuple[float, int | None]]
 
 
 def svg(timeline: Timeline) -> str:
@@ -60,7 +60,7 @@ def _marks(timeline: Timeline) -> list[tuple[float, str, str]]:
     return [(e.at_ms, e.kind, e.text) for e in timeline.steps if e.kind in FAULTS]
 
 
-def _panel(title: str, top: float, height: float, lines: list[Line], end: float) -> list[str]:
+def _panel(title: str, top: float, height: float, lines: list[Curve], end: float) -> list[str]:
     """A frame with one stepped line a queue; the line is interrupted where the queue is missing."""
     most = max([v for line in lines for _, v in line if v is not None], default=0) or 1
     parts = [

@@ -27,7 +27,7 @@ OnProgress = Callable[[str], None]
 ANSWER_S = 60.0  # a cluster answers when each node has the new virtual host, for which it waits up to 45 s
 
 
-class Entry(msgspec.Struct, frozen=True):
+class UndoEntry(msgspec.Struct, frozen=True):
     """One thing to undo: end a process, remove a folder, delete a virtual host or user, stop a lab."""
 
     kind: str
@@ -43,7 +43,7 @@ class Record(msgspec.Struct):
     started: str
     lab: str | None = None
     env: str | None = None
-    undo: list[Entry] = []
+    undo: list[UndoEntry] = []
 
 
 class UndoList:
@@ -53,9 +53,9 @@ class UndoList:
         self.file = folder() / f"{secrets.token_hex(6)}.json"
         self.record = Record(drill, os.getpid(), start_time(os.getpid()) or "", env=env)
 
-    def add(self, kind: str, name: str, started: str = "") -> Entry:
+    def add(self, kind: str, name: str, started: str = "") -> UndoEntry:
         """Adds an entry to the list, on disk before this returns."""
-        entry = Entry(kind, name, started)
+        entry = UndoEntry(kind, name, started)
         self.record.undo.append(entry)
         self._save()
         return entry
@@ -101,7 +101,7 @@ def folder() -> Path:
     return state_folder("drills")
 
 
-def undo(entry: Entry, settings: Settings | None) -> None:
+def undo(entry: UndoEntry, settings: Settings | None) -> None:
     """Undoes one entry; something that no longer exists is no error. Raises the error of the broker or the system."""
     match entry.kind:
         case "process":

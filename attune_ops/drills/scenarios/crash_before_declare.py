@@ -8,7 +8,7 @@ from attune_ops.drills.context import Context, Steps
 
 @drill(
     hypothesis="A worker that crashes after register counts as active, and messages to it are returned.",
-    promise="A mandatory message that no queue takes is returned; without mandatory it is dropped and confirmed.",
+    promise="An unroutable mandatory message is returned; without the mandatory flag it is dropped and confirmed.",
     source="https://www.rabbitmq.com/docs/publishers#unroutable",
 )
 def crash_before_declare(context: Context) -> Steps:

@@ -8,8 +8,8 @@ from attune_ops.drills.context import Context, Steps
 
 @drill(
     hypothesis="A start-up without declare fails at consume with 404, and messages to that worker are returned.",
-    promise="basic.consume on a queue that does not exist closes the channel with 404 NOT_FOUND; a mandatory message "
-    "that no queue takes is returned.",
+    promise="basic.consume on a queue that does not exist closes the channel with 404 NOT_FOUND; an unroutable "
+    "mandatory message is returned.",
     source="https://www.rabbitmq.com/docs/channels#error-handling",
 )
 def incident(context: Context) -> Steps:

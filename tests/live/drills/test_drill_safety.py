@@ -75,10 +75,10 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
     settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
     seen: list[tuple[str, int]] = []
     acked: Counter[int] = Counter()
-    populate, drain = runner._Run._populate, evidence.drain
+    populate, drain = runner._DrillRun._populate, evidence.drain
     tracing: list[tuple[Any, str]] = []
 
-    def traced(self: runner._Run) -> None:
+    def traced(self: runner._DrillRun) -> None:
         vhost = self.context.settings.vhost
         own_lab.ctl("trace_on", "-p", vhost)
         connection = open_connection(self.context.settings.amqp, name="tracer")
@@ -104,7 +104,7 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
             acked.update(e["number"] for e in told if e["event"] == "acked")
         return drain(context)
 
-    monkeypatch.setattr(runner._Run, "_populate", traced)
+    monkeypatch.setattr(runner._DrillRun, "_populate", traced)
     monkeypatch.setattr(evidence, "drain", read)
     journal = run("worker-reconnect", settings, confirm="test", rate=60)
     assert isinstance(journal, Journal)

@@ -14,9 +14,9 @@ import platformdirs
 import pytest
 
 from attune_ops.drills.catalog import Drill, all_drills
-from attune_ops.drills.journal import Comparison, Journal
+from attune_ops.drills.journal import Journal, JournalComparison
 from attune_ops.drills.runner import run
-from attune_ops.drills.undo import Entry, UndoList, records
+from attune_ops.drills.undo import UndoEntry, UndoList, records
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.installation.config.running_lab import Process
 from attune_ops.model.errors import DrillRefused
@@ -39,10 +39,10 @@ def settings(broker: Broker) -> Settings:
 @pytest.fixture(autouse=True)
 def nothing_is_left(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Remembers what the drills of a test make, and looks for it when they have ended."""
-    made: list[Entry] = []
+    made: list[UndoEntry] = []
     add = UndoList.add
 
-    def told(self: UndoList, kind: str, name: str, started: str = "") -> Entry:
+    def told(self: UndoList, kind: str, name: str, started: str = "") -> UndoEntry:
         made.append(add(self, kind, name, started))
         return made[-1]
 
@@ -124,7 +124,7 @@ def test_an_environment_has_to_allow_it_and_be_named(settings: Settings) -> None
 @pytest.mark.slow
 def test_a_remedy_keeps_what_was_lost(settings: Settings) -> None:
     made = run("worker-stop", settings, confirm="test", remedy="durable", rate=60)
-    assert isinstance(made, Comparison)
+    assert isinstance(made, JournalComparison)
     assert made.first.ledger.lost > 0
     assert made.second.ledger.lost == 0
     assert made.second.verdict == "held"

@@ -12,7 +12,7 @@ import pytest
 from attune_ops.cli.drill import run
 from attune_ops.drills.catalog import all_drills
 from attune_ops.drills.journal import Expected, Journal, Ledger, decode
-from attune_ops.drills.ledger import FORGOTTEN, Attempt, Delivery, account, ledger_expectations, verdict_of
+from attune_ops.drills.ledger import FORGOTTEN, Attempt, ConsumerEvent, account, ledger_expectations, verdict_of
 from attune_ops.drills.parameters import read_parameters
 from attune_ops.drills.remedies import all_remedies
 from attune_ops.drills.target import rehearsal
@@ -64,8 +64,8 @@ def test_the_page_is_that_of_the_journals(tmp_path: Path) -> None:
 
 
 def test_the_ledger_judges_beside_the_drill() -> None:
-    fine = account([Attempt(1, "confirmed", "q")], [Delivery(1, e, "q") for e in ("handled", "acked")], [], {})
-    forgot = account([Attempt(1, "confirmed", "q")], [Delivery(1, "acked", "q")], [], {})
+    fine = account([Attempt(1, "confirmed", "q")], [ConsumerEvent(1, e, "q") for e in ("handled", "acked")], [], {})
+    forgot = account([Attempt(1, "confirmed", "q")], [ConsumerEvent(1, "acked", "q")], [], {})
     vanished = account([Attempt(1, "confirmed", "q")], [], [], {})
     assert verdict_of(list(ledger_expectations(fine, ())), fine, "")[0] == "held"
     assert forgot.losses[0].reason == FORGOTTEN

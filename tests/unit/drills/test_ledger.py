@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attune_ops.drills.journal import CLASSES
-from attune_ops.drills.ledger import EXPIRED, FORGOTTEN, REJECTED, Attempt, Delivery, Leftover, account
+from attune_ops.drills.ledger import EXPIRED, FORGOTTEN, REJECTED, Attempt, ConsumerEvent, Leftover, account
 
 Q = "worker.1.executions"
 NUMBERS = st.integers(1, 5)
@@ -14,7 +14,7 @@ ATTEMPTS = st.builds(
     Attempt, NUMBERS, st.sampled_from(["confirmed", "returned", "nacked", "indeterminate"]), st.just(Q)
 )
 DELIVERIES = st.builds(
-    Delivery, NUMBERS, st.sampled_from(["received", "handled", "acked", "rejected", "requeued"]), st.just(Q),
+    ConsumerEvent, NUMBERS, st.sampled_from(["received", "handled", "acked", "rejected", "requeued"]), st.just(Q),
     st.booleans(),
 )  # fmt: skip
 LEFTOVERS = st.builds(Leftover, NUMBERS, st.just(Q), st.sampled_from([None, "expired", "rejected", "maxlen"]))
@@ -22,7 +22,7 @@ LEFTOVERS = st.builds(Leftover, NUMBERS, st.just(Q), st.sampled_from([None, "exp
 
 @given(st.lists(ATTEMPTS), st.lists(DELIVERIES), st.lists(LEFTOVERS), st.booleans(), st.booleans())
 def test_every_number_is_in_exactly_one_class(
-    attempts: list[Attempt], deliveries: list[Delivery], leftovers: list[Leftover], gone: bool, expires: bool
+    attempts: list[Attempt], deliveries: list[ConsumerEvent], leftovers: list[Leftover], gone: bool, expires: bool
 ) -> None:
     ledger = account(attempts, deliveries, leftovers, {Q: "gone"} if gone else {}, [Q] if expires else [])
     assert ledger.attempted == len({a.number for a in attempts})
@@ -35,7 +35,7 @@ def test_every_number_is_in_exactly_one_class(
 
 def one(outcome: str, *events: str, left: tuple[str | None, ...] = (), gone: bool = False, ttl: bool = False) -> str:
     """The class of a message, or of a lost one its reason; '' where nothing explains it."""
-    deliveries = [Delivery(1, event.removesuffix("!"), Q, event.endswith("!")) for event in events]
+    deliveries = [ConsumerEvent(1, event.removesuffix("!"), Q, event.endswith("!")) for event in events]
     ledger = account(
         [Attempt(1, outcome, Q)], deliveries, [Leftover(1, Q, x) for x in left],
         {Q: "its queue went"} if gone else {}, [Q] if ttl else [],
@@ -68,7 +68,7 @@ def test_classes() -> None:
 def test_a_second_attempt_that_arrived_settles_the_number() -> None:
     ledger = account(
         [Attempt(1, "returned", "worker.9.executions"), Attempt(1, "confirmed", Q)],
-        [Delivery(1, e, Q) for e in ("received", "handled", "acked")], [], {},
+        [ConsumerEvent(1, e, Q) for e in ("received", "handled", "acked")], [], {},
     )  # fmt: skip
     assert ledger.classes["acknowledged_once"] == ledger.attempted == 1
     assert (ledger.published, ledger.confirmed, ledger.returned) == (2, 1, 1)

@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from attune_ops.drills.journal import Comparison, DoctorStatus, Event, Expected, Journal, Ledger, Loss, Sample, decode
+from attune_ops.drills.journal import (
+    DepthSample,
+    DoctorStatus,
+    Event,
+    Expected,
+    Journal,
+    JournalComparison,
+    Ledger,
+    Loss,
+    decode,
+)
 from attune_ops.drills.view_journal import numbers
 from attune_ops.render import form
 from tests.hostile import NAMES, is_safe
@@ -23,14 +33,17 @@ def journal(name: str) -> Journal:
         expectations=(Expected(name, True, 1000, 5, name), Expected(name, False, 1000, None, name)),
         ledger=Ledger(attempted=2, lost=2, classes={"lost": 2}, losses=(Loss(name, (1, 2)),)),
         before=DoctorStatus("healthy"), after=DoctorStatus("degraded", (name,)), remedy=name, queues=(name, "q"),
-        samples=(Sample(0, (None, 3), (None, 1)), Sample(300, (7, None), (0, None)), Sample(800, (0, 2), (1, 1))),
+        samples=(
+            DepthSample(0, (None, 3), (None, 1)), DepthSample(300, (7, None), (0, None)),
+            DepthSample(800, (0, 2), (1, 1)),
+        ),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_texts(name: str) -> None:
     made = journal(name)
-    both = Comparison(made, msgspec.structs.replace(made, remedy=None))
+    both = JournalComparison(made, msgspec.structs.replace(made, remedy=None))
     for value in (made, both):
         assert is_safe(form(value, "text"))
         assert is_safe(form(value, "markdown"))

@@ -1,4 +1,4 @@
-"""How a `Comparison` shows itself: the classes of two ledgers side by side."""
+"""How a `JournalComparison` shows itself: the classes of two ledgers side by side."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from attune_ops.drills import view_journal
-from attune_ops.drills.journal import CLASSES, Comparison, Journal
+from attune_ops.drills.journal import CLASSES, Journal, JournalComparison
 from attune_ops.model.display import Notice
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import text, view_notice, view_table
 
 
-def rows(comparison: Comparison) -> Table:
+def rows(comparison: JournalComparison) -> Table:
     """A row a class of the ledger."""
     first, second = comparison.first, comparison.second
     counts = [("attempted", first.ledger.attempted, second.ledger.attempted)]
@@ -36,7 +36,7 @@ def _names(first: Journal, second: Journal) -> tuple[str, str]:
     return next((pair for pair in pairs if pair[0] != pair[1]), ("first", "second"))
 
 
-def as_table(comparison: Comparison) -> Any:
+def as_table(comparison: JournalComparison) -> Any:
     """The two verdicts, the classes that have messages, and the time until each expectation was met."""
     from rich.console import Group
     from rich.text import Text
@@ -50,7 +50,7 @@ def as_table(comparison: Comparison) -> Any:
     return Group(*heads, "", view_table.as_table(used), "", view_table.as_table(_times(comparison)))
 
 
-def _times(comparison: Comparison) -> Table:
+def _times(comparison: JournalComparison) -> Table:
     """Milliseconds of each expectation with a limit, None where it was not met or a run does not have it."""
     first, second = (
         {e.title: round(e.took_ms) if e.took_ms is not None else None for e in j.expectations if e.limit_ms}
@@ -62,24 +62,24 @@ def _times(comparison: Comparison) -> Table:
     return Table("times", columns, cells, comparison.second.started_at)
 
 
-def as_json(comparison: Comparison) -> Any:
+def as_json(comparison: JournalComparison) -> Any:
     """Both journals."""
     return msgspec.to_builtins(comparison)
 
 
-def as_markdown(comparison: Comparison) -> str:
+def as_markdown(comparison: JournalComparison) -> str:
     """The numbers side by side, then both journals."""
     journals = (view_journal.as_markdown(j) for j in (comparison.first, comparison.second))
     return "\n\n".join([*(view_table.as_markdown(t) for t in (rows(comparison), _times(comparison))), *journals])
 
 
-def as_html(comparison: Comparison) -> str:
+def as_html(comparison: JournalComparison) -> str:
     """The two verdicts and the numbers side by side, then both journals with their timelines."""
     heads = Notice(view_journal.headline(comparison.first), (view_journal.headline(comparison.second),))
     journals = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
     return "\n".join([view_notice.as_html(heads), view_table.as_html(rows(comparison)), *journals])
 
 
-def as_svg(comparison: Comparison) -> str:
+def as_svg(comparison: JournalComparison) -> str:
     """The timeline of the second run, which is the one with the mitigation."""
     return view_journal.as_svg(comparison.second)
