@@ -66,7 +66,8 @@ def reap(
         record.update(since)
     found = candidates(facts, since, grace, matches)
     if apply and any(c.verdict == "deletes" for c in found):
-        reaper = _Reaper(settings, facts, Path(save_to) if save_to else _default_folder(facts.taken_at), confirm)
+        folder = Path(save_to) if save_to else state_folder("reaped", f"{facts.taken_at:%Y%m%dT%H%M%SZ}")
+        reaper = _Reaper(settings, facts, folder, confirm)
         found = tuple(reaper.reap(c) if c.verdict == "deletes" else c for c in found)
     ripe = [c.seen_since + grace for c in found if c.verdict == "waits"]
     notes = (f"run it again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC, when the first grace period ends",) if ripe else ()
@@ -176,7 +177,3 @@ def _definition(facts: Facts, queue: str) -> dict[str, Any]:
         "arguments": state.arguments,
         "bindings": [[b.source, b.routing_key, b.arguments] for b in bindings],
     }
-
-
-def _default_folder(at: datetime) -> Path:
-    return state_folder("reaped", f"{at:%Y%m%dT%H%M%SZ}")

@@ -28,6 +28,13 @@ name_option = click.option(
     help="Name of the lab [default: that of --lab or ATTUNE_OPS_LAB, else default].",
 )
 
+server_option = click.option(
+    "--server", metavar="DIR|PATH", help="RabbitMQ installation: its folder or its rabbitmq-server."
+)
+config_option = click.option(
+    "--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; repeatable."
+)
+
 
 @group()
 def command() -> None:
@@ -37,8 +44,8 @@ def command() -> None:
 @command.command(example="attune-ops lab up")
 @name_option
 @click.option("--nodes", type=int, metavar="N", help="Number of cluster nodes (default: 1).")
-@click.option("--server", metavar="DIR|PATH", help="RabbitMQ installation: its folder or its rabbitmq-server.")
-@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; repeatable.")
+@server_option
+@config_option
 @pass_cli
 def up(cli: Cli, name: str, nodes: int | None, server: str | None, lines: tuple[str, ...]) -> None:
     """Starts the lab, or those nodes of a running lab that are down."""
@@ -81,8 +88,8 @@ def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None
 
 @command.command(example="attune-ops lab run")
 @name_option
-@click.option("--server", metavar="DIR|PATH", help="RabbitMQ installation: its folder or its rabbitmq-server.")
-@click.option("--set", "lines", multiple=True, metavar="KEY=VALUE", help="A line of rabbitmq.conf; repeatable.")
+@server_option
+@config_option
 @click.option("--workers", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of workers.")
 @click.option("--for", "seconds", type=duration, default="6s", show_default=True, help="Time to publish messages.")
 @click.option("--keep", is_flag=True, help="Leave broker and services running.")

@@ -16,7 +16,7 @@ from attune_ops.cli._options import change_options, confirmed, duration
 @click.option("--grace", type=duration, default="10m", show_default=True, metavar="TIME",
               help="Delete only queues that an earlier run, at least this long ago, found orphaned.")  # fmt: skip
 @click.option("--save-to", metavar="FOLDER", help="Save messages to this folder (default: the user's state folder).")
-@change_options("Delete the queues; without it this is a dry run.")
+@change_options("Delete the queues; without it a dry run.")
 @format_option()
 @pass_cli
 def command(
@@ -34,7 +34,7 @@ def command(
     done = reap(cli.settings, pattern, grace=timedelta(seconds=grace), save_to=save_to, apply=apply, confirm=typed)
     cli.show(done, format)
     if not apply:
-        cli.note("dry run: nothing was deleted; use --apply" if done.count("deletes") else "nothing to delete")
+        cli.note("dry run: nothing was deleted; --apply does it" if done.count("deletes") else "nothing to delete")
     elif not any(c.verdict in ("deleted", "given back") for c in done.candidates):
         cli.note("nothing was deleted" + (" yet: run it again after the grace period" if done.count("waits") else ""))
     cli.exit(_exit.FOUND if any(c.reason.startswith("failed: ") for c in done.candidates) else _exit.OK)

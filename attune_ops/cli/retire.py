@@ -11,7 +11,7 @@ from attune_ops.cli._options import change_options, confirmed
 
 @_base.command(example="attune-ops retire 'w*'")
 @click.argument("pattern", default="*")
-@change_options("Set them to inactive; without it this is a dry run.")
+@change_options("Set them to inactive; without it a dry run.")
 @format_option()
 @pass_cli
 def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: str) -> None:
@@ -25,11 +25,8 @@ def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: st
 
     done = retire(cli.settings, pattern, apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
     cli.show(done, format)
-    if "retired" in done.column("verdict"):
+    verdicts = done.column("verdict")
+    if "retired" in verdicts:
         cli.note("undo: start the worker; it sets itself to active")
     elif not apply:
-        cli.note(
-            "dry run: nothing was changed; --apply changes it"
-            if "retires" in done.column("verdict")
-            else "no dead workers"
-        )
+        cli.note("dry run: nothing was changed; --apply does it" if "retires" in verdicts else "no dead workers")

@@ -21,7 +21,7 @@ from attune_ops.lab.server import Server, find
 from attune_ops.model.errors import ActionError, ConfigError
 
 USER = "attune"
-PORTS = (("AMQP", nodes.speaks_amqp), ("the management API", nodes.serves_management))
+PORTS = (("AMQP", nodes.speaks_amqp), ("management API", nodes.serves_management))
 STOP_S = 60.0  # how long `stop_node` waits for a clean stop; RabbitMQ takes 6 s
 
 Note = Callable[[str], None]
@@ -179,7 +179,7 @@ def _wait_for_ports(lab: RunningLab, node: LabNode, note: Note, began: float, ti
             lambda: node.alive,
             lambda: f"{node.name}: {nodes.last_output(node)}",
         )
-        note(f"{node.name}: {what} is reachable after {time.monotonic() - began:.1f} s")
+        note(f"{node.name}: {what} reachable after {time.monotonic() - began:.1f} s")
 
 
 def _start_epmd(lab: RunningLab, server: Server) -> RunningLab:

@@ -16,6 +16,7 @@ from attune_ops.startup.standins.publishing import Pace, Publisher, number_of
 from attune_ops.startup.standins.standin import TICK_S, StandIn
 
 REGISTRY_AGE_S = 1.0  # the longest time that the executor uses its list of workers
+PUBLISHED = {"sensor": "EventCreated", "notifier": "NotificationCreated"}
 ACTION: dict[str, Any] = {"action_ref": "core.echo", "action_id": None, "config": {}}
 
 
@@ -52,7 +53,11 @@ class MessageHandler(StandIn):
 
     def on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """Queues one message for handling."""
-        envelope, error = _parsed(body)
+        envelope, error = None, None
+        try:
+            envelope = parse(body)
+        except NotAnEnvelope as e:
+            error = str(e)
         message = PendingMessage(
             channel, method.delivery_tag, properties.message_id, envelope, self._queue_of(method.consumer_tag)
         )
@@ -129,9 +134,7 @@ class WorkerStandIn(MessageHandler):
 
 
 class PublisherStandIn(MessageHandler):
-    """Publishes one type of message at a steady rate, where the topology has this service publish it."""
-
-    message_type = ""
+    """Publishes events or notifications at a steady rate, where the topology has this service publish them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -146,19 +149,7 @@ class PublisherStandIn(MessageHandler):
 
     def publish(self, publisher: Publisher, number: int) -> None:
         """Publishes one message."""
-        publisher.send(self.message_type, number)
-
-
-class SensorStandIn(PublisherStandIn):
-    """Publishes events."""
-
-    message_type = "EventCreated"
-
-
-class NotifierStandIn(PublisherStandIn):
-    """Publishes notifications."""
-
-    message_type = "NotificationCreated"
+        publisher.send(PUBLISHED[self.job.service], number)
 
 
 class ExecutorStandIn(PublisherStandIn):
@@ -226,14 +217,6 @@ class ExecutorStandIn(PublisherStandIn):
 STAND_INS: dict[str, type[MessageHandler]] = {
     "worker": WorkerStandIn,
     "executor": ExecutorStandIn,
-    "sensor": SensorStandIn,
-    "notifier": NotifierStandIn,
+    "sensor": PublisherStandIn,
+    "notifier": PublisherStandIn,
 }
-
-
-def _parsed(body: bytes) -> tuple[Envelope | None, str | None]:
-    """The envelope, or why the body is none."""
-    try:
-        return parse(body), None
-    except NotAnEnvelope as e:
-        return None, str(e)
