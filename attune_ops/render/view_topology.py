@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.model.table import Cell, Column, Kind, Table
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 SCHEMA = "attune-ops/topology/1"
-
-PARTS = ("exchanges", "queues", "bindings", "publishes", "consumers")
 
 
 def as_table(topology: Topology) -> Group:
@@ -64,63 +63,51 @@ def as_toml(topology: Topology) -> str:
 
 
 def _parts(topology: Topology) -> list[Table]:
-    made = (_exchanges, _queues, _bindings, _publishes, _consumers)
-    return [part for part in (make(topology) for make in made) if part.rows]
+    """A table for each part that is not empty."""
+    t, declared = topology, Column("declared", Kind.LIST, doc="how, with its arguments")
+    per = Column("per", Kind.CATEGORY, doc="once, each worker, or each replica")
+    publishes = (Column("message_type"), Column("exchange"), Column("routing_key"), Column("by", Kind.LIST))
+    consumers = (Column("service"), Column("queue"), Column("tag"), Column("prefetch", unit="messages"))
+    parts = (
+        _table("exchanges", (Column("exchange"), Column("type"), declared),
+               ((e.name, e.type, _declared(e)) for e in t.exchanges)),
+        _table("queues", (Column("queue"), per, declared), ((q.name, str(q.per), _declared(q)) for q in t.queues)),
+        _bindings(t),
+        _table("publishes", publishes, ((p.message_type, p.exchange, p.routing_key, p.by) for p in t.publishes)),
+        _table("consumers", consumers, ((c.service, c.queue, c.tag, str(c.prefetch)) for c in t.consumers)),
+    )  # fmt: skip
+    return [part for part in parts if part.rows]
+
+
+def _bindings(t: Topology) -> Table:
+    """The bindings; destination_kind and arguments are columns only where they differ from the usual."""
+    kind, arguments = Column("destination_kind", Kind.CATEGORY), Column("arguments", Kind.LIST)
+    table = _table(
+        "bindings",
+        (Column("source"), Column("routing_key"), Column("destination"), kind, arguments),
+        ((b.source, b.routing_key, b.destination, b.destination_kind, _arguments(b.arguments)) for b in t.bindings),
+    )
+    usual = {kind.name: "queue", arguments.name: ()}
+    return table.select(c.name for c in table.columns if set(table.column(c.name)) != {usual.get(c.name)})
 
 
 def rows(topology: Topology) -> Table:
     """A row for each exchange, queue, binding, publish and consumer; `part` says which it is."""
     parts = _parts(topology)
     columns = {c.name: c for part in parts for c in part.columns}
-    found = [(part.name, *map(record.get, columns)) for part in parts for record in part.records()]
-    return _table("topology", (Column("part", Kind.CATEGORY), *columns.values()), tuple(found))
+    found = ((part.name, *map(record.get, columns)) for part in parts for record in part.records())
+    return _table("topology", (Column("part", Kind.CATEGORY), *columns.values()), found)
 
 
-def _table(name: str, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> Table:
-    return Table(name, columns, rows, taken_at=None)
-
-
-DECLARED = Column("declared", Kind.LIST, doc="how, with its arguments")
-
-
-def _exchanges(t: Topology) -> Table:
-    columns = (Column("exchange"), Column("type"), DECLARED)
-    rows = tuple((e.name, e.type, _declared(e)) for e in t.exchanges)
-    return _table("exchanges", columns, rows)
-
-
-def _queues(t: Topology) -> Table:
-    columns = (Column("queue"), Column("per", Kind.CATEGORY, doc="once, each worker, or each replica"), DECLARED)
-    return _table("queues", columns, tuple((q.name, str(q.per), _declared(q)) for q in t.queues))
+def _table(name: str, columns: tuple[Column, ...], rows: Iterable[tuple[Cell, ...]]) -> Table:
+    return Table(name, columns, tuple(rows), taken_at=None)
 
 
 def _declared(item: Exchange | Queue) -> tuple[str, ...]:
-    said = ("durable" if item.durable else "transient", "auto-delete" if item.auto_delete else "",
-            "exclusive" if isinstance(item, Queue) and item.exclusive else "",
-            "internal" if isinstance(item, Exchange) and item.internal else "")  # fmt: skip
-    return (*filter(None, said), *_arguments(item.arguments))
-
-
-def _bindings(t: Topology) -> Table:
-    columns = [Column("source"), Column("routing_key"), Column("destination")]
-    rows: list[tuple[Cell, ...]] = [(b.source, b.routing_key, b.destination) for b in t.bindings]
-    if any(b.destination_kind == "exchange" for b in t.bindings):
-        columns.append(Column("destination_kind", Kind.CATEGORY))
-        rows = [(*row, b.destination_kind) for row, b in zip(rows, t.bindings, strict=True)]
-    if any(b.arguments for b in t.bindings):
-        columns.append(Column("arguments", Kind.LIST))
-        rows = [(*row, _arguments(b.arguments)) for row, b in zip(rows, t.bindings, strict=True)]
-    return _table("bindings", tuple(columns), tuple(rows))
-
-
-def _publishes(t: Topology) -> Table:
-    columns = (Column("message_type"), Column("exchange"), Column("routing_key"), Column("by", Kind.LIST))
-    return _table("publishes", columns, tuple((p.message_type, p.exchange, p.routing_key, p.by) for p in t.publishes))
-
-
-def _consumers(t: Topology) -> Table:
-    columns = (Column("service"), Column("queue"), Column("tag"), Column("prefetch", unit="messages"))
-    return _table("consumers", columns, tuple((c.service, c.queue, c.tag, str(c.prefetch)) for c in t.consumers))
+    flags = ("durable" if item.durable else "transient", "auto-delete" if item.auto_delete else "",
+             "exclusive" if isinstance(item, Queue) and item.exclusive else "",
+             "internal" if isinstance(item, Exchange) and item.internal else "")  # fmt: skip
+    return (*filter(None, flags), *_arguments(item.arguments))
 
 
 def _arguments(values: Arguments) -> tuple[str, ...]:
