@@ -29,20 +29,23 @@ def check(
     needs: tuple[Source, ...] = (),
     needs_attempt: tuple[Source, ...] = (),
     needs_response: tuple[Source, ...] = (),
-    required: bool = True,
-    may_recover: bool = True,
+    required: bool | None = None,
+    may_recover: bool | None = None,
     group: str | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence, and its denial is the finding.
 
-    The parameters are those of `Check`. The group is that of the code's hundred, unless one is given.
+    The parameters are those of `Check`. Their defaults follow from the group, which follows from the code: checks of
+    the group upgrade are not required, and checks of design and upgrade do not recover.
     """
+    group = group or GROUPS[int(code[2]) - 1]
+    required = group != "upgrade" if required is None else required
+    may_recover = group not in ("design", "upgrade") if may_recover is None else may_recover
 
     def mark(function: CheckFunction) -> CheckFunction:
         function.check = Check(  # type: ignore[attr-defined]
-            code, name, group or GROUPS[int(code[2]) - 1], title, severity, needs, function,
-            required, needs_attempt, needs_response, may_recover,
-        )  # fmt: skip
+            code, name, group, title, severity, needs, function, required, needs_attempt, needs_response, may_recover
+        )
         return function
 
     return mark

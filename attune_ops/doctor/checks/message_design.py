@@ -12,13 +12,7 @@ from attune_ops.model.topology import ID, Topology, binding_name
 from attune_ops.routing.topology_routes import WORKERS, desired_routes
 
 
-@check(
-    "AT601",
-    "design-publishes-arrive",
-    "topology has a queue for every published message",
-    Severity.WARNING,
-    may_recover=False,
-)
+@check("AT601", "design-publishes-arrive", "topology has a queue for every published message", Severity.WARNING)
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     """The broker drops an unroutable message, and still confirms it to its publisher.
 
@@ -44,7 +38,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-@check("AT602", "design-bindings-used", "every binding of the topology is used", Severity.INFO, may_recover=False)
+@check("AT602", "design-bindings-used", "every binding of the topology is used", Severity.INFO)
 def bindings_used(facts: Facts) -> Iterator[Problem]:
     """An unused binding is a name that was changed on one side only, or a leftover.
 
@@ -69,7 +63,7 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-@check("AT603", "design-wildcards", "wildcards are used on topic exchanges only", Severity.WARNING, may_recover=False)
+@check("AT603", "design-wildcards", "wildcards are used on topic exchanges only", Severity.WARNING)
 def wildcards(facts: Facts) -> Iterator[Problem]:
     """`#` and `*` are wildcards only on a topic exchange, and only as whole words between dots.
 
@@ -99,13 +93,7 @@ def taken_literally(exchange_type: str, key: str) -> bool:
     )
 
 
-@check(
-    "AT604",
-    "design-dead-letters-arrive",
-    "topology has a queue for every dead letter",
-    Severity.WARNING,
-    may_recover=False,
-)
+@check("AT604", "design-dead-letters-arrive", "topology has a queue for every dead letter", Severity.WARNING)
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     """A dead letter that no binding matches is lost: the broker neither returns nor logs it.
 
@@ -135,7 +123,7 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check("AT605", "design-no-circle", "no dead-letter cycles", Severity.WARNING, may_recover=False)
+@check("AT605", "design-no-circle", "no dead-letter cycles", Severity.WARNING)
 def no_cycle(facts: Facts) -> Iterator[Problem]:
     """A dead-letter cycle repeats endlessly or ends with the loss of the message.
 
@@ -159,9 +147,7 @@ def no_cycle(facts: Facts) -> Iterator[Problem]:
                 )  # fmt: skip
 
 
-@check(
-    "AT609", "design-queues-reached", "every queue of the topology receives messages", Severity.INFO, may_recover=False
-)
+@check("AT609", "design-queues-reached", "every queue of the topology receives messages", Severity.INFO)
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter is routed to stays empty. Its consumer never gets a message."""
     topology_routes = facts.memo(desired_routes)
@@ -180,13 +166,7 @@ def queues_reached(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT610",
-    "design-exchanges-bound",
-    "every exchange of the topology has a binding",
-    Severity.WARNING,
-    may_recover=False,
-)
+@check("AT610", "design-exchanges-bound", "every exchange of the topology has a binding", Severity.WARNING)
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     """The broker drops all messages that are sent to an exchange without a binding: publishes and dead letters.
 
@@ -209,13 +189,7 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT612",
-    "design-one-worker-only",
-    "per-worker messages are routed to one worker",
-    Severity.WARNING,
-    may_recover=False,
-)
+@check("AT612", "design-one-worker-only", "per-worker messages are routed to one worker", Severity.WARNING)
 def one_worker_only(facts: Facts) -> Iterator[Problem]:
     """A message for one worker that is also routed to other workers is processed more than once.
 

@@ -15,11 +15,7 @@ LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
 
 
 @check(
-    "AT606",
-    "design-queues-bounded",
-    "every queue that receives messages has a consumer or a limit",
-    Severity.WARNING,
-    may_recover=False,
+    "AT606", "design-queues-bounded", "every queue that receives messages has a consumer or a limit", Severity.WARNING
 )
 def queues_bounded(facts: Facts) -> Iterator[Problem]:
     """A queue that receives messages and has no consumer grows until a disk or memory alarm blocks all publishers.
@@ -41,13 +37,7 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check(
-    "AT607",
-    "design-backlog-kept",
-    "no auto-delete or transient queue can lose a backlog",
-    Severity.WARNING,
-    may_recover=False,
-)
+@check("AT607", "design-backlog-kept", "no auto-delete or transient queue can lose a backlog", Severity.WARNING)
 def backlog_kept(facts: Facts) -> Iterator[Problem]:
     """An auto-delete queue is deleted with its last consumer. Its messages are lost, not dead-lettered.
 
@@ -70,7 +60,7 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check("AT608", "design-queues-expire", "queues of removed workers expire", Severity.INFO, may_recover=False)
+@check("AT608", "design-queues-expire", "queues of removed workers expire", Severity.INFO)
 def queues_expire(facts: Facts) -> Iterator[Problem]:
     """Durable queues remain when their worker is removed, and must be deleted by hand.
 
@@ -99,7 +89,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
         )
 
 
-@check("AT611", "design-rejects-kept", "rejected messages are dead-lettered", Severity.INFO, may_recover=False)
+@check("AT611", "design-rejects-kept", "rejected messages are dead-lettered", Severity.INFO)
 def rejects_kept(facts: Facts) -> Iterator[Problem]:
     """Attune's consumers reject, without requeue, messages that they cannot decode or handle.
 

@@ -32,15 +32,7 @@ def _wanted_transient(facts: Facts) -> list[str]:
     return [q.name for q in facts.topology.queues if not q.durable and not q.exclusive]
 
 
-@check(
-    "AT701",
-    "deprecated-unused",
-    "no deprecated features in use",
-    Severity.INFO,
-    needs=(Source.DEPRECATED,),
-    required=False,
-    may_recover=False,
-)
+@check("AT701", "deprecated-unused", "no deprecated features in use", Severity.INFO, needs=(Source.DEPRECATED,))
 def deprecated_unused(facts: Facts) -> Iterator[Problem]:
     """The broker reports which deprecated features exist, whether it permits them, and which are in use.
 
@@ -83,7 +75,7 @@ def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
     "broker permits the topology's queues",
     Severity.ERROR,
     needs=(Source.DEPRECATED,),
-    required=False,
+    may_recover=True,
 )
 def declares_permitted(facts: Facts) -> Iterator[Problem]:
     """A broker that denies transient non-exclusive queues closes the connection of each worker that declares one.
@@ -134,14 +126,7 @@ def target_note(facts: Facts) -> str | None:
     return None
 
 
-@check(
-    "AT703",
-    "next-takes-queues",
-    "next RabbitMQ version permits the topology's queues",
-    Severity.WARNING,
-    required=False,
-    may_recover=False,
-)
+@check("AT703", "next-takes-queues", "next RabbitMQ version permits the topology's queues", Severity.WARNING)
 def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one fails with 541.
 
@@ -169,8 +154,6 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     "next RabbitMQ version permits all features in use",
     Severity.WARNING,
     needs=(Source.BROKER,),
-    required=False,
-    may_recover=False,
 )
 def next_takes_features(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.3 denies more by default than 4.0 does: global QoS, AMQP addresses v1, the queue master locator.
@@ -214,8 +197,6 @@ def _users(facts: Facts) -> dict[str, list[str]]:
     "next RabbitMQ version supports all policies",
     Severity.WARNING,
     needs=(Source.BROKER,),
-    required=False,
-    may_recover=False,
 )
 def next_takes_policies(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.0 removed classic queue mirroring: a policy with `ha-mode` has no effect there.
