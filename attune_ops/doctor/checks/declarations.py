@@ -190,7 +190,7 @@ def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
 
 
 def _attribute(a: Attribute) -> str:
-    return f"{a.name} is {_value(a.actual)}, not {_value(a.desired)}"
+    return f"{a.name} is {_value(a.actual)} (desired: {_value(a.desired)})"
 
 
 def _value(value: object) -> str:

@@ -45,8 +45,8 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
         receiver = "the executor" if worker is None else f"worker {worker}"
         yield Problem(
             Subject("execution", str(executions[0].id)),
-            f"{_some(executions)} {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}; "
-            f"{listed(queues)} of {receiver} {found}" + ("" if depth else ": the messages are lost"),
+            f"{_some(executions)} in status {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}; "
+            f"queue {listed(queues)} of {receiver} {found}" + ("" if depth else ": the messages are lost"),
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
                       "messages": depth},
             remedy="Start the consumer of that queue." if depth else "Cancel the executions, or request them again.",
@@ -119,5 +119,4 @@ def _some(executions: Sequence[Execution]) -> str:
 
 
 def _status(executions: Sequence[Execution]) -> str:
-    verb = "is" if len(executions) == 1 else "are"
-    return f"{verb} {' or '.join(sorted({e.status for e in executions}))}"
+    return " or ".join(sorted({e.status for e in executions}))

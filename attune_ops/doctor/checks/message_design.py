@@ -58,7 +58,7 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
             + (f" (it is published to {elsewhere[0].exchange})" if elsewhere else ""),
             evidence={"source": binding.source, "routing_key": binding.routing_key,
                       "destination": binding.destination, "published_on": [p.exchange for p in elsewhere]},
-            remedy="Bind it to the exchange with the messages, or remove it.",
+            remedy="Bind it to the exchange of these messages, or remove the binding.",
             related={"route": tuple(route_name(p.exchange, p.routing_key) for p in elsewhere)},
         )  # fmt: skip
 

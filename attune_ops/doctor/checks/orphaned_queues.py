@@ -40,12 +40,19 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
             Subject("queue", names[0]),
             f"{listed(names)}: {why}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
-            remedy="Stop its consumers." if consumers else "Delete the queue; its messages are saved to a file.",
+            remedy=_orphan_remedy(consumers, severity),
             commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,
             related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
         )
+
+
+def _orphan_remedy(consumers: int, severity: Severity) -> str:
+    if consumers:
+        return "Stop its consumers."
+    deletion = "If the worker does not return, delete" if severity is Severity.INFO else "Delete"
+    return f"{deletion} the queue; its messages are saved to a file."
 
 
 def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int, status: str | None) -> Severity:

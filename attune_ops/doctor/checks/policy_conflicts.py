@@ -78,7 +78,7 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
             + (f": {listed(what)} has no effect" if what else "") + tie,
             evidence={"objects": [o.name for o in objects], "hidden": lost, "priority": top.priority,
                       "pattern": top.pattern, "tied": tied},
-            remedy=f"Give {top.name} a pattern that does not match these, or put all keys into one policy.",
+            remedy=f"Change the pattern of {top.name} so that it does not match them, or put all keys in one policy.",
             inspect_commands=(POLICIES,),
         )  # fmt: skip
 

@@ -82,7 +82,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
         yield Problem(
             Subject("queue", (growing or names)[0]),
             f"{listed(names)} have no x-expires and remain when their worker is removed"
-            + (f"; {listed(growing)} then also grow, with the messages for all workers" if growing else ""),
+            + (f"; these also grow, with the messages for all workers: {listed(growing)}" if growing else ""),
             evidence={"queues": names, "growing": growing},
             remedy="Declare them with x-expires (for existing queues, a policy with `expires`).",
             severity=Severity.WARNING if growing else None,

@@ -112,8 +112,8 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
         behind = sum(named[q].messages_ready or 0 for q in queues if q in named)
         yield Problem(
             Subject("queue", queues[0]),
-            f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds {held} unacknowledged, its "
-            f"prefetch limit, for {age(since)}" + (f"; {behind:,} more ready" if behind else ""),
+            f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds {held} unacknowledged "
+            f"messages (its prefetch limit) for {age(since)}" + (f"; {behind:,} more are ready" if behind else ""),
             evidence={**_evidence(facts, channel, consumers), "ready": behind},
             remedy="Restart that process: its messages are requeued.",
             inspect_commands=(command_lines.consumers(queues[0]),),
@@ -158,8 +158,8 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     for (connection_name, why), tags in gone.items():
         yield Problem(
             Subject("consumer", tags[0][0]),
-            f"consumer {listed(f'{tag!r} of {queue}' for tag, queue in tags)} is gone, but its connection "
-            f"{connection_name} is open: {why}",
+            f"consumer {listed(f'{tag!r} of {queue}' for tag, queue in tags)} does not exist, but connection "
+            f"{connection_name} is open; {why}",
             evidence={"connection": connection_name, "consumers": [{"tag": t, "queue": q} for t, q in tags]},
             remedy="Restart that process. Its log names the error that closed its channel.",
             inspect_commands=(command_lines.consumers(tags[0][1]),),

@@ -137,7 +137,7 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     """
     target, queues, templates = _target(facts, (4, 3)), _transient(facts), _wanted_transient(facts)
     if target is not None and (queues or templates):
-        there = f"; {counted(len(queues), 'such queue')} here: delete before the upgrade" if queues else ""
+        there = f"; delete {counted(len(queues), 'such queue')} before the upgrade" if queues else ""
         yield Problem(
             Subject("broker", TRANSIENT),
             f"upstream RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it): where "

@@ -115,7 +115,7 @@ def test_a_node_that_is_down(own: lab.Lab, tmp_path: Path) -> None:
         finally:
             own.start_node(other)  # one of two is no majority, without which RabbitMQ 4.3 changes nothing
         (finding,) = report.at_least(Severity.ERROR)
-        assert "1 queue lived on it" in finding.detail
+        assert "it hosts 1 queue" in finding.detail
         assert "AT504" in {c.code for c in finding.consequences}
     finally:
         place.close()

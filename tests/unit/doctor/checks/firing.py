@@ -199,7 +199,7 @@ CASES = (
         "exchange",
         "attune.executions",
         E,
-        "type is topic, not direct",
+        "type is topic (desired: direct)",
     ),
     Case(
         "AT206",
@@ -208,7 +208,7 @@ CASES = (
         "queue",
         EXECUTIONS,
         E,
-        "durable is false, not true; declaring it fails with 406",
+        "durable is false (desired: true); declaring it fails with 406",
     ),
     Case("AT206", "argument", queues(H, EXECUTIONS, arguments={}), "queue", EXECUTIONS, E, "x-dead-letter-exchange"),
     Case(
@@ -493,7 +493,7 @@ CASES = (
     ),
     Case("AT504", "silent", queues(H, EVENTS, messages=None, messages_ready=None, state="down"), "queue", EVENTS, E),
     Case("AT504", "foreign", more_queues(H, QueueState("theirs", "/", state="crashed")), "queue", "theirs", I),
-    Case("AT505", "stuck", holding(H, W1, 10, 5, messages_ready=4), "queue", W1, E, "4 more ready"),
+    Case("AT505", "stuck", holding(H, W1, 10, 5, messages_ready=4), "queue", W1, E, "4 more are ready"),
     Case("AT505", "full", holding(H, W1, 10, 5, messages_ready=0), "queue", W1, W),
     Case(
         "AT506",
@@ -571,7 +571,7 @@ CASES = (
         "broker",
         "transient_nonexcl_queues",
         W,
-        "3 such queues here",
+        "delete 3 such queues",
     ),
     Case(
         "AT704",
