@@ -1,4 +1,4 @@
-"""Connecting to the broker over AMQP, and the one place that puts a failed connection into words."""
+"""Connecting to the broker over AMQP, and explaining a connection that fails."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
 
 
 class NotAmqp(OSError):
-    """What answered does not speak AMQP 0-9-1."""
+    """The server does not speak AMQP 0-9-1."""
 
 
 class Depth(NamedTuple):
-    """What a passive declare tells of a queue, 1 ms old: ready messages and consumers."""
+    """The answer of a passive declare, 1 ms old: ready messages and consumers of a queue."""
 
     messages: int
     consumers: int
@@ -42,10 +42,9 @@ def open_connection(
     heartbeat: int | None = None,
     implementation: type[pika.SelectConnection] | None = None,
 ) -> pika.BlockingConnection:
-    """Connects and logs in; `name` is shown in the broker's list of connections. Times in s.
+    """Connects and logs in; the broker lists the connection under `name`. Times in s.
 
-    `implementation` reads and writes the frames in pika's place. A connection that is needed for a few requests only is
-    made by `short_connection`.
+    `implementation` reads and writes the frames in pika's place. For a few requests, use `short_connection`.
 
     Raises `SourceError` naming the URL (password masked), the virtual host and what to try.
     """
@@ -85,9 +84,9 @@ def short_connection(settings: Settings, purpose: str) -> Iterator[pika.Blocking
 
 
 def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
-    """Makes sure that the port answers AMQP's greeting, without logging in and without pika. Changes nothing.
+    """Checks that the port answers AMQP's greeting, without login and without pika. Changes nothing.
 
-    Raises `SourceError`. A server that speaks AMQP 0-9-1 answers the protocol header with connection.start.
+    A server that speaks AMQP 0-9-1 answers the protocol header with connection.start. Raises `SourceError`.
     """
     try:
         with connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream:
@@ -110,17 +109,17 @@ def reach(settings: Settings) -> Reach:
 
 
 def server_version(connection: pika.BlockingConnection) -> str | None:
-    """The version that the broker told when the connection was opened."""
+    """The version that the broker reported when the connection was opened."""
     version = (connection._impl.server_properties or {}).get("version")
     return version.decode(errors="replace") if isinstance(version, bytes) else version
 
 
 @contextlib.contextmanager
 def in_time(connection: pika.BlockingConnection, seconds: float) -> Iterator[None]:
-    """Ends the connection where the broker does not answer what is asked inside; pika raises `AMQPHeartbeatTimeout`.
+    """Closes the connection where the broker does not answer the block in time; pika raises `AMQPHeartbeatTimeout`.
 
-    pika would wait for ever, while the broker's heartbeats go on: so does RabbitMQ 4.3.6 where a transient queue is
-    declared whose node is down.
+    pika alone would wait without a limit while the broker's heartbeats go on. RabbitMQ 4.3.6 does not answer the
+    declare of a transient queue if the queue's node is down.
     """
     from pika.exceptions import AMQPHeartbeatTimeout
 
@@ -134,15 +133,15 @@ def in_time(connection: pika.BlockingConnection, seconds: float) -> Iterator[Non
 
 
 def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 10.0) -> Depth | None:
-    """Asks the broker for one queue's ready messages and consumers, live; None where it is missing. Changes nothing.
+    """Reads one queue's ready messages and consumers, live; None where the queue is missing. Changes nothing.
 
-    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue costs a channel. Raises
-    `ActionError` where the broker refuses, and `SourceError` where it does not answer within `timeout` seconds, which
-    costs the connection.
+    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue closes a channel. Raises
+    `ActionError` where the broker refuses, and `SourceError` where it does not answer within `timeout` s, which closes
+    the connection.
     """
     import pika.exceptions
 
-    if "\r" in queue or "\n" in queue:  # RabbitMQ answers with the name without them: pika would wait for ever
+    if "\r" in queue or "\n" in queue:  # RabbitMQ answers with the name without them: pika would go on waiting
         return None
     try:
         with in_time(connection, timeout):
@@ -150,15 +149,15 @@ def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 1
             found = channel.queue_declare(queue, passive=True).method
             channel.close()
     except pika.exceptions.AMQPHeartbeatTimeout as e:
-        raise SourceError(f"queue {queue!r} does not answer ({e}); is the node down that holds it?") from None
+        raise SourceError(f"queue {queue!r} does not answer ({e}); is its node down?") from None
     except pika.exceptions.ChannelClosedByBroker as e:
         if e.reply_code == 404:
             return None
         if e.reply_code == 405:
             raise ActionError(
-                f"queue {queue!r} is exclusive: only the connection that declared it may use it"
+                f"queue {queue!r} is exclusive: only the connection that declared it can use it"
             ) from None
-        raise ActionError(f"the broker tells nothing of queue {queue!r}: {e.reply_code} {e.reply_text}") from None
+        raise ActionError(f"the broker refused to report on queue {queue!r}: {e.reply_code} {e.reply_text}") from None
     return Depth(found.message_count, found.consumer_count)
 
 
@@ -168,17 +167,17 @@ def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> So
 
 
 def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
-    """What the broker's own refusal of a login means, None where it is none; pika wraps it up to three times."""
+    """What the broker's refusal of a login means, None for another error; pika wraps it up to three times."""
     import shlex
 
     text, user = repr(error), endpoint.user
     vhost, quoted = shlex.quote(endpoint.path), shlex.quote(user)
     if "530" in text and "not found" in text:
-        return f"there is no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
+        return f"no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
     if "530" in text and "refused" in text:
         return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {quoted} '.*' '.*' '.*'"
     if "530" in text:
-        return f"the broker does not allow it: {getattr(error, 'reply_text', None) or error}"
+        return f"the broker refused the connection: {getattr(error, 'reply_text', None) or error}"
     if "ACCESS_REFUSED" in text:
-        return f"wrong user or password for user {user!r}, or it may log in only from the broker's host (guest)"
+        return f"wrong user or password for user {user!r}, or it can log in only from the broker's host (guest)"
     return None

@@ -1,7 +1,7 @@
-"""The single writes to a broker, each over a pika channel of the caller's.
+"""The AMQP writes to a broker, each over a pika channel of the caller.
 
-What the broker refuses is raised as `BrokerRefused`, with the reply code and the broker's own words; what they
-mean is explained where they are shown. A refusal closes the channel, or the whole connection, as the broker decides.
+What the broker refuses raises `BrokerRefused` with the reply code and text, which the doctor explains. A refusal closes
+the channel, or the whole connection, as the broker decides.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from attune_ops.model.topology import Binding, Exchange, Queue
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
-ANSWER_S = 30.0  # a broker that does not answer a declare within this time will not: see `in_time`
+ANSWER_S = 30.0  # a broker that does not answer a declare within this time never does: see `in_time`
 OnMessage = Callable[["BlockingChannel", Any, Any, bytes], None]
 
 
 class BrokerRefused(ActionError):
-    """The broker, or the client on its behalf, refused a write. `code` is None where no reply code came."""
+    """The broker, or pika on its behalf, refused a write. `code` is None where there is no reply code."""
 
     def __init__(self, doing: str, code: int | None, text: str) -> None:
         self.code = code
@@ -31,7 +31,7 @@ class BrokerRefused(ActionError):
 
 
 class Declared(NamedTuple):
-    """What a declare answers: the real name (chosen by the broker for an empty one), ready messages, consumers."""
+    """The answer to a declare: the name (for an empty one the broker's choice), ready messages, consumers."""
 
     name: str
     messages: int
@@ -40,7 +40,7 @@ class Declared(NamedTuple):
 
 @contextlib.contextmanager
 def asking(doing: str) -> Iterator[None]:
-    """Turns what pika raises inside into `BrokerRefused`; `doing` begins its sentence."""
+    """Raises `BrokerRefused` for what pika raises in the block; `doing` begins its sentence."""
     import pika.exceptions as refusals
 
     try:
@@ -52,7 +52,7 @@ def asking(doing: str) -> Iterator[None]:
 
 
 def declare_exchange(channel: BlockingChannel, exchange: Exchange) -> None:
-    """Declares an exchange; one that is there and equal stays as it is. Undo: `delete_exchange`."""
+    """Declares an exchange; an equal one stays as it is. Undo: `delete_exchange`."""
     with asking(f"exchange {exchange.name!r}"):
         channel.exchange_declare(
             exchange.name,
@@ -65,7 +65,7 @@ def declare_exchange(channel: BlockingChannel, exchange: Exchange) -> None:
 
 
 def declare_queue(channel: BlockingChannel, queue: Queue, *, server_named: bool = False) -> Declared:
-    """Declares a queue; one that is there and equal stays as it is. Undo: `delete_queue`.
+    """Declares a queue; an equal one stays as it is. Undo: `delete_queue`.
 
     With `server_named` the broker chooses the name, and `queue.name` is only the topology's label.
     """
@@ -81,7 +81,7 @@ def declare_queue(channel: BlockingChannel, queue: Queue, *, server_named: bool 
 
 
 def bind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:
-    """Makes a binding; one that is there stays. `destination` replaces a label by a real name. Undo: `unbind`."""
+    """Makes a binding; an equal one stays. `destination` is the real name of a server-named queue. Undo: `unbind`."""
     to = binding.destination if destination is None else destination
     with asking(f"binding {binding.source!r} → {to!r} by key {binding.routing_key!r}"):
         make = channel.queue_bind if binding.destination_kind == "queue" else channel.exchange_bind
@@ -98,15 +98,15 @@ def unbind(channel: BlockingChannel, binding: Binding) -> None:
 def delete_queue(channel: BlockingChannel, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
     """Deletes a queue with everything in it and returns how many ready messages that was.
 
-    A missing queue is no error (RabbitMQ answers 0). There is no undo for the messages, and none of them is
-    dead-lettered; with `if_unused` or `if_empty` the broker refuses (406) where there is something to lose.
+    A missing queue is no error (RabbitMQ answers 0). There is no undo for the messages; they are not dead-lettered.
+    With `if_unused` or `if_empty` the broker refuses (406) to delete a queue with consumers or messages.
     """
     with asking(f"deleting queue {name!r}"):
         return int(channel.queue_delete(name, if_unused=if_unused, if_empty=if_empty).method.message_count)
 
 
 def purge_queue(channel: BlockingChannel, name: str) -> int:
-    """Removes the ready messages of a queue, and returns how many; there is no undo, nothing is dead-lettered."""
+    """Removes the ready messages of a queue, and returns how many. No undo; they are not dead-lettered."""
     with asking(f"purging queue {name!r}"):
         return int(channel.queue_purge(name).method.message_count)
 
@@ -118,9 +118,9 @@ def delete_exchange(channel: BlockingChannel, name: str, *, if_unused: bool = Fa
 
 
 def consume(channel: BlockingChannel, tag: str, queue: str, on_message: OnMessage, *, prefetch: int) -> str:
-    """Attaches a consumer that acknowledges by hand; returns its tag, chosen by the broker for ''. Undo: `cancel`.
+    """Attaches a consumer with manual acknowledgements; returns its tag, chosen by the broker for ''. Undo: `cancel`.
 
-    While it is attached it takes messages from `queue`; what it has not acknowledged goes back afterwards.
+    The queue delivers to it from then on; what it does not acknowledge is requeued afterwards.
     """
     with asking(f"consumer {tag!r} on queue {queue!r}"):
         channel.basic_qos(prefetch_count=prefetch)
@@ -128,9 +128,9 @@ def consume(channel: BlockingChannel, tag: str, queue: str, on_message: OnMessag
 
 
 def cancel(channel: BlockingChannel, tag: str) -> None:
-    """Cancels a consumer and gives back what its channel has not acknowledged; closes the channel. Undo: `consume`.
+    """Cancels a consumer, requeues what its channel has not acknowledged, closes the channel. Undo: `consume`.
 
-    An auto-delete queue goes with its last consumer, what was given back included.
+    An auto-delete queue is deleted with its last consumer, requeued messages included.
     """
     with asking(f"cancelling consumer {tag!r}"):
         channel.basic_cancel(tag)
@@ -139,11 +139,11 @@ def cancel(channel: BlockingChannel, tag: str) -> None:
 
 
 def publish(channel: BlockingChannel, exchange: str, routing_key: str, body: bytes, properties: Any = None) -> str:
-    """Publishes one message as mandatory, waits for the broker's answer and returns it.
+    """Publishes one mandatory message, waits for the publisher confirm and returns the outcome.
 
-    "confirmed": it is in every queue it was routed to. "returned": no queue took it. "nacked": the broker could
-    not keep it. Needs a channel with `confirm_delivery`. There is no undo: consumers may have it already.
-    Anything else raises `BrokerRefused`, after which it is not known whether the message arrived.
+    "confirmed": it is in every queue it was routed to. "returned": it is unroutable. "nacked": the broker could
+    not store it. Needs a channel with `confirm_delivery`. There is no undo: a consumer may have it already.
+    Anything else raises `BrokerRefused`; it is then unknown whether the message arrived.
     """
     import pika.exceptions
 

@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line. Both lines of a change have the same `change` id; a `started` without an end was killed.
+    """One line. Both lines of a change have the same `change` id; a change without an end was killed.
 
-    `what` is the command (`messages drain`), `subject` what it changes, `detail` how, and `outcome` what came of it.
+    `what` is the command (`messages drain`), `subject` what it changes, `detail` how, `outcome` the result.
     """
 
     change: str
@@ -55,14 +55,14 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Change(dict[str, Any]):
-    """What came of a change, for its last line in the audit log; it hands out what can write to the broker."""
+    """The outcome of a change, for its last line in the audit log; it hands out the management API with its writes."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings, self._open = settings, ExitStack()
 
     def management(self) -> ManagementWriter:
-        """The management API with its writes, until the change has ended."""
+        """The management API with its writes, until the change ends."""
         return self._open.enter_context(open_writer(self._settings))
 
     def close(self) -> None:
@@ -71,12 +71,12 @@ class Change(dict[str, Any]):
 
 
 def log_file() -> Path:
-    """Where the audit log is, whether or not there is one yet."""
+    """The path of the audit log, which need not exist."""
     return state_folder(FILE)
 
 
 def entries(file: Path | None = None) -> Iterator[Entry]:
-    """Reads the audit log, oldest first; a line that a crash cut off is left out. Changes nothing."""
+    """Reads the audit log, oldest first, without a line that a crash cut off. Changes nothing."""
     file = file or log_file()
     if not file.exists():
         return
@@ -91,7 +91,7 @@ def check_confirmation(settings: Settings, confirm: str | None) -> None:
     if not settings.protected or confirm == settings.env:
         return
     if confirm is None:
-        raise ConfigError(f"environment {settings.env!r} is protected: confirm by typing its name (--confirm NAME)")
+        raise ConfigError(f"environment {settings.env!r} is protected: confirm with its name (--confirm NAME)")
     raise ConfigError(
         f"environment {settings.env!r} is protected, and {confirm!r} is not its name; nothing was changed"
     )
@@ -101,10 +101,10 @@ def check_confirmation(settings: Settings, confirm: str | None) -> None:
 def change(
     settings: Settings, what: str, subject: str, *, confirm: str | None = None, **detail: Any
 ) -> Iterator[Change]:
-    """Makes one change: checks the confirmation, logs the start, and the end with what the block put into the dict.
+    """Makes one change: checks the confirmation, logs the start and the end, with what the block puts into the dict.
 
-    `confirm` is the environment's name, typed, where it is protected. Raises `ConfigError` without it and
-    `ActionError` where the audit log cannot be written; nothing was changed then.
+    `confirm` is the name of a protected environment. Raises `ConfigError` without it and `ActionError` where the audit
+    log cannot be written; nothing was changed then.
     """
     check_confirmation(settings, confirm)
     redactor = Redactor(settings.redact, settings.secrets)
@@ -123,7 +123,7 @@ def change(
     try:
         _append(start, redactor)
     except OSError as e:
-        raise ActionError(f"nothing was changed: the audit log {log_file()} cannot be written ({e})") from e
+        raise ActionError(f"nothing was changed: cannot write the audit log {log_file()} ({e})") from e
     outcome = Change(settings)
     began = time.perf_counter()
     result: Literal["done", "failed", "interrupted"] = "failed"
@@ -146,7 +146,7 @@ def change(
         try:
             _append(end, redactor)
         except OSError as e:
-            # The change has been made; to raise here would say that it was not.
+            # The change was made; an exception would say that it was not.
             logger.warning("the end of %s is missing in the audit log: %s", what, e)
 
 
@@ -167,7 +167,7 @@ def _append(entry: Entry, redactor: Redactor) -> None:
 
 
 def _who() -> str:
-    """The user, and who became it through sudo."""
+    """The user, and who used sudo to become it."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container may run under an id without a name

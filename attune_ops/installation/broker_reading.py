@@ -1,4 +1,4 @@
-"""Reading one broker's objects side by side: each listing a request, each failure the absence of a source."""
+"""Reading one broker's objects in parallel: one request a listing; a failure makes its source missing."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Source
 from attune_ops.model.snapshot import BrokerSnapshot, ChannelState, ConnectionState, ConsumerState, QueueState
 
-# Members of `Source.BROKER` that can be asked for one by one.
+# Parts of `Source.BROKER` that can be read one by one.
 LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
 
-CROWD = 2000  # queues, of which statistics take the broker half a second
+MANY_QUEUES = 2000  # whose statistics take the broker half a second
 
 SEES_EVERYTHING = frozenset({"monitoring", "administrator"})
 
 
 class BrokerReading:
-    """The requests that some sources need, under way at once; `snapshot` waits for them."""
+    """The requests that some sources need, sent in parallel; `snapshot` waits for the answers."""
 
     def __init__(
         self, management: Management, overview: Overview, tags: tuple[str, ...], skip_statistics: str | None = None
     ) -> None:
-        """`skip_statistics` is a pattern of names, whose statistics are not read with more than 2,000 queues."""
+        """`skip_statistics`: with more than 2,000 queues, statistics of queues that match this pattern are not read."""
         self._management, self._overview, self._tags = management, overview, tags
         totals = overview.object_totals
-        self._skip_statistics = skip_statistics if totals is not None and (totals.queues or 0) > CROWD else None
+        self._skip_statistics = skip_statistics if totals is not None and (totals.queues or 0) > MANY_QUEUES else None
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
         self.missing: dict[Source, str] = {}
 
     def ask(self, pool: SideBySide, sources: frozenset[Source], listings: frozenset[str]) -> None:
-        """Sends off the requests; the slowest answers first, so that the others are read beside them."""
+        """Sends the requests, those with the slowest answers first."""
         m = self._management
         reads: list[tuple[str, Source, Callable[[], Any]]] = [
             ("statistics", Source.BROKER, self._statistics),
@@ -56,10 +56,10 @@ class BrokerReading:
             ("deprecated", Source.DEPRECATED, m.deprecated_features),
         ]
         if not SEES_EVERYTHING & set(self._tags):
-            # Such a user gets a list all the same, of its own alone: others would seem not to be there.
+            # Such a user gets a list of its own objects only: those of others would seem to be missing.
             user = self._management.http.endpoint.user
             for source in sources & {Source.CONNECTIONS, Source.CONSUMERS}:
-                self.missing[source] = f"user {user!r} has no monitoring tag and is told only of its own {source}"
+                self.missing[source] = f"user {user!r} has no monitoring tag and sees only its own {source}"
         for name, source, read in reads:
             wanted = (name in listings if source is Source.BROKER else True) and source in sources
             wanted |= name == "queues" and Source.DEPTHS in sources
@@ -67,7 +67,7 @@ class BrokerReading:
                 self._asked[name] = (source, pool.submit(read))
 
     def snapshot(self) -> BrokerSnapshot:
-        """Waits for the answers; what failed is None in the snapshot and its source is in `missing`."""
+        """Waits for the answers; what failed is None in the snapshot, and its source is in `missing`."""
         read = {name: self._result(name) for name in self._asked}
         queues, left_out = self._queues(read)
         overview = self._overview
@@ -75,7 +75,7 @@ class BrokerReading:
         if "deprecated" in read and read["deprecated"] is None:
             self.missing.setdefault(
                 Source.DEPRECATED,
-                f"RabbitMQ {overview.rabbitmq_version} does not tell deprecated features, 3.13 and later do",
+                f"RabbitMQ {overview.rabbitmq_version} does not report deprecated features; 3.13 and later do",
             )
         if Source.BROKER in self.missing:
             self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
@@ -106,34 +106,33 @@ class BrokerReading:
 
     def _statistics(self) -> dict[str, Statistics]:
         m = self._management
-        return m.statistics() if self._skip_statistics is None else m.statistics_beside(self._skip_statistics)
+        return m.statistics() if self._skip_statistics is None else m.statistics_except(self._skip_statistics)
 
     def _queues(self, read: dict[str, Any]) -> tuple[tuple[QueueState, ...] | None, int]:
-        """The queues, and of how many no statistics were read; of these the listed consumers are counted."""
-        totals, told, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
+        """The queues, and the number of those without statistics, whose listed consumers are counted."""
+        totals, statistics, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
         if totals is None:
             return None, 0
-        totals += self._silent(totals, told)
+        totals += self._unavailable(totals, statistics)
         if self._skip_statistics is None or "statistics" not in read:
-            return merge(totals, told), 0
-        left_out = [q.name for q in totals if q.name not in told]
+            return merge(totals, statistics), 0
+        left_out = [q.name for q in totals if q.name not in statistics]
         if consumers is not None:
             counts = Counter(c.queue for c in consumers)
-            told = told | {name: Statistics(name, consumers=counts[name]) for name in left_out}
-        return merge(totals, told), len(left_out)
+            statistics = statistics | {name: Statistics(name, consumers=counts[name]) for name in left_out}
+        return merge(totals, statistics), len(left_out)
 
-    def _silent(self, totals: list[QueueWire], told: dict[str, Statistics]) -> list[QueueWire]:
-        """The queues that have statistics and yet told nothing: totals mode leaves out whose process has crashed.
+    def _unavailable(self, totals: list[QueueWire], statistics: dict[str, Statistics]) -> list[QueueWire]:
+        """The queues with statistics that totals mode leaves out, as their process has crashed.
 
-        Asked for only where there are any: they may as well have been deleted meanwhile.
+        Requested only where there are any: they may have been deleted meanwhile.
         """
-        answered = {q.name for q in totals}
-        unheard = told.keys() - answered
+        absent = statistics.keys() - {q.name for q in totals}
         try:
-            listed = self._management.listed() if unheard else []
-        except SourceError:  # what has answered stands
+            listed = self._management.listed() if absent else []
+        except SourceError:  # what was read stands
             return []
-        return [msgspec.structs.replace(q, state=None) for q in listed if q.name in unheard]
+        return [msgspec.structs.replace(q, state=None) for q in listed if q.name in absent]
 
     def _result(self, name: str) -> Any:
         source, future = self._asked[name]
@@ -145,7 +144,7 @@ class BrokerReading:
 
 
 def _in_full(read: dict[str, Any]) -> tuple[ConsumerState, ...] | None:
-    """The consumers that were read in short, with what their channels and connections tell of them."""
+    """The consumers that were read in short form, completed from their channels and connections."""
     consumers: tuple[ConsumerState, ...] | None = read.get("consumers")
     channels: dict[str, ChannelState] = {c.name: c for c in read.get("channels") or ()}
     connections: dict[str, ConnectionState] = {c.name: c for c in read.get("connections") or ()}

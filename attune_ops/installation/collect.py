@@ -1,4 +1,4 @@
-"""One round of reading: a fixed number of requests however many queues there are, and all that came of it."""
+"""Collecting the facts: a fixed number of requests however many queues there are."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from attune_ops.model.snapshot import BrokerSnapshot
 
 T = TypeVar("T")
 
-NOT_ASKED = "not asked for"
-ONE_SAMPLE = "only one sample was taken (--samples 2 takes two)"
-SAMPLE_INTERVAL_S = 5.0  # how often RabbitMQ takes its statistics; two samples closer than that may be the same
-THREADS = 6  # 4 HTTP requests (more only queue up in the broker), AMQP and the registry
+NOT_ASKED = "not requested"
+ONE_SAMPLE = "only one sample was taken; use --samples 2"
+SAMPLE_INTERVAL_S = 5.0  # RabbitMQ updates its statistics that often; two closer samples may be equal
+THREADS = 6  # 4 HTTP requests (more would wait in the broker), AMQP and the registry
 
 MOST_SUSPECTS = 50  # 1 to 2 ms each; where there are more, few of them are due to old statistics
 
@@ -42,13 +42,13 @@ def collect(
     interval: float = SAMPLE_INTERVAL_S,
     skip_worker_statistics: bool = False,
 ) -> Facts:
-    """Reads what is wanted (all, by default) of broker and registry side by side; changes nothing.
+    """Reads the `sources` (default: all) of broker and registry in parallel; changes nothing.
 
-    `listings` narrows `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
-    policies and default_queue_type. With two `samples` the queues are read twice, `interval` seconds apart,
-    and the first are `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
+    `listings` limits `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
+    policies and default_queue_type. With two `samples` the queues are read twice, `interval` s apart;
+    the first sample is `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
     raised for it. With `skip_worker_statistics`, rates and ages of worker queues are not read where the broker has more
-    than 2,000 queues: they take it longest.
+    than 2,000 queues: they take the longest.
     """
     wanted = frozenset(Source if sources is None else sources)
     earlier = None
@@ -62,7 +62,7 @@ def collect(
 
 
 class Round:
-    """One round of requests, and what became of each source."""
+    """One round of requests: what was read, and which sources are missing."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Round:
         self._reach: dict[Source, Reach] = {}
 
     def read(self) -> Facts:
-        """Asks everything and waits for all answers."""
+        """Sends all requests and waits for the answers."""
         sources = self._sources
         with SideBySide(THREADS) as pool:
             amqp = pool.submit(self._amqp) if Source.AMQP in sources else None
@@ -154,7 +154,7 @@ class Round:
                     self._missing[Source.PERMISSIONS] = (
                         f"virtual host {settings.vhost!r} is missing, or user {me.name!r} has no permissions in it"
                         if admin
-                        else f"user {me.name!r} is no administrator and is not told its rights"
+                        else f"user {me.name!r} does not have the administrator tag and cannot see its permissions"
                     )
                 self._reach[Source.MANAGEMENT] = Reach(
                     Source.MANAGEMENT,
@@ -169,7 +169,7 @@ class Round:
                 )
                 return self._objects(management, overview, me, pool)
             except SourceError as e:
-                # The first request failed: so would every other.
+                # The first request failed: so would the others.
                 self._lost(Source.MANAGEMENT, str(settings.management), e)
                 self._missing |= dict.fromkeys(MANAGED & self._sources, str(e))
                 return None
@@ -201,7 +201,7 @@ def _or_none(read: Callable[[], T]) -> T | None:
 
 
 def _clock_offset(answer: http.Answer, before: float) -> float | None:
-    """How far the broker's clock is ahead of ours, in s; its Date header has whole seconds, cut off."""
+    """The skew of the broker's clock in s, positive where it is ahead; the Date header has whole seconds, cut off."""
     from email.utils import parsedate_to_datetime
 
     try:

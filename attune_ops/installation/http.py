@@ -1,4 +1,4 @@
-"""What both HTTP transports of the management API share: answers, and the one place that explains an error."""
+"""The parts common to both HTTP transports of the management API: answers, and the explanation of an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """What came back; header names are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 class ApiError(SourceError):
-    """The management API answered with an error; `status` is the HTTP status and `reason` its own words."""
+    """The management API answered with an error; `status` is the HTTP status and `reason` its text."""
 
     def __init__(self, sentence: str, status: int, reason: str) -> None:
         super().__init__(sentence)
@@ -35,7 +35,7 @@ class ApiError(SourceError):
 class Http(Protocol):
     """A connection to one management API. `path` is what follows `/api/`, with names percent-encoded.
 
-    Raises `SourceError` where there is no answer at all; an answer with an error status is returned.
+    Raises `SourceError` where there is no answer; an answer with an error status is returned.
     """
 
     endpoint: Endpoint
@@ -63,16 +63,16 @@ def check(endpoint: Endpoint, path: str, answer: Answer, vhost: str | None = Non
 
 
 def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
-    """Decodes the JSON of an answer; raises `SourceError` where it is a web page, half an answer or of other fields."""
+    """Decodes the JSON of an answer; raises `SourceError` for a web page, an incomplete answer or other fields."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         if _is_page(answer):
-            what = "answered with a web page: a proxy or another server stands there; check host, port and prefix"
+            what = "answered with a web page: a proxy or another server answers there; check host, port and prefix"
         elif _is_json(answer):
-            what = f"answered /api/{path.partition('?')[0]} in a form this tool does not know: {e}"
+            what = f"answered /api/{path.partition('?')[0]} in an unknown form: {e}"
         else:
-            what = f"answered {len(answer.body)} bytes that are no whole JSON: the answer broke off; try again"
+            what = f"answered {len(answer.body)} bytes of incomplete JSON: the connection was closed early; try again"
         raise SourceError(f"management API {endpoint} {what}") from None
 
 
@@ -94,7 +94,7 @@ class _Complaint(msgspec.Struct):
 
 
 def _reason(answer: Answer) -> str:
-    """The API's own words for an error, or what came instead of them."""
+    """The API's text of an error, or what came instead."""
     try:
         said = msgspec.json.decode(answer.body, type=_Complaint)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -108,13 +108,13 @@ def _reason(answer: Answer) -> str:
 
 
 def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: str | None) -> str | None:
-    """What a refusal means and what to try; None where the API's own words say it best."""
+    """What a refusal means and what to try; None where the API's text says it."""
     import shlex
 
     user, low = repr(endpoint.user), reason.lower()
     tag = f"rabbitmqctl set_user_tags {shlex.quote(endpoint.user)}"
     if _is_page(answer):
-        return "a web page: a proxy or another server stands there; check host, port and prefix"
+        return "a web page: a proxy or another server answers there; check host, port and prefix"
     if answer.status in (301, 302, 303, 307, 308):
         return f"it redirects to {answer.headers.get('location', 'elsewhere')!r}; give that as --management-url"
     if answer.status == 401 and "management user" in low:
@@ -123,8 +123,8 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
         return f"user {user} has no monitoring tag; {tag} monitoring"
     if answer.status == 401 and "administrator user" in low:
         return f"user {user} has no administrator tag; {tag} administrator"
-    if answer.status == 401 and "access object" in low:  # the tag is a lesser one than the change needs
-        return f"user {user} may not do that with its tags; {tag} policymaker, or administrator"
+    if answer.status == 401 and "access object" in low:  # the change needs a higher tag
+        return f"the tags of user {user} do not allow it; {tag} policymaker, or administrator"
     prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
         return (
@@ -132,9 +132,9 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
             "rabbitmqctl list_vhosts, rabbitmqctl list_permissions"
         )
     if answer.status == 404 and path == "overview":
-        return f"no management API is there{prefix or '; check host and port'}"
+        return f"no management API there{prefix or '; check host and port'}"
     if answer.status == 401:
-        return f"wrong user or password for user {user}, or it may log in only from the broker's host; {reason}"
+        return f"wrong user or password for user {user}, or it can log in only from the broker's host; {reason}"
     return None
 
 

@@ -20,15 +20,15 @@ LONGEST_LINE = 65536
 
 
 class NotHttp(OSError):
-    """What answered does not speak HTTP/1."""
+    """The server does not speak HTTP/1."""
 
 
 class BrokeOff(OSError):
-    """The answer ended before it was whole."""
+    """The answer is incomplete."""
 
 
 class Response(NamedTuple):
-    """A whole answer; header names are in lower case."""
+    """A complete answer; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -36,7 +36,7 @@ class Response(NamedTuple):
 
 
 class Connection:
-    """A connection to one server, opened with the first request and again after the server closed it.
+    """A connection to one server, opened with the first request and reopened after the server closed it.
 
     Raises `OSError` where the server cannot be reached or does not answer; `timeout` is for each wait, in s.
     """
@@ -119,7 +119,7 @@ def _headers(reader: BinaryIO) -> Iterator[tuple[str, str]]:
             return
         name, _, value = line.partition(":")
         yield name.strip().lower(), value.strip()
-    raise NotHttp("more headers than any answer has")
+    raise NotHttp("too many headers")
 
 
 def _body(reader: BinaryIO, status: int, headers: dict[str, str]) -> bytes:
@@ -132,7 +132,7 @@ def _body(reader: BinaryIO, status: int, headers: dict[str, str]) -> bytes:
         headers["connection"] = "close"
         return reader.read()
     if not length.isdecimal():
-        raise NotHttp("a Content-Length that is no number")
+        raise NotHttp("the Content-Length is not a number")
     return _exactly(reader, int(length))
 
 
@@ -154,7 +154,7 @@ def _chunks(reader: BinaryIO) -> bytes:
 def _line(reader: BinaryIO) -> str:
     line = reader.readline(LONGEST_LINE)
     if not line.endswith(b"\n"):
-        raise BrokeOff("the answer broke off") if len(line) < LONGEST_LINE else NotHttp("a line without an end")
+        raise BrokeOff("the answer is incomplete") if len(line) < LONGEST_LINE else NotHttp("a line without an end")
     return line.rstrip(b"\r\n").decode("latin-1")
 
 

@@ -27,16 +27,16 @@ T = TypeVar("T")
 
 LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
 PAGE = 500  # the most that the API gives on one
-MOST_EXCHANGES = 50  # that are asked for their bindings one by one
+MOST_EXCHANGES = 50  # whose bindings are read one by one
 IN_SHORT = "queue.name,queue.vhost,consumer_tag,channel_details.name,prefetch_count"
 TOTALS = "disable_stats=true&enable_queue_totals=true"
 
 
 class Management:
-    """The management API of one broker, seen from one virtual host.
+    """The management API of one broker, for one virtual host.
 
     Every method raises `SourceError` where the API cannot be reached, and `ApiError` (one too) for an error
-    status, in a sentence that names URL, user and virtual host.
+    status; the sentence names URL, user and virtual host.
     """
 
     def __init__(self, transport: Http, vhost: str, timeout: float = 10.0) -> None:
@@ -58,7 +58,7 @@ class Management:
         return self._get("overview", management_types.Overview)
 
     def overview_answer(self) -> tuple[management_types.Overview, http.Answer]:
-        """Like `overview`, with the answer as it came: its time taken and its headers."""
+        """Like `overview`, with the answer itself: its duration and headers."""
         answer = self._answer("overview")
         return http.decode(self.http.endpoint, "overview", answer, management_types.Overview), answer
 
@@ -68,36 +68,35 @@ class Management:
 
     def exchanges(self) -> tuple[ExchangeState, ...]:
         """Reads the exchanges of the virtual host. Needs tag management and any permission there, changes nothing."""
-        return tuple(e.state() for e in self._list("exchanges", management_types.ExchangeWire))
+        return tuple(e.to_state() for e in self._list("exchanges", management_types.ExchangeWire))
 
     def queues(self, statistics: bool = True) -> tuple[QueueState, ...]:
-        """Reads the queues: counts live in totals mode, the rest from statistics up to 10 s old (left out on request).
+        """Reads the queues: live counts in totals mode, the rest from statistics up to 10 s old (optional).
 
         Needs tag management and any permission in the virtual host, changes nothing. With `statistics` two
-        requests: totals mode never tells consumers, the ordinary list never tells live counts.
+        requests: totals mode has no consumers, the ordinary list no live counts.
         """
-        told = self.statistics() if statistics else {}
-        return merge(self.totals(), told)
+        return merge(self.totals(), self.statistics() if statistics else {})
 
     def totals(self) -> list[management_types.QueueWire]:
-        """Reads what each queue is and its live message counts. Needs tag management, changes nothing."""
+        """Reads each queue with its live message counts. Needs tag management, changes nothing."""
         return self._list("queues", management_types.QueueWire, TOTALS)
 
     def listed(self) -> list[management_types.QueueWire]:
-        """Reads what each queue was declared as, from the metadata: also those that do not answer. As `totals`."""
+        """Reads each queue's declaration from the metadata, also of unavailable queues. Needs tag management."""
         return self._list("queues", management_types.QueueWire, "disable_stats=true")
 
     def statistics(self) -> dict[str, management_types.Statistics]:
-        """Reads what only statistics know of the queues, by name. Needs tag management, changes nothing."""
+        """Reads the statistics of the queues, by name. Needs tag management, changes nothing."""
         return {
             q.name: q
             for q in self._list("queues", management_types.Statistics, f"columns={management_types.STATISTICS}")
         }
 
-    def statistics_beside(self, pattern: str) -> dict[str, management_types.Statistics]:
-        """Like `statistics`, of the queues whose names do not match, by pages. Needs tag management, changes nothing.
+    def statistics_except(self, pattern: str) -> dict[str, management_types.Statistics]:
+        """Like `statistics`, without queues that match the pattern, by pages. Needs tag management, changes nothing.
 
-        Statistics cost the broker most of all (2 s for 10,000 queues), and in pages only of what is on the page.
+        Statistics take the broker the longest (2 s for 10,000 queues); a page costs only its own queues.
         """
         name = quote(f"^(?!{pattern.removeprefix('^')})", safe="")
         query = f"page_size={PAGE}&name={name}&use_regex=true&columns={management_types.STATISTICS}"
@@ -109,7 +108,7 @@ class Management:
                 page = self._get(path, management_types.StatisticsPage, self.vhost, listing=True)
             except ApiError as e:
                 if number > 1 and e.status == 400:
-                    break  # queues went meanwhile, and the page with them
+                    break  # queues were deleted meanwhile, and the page with them
                 raise
             found |= {q.name: q for q in page.items}
             number, count = number + 1, page.page_count
@@ -122,24 +121,24 @@ class Management:
     def live_counts(self, name: str) -> management_types.QueueWire | None:
         """Reads one queue in totals mode, counts live; None where it is missing. Needs tag management, changes nothing.
 
-        Asked as a page of a list, since a single queue tells no counts in that mode before 4.0.
+        Read as a page of a list: a single queue has no counts in that mode before 4.0.
         """
         pattern = quote(f"^{re.escape(name)}$", safe="")
         path = f"queues/{self._vhost}?page=1&page_size=1&use_regex=true&name={pattern}&{TOTALS}"
         return next(iter(self._get(path, management_types.QueuePage, self.vhost).items), None)
 
     def policies_of_queues(self) -> dict[str, str | None]:
-        """Reads which policy is in force for each queue, seconds old. Needs tag management, changes nothing."""
+        """Reads the policy that applies to each queue, seconds old. Needs tag management, changes nothing."""
         return {q.name: q.policy for q in self._list("queues", management_types.QueuePolicy, "columns=name,policy")}
 
     def bindings(self) -> tuple[BindingState, ...]:
         """Reads the bindings, without the default exchange's implicit ones. Needs tag management, changes nothing."""
-        return tuple(b.state() for b in self._list("bindings", management_types.BindingWire) if b.source)
+        return tuple(b.to_state() for b in self._list("bindings", management_types.BindingWire) if b.source)
 
     def bindings_by_source(self) -> tuple[BindingState, ...]:
-        """Like `bindings`, asked of each exchange: without the implicit ones, which are half of a crowd's.
+        """Like `bindings`, one request an exchange: the broker sends no implicit bindings, half of 10,000 workers'.
 
-        Takes as many requests as there are exchanges; where these are a crowd too, they are read at once.
+        With more than 50 exchanges they are read in one request.
         """
         names = [e.name for e in self.exchanges() if e.name]
         if len(names) > MOST_EXCHANGES:
@@ -148,27 +147,29 @@ class Management:
         for name in names:
             path = f"exchanges/{self._vhost}/{quote(name, safe='')}/bindings/source"
             found += self._maybe(path, list[management_types.BindingWire], listing=True) or ()
-        return tuple(b.state() for b in found)
+        return tuple(b.to_state() for b in found)
 
     def bindings_of(self, queue: str) -> tuple[BindingState, ...]:
         """Reads the bindings of one queue, () where it is missing. Needs tag management, changes nothing."""
         path = f"queues/{self._vhost}/{quote(queue, safe='')}/bindings"
-        return tuple(b.state() for b in self._maybe(path, list[management_types.BindingWire]) or () if b.source)
+        return tuple(b.to_state() for b in self._maybe(path, list[management_types.BindingWire]) or () if b.source)
 
     def consumers(self) -> tuple[ConsumerState, ...]:
         """Reads the consumers of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
-        return tuple(c.state() for c in self._list("consumers", management_types.ConsumerWire))
+        return tuple(c.to_state() for c in self._list("consumers", management_types.ConsumerWire))
 
     def consumers_in_short(self) -> tuple[ConsumerState, ...]:
-        """Like `consumers`, in a third of the time: of each its queue, tag, channel and prefetch alone."""
-        return tuple(c.state() for c in self._list("consumers", management_types.ConsumerWire, f"columns={IN_SHORT}"))
+        """Like `consumers`, in a third of the time: only queue, tag, channel and prefetch."""
+        return tuple(
+            c.to_state() for c in self._list("consumers", management_types.ConsumerWire, f"columns={IN_SHORT}")
+        )
 
     def connections(self) -> tuple[ConnectionState, ...]:
         """Reads the connections to the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         path = f"vhosts/{self._vhost}/connections"
-        # A connection that has not finished its handshake has no virtual host yet.
+        # A connection before the end of its handshake has no virtual host yet.
         return tuple(
-            c.told()
+            c.to_state()
             for c in self._get(path, list[management_types.ConnectionWire], self.vhost, listing=True)
             if c.vhost
         )
@@ -176,17 +177,19 @@ class Management:
     def channels(self) -> tuple[ChannelState, ...]:
         """Reads the channels of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         path = f"vhosts/{self._vhost}/channels"
-        return tuple(c.told() for c in self._get(path, list[management_types.ChannelWire], self.vhost, listing=True))
+        return tuple(
+            c.to_state() for c in self._get(path, list[management_types.ChannelWire], self.vhost, listing=True)
+        )
 
     def policies(self) -> tuple[PolicyState, ...]:
         """Reads policies and operator policies. Needs tag management, changes nothing."""
-        own = [p.state(False) for p in self._list("policies", management_types.PolicyWire)]
-        return (*own, *(p.state(True) for p in self._list("operator-policies", management_types.PolicyWire)))
+        own = [p.to_state(False) for p in self._list("policies", management_types.PolicyWire)]
+        return (*own, *(p.to_state(True) for p in self._list("operator-policies", management_types.PolicyWire)))
 
     def default_queue_type(self) -> str | None:
         """Reads the type of queues declared without one, None before 4.0. Needs tag management, changes nothing."""
-        # One virtual host by its name is shown to administrators only; the list shows everybody their own, and has
-        # an empty list for one that is being deleted.
+        # Only administrators can read one virtual host by its name. Everybody can list their own; an empty list stands
+        # for a virtual host that is being deleted.
         listed = self._get("vhosts?columns=name,default_queue_type", list[management_types.VirtualHost | list[Any]])
         own = (v for v in listed if isinstance(v, management_types.VirtualHost) and v.name == self.vhost)
         kind = next((v.default_queue_type for v in own), None)
@@ -194,7 +197,7 @@ class Management:
 
     def nodes(self) -> tuple[NodeState, ...]:
         """Reads the cluster's nodes. Needs tag monitoring, changes nothing."""
-        return tuple(n.state() for n in self._get("nodes", list[management_types.NodeWire]))
+        return tuple(n.to_state() for n in self._get("nodes", list[management_types.NodeWire]))
 
     def alarms(self) -> tuple[str, ...]:
         """Reads the resource alarms in effect anywhere in the cluster. Needs tag management, changes nothing."""
@@ -243,7 +246,7 @@ class Management:
         return answer
 
     def _maybe(self, path: str, kind: type[T], listing: bool = False) -> T | None:
-        """What is there, or None where the API says 404."""
+        """The answer, or None for a 404."""
         try:
             return self._get(path, kind, listing=listing)
         except ApiError as e:
@@ -253,21 +256,21 @@ class Management:
 
 
 def merge(
-    totals: list[management_types.QueueWire], told: dict[str, management_types.Statistics]
+    totals: list[management_types.QueueWire], statistics: dict[str, management_types.Statistics]
 ) -> tuple[QueueState, ...]:
-    """The queues of a totals-mode list, each with what the statistics told of it."""
-    return tuple(q.merged(told.get(q.name)) for q in totals)
+    """The queues of a totals-mode list, each with its statistics."""
+    return tuple(q.merged(statistics.get(q.name)) for q in totals)
 
 
 def open_management(settings: Settings, *, light: bool = False) -> Management:
-    """Connects to the management API of an installation when first used; `light` is for a probe that starts fast."""
+    """The management API of an installation, connected on first use; `light` is for a health probe."""
     return Management(open_http(settings, light=light), settings.vhost, settings.timeout)
 
 
 def open_http(settings: Settings, *, light: bool = False) -> Http:
-    """Makes a transport: a pooled `requests` session, or with `light` our own, which loads nothing.
+    """A transport: a pooled `requests` session, or with `light` our own, which loads nothing.
 
-    The light one knows no proxies, so where a proxy is configured the pooled one takes its place.
+    The light one knows no proxies: where a proxy is configured, the pooled one is used.
     """
     endpoint, timeout, ca_file = settings.management, settings.timeout, settings.ca_file
     proxied = any(

@@ -83,7 +83,7 @@ class ManagementWriter(Management):
         self._send("PUT", f"permissions/{self._vhost}/{quote(user, safe='')}", rights)
 
     def close_connections(self, client: str) -> int:
-        """Closes the connections to the virtual host whose client name is `client`, and returns how many.
+        """Closes the connections of the client named `client` to the virtual host, and returns how many.
 
         Needs tag administrator. The API lists a new connection only after some seconds. There is no undo: clients
         reconnect.
@@ -95,7 +95,7 @@ class ManagementWriter(Management):
         return len(names)
 
     def set_policy(self, policy: PolicyState) -> None:
-        """Sets a policy in this virtual host. Needs tag policymaker, for an operator policy administrator.
+        """Sets a policy in the virtual host. Needs tag policymaker, for an operator policy administrator.
 
         Undo: `delete_policy`, or set the earlier one. Raises `ActionError` where the broker refuses it.
         """

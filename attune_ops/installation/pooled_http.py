@@ -1,4 +1,4 @@
-"""The management API over `requests`: several connections kept open. Loaded on use, since requests takes 80 ms."""
+"""The management API over `requests`, with several open connections. Loaded on use: requests takes 80 ms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attune_ops.installation.sockets import tls_context
 
 
 class PooledHttp:
-    """Requests can run side by side; safe to use from several threads. Proxies of the environment are used."""
+    """Sends requests in parallel, from several threads, through the proxies of the environment."""
 
     def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
         self.endpoint, self._timeout = endpoint, timeout
@@ -47,7 +47,7 @@ class PooledHttp:
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts what our other connections trust; requests by itself would take its own list of authorities."""
+    """Trusts the same authorities as the other connections; requests alone would use its own list."""
 
     def __init__(self, trust: ssl.SSLContext | None) -> None:
         self._trust = trust
@@ -61,7 +61,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _Basic:
-    """The login of a request; requests' own encodes text as latin-1, RabbitMQ reads UTF-8."""
+    """The login of a request; requests would encode it as latin-1, RabbitMQ reads UTF-8."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._header = basic(endpoint)

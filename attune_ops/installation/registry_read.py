@@ -18,7 +18,7 @@ from attune_ops.installation.config.settings import Database
 from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.registry import Execution, RegistryView, Worker
 
-# Our name for a member, and Attune's column. The first line is in every release.
+# Our member and Attune's column. The first line is in every release.
 WORKER = {
     "id": "id", "name": "name", "status": "status", "last_heartbeat": "last_heartbeat",
     "type": "worker_type", "role": "worker_role", "host": "host", "port": "port", "cordoned": "cordoned",
@@ -114,7 +114,7 @@ def version(s: Session) -> str:
 
 
 def clock_offset(s: Session) -> float | None:
-    """How far the database server's clock is ahead of ours, in s; None for a file, which has none."""
+    """The skew of the database server's clock in s, positive where it is ahead; None for a file."""
     if s.kind == "sqlite":
         return None
     before = time.time()
@@ -145,7 +145,7 @@ def _worker(row: dict[str, Any]) -> Worker:
 
 def _executions(s: Session, columns: tuple[str, ...]) -> tuple[Execution, ...]:
     members = [c for c in EXECUTION if c in columns]
-    # Compared as text: an older release's enum lacks some of these labels, and an unknown label is an error.
+    # Compared as text: an older release's enum lacks some of these labels, and an unknown label raises an error.
     sql = (
         f"SELECT {', '.join(members)} FROM {s.table('execution')} "
         f"WHERE CAST(status AS TEXT) NOT IN ({', '.join('?' * len(ENDED))}) ORDER BY id LIMIT {MOST_EXECUTIONS}"
@@ -180,7 +180,7 @@ def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[s
     """Raises `SourceError` if the table does not exist or lacks one of the columns that are needed."""
     shown = s.database.shown
     if not columns and s.kind == "sqlite":
-        raise SourceError(f"registry {shown}: it has no table {table}; is it the registry's file?")
+        raise SourceError(f"registry {shown}: no table {table}; is it the registry's file?")
     if not columns:
         raise SourceError(
             f"registry {shown}: no table {table} in schema {s.database.schema!r}; is this Attune's database, "
@@ -192,22 +192,22 @@ def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[s
 
 
 def _notes(columns: tuple[str, ...]) -> tuple[str, ...]:
-    lacking = [c for c in WORKER.values() if c not in columns]
+    missing = [c for c in WORKER.values() if c not in columns]
     unknown = [c for c in columns if c not in WORKER_KNOWN]
-    older = f"the worker table has no {', '.join(lacking)}: it is of an older release" if lacking else ""
-    newer = f"the worker table also has {', '.join(unknown)}, which this tool does not know" if unknown else ""
+    older = f"the worker table has no {', '.join(missing)}: an older release" if missing else ""
+    newer = f"the worker table also has {', '.join(unknown)}, unknown to this tool" if unknown else ""
     return tuple(note for note in (older, newer) if note)
 
 
 def is_yet_to_come(database: Database) -> bool:
-    """Whether this is a SQLite file that no worker has made yet, which is no failure of the registry."""
+    """Whether this is a SQLite file that no worker has made yet; this is not a failure of the registry."""
     return database.kind == "sqlite" and not database.file.exists()
 
 
 def no_file(database: Database) -> str:
-    """The reason for which such a registry tells nothing."""
+    """The reason why such a registry has no workers."""
     return (
-        f"registry {database.shown}: there is no such file yet, so no worker has registered; "
+        f"registry {database.shown}: the file does not exist, so no worker has registered; "
         f"for Attune's own registry give --database-url (ATTUNE_OPS_DATABASE_URL)"
     )
 
@@ -261,28 +261,28 @@ def _why(error: Exception) -> str:
     text = first_line(error)
     low = text.lower()
     if "password authentication failed" in low or "no password supplied" in low or "no pg_hba.conf entry" in low:
-        return f"it refused the login ({text}); check user and password"
+        return f"login refused ({text}); check user and password"
     if "invalid response" in low:
-        return "what listens there does not speak PostgreSQL; its port is 5432 by default"
+        return "the server does not speak PostgreSQL; the default port is 5432"
     if "timeout" in low:
         return "no answer in time; check host, port and firewall"
     if "does not exist" in low:
         return f"{text}; check the database's name and the user"
     if "resolve" in low or "name or service not known" in low:
-        return f"the host name is not known ({text}); check its spelling"
+        return f"the host name is unknown ({text}); check its spelling"
     if "refused" in low:
-        return "connection refused; is PostgreSQL up, is the port right (5432 by default)?"
+        return "connection refused; is PostgreSQL running, is the port right (5432 by default)?"
     return text
 
 
 def first_line(error: Exception) -> str:
-    """The driver's complaint without its hints, which stand on further lines."""
+    """The driver's error without its hints, which are on further lines."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return text.removeprefix("connection failed: ").rstrip(": ")
 
 
 def _time(value: Any) -> datetime | None:
-    """A time as the driver gives it, in UTC; SQLite has text without a zone, which means UTC."""
+    """A time of the driver, in UTC; SQLite has text without a zone, which means UTC."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -294,7 +294,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def _concurrency(capabilities: Any) -> int | None:
-    """How many executions the worker takes at once, if it says so among its capabilities."""
+    """The worker's number of parallel executions, if its capabilities have it."""
     if isinstance(capabilities, str):
         try:
             capabilities = msgspec.json.decode(capabilities)

@@ -1,6 +1,6 @@
 """Writing the worker registry as Attune's workers do: register by name, heartbeat, clean stop.
 
-Plain SQL over the two drivers, in one transaction each: a worker is registered as a whole or not at all.
+Each write is one transaction: a worker is registered completely or not at all.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from attune_ops.installation.config.settings import Database
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.registry import Worker, WorkerRole, WorkerStatus
 
-# Attune's own columns, so that what reads the one reads the other. AUTOINCREMENT: like BIGSERIAL, an id is
-# never given twice.
+# Attune's own columns, so that one reader reads both. AUTOINCREMENT: as with BIGSERIAL, no id is given twice.
 SQLITE_WORKER = """
 CREATE TABLE IF NOT EXISTS worker (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, worker_type TEXT NOT NULL DEFAULT 'local',
@@ -31,7 +30,7 @@ CREATE TABLE IF NOT EXISTS worker (
 
 
 class Registered(NamedTuple):
-    """A registration: the worker's id, and whether its name was known (it then keeps its id)."""
+    """A registration: the worker's id, and whether the name was known (it then keeps its id)."""
 
     id: int
     name: str
@@ -47,11 +46,11 @@ def register(
     concurrency: int | None = None,
     timeout: float = 10.0,
 ) -> Registered:
-    """Registers a worker as running: the newest row of that name is updated and keeps its id, else one is added.
+    """Registers a worker as running: updates the newest row of that name, which keeps its id, or adds a row.
 
-    Changes one row of the worker table; columns that the release lacks are left out. Undo: `deactivate`, which
-    keeps the row, as Attune does. Raises `SourceError` where the database or its table is not there, and
-    `ActionError` where it refuses; nothing is half-registered. `timeout` in s.
+    Changes one row of the worker table, without columns that the release lacks. Undo: `deactivate`, which keeps the
+    row, as Attune does. Raises `SourceError` where the database or its table is missing, and `ActionError` where it
+    refuses; nothing was changed then. `timeout` in s.
     """
     if not name:
         raise ConfigError("the worker's name is empty")
@@ -66,9 +65,9 @@ def register(
 
 
 def heartbeat(database: Database, worker_id: int, *, timeout: float = 10.0) -> None:
-    """Sets a worker's heartbeat to now and its status to active; raises as `register`, also for a row that is gone.
+    """Sets a worker's heartbeat to now and its status to active; raises as `register`, also for a missing row.
 
-    There is no undo; a heartbeat that is not renewed grows stale by itself.
+    There is no undo; a heartbeat becomes stale by itself.
     """
     with _writing(database, f"heartbeat of worker {worker_id}", timeout) as table:
         table.mark(worker_id, WorkerStatus.ACTIVE, beat=True)
@@ -81,16 +80,16 @@ def deactivate(database: Database, worker_id: int, *, timeout: float = 10.0) -> 
 
 
 def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None:
-    """Sets the status of a worker that died to inactive; raises as `heartbeat`.
+    """Sets the status of a dead worker to inactive; raises as `heartbeat`.
 
-    Where its heartbeat is not any more the one of `worker`, it has come back: `ActionError`, and nothing was changed.
+    Raises `ActionError` and changes nothing where the worker has sent a heartbeat since `worker` was read.
     Undo: its next heartbeat or start sets it active.
     """
     with _writing(database, f"retiring worker {worker.id}", timeout) as table:
-        table.mark(worker.id, WorkerStatus.INACTIVE, beat=False)  # from here on the row is ours
+        table.mark(worker.id, WorkerStatus.INACTIVE, beat=False)  # this locks the row
         found = source.read_worker(table.session, str(worker.id))
         if found is None or found.last_heartbeat != worker.last_heartbeat:
-            raise ActionError(f"worker {worker.id} ({worker.name}) has sent a heartbeat meanwhile; nothing was changed")
+            raise ActionError(f"worker {worker.id} ({worker.name}) has sent a heartbeat since; nothing was changed")
 
 
 class _Table(NamedTuple):
@@ -102,7 +101,7 @@ class _Table(NamedTuple):
     def register(self, name: str, values: dict[str, Any]) -> Registered:
         """Updates the newest row of that name, or inserts one."""
         if self.session.kind == "postgresql":
-            # Nothing in Attune's schema makes a name unique: two that register it at once would both insert.
+            # Attune's schema does not make a name unique: two registrations at once would both insert.
             self.session.rows("SELECT pg_advisory_xact_lock(hashtext(?))", name)
         table = self.session.table("worker")
         found = self.session.rows(f"SELECT id FROM {table} WHERE name = ? ORDER BY id DESC LIMIT 1", name)
@@ -126,7 +125,7 @@ class _Table(NamedTuple):
         assignments = ", ".join(f"{column} = ?" for column in row)
         sql = f"UPDATE {self.session.table('worker')} SET {assignments} WHERE id = ? RETURNING id"
         if not self.session.rows(sql, *row.values(), worker_id):
-            raise ActionError(f"registry {self.session.database.shown}: there is no worker {worker_id} any more")
+            raise ActionError(f"registry {self.session.database.shown}: no worker {worker_id} any more")
 
 
 def _now() -> str:
@@ -135,7 +134,7 @@ def _now() -> str:
 
 @contextlib.contextmanager
 def _writing(database: Database, doing: str, timeout: float, *, create: bool = False) -> Iterator[_Table]:
-    """Opens the database for one transaction, which is undone as a whole where anything inside fails."""
+    """Opens the database for one transaction, which is rolled back where anything in the block fails."""
     connection = source.connect(database, timeout, "create" if create else "write")
     try:
         session = source.Session(connection, database)

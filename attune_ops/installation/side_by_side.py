@@ -1,7 +1,7 @@
-"""Doing several reads at once, without making Ctrl-C wait for an answer that never comes.
+"""Reading in several threads, without making Ctrl-C wait for an answer that never comes.
 
-concurrent.futures joins its threads when the interpreter ends, so an interrupted command would wait for every
-request's timeout.
+concurrent.futures joins its threads when the interpreter ends: an interrupted command would wait for the timeout of
+each request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class SideBySide:
-    """Some threads that take calls in turn; leaving the block ends them once they are idle."""
+    """Threads that run calls; leaving the block ends each thread once it is idle."""
 
     def __init__(self, threads: int) -> None:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
@@ -25,7 +25,7 @@ class SideBySide:
             threading.Thread(target=self._work, name=f"attune-ops-{i}", daemon=True).start()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Has it called in one of the threads; the future has its result or its exception."""
+        """Runs the call in one of the threads; the future has its result or its exception."""
         future: Future[T] = Future()
         self._calls.put((future, call))
         return future

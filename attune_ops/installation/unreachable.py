@@ -1,7 +1,7 @@
-"""The one place that says why a port did not answer as it should, and what to try: for AMQP and the management API.
+"""Why a port did not answer as it should, and what to try: for AMQP and the management API.
 
-Socket, TLS, requests and pika each wrap errors in their own way, so the names and texts of a whole chain of
-errors are looked through for the words that tell.
+Sockets, TLS, requests and pika each wrap errors in their own way, so the names and texts of the whole chain of
+errors are searched.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ BROKE_OFF = (
 )  # fmt: skip
 
 ASK_HTTP = (
-    "is the broker up, is the port right (15672 by default), is its plug-in on (rabbitmq-plugins enable "
-    "rabbitmq_management)? --management-url names another place"
+    "is the broker running, is the port right (15672 by default), is the plugin enabled (rabbitmq-plugins enable "
+    "rabbitmq_management)? --management-url sets another URL"
 )
-ASK_AMQP = "is the broker up, is the port right (5672 by default, 5671 with TLS)?"
-NOT_HTTP = "what listens there does not speak HTTP (an AMQP port?); the management API is on 15672 by default"
-NOT_AMQP = "what listens there does not speak AMQP (an HTTP or TLS port?); AMQP is on 5672 by default, 5671 with TLS"
-HALF = "the answer broke off before it was whole; is the port right (15672 by default), is a proxy between?"
+ASK_AMQP = "is the broker running, is the port right (5672 by default, 5671 with TLS)?"
+NOT_HTTP = "the server does not speak HTTP (an AMQP port?); the default port of the management API is 15672"
+NOT_AMQP = "the server does not speak AMQP (an HTTP or TLS port?); the default port is 5672, 5671 with TLS"
+HALF = "the answer is incomplete; is the port right (15672 by default), is there a proxy?"
 
 
 def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
-    """What kept `endpoint` from answering, and what to try, in half a sentence. `timeout` in s."""
+    """Why `endpoint` did not answer, and what to try, in half a sentence. `timeout` in s."""
     http = endpoint.scheme.startswith("http")
     plain = endpoint.scheme.removesuffix("s")
     known = (
-        (CERTIFICATE, "its certificate is not trusted for this host; name its authority as ca_file in the "
+        (CERTIFICATE, "its certificate is not trusted for this host; set ca_file to its authority in the "
                       "configuration file"),
-        (NO_TLS, f"what listens there does not speak TLS; try {plain}:// instead of {plain}s://"),
+        (NO_TLS, f"the server does not speak TLS; try {plain}:// instead of {plain}s://"),
         (SLOW, f"no answer within {timeout:g} s; check host, port and firewall"),
         (REFUSED, f"connection refused; {ASK_HTTP if http else ASK_AMQP}"),
-        (UNKNOWN_HOST, f"host name {endpoint.host!r} is not known; check its spelling"),
-        (UNREACHABLE, "the network or host is unreachable; check host and routes"),
+        (UNKNOWN_HOST, f"host name {endpoint.host!r} is unknown; check its spelling"),
+        (UNREACHABLE, "network or host unreachable; check host and routes"),
         (OTHER_PROTOCOL, NOT_HTTP if http else NOT_AMQP),
         (BROKE_OFF, HALF if http else NOT_AMQP),
     )  # fmt: skip
-    said = _chain(error)
-    low = said.lower()
-    return next((sentence for words, sentence in known if any(w in low for w in words)), said[:200])
+    text = _chain(error)
+    low = text.lower()
+    return next((sentence for words, sentence in known if any(w in low for w in words)), text[:200])
 
 
 def _chain(error: BaseException | None) -> str:
-    """The names and texts of an error and of what it holds or was caused by, outermost first, in one line."""
+    """The names and texts of an error and its causes, outermost first, in one line."""
     found: list[str] = []
     while error is not None and len(found) < 10:
         found.append(f"{type(error).__name__}: {error}")

@@ -38,9 +38,9 @@ class ConsumerWire(msgspec.Struct):
     active: bool | None = None
     activity_status: str | None = None
 
-    def state(self) -> ConsumerState:
+    def to_state(self) -> ConsumerState:
         """The consumer as the snapshot has it."""
-        # A channel that has just been opened or closed is told as an empty list.
+        # A channel that has just been opened or closed is an empty list.
         at = self.channel_details if isinstance(self.channel_details, ChannelDetails) else ChannelDetails()
         return ConsumerState(
             self.queue.vhost, self.queue.name, self.consumer_tag, at.name, at.connection_name, at.peer_host,
@@ -49,7 +49,7 @@ class ConsumerWire(msgspec.Struct):
 
 
 class ClientProperties(msgspec.Struct):
-    """What a client said of itself, as far as it is text."""
+    """What a client says of itself, where it is text."""
 
     connection_name: Any = None
     product: Any = None
@@ -70,12 +70,12 @@ class ConnectionWire(msgspec.Struct):
     channels: int | None = None
     node: str | None = None
 
-    def told(self) -> ConnectionState:
+    def to_state(self) -> ConnectionState:
         """The connection as the snapshot has it."""
-        says = self.client_properties
+        client = self.client_properties
         return ConnectionState(
             self.name, self.vhost, self.user, self.state, self.peer_host, self.peer_port,
-            text(says.connection_name), text(says.product), from_seconds(self.connected_at, 1000), self.timeout,
+            text(client.connection_name), text(client.product), from_seconds(self.connected_at, 1000), self.timeout,
             self.channels, self.node,
         )  # fmt: skip
 
@@ -101,7 +101,7 @@ class ChannelWire(msgspec.Struct):
     message_stats: MessageStats | None = None
     global_prefetch_count: int | None = None
 
-    def told(self) -> ChannelState:
+    def to_state(self) -> ChannelState:
         """The channel as the snapshot has it."""
         at = self.connection_details
         return ChannelState(

@@ -11,7 +11,7 @@ from attune_ops.model.snapshot import DeprecatedFeature, NodeState
 
 
 class ObjectTotals(msgspec.Struct):
-    """How many objects there are in all virtual hosts that the user sees."""
+    """The numbers of objects in all virtual hosts of the user."""
 
     queues: int | None = None
     connections: int | None = None
@@ -55,7 +55,7 @@ class WhoAmI(msgspec.Struct):
 
     @property
     def all_tags(self) -> tuple[str, ...]:
-        """The tags, whichever way they were told."""
+        """The tags, in either form."""
         tags = self.tags.split(",") if isinstance(self.tags, str) else self.tags
         return tuple(sorted(t.strip() for t in tags if t.strip()))
 
@@ -84,8 +84,8 @@ class NodeWire(msgspec.Struct):
     uptime: int | None = None
     partitions: list[str] = []
 
-    def state(self) -> NodeState:
-        """The node as the snapshot has it; what the node itself does not know ("unknown") is None."""
+    def to_state(self) -> NodeState:
+        """The node as the snapshot has it; "unknown" is None."""
         return NodeState(
             self.name, self.running, self.mem_used, number(self.mem_limit), self.mem_alarm, number(self.disk_free),
             number(self.disk_free_limit), self.disk_free_alarm, self.fd_used, number(self.fd_total), self.uptime,

@@ -1,4 +1,4 @@
-"""What several answers have in common: counters, rates, times, and values that may be anything."""
+"""Parts of several answers: counters, rates, times, and values of any type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Rate(msgspec.Struct):
 
 
 class MessageStats(msgspec.Struct):
-    """The counters and rates of an object; absent ones never counted anything."""
+    """The counters and rates of an object; absent ones have not counted anything yet."""
 
     publish_details: Rate | None = None
     deliver_get_details: Rate | None = None
@@ -28,12 +28,12 @@ class MessageStats(msgspec.Struct):
 
 
 def rate(details: Rate | None) -> float | None:
-    """The rate in messages per second, None where none was told."""
+    """The rate in messages per second, None where none was reported."""
     return None if details is None else details.rate
 
 
 def from_seconds(value: int | None, unit: int = 1) -> datetime | None:
-    """A time told as seconds since 1970 (`unit` 1) or milliseconds (1000), None for what cannot be a time."""
+    """A time in seconds since 1970 (`unit` 1) or milliseconds (1000), None for an impossible one."""
     try:
         return None if value is None else datetime.fromtimestamp(value / unit, UTC)
     except (OverflowError, OSError, ValueError):
@@ -41,7 +41,7 @@ def from_seconds(value: int | None, unit: int = 1) -> datetime | None:
 
 
 def from_text(value: str | None) -> datetime | None:
-    """A time told as text; releases before 3.10 leave the zone out and mean UTC."""
+    """A time as text; releases before 3.10 omit the zone and mean UTC."""
     try:
         found = None if value is None else datetime.fromisoformat(value)
     except ValueError:

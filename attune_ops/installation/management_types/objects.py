@@ -1,4 +1,4 @@
-"""Answers about what lies in a virtual host: exchanges, queues, bindings, policies."""
+"""Answers about the objects of a virtual host: exchanges, queues, bindings, policies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ExchangeWire(msgspec.Struct):
     policy: str | None = None
     message_stats: MessageStats | None = None
 
-    def state(self) -> ExchangeState:
+    def to_state(self) -> ExchangeState:
         """The exchange as the snapshot has it."""
         stats = self.message_stats or MessageStats()
         return ExchangeState(
@@ -34,7 +34,7 @@ class ExchangeWire(msgspec.Struct):
 
 
 class Statistics(msgspec.Struct):
-    """What only the statistics know of a queue; a queue too young to have any lacks all but the name."""
+    """The statistics of a queue; a queue too young to have any has only its name."""
 
     name: str
     consumers: int | None = None
@@ -62,7 +62,7 @@ class StatisticsPage(msgspec.Struct):
 
 
 class QueueWire(msgspec.Struct):
-    """An element of `/api/queues/{vhost}` in totals mode, where the queue itself is asked for its counts."""
+    """An element of `/api/queues/{vhost}` in totals mode, with the counts of the queue itself."""
 
     name: str
     vhost: str
@@ -78,9 +78,9 @@ class QueueWire(msgspec.Struct):
     messages_ready: int | None = None
     messages_unacknowledged: int | None = None
 
-    def merged(self, told: Statistics | None) -> QueueState:
-        """The queue as the snapshot has it, with what the statistics told."""
-        s = told or Statistics(self.name)
+    def merged(self, statistics: Statistics | None) -> QueueState:
+        """The queue as the snapshot has it, with its statistics."""
+        s = statistics or Statistics(self.name)
         stats = s.message_stats or MessageStats()
         effective = s.effective_policy_definition
         return QueueState(
@@ -101,7 +101,7 @@ class QueueWire(msgspec.Struct):
 class OneQueue(msgspec.Struct):
     """`/api/queues/{vhost}/{name}`: the only answer that lists the consumers of one queue.
 
-    `consumer_details` is None where the broker's statistics are disabled, and an empty list where nobody consumes.
+    `consumer_details` is None where statistics are disabled, and an empty list without consumers.
     """
 
     name: str
@@ -123,7 +123,7 @@ class QueuePage(msgspec.Struct):
 
 
 class QueuePolicy(msgspec.Struct):
-    """The policy of a queue; totals mode does not tell it before 4.3."""
+    """The policy of a queue; totals mode lacks it before 4.3."""
 
     name: str
     policy: str | None = None
@@ -140,7 +140,7 @@ class BindingWire(msgspec.Struct):
     arguments: dict[str, Any] = {}
     properties_key: str = ""
 
-    def state(self) -> BindingState:
+    def to_state(self) -> BindingState:
         """The binding as the snapshot has it."""
         return BindingState(
             self.vhost, self.source, self.destination, self.routing_key,
@@ -158,7 +158,7 @@ class PolicyWire(msgspec.Struct, rename={"apply_to": "apply-to"}):
     priority: int = 0
     definition: dict[str, Any] = {}
 
-    def state(self, operator: bool) -> PolicyState:
+    def to_state(self, operator: bool) -> PolicyState:
         """The policy as the snapshot has it."""
         return PolicyState(
             self.vhost, self.name, self.pattern, self.apply_to, self.priority, self.definition, operator

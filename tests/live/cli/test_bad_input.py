@@ -108,14 +108,14 @@ def test_unreachable_host(fails: Fails, command: tuple[str, ...]) -> None:
     url = f"amqp://u:{ENCODED}@no-such-host.invalid"
     said = fails(*command, "--amqp-url", url)
     assert "u:***@no-such-host.invalid" in said.line
-    assert "host name 'no-such-host.invalid' is not known; check its spelling" in said.line
+    assert "host name 'no-such-host.invalid' is unknown; check its spelling" in said.line
 
 
 @each_command
 def test_refused_port(fails: Fails, command: tuple[str, ...], closed_port: int) -> None:
     said = fails(*command, *both(closed_port, closed_port))
     assert f"u:***@127.0.0.1:{closed_port}" in said.line
-    assert "connection refused; is the broker up, is the port right" in said.line
+    assert "connection refused; is the broker running, is the port right" in said.line
 
 
 def test_management_plugin_off(fails: Fails, broker: Broker, closed_port: int) -> None:
@@ -186,16 +186,16 @@ def response(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nContent-Type: text/
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 NOT_THE_API = {
-    "a page": (response(PAGE), "a web page: a proxy or another server stands there"),
+    "a page": (response(PAGE), "a web page: a proxy or another server answers there"),
     "an error page": (response(PAGE, b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n"), "a web page"),
     "a page that says it is JSON": (response(PAGE, JSON), "a web page"),
     "a redirect": (b"HTTP/1.1 302 Found\r\nLocation: https://sso.example/\r\n" + LENGTH % 0, "it redirects to"),
-    "half an answer": (JSON + LENGTH % 5000 + b'{"rabbitmq_version"', "broke off"),
-    "half a JSON": (response(b'[{"name": "q', JSON), "broke off"),
-    "half a header": (b"HTTP/1.1 200 OK\r\nContent-", "broke off"),
-    "half a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n[", "broke off"),
-    "nothing": (b"", "broke off"),
-    "another JSON": (response(b'"hello"', JSON), "in a form this tool does not know"),
+    "half an answer": (JSON + LENGTH % 5000 + b'{"rabbitmq_version"', "incomplete"),
+    "half a JSON": (response(b'[{"name": "q', JSON), "incomplete"),
+    "half a header": (b"HTTP/1.1 200 OK\r\nContent-", "incomplete"),
+    "half a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n[", "incomplete"),
+    "nothing": (b"", "incomplete"),
+    "another JSON": (response(b'"hello"', JSON), "in an unknown form"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
     "another API": (response(b'{"message": "no"}', b"HTTP/1.1 404 Not Found\r\n"), "answered 404"),
 }

@@ -183,7 +183,7 @@ def test_could_not_look(worker: Worker, user: Users) -> None:
     assert done.stdout == ""
     assert "has no management tag" in done.stderr
     worker.registry.unlink()
-    assert "there is no such file yet" in worker.health(status=3)
+    assert "the file does not exist" in worker.health(status=3)
 
 
 def test_a_monitor_without_rights_may_look(worker: Worker, user: Users) -> None:

@@ -103,7 +103,7 @@ def test_reach(vhost: Vhost) -> None:
     assert management.clock_offset_s is not None
     assert abs(management.clock_offset_s) < 5
     # What was not asked for says so, and was not read.
-    assert facts.missing[Source.BROKER] == "not asked for"
+    assert facts.missing[Source.BROKER] == "not requested"
     assert facts.actual.queues is None
 
 
@@ -209,7 +209,7 @@ def test_what_a_user_is_told(vhost: Vhost, user: Users, tags: str, lacks: set[So
     assert [c.consumer_tag for c in found] == ["of-another-user"]
     before = {Source.DEPRECATED} if vhost.broker.version < BEFORE_3_13 else set()
     assert set(facts.missing) - NO_REGISTRY - before == lacks | {Source.PERMISSIONS}
-    assert "is no administrator" in facts.missing[Source.PERMISSIONS]
+    assert "does not have the administrator tag" in facts.missing[Source.PERMISSIONS]
     for source in lacks:
         assert f"user '{lesser.user}' has no monitoring tag" in facts.missing[source]
     assert len(facts.actual.queues or ()) == len(facts.actual.bindings or ()) == 2

@@ -60,24 +60,24 @@ def test_queue_type(type: str, shown: str) -> None:
 
 
 def test_a_node_that_is_down_or_does_not_know() -> None:
-    down = msgspec.convert({"name": "n", "running": False}, management_types.NodeWire).state()
+    down = msgspec.convert({"name": "n", "running": False}, management_types.NodeWire).to_state()
     assert (down.running, down.memory_used, down.memory_alarm, down.partitions) == (False, None, None, ())
     odd = {"name": "n", "running": True, "disk_free": "disk_free_monitoring_disabled", "fd_total": "unknown"}
-    told = msgspec.convert(odd, management_types.NodeWire).state()
+    told = msgspec.convert(odd, management_types.NodeWire).to_state()
     assert (told.disk_free, told.descriptors_total) == (None, None)
 
 
 def test_what_is_just_being_closed_has_an_empty_list_for_its_channel() -> None:
     data = {"consumer_tag": "t", "queue": {"name": "q", "vhost": "/"}, "channel_details": [], "new_member": 1}
-    found = msgspec.convert(data, management_types.ConsumerWire).state()
+    found = msgspec.convert(data, management_types.ConsumerWire).to_state()
     assert (found.queue, found.tag, found.channel, found.user) == ("q", "t", "", None)
-    channel = msgspec.convert({"name": "c", "connection_details": []}, management_types.ChannelWire).told()
+    channel = msgspec.convert({"name": "c", "connection_details": []}, management_types.ChannelWire).to_state()
     assert channel.connection == ""
 
 
 def test_client_properties_may_hold_anything() -> None:
     data = {"name": "c", "vhost": "/", "client_properties": {"connection_name": 7, "product": ["x"], "more": {}}}
-    told = msgspec.convert(data | {"connected_at": 1_700_000_000_123}, management_types.ConnectionWire).told()
+    told = msgspec.convert(data | {"connected_at": 1_700_000_000_123}, management_types.ConnectionWire).to_state()
     assert (told.client_name, told.product) == (None, None)
     assert told.connected_at == datetime.fromtimestamp(1_700_000_000.123, UTC)
 
@@ -138,11 +138,11 @@ def test_health_checks_of_the_broker() -> None:
             401,
             b'{"error":"not_authorised","reason":"User not authorised to access object"}',
             None,
-            "may not do that with its",
+            "do not allow it",
         ),
         (401, b'{"error":"not_authorised","reason":"User not authorised to access virtual host"}', "v", "host 'v' is"),
         (404, b'{"error":"Object Not Found","reason":"Not Found"}', "v", "virtual host 'v' is missing or user 'm' has"),
-        (404, b'{"error":"Object Not Found","reason":"Not Found"}', None, "no management API is there"),
+        (404, b'{"error":"Object Not Found","reason":"Not Found"}', None, "no management API there"),
         (400, b'{"error":"bad_request","reason":"why\\nnot"}', None, "/api/overview: why not"),
         (400, b'{"error":"bad_request","reason":"[{&lt;&lt;\\"a&amp;b\\"&gt;&gt;,1}] no"}', None, '[{<<"a&b">>,1}] no'),
         (400, b'{"error":"bad_request","reason":["a"]}', None, "/api/overview: bad_request"),
@@ -166,7 +166,7 @@ def test_the_prefix_may_be_what_is_wrong() -> None:
 
 
 def test_an_answer_of_another_form_names_the_path() -> None:
-    with pytest.raises(SourceError, match="answered /api/nodes in a form this tool does not know: Expected `array`"):
+    with pytest.raises(SourceError, match="answered /api/nodes in an unknown form: Expected `array`"):
         http.decode(ENDPOINT, "nodes?x=1", Answer(200, {}, b"{}", 0.0), list[management_types.NodeWire])
 
 

@@ -118,7 +118,7 @@ def test_one_worker_by_id_or_newest_of_its_name(tmp_path: Path) -> None:
 
 def test_reading_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
-    with pytest.raises(SourceError, match=r"there is no such file yet.*--database-url"):
+    with pytest.raises(SourceError, match=r"the file does not exist.*--database-url"):
         read(at(path))
     assert not path.exists()
 
@@ -140,7 +140,7 @@ def test_what_is_no_registry(tmp_path: Path) -> None:
         (at(text), "file is not a database"),
         (at(folder), "it is not a file"),
         (other, "table worker has no column status, last_heartbeat; it is not Attune's"),
-        (empty, "it has no table worker"),
+        (empty, "no table worker"),
     ):
         with pytest.raises(SourceError) as e:
             read(database)
