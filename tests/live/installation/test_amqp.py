@@ -35,7 +35,7 @@ def test_refusals(vhost: Vhost, user: Users, caplog: pytest.LogCaptureFixture) -
             stranger.amqp_url: f"user '{stranger.user}' has no permissions there; rabbitmqctl set_permissions",
             f"amqp://u:wr0ng-pw@127.0.0.1:{closed.getsockname()[1]}": "connection refused",
             f"amqp://u:wr0ng-pw@{vhost.broker.management_address}": "does not speak AMQP",
-            "amqp://u:wr0ng-pw@no-such-host.invalid": "host name 'no-such-host.invalid' is not known",
+            "amqp://u:wr0ng-pw@no-such-host.invalid": "host name 'no-such-host.invalid' is unknown",
             f"amqps://u:wr0ng-pw@{place}": "does not speak TLS; try amqp://",
         }
         with caplog.at_level(logging.DEBUG):

@@ -126,7 +126,7 @@ def test_unreachable(database: str) -> None:
         wrong = {
             f"postgresql://{login}@127.0.0.1:{closed.getsockname()[1]}/x": "connection refused",
             f"postgresql://{login}@no-such-host.invalid/x": "host name",
-            f"postgresql://attune:wr0ng-s3cret@{place}{url.path}": "refused the login",
+            f"postgresql://attune:wr0ng-s3cret@{place}{url.path}": "login refused",
             f"postgresql://{login}@{place}/no_such_database": "does not exist",
             f"postgresql://{login}@127.0.0.1:{http}/x": "does not speak PostgreSQL",
             f"postgresql://{login}@127.0.0.1:{silent}/x": "no answer in time",

@@ -105,7 +105,7 @@ def test_trusted(behind_tls: dict[str, str], certificate: Path, run: Run) -> Non
 def test_not_trusted(behind_tls: dict[str, str]) -> None:
     facts = collect(resolve(behind_tls, {}), {Source.AMQP, Source.MANAGEMENT})
     for source in (Source.AMQP, Source.MANAGEMENT):
-        assert "its certificate is not trusted for this host; name its authority as ca_file" in facts.missing[source]
+        assert "its certificate is not trusted for this host; set ca_file to its authority" in facts.missing[source]
 
 
 def test_not_trusted_by_a_probe(behind_tls: dict[str, str], vhost: Vhost, run: Run) -> None:
