@@ -11,19 +11,21 @@ import click
 
 from attune_ops.cli._base import Cli
 
+DRY_RUN = "dry run: nothing was changed; to change it, add --apply"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 confirm_option = click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
 
 
-def change_options(help: str) -> Callable[[Any], Any]:
-    """`--apply` and `--confirm NAME`; `help` says what the first one does."""
-    return lambda function: click.option("--apply", is_flag=True, help=help)(confirm_option(function))
+def change_options(does: str) -> Callable[[Any], Any]:
+    """`--apply`, which does what `does` says, and `--confirm NAME`."""
+    apply = click.option("--apply", is_flag=True, help=f"{does}; without it, a dry run.")
+    return lambda function: apply(confirm_option(function))
 
 
-def confirmed(cli: Cli, confirm: str | None) -> str | None:
+def confirmed(cli: Cli, confirm: str | None, apply: bool = True) -> str | None:
     """The name typed for a protected environment, asked for at a terminal; `installation.audit` checks it."""
-    if confirm is None and cli.settings.protected and sys.stdin.isatty():
+    if apply and confirm is None and cli.settings.protected and sys.stdin.isatty():
         return str(click.prompt(f"{cli.settings.env!r} is protected; type its name", err=True))
     return confirm
 

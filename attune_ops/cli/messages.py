@@ -10,7 +10,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._options import change_options, confirmed
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed
 
 if TYPE_CHECKING:
     from attune_ops.messages.transfer import Transfer
@@ -76,7 +76,7 @@ def peek(
 @click.option("--to", required=True, metavar="FILE", help="Output file; an earlier drain is resumed.")
 @FILTER
 @LIMIT
-@change_options("Drain the queue; without it a dry run.")
+@change_options("Drain the queue")
 @format_option()
 @pass_cli
 def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
@@ -98,7 +98,7 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
 @_publishing
 @click.option("--again", is_flag=True, help="Publish again even if already restored.")
 @click.option("--copies", is_flag=True, help="Do not skip duplicates in the file.")
-@change_options("Publish the messages; without it a dry run.")
+@change_options("Publish the messages")
 @format_option()
 @pass_cli
 def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
@@ -117,7 +117,7 @@ def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
 @FILTER
 @_publishing
 @LIMIT
-@change_options("Move the messages; without it a dry run.")
+@change_options("Move the messages")
 @format_option()
 @pass_cli
 def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> None:
@@ -131,12 +131,12 @@ def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> No
 
 def _transfer(cli: Cli, how: dict[str, Any], format: str, run: Callable[[], Transfer]) -> None:
     """Runs one and shows its result; exit status 1 where a selected message was not published."""
-    how["confirm"] = confirmed(cli, how["confirm"]) if how["apply"] else how["confirm"]
+    how["confirm"] = confirmed(cli, how["confirm"], how["apply"])
     with _progress(cli) as how["on_progress"]:
         done = run()
     cli.show(done, format)
     if not done.applied:
-        cli.note("dry run: nothing was changed; --apply does it")
+        cli.note(DRY_RUN)
     cli.exit(_exit.FOUND if done.applied and done.incomplete else _exit.OK)
 
 

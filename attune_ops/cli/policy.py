@@ -9,7 +9,7 @@ import click
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._inspect import inspection
-from attune_ops.cli._options import change_options, confirmed, duration, json_object
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration, json_object
 from attune_ops.topology.policies.effects import COLUMNS
 
 # Option and policy key, type, metavar, help. A time is given with its unit and set in milliseconds.
@@ -70,7 +70,7 @@ command.add_command(
     show_default=True,
     help="Of the matching policies the highest is effective, alone.",
 )
-@change_options("Set it; without it: a dry run.")
+@change_options("Set the policy")
 @format_option()
 @pass_cli
 def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str, **how: Any) -> None:
@@ -81,11 +81,11 @@ def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str
     """
     values = {key: how.pop(key.replace("-", "_")) for key, *_ in SETTINGS}
     said = {k: round(v * 1000) if k in TIMES else v for k, v in values.items() if v is not None}
-    how["confirm"] = confirmed(cli, how["confirm"]) if how["apply"] else how["confirm"]
+    how["confirm"] = confirmed(cli, how["confirm"], how["apply"])
     change = cli.ops.policies.apply(name, (definition or {}) | said, **how)
     cli.show(change, format)
     if not change.applied:
-        cli.note("nothing was changed; --apply does it")
+        cli.note(DRY_RUN)
     cli.exit(_exit.FOUND if change.refusals and not change.applied else _exit.OK)
 
 
@@ -93,13 +93,13 @@ def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str
     example="attune-ops policy apply worker-queues --apply\nattune-ops policy remove worker-queues --apply"
 )
 @click.argument("name")
-@change_options("Remove it; without it: a dry run.")
+@change_options("Remove the policy")
 @format_option()
 @pass_cli
 def remove(cli: Cli, name: str, apply: bool, confirm: str | None, format: str) -> None:
     """Removes the policy NAME; shows the settings that each queue and exchange loses, and its next policy."""
-    typed = confirmed(cli, confirm) if apply else confirm
+    typed = confirmed(cli, confirm, apply)
     change = cli.ops.policies.remove(name, apply=apply, confirm=typed)
     cli.show(change, format)
     if not change.applied:
-        cli.note("nothing was changed; --apply does it")
+        cli.note(DRY_RUN)

@@ -8,7 +8,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import change_options, confirmed, duration
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration
 
 
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")
@@ -16,7 +16,7 @@ from attune_ops.cli._options import change_options, confirmed, duration
 @click.option("--grace", type=duration, default="10m", show_default=True, metavar="TIME",
               help="Delete only queues that an earlier run, at least this long ago, found orphaned.")  # fmt: skip
 @click.option("--save-to", metavar="FOLDER", help="Save messages to this folder (default: the user's state folder).")
-@change_options("Delete the queues; without it a dry run.")
+@change_options("Delete the queues")
 @format_option()
 @pass_cli
 def command(
@@ -30,11 +30,11 @@ def command(
     """
     from attune_ops.cleanup.reap import reap
 
-    typed = confirmed(cli, confirm) if apply else confirm
+    typed = confirmed(cli, confirm, apply)
     done = reap(cli.settings, pattern, grace=timedelta(seconds=grace), save_to=save_to, apply=apply, confirm=typed)
     cli.show(done, format)
     if not apply:
-        cli.note("dry run: nothing was deleted; --apply does it" if done.count("deletes") else "nothing to delete")
+        cli.note(DRY_RUN if done.count("deletes") else "nothing to delete")
     elif not any(c.verdict in ("deleted", "given back") for c in done.candidates):
         cli.note("nothing was deleted" + (" yet: run it again after the grace period" if done.count("waits") else ""))
     cli.exit(_exit.FOUND if any(c.reason.startswith("failed: ") for c in done.candidates) else _exit.OK)

@@ -6,12 +6,12 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import change_options, confirmed
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed
 
 
 @_base.command(example="attune-ops retire 'w*'")
 @click.argument("pattern", default="*")
-@change_options("Set them to inactive; without it a dry run.")
+@change_options("Set the workers to inactive")
 @format_option()
 @pass_cli
 def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: str) -> None:
@@ -23,10 +23,10 @@ def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: st
     """
     from attune_ops.cleanup.retire import retire
 
-    done = retire(cli.settings, pattern, apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
+    done = retire(cli.settings, pattern, apply=apply, confirm=confirmed(cli, confirm, apply))
     cli.show(done, format)
     verdicts = done.column("verdict")
     if "retired" in verdicts:
         cli.note("undo: start the worker; it sets itself to active")
     elif not apply:
-        cli.note("dry run: nothing was changed; --apply does it" if "retires" in verdicts else "no dead workers")
+        cli.note(DRY_RUN if "retires" in verdicts else "no dead workers")

@@ -9,7 +9,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
-from attune_ops.cli._options import change_options, confirmed, json_object
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, json_object
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source
@@ -61,7 +61,7 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
 
 
 @command.command(example="attune-ops topology apply --apply")
-@change_options("Declare; without it: a dry run.")
+@change_options("Declare the missing objects")
 @format_option()
 @pass_cli
 def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
@@ -70,10 +70,10 @@ def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
     Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 after
     --apply: there is still drift.
     """
-    done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm) if apply else confirm)
+    done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm, apply))
     cli.show(done, format)
     if not apply:
-        cli.note("nothing was changed; --apply declares it" if done.outcomes else "nothing to declare")
+        cli.note(DRY_RUN if done.outcomes else "nothing to declare")
     elif any(o.status == "declared" for o in done.outcomes):
         cli.note("to undo, delete the queues and exchanges declared above; the broker removes their bindings")
     cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
@@ -102,15 +102,13 @@ def _binding(word: str, example: str, apply_help: str) -> Callable[[Callable[...
     return make
 
 
-@_binding("bind", "attune-ops topology bind attune.events attune.executions.queue 'rule.#'",
-          "Bind; without it: a dry run.")  # fmt: skip
+@_binding("bind", "attune-ops topology bind attune.events attune.executions.queue 'rule.#'", "Add the binding")
 def bind(cli: Cli, /, format: str, **how: Any) -> None:
     """Binds DESTINATION to the exchange SOURCE with KEY, unless it is bound already."""
     _changed(cli, cli.ops.bind, format, **how)
 
 
-@_binding("unbind", "attune-ops topology unbind attune.events attune.events.queue '#'",
-          "Unbind; without it: a dry run.")  # fmt: skip
+@_binding("unbind", "attune-ops topology unbind attune.events attune.events.queue '#'", "Remove the binding")
 def unbind(cli: Cli, /, format: str, **how: Any) -> None:
     """Removes the binding of DESTINATION to the exchange SOURCE with KEY, and prints the command that restores it.
 
@@ -120,10 +118,10 @@ def unbind(cli: Cli, /, format: str, **how: Any) -> None:
 
 
 def _changed(cli: Cli, change: Callable[..., Table], format: str, **how: Any) -> None:
-    how["confirm"] = confirmed(cli, how["confirm"]) if how["apply"] else how["confirm"]
+    how["confirm"] = confirmed(cli, how["confirm"], how["apply"])
     cli.show(change(**how), format)
     if not how["apply"]:
-        cli.note("nothing was changed; --apply does it")
+        cli.note(DRY_RUN)
 
 
 @command.command(example="attune-ops topology export --to toml --live")

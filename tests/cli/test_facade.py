@@ -42,7 +42,7 @@ TWINS = {
     "reap": "reap",
     "retire": "retire",
     "watch": "watch",
-    "past": "watch --since",
+    "history": "watch --since",
     "report": "report",
     "messages peek": "messages peek",
     "messages drain": "messages drain",

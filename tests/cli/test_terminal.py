@@ -42,7 +42,7 @@ def test_an_error_breaks_between_words(run: Run) -> None:
 
 def test_a_note_breaks_between_words(run: Run) -> None:
     lines = stderr_at_a_terminal(run, "config", "init", "a-file-with-a-name.toml")
-    assert lines == ["nothing was written; --apply writes this", "  to a-file-with-a-name.toml"]
+    assert lines == ["dry run: nothing was written; --apply", "  writes this to a-file-with-a-name.toml"]
 
 
 def test_a_command_to_copy_stays_in_one_piece(run: Run) -> None:

@@ -43,7 +43,7 @@ def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path
     assert report.failed is not None
     assert report.failed.step is Step.DECLARE
     assert report.failed.error is not None
-    assert "connection broke" in report.failed.error.explanation
+    assert "connection was lost" in report.failed.error.explanation
     assert status_of(settings, "w1") == "inactive"
 
     own_lab.start_node(node)
