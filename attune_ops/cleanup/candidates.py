@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -92,19 +91,14 @@ def consumers(facts: Facts, queue: str) -> int:
     return max(listed, (state.consumers or 0) if state is not None else 0)
 
 
-def history_file(settings: Settings) -> Path:
-    """The file that records, for this broker and virtual host, since when queues are orphaned."""
-    return state_folder("reap", f"{settings.amqp.file_name}.json")
-
-
 @contextlib.contextmanager
 def history(settings: Settings) -> Iterator[dict[str, datetime]]:
-    """Opens the record of earlier runs for this process alone, and saves what the block leaves in it.
+    """Since when queues are orphaned, by earlier runs; saves what the block leaves in it, one process at a time.
 
     A file that cannot be decoded counts as empty: the grace period starts again. Raises `ActionError` where it cannot
     be written.
     """
-    file = history_file(settings)
+    file = state_folder("reap", f"{settings.amqp.file_name}.json")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)

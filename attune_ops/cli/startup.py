@@ -17,8 +17,6 @@ from attune_ops.startup.startup_report import Ending, StartupReport, StepResult
 if TYPE_CHECKING:
     from attune_ops.startup.service import Service
 
-HOLDING = "running until Ctrl-C; messages it receives are not acknowledged"
-
 
 @cli_command(example="attune-ops startup --worker w1 --skip declare --skip bind")
 @click.option("--service", type=click.Choice(SERVICES), default="worker", show_default=True, help="Service to start.")
@@ -53,53 +51,43 @@ def command(
 
     Exit status: 0 ready, 1 refused or a step failed, 3 broker or database not reached.
     """
+    import msgspec
+
     from attune_ops.startup.sequence import run_startup
 
-    live = _Live(cli, format, hold)
+    table = format == "table"
+
+    def on_step(step: StepResult) -> None:
+        if table:
+            cli.show(step, "table")
+
+    def meanwhile(running: Service, report: StartupReport) -> None:
+        if table:
+            cli.show(msgspec.structs.replace(report, steps=()), "table")
+        if hold and report.ok:
+            if not table:
+                cli.show(report, format)
+            _hold(cli, running)
+
+    def on_end(ending: Ending) -> None:
+        if table and (ending.stopped or ending.left):
+            cli.show(ending, "table")
+
     report = run_startup(
         cli.settings, service, worker, skip, confirm=confirmed(cli, confirm),
-        on_step=live.step, meanwhile=live.started, on_end=live.ended,
+        on_step=on_step, meanwhile=meanwhile, on_end=on_end,
     )  # fmt: skip
-    live.report(report)
+    if not table:
+        cli.show(report, format)
     cli.exit(_status(report))
 
 
-class _Live:
-    """Shows a start-up step by step as a table; in other formats its report, when it holds or at its end."""
-
-    def __init__(self, cli: Cli, format: str, hold: bool) -> None:
-        self._cli, self._format, self._hold = cli, format, hold
-        self._table = format == "table"
-
-    def step(self, step: StepResult) -> None:
-        """Prints a step of the table."""
-        if self._table:
-            self._cli.show(step, "table")
-
-    def started(self, service: Service, report: StartupReport) -> None:
-        """Prints the verdict, and with --hold keeps the service running."""
-        import msgspec
-
-        holding = self._hold and report.ok
-        if self._table:
-            self._cli.show(msgspec.structs.replace(report, steps=()), "table")
-        elif holding:
-            self._cli.show(report, self._format)
-        if holding:
-            self._cli.note(HOLDING)
-            with service.heartbeats(lambda e: self._cli.note(str(e))):
-                while True:
-                    service.serve(0.5)
-
-    def ended(self, ending: Ending) -> None:
-        """Prints the clean stop."""
-        if self._table and (ending.stopped or ending.left):
-            self._cli.show(ending, "table")
-
-    def report(self, report: StartupReport) -> None:
-        """Prints the whole report."""
-        if not self._table:
-            self._cli.show(report, self._format)
+def _hold(cli: Cli, running: Service) -> None:
+    """Keeps the service running until Ctrl-C or a lost connection."""
+    cli.note("running until Ctrl-C; messages it receives are not acknowledged")
+    with running.heartbeats(lambda e: cli.note(str(e))):
+        while True:
+            running.serve(0.5)
 
 
 def _status(report: StartupReport) -> int:

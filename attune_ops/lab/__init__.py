@@ -7,7 +7,7 @@ and drills make their own.
 
 from __future__ import annotations
 
-from attune_ops.lab.cluster import Lab
 from attune_ops.lab.control import down, status, up
+from attune_ops.lab.lab_nodes import Lab
 
 __all__ = ["Lab", "down", "status", "up"]

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attune_ops.installation.config.running_lab import LabNode, RunningLab, read_state
-from attune_ops.lab import cluster, process
 from attune_ops.lab import folder as files
-from attune_ops.lab.cluster import Lab, Note, silent
+from attune_ops.lab import lab_nodes, process
+from attune_ops.lab.lab_nodes import Lab, Note, silent
 from attune_ops.lab.node import CONSOLE, MOST_NODES
 from attune_ops.lab.server import find
 from attune_ops.model.errors import ActionError, ConfigError
@@ -71,8 +71,8 @@ def up(
             _clear(folder, running)
         _kept_log(folder).unlink(missing_ok=True)
         try:
-            cluster.prepare(name, folder, nodes or 1, programs, config, plugins)
-            cluster.start_all(Lab(name).state, programs, note, timeout)
+            lab_nodes.prepare(name, folder, nodes or 1, programs, config, plugins)
+            lab_nodes.start_all(Lab(name).state, programs, note, timeout)
         except BaseException as e:
             kept = _keep_log(folder) if isinstance(e, ActionError) else None
             _clear(folder, _state(name, note))
@@ -151,8 +151,8 @@ def _restart_nodes(lab: RunningLab, note: Note, timeout: float) -> None:
     """Starts the nodes that are down, on their data and with the lab's own server."""
     for node in [n for n in lab.nodes if not n.alive]:
         note(f"{node.name} is down: starting")
-        lab = cluster.start_node(lab, node, find(lab.server))
-        cluster.wait_for(lab, [node.name], note, timeout)
+        lab = lab_nodes.start_node(lab, node, find(lab.server))
+        lab_nodes.wait_for(lab, [node.name], note, timeout)
 
 
 def _same(

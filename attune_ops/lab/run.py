@@ -22,8 +22,8 @@ from attune_ops.inventory.bindings import bindings
 from attune_ops.inventory.orphans import orphans
 from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
-from attune_ops.lab.cluster import Lab, Note
 from attune_ops.lab.control import down, up
+from attune_ops.lab.lab_nodes import Lab, Note
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Source
 from attune_ops.model.table import Cell, Column, Kind, Table

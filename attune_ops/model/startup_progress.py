@@ -58,7 +58,7 @@ def steps_of(topology: Topology, service: str) -> tuple[Step, ...]:
     return tuple(s for s in Step if not absent.get(s, False))
 
 
-class Progress(msgspec.Struct, frozen=True):
+class StartupProgress(msgspec.Struct, frozen=True):
     """How far one registered worker got, judged by what is on the broker.
 
     `stuck_at` is the first step whose result is not there (None: all of it is there), `lacks` names what is
@@ -78,7 +78,7 @@ class Progress(msgspec.Struct, frozen=True):
         return f"{who}, its {self.stuck_at} step never ran or was undone (missing: {', '.join(self.lacks)})"
 
 
-def progress(facts: Facts) -> tuple[Progress, ...]:
+def progress(facts: Facts) -> tuple[StartupProgress, ...]:
     """How far each registered worker that has queues got; empty where the registry or the broker is not known."""
     if facts.registry is None or facts.broker is None:
         return ()
@@ -86,14 +86,14 @@ def progress(facts: Facts) -> tuple[Progress, ...]:
     return tuple(_progress_of(w, facts.topology, facts.broker) for w in workers)
 
 
-def _progress_of(worker: Worker, topology: Topology, broker: BrokerSnapshot) -> Progress:
+def _progress_of(worker: Worker, topology: Topology, broker: BrokerSnapshot) -> StartupProgress:
     listings = {Step.DECLARE: broker.queues, Step.BIND: broker.bindings, Step.CONSUME: broker.consumers}
     unknown = tuple(step for step, listing in listings.items() if listing is None)
     for step in listings:
         lacks = () if step in unknown else tuple(_lacking(step, worker.id, topology, broker))
         if lacks:
-            return Progress(worker, step, lacks, unknown)
-    return Progress(worker, None, (), unknown)
+            return StartupProgress(worker, step, lacks, unknown)
+    return StartupProgress(worker, None, (), unknown)
 
 
 def _lacking(step: Step, worker_id: int, topology: Topology, broker: BrokerSnapshot) -> Iterator[str]:

@@ -40,7 +40,7 @@ def route(topology: Topology, service: str, message_type: str, worker_id: int | 
     return None
 
 
-class Publisher:
+class EnvelopePublisher:
     """Publishes mandatory messages with publisher confirms on its own channel; logs one outcome for each."""
 
     def __init__(self, connection: BlockingConnection, job: Job, log: EventLog, ids: random.Random) -> None:

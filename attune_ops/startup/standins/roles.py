@@ -12,7 +12,7 @@ from attune_ops.model.envelope import Envelope, NotAnEnvelope, parse
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.startup.standins.job import Answer
-from attune_ops.startup.standins.publishing import Pace, Publisher, number_of
+from attune_ops.startup.standins.publishing import EnvelopePublisher, Pace, number_of
 from attune_ops.startup.standins.standin import TICK_S, StandIn
 
 REGISTRY_AGE_S = 1.0  # the longest time that the executor uses its list of workers
@@ -47,7 +47,7 @@ class MessageHandler(StandIn):
         self._waiting: deque[PendingMessage] = deque()
         self._busy = 0
 
-    def follow(self, publisher: Publisher, envelope: Envelope) -> Answer:
+    def follow(self, publisher: EnvelopePublisher, envelope: Envelope) -> Answer:
         """Publishes what follows from a message, and returns the answer to the message itself."""
         return "ack"
 
@@ -124,7 +124,7 @@ class MessageHandler(StandIn):
 class WorkerStandIn(MessageHandler):
     """Handles executions and reports their status and completion, where the topology has a worker publish that."""
 
-    def follow(self, publisher: Publisher, envelope: Envelope) -> Answer:
+    def follow(self, publisher: EnvelopePublisher, envelope: Envelope) -> Answer:
         """Reports an execution as running and then completed."""
         number = number_of(envelope)
         if envelope.message_type == "ExecutionRequested" and number is not None:
@@ -140,14 +140,14 @@ class PublisherStandIn(MessageHandler):
         super().__init__(*args)
         self._pace = Pace(self.behaviour.rate, self.behaviour.count, self.behaviour.first)
 
-    def act(self, publisher: Publisher) -> float:
+    def act(self, publisher: EnvelopePublisher) -> float:
         """Publishes the next message when it is due."""
         number = self._pace.due(time.monotonic())
         if number is not None:
             self.publish(publisher, number)
         return self._pace.wait(time.monotonic(), TICK_S)
 
-    def publish(self, publisher: Publisher, number: int) -> None:
+    def publish(self, publisher: EnvelopePublisher, number: int) -> None:
         """Publishes one message."""
         publisher.send(PUBLISHED[self.job.service], number)
 
@@ -165,14 +165,14 @@ class ExecutorStandIn(PublisherStandIn):
         self._workers = self.behaviour.targets
         self._read_at = float("-inf")
 
-    def publish(self, publisher: Publisher, number: int) -> None:
+    def publish(self, publisher: EnvelopePublisher, number: int) -> None:
         """Publishes a request for an execution to its own queue, or with `direct` an execution to a worker."""
         if self.behaviour.direct:
             self._dispatch(publisher, number, None)
         else:
             publisher.send("ExecutionRequested", number, **ACTION)
 
-    def follow(self, publisher: Publisher, envelope: Envelope) -> Answer:
+    def follow(self, publisher: EnvelopePublisher, envelope: Envelope) -> Answer:
         """Publishes the enforcement of an event, the execution of an enforcement, or dispatches an execution."""
         number = number_of(envelope)
         match envelope.message_type:
@@ -184,7 +184,7 @@ class ExecutorStandIn(PublisherStandIn):
                 return "ack" if self._dispatch(publisher, number, envelope) else "reject"
         return "ack"
 
-    def _dispatch(self, publisher: Publisher, number: int | None, cause: Envelope | None) -> bool:
+    def _dispatch(self, publisher: EnvelopePublisher, number: int | None, cause: Envelope | None) -> bool:
         """Sends one execution to one worker; False where there is no live worker."""
         workers = self._live_workers()
         if not workers:

@@ -15,7 +15,7 @@ from attune_ops.model.errors import AttuneOpsError
 from attune_ops.startup.sequence import explained
 from attune_ops.startup.service import Service
 from attune_ops.startup.standins.job import EventLog, Job
-from attune_ops.startup.standins.publishing import Publisher
+from attune_ops.startup.standins.publishing import EnvelopePublisher
 from attune_ops.startup.startup_report import StepResult, StepStatus
 
 TICK_S = 0.1  # the longest wait of the loop, within which it notices SIGTERM
@@ -46,7 +46,7 @@ class StandIn:
         self.random = random.Random(f"{self.behaviour.seed}/{job.service}/{job.name}/{self.behaviour.first}")
         self.stopping = False
         self.cancelled = False
-        self.publisher: Publisher | None = None
+        self.publisher: EnvelopePublisher | None = None
 
     def on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         """Receives one message; the base acknowledges it."""
@@ -55,7 +55,7 @@ class StandIn:
     def on_lost(self) -> None:
         """Called when the connection is gone, and every unacknowledged message with it."""
 
-    def act(self, publisher: Publisher) -> float:
+    def act(self, publisher: EnvelopePublisher) -> float:
         """Does what is due without a message; returns the seconds until it is due again."""
         return TICK_S
 
@@ -118,7 +118,7 @@ class StandIn:
         for consumer in self.service.state.consumers:
             consumer.channel.add_on_cancel_callback(self._on_cancel)
         try:
-            self.publisher = Publisher(connection, self.job, self.log, self.random)
+            self.publisher = EnvelopePublisher(connection, self.job, self.log, self.random)
             while not self.stopping:
                 wait = self.act(self.publisher)
                 self.service.serve(max(0.0, min(wait, TICK_S)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -11,7 +10,6 @@ import pytest
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.startup_progress import SERVICES, Step, progress, steps_of
 from attune_ops.model.topologies import load
-from attune_ops.startup.startup_report import StartupReport, StepResult, StepStatus, WorkerRef
 from tests.unit.facts import facts, worker
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
@@ -88,15 +86,3 @@ def test_what_was_not_told_is_unknown_and_never_missing() -> None:
 
 def test_a_sensor_worker_has_no_start_up_of_queues() -> None:
     assert progress(facts((worker(1, role="sensor"),))) == ()
-
-
-def test_the_report_is_the_settled_json() -> None:
-    step = StepResult(Step.CONNECT, StepStatus.OK, 1.5, "RabbitMQ")
-    report = StartupReport("worker", WorkerRef(1, "w1"), True, 1.5, (step,))
-    data = json.loads(msgspec.json.encode(report))
-    assert list(data)[:6] == ["schema", "service", "worker", "ok", "duration_ms", "steps"]
-    assert data["schema"] == "attune-ops/startup/1"
-    assert data["worker"] == {"id": 1, "name": "w1"}
-    assert data["steps"] == [
-        {"step": "connect", "status": "ok", "duration_ms": 1.5, "detail": "RabbitMQ", "error": None}
-    ]
