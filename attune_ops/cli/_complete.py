@@ -28,7 +28,7 @@ def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The notebooks of the package."""
-    from attune_ops.notebook.runbooks.shipped import files
+    from attune_ops.notebook.runbooks.catalog import files
 
     return _items((config_file.stem for config_file in files()), incomplete)
 

@@ -13,15 +13,15 @@ from attune_ops.cli._base import Cli, format_option, group, pass_cli
 
 @group()
 def command() -> None:
-    """Runbooks for Jupyter: each answers one question, on a named environment or on a lab that it starts."""
+    """Runbooks for Jupyter: each answers one question, on a named environment or on its own lab."""
 
 
 @command.command("list", example="attune-ops notebook list")
 @format_option()
 @pass_cli
 def list_(cli: Cli, format: str) -> None:
-    """Lists the notebooks, the question that each answers, and what can be set in it."""
-    from attune_ops.notebook.runbooks.shipped import notebooks
+    """Lists the notebooks with the question that each answers and its parameters."""
+    from attune_ops.notebook.runbooks.catalog import notebooks
 
     cli.show(notebooks(), format)
 
@@ -31,38 +31,38 @@ def list_(cli: Cli, format: str) -> None:
 @click.option("--copy-only", is_flag=True, help="Do not start JupyterLab.")
 @pass_cli
 def open_(cli: Cli, name: str, copy_only: bool) -> None:
-    """Copies a notebook into the current folder, where it may be changed, and opens it in JupyterLab.
+    """Copies a notebook into the current folder and opens the copy in JupyterLab.
 
-    A copy that is there already is opened as it is. To undo, delete the copy.
+    An existing copy is opened unchanged. To undo, delete the copy.
     """
-    from attune_ops.notebook.runbooks.opening import copy, open_lab
+    from attune_ops.notebook.runbooks.catalog import copy, open_lab
 
     file, new = copy(name)
     cli.write(str(file))
-    cli.note("copied; to undo, delete it" if new else "it was there already and is left as it is")
+    cli.note("copied; to undo, delete it" if new else "the file already exists and is not changed")
     if not copy_only:
         cli.exit(open_lab(file))
 
 
 @command.command(example="attune-ops notebook run first-look --output out.ipynb")
 @click.argument("name", shell_complete=_complete.notebooks)
-@click.option("--output", "file", metavar="FILE", required=True, help="The notebook with its outputs, to be written.")
+@click.option("--output", "file", metavar="FILE", required=True, help="File to write the notebook with its outputs to.")
 @click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a parameter; JSON or text.")
-@click.option("--apply", is_flag=True, help="Let its cells change the installation.")
-@click.option("--confirm", metavar="NAME", help="The environment's name, where it is protected.")
+@click.option("--apply", is_flag=True, help="Allow its cells to change the installation.")
+@click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @pass_cli
 def run(cli: Cli, name: str, file: str, pairs: tuple[str, ...], apply: bool, confirm: str | None, force: bool) -> None:
     """Runs a notebook from top to bottom and writes it with its outputs; changes nothing else without --apply.
 
-    Without a named installation it starts a lab for itself, and ends it.
+    Without a configured installation it starts its own lab and stops it at the end.
     """
-    from attune_ops.notebook.runbooks.executing import run as execute
+    from attune_ops.notebook.runbooks.execution import run as execute
 
     options = {key: value for key, value in cli.options.items() if key != "env"}
     common = {"env": cli.options.get("env"), "apply": apply or None, "confirm": confirm}
     values = {key: value for key, value in common.items() if value is not None} | _values(pairs)
-    # By the environment, so that no URL with a password stands in the notebook.
+    # As environment variables, so that no URL with a password is in the notebook.
     execute(name, file, values, environment={f"ATTUNE_OPS_{k.upper()}": v for k, v in options.items()}, replace=force)
     cli.write(file)
 

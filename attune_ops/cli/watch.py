@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
 
 
-@_base.command(example="attune-ops watch --every 1s --for 3s")
+@_base.command(example="attune-ops watch --interval 1s --for 3s")
 @click.option(
-    "--every", type=duration, default="10s", show_default=True, metavar="TIME", help="Interval between samples."
+    "--interval", type=duration, default="10s", show_default=True, metavar="TIME", help="Interval between samples."
 )
 @click.option("--for", "span", type=duration, metavar="TIME", help="Duration (default: until Ctrl-C).")
 @click.option("--since", type=duration, metavar="TIME", help="Record nothing; show the samples of the last TIME.")
 @format_option()
 @pass_cli
-def command(cli: Cli, every: float, span: float | None, since: float | None, format: str) -> None:
+def command(cli: Cli, interval: float, span: float | None, since: float | None, format: str) -> None:
     """Records the depth of all queues, and shows the trend of each.
 
     Samples are kept for 30 days in a file in the user's state folder; the notebook `capacity` reads the same file.
@@ -34,7 +34,7 @@ def command(cli: Cli, every: float, span: float | None, since: float | None, for
     if since is None:
         since = history.KEPT.total_seconds()
         try:
-            history.watch(cli.settings, interval=every, seconds=span, on_progress=lambda facts: _note(cli, facts))
+            history.watch(cli.settings, interval=interval, seconds=span, on_progress=lambda facts: _note(cli, facts))
         except KeyboardInterrupt:
             if span is not None:
                 raise

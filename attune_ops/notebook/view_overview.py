@@ -1,11 +1,11 @@
-"""How an overview shows itself: the report, then each table."""
+"""How an `Overview` is shown: the report, then each table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.doctor import view_report
-from attune_ops.notebook.overview import Overview
+from attune_ops.notebook.dashboard import Overview
 from attune_ops.render import view_table
 
 if TYPE_CHECKING:

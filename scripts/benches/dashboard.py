@@ -69,15 +69,15 @@ def promise(what: str, ms: float, runs: int, most: float = PROMISED_MS) -> Resul
 
 def refreshing(settings: Settings) -> Iterator[Result]:
     """A refresh as the reading thread does it: read, judge, and draw the tab of the queues."""
-    board = Dashboard(Ops(settings), every=3600.0)
+    board = Dashboard(Ops(settings), interval=3600.0)
     try:
         board.tabs.selected_index = 1
-        eventually(lambda: board.collector.seen.looks, within=120)
+        eventually(lambda: board.collector.state.reads, within=120)
 
         def refresh() -> None:
-            looks = board.collector.seen.looks
-            board.collector.look_now()
-            eventually(lambda: board.collector.seen.looks > looks and board.collector.idle, within=120, every=0.005)
+            looks = board.collector.state.reads
+            board.collector.read_now()
+            eventually(lambda: board.collector.state.reads > looks and board.collector.idle, within=120, every=0.005)
 
         bare = Answers(settings, lambda: Ops(settings).facts())
         ours, http = side_by_side(lambda: took(refresh), lambda: took(bare.fetch), RUNS)

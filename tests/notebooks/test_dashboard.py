@@ -16,7 +16,7 @@ CELLS = (
     "import threading, time, attune_ops\nops = attune_ops.connect()\nboard = ops.dashboard(interval=1)\nboard",
     "started = time.perf_counter(); print(f'free after {time.perf_counter() - started:.3f} s')\n"
     "deadline = time.monotonic() + 60\n"
-    "while board.collector.seen.looks < 3 and time.monotonic() < deadline: time.sleep(0.1)",
+    "while board.collector.state.reads < 3 and time.monotonic() < deadline: time.sleep(0.1)",
     "board.tabs.selected_index = 1\ntime.sleep(0.5)\nprint(len(board.views[1].body.value) > 0)",
     "board.close()\nprint([t.name for t in threading.enumerate() if t.name.startswith('attune-ops')])",
 )

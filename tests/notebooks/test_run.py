@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from attune_ops.notebook.runbooks import shipped
+from attune_ops.notebook.runbooks import catalog
 from tests.world import Broker, Run, Vhost, clean_environment, eventually
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "06-orphans": {"grace_minutes": 0},
     "08-after-failover": {"before": "before.json.gz"},
-    "10-capacity": {"seconds": 2, "every": 1},
+    "10-capacity": {"seconds": 2, "interval": 1},
 }
 # Words that an outcome must hold, so that a notebook cannot pass by showing nothing.
 SHOWS = {
@@ -84,7 +84,7 @@ def texts(made: dict[str, Any]) -> str:
     return json.dumps([o["data"] for o in shown], ensure_ascii=False)
 
 
-@pytest.mark.parametrize("name", [file.stem for file in shipped.files()])
+@pytest.mark.parametrize("name", [file.stem for file in catalog.files()])
 def test_it_runs_and_shows_something(name: str, site: Site) -> None:
     if name == "06-orphans":
         site.vhost.api("PUT", "queues/{vhost}/worker.77.executions", {"durable": True})
@@ -97,7 +97,7 @@ def test_it_runs_and_shows_something(name: str, site: Site) -> None:
 def test_without_apply_nothing_changes(site: Site) -> None:
     before = {what: site.vhost.names(what) for what in ("queues", "exchanges")}
     made = texts(site.notebook("02-not-found-no-queue"))
-    assert "Not done: it changes the installation" in made
+    assert "Not done: this runbook may not change the installation" in made
     assert "--skip declare --skip bind" in made
     assert {what: site.vhost.names(what) for what in ("queues", "exchanges")} == before
 
@@ -107,14 +107,14 @@ def test_without_an_installation_it_starts_a_lab_and_ends_it(run: Run) -> None:
     left = {p.name for p in run.folder.iterdir()}
     assert left == {"out.ipynb", "before-failover.json.gz"}, "and no socket or file besides"
     made = texts(json.loads((run.folder / "out.ipynb").read_text()))
-    assert "a lab of this runbook's own" in made
+    assert "A lab of this runbook" in made
     assert "✓ ready" in made
     assert ": confirmed — " in made, "the drill ran"
     assert json.loads(run("lab", "status", "--format", "json").stdout)["rows"] == []
 
 
 def test_a_cell_that_fails_is_one_line_and_what_ran_is_kept(site: Site) -> None:
-    done = site.run("notebook", "run", "10", "--output", "failed.ipynb", "-p", "every=often", env=site.environment)
+    done = site.run("notebook", "run", "10", "--output", "failed.ipynb", "-p", "interval=often", env=site.environment)
     assert done.returncode == 1
     assert "10-capacity failed: cell 6: " in done.stderr
     assert done.stderr.count("\n") == 1

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from attune_ops.model.errors import ConfigError
-from attune_ops.notebook.runbooks import shipped
+from attune_ops.notebook.runbooks import catalog
 
 DOCS = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
-ALL = [file.stem for file in shipped.files()]
+ALL = [file.stem for file in catalog.files()]
 # What a cell may hold: a call, a name, an assignment of what a call returns; no logic.
 PLAIN = (
     ast.Module, ast.Expr, ast.Assign, ast.Call, ast.Attribute, ast.Name, ast.Constant, ast.keyword, ast.Tuple, ast.Load,
@@ -23,7 +23,7 @@ PLAIN = (
 
 
 def raw(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(shipped.find(name).read_bytes())
+    content: dict[str, Any] = json.loads(catalog.find(name).read_bytes())
     return content
 
 
@@ -39,17 +39,17 @@ def test_outputs_are_stripped(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_asks_a_question_and_takes_parameters(name: str) -> None:
-    content = shipped.read(shipped.find(name))
+    content = catalog.read(catalog.find(name))
     assert re.match(r"# .+\?$", content.cells[0].text.splitlines()[0])
     tagged = [c for c in content.cells if "parameters" in c.metadata.get("tags", ())]
     assert len(tagged) == 1
-    found = shipped.parameters(content)
-    assert {k: found[k] for k in shipped.COMMON} == {"env": "None", "apply": "False", "confirm": "None"}
+    found = catalog.parameters(content)
+    assert {k: found[k] for k in catalog.COMMON} == {"env": "None", "apply": "False", "confirm": "None"}
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_logic_stands_in_its_cells_and_it_cleans_up(name: str) -> None:
-    code = [c.text for c in shipped.read(shipped.find(name)).cells if c.cell_type == "code"]
+    code = [c.text for c in catalog.read(catalog.find(name)).cells if c.cell_type == "code"]
     for source in code:
         assert all(isinstance(node, PLAIN) for node in ast.walk(ast.parse(source))), source
     assert code[-1] == "runbook.end()"
@@ -57,7 +57,7 @@ def test_no_logic_stands_in_its_cells_and_it_cleans_up(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_checks_that_it_links_are_there(name: str) -> None:
-    text = "\n".join(c.text for c in shipped.read(shipped.find(name)).cells if c.cell_type == "markdown")
+    text = "\n".join(c.text for c in catalog.read(catalog.find(name)).cells if c.cell_type == "markdown")
     linked = re.findall(r"\[(AT\d+)\]\(\.\./docs/checks\.md#([\w-]+)\)", text)
     assert linked
     for code, anchor in linked:
@@ -66,9 +66,9 @@ def test_the_checks_that_it_links_are_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["6", "06", "orphans", "06-orphans", "06-orphans.ipynb"])
 def test_a_notebook_has_several_names(name: str) -> None:
-    assert shipped.find(name).stem == "06-orphans"
+    assert catalog.find(name).stem == "06-orphans"
 
 
 def test_an_unknown_name_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match="no notebook 'nonsense'; there are 01-first-look, 02-"):
-        shipped.find("nonsense")
+        catalog.find("nonsense")

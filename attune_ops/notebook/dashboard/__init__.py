@@ -1,13 +1,17 @@
 """The live dashboard: `ops.dashboard()` in a notebook.
 
-One thread reads the installation once a refresh, whatever is shown of it; the views only draw what was read.
+One thread reads the installation once per refresh; the tabs only draw what was read.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attune_ops.notebook.overview import Overview
+import msgspec
+
+from attune_ops.doctor.findings import Report
+from attune_ops.model.display import Shown
+from attune_ops.model.table import Table
 
 if TYPE_CHECKING:
     from attune_ops.notebook.dashboard.page import Dashboard
@@ -16,10 +20,18 @@ if TYPE_CHECKING:
 _open: dict[str, Dashboard] = {}
 
 
-def dashboard(ops: Ops, every: float = 5.0) -> Dashboard | Overview:
-    """A live dashboard of an installation, read anew `every` s; a static overview without ipywidgets.
+class Overview(Shown, msgspec.Struct, frozen=True):
+    """The diagnosis and the most important tables at one moment: the dashboard without ipywidgets."""
 
-    A dashboard of the same installation that is open in this kernel, such as of the cell's last run, is closed.
+    report: Report
+    tables: tuple[Table, ...]
+
+
+def dashboard(ops: Ops, interval: float = 5.0) -> Dashboard | Overview:
+    """A live dashboard of an installation, refreshed every `interval` s; a static overview without ipywidgets.
+
+    Reads all sources, needs tag monitoring; only its buttons change anything. An open dashboard of the
+    same installation in this kernel, such as of an earlier run of the cell, is closed.
     """
     try:
         import ipywidgets  # noqa: F401
@@ -32,5 +44,5 @@ def dashboard(ops: Ops, every: float = 5.0) -> Dashboard | Overview:
     where = str(ops.settings.amqp)
     if (earlier := _open.pop(where, None)) is not None:
         earlier.close()
-    _open[where] = made = Dashboard(ops, every)
+    _open[where] = made = Dashboard(ops, interval)
     return made

@@ -1,4 +1,4 @@
-"""The dashboard's pieces of HTML; every name in them is escaped."""
+"""The dashboard's HTML fragments; every name in them is escaped."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def message(said: str) -> str:
 
 
 def lines(said: Sequence[str]) -> str:
-    """The last lines of what goes on."""
+    """The last lines of a running task."""
     return html.preformatted("\n".join(map(text.visible, said[-LINES:])))
 
 
 def picture(timeline: Timeline) -> str:
-    """The timeline of a drill that runs."""
+    """The timeline of a running drill."""
     return html.pictured(timeline_svg.svg(timeline))
 
 
-def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, looks: int) -> str:
-    """The line over everything: the verdict, or what is wrong and how old what is shown is."""
+def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, reads: int) -> str:
+    """The status line: the verdict, or the age of the shown facts and the reason why the last read failed."""
     if facts is None or diagnosis is None:
         return message(stale or "reading …")
     verdict = diagnosis.verdict if stale is None else f"stale for {_age(facts)}: {stale}"
     mark = view_report.MARKS[view_report.VERDICTS[diagnosis.status]][0] if stale is None else "?"
     return html.fragment(
-        "dashboard_status.html", mark=mark, verdict=text.visible(verdict), taken_at=facts.taken_at, looks=looks,
+        "dashboard_status.html", mark=mark, verdict=text.visible(verdict), taken_at=facts.taken_at, reads=reads,
         stale=stale is not None,
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def overview(facts: Facts, stale: str | None) -> str:
 
 
 def listing(shown: Table, depths: Mapping[str, Sequence[int]], stale: str | None) -> str:
-    """A table; where `depths` has the first column's name, a line of them stands beside it."""
+    """A table; a queue with known `depths` has a chart line of them."""
     rows = list(zip(text.cells(shown), (_points(depths.get(str(r[0]), ())) for r in shown.rows), strict=True))
     return html.fragment(
         "dashboard_listing.html", table=shown, rows=rows, right=text.RIGHT, lines=bool(depths),
@@ -60,7 +60,7 @@ def listing(shown: Table, depths: Mapping[str, Sequence[int]], stale: str | None
 
 
 def findings(diagnosis: Report, severity: str, group: str, stale: str | None) -> str:
-    """The findings of a severity and group; `any` is each."""
+    """The findings of a severity and group; `any` means all."""
     found = [
         f for f in diagnosis.findings if severity in ("any", str(f.severity)) and group in ("any", f.group)
     ]  # fmt: skip
@@ -76,7 +76,7 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
         return []
     queues = list(broker.queue_named.values())
     depths = [q.messages for q in queues if q.messages is not None]
-    told = [
+    numbers = [
         ("broker", f"{broker.product} {broker.version or ''}".strip()),
         ("queues", str(len(queues))),
         ("messages", f"{sum(depths):,}" if depths else text.UNKNOWN),
@@ -87,16 +87,16 @@ def _numbers(facts: Facts) -> list[tuple[str, str]]:
          else f"{len(facts.live_workers)} live of {len(facts.registry.workers)}"),
         ("alarms", text.UNKNOWN if broker.alarms is None else str(len(broker.alarms) or "none")),
     ]  # fmt: skip
-    return [(name, text.visible(value)) for name, value in told]
+    return [(name, text.visible(value)) for name, value in numbers]
 
 
 def _rate(rates: Sequence[float | None]) -> str:
-    told = [r for r in rates if r is not None]
-    return f"{number(sum(told))} / s" if told else text.UNKNOWN
+    known = [r for r in rates if r is not None]
+    return f"{number(sum(known))} / s" if known else text.UNKNOWN
 
 
 def _points(depths: Sequence[int]) -> str:
-    """The corners of a line of depths in a box."""
+    """The points of a chart line of depths."""
     if len(depths) < 2:
         return ""
     most = max(*depths, 1)
@@ -105,7 +105,7 @@ def _points(depths: Sequence[int]) -> str:
 
 
 def _stale(facts: Facts, stale: str | None) -> str | None:
-    return None if stale is None else f"as it was {_age(facts)} ago"
+    return None if stale is None else f"stale: read {_age(facts)} ago"
 
 
 def _age(facts: Facts) -> str:

@@ -1,6 +1,6 @@
-"""The notebooks that are shipped: finding, copying and running them, and what their cells call.
+"""The runbooks: notebooks that come with the package, and the session that their cells call.
 
-A cell holds no logic: it calls `ops` or the `Runbook` that `begin` returns.
+A cell has no logic: it calls `ops` or the `Runbook` that `begin` returns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A runbook's session: the installation that it looks at, whether it may change anything, and its end."""
+"""The session of a runbook: its installation, whether it may change anything, and its clean-up."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SERVICES = (("executor", "executor"), ("worker", "w1"), ("worker", "w2"))  # on a lab of the runbook's own
-RATE = 5.0  # executions/s that its executor asks for
-REFUSES_TRANSIENT = (4, 3)  # from here on RabbitMQ refuses January's transient worker queues
+SERVICES = (("executor", "executor"), ("worker", "w1"), ("worker", "w2"))  # on the runbook's own lab
+RATE = 5.0  # executions/s of its executor
+REFUSES_TRANSIENT = (4, 3)  # from this release on RabbitMQ refuses the transient worker queues of attune-2026-01
 
 
 def begin(env: str | None = None, *, apply: bool = False, confirm: str | None = None) -> Runbook:
-    """Points a runbook at a named environment, or as the command line would, or at a lab that it starts itself.
+    """Starts a runbook on a named environment, on the command line's default, or else on a lab that it starts itself.
 
-    With `apply` its cells may change the installation; on a lab of its own they always may. `confirm` is the
-    environment's name where it is protected. Raises `ConfigError`.
+    With `apply` its cells may change the installation; on its own lab they always may. `confirm` is the environment's
+    name if it is protected. Raises `ConfigError`.
     """
     from attune_ops.installation.config.resolve import NOTHING_FOUND
 
@@ -48,7 +48,7 @@ def begin(env: str | None = None, *, apply: bool = False, confirm: str | None = 
 
 
 def _own_lab() -> Runbook:
-    """A lab with services on it, which goes at the end, also where that cell is never run."""
+    """A lab with services; it is stopped at the end, even if the last cell does not run."""
     from attune_ops import lab
     from attune_ops.startup.processes import start_service, stop_all
     from attune_ops.startup.standins.job import Behaviour
@@ -88,7 +88,7 @@ def _settings(lab: Lab) -> Settings:
 
 
 class Runbook:
-    """One run of a runbook. What changes something is only described unless `writes`."""
+    """One run of a runbook. Unless `writes`, every change is only a dry run."""
 
     def __init__(
         self, ops: Ops, *, writes: bool, confirm: str | None = None, undo: Callable[[], None] | None = None
@@ -103,14 +103,14 @@ class Runbook:
 
     @property
     def own_lab(self) -> bool:
-        """Whether it started a lab for itself, which goes at its end."""
+        """Whether it started its own lab, which is stopped at its end."""
         return self._undo is not None
 
     def startup(self, service: str = "worker", worker: str | None = None, skip: Collection[str] = ()) -> object:
-        """Takes a start-up for real and stops it again (`ops.startup`), where the runbook may change something."""
-        left_out = "".join(f" --skip {step}" for step in skip)
-        command = f"attune-ops startup --service {service}{f' --worker {worker}' if worker else ''}{left_out}"
-        return self._where_allowed(command, lambda: self._start(service, worker, skip))
+        """Runs a start-up sequence and stops cleanly (`ops.startup`), if the runbook may change something."""
+        skipped = "".join(f" --skip {step}" for step in skip)
+        command = f"attune-ops startup --service {service}{f' --worker {worker}' if worker else ''}{skipped}"
+        return self._if_allowed(command, lambda: self._start(service, worker, skip))
 
     def _start(self, service: str, worker: str | None, skip: Collection[str]) -> StartupReport:
         report = self.ops.startup(service, worker=worker, skip=skip, confirm=self._confirm)
@@ -119,87 +119,87 @@ class Runbook:
         return report
 
     def canary(self, exchange: str, routing_key: str) -> object:
-        """Proves a route in a scratch virtual host (`ops.canary`), where the runbook may change something."""
-        return self._where_allowed(
+        """Tests a route in a scratch virtual host (`ops.canary`), if the runbook may change something."""
+        return self._if_allowed(
             f"attune-ops route {exchange} {routing_key} --canary",
             lambda: self.ops.canary(exchange, routing_key, confirm=self._confirm),
         )
 
     def reap(self, pattern: str, grace: timedelta) -> object:
-        """Deletes orphaned worker queues (`ops.reap`) where the runbook may, or shows which would go."""
+        """Deletes orphaned worker queues (`ops.reap`) if the runbook may, or shows the dry run."""
         return self.ops.reap(pattern, grace=grace, apply=self.writes, confirm=self._confirm)
 
     def topology_apply(self) -> object:
-        """Declares what the broker lacks (`ops.topology_apply`) where the runbook may, or shows what it would."""
+        """Declares what is missing on the broker (`ops.topology_apply`) if the runbook may, or shows the dry run."""
         return self.ops.topology_apply(apply=self.writes, confirm=self._confirm)
 
     def drill(self, name: str, **parameters: Any) -> object:
-        """Runs a drill (`ops.drill`) on a lab of its own, or where the environment allows drills and `apply` is set."""
+        """Runs a drill (`ops.drill`) on its own lab, or if the environment allows drills and `apply` is set."""
         command = f"attune-ops drill run {name}"
         if not self.writes or not self.ops.settings.drills:
             return Notice(
-                "Not done: no drill is run on this installation.",
+                "Not done: drills are not allowed on this installation.",
                 (
-                    f"On a private broker that comes and goes: {command}",
-                    "Or run this notebook where no lab runs.",
+                    f"To run it on a private broker: {command}",
+                    "Or run this notebook without an installation: it starts its own lab.",
                 ),
             )
         settings = self.ops.settings
         confirm = settings.env if self.own_lab else self._confirm
         if not settings.on_lab and confirm != settings.env:
             return Notice(
-                "Not done: a drill on this environment wants its name typed.",
+                "Not done: a drill on this environment must be confirmed with its name.",
                 (f"Set confirm = {settings.env!r} in the parameters cell (--confirm {settings.env}).",),
             )
         return self.ops.drill(name, confirm=confirm, **parameters)
 
     def deepest(self, queue: str | None = None) -> str:
-        """The queue that was named, else the one with the most messages. Reads depths, changes nothing."""
+        """The given queue, else the queue with the most messages. Reads depths, changes nothing."""
         if queue is not None:
             return queue
-        # An exclusive one is its connection's alone: nobody else may look into it.
+        # Only the connection that owns an exclusive queue can read it.
         found = (q for q in self.ops.queues(sort=("-messages",)).records() if not q["exclusive"])
         deepest = next(found, None)
         if deepest is None:
-            raise ConfigError("there is no queue to look into here; attune-ops topology apply declares them")
+            raise ConfigError(
+                "this virtual host has no queue; attune-ops topology apply declares the topology's queues"
+            )
         return str(deepest["name"])
 
     def changes(self, before: str) -> object:
-        """What has changed since a snapshot (`ops.changes`), where there is one."""
+        """The changes since a snapshot (`ops.changes`), if the file exists."""
         if not Path(before).expanduser().exists():
-            return Notice(
-                f"There is no snapshot {before!r} to compare with.", ("Notebook 07-planned-failover saves it.",)
-            )
+            return Notice(f"Snapshot {before!r} does not exist.", ("Notebook 07-planned-failover saves it.",))
         return self.ops.changes(before)
 
     def end(self) -> Notice:
-        """Takes away what the runbook started; a second call does nothing."""
+        """Stops what the runbook started; a second call does nothing."""
         undo, self._undo = self._undo, None
         self.ops.close()
         if undo is None and self._left:
-            ways = ("They are a stopped worker's: attune-ops orphans names them, attune-ops reap takes them away.",)
+            hint = "They belong to a stopped worker: attune-ops orphans lists them, attune-ops reap deletes them."
             return Notice(
-                "What the rehearsed worker declared stays, as a real one's does.", (*sorted(self._left), *ways)
+                "The queues of the stand-in worker are kept, like a real worker's.", (*sorted(self._left), hint)
             )
         if undo is None:
-            return Notice("Nothing is left to clean up: this runbook started nothing that lasts.")
+            return Notice("Nothing to clean up: this runbook started nothing.")
         atexit.unregister(self.end)
         undo()
-        return Notice("The lab that this runbook started is down, its data are removed.")
+        return Notice("The lab of this runbook is stopped and its data are deleted.")
 
-    def _where_allowed(self, command: str, act: Callable[[], T]) -> T | Notice:
+    def _if_allowed(self, command: str, act: Callable[[], T]) -> T | Notice:
         if self.writes:
             return act()
         return Notice(
-            "Not done: it changes the installation, and this runbook may not.",
-            (f"It would run: {command}", "To allow it, set apply = True in the parameters cell."),
+            "Not done: this runbook may not change the installation.",
+            (f"Dry run of: {command}", "To allow changes, set apply = True in the parameters cell."),
         )
 
     def _notice(self) -> Notice:
-        where = f"Looking at {self.ops.settings.amqp}"
+        where = f"Installation: {self.ops.settings.amqp}"
         env = f", environment {self.ops.settings.env}" if self.ops.settings.env else ""
-        may = "Its cells may change it (apply = True)." if self.writes else "Nothing will be changed (apply = False)."
-        lab = ("It is a lab of this runbook's own; the last cell takes it down.",) if self.own_lab else ()
+        may = "The cells may change it (apply = True)." if self.writes else "Nothing is changed (apply = False)."
+        lab = ("A lab of this runbook; the last cell stops it.",) if self.own_lab else ()
         return Notice(f"{where}{env}", lab or (may,))
 
     def __repr__(self) -> str:

@@ -15,9 +15,8 @@ import pytest
 
 from attune_ops.installation.config import resolve
 from attune_ops.model.facts import Facts
-from attune_ops.notebook.dashboard import dashboard
+from attune_ops.notebook.dashboard import Overview, dashboard
 from attune_ops.notebook.dashboard.page import Dashboard
-from attune_ops.notebook.overview import Overview
 from attune_ops.ops import Ops
 from tests.world import Broker, Vhost, eventually
 
@@ -44,10 +43,10 @@ def ops(vhost: Vhost, tmp_path: Path) -> Ops:
 
 @pytest.fixture
 def board(ops: Ops) -> Iterator[Dashboard]:
-    made = dashboard(ops, every=1.0)
+    made = dashboard(ops, interval=1.0)
     assert isinstance(made, Dashboard)
     try:
-        eventually(lambda: made.collector.seen.facts, within=60)
+        eventually(lambda: made.collector.state.facts, within=60)
         yield made
     finally:
         made.close()
@@ -62,11 +61,11 @@ def choose(board: Dashboard, title: str) -> Any:
 
 def look(board: Dashboard) -> None:
     """Waits for a look that began from here on."""
-    looks = board.collector.seen.looks
+    looks = board.collector.state.reads
 
     def looked_twice() -> bool:
-        board.collector.look_now()  # the look under way may have begun before
-        return board.collector.seen.looks >= looks + 2
+        board.collector.read_now()  # the look under way may have begun before
+        return board.collector.state.reads >= looks + 2
 
     eventually(looked_twice, within=60, every=0.3)
 
@@ -118,18 +117,18 @@ def test_filter_and_order(board: Dashboard, vhost: Vhost) -> None:
 
 
 def depths(board: Dashboard) -> dict[str, int | None]:
-    facts = board.collector.seen.facts
+    facts = board.collector.state.facts
     return {} if facts is None else {n: q.messages for n, q in facts.actual.queue_named.items()}
 
 
 def test_every_tab_draws_and_one_read_serves_all(board: Dashboard, ops: Counted) -> None:
     board.pause.value = True
     look(board)
-    before, looks = ops.reads, board.collector.seen.looks
+    before, looks = ops.reads, board.collector.state.reads
     for view in board.views:
         choose(board, view.title)
     look(board)
-    assert ops.reads - before == board.collector.seen.looks - looks
+    assert ops.reads - before == board.collector.state.reads - looks
     assert "RabbitMQ" in choose(board, "Overview").body.value
     assert "attune.executions" in choose(board, "Bindings").body.value
     view = choose(board, "Doctor")
@@ -177,8 +176,8 @@ def test_a_broker_that_goes_and_comes_back(board: Dashboard, ops: Ops) -> None:
     )
     ops.settings = away
     eventually(lambda: "stale for" in board.status.value, within=60)
-    assert board.collector.seen.facts is not None
-    assert board.collector.seen.facts.broker is not None
+    assert board.collector.state.facts is not None
+    assert board.collector.state.facts.broker is not None
     ops.settings = there
     eventually(lambda: "stale for" not in board.status.value, within=60)
 
@@ -187,7 +186,7 @@ def test_a_broker_that_goes_and_comes_back(board: Dashboard, ops: Ops) -> None:
 def drilling(broker: Broker) -> Iterator[Any]:
     """The drills of a dashboard on an environment that allows them and is named."""
     target = {"amqp_url": broker.amqp_url, "management_url": broker.management_url}
-    board = Dashboard(Ops(msgspec.structs.replace(resolve(target, {}), env="test", drills=True)), every=3600.0)
+    board = Dashboard(Ops(msgspec.structs.replace(resolve(target, {}), env="test", drills=True)), interval=3600.0)
     view = choose(board, "Drills")
     view.confirm.value = "test"
     try:
@@ -244,9 +243,9 @@ def vhosts(broker: Broker) -> set[str]:
 def test_pause_and_close(board: Dashboard, vhost: Vhost) -> None:
     board.pause.value = True
     look(board)
-    looks = board.collector.seen.looks
+    looks = board.collector.state.reads
     threading.Event().wait(2.5)
-    assert board.collector.seen.looks <= looks + 1, "one may have been asked for before"
+    assert board.collector.state.reads <= looks + 1, "one may have been asked for before"
     board.close()
     board.close()
     assert not threads()
@@ -254,7 +253,7 @@ def test_pause_and_close(board: Dashboard, vhost: Vhost) -> None:
 
 
 def test_running_the_cell_again_closes_the_one_before(board: Dashboard, ops: Ops) -> None:
-    again = dashboard(ops, every=1.0)
+    again = dashboard(ops, interval=1.0)
     try:
         assert not board.collector.alive
         assert [t.name for t in threads()].count("attune-ops dashboard") == 1

@@ -16,7 +16,7 @@ import pytest
 
 from attune_ops.drills.broker import settings_of_lab
 from attune_ops.lab import Lab
-from attune_ops.notebook.dashboard import collecting
+from attune_ops.notebook.dashboard import collector
 from attune_ops.notebook.dashboard.page import Dashboard
 from attune_ops.ops import Ops
 from tests.world import Vhost, eventually
@@ -38,14 +38,14 @@ def sockets() -> int:
 def refresh(board: Dashboard, times: int, stay: int = 1) -> None:
     """Has the reading thread look so many times, `stay` times at each tab, without waiting for the interval."""
     for turn in range(times):
-        looks = board.collector.seen.looks
+        looks = board.collector.state.reads
         board.tabs.selected_index = turn // stay % len(board.views)
-        board.collector.look_now()
+        board.collector.read_now()
         eventually(partial(looked_since, board, looks), within=60, every=0.002)
 
 
 def looked_since(board: Dashboard, looks: int) -> bool:
-    return board.collector.seen.looks > looks
+    return board.collector.state.reads > looks
 
 
 def instances() -> dict[str, object]:
@@ -69,13 +69,13 @@ def threads() -> list[str]:
 def test_200_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
     vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "KEPT", HISTORY)
+    monkeypatch.setattr(collector, "KEPT", HISTORY)
     ops = Ops(vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite"))
     ops.topology_apply(apply=True)
     ops.startup(worker="w1")
     gc.collect()
     before, widgets = sockets(), len(instances())
-    board = Dashboard(ops, every=3600.0)
+    board = Dashboard(ops, interval=3600.0)
     try:
         refresh(board, 4 * len(board.views))  # everything is loaded, every cache and the history are full
         tracemalloc.start(1)
@@ -100,7 +100,7 @@ def test_the_broker_restarts_and_the_kernel_stays_free(own_lab: Lab) -> None:
     ops = Ops(settings_of_lab(own_lab.state))
     ops.topology_apply(apply=True)
     node = own_lab.state.nodes[0].name
-    board = Dashboard(ops, every=0.5)
+    board = Dashboard(ops, interval=0.5)
     try:
         view: Any = board.views[1]
         board.tabs.selected_index = 1

@@ -1,7 +1,6 @@
-"""Running a shipped notebook from top to bottom with parameters, as papermill would, by nbclient.
+"""Runs a notebook of the package from top to bottom with parameters, with nbclient.
 
-nbclient comes with Jupyter anyway; all that papermill would add here is the cell of parameters, which is a few
-lines, at the price of ten more packages.
+nbclient comes with Jupyter. papermill would add only the cell of parameters, and ten more packages.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from typing import Any
 
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.files import write_file
-from attune_ops.notebook.runbooks import shipped
+from attune_ops.notebook.runbooks import catalog
 
-INJECTED = "injected-parameters"  # papermill's tag, so that its readers know the cell
+INJECTED = "injected-parameters"  # papermill's tag, which other tools recognise
 
 
 def run(
@@ -30,9 +29,9 @@ def run(
 ) -> None:
     """Runs the notebook in a kernel of its own and writes it with its outputs to `output`.
 
-    `values` are its parameters, `environment` more variables for the kernel, `timeout` in s for each cell. A cell
-    that fails ends the run: what ran until then is written, then `ActionError` is raised. Raises `ConfigError` for
-    an unknown parameter, before anything runs, and without `attune-ops[notebook]`.
+    `values` are its parameters, `environment` additional variables for the kernel, `timeout` in s for each cell. A cell
+    that fails ends the run: the outputs so far are written, then `ActionError` is raised. Raises `ConfigError` for an
+    unknown parameter, before anything runs, and without `attune-ops[notebook]`.
     """
     try:
         import nbformat
@@ -40,12 +39,12 @@ def run(
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError:
         raise ConfigError("running a notebook needs Jupyter: pip install 'attune-ops[notebook]'") from None
-    file = shipped.find(name)
-    known = shipped.parameters(shipped.read(file))
+    file = catalog.find(name)
+    known = catalog.parameters(catalog.read(file))
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f"{file.stem} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
     if not replace and os.path.lexists(Path(output).expanduser()):
-        raise ConfigError(f"{output!r} exists already; --force overwrites it")
+        raise ConfigError(f"{output!r} already exists; use --force to overwrite it")
     made = nbformat.read(file, as_version=4)
     _inject(made, values)
     client = NotebookClient(made, timeout=timeout, kernel_name="python3")
@@ -53,7 +52,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="attune-ops-") as private:
         manager = client.create_kernel_manager()
         if os.name == "posix":
-            # By TCP, every user of this host could listen. A socket's name has at most some 100 bytes.
+            # Over TCP every user of this host could connect. The path of a socket has at most about 100 bytes.
             manager.transport, manager.ip = "ipc", f"{private}/k"
         try:
             client.execute(cwd=os.getcwd(), env={**os.environ, **(environment or {})})
@@ -61,11 +60,11 @@ def run(
             failed = _reason(made) or str(e).splitlines()[0]
     write_file(output, nbformat.writes(made).encode(), "the notebook", replace=replace)
     if failed is not None:
-        raise ActionError(f"{file.stem} failed: {failed} (what ran is in {output})")
+        raise ActionError(f"{file.stem} failed: {failed} (outputs so far: {output})")
 
 
 def _inject(made: Any, values: Mapping[str, Any]) -> None:
-    """Puts a cell with the values after the one with the defaults."""
+    """Inserts a cell with the values after the cell with the defaults."""
     import nbformat
 
     if not values:

@@ -1,4 +1,4 @@
-"""The one thread that reads for a dashboard, and one that does what takes its time."""
+"""The thread that reads for a dashboard, and a background task for what takes long."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from attune_ops.doctor.findings import Report
 from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.facts import Facts, Source
 
-KEPT = 60  # depths kept of each queue, for its line
+KEPT = 60  # depths kept of each queue, for its chart line
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Seen:
-    """What a dashboard knows: the last facts that hold a broker, their diagnosis, and what is wrong since.
+class State:
+    """The state of a dashboard: the last facts with a broker, their diagnosis, and the failure of the last read.
 
-    `lock` is held by who changes or draws it: the collector's thread, or the kernel's for a filter or a tab.
+    `lock` is held while the state changes or is drawn: by the collector's thread, or by the kernel's for a filter or
+    a tab.
     """
 
     facts: Facts | None = None
     report: Report | None = None
-    stale: str | None = None  # why the last look brought nothing
-    looks: int = 0
+    stale: str | None = None  # reason why the last read failed
+    reads: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
     times: deque[datetime] = field(default_factory=lambda: deque(maxlen=KEPT))
     depths: dict[str, deque[int]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=KEPT)))
 
-    def take(self, facts: Facts, report: Report) -> None:
-        """Keeps a look; one without a broker leaves what was known, and says why."""
-        self.looks += 1
+    def keep(self, facts: Facts, report: Report) -> None:
+        """Keeps what was read; without a broker the earlier facts stay, with the reason in `stale`."""
+        self.reads += 1
         self.stale = facts.missing_reason((Source.BROKER,))
         if self.stale is not None and self.facts is not None:
             return
@@ -50,26 +51,28 @@ class Seen:
 
 
 class Collector:
-    """Reads again and again in one thread and tells `on_look` of it; each look is one set of requests."""
+    """Reads every `interval` s in one thread and calls `on_read`; each read is one set of requests."""
 
-    def __init__(self, read: Callable[[], tuple[Facts, Report]], on_look: Callable[[Seen], None], every: float) -> None:
-        self.seen = Seen()
-        self.every = every
+    def __init__(
+        self, read: Callable[[], tuple[Facts, Report]], on_read: Callable[[State], None], interval: float
+    ) -> None:
+        self.state = State()
+        self.interval = interval
         self.paused = False
-        self._read, self._on_look = read, on_look
-        self._wake, self._ended, self._looking = threading.Event(), threading.Event(), False
+        self._read, self._on_read = read, on_read
+        self._wake, self._ended, self._reading = threading.Event(), threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="attune-ops dashboard", daemon=True)
 
     def start(self) -> None:
-        """Begins to read."""
+        """Starts the thread."""
         self._thread.start()
 
-    def look_now(self) -> None:
-        """Looks at once, also while paused."""
+    def read_now(self) -> None:
+        """Reads at once, also while paused."""
         self._wake.set()
 
     def stop(self, timeout: float = 30.0) -> None:
-        """Ends the thread; a look under way is finished first, for at most `timeout` s."""
+        """Stops the thread; waits at most `timeout` s for a read in progress."""
         self._ended.set()
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -82,36 +85,36 @@ class Collector:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was read is drawn, and no look was asked for."""
-        return not self._looking and not self._wake.is_set()
+        """Whether everything that was read is drawn, and no read is requested."""
+        return not self._reading and not self._wake.is_set()
 
     def _run(self) -> None:
         asked = True
         while not self._ended.is_set():
             if asked or not self.paused:
-                self._looking = True
-                self._look()
-                self._looking = False
-            asked = self._wake.wait(self.every)
+                self._reading = True
+                self._read_once()
+                self._reading = False
+            asked = self._wake.wait(self.interval)
             self._wake.clear()
 
-    def _look(self) -> None:
+    def _read_once(self) -> None:
         try:
             facts, report = self._read()
-            with self.seen.lock:
-                self.seen.take(facts, report)
+            with self.state.lock:
+                self.state.keep(facts, report)
         except AttuneOpsError as e:
-            self.seen.stale = str(e)
+            self.state.stale = str(e)
         if self._ended.is_set():
             return
         try:
-            self._on_look(self.seen)
+            self._on_read(self.state)
         except Exception:
-            log.exception("a view of the dashboard failed")
+            log.exception("a tab of the dashboard failed")
 
 
-class Errand:
-    """One thing at a time that takes its time, in a thread of its own, so that the kernel stays free."""
+class BackgroundTask:
+    """One task at a time in a thread of its own, so that the kernel stays free."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -119,11 +122,11 @@ class Errand:
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way."""
+        """Whether a task is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def run(self, act: Callable[[], object], done: Callable[[object], None]) -> bool:
-        """Does it and tells `done` the outcome, an `AttuneOpsError` included; False where one is under way."""
+        """Runs a task and calls `done` with its outcome, also an `AttuneOpsError`; False if another is running."""
         if self.busy:
             return False
 
@@ -133,7 +136,7 @@ class Errand:
             except AttuneOpsError as e:
                 outcome = e
             except KeyboardInterrupt:
-                outcome = ActionError("it was stopped, and what it had done is undone")
+                outcome = ActionError("stopped; its changes are undone")
             done(outcome)
 
         self._stopping.clear()
@@ -141,18 +144,18 @@ class Errand:
         self._thread.start()
         return True
 
-    def heed(self) -> None:
-        """Called by what is under way where it can be stopped: raises what Ctrl-C raises, once, so that it undoes."""
+    def check_interrupt(self) -> None:
+        """Called by a task where it can be interrupted: raises `KeyboardInterrupt` once after `cancel`, to undo."""
         if self._stopping.is_set():
             self._stopping.clear()
             raise KeyboardInterrupt
 
-    def ask_to_stop(self) -> None:
-        """Asks what is under way to stop, where it heeds that."""
+    def cancel(self) -> None:
+        """Requests the running task to stop at its next `check_interrupt`."""
         self._stopping.set()
 
     def stop(self, timeout: float = 60.0) -> None:
-        """Asks it and waits for its undoing."""
-        self.ask_to_stop()
+        """Cancels the task and waits at most `timeout` s until its changes are undone."""
+        self.cancel()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)

@@ -1,25 +1,29 @@
-"""The notebooks that come with the package, by number, name or both."""
+"""The notebooks that come with the package: list, find, copy and open them."""
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.files import write_file
 from attune_ops.model.table import Column, Kind, Table
 
 COLUMNS = (
-    Column("name", doc="what `notebook run` is given; its number is enough"),
-    Column("question", doc="its title"),
-    Column("parameters", Kind.LIST, doc="what can be set beside env, apply and confirm", priority=2),
+    Column("name", doc="the name for `notebook open` and `notebook run`; its number is enough"),
+    Column("question", doc="the question that it answers"),
+    Column("parameters", Kind.LIST, doc="its parameters besides env, apply and confirm", priority=2),
 )
 COMMON = ("env", "apply", "confirm")
 
 
 class Cell(msgspec.Struct):
-    """A cell, as far as it is read here."""
+    """The members of a cell that are read here."""
 
     cell_type: str
     source: str | list[str]
@@ -32,13 +36,13 @@ class Cell(msgspec.Struct):
 
 
 class Content(msgspec.Struct):
-    """A notebook's file, as far as it is read here."""
+    """The members of a notebook file that are read here."""
 
     cells: list[Cell]
 
 
 def folder() -> Path:
-    """Where the notebooks are: in the installed package, or beside it where it is installed to be edited."""
+    """The folder of the notebooks: in the installed package, or beside it in an editable installation."""
     package = Path(__file__).parents[2]
     return next((f for f in (package / "notebooks", package.parent / "notebooks") if f.is_dir()), package)
 
@@ -49,7 +53,7 @@ def files() -> list[Path]:
 
 
 def find(name: str) -> Path:
-    """The notebook `06-orphans`, also as `orphans`, `06` or `6`; raises `ConfigError` naming those there are."""
+    """The notebook `06-orphans`, also as `orphans`, `06` or `6`; raises `ConfigError` with the names of all."""
     there = {file.stem: file for file in files()}
     for stem, file in there.items():
         number, _, words = stem.partition("-")
@@ -70,12 +74,32 @@ def read(file: Path) -> Content:
 
 
 def parameters(content: Content) -> dict[str, str]:
-    """The names in the cell tagged `parameters`, each with its default as it stands there."""
+    """The names in the cell tagged `parameters`, each with the source text of its default."""
     import ast
 
     cell = next((c for c in content.cells if "parameters" in c.metadata.get("tags", ())), None)
     body = ast.parse(cell.text).body if cell is not None else []
     return {ast.unparse(a.targets[0]): ast.unparse(a.value) for a in body if isinstance(a, ast.Assign)}
+
+
+def copy(name: str, to: Path | None = None) -> tuple[Path, bool]:
+    """Copies a notebook into a folder (default: the current one); an existing copy is not changed.
+
+    Returns the copy, and whether it is new. Undo: delete the copy. Raises `ConfigError`.
+    """
+    file = find(name)
+    target = (to or Path()) / file.name
+    if target.exists():
+        return target, False
+    write_file(str(target), file.read_bytes(), "the notebook")
+    return target, True
+
+
+def open_lab(file: Path) -> int:
+    """Opens a file in JupyterLab and returns its exit status when it ends; raises `ConfigError` without JupyterLab."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise ConfigError("opening a notebook needs JupyterLab: pip install 'attune-ops[notebook]'")
+    return subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False).returncode
 
 
 def _title(content: Content) -> str:

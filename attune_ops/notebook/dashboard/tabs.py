@@ -1,4 +1,4 @@
-"""The views that only show: each draws what was read into its own widgets."""
+"""The tabs that only show what was read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
 from attune_ops.monitoring.history import History, Sample
 from attune_ops.notebook.dashboard import fragments as html
-from attune_ops.notebook.dashboard.collecting import Seen
+from attune_ops.notebook.dashboard.collector import State
 from attune_ops.render import form
 
 ROWS = 200  # drawn at most: a browser has to stay usable
@@ -24,21 +24,21 @@ CHARTED = 5  # queues in the chart: the deepest
 ANY = "any"
 
 
-class View:
-    """A tab: its title, its widget, and how it shows what was read."""
+class Tab:
+    """A tab with its title and its widget."""
 
     title = ""
     widget: w.Widget
 
-    def show(self, seen: Seen) -> None:
-        """Draws."""
+    def show(self, state: State) -> None:
+        """Draws what was read."""
 
     def close(self) -> None:
-        """Stops what the view has under way."""
+        """Stops the tab's running task."""
 
 
 def bar(*controls: w.Widget) -> w.HBox:
-    """Controls in a row that wraps, each with room for its whole label."""
+    """Controls in a row that wraps, each wide enough for its label."""
     for control in controls:
         if hasattr(control.style, "description_width"):
             control.style.description_width = "initial"
@@ -50,12 +50,12 @@ def bar(*controls: w.Widget) -> w.HBox:
 
 
 def pane() -> w.HTML:
-    """A place for a long list. It scrolls itself, so that it stays where it was scrolled to when it is drawn anew."""
+    """A container for a long list. It scrolls itself, so that it keeps its scroll position when it is redrawn."""
     return w.HTML(layout=w.Layout(max_height="40em", overflow="auto"))
 
 
-class Overviewed(View):
-    """The verdict, alarms and rates, and the depths over the time that the dashboard is open."""
+class OverviewTab(Tab):
+    """The verdict, alarms and rates, and the queue depths since the dashboard was opened."""
 
     title = "Overview"
 
@@ -63,27 +63,27 @@ class Overviewed(View):
         self.body, self.chart = w.HTML(), w.Output()
         self.widget = w.VBox([self.body, self.chart])
 
-    def show(self, seen: Seen) -> None:
-        """Shows what was read last."""
-        assert seen.facts is not None
-        self.body.value = html.overview(seen.facts, seen.stale)
-        data = form(self._history(seen), "chart")._repr_mimebundle_()
+    def show(self, state: State) -> None:
+        """Draws what was read."""
+        assert state.facts is not None
+        self.body.value = html.overview(state.facts, state.stale)
+        data = form(self._history(state), "chart")._repr_mimebundle_()
         self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
-    def _history(self, seen: Seen) -> History:
-        assert seen.facts is not None
-        deepest = sorted(seen.depths, key=lambda name: -seen.depths[name][-1])[:CHARTED]
-        times = list(seen.times)
+    def _history(self, state: State) -> History:
+        assert state.facts is not None
+        deepest = sorted(state.depths, key=lambda name: -state.depths[name][-1])[:CHARTED]
+        times = list(state.times)
         samples = [
             Sample(time.astimezone(UTC), name, depth)
             for name in deepest
-            for time, depth in zip(times[::-1], list(seen.depths[name])[::-1], strict=False)
+            for time, depth in zip(times[::-1], list(state.depths[name])[::-1], strict=False)
         ]
-        return History(seen.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
+        return History(state.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
 
 
-class Listing(View):
-    """A table with a filter and an order; with `lines` each row has a line of its queue's depths."""
+class TableTab(Tab):
+    """A table with a filter and a sort order; with `lines` each row has a chart line of its queue's depths."""
 
     def __init__(self, title: str, read: Callable[[Facts], Table], orders: Sequence[str], *, lines: bool = False):
         self.title, self._read, self._lines = title, read, lines
@@ -91,46 +91,46 @@ class Listing(View):
         self.order = w.Dropdown(options=orders, value=orders[0], description="Sort by")
         self.descending = w.ToggleButton(description="largest first", value=False)
         self.body = pane()
-        self._seen: Seen | None = None
+        self._state: State | None = None
         for control in (self.filter, self.order, self.descending):
             control.observe(self._again, "value")
         self.widget = w.VBox([bar(self.filter, self.order, self.descending), self.body])
 
-    def show(self, seen: Seen) -> None:
-        """Shows what was read last."""
-        assert seen.facts is not None
-        self._seen = seen
+    def show(self, state: State) -> None:
+        """Draws what was read."""
+        assert state.facts is not None
+        self._state = state
         try:
-            table = self._narrowed(self._read(seen.facts))
-        except (SourceError, ConfigError) as e:  # not read; or a regular expression that is half typed
+            table = self._filtered(self._read(state.facts))
+        except (SourceError, ConfigError) as e:  # not read, or an incomplete regular expression
             self.body.value = html.message(str(e))
             return
-        self.body.value = html.listing(table, seen.depths if self._lines else {}, seen.stale)
+        self.body.value = html.listing(table, state.depths if self._lines else {}, state.stale)
 
-    def _narrowed(self, table: Table) -> Table:
-        """What the filter leaves, in order, at most `ROWS`."""
+    def _filtered(self, table: Table) -> Table:
+        """The rows that match the filter, sorted, at most `ROWS`."""
         words = self.filter.value.strip()
         if words:
             table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
         return table.sorted(("-" if self.descending.value else "") + self.order.value).limit(ROWS)
 
     def _again(self, change: Any) -> None:
-        if self._seen is not None:
-            with self._seen.lock:
-                self.show(self._seen)
+        if self._state is not None:
+            with self._state.lock:
+                self.show(self._state)
 
 
-def queue_list() -> Listing:
-    """The queues, each with a line of its depths."""
-    return Listing("Queues", lambda facts: queues(facts).select(SHOWN), SHOWN, lines=True)
+def queue_list() -> TableTab:
+    """The queues, each with a chart line of its depths."""
+    return TableTab("Queues", lambda facts: queues(facts).select(SHOWN), SHOWN, lines=True)
 
 
-def binding_list() -> Listing:
+def binding_list() -> TableTab:
     """The bindings."""
-    return Listing("Bindings", bindings, ("source", "destination", "routing_key"))
+    return TableTab("Bindings", bindings, ("source", "destination", "routing_key"))
 
 
-class Doctor(View):
+class DoctorTab(Tab):
     """The findings, by severity and group."""
 
     title = "Doctor"
@@ -139,24 +139,24 @@ class Doctor(View):
         self.severity = w.Dropdown(options=(ANY, "error", "warning", "info"), description="Severity")
         self.group = w.Dropdown(options=(ANY,), description="Group")
         self.body = w.HTML()
-        self._seen: Seen | None = None
+        self._state: State | None = None
         self.severity.observe(self._again, "value")
         self.group.observe(self._again, "value")
         self.widget = w.VBox([bar(self.severity, self.group), self.body])
 
-    def show(self, seen: Seen) -> None:
-        """Shows what was read last."""
-        self._seen = seen
-        if seen.report is None:
+    def show(self, state: State) -> None:
+        """Draws what was read."""
+        self._state = state
+        if state.report is None:
             return
-        groups = (ANY, *dict.fromkeys(r.group for r in seen.report.results))
+        groups = (ANY, *dict.fromkeys(r.group for r in state.report.results))
         if groups != self.group.options:
             chosen = self.group.value
             self.group.options = groups
             self.group.value = chosen if chosen in groups else ANY
-        self.body.value = html.findings(seen.report, self.severity.value, self.group.value, seen.stale)
+        self.body.value = html.findings(state.report, self.severity.value, self.group.value, state.stale)
 
     def _again(self, change: Any) -> None:
-        if self._seen is not None:
-            with self._seen.lock:
-                self.show(self._seen)
+        if self._state is not None:
+            with self._state.lock:
+                self.show(self._state)
