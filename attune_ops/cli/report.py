@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 
 @_base.command(example="attune-ops report --output report.html")
-@click.option("--output", "file", metavar="FILE", required=True, help="The HTML file to write; - is standard output.")
-@click.option("--from", "source", metavar="FILE", help="Of a snapshot or a definitions export in place of the broker.")
-@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: look twice, 5 s apart, to see what grows.")
+@click.option("--output", "file", metavar="FILE", required=True, help="HTML file to write; - is standard output.")
+@click.option("--from", "source", metavar="FILE", help="Read a snapshot or a definitions export, not the broker.")
+@click.option(
+    "--samples", type=click.IntRange(1, 2), default=1, help="2: read twice, 5 s apart, to find growing queues."
+)
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @pass_cli
 def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) -> None:
-    """Writes one HTML file to send: findings, tables that sort and filter, picture, chart, snapshot; no password.
+    """Writes one HTML file to send: findings, tables, topology, queue depths and the snapshot, without passwords.
 
-    It asks nothing of the network and reads without JavaScript. Changes nothing on the installation.
-    Exit status 3 where the broker could not be read: the report then says why.
+    The file needs no network and no JavaScript. Changes nothing on the installation. Exit status 3 if the broker could
+    not be read; the report has the reason.
     """
     from attune_ops.doctor import html_report
 
@@ -38,7 +40,7 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
 
 
 def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
-    """Of the live installation, or of a file, for which none need be configured."""
+    """The diagnosis of the live installation, or of a file, which needs no configured installation."""
     from attune_ops.cli._target_options import with_target_options
     from attune_ops.doctor.diagnosis import diagnose_file
     from attune_ops.installation.config import check_settings

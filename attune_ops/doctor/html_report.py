@@ -1,4 +1,4 @@
-"""A report to send: the diagnosis, every table, the picture and the snapshot in one HTML file."""
+"""A report to send: the diagnosis, every table, the topology and the snapshot in one HTML file."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
     from attune_ops.model.table import Table
 
-FIRST = ("queues", "workers", "orphans")  # what is looked for first
+FIRST = ("queues", "workers", "orphans")  # the first tables of the page
 
 
 def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
-    """The page of a diagnosis and of the facts that it judged; no password is in it. Needs Jinja2 (`ConfigError`)."""
+    """The page of a diagnosis and its facts, without passwords. Needs Jinja2 (`ConfigError`)."""
     from attune_ops.doctor.view_report_page import report_page
 
     facts = masked(diagnosis.facts, secrets)
-    told: list[Table] = []
+    tables: list[Table] = []
     unread: dict[str, str] = {}
     for name in _inspections():
         try:
-            told.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
+            tables.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
         except SourceError as e:
             unread[name] = str(e)
     page = report_page(
         _masked(diagnosis, facts),
-        told,
+        tables,
         topology_graph(facts.topology if facts.broker is None else facts),
         packed(facts),
-        [f"No table of {name}: {reason}." for name, reason in unread.items()],
+        [f"Table {name} is missing: {reason}." for name, reason in unread.items()],
     )
     return without(page, secrets)
 
 
 def write_report(diagnosis: Report, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
-    """Writes the page and returns its size in bytes; delete the file to undo. Raises `ConfigError`."""
+    """Writes the page and returns its size in bytes. Undo: delete the file. Raises `ConfigError`."""
     return write_file(path, report_html(diagnosis, secrets).encode(), "the report", replace=replace)
 
 
 def _masked(diagnosis: Report, facts: Facts) -> Report:
-    """The report of the masked facts; what checks quoted of the others is masked too."""
+    """The report with the masked facts; URLs that findings quote are masked too."""
 
     def text(values: object) -> str:
         return mask_url(msgspec.json.encode(values).decode())

@@ -1,63 +1,61 @@
-"""JUnit XML, which every CI shows."""
+"""A diagnosis as JUnit XML, which every CI system shows."""
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import groupby
 
-import msgspec
+from attune_ops.doctor.findings import CheckResult, CheckStatus, Report, Severity
 
-# Characters that XML 1.0 has no way to write.
+# Characters that XML 1.0 does not allow.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class Case(msgspec.Struct, frozen=True):
-    """One test case: passed where it has neither failures, error nor a reason for being skipped."""
-
-    suite: str
-    name: str
-    seconds: float = 0.0
-    failures: list[str] = []
-    skipped: str | None = None
-    error: str | None = None
-
-
-def document(name: str, cases: Sequence[Case], taken_at: datetime) -> str:
-    """The cases by suite, in their order."""
-    root = ET.Element("testsuites", {"name": name} | _numbers(cases))
-    for suite, members in groupby(cases, key=lambda c: c.suite):
-        of_suite = list(members)
-        stamp = taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        element = ET.SubElement(root, "testsuite", {"name": _legal(suite), "timestamp": stamp} | _numbers(of_suite))
-        for case in of_suite:
-            _add(element, case)
+def document(report: Report) -> str:
+    """A suite for each group of consecutive checks, a case for each check."""
+    root = ET.Element("testsuites", {"name": "attune-ops doctor"} | _numbers(report, report.results))
+    stamp = report.taken_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    for group, members in groupby(report.results, key=lambda r: r.group):
+        results = list(members)
+        suite = ET.SubElement(
+            root, "testsuite", {"name": _legal(group), "timestamp": stamp} | _numbers(report, results)
+        )
+        for result in results:
+            _add(suite, result, _failures(report, result))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
 
 
-def _add(suite: ET.Element, case: Case) -> None:
-    element = ET.SubElement(
-        suite, "testcase", classname=_legal(case.suite), name=_legal(case.name), time=f"{case.seconds:.3f}"
-    )
-    if case.failures:
-        made = ET.SubElement(element, "failure", message=_legal(case.failures[0].splitlines()[0]))
-        made.text = _legal("\n\n".join(case.failures))
-    if case.error is not None:
-        ET.SubElement(element, "error", message=_legal(case.error))
-    if case.skipped is not None:
-        ET.SubElement(element, "skipped", message=_legal(case.skipped))
+def _failures(report: Report, result: CheckResult) -> list[str]:
+    return [
+        "\n".join((f"{f.severity}: {f.detail}", f.remedy, *map(str, f.commands), *map(str, f.inspect_commands)))
+        for f in report.findings
+        if f.code == result.code and f.severity is not Severity.INFO
+    ]
 
 
-def _numbers(cases: Sequence[Case]) -> dict[str, str]:
+def _add(suite: ET.Element, result: CheckResult, failures: list[str]) -> None:
+    name = _legal(f"{result.code} {result.check}")
+    seconds = f"{result.duration_ms / 1000:.3f}"
+    case = ET.SubElement(suite, "testcase", classname=_legal(result.group), name=name, time=seconds)
+    if failures:
+        failure = ET.SubElement(case, "failure", message=_legal(failures[0].splitlines()[0]))
+        failure.text = _legal("\n\n".join(failures))
+    elements = {CheckStatus.CRASHED: "error", CheckStatus.SKIPPED: "skipped"}
+    if result.status in elements and result.reason is not None:
+        ET.SubElement(case, elements[result.status], message=_legal(result.reason))
+
+
+def _numbers(report: Report, results: Sequence[CheckResult]) -> dict[str, str]:
     return {
-        "tests": str(len(cases)),
-        "failures": str(sum(bool(c.failures) for c in cases)),
-        "errors": str(sum(c.error is not None for c in cases)),
-        "skipped": str(sum(c.skipped is not None for c in cases)),
-        "time": f"{sum(c.seconds for c in cases):.3f}",
+        "tests": str(len(results)),
+        "failures": str(sum(bool(_failures(report, r)) for r in results)),
+        "errors": str(sum(r.status is CheckStatus.CRASHED and r.reason is not None for r in results)),
+        "skipped": str(sum(r.status is CheckStatus.SKIPPED and r.reason is not None for r in results)),
+        "time": f"{sum(r.duration_ms for r in results) / 1000:.3f}",
     }
 
 

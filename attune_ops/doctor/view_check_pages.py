@@ -14,10 +14,10 @@ INTRODUCTION = """# The checks of `attune-ops doctor`
 
 Written by `attune-ops doctor --explain all --format markdown`, from the checks themselves.
 
-A check reads as what holds when all is well. Its severity is the usual one of its findings; some findings have
-another. `[severities]` in the configuration file gives a code another severity or `"off"`, `[thresholds]`
-changes a number by its name. A check whose needs were not met is skipped with the reason; the report's status
-is `unknown` then, unless the check is marked as optional.
+The title of a check is the sentence that is true when it passes. The severity is the usual one of its findings; some
+findings have another. `[severities]` in the configuration file sets another severity for a code, or `"off"`;
+`[thresholds]` sets a number by its name. A check is skipped with a reason if its needs are not met. The status of the
+report is then `unknown`, unless the check is marked as optional.
 """
 
 
@@ -32,7 +32,7 @@ def _text(check: Check) -> str:
 
 
 def _flowing(explanation: str) -> str:
-    """The explanation with a line for each paragraph, which a terminal wraps; what is laid out by hand stays."""
+    """The explanation with one line for each paragraph, which a terminal wraps; lists and tables are unchanged."""
     parts = explanation.split("\n\n")
     return "\n\n".join(p if LAID_OUT.search(p) else " ".join(p.split("\n")) for p in parts)
 
@@ -49,7 +49,7 @@ def as_markdown(pages: CheckPages) -> str:
 
 
 def as_json(pages: CheckPages) -> dict[str, Any]:
-    """What is known of each check, as data."""
+    """The members of each check, as data."""
     return {
         "schema": "attune-ops/checks/1",
         "checks": [

@@ -1,4 +1,4 @@
-"""How one finding shows itself: what is wrong, what follows, what to do, and the evidence."""
+"""How one finding is shown: the problem, its consequences, the fix and the evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attune_ops.render import text, view_table
 if TYPE_CHECKING:
     import pandas as pd
 
-# Mark and style of each severity, so that nothing is told by colour alone.
+# Mark and style of each severity: colour is never the only difference.
 MARKS = {"info": ("i", "cyan"), "warning": ("!", "yellow"), "error": ("×", "red")}
 
 COLUMNS = (
@@ -20,19 +20,19 @@ COLUMNS = (
     Column("severity", Kind.CATEGORY, doc="error, warning or info"),
     Column("group", Kind.CATEGORY, doc="the check's group"),
     Column("check", doc="the check's name"),
-    Column("kind", Kind.CATEGORY, doc="what the finding is about"),
+    Column("kind", Kind.CATEGORY, doc="the kind of object"),
     Column("subject", doc="its name"),
     Column("vhost", doc="its virtual host"),
     Column("detail", doc="what is wrong"),
     Column("remedy", doc="what to do"),
-    Column("commands", Kind.LIST, doc="commands that do it"),
-    Column("looks", Kind.LIST, doc="commands that only show more of it"),
-    Column("consequences", Kind.INTEGER, doc="how many findings of other checks it explains"),
+    Column("commands", Kind.LIST, doc="commands that fix it"),
+    Column("looks", Kind.LIST, doc="commands that only show more"),
+    Column("consequences", Kind.INTEGER, doc="number of findings of other checks that it causes"),
 )
 
 
 def as_table(finding: Finding) -> Any:
-    """The severity and the check first; evidence last."""
+    """Severity and check first, evidence last."""
     from rich.console import Group
     from rich.text import Text
 
@@ -50,7 +50,7 @@ def as_table(finding: Finding) -> Any:
 
 def _lines(finding: Finding) -> Iterator[str]:
     yield finding.detail
-    yield from (f"so {c.code}: {c.detail}" for c in finding.consequences)
+    yield from (f"causes {c.code}: {c.detail}" for c in finding.consequences)
     if finding.remedy:
         yield f"→ {finding.remedy}"
 

@@ -1,4 +1,4 @@
-"""How a diagnosis shows itself: assurances by group with the findings below them, and one line to quote."""
+"""How a diagnosis is shown: the checks by group with their findings, and one summary line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from attune_ops.doctor import view_finding
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Finding, Report, Severity
 from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.table import Table
+from attune_ops.model.units import counted
 from attune_ops.render import html, text, view_table, wire
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
     from attune_ops.render.terminal import CommandText, Hanging
 
-Line = tuple[int, "Text | CommandText | Hanging"]  # how far it is indented
+Line = tuple[int, "Text | CommandText | Hanging"]  # indent, renderable
 
 SCHEMA = "attune-ops/doctor/1"
-FOLDED = 2  # skipped checks of one reason that get a line each; more share one
-FOLLOWING = 3  # consequences of one finding that a person is shown
-MARK, LABEL = 10, 12  # what stands before the words of a check, and of a line of the heading
-SHOWN = 5  # findings of one check that a person is shown; programs get them all
+FOLDED = 2  # skipped checks of one reason with a line each; more are on one line
+FOLLOWING = 3  # consequences of one finding that a terminal shows
+MARK, LABEL = 10, 12  # width of the mark of a check, and of the label of a heading line
+SHOWN = 5  # findings of one check that a terminal shows; other formats have them all
 
-# Mark and word of each way a check can end, so that nothing is told by colour alone.
+# Mark and style of each outcome of a check: colour is never the only difference.
 MARKS = {
     **view_finding.MARKS,
     "ok": ("√", "green"),
@@ -38,25 +39,25 @@ VERDICTS = {"unhealthy": "error", "degraded": "warning", "unknown": "crashed", "
 
 
 def word(result: CheckResult) -> str:
-    """How a check ended: ok, info, warning, error, skipped or crashed."""
+    """The outcome of a check: ok, info, warning, error, skipped or crashed."""
     if result.status is CheckStatus.PASSED:
         return "ok"
     return str(result.severity or Severity.INFO) if result.status is CheckStatus.FAILED else str(result.status)
 
 
 def as_table(report: Report) -> Any:
-    """Groups of checks, a line each, their findings below them; a last line to quote. Wraps to the terminal."""
+    """Groups of checks, a line each, their findings below them; the summary last. Wraps to the terminal."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
     first, *others = heading(report)
     lines: list[Line] = [(0, Text(first, overflow="fold")), *((0, _hanging(Text(line), LABEL)) for line in others)]
-    told = {f.detail: f.code for f in reversed(report.findings)}  # each reason is said in full once
+    printed = {f.detail: f.code for f in reversed(report.findings)}  # each reason is printed in full once
     for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
         title = group.capitalize()
         lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
-        lines += _group(report, list(results), told)
+        lines += _group(report, list(results), printed)
     if report.findings:
         worst = max(report.findings, key=lambda f: f.severity.rank)
         lines += [(0, Text("")), (0, Text(f"Why: attune-ops doctor --explain {worst.code}"))]
@@ -70,10 +71,9 @@ def _order(result: CheckResult) -> int:
     return int(result.code[2]) if result.code[2:3].isdigit() else 9
 
 
-def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> Iterator[Line]:
+def _group(report: Report, results: list[CheckResult], printed: dict[str, str]) -> Iterator[Line]:
     for result in (r for r in results if r.status is not CheckStatus.SKIPPED):
-        said = f"{result.title} ({result.reason})" if result.reason else result.title
-        yield 0, _marked(result, said)
+        yield 0, _marked(result, f"{result.title} ({result.reason})" if result.reason else result.title)
         yield from _findings([f for f in report.findings if f.code == result.code])
     skipped = [r for r in results if r.status is CheckStatus.SKIPPED]
     for reason in dict.fromkeys(r.reason for r in skipped):
@@ -84,18 +84,17 @@ def _group(report: Report, results: list[CheckResult], told: dict[str, str]) -> 
             mark, style = MARKS["skipped"]
             codes = f"{len(alike)} checks: {', '.join(r.code for r in alike)}"
             yield 0, _hanging(_plain(f"{mark} {'skipped':<8}{codes}", style), MARK)
-        before = told.setdefault(reason or "", alike[0].code)
-        same = before != alike[0].code
-        yield 4, _plain("could not look: " + (f"for the reason given at {before}" if same else str(reason)), "dim")
+        first = printed.setdefault(reason or "", alike[0].code)
+        yield 4, _plain("reason: " + (str(reason) if first == alike[0].code else f"see {first}"), "dim")
 
 
 def _findings(findings: list[Finding]) -> Iterator[Line]:
     for i, found in enumerate(findings[:SHOWN]):
         yield 4, _plain(found.detail)
         for consequence in found.consequences[:FOLLOWING]:
-            yield 6, _plain(f"so {consequence.code}: {consequence.detail}", "dim")
+            yield 6, _plain(f"causes {consequence.code}: {consequence.detail}", "dim")
         if len(found.consequences) > FOLLOWING:
-            yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more that follow from it", "dim")
+            yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more consequences", "dim")
         following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
         if following is None or _remedy(following) != _remedy(found):
             if found.remedy:
@@ -142,7 +141,7 @@ def _plain(said: str, style: str = "") -> Text:
 
 
 def heading(report: Report) -> list[str]:
-    """What was looked at, as whom, and how fast it answered; visible text, a line each."""
+    """The sources that were read, the users, and the response times; visible text, a line each."""
     facts = report.facts
     env = f", environment {facts.env}" if facts.env else ""
     source = "" if report.file is None else f"not live: file {report.file} of "
@@ -193,7 +192,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def counts(report: Report) -> dict[str, int]:
-    """The findings by severity, and the checks that hold or could not look."""
+    """The findings by severity, and the passed and skipped checks."""
     return {
         **{str(s): report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)},
         "ok": sum(r.status is CheckStatus.PASSED for r in report.results),
@@ -227,14 +226,14 @@ def as_frame(report: Report) -> pd.DataFrame:
 
 
 def as_markdown(report: Report) -> str:
-    """The verdict, the findings with what to do, and how each check ended."""
+    """The verdict, the findings with their fix, and the outcome of each check."""
     lines = [f"**{text.markdown(text.visible(report.verdict))}**", ""]
     lines += [f"- {text.markdown(line)}" for line in heading(report)]
     if report.findings:
         lines += ["", "| | finding | what to do |", "| --- | --- | --- |"]
     for f in report.findings:
         said = text.markdown(text.visible(f.detail))
-        said += f" (and {len(f.consequences)} that follow)" if f.consequences else ""
+        said += f" ({counted(len(f.consequences), 'consequence')})" if f.consequences else ""
         do = text.markdown(text.visible(f.remedy)) + "".join(
             f"<br>`{text.visible(str(c))}`".replace("|", r"\|") for c in (*f.commands, *f.inspect_commands)
         )
@@ -248,24 +247,9 @@ def as_markdown(report: Report) -> str:
 
 def as_junit(report: Report) -> str:
     """JUnit XML: a suite for each group, a case for each check; findings of severity error or warning are failures."""
-    from attune_ops.doctor.junit import Case, document
+    from attune_ops.doctor.junit import document
 
-    cases = [
-        Case(
-            suite=r.group,
-            name=f"{r.code} {r.check}",
-            seconds=r.duration_ms / 1000,
-            failures=[
-                "\n".join((f"{f.severity}: {f.detail}", f.remedy, *map(str, f.commands), *map(str, f.inspect_commands)))
-                for f in report.findings
-                if f.code == r.code and f.severity is not Severity.INFO
-            ],
-            skipped=r.reason if r.status is CheckStatus.SKIPPED else None,
-            error=r.reason if r.status is CheckStatus.CRASHED else None,
-        )
-        for r in report.results
-    ]  # fmt: skip
-    return document("attune-ops doctor", cases, report.taken_at)
+    return document(report)
 
 
 def as_html(report: Report) -> str:

@@ -1,7 +1,7 @@
-"""A diagnosis as a page to send: one HTML file that asks nothing of the network and reads without JavaScript.
+"""A diagnosis as a page to send: one HTML file that needs no network and is readable without JavaScript.
 
-With JavaScript its tables sort and filter. A content policy names the one script by its hash, so that no text
-of the broker could ever run, even if it got past the escaping.
+With JavaScript its tables sort and filter. The content security policy allows one script by its hash, so that no text
+of the broker can run, even if it were not escaped.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from attune_ops.render import html, text
 from attune_ops.render.graph_svg import as_svg
 from attune_ops.render.text import RIGHT, remarks
 
-SHOWN = 20  # findings of one check that the page tells in full; the attached snapshot has them all
+SHOWN = 20  # findings of one check that the page shows in full; the attached snapshot has them all
 MOST = 600  # characters of one piece of evidence
 DEEPEST = 20  # queues in the chart of depths
 
 
 class _Cell(NamedTuple):
     shown: str
-    key: str | None  # what it sorts by, where that is not what is shown
+    key: str | None  # sort key, where it differs from the shown text
 
 
 class _Listing(NamedTuple):
     table: Table
     columns: list[Column]
     rows: list[list[_Cell]]
-    untold: list[str]  # the columns in which every cell is "not told"
+    unknown: list[str]  # the columns in which every cell is unknown
     notes: list[str]
 
 
@@ -50,7 +50,7 @@ class _Bar(NamedTuple):
 def report_page(
     diagnosis: Report, tables: Iterable[Table], graph: Graph | None, snapshot: bytes, unread: Sequence[str] = ()
 ) -> str:
-    """The whole page; `unread` says which tables there are none of, and why."""
+    """The whole page; `unread` has a sentence for each missing table."""
     tables = list(tables)
     script = files("attune_ops.render").joinpath("templates/report_page.js").read_text()
     svg = "" if graph is None else as_svg(graph)
@@ -85,7 +85,7 @@ def _title(diagnosis: Report) -> str:
 
 
 def _findings(diagnosis: Report) -> list[tuple[str, list[Any], list[Any]]]:
-    """By check: its title, the findings told in full, and the others."""
+    """By check: its code, the findings shown in full, and the others."""
     found = [(code, list(fs)) for code, fs in groupby(diagnosis.findings, key=lambda f: f.code)]
     return [(code, fs[:SHOWN], fs[SHOWN:]) for code, fs in found]
 
@@ -96,22 +96,22 @@ def _evidence(value: object) -> str:
 
 
 def _bars(tables: Iterable[Table]) -> list[_Bar]:
-    """The deepest queues, where depths were told."""
+    """The deepest queues, where depths are known."""
     queues = next((t for t in tables if t.name == "queues"), None)
     if queues is None:
         return []
-    told = [(str(r["name"]), int(str(r["messages"]))) for r in queues.records() if r["messages"]]
-    told.sort(key=lambda depth: (-depth[1], depth[0]))
-    return [_Bar(name, n, 100 * n / told[0][1]) for name, n in told[:DEEPEST]]
+    depths = [(str(r["name"]), int(str(r["messages"]))) for r in queues.records() if r["messages"]]
+    depths.sort(key=lambda depth: (-depth[1], depth[0]))
+    return [_Bar(name, n, 100 * n / depths[0][1]) for name, n in depths[:DEEPEST]]
 
 
 def _listing(table: Table) -> _Listing:
-    """A table without the columns that say nothing in any row: a thousand rows are to stay small."""
-    told = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
-    columns = [table.columns[i] for i in told]
-    rows = [[_cell(row[i], table.columns[i]) for i in told] for row in table.rows]
-    untold = [c.name for i, c in enumerate(table.columns) if i not in told]
-    return _Listing(table, columns, rows, untold, remarks(table)[1:])
+    """A table without the columns that are unknown in every row, to keep the page of a thousand rows small."""
+    known = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
+    columns = [table.columns[i] for i in known]
+    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows]
+    unknown = [c.name for i, c in enumerate(table.columns) if i not in known]
+    return _Listing(table, columns, rows, unknown, remarks(table)[1:])
 
 
 def _cell(value: Cell, column: Column) -> _Cell:

@@ -1,6 +1,6 @@
 "use strict";
-// Gives each table a filter, and each of its headings a button that sorts. Nothing is fetched, stored or built from text.
-const FIRST = 300; // rows of a table on the screen, until all are asked for: to lay out thousands takes seconds
+// Adds a filter to each table and a sort button to each heading. It fetches and stores nothing, and builds no HTML from text.
+const FIRST = 300; // rows shown until "show all": the layout of thousands takes seconds
 for (const section of document.querySelectorAll("section.listing")) {
   const table = section.querySelector("table");
   if (!table) continue;
@@ -11,7 +11,7 @@ for (const section of document.querySelectorAll("section.listing")) {
   const label = document.createElement("label");
   const input = document.createElement("input");
   input.type = "search";
-  input.placeholder = "words, all of them";
+  input.placeholder = "rows with all these words";
   label.append(`Filter ${section.dataset.name} `, input);
   const bar = document.createElement("p");
   bar.className = "tools";
@@ -55,15 +55,15 @@ for (const section of document.querySelectorAll("section.listing")) {
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
       const keyed = rows.map((row) => [key(row, column), row]);
-      const told = keyed.filter(([k]) => k !== "—");
-      told.sort(([a], [b]) => (numbers ? a - b : natural.compare(a, b)) * (descending ? -1 : 1));
-      body.append(...told.map(([, row]) => row), ...keyed.filter(([k]) => k === "—").map(([, row]) => row));
+      const known = keyed.filter(([k]) => k !== "—");
+      known.sort(([a], [b]) => (numbers ? a - b : natural.compare(a, b)) * (descending ? -1 : 1));
+      body.append(...known.map(([, row]) => row), ...keyed.filter(([k]) => k === "—").map(([, row]) => row));
       cut();
     });
   });
 }
 
-// What is folded on the screen is open on paper.
+// Print every folded part open.
 addEventListener("beforeprint", () => {
   for (const folded of document.querySelectorAll("details")) folded.open = true;
 });

@@ -142,7 +142,7 @@ def test_no_password_gets_there() -> None:
 def test_without_a_broker_it_says_why() -> None:
     facts = msgspec.structs.replace(healthy(), broker=None, missing={Source.BROKER: "h:15672 refused the connection"})
     texts = " ".join(text for _, text in Page(page_of(facts)).texts)
-    assert "No table of queues: " in texts
+    assert "Table queues is missing: " in texts
     assert "h:15672 refused the connection" in texts
 
 
