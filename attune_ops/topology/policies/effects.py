@@ -39,7 +39,6 @@ class Preset(msgspec.Struct, frozen=True):
     """A safety policy: what it applies to, and its settings unless others are given."""
 
     name: str
-    about: str
     apply_to: str
     pattern: str
     definition: dict[str, Any] = {}
@@ -48,13 +47,10 @@ class Preset(msgspec.Struct, frozen=True):
 def presets(topology: Topology) -> dict[str, Preset]:
     """The safety policies for this topology, by name."""
     made = (
-        Preset(
-            "worker-queues", "each worker's own queues; they expire when unused for 30 min", "queues",
-            topology.worker_queue_pattern, {"expires": 1_800_000},
-        ),
-        Preset("base-queues", "the queues that exist once", "queues", topology.base_queue_pattern),
-        Preset("exchanges", "the exchanges, for an alternate exchange", "exchanges", topology.exchange_pattern),
-    )  # fmt: skip
+        Preset("worker-queues", "queues", topology.worker_queue_pattern, {"expires": 1_800_000}),
+        Preset("base-queues", "queues", topology.base_queue_pattern),
+        Preset("exchanges", "exchanges", topology.exchange_pattern),
+    )
     return {preset.name: preset for preset in made}
 
 
@@ -62,7 +58,7 @@ def policies(facts: Facts) -> Table:
     """The policies, and the safety policies that are not set; raises `SourceError` where the broker was not read."""
     require(facts, Source.BROKER)
     found = facts.actual.policies or ()
-    objects = in_force(facts)
+    objects = effective_objects(facts)
     rows: list[tuple[Cell, ...]] = [
         (
             p.name, "operator" if p.operator else "set", p.apply_to, p.pattern, p.priority, arguments(p.definition),
@@ -89,13 +85,13 @@ def preview_removal(facts: Facts, name: str) -> PolicyChange:
     return _change(facts, name, None)
 
 
-def in_force(facts: Facts) -> dict[str, list[str]]:
+def effective_objects(facts: Facts) -> dict[str, list[str]]:
     """The objects that each policy is effective for, by its name; an exchange has "exchange" before its name."""
     broker = facts.actual
     policies = PolicySet(broker.policies or (), Rules.of(broker.version))
     found: dict[str, list[str]] = {p.name: [] for p in broker.policies or ()}
     for kind, state in _objects(broker):
-        for chosen in _in_force(policies, kind, state, reported=True)[:1]:
+        for chosen in _effective(policies, kind, state, reported=True)[:1]:
             found[chosen.name].append(state.name if kind == "queue" else f"exchange {state.name}")
     return found
 
@@ -142,8 +138,8 @@ def _effects(
     after: PolicyState | None,
 ) -> Iterator[Effect]:
     for kind, state in _objects(broker):
-        was = next(iter(_in_force(policies[0], kind, state, reported=True)), None)
-        becomes = _in_force(policies[1], kind, state)
+        was = next(iter(_effective(policies[0], kind, state, reported=True)), None)
+        becomes = _effective(policies[1], kind, state)
         operator = policies[1].effective_operator(state.name, _type(state)) if kind == "queue" else None
         if after is None:
             if was is not None and was is before:
@@ -178,7 +174,7 @@ def _type(state: QueueState | ExchangeState) -> str:
     return state.type if isinstance(state, QueueState) else "classic"
 
 
-def _in_force(
+def _effective(
     policies: PolicySet, kind: Literal["queue", "exchange"], state: QueueState | ExchangeState, reported: bool = False
 ) -> Sequence[PolicyState]:
     return policies.effective(kind, state.name, _type(state), state.policy if reported else None)

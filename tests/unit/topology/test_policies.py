@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.topologies import load
-from attune_ops.topology.policies.effects import in_force, presets, preview_removal, preview_set, undo
+from attune_ops.topology.policies.effects import effective_objects, presets, preview_removal, preview_set, undo
 from attune_ops.topology.policies.policy_change import Effect, PolicyChange
 from tests.unit.facts import facts as installation
 from tests.unit.facts import queue
@@ -101,7 +101,7 @@ def test_removing_a_policy_lets_another_take_over_or_none() -> None:
 
 def test_what_each_policy_is_in_force_for() -> None:
     everything = policy("all", pattern="", apply_to="all", priority=0)
-    found = in_force(with_policies(policy(), everything))
+    found = effective_objects(with_policies(policy(), everything))
     assert found["new"] == [EVENTS]
     assert "exchange attune.events" in found["all"]
     assert EVENTS not in found["all"]
