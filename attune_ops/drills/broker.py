@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from attune_ops.drills.faults import Faults
+from attune_ops.drills.parameters import Setup
 from attune_ops.drills.sampler import DrillLog
 from attune_ops.drills.undo import UndoList, writer
 from attune_ops.installation.config import resolve
@@ -16,7 +17,6 @@ from attune_ops.installation.config.running_lab import RunningLab
 from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab, up
 from attune_ops.model.errors import ActionError
-from attune_ops.model.snapshot import PolicyState
 
 PREFIX = "drill-"
 
@@ -24,26 +24,16 @@ PREFIX = "drill-"
 class Broker:
     """The broker that `settings` point at, and its faults. Its nodes can fail only where the drill started it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        policies: Sequence[PolicyState],
-        faults: Faults,
-        undo: UndoList,
-        log: DrillLog,
-        lab: Lab | None,
-        server: str | None,
-    ) -> None:
+    def __init__(self, setup: Setup, faults: Faults, log: DrillLog) -> None:
         self.others: list[Settings] = []  # further brokers of the drill, which may hold messages
-        self._settings, self._policies, self._lab, self._server = settings, policies, lab, server
-        self._faults, self._undo, self._log = faults, undo, log
+        self._setup, self._settings, self._faults, self._log = setup, setup.settings, faults, log
 
     @property
     def lab(self) -> Lab:
         """The broker that the drill started. Raises `ActionError` where it did not start one."""
-        if self._lab is None:
+        if self._setup.lab is None:
             raise ActionError("this drill breaks a node, and did not start its own broker")
-        return self._lab
+        return self._setup.lab
 
     def node_settings(self, n: int) -> Settings:
         """The settings of a client of the nth node, counted from 0."""
@@ -74,7 +64,7 @@ class Broker:
     def start_second(self) -> Settings:
         """Starts another broker with the same policies, and returns settings that point at it; the drill removes it."""
         self._log.add("a second broker is started")
-        target = settings_of_lab(start_lab(self._undo, 1, self._server, (), lambda text: None).state)
+        target = settings_of_lab(start_lab(self._setup.undo, 1, self._setup.server, (), lambda text: None).state)
         made = msgspec.structs.replace(self._settings, amqp=target.amqp, management=target.management)
         self.others.append(made)
         self.set_policies(made)
@@ -82,8 +72,9 @@ class Broker:
 
     def set_policies(self, settings: Settings | None = None) -> None:
         """Sets the policies in the scratch virtual host, or on another broker; they are deleted with it."""
+        policies, remedy = self._setup.policies, self._setup.remedy
         with writer(settings or self._settings) as broker:
-            for p in self._policies:
+            for p in (*policies, *(remedy.above(policies) if remedy else ())):
                 broker.set_policy(p)
                 kind = "operator policy" if p.operator else "policy"
                 definition = json.dumps(p.definition)

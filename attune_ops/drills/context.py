@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attune_ops.drills.broker import Broker
 from attune_ops.drills.expectations import Expectation, Expectations
 from attune_ops.drills.faults import Faults
 from attune_ops.drills.journal import Event, Timeline
-from attune_ops.drills.parameters import Parameters
-from attune_ops.drills.remedies import Remedy
+from attune_ops.drills.parameters import Setup
 from attune_ops.drills.sampler import DrillLog, Sampler
-from attune_ops.drills.scratch_registry import Registry
 from attune_ops.drills.services import Services
-from attune_ops.drills.undo import UndoList
-from attune_ops.installation.config.settings import Settings
-from attune_ops.lab import Lab
-from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.topology import Topology
 from attune_ops.startup.processes import RunningService
 
@@ -39,30 +32,16 @@ class Context:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        parameters: Parameters,
-        folder: Path,
-        undo: UndoList,
-        registry: Registry,
-        *,
-        lab: Lab | None = None,
-        server: str | None = None,
-        remedy: Remedy | None = None,
-        policies: Sequence[PolicyState] = (),
-        on_event: Callable[[Event], None] = lambda event: None,
-        on_timeline: Callable[[Timeline], None] = lambda timeline: None,
+        self, setup: Setup, on_event: Callable[[Event], None], on_timeline: Callable[[Timeline], None]
     ) -> None:
-        self.settings, self.parameters, self.folder = settings, parameters, folder
-        self.undo, self.registry, self.remedy = undo, registry, remedy
+        self.settings, self.parameters, self.folder = setup.settings, setup.parameters, setup.folder
+        self.undo, self.registry, self.remedy = setup.undo, setup.registry, setup.remedy
         self.log = DrillLog(on_event)
-        self.sampler = Sampler(settings, self.log)
+        self.sampler = Sampler(setup.settings, self.log)
         self.faults = Faults(self.log)
-        policies = (*policies, *(remedy.above(policies) if remedy else ()))
-        self.broker = Broker(settings, policies, self.faults, undo, self.log, lab, server)
-        behaviour = remedy.behaviour if remedy else {}
-        self.services = Services(settings, parameters, folder, behaviour, undo, self.log, self.sampler)
-        self.expect = Expectations(settings, self.sampler)
+        self.broker = Broker(setup, self.faults, self.log)
+        self.services = Services(setup, self.log, self.sampler)
+        self.expect = Expectations(setup.settings, self.sampler)
         self.allowed: set[str] = set()
         self.lost_queues: dict[str, str] = {}
         self.expires = False  # whether messages have a time to live here

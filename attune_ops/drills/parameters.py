@@ -1,13 +1,19 @@
-"""The parameters of a drill, and their limits."""
+"""What a run of a drill is given: its parameters with their limits, its broker, registry and mitigation."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
-from attune_ops.drills.scratch_registry import Kind
+from attune_ops.drills.remedies import Remedy
+from attune_ops.drills.scratch_registry import Kind, Registry
+from attune_ops.drills.undo import UndoList
+from attune_ops.installation.config.settings import Settings
+from attune_ops.lab import Lab
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.snapshot import PolicyState
 
 LIMITS = {
     "workers": (1, 20), "rate": (0.1, 5000), "duration": (0.1, 600), "size": (0, 10_000_000), "prefetch": (0, 65535),
@@ -36,6 +42,23 @@ class Parameters(msgspec.Struct, frozen=True):
     def count(self) -> int:
         """How many messages are sent."""
         return max(1, round(self.rate * self.duration))
+
+
+class Setup(NamedTuple):
+    """What a run uses: settings that point at its scratch virtual host, its folder, undo list and registry.
+
+    `lab` is the broker that the drill started, if any; `server` is the RabbitMQ to start a second one from.
+    """
+
+    settings: Settings
+    parameters: Parameters
+    folder: Path
+    undo: UndoList
+    registry: Registry
+    lab: Lab | None
+    server: str | None
+    remedy: Remedy | None
+    policies: tuple[PolicyState, ...]
 
 
 def read_parameters(given: dict[str, Any]) -> Parameters:

@@ -20,7 +20,7 @@ from attune_ops.drills.context import Context
 from attune_ops.drills.expectations import OUTCOMES, Expectation, events
 from attune_ops.drills.journal import DoctorStatus, Event, Expected, Journal, JournalComparison, Timeline
 from attune_ops.drills.ledger import Leftover, ledger_expectations, verdict_of
-from attune_ops.drills.parameters import Parameters, read_parameters
+from attune_ops.drills.parameters import Parameters, Setup, read_parameters
 from attune_ops.drills.remedies import Remedy
 from attune_ops.drills.target import Declarations, declared, prepare, refuse_unless_allowed
 from attune_ops.drills.undo import OnProgress, UndoList, abandoned
@@ -116,10 +116,8 @@ def _run_once(
             database=registry.database,
             heartbeat_interval=drill.heartbeat_s,
         )
-        context = Context(
-            scratch, parameters, folder, undo, registry, lab=target.lab, server=server, remedy=remedy,
-            policies=wanted.policies, on_event=lambda e: on_progress(_line(e)), on_timeline=on_timeline,
-        )  # fmt: skip
+        setup = Setup(scratch, parameters, folder, undo, registry, target.lab, server, remedy, wanted.policies)
+        context = Context(setup, lambda e: on_progress(_line(e)), on_timeline)
         with audit.change(scratch, "drill run", drill.name, confirm=confirm):
             return _DrillRun(drill, context, on_progress).run()
     finally:

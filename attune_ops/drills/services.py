@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from attune_ops.drills.parameters import Parameters
+from attune_ops.drills.parameters import Setup
 from attune_ops.drills.sampler import DrillLog, Sampler
-from attune_ops.drills.undo import UndoList
 from attune_ops.installation.config.running_lab import start_time
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import DrillRefused
@@ -18,36 +16,26 @@ from attune_ops.startup.standins.publishing import route
 
 
 class Services:
-    """Starts and stops stand-ins; `all` are in the order of their start, `behaviour` is how the scheduler differs."""
+    """Starts and stops stand-ins; `all` are in the order of their start."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        parameters: Parameters,
-        folder: Path,
-        behaviour: dict[str, Any],
-        undo: UndoList,
-        log: DrillLog,
-        sampler: Sampler,
-    ) -> None:
+    def __init__(self, setup: Setup, log: DrillLog, sampler: Sampler) -> None:
         self.all: list[RunningService] = []
         self.workers: list[RunningService] = []
         self.loads: list[RunningService] = []
-        self._settings, self._parameters, self._folder, self._behaviour = settings, parameters, folder, behaviour
-        self._undo, self._log, self._sampler = undo, log, sampler
+        self._setup, self._log, self._sampler = setup, log, sampler
 
     def start(
         self, service: str, name: str, *, settings: Settings | None = None, wait: bool = True, **behaviour: Any
     ) -> RunningService:
         """Starts a stand-in, and waits until it is ready unless `wait` is False."""
-        log = self._folder / f"{len(self.all)}-{service}.jsonl"
-        p = self._parameters
+        log = self._setup.folder / f"{len(self.all)}-{service}.jsonl"
+        p = self._setup.parameters
         started = start_service(
-            settings or self._settings, service, name, log,
+            settings or self._setup.settings, service, name, log,
             Behaviour(**({"prefetch": p.prefetch, "seed": p.seed} | behaviour)),
         )  # fmt: skip
         self.all.append(started)
-        self._undo.add("process", str(started.pid), start_time(started.pid) or "")
+        self._setup.undo.add("process", str(started.pid), start_time(started.pid) or "")
         self._log.add(f"worker {name} started" if service == "worker" else f"{name} started")
         if wait:
             started.wait_for("ready", timeout=30)
@@ -63,13 +51,14 @@ class Services:
 
     def load(self, *to: RunningService, ids: tuple[int, ...] = (), **more: Any) -> RunningService:
         """Starts the scheduler, which sends numbered executions to these workers, mandatory and with confirms."""
-        p = self._parameters
+        p = self._setup.parameters
         targets = ids or tuple(w.worker_id for w in to if w.worker_id is not None)
         defaults: dict[str, Any] = {
             "rate": p.rate, "count": p.count, "padding": p.size, "transient": not p.durable,
             "direct": bool(targets), "targets": targets, "skip": ("consume",), "first": 1 + p.count * len(self.loads),
         }  # fmt: skip
-        started = self.start("executor", "scheduler", **(defaults | self._behaviour | more))
+        changed = self._setup.remedy.behaviour if self._setup.remedy else {}
+        started = self.start("executor", "scheduler", **(defaults | changed | more))
         self.loads.append(started)
         return started
 
@@ -110,4 +99,4 @@ class Services:
 
     @property
     def _topology(self) -> Topology:
-        return self._settings.topology
+        return self._setup.settings.topology
