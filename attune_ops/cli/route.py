@@ -158,7 +158,7 @@ def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router
     """Writes an answer for each line and returns the exit status."""
     import msgspec
 
-    from attune_ops.routing.batch import BadLine, answers
+    from attune_ops.routing.router import BadLine, answers
     from attune_ops.routing.view_route import as_json, bad_line
 
     bad = 0

@@ -29,34 +29,17 @@ _APPLIES_TO_TYPE = {"classic": "classic_queues", "quorum": "quorum_queues", "str
 # The policy keys that a queue type does not support (capabilities/0 of its module, 3.10.8, 4.0.5 and 4.3.6).
 _COMMON = ("max-age", "stream-max-segment-size-bytes", "initial-cluster-size")
 _MIRRORING = (
-    "ha-mode",
-    "ha-params",
-    "ha-sync-mode",
-    "ha-promote-on-shutdown",
-    "ha-promote-on-failure",
-    "queue-master-locator",
-)
+    "ha-mode", "ha-params", "ha-sync-mode", "ha-promote-on-shutdown", "ha-promote-on-failure", "queue-master-locator",
+)  # fmt: skip
 _UNSUPPORTED: dict[str, frozenset[str]] = {
     "classic": frozenset((*_COMMON, "delivery-limit", "dead-letter-strategy")),
     "quorum": frozenset((*_COMMON, *_MIRRORING, "max-priority", "queue-mode")),
-    "stream": frozenset(
-        (
-            *_MIRRORING,
-            "expires",
-            "message-ttl",
-            "dead-letter-exchange",
-            "dead-letter-routing-key",
-            "max-length",
-            "max-in-memory-length",
-            "max-in-memory-bytes",
-            "max-priority",
-            "overflow",
-            "queue-mode",
-            "delivery-limit",
-            "dead-letter-strategy",
-        )
-    ),
-}
+    "stream": frozenset((
+        *_MIRRORING, "expires", "message-ttl", "dead-letter-exchange", "dead-letter-routing-key", "max-length",
+        "max-in-memory-length", "max-in-memory-bytes", "max-priority", "overflow", "queue-mode", "delivery-limit",
+        "dead-letter-strategy",
+    )),
+}  # fmt: skip
 _OLD_CLASSIC = frozenset({"queue-leader-locator"})  # unsupported by classic queues before 4.0
 _NEW_CLASSIC = frozenset({"max-in-memory-length", "max-in-memory-bytes", "target-group-size"})
 
@@ -155,17 +138,10 @@ class PolicySet:
         return self._rules.has_queue_type_policies and apply_to == _APPLIES_TO_TYPE.get(queue_type)
 
 
-LIMITS = frozenset(
-    {
-        "message-ttl",
-        "expires",
-        "max-length",
-        "max-length-bytes",
-        "max-in-memory-length",
-        "max-in-memory-bytes",
-        "delivery-limit",
-    }
-)
+LIMITS = frozenset((
+    "message-ttl", "expires", "max-length", "max-length-bytes", "max-in-memory-length", "max-in-memory-bytes",
+    "delivery-limit",
+))  # fmt: skip
 _OPERATOR_WINS = frozenset({"overflow", "queue-version"})
 
 Origin = Literal["argument", "policy", "operator policy"]

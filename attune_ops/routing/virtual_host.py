@@ -11,7 +11,7 @@ from attune_ops.routing.effective_policy import EffectiveSettings, PolicySet, ex
 from attune_ops.routing.route import Refusal, RouteStep
 from attune_ops.routing.routed_message import RoutedMessage
 from attune_ops.routing.rules import Rules
-from attune_ops.routing.walk import Network, Walk, WiredExchange
+from attune_ops.routing.walk import Walk, WiredExchange
 
 ALTERNATE_EXCHANGE = "alternate-exchange"
 
@@ -57,7 +57,6 @@ class VirtualHost:
             if b.source and source is not None:  # bindings of the default exchange are implicit, not stored
                 step = RouteStep(b.source, b.routing_key, b.destination_kind, b.destination, "binding", b.arguments)
                 source.steps.append(step)
-        self._network = Network(self._exchanges, self._queues)
 
     @classmethod
     def from_snapshot(cls, broker: BrokerSnapshot) -> Self:
@@ -161,7 +160,7 @@ class VirtualHost:
 
     def walk(self, start: str, message: RoutedMessage) -> Walk:
         """The bare walk from an exchange that exists; internal ones are allowed, as for a dead letter."""
-        return self._network.walk(start, message)
+        return Walk(self._exchanges, self._queues, start, message)
 
     def refusal(self, exchange: str) -> Refusal | None:
         """The broker's refusal of a publish to this exchange, if any."""

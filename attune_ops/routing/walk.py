@@ -16,8 +16,6 @@ from attune_ops.routing.rules import Rules
 ALTERNATE = 1
 PERHAPS = 2
 
-Pending = tuple[deque[str], deque[str], deque[str], deque[str]]
-
 
 class WiredExchange:
     """An exchange with its bindings; the matcher is made for the first message.
@@ -44,14 +42,22 @@ class WiredExchange:
 
 
 class Walk:
-    """The result of one walk: the steps, the exchanges that cannot be simulated, the queues reached."""
+    """One walk from an exchange: the steps, the exchanges that cannot be simulated, the queues reached."""
 
-    __slots__ = ("path", "queues", "uncertain")
+    __slots__ = ("_exchanges", "_message", "_pending", "_queues", "path", "queues", "uncertain")
 
-    def __init__(self) -> None:
+    def __init__(
+        self, exchanges: Mapping[str, WiredExchange], queues: Container[str], start: str, message: RoutedMessage
+    ) -> None:
         self.queues: dict[str, int] = {}  # each with how it is reached
         self.path: list[RouteStep] = []
         self.uncertain: dict[str, None] = {}
+        self._exchanges, self._queues, self._message = exchanges, queues, message
+        self._pending: tuple[deque[str], ...] = (deque([start]), deque(), deque(), deque())
+        if start:
+            self._walk()
+        else:
+            self._default_exchange()
 
     @property
     def certain(self) -> tuple[str, ...]:
@@ -68,59 +74,45 @@ class Walk:
         """Whether some queue is reached only by an alternate exchange."""
         return any(reached & ALTERNATE for reached in self.queues.values())
 
+    def _default_exchange(self) -> None:
+        # For a publish, the default exchange uses the key as queue name and has no alternate. As an alternate it is
+        # like any other: it has no bindings, but a policy may set its alternate exchange.
+        for key in dict.fromkeys(self._message.keys):
+            if key in self._queues:
+                self.path.append(RouteStep("", key, "queue", key, "default"))
+                self.queues[key] = 0
 
-class Network:
-    """The exchanges of a virtual host with their bindings, and the names of its queues."""
-
-    def __init__(self, exchanges: Mapping[str, WiredExchange], queues: Container[str]) -> None:
-        self._exchanges = exchanges
-        self._queues = queues
-
-    def walk(self, start: str, message: RoutedMessage) -> Walk:
-        """Walks from an exchange that exists; internal ones are allowed, as for a dead letter."""
-        walk = Walk()
-        if not start:
-            # For a publish, the default exchange uses the key as queue name and has no alternate. As an alternate it is
-            # like any other: it has no bindings, but a policy may set its alternate exchange.
-            for key in dict.fromkeys(message.keys):
-                if key in self._queues:
-                    walk.path.append(RouteStep("", key, "queue", key, "default"))
-                    walk.queues[key] = 0
-            return walk
+    def _walk(self) -> None:
         seen: set[str] = set()
-        pending: Pending = (deque([start]), deque(), deque(), deque())
-        while (reached := next((r for r in range(4) if pending[r]), None)) is not None:
-            name = pending[reached].popleft()
+        while (reached := next((r for r in range(4) if self._pending[r]), None)) is not None:
+            name = self._pending[reached].popleft()
             exchange = self._exchanges.get(name)
             if name not in seen and exchange is not None:
                 seen.add(name)
-                self._visit(exchange, reached, message, walk, pending)
-        return walk
+                self._visit(exchange, reached)
 
-    def _visit(
-        self, exchange: WiredExchange, reached: int, message: RoutedMessage, walk: Walk, pending: Pending
-    ) -> None:
-        found = exchange.matcher.match(message)
-        self._take(found.certain, reached, walk, pending)
+    def _visit(self, exchange: WiredExchange, reached: int) -> None:
+        found = exchange.matcher.match(self._message)
+        self._take(found.certain, reached)
         if found.perhaps:
-            walk.uncertain[exchange.state.name] = None
-            self._take(found.perhaps, reached | PERHAPS, walk, pending)
+            self.uncertain[exchange.state.name] = None
+            self._take(found.perhaps, reached | PERHAPS)
         # The alternate exchange gets a message that matches no binding here, wherever a match leads.
         if exchange.alternates and not found.certain and not found.some:
-            self._take_alternate(exchange, reached | (PERHAPS if found.perhaps else 0), walk, pending)
+            self._take_alternate(exchange, reached | (PERHAPS if found.perhaps else 0))
 
-    def _take_alternate(self, exchange: WiredExchange, reached: int, walk: Walk, pending: Pending) -> None:
+    def _take_alternate(self, exchange: WiredExchange, reached: int) -> None:
         name = exchange.state.name
         if len(exchange.alternates) > 1:
             reached |= PERHAPS
-            walk.uncertain[name] = None
+            self.uncertain[name] = None
         steps = [RouteStep(name, None, "exchange", a, "alternate") for a in exchange.alternates if a is not None]
-        self._take(steps, reached | ALTERNATE, walk, pending)
+        self._take(steps, reached | ALTERNATE)
 
-    def _take(self, steps: Sequence[RouteStep], reached: int, walk: Walk, pending: Pending) -> None:
+    def _take(self, steps: Sequence[RouteStep], reached: int) -> None:
         for step in steps:
-            walk.path.append(step)
+            self.path.append(step)
             if step.destination_kind == "exchange":
-                pending[reached].append(step.destination)
+                self._pending[reached].append(step.destination)
             elif step.destination in self._queues:
-                walk.queues[step.destination] = min(reached, walk.queues.get(step.destination, reached))
+                self.queues[step.destination] = min(reached, self.queues.get(step.destination, reached))

@@ -122,4 +122,4 @@ def test_of_equal_policies_the_broker_tells_which_holds(vhost: Vhost, run: Run) 
     (run.folder / "export.json").write_text(vhost.api("GET", "definitions/{vhost}").text)
     offline = json.loads(run("route", "x", "k", "--from", "export.json", "--format", "json", status=0).stdout)
     assert (offline["queues"], offline["possible"], offline["uncertain"]) == ([], ["y", "z"], ["x"])
-    assert "policies of equal priority" in offline["notes"][0]
+    assert "policies of the same priority" in offline["notes"][0]

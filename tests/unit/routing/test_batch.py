@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attune_ops.routing.batch import BadLine, answers
 from attune_ops.routing.route import Route
+from attune_ops.routing.router import BadLine, answers
 from tests.unit.routing.build import bind, exchange, queue, router
 
 ROUTERS = {"/": router(exchange("x"), bind("x", "q", "k"), queue("q")), "other": router(exchange("y"))}
