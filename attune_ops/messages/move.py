@@ -13,17 +13,8 @@ from attune_ops.messages import raw_amqp
 from attune_ops.messages.publisher import WINDOW, Destination, Publisher, open_publisher
 from attune_ops.messages.queue_reader import BATCH, Delivery, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
-from attune_ops.messages.selection import (
-    MAX_REPLAYS,
-    Kept,
-    Selector,
-    Target,
-    count_decision,
-    count_result,
-    open_registry,
-    select,
-)
-from attune_ops.messages.transfer import OutcomeCounter, Transfer
+from attune_ops.messages.selection import MAX_REPLAYS, Kept, OutcomeCounter, Selector, Target
+from attune_ops.messages.transfer import Transfer
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.units import counted
 
@@ -61,21 +52,21 @@ def move(
     target = Target(exchange, routing_key, dead_only=dead_only) if to is None else Target("", to)
     if (target.exchange, target.routing_key) == ("", queue):
         raise ConfigError(f"queue {queue!r} is both source and destination")
-    selection = select(filters, target, max_replays, finished)
+    selector = Selector(settings, filters, target, max_replays)
     began = time.perf_counter()
     info = read_queue(settings, queue)
     _require_queue(settings, target)
     run = _Run(settings, info, limit)
-    with open_registry(settings, selection) as (ended_of, note):
+    with selector.registry(finished=finished) as note:
         if apply:
-            with audit.change(settings, "messages move", queue, confirm=confirm, **selection.detail) as outcome:
+            with audit.change(settings, "messages move", queue, confirm=confirm, **selector.detail) as outcome:
                 try:
                     with raw_amqp.resume_hint(lambda: f"{run.counter.were_published} moved", ", the others stayed"):
-                        run.publish(Selector(settings, selection, ended_of), rate, on_progress)
+                        run.publish(selector, rate, on_progress)
                 finally:
                     outcome |= run.counter.by_outcome
         else:
-            run.counter.add("published", messages=info.ready if limit is None else min(limit, info.ready))
+            run.counter.expect(info.ready if limit is None else min(limit, info.ready))
     return Transfer(
         what="move",
         source=queue,
@@ -146,7 +137,7 @@ class _Run:
         for delivery, decision in zip(batch, decisions, strict=True):
             if isinstance(decision, Kept):
                 reader.requeue_later(delivery)
-                count_decision(self.counter, decision)
+                self.counter.add(decision)
             else:
                 self._sent += 1
                 self._in_flight[delivery.tag] = delivery
@@ -156,7 +147,7 @@ class _Run:
     def _settle(self, publisher: Publisher, reader: QueueReader, all: bool = False) -> None:
         safe = []
         for tag, to, result in publisher.settled(all=all):
-            count_result(self.counter, to, result)
+            self.counter.settle(to, result)
             delivery = self._in_flight.pop(tag)
             if result == "published":
                 safe.append(tag)

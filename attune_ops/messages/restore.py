@@ -15,17 +15,8 @@ from attune_ops.messages.message import Message
 from attune_ops.messages.message_file import Damaged, Header, read_header, read_messages
 from attune_ops.messages.publisher import Destination, Publisher, open_publisher
 from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, Progress, open_progress, read_marks
-from attune_ops.messages.selection import (
-    MAX_REPLAYS,
-    Kept,
-    Selector,
-    Target,
-    count_decision,
-    count_result,
-    open_registry,
-    select,
-)
-from attune_ops.messages.transfer import OutcomeCounter, Transfer
+from attune_ops.messages.selection import MAX_REPLAYS, Kept, OutcomeCounter, Selector, Target
+from attune_ops.messages.transfer import Transfer
 from attune_ops.model.units import counted
 
 CHUNK = 500  # messages decided on at once
@@ -63,12 +54,12 @@ def restore(
     began = time.perf_counter()
     path = Path(file)
     target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
-    selection = select(filters, target, max_replays, finished)
+    selector = Selector(settings, filters, target, max_replays)
     header = read_header(path)
-    with open_registry(settings, selection) as (ended_of, note):
-        run = _Run(path, Selector(settings, selection, ended_of), again, copies)
+    with selector.registry(finished=finished) as note:
+        run = _Run(path, selector, again, copies)
         if apply:
-            detail = {"queue": header.queue, **selection.detail}
+            detail = {"queue": header.queue, **selector.detail}
             subject = str(path.absolute())
             with audit.change(settings, "messages restore", subject, confirm=confirm, **detail) as outcome:
                 try:
@@ -114,7 +105,7 @@ class _Run:
         marks = read_marks(self._path, header.id)
         for chunk in _chunks(read_messages(self._path)):
             for _, decision in self._decide(chunk, lambda n: marks[n - 1 : n] or NOT_SENT):
-                count_decision(self.counter, decision)
+                self.counter.add(decision)
 
     def publish(
         self, settings: Settings, header: Header, rate: float | None, on_progress: Callable[[int], None] | None
@@ -137,7 +128,7 @@ class _Run:
     def _selected(self, chunk: list[Message | Damaged], progress: Progress) -> Iterator[tuple[int, Destination, bytes]]:
         for message, decision in self._decide(chunk, progress.__getitem__):
             if isinstance(decision, Kept):
-                count_decision(self.counter, decision)
+                self.counter.add(decision)
             else:
                 progress[message.n] = SENT
                 yield message.n, decision, message.body
@@ -145,7 +136,7 @@ class _Run:
     def _settle(self, publisher: Publisher, progress: Progress, all: bool = False) -> None:
         for n, to, result in publisher.settled(all=all):
             progress[n] = CONFIRMED if result == "published" else NOT_SENT
-            count_result(self.counter, to, result)
+            self.counter.settle(to, result)
 
     def _decide(
         self, chunk: list[Message | Damaged], mark_of: Callable[[int], bytes]
@@ -154,7 +145,7 @@ class _Run:
         decisions = dict(zip((m.n for m in open_), self._selector.decide(open_), strict=True))
         for message in chunk:
             if isinstance(message, Damaged):
-                self.counter.add("damaged", "incomplete line" if message.torn else "not a message")
+                self.counter.add(Kept("damaged", "incomplete line" if message.torn else "not a message"))
                 continue
             is_duplicate = self._duplicates is not None and self._duplicates.has(message)
             decision = decisions.get(message.n) or Kept("before", "already restored by an earlier run")

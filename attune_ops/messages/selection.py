@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from attune_ops.installation.config import Settings
-from attune_ops.installation.registry_read import check_table, ended_executions, session
-from attune_ops.messages.filters import Filter, accepts, parse
+from attune_ops.installation.registry_read import Session, check_table, ended_executions, session
+from attune_ops.messages.filters import accepts, parse
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.properties import BadProperties, names_user, with_header
 from attune_ops.messages.publisher import Destination, PublishResult
-from attune_ops.messages.transfer import Outcome, OutcomeCounter
+from attune_ops.messages.transfer import Outcome, OutcomeCount
+from attune_ops.model.units import counted
 
 MAX_REPLAYS = 3
+MOST_GROUPS = 200  # a queue for each of many workers would make one each; the rest is counted together
 # Types that start or stop an execution; the others report on one, also after its end.
 WORK = frozenset(("ExecutionRequested", "ExecutionCancelRequested"))
 
@@ -26,8 +29,6 @@ NOT_PUBLISHED: dict[PublishResult, tuple[Outcome, str]] = {
     "exchange not found": ("returned", "exchange not found"),
     "nacked": ("refused", "nacked by the broker (a full queue with overflow reject-publish?)"),
 }
-
-EndedOf = Callable[[tuple[int, ...]], dict[int, str]]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -89,25 +90,6 @@ class Guard(msgspec.Struct, frozen=True):
         return None if status is None else f"its execution is already {status}"
 
 
-class Selection(msgspec.Struct, frozen=True):
-    """Which messages are published again and where to, as the caller asked; `detail` is for the audit log."""
-
-    filters: tuple[Filter, ...]
-    target: Target
-    max_replays: int | None
-    ask_registry: bool
-
-    @property
-    def detail(self) -> dict[str, object]:
-        """What the audit log records of it."""
-        return {"to": self.target.words, "filters": [f.text for f in self.filters]}
-
-
-def select(filters: Iterable[str], target: Target, max_replays: int | None, finished: bool) -> Selection:
-    """Reads the options that `restore` and `move` share; raises `ConfigError` for a wrong filter."""
-    return Selection(parse(filters), target, max_replays, ask_registry=not finished)
-
-
 class Kept(msgspec.Struct, frozen=True):
     """A message that is not published, and why."""
 
@@ -116,32 +98,65 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Selector:
-    """Decides for batches of messages."""
+    """Decides for batches of messages which are published and where to. Raises `ConfigError` for a wrong filter."""
 
-    def __init__(self, settings: Settings, selection: Selection, ended_of: EndedOf) -> None:
-        self._selection = selection
+    def __init__(self, settings: Settings, filters: Iterable[str], target: Target, max_replays: int | None) -> None:
+        self._settings, self._filters, self._target = settings, parse(filters), target
         # Publishing to a named destination is not a replay.
-        most = selection.max_replays if selection.target.counted else None
-        self._guard = Guard(most, settings.amqp.user)
-        self._ended_of = ended_of
+        self._guard = Guard(max_replays if target.counted else None, settings.amqp.user)
+        self._session: Session | None = None
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """What the audit log records of it."""
+        return {"to": self._target.words, "filters": [f.text for f in self._filters]}
+
+    @contextlib.contextmanager
+    def registry(self, *, finished: bool) -> Iterator[str]:
+        """Opens the registry to keep messages of finished executions; the text says why it is not read, or is empty.
+
+        With `finished` those are published too. Raises `SourceError` where a configured registry cannot be reached:
+        without it finished executions would be replayed. Needs SELECT on the table `execution`, changes nothing.
+        """
+        database = self._settings.database
+        if finished or database is None:
+            yield "the registry is not checked for finished executions"
+        elif database.kind == "sqlite" and not database.file.exists():
+            yield "there is no registry to check for finished executions"
+        else:
+            with session(database, self._settings.timeout) as s:
+                columns = s.columns("execution")
+                if not columns:
+                    yield "the registry has no table `execution` to check for finished executions"
+                    return
+                check_table(s, "execution", columns, ("id", "status"))
+                self._session = s
+                yield ""
 
     def decide(self, batch: list[Message]) -> list[Destination | Kept]:
-        """For each message its destination, or why it is not published. Asks the registry once."""
+        """For each message its destination, or why it is not published. Reads the registry once."""
         at = datetime.now(UTC)
-        matches = [accepts(self._selection.filters, m, at) for m in batch]
-        executions = executions_of([m for m, matched in zip(batch, matches, strict=True) if matched])
-        ended = self._ended_of(executions) if executions else {}
+        matches = [accepts(self._filters, m, at) for m in batch]
+        ended = self._ended(executions_of([m for m, matched in zip(batch, matches, strict=True) if matched]))
         return [
             self._decide(m, ended) if matched else Kept("other", "not matched by --filter")
             for m, matched in zip(batch, matches, strict=True)
         ]
 
+    def _ended(self, executions: tuple[int, ...]) -> dict[int, str]:
+        if self._session is None or not executions:
+            return {}
+        try:
+            return ended_executions(self._session, executions)
+        finally:
+            self._session.connection.commit()  # no transaction stays open while messages are published
+
     def _decide(self, message: Message, ended: dict[int, str]) -> Destination | Kept:
-        if self._selection.target.dead_only and not message.deaths:
+        if self._target.dead_only and not message.deaths:
             return Kept("kept", "not dead-lettered: no original queue to return to")
         try:
             why = self._guard.why_not(message, ended)
-            return self._selection.target.of(message) if why is None else Kept("kept", why)
+            return self._target.of(message) if why is None else Kept("kept", why)
         except BadProperties:  # the file was edited; the broker would close the connection
             return Kept("kept", "invalid AMQP properties")
 
@@ -152,51 +167,53 @@ def executions_of(messages: list[Message]) -> tuple[int, ...]:
     return tuple(sorted(i for i in found if i is not None and 0 < i < 2**63))
 
 
-def count_decision(counter: OutcomeCounter, decision: Destination | Kept) -> None:
-    """Counts a message that is not published, or one that would be."""
-    if isinstance(decision, Kept):
-        counter.add(decision.outcome, decision.why)
-    else:
-        count_result(counter, decision, "published")
+class OutcomeCounter:
+    """Counts messages by outcome, destination and reason."""
 
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[Outcome, str | None, str | None, str]] = Counter()
 
-def count_result(counter: OutcomeCounter, to: Destination, result: PublishResult) -> None:
-    """Counts a message by the broker's answer."""
-    outcome, why = NOT_PUBLISHED.get(result, ("published", ""))
-    key = to.routing_key
-    counter.add(
-        outcome, why, exchange=to.exchange, routing_key=key if isinstance(key, str) else key.decode(errors="replace")
-    )
+    def add(self, decision: Destination | Kept) -> None:
+        """Counts a message that is not published, or one that would be."""
+        if isinstance(decision, Kept):
+            self._add((decision.outcome, None, None, decision.why))
+        else:
+            self.settle(decision, "published")
 
+    def settle(self, to: Destination, result: PublishResult) -> None:
+        """Counts a message by the broker's answer."""
+        outcome, why = NOT_PUBLISHED.get(result, ("published", ""))
+        key = to.routing_key if isinstance(to.routing_key, str) else to.routing_key.decode(errors="replace")
+        self._add((outcome, to.exchange, key, why))
 
-@contextlib.contextmanager
-def open_registry(settings: Settings, selection: Selection) -> Iterator[tuple[EndedOf, str]]:
-    """Opens the registry to read which executions are finished; the text says why it is not read, or is empty.
+    def expect(self, messages: int) -> None:
+        """Counts messages that would be published, as far as is known."""
+        self._add(("published", None, None, ""), messages)
 
-    Raises `SourceError` where a configured registry cannot be reached: without it finished executions would be
-    replayed. Needs SELECT on the table `execution`, changes nothing.
-    """
-    database = settings.database
-    if not selection.ask_registry or database is None:
-        yield _none, "the registry is not checked for finished executions"
-    elif database.kind == "sqlite" and not database.file.exists():
-        yield _none, "there is no registry to check for finished executions"
-    else:
-        with session(database, settings.timeout) as s:
-            columns = s.columns("execution")
-            if not columns:
-                yield _none, "the registry has no table `execution` to check for finished executions"
-                return
-            check_table(s, "execution", columns, ("id", "status"))
+    def _add(self, key: tuple[Outcome, str | None, str | None, str], messages: int = 1) -> None:
+        if key not in self._counts and len(self._counts) >= MOST_GROUPS:
+            key = (key[0], None, None, "…")
+        self._counts[key] += messages
 
-            def ended_of(ids: tuple[int, ...]) -> dict[int, str]:
-                try:
-                    return ended_executions(s, ids)
-                finally:
-                    s.connection.commit()  # no transaction stays open while messages are published
+    def count(self, outcome: Outcome) -> int:
+        """The number of messages with this outcome."""
+        return self.by_outcome[outcome]
 
-            yield ended_of, ""
+    @property
+    def were_published(self) -> str:
+        """ "1 message was", "2 messages were": those published so far."""
+        return counted(self.count("published"), "message was", "messages were")
 
+    @property
+    def by_outcome(self) -> Counter[str]:
+        """The number of messages by outcome."""
+        found: Counter[str] = Counter()
+        for (outcome, *_), n in self._counts.items():
+            found[outcome] += n
+        return found
 
-def _none(ids: tuple[int, ...]) -> dict[int, str]:
-    return {}
+    @property
+    def outcomes(self) -> tuple[OutcomeCount, ...]:
+        """The groups, the largest first."""
+        return tuple(OutcomeCount(outcome, n, exchange, key, why)
+                     for (outcome, exchange, key, why), n in self._counts.most_common())  # fmt: skip
