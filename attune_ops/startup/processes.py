@@ -15,7 +15,7 @@ import msgspec
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError
 from attune_ops.model.waiting import wait_until
-from attune_ops.startup.standins.job import Behaviour, job
+from attune_ops.startup.standins.job import Behaviour, Job
 
 POLL_S = 0.02
 
@@ -129,7 +129,7 @@ def start_service(
             env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
         )
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(job(settings, service, name, str(log), behaviour)) + b"\n")
+    process.stdin.write(Job(service, name, str(log), behaviour, settings).encode() + b"\n")
     process.stdin.flush()
     return RunningService(process, service, name, log)
 

@@ -7,15 +7,13 @@ import signal
 import sys
 import threading
 
-import msgspec
-
 from attune_ops.startup.standins.job import EventLog, Job
 from attune_ops.startup.standins.roles import STAND_INS
 
 
 def main() -> int:
     """Runs the job in the first line of stdin; returns 0 after a clean stop."""
-    job = msgspec.json.decode(_first_line(), type=Job)
+    job = Job.decode(_first_line())
     log = EventLog(job.log, job.service, job.name)
     if not job.behaviour.detached:
         threading.Thread(target=_stop_without_parent, daemon=True).start()

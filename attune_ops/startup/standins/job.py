@@ -17,14 +17,12 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
 import msgspec
 
-from attune_ops.installation.config.settings import Endpoint, Settings
-from attune_ops.installation.config.urls import parse_amqp, parse_database, parse_management
+from attune_ops.installation.config.settings import Settings
+from attune_ops.model.secret import Secret
 from attune_ops.model.startup_progress import Step
-from attune_ops.model.topology import Topology
 
 Answer = Literal["ack", "reject", "requeue", "hold", "lose"]
 
@@ -68,33 +66,22 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """All that a stand-in process needs. Its JSON contains passwords, so it is sent through a pipe only."""
+    """All that a stand-in process needs."""
 
     service: str
     name: str
     log: str
     behaviour: Behaviour
-    amqp_url: str
-    management_url: str
-    database_url: str
-    database_schema: str
-    topology: Topology
-    heartbeat_interval: float
-    timeout: float
-    ca_file: str | None = None
+    settings: Settings
 
-    def settings(self) -> Settings:
-        """The settings for the process."""
-        amqp = parse_amqp(self.amqp_url, "job")
-        return Settings(
-            amqp=amqp,
-            management=parse_management(self.management_url, "job", amqp),
-            database=parse_database(self.database_url, "job", self.database_schema),
-            topology=self.topology,
-            ca_file=self.ca_file,
-            heartbeat_interval=self.heartbeat_interval,
-            timeout=self.timeout,
-        )
+    def encode(self) -> bytes:
+        """Its JSON, passwords included: for the pipe to the process only."""
+        return msgspec.json.encode(self, enc_hook=Secret.reveal)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Job:
+        """The job that `encode` wrote."""
+        return msgspec.json.decode(data, type=cls, dec_hook=lambda kind, text: kind(text))
 
 
 class EventLog:
@@ -108,29 +95,3 @@ class EventLog:
         """Appends one event."""
         line = {"at": datetime.now(UTC), **self._who, "event": event, **members}
         os.write(self._file, msgspec.json.encode(line) + b"\n")
-
-
-def job(settings: Settings, service: str, name: str, log: str, behaviour: Behaviour) -> Job:
-    """The job of one stand-in on the installation of `settings`."""
-    database = settings.database
-    return Job(
-        service=service,
-        name=name,
-        log=log,
-        behaviour=behaviour,
-        amqp_url=_url(settings.amqp),
-        management_url=_url(settings.management),
-        database_url=database.url.reveal() if database else "",
-        database_schema=database.schema if database else "attune",
-        topology=settings.topology,
-        heartbeat_interval=settings.heartbeat_interval,
-        timeout=settings.timeout,
-        ca_file=settings.ca_file,
-    )
-
-
-def _url(endpoint: Endpoint) -> str:
-    """The URL with its password in it: for the pipe to the process only."""
-    login = f"{quote(endpoint.user, safe='')}:{quote(endpoint.password.reveal(), safe='')}"
-    path = f"/{quote(endpoint.path, safe='')}" if endpoint.scheme.startswith("amqp") else endpoint.path
-    return f"{endpoint.scheme}://{login}@{endpoint.address}{path}"

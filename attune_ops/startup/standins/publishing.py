@@ -44,7 +44,7 @@ class EnvelopePublisher:
     """Publishes mandatory messages with publisher confirms on its own channel; logs one outcome for each."""
 
     def __init__(self, connection: BlockingConnection, job: Job, log: EventLog, ids: random.Random) -> None:
-        self.service, self.behaviour, self.topology, self.log = job.service, job.behaviour, job.topology, log
+        self.service, self.behaviour, self.topology, self.log = job.service, job.behaviour, job.settings.topology, log
         self._ids = ids
         with asking("opening a channel for publishing"):
             self._channel = connection.channel()

@@ -40,7 +40,7 @@ class StandIn:
 
     def __init__(self, job: Job, log: EventLog) -> None:
         self.job, self.behaviour, self.log = job, job.behaviour, log
-        self.settings = job.settings()
+        self.settings = job.settings
         self.service = self._service()
         # A seed for each service and name: message ids are repeatable, and two processes have different ones.
         self.random = random.Random(f"{self.behaviour.seed}/{job.service}/{job.name}/{self.behaviour.first}")
