@@ -26,7 +26,7 @@ from attune_ops.topology.drift import (
     Difference,
     DiffKind,
     Fix,
-    SubjectKind,
+    ObjectKind,
     TopologyDiff,
 )
 from attune_ops.topology.redeclaration import TRANSIENT, Answers, same
@@ -157,7 +157,7 @@ class Comparison:
         return self.answers.bound(desired.source, kind, destination)
 
     def _missing(
-        self, subject: SubjectKind, name: str, desired: Exchange | Queue | Binding, why: str,
+        self, subject: ObjectKind, name: str, desired: Exchange | Queue | Binding, why: str,
         declaring: BrokerError | None, using: BrokerError | None, worker_id: int | None = None,
     ) -> Difference:  # fmt: skip
         if declaring is not None:
@@ -166,7 +166,7 @@ class Comparison:
         return Difference(DiffKind.MISSING, subject, name, fix, why, desired, (), declaring, using, worker_id)
 
     def _existing(
-        self, subject: SubjectKind, desired: Exchange | Queue, actual: ExchangeState | QueueState,
+        self, subject: ObjectKind, desired: Exchange | Queue, actual: ExchangeState | QueueState,
         attributes: tuple[Attribute, ...], worker_id: int | None,
     ) -> Iterator[Difference]:  # fmt: skip
         settings = self._settings(actual)

@@ -13,7 +13,7 @@ import msgspec
 from attune_ops.model.display import Shown
 from attune_ops.model.topology import Binding, Exchange, Queue
 
-SubjectKind = Literal["exchange", "queue", "binding"]
+ObjectKind = Literal["exchange", "queue", "binding"]
 
 
 class DiffKind(StrEnum):
@@ -83,7 +83,7 @@ class Difference(msgspec.Struct, frozen=True):
     """
 
     kind: DiffKind
-    subject: SubjectKind
+    subject: ObjectKind
     name: str
     fix: Fix
     why: str
@@ -128,7 +128,7 @@ class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
         """The differences of one kind."""
         return tuple(d for d in self.differences if d.kind is kind)
 
-    def about(self, subject: SubjectKind, name: str) -> Iterator[Difference]:
+    def about(self, subject: ObjectKind, name: str) -> Iterator[Difference]:
         """What differs about one exchange or queue, or about one binding by its name here."""
         return iter(self._by_subject.get((subject, name), ()))
 
@@ -146,7 +146,7 @@ class Declaration(msgspec.Struct, frozen=True):
     `lost` was declared without an error, but is missing or different when the broker is read back.
     """
 
-    subject: SubjectKind
+    subject: ObjectKind
     name: str
     status: Literal["to declare", "declared", "refused", "lost"]
     answer: BrokerError | None = None

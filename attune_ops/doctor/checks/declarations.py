@@ -12,10 +12,10 @@ from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding
 from attune_ops.topology.diff import diff
-from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, SubjectKind
+from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, ObjectKind
 
 
-def _missing(facts: Facts, subject: SubjectKind) -> Iterator[Difference]:
+def _missing(facts: Facts, subject: ObjectKind) -> Iterator[Difference]:
     """The missing objects that set-up declares once; AT401 and AT402 check those of the workers."""
     return (d for d in facts.memo(diff).of(DiffKind.MISSING) if d.subject == subject and d.worker_id is None)
 
@@ -161,7 +161,7 @@ def queues_equal(facts: Facts) -> Iterator[Problem]:
     yield from _different(facts, "queue")
 
 
-def _different(facts: Facts, subject: SubjectKind) -> Iterator[Problem]:
+def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
     alike: dict[tuple[str, str], list[Difference]] = {}
     for d in facts.memo(diff).of(DiffKind.DIFFERENT):
         if d.subject == subject:
