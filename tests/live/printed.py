@@ -48,12 +48,12 @@ def proves(what: str, place: Place, report: Report, run: Run) -> None:
     look_further(place, report, run, set(printed(report)) - {what})
 
 
-def cure(place: Place, report: Report, run: Run, only: tuple[str, ...] = ()) -> None:
-    """Runs every line that cures, as printed, until the findings that print one are gone."""
-    sick = {f.key for f in report.findings if f.commands}
+def fix(place: Place, report: Report, run: Run, only: tuple[str, ...] = ()) -> None:
+    """Runs every command that fixes, as printed, until the findings that print one are gone."""
+    broken = {f.key for f in report.findings if f.commands}
     for finding in report.findings:
         for line in map(str, finding.commands):
             done = run.shell(line, place.environment)
             assert done.returncode == _exit.OK, f"{finding.code}: {line}\n{done.stdout}{done.stderr}"
-    if sick:
-        eventually(lambda: not sick & {f.key for f in place.look(only).findings}, within=30)
+    if broken:
+        eventually(lambda: not broken & {f.key for f in place.look(only).findings}, within=30)

@@ -20,8 +20,8 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     reaches no queue is lost on every installation. If the same key is bound on another exchange, one of the two
     names is probably wrong.
     """
-    topology_routes = facts.memo(desired_routes)
-    for publish, route in topology_routes.routes:
+    desired = facts.memo(desired_routes)
+    for publish, route in desired.routes:
         if not route.unroutable:
             continue
         elsewhere = [b for b in facts.topology.bindings if b.routing_key == publish.routing_key]
@@ -45,9 +45,9 @@ def bindings_used(facts: Facts) -> Iterator[Problem]:
     All publishes and dead letters are followed through all exchanges. An unused binding loses no message by itself,
     but the queue's consumer waits for messages that are never published.
     """
-    topology_routes = facts.memo(desired_routes)
+    desired = facts.memo(desired_routes)
     for binding in facts.topology.bindings if facts.topology.publishes else ():
-        if topology_routes.uses(binding):
+        if desired.uses(binding):
             continue
         name = binding_name(binding.source, binding.destination, binding.routing_key)
         elsewhere = [p for p in facts.topology.publishes if p.routing_key == binding.routing_key]
@@ -150,9 +150,9 @@ def no_cycle(facts: Facts) -> Iterator[Problem]:
 @check("AT609", "design-queues-reached", "every queue of the topology receives messages", Severity.INFO)
 def queues_reached(facts: Facts) -> Iterator[Problem]:
     """A queue that no publish and no dead letter is routed to stays empty. Its consumer never gets a message."""
-    topology_routes = facts.memo(desired_routes)
+    desired = facts.memo(desired_routes)
     for queue in facts.topology.queues if facts.topology.publishes else ():
-        if queue.name in topology_routes.reached:
+        if queue.name in desired.reached:
             continue
         bindings = facts.topology.bindings_to(queue.name)
         names = [binding_name(b.source, b.destination, b.routing_key) for b in bindings]

@@ -23,11 +23,11 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     Consumers are those of the topology file. A limit is a message TTL, a length limit or an expiry. A queue for
     inspection (a catch-all, dead letters) needs a limit.
     """
-    topology_routes, consumed = facts.memo(desired_routes), {c.queue for c in facts.topology.consumers}
+    desired, consumed = facts.memo(desired_routes), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
-        if queue.name in consumed or queue.name not in topology_routes.reached or _limit(queue):
+        if queue.name in consumed or queue.name not in desired.reached or _limit(queue):
             continue
-        keys = topology_routes.keys.get(queue.name, [])
+        keys = desired.keys.get(queue.name, [])
         yield Problem(
             Subject("queue", queue.name),
             f"{queue.name} receives messages ({listed(keys, 3) or 'dead letters'}), but has no consumer and no limit: "
@@ -46,9 +46,9 @@ def backlog_kept(facts: Facts) -> Iterator[Problem]:
     (`x-expires`) keeps them until the worker returns. Exclusive queues are not checked: they are meant to be deleted
     with their connection.
     """
-    topology_routes = facts.memo(desired_routes)
+    desired = facts.memo(desired_routes)
     for queue in facts.topology.queues:
-        if queue.exclusive or queue.name not in topology_routes.reached or (queue.durable and not queue.auto_delete):
+        if queue.exclusive or queue.name not in desired.reached or (queue.durable and not queue.auto_delete):
             continue
         ends = ["its last consumer"] if queue.auto_delete else []
         ends += [] if queue.durable else ["a restart of the broker"]
@@ -67,15 +67,13 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     With `x-expires` the broker deletes a queue that had no consumer for that time. If such a queue also receives
     messages for all workers and has no TTL or length limit, it grows without a consumer: that is a warning.
     """
-    topology_routes = facts.memo(desired_routes)
+    desired = facts.memo(desired_routes)
     lasting = [
         q
         for q in facts.topology.queues
         if q.per is Per.WORKER and not q.auto_delete and not q.exclusive and "x-expires" not in q.arguments
     ]
-    broadcast = {
-        topology_routes.template(q) for p, r in topology_routes.routes if ID not in p.routing_key for q in r.queues
-    }
+    broadcast = {desired.template(q) for p, r in desired.routes if ID not in p.routing_key for q in r.queues}
     growing = [q.name for q in lasting if q.name in broadcast and not _limit(q)]
     if lasting:
         names = [q.name for q in lasting]

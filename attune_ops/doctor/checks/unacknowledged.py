@@ -136,23 +136,23 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     worker's name or consumer tag, but the consumer does not exist.
     """
     named = [(c.client_name, c) for c in facts.actual.connections or () if c.client_name]
-    living = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
+    open_connections = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
     consumed = {c.queue for c in facts.topology.consumers}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
         if c.queue not in consumed and facts.topology.worker_of(c.queue) is None:
             continue  # foreign
-        there = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
-        if (c.tag, c.connection) not in there and c.connection in facts.actual.connection_named:
+        present = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
+        if (c.tag, c.connection) not in present and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
     for worker in facts.live_workers if facts.actual.unconsumed else ():
-        for wanted in facts.memo(worker_consumers)[worker.id]:
+        for expected in facts.memo(worker_consumers)[worker.id]:
             # An auto-delete queue would have been deleted with its consumer: this one never had any.
-            if wanted.queue not in facts.actual.unconsumed or facts.actual.queue_named[wanted.queue].auto_delete:
+            if expected.queue not in facts.actual.unconsumed or facts.actual.queue_named[expected.queue].auto_delete:
                 continue
-            connection = living.get(worker.name) or living.get(wanted.tag)
+            connection = open_connections.get(worker.name) or open_connections.get(expected.tag)
             if connection is not None:
-                tag = (wanted.tag, wanted.queue)
+                tag = (expected.tag, expected.queue)
                 if not any(tag in tags for (name, _), tags in gone.items() if name == connection.name):
                     gone.setdefault((connection.name, f"{worker_name(worker)} is connected"), []).append(tag)
     for (connection_name, why), tags in gone.items():

@@ -13,7 +13,7 @@ import pytest
 from attune_ops.doctor.findings import Severity
 from tests.live.doctor.broken import STATES
 from tests.live.places import Place, found
-from tests.live.printed import cure, look_further, printed
+from tests.live.printed import fix, look_further, printed
 from tests.world import Run, eventually
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ PARTS = 4
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_broken_states(part: int, place: Callable[..., Place], run: Run) -> None:
-    """Each state gives its findings and no other of severity error or warning; printed commands cure it."""
+    """Each state gives its findings and no other of severity error or warning; printed commands fix it."""
     states = dict(list(STATES.items())[part::PARTS])
     places = {name: place(state.topology).populate() for name, state in states.items()}
     for name, p in places.items():
@@ -50,4 +50,4 @@ def test_broken_states(part: int, place: Callable[..., Place], run: Run) -> None
     for name, report in reports.items():
         look_further(places[name], report, run, looked)
     for name, report in reports.items():
-        cure(places[name], report, run, states[name].only)
+        fix(places[name], report, run, states[name].only)
