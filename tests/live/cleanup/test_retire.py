@@ -75,7 +75,7 @@ def test_who_comes_back_meanwhile_is_kept(
     made = register(database, "w")
     seen = Worker(made.id, "w", last_heartbeat=datetime.now(UTC) - timedelta(hours=1))
     heartbeat(database, made.id)
-    with pytest.raises(ActionError, match="has sent a heartbeat meanwhile; nothing was changed"):
+    with pytest.raises(ActionError, match="has sent a heartbeat since; nothing was changed"):
         retire(database, seen)
     with pytest.raises(ActionError, match="there is no worker 99"):
         retire(database, Worker(99, "x"))
