@@ -17,7 +17,7 @@ from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
 from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab
-from attune_ops.model.definitions import UNTOLD
+from attune_ops.model.definitions import UNKNOWN
 from attune_ops.model.errors import AttuneOpsError, DrillRefused
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
@@ -128,7 +128,7 @@ def rehearsal(file: str, known: Topology | None = None) -> Declarations:
     facts = load_facts(file, known)
     require(facts, Source.BROKER)
     if known is None:
-        known = _closest(facts) if facts.missing == UNTOLD else facts.topology
+        known = _closest(facts) if facts.missing == UNKNOWN else facts.topology
         facts = msgspec.structs.replace(facts, topology=known)
     made = live_topology(facts, f"{known.name}, like {Path(file).name}")
     return Declarations(_with_workers(made, known), facts.actual.policies or ())

@@ -20,7 +20,7 @@ from attune_ops.model.snapshot import BrokerSnapshot, ChannelState, ConnectionSt
 # Parts of `Source.BROKER` that can be read one by one.
 LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
 
-MANY_QUEUES = 2000  # whose statistics take the broker half a second
+MANY_QUEUES = 2000  # the broker takes half a second for their statistics
 
 SEES_EVERYTHING = frozenset({"monitoring", "administrator"})
 
@@ -109,7 +109,7 @@ class BrokerReading:
         return m.statistics() if self._skip_statistics is None else m.statistics_except(self._skip_statistics)
 
     def _queues(self, read: dict[str, Any]) -> tuple[tuple[QueueState, ...] | None, int]:
-        """The queues, and the number of those without statistics, whose listed consumers are counted."""
+        """The queues, and the number of queues without statistics; their consumers are counted from the list."""
         totals, statistics, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
         if totals is None:
             return None, 0

@@ -1,7 +1,7 @@
-"""RabbitMQ's definitions export ↔ broker snapshot, and the topology that a live broker amounts to.
+"""RabbitMQ's definitions export ↔ broker snapshot.
 
-One virtual host or a whole broker, in the shapes of 3.10 to 4.3. Users, permissions and every runtime
-parameter but the operator policies are not even decoded: a definitions file holds password hashes.
+One virtual host or a whole broker, in the formats of 3.10 to 4.3. Users, permissions and all runtime
+parameters except operator policies are not decoded: a definitions file contains password hashes.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from attune_ops.model.facts import Source
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
 from attune_ops.model.topology import Arguments, Binding, Exchange, Queue
 
-# What a definitions file cannot know, and so says nothing about.
-UNTOLD = {
-    Source.AMQP: "a definitions file is no broker to connect to",
-    Source.MANAGEMENT: "a definitions file is no broker to connect to",
-    Source.PERMISSIONS: "a definitions file is read without the rights of anybody",
-    Source.DEPTHS: "a definitions file holds no message counts",
-    Source.CONSUMERS: "a definitions file holds no consumers",
-    Source.CONNECTIONS: "a definitions file holds no connections",
-    Source.NODES: "a definitions file holds no nodes",
-    Source.ALARMS: "a definitions file holds no alarms",
+# What a definitions file does not contain.
+UNKNOWN = {
+    Source.AMQP: "a definitions file is not a broker",
+    Source.MANAGEMENT: "a definitions file is not a broker",
+    Source.PERMISSIONS: "a definitions file is read without a user",
+    Source.DEPTHS: "a definitions file has no message counts",
+    Source.CONSUMERS: "a definitions file has no consumers",
+    Source.CONNECTIONS: "a definitions file has no connections",
+    Source.NODES: "a definitions file has no nodes",
+    Source.ALARMS: "a definitions file has no alarms",
     Source.DEPRECATED: "a definitions file does not say which features are denied",
-    Source.REGISTRY: "a definitions file holds no workers",
-    Source.EXECUTIONS: "a definitions file holds no executions",
+    Source.REGISTRY: "a definitions file has no workers",
+    Source.EXECUTIONS: "a definitions file has no executions",
     Source.EARLIER: "a definitions file is one sample",
 }
 
@@ -83,7 +83,7 @@ class _VirtualHost(msgspec.Struct):
 
 
 class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"}):
-    """The members of a definitions file that are read; everything else is passed over."""
+    """The members of a definitions file that are read."""
 
     rabbit_version: str | None = None
     rabbitmq_version: str | None = None
@@ -101,7 +101,7 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
 
     @property
     def nameless(self) -> bool:
-        """Whether the file is of one virtual host and does not say of which, as exports of 3.10 are."""
+        """Whether the file is of one virtual host without a name, as exports of 3.10 are."""
         objects = (*self.exchanges, *self.queues, *self.bindings, *self.policies)
         return not self.vhosts and self.original_vhost_name is None and all(o.vhost is None for o in objects)
 
@@ -155,9 +155,9 @@ def _by_vhost(items: list[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _default_queue_type(told: _VirtualHost | Definitions) -> str | None:
-    metadata = told.metadata if isinstance(told.metadata, dict) else {}
-    found = told.default_queue_type or metadata.get("default_queue_type")
+def _default_queue_type(source: _VirtualHost | Definitions) -> str | None:
+    metadata = source.metadata if isinstance(source.metadata, dict) else {}
+    found = source.default_queue_type or metadata.get("default_queue_type")
     return found if isinstance(found, str) and found != "undefined" else None
 
 
@@ -185,10 +185,10 @@ def export(
     policies: tuple[PolicyState, ...] = (),
     version: str | None = None,
 ) -> dict[str, Any]:
-    """Definitions of one virtual host, to be imported into any: no name of one is in it.
+    """Definitions of one virtual host without its name, to be imported into any.
 
-    What the broker owns itself and exclusive queues, which live and die with a connection, are left out.
-    Every member is there, because 3.10 refuses a queue without one.
+    Built-in exchanges and exclusive queues, which belong to a connection, are left out. No member is omitted: 3.10
+    refuses a queue with a missing one.
     """
     kept = tuple(q for q in queues if not q.exclusive)
     gone = {q.name for q in queues} - {q.name for q in kept}

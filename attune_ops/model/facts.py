@@ -27,7 +27,7 @@ class Source(StrEnum):
     """Where facts come from. A check names the ones it needs; `Facts.missing` has the reason for each lacking one.
 
     BROKER is the management API's listing of exchanges, queues and bindings (a definitions file has these
-    too); the finer ones are what only a live broker, or only some users, are told.
+    too); the finer sources need a live broker, and some of them a management tag.
     """
 
     AMQP = "amqp"
@@ -46,7 +46,7 @@ class Source(StrEnum):
 
     @property
     def label(self) -> str:
-        """How people call it."""
+        """Its name in a sentence."""
         return _LABELS.get(self.value, self.value)
 
 
@@ -80,9 +80,9 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
-    """What is wanted, what is there, what is registered, when it was seen, and what is missing and why.
+    """What is desired, what is actual, what is registered, when it was read, and what is missing and why.
 
-    `target_version` is the RabbitMQ version that an upgrade is judged for.
+    `target_version` is the RabbitMQ version of a planned upgrade.
     """
 
     topology: Topology
@@ -103,10 +103,10 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return f"<Facts of {self.topology.name} in virtual host {self.vhost!r} at {self.taken_at}{lacking}>"
 
     def missing_reason(self, needs: tuple[Source, ...]) -> str | None:
-        """The reason why something of `needs` is not known, or None when all of it is."""
+        """The reason why something of `needs` is unknown, or None when all of it is known."""
         for need in needs:
             if need in self.missing or not self._holds(need):
-                return self.missing.get(need, f"nothing was read of {need.label}")
+                return self.missing.get(need, f"{need.label} was not read")
         return None
 
     def _holds(self, source: Source) -> bool:
@@ -129,7 +129,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
                 return broker is not None and getattr(broker, source.value) is not None
 
     def memo(self, make: Callable[[Facts], Made]) -> Made:
-        """The value of `make(self)`, made at the first call: what several questions about these facts share."""
+        """The value of `make(self)`, made at the first call: used by several checks."""
         made: dict[Any, Any] = self.__dict__.setdefault("_made", {})
         if make not in made:
             made[make] = make(self)
@@ -138,7 +138,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     @property
     def actual(self) -> BrokerSnapshot:
-        """The broker, for a question whose needs say that it was read; raises `ValueError` where it was not."""
+        """The broker, for a check that needs it; raises `ValueError` where it was not read."""
         if self.broker is None:
             raise ValueError("no broker was read")
         return self.broker

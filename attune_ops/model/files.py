@@ -24,7 +24,7 @@ def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> i
     """
     target = Path(path).expanduser()
     if not replace and os.path.lexists(target):
-        raise ConfigError(f"{shown(path)}: it exists already; --force overwrites it")
+        raise ConfigError(f"{shown(path)}: the file exists; --force overwrites it")
     partly = target.parent / f".attune-ops-{os.getpid()}.part"
     try:
         partly.write_bytes(data)
@@ -107,7 +107,7 @@ def _plain(at: Any) -> Any:
 
 
 def _invalid_key(table: dict[str, Any], at: Any) -> str:
-    """The key whose value is not of that type: msgspec does not name it."""
+    """The key with a value of another type: msgspec does not name it."""
     for key, value in table.items():
         try:
             msgspec.convert(value, _annotation(at))

@@ -1,6 +1,6 @@
-"""Who a queue on the broker belongs to, and which registered workers live: broker and registry joined.
+"""Which worker owns a queue on the broker, and which registered workers are live: broker and registry joined.
 
-Pure questions over `Facts`, asked by the inspections and the checks alike. A caller makes sure that the
+Pure functions of `Facts`, for the inspections and the checks. A caller makes sure that the
 sources were read (`require`, or a check's `needs`).
 """
 
@@ -42,22 +42,22 @@ def require(facts: Facts, *needs: Source) -> Facts:
 
 
 def broker_of(facts: Facts) -> BrokerSnapshot:
-    """The broker as it was seen; raises `SourceError` with the reason where it was not."""
+    """The broker as it was read; raises `SourceError` with the reason where it was not."""
     require(facts, Source.BROKER)
     assert facts.broker is not None
     return facts.broker
 
 
 def worker_id(topology: Topology, queue: str) -> int | None:
-    """The id of the worker whose queue has this name, or None."""
+    """The id of the worker that owns a queue of this name, or None."""
     found = topology.worker_of(queue)
     return None if found is None else found[0]
 
 
 def queue_kind(facts: Facts, queue: QueueState) -> QueueKind:
-    """Whether the topology declares the queue once, per worker or per replica, or does not know it.
+    """Whether the topology declares the queue once, per worker or per replica, or not at all.
 
-    A replica's queue has a name of the broker's, so it is known by being exclusive and bound like one.
+    The broker names a replica's queue; it is recognised as exclusive and bound like one.
     """
     if any(q.name == queue.name for q in facts.topology.base_queues):
         return "base"
@@ -71,7 +71,7 @@ def queue_kind(facts: Facts, queue: QueueState) -> QueueKind:
 
 
 def exchange_kind(topology: Topology, name: str) -> ExchangeKind:
-    """Whether the topology declares the exchange, the broker brings it, or neither."""
+    """Whether the topology declares the exchange, it is built in, or neither."""
     if topology.exchange(name) is not None:
         return "base"
     return "builtin" if not name or name.startswith("amq.") else "foreign"
@@ -91,13 +91,13 @@ def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
 
 
 def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
-    """The queues of a worker that are not on the broker; none for a role that has no queues."""
+    """The queues of a worker that are missing on the broker; none for a role without queues."""
     wanted = facts.topology.worker_queues(worker.id) if worker.has_queues else ()
     return tuple(q.name for q in wanted if q.name not in facts.actual.queue_named)
 
 
 def is_consumed(facts: Facts, worker: Worker) -> bool | None:
-    """Whether each consumer that the worker should have is there, by queue and tag; None if that was not told."""
+    """Whether the worker has all its consumers, by queue and tag; None where consumers are unknown."""
     broker = facts.actual
     if broker.consumers is None:
         return None
@@ -106,19 +106,19 @@ def is_consumed(facts: Facts, worker: Worker) -> bool | None:
 
 
 def consumes(facts: Facts, worker: Worker) -> bool:
-    """Whether one of the consumers that the worker should have is there."""
+    """Whether the worker has one of its consumers."""
     wanted = facts.topology.worker_consumers(worker.id)
     return any(found.tag == c.tag for c in wanted for found in facts.actual.consumers_of.get(c.queue, ()))
 
 
 def backlog(facts: Facts, worker_id: int) -> int | None:
-    """The messages in all queues of that worker id; None where none of them told."""
+    """The messages in all queues of that worker id; None where unknown."""
     counts = [q.messages for q in facts.worker_queues.get(worker_id, ()) if q.messages is not None]
     return sum(counts) if counts else None
 
 
 def why_not_live(facts: Facts, worker_id: int) -> str | None:
-    """Why this id is no live worker that takes executions; None for one that is (`Facts.live_workers`)."""
+    """Why this id is not a live worker that takes executions; None for one that is (`Facts.live_workers`)."""
     if worker_id in facts.live_ids:
         return None
     worker = facts.worker_named.get(worker_id)
@@ -158,7 +158,7 @@ def _replica_bindings(topology: Topology) -> tuple[Binding, ...]:
 
 
 def _wanted_to(facts: Facts, binding: BindingState) -> tuple[Binding, ...]:
-    """The topology's bindings whose destination, by its real name, is that of `binding`."""
+    """The topology's bindings to the destination of `binding`, by its real name."""
     topology = facts.topology
     if binding.destination_kind == "queue":
         owner = worker_id(topology, binding.destination)

@@ -1,8 +1,8 @@
-"""The observed broker: what its management API tells, as plain frozen values.
+"""The actual broker: what its management API reports, as plain frozen values.
 
-`None` means "not told" (too young, not permitted, not in this version), never 0. Times are aware UTC
+`None` means unknown (too young, not permitted, not in this version), never 0. Times are aware UTC
 datetimes; rates are messages per second; sizes are bytes. What there are tens of thousands of is left alone by the
-garbage collector (`gc=False`): plain values hold no cycles, and visiting them costs a diagnosis a tenth of its time.
+garbage collector (`gc=False`): plain values hold no cycles, and visiting them costs a tenth of a diagnosis' time.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is listed but told no message count: its process has crashed, or its node is down."""
+        """Whether it is listed without a message count: its process has crashed, or its node is down."""
         return self.messages is None and self.messages_ready is None
 
 
@@ -118,7 +118,7 @@ class ConnectionState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A channel; what it holds unacknowledged tells who holds a queue's messages."""
+    """A channel; its unacknowledged messages show which client holds a queue's messages."""
 
     name: str
     vhost: str
@@ -176,11 +176,11 @@ _Named = TypeVar("_Named")
 
 
 class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
-    """Everything seen on one broker in one go; a member that is None could not be read.
+    """Everything read from one broker at one time; a member that is None could not be read.
 
     `vhost` is the virtual host of Attune; the objects of that one virtual host are listed. The look-ups at
     the end are built once, on first use; what could not be read is empty there, so ask the list whether it was.
-    `statistics_backlog` is the number of events that wait to be counted: with many, statistics are old.
+    `statistics_backlog` is the number of events that are not counted yet: with many, statistics are old.
     """
 
     vhost: str
@@ -204,7 +204,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts
     dropped_unroutable: int | None = None
     statistics_backlog: int | None = None
-    statistics_left_out: int = 0  # queues of a crowd of workers whose rates and ages were not asked for
+    statistics_left_out: int = 0  # worker queues without rates and ages, as there are more than 2,000 queues
 
     @cached_property
     def exchange_named(self) -> Mapping[str, ExchangeState]:
@@ -218,7 +218,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
 
     @cached_property
     def unconsumed(self) -> frozenset[str]:
-        """The names of the queues that are told to have no consumer, and for which none is listed."""
+        """The names of the queues with 0 consumers and none in the list."""
         return frozenset(q.name for q in self.queues or () if q.consumers == 0 and q.name not in self.consumers_of)
 
     @cached_property

@@ -1,7 +1,6 @@
-"""Files that hold facts: a snapshot of ours, or a definitions export of RabbitMQ, each plain or gzipped.
+"""Files with facts: a snapshot of ours, or a definitions export of RabbitMQ, each plain or gzipped.
 
-Which of them a file is, its content says and never its name. A file may be wrong, half, huge or hostile: it
-ends in one `ConfigError`.
+The content, not the name, says which one it is. An invalid, incomplete, huge or hostile file raises one `ConfigError`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from attune_ops.model.definitions import UNTOLD, Definitions
+from attune_ops.model.definitions import UNKNOWN, Definitions
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import SCHEMA, Facts, encode
 from attune_ops.model.files import shown, write_file
@@ -33,10 +32,10 @@ T = TypeVar("T")
 
 
 def load_facts(path: str, topology: Topology | None = None, vhost: str | None = None) -> Facts:
-    """Reads a file as facts; `topology` and `vhost` are those to judge by where they are not the file's own.
+    """Reads a file as facts; `topology` and `vhost` replace or choose those of the file.
 
-    `-` is the standard input. What a definitions file cannot know is in `Facts.missing` with its reason. Of
-    several virtual hosts in it, the one that holds most of the topology's objects is taken.
+    `-` is the standard input. What a definitions file does not contain is in `Facts.missing` with its reason. Of
+    several virtual hosts, the one with most of the topology's objects is used.
     Raises `ConfigError`.
     """
     content = _Content(path)
@@ -49,14 +48,14 @@ def load_facts(path: str, topology: Topology | None = None, vhost: str | None = 
     brokers = content.brokers()
     broker = _chosen(brokers, topology) if vhost is None else brokers.get(vhost)
     if broker is None:
-        raise ConfigError(f"{content.shown}: no virtual host {vhost!r} in it; it has {', '.join(map(repr, brokers))}")
+        raise ConfigError(f"{content.shown}: no virtual host {vhost!r}; it has {', '.join(map(repr, brokers))}")
     return Facts(
-        topology=topology, taken_at=broker.taken_at, broker=broker, missing=dict(UNTOLD), vhost=broker.vhost
+        topology=topology, taken_at=broker.taken_at, broker=broker, missing=dict(UNKNOWN), vhost=broker.vhost
     )  # fmt: skip
 
 
 class Brokers(dict[str, BrokerSnapshot]):
-    """The broker of a file, each virtual host by its name; `nameless` where the file is of one and says no name."""
+    """The broker of a file, each virtual host by its name; `nameless` for a file of one without its name."""
 
     nameless = False
 
@@ -68,16 +67,15 @@ def load_brokers(path: str) -> Brokers:
         return content.brokers()
     facts = content.decode(Facts)
     if facts.broker is None:
-        raise ConfigError(f"{content.shown}: the snapshot holds no broker: {facts.missing.get('broker', 'not read')}")  # type: ignore[call-overload]
+        raise ConfigError(f"{content.shown}: the snapshot has no broker: {facts.missing.get('broker', 'not read')}")  # type: ignore[call-overload]
     return Brokers({facts.vhost: facts.broker})
 
 
 def save_facts(facts: Facts, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
     """Writes a snapshot file, gzipped, the same bytes for the same facts; returns its size in bytes.
 
-    It holds no secrets: client properties are never read, and a password in a URL is masked wherever it
-    stands, as are `secrets`. A file that exists is replaced in one go with `replace`, else left as it is. Delete it
-    to undo. Raises `ConfigError`.
+    It contains no secrets: client properties are never read, and passwords in URLs and `secrets` are masked. An
+    existing file is replaced with `replace`, else not changed. Undo: delete the file. Raises `ConfigError`.
     """
     return write_file(path, packed(masked(facts, secrets)), "the snapshot", replace=replace)
 
@@ -90,10 +88,7 @@ def packed(facts: Facts) -> bytes:
 
 
 def masked(facts: Facts, secrets: tuple[Secret, ...] = ()) -> Facts:
-    """The facts with every password in a URL masked, also in what a client or an operator put in a text.
-
-    Of the `secrets` those that are no ordinary words, which may be the name of something here.
-    """
+    """The facts with every password in a URL masked, and the `secrets`, except ordinary words, which may be names."""
     kept = tuple(s for s in secrets if s and not is_word(s.reveal()))
     whole = encode(facts).decode() if kept else ""
     if any(msgspec.json.encode(s.reveal()).decode()[1:-1] in whole for s in kept):
@@ -114,7 +109,7 @@ def _masked_broker(broker: BrokerSnapshot | None) -> BrokerSnapshot | None:
 
 
 class _Head(msgspec.Struct):
-    """Enough of a file to tell what it is."""
+    """Enough of a file to recognise it."""
 
     schema: str | None = None
     exchanges: msgspec.Raw = msgspec.Raw()
@@ -122,7 +117,7 @@ class _Head(msgspec.Struct):
 
 
 class _Content:
-    """The unpacked bytes of a file, and what they are."""
+    """The unpacked bytes of a file, and their format."""
 
     def __init__(self, path: str) -> None:
         self.shown = shown(path)
@@ -139,13 +134,13 @@ class _Content:
         raise ConfigError(f"{self.shown}: neither a snapshot nor a RabbitMQ definitions export: {what}")
 
     def decode(self, kind: type[T]) -> T:
-        """The content as `kind`; raises `ConfigError` for what is no JSON or has other fields."""
+        """The content as `kind`; raises `ConfigError` for invalid JSON or other fields."""
         try:
             return msgspec.json.decode(self.data, type=kind)
         except msgspec.ValidationError as e:
-            raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
+            raise ConfigError(f"{self.shown}: unexpected content: {e}") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            raise ConfigError(f"{self.shown}: no JSON, or only half of it: {e}") from None
+            raise ConfigError(f"{self.shown}: invalid or incomplete JSON: {e}") from None
         except RecursionError:
             raise ConfigError(f"{self.shown}: nested too deeply to be a snapshot or definitions") from None
 
@@ -157,7 +152,7 @@ class _Content:
             found.nameless = definitions.nameless
             return found
         except msgspec.DecodeError as e:
-            raise ConfigError(f"{self.shown}: not what it should be: {e}") from None
+            raise ConfigError(f"{self.shown}: unexpected content: {e}") from None
 
     def _read(self, path: str) -> tuple[bytes, datetime]:
         try:
@@ -165,7 +160,7 @@ class _Content:
                 return self._unpack(sys.stdin.buffer.read(MAX_BYTES + 1)), datetime.now(UTC)
             file = Path(path).expanduser()
             if file.is_dir():
-                raise ConfigError(f"{self.shown}: it is a folder; give a snapshot or a definitions export")
+                raise ConfigError(f"{self.shown}: a folder; use a snapshot or a definitions export")
             with file.open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)
             return self._unpack(data), datetime.fromtimestamp(file.stat().st_mtime, UTC)
@@ -179,7 +174,7 @@ class _Content:
             data = self._gunzip(data)
         if len(data) > MAX_BYTES:
             raise ConfigError(
-                f"{self.shown}: more than {MAX_BYTES // 1_000_000} MB; this is no snapshot or definitions"
+                f"{self.shown}: more than {MAX_BYTES // 1_000_000} MB; not a snapshot or definitions export"
             )
         return data.removeprefix(b"\xef\xbb\xbf")
 

@@ -1,6 +1,6 @@
 """The seven steps of a start-up, which of them a service has, and how far each registered worker got.
 
-Nothing here connects: `attune_ops.startup.steps` runs the steps.
+This module does not connect: `attune_ops.startup.steps` runs the steps.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Step(StrEnum):
 
 
 def steps_of(topology: Topology, service: str) -> tuple[Step, ...]:
-    """The steps that `service` has: only workers register; who has no queue of its own declares none.
+    """The steps of `service`: only workers register; a service without a queue of its own declares none.
 
-    Raises `ConfigError` for a service that is none of the four.
+    Raises `ConfigError` for an unknown service.
     """
     if service not in SERVICES:
         raise ConfigError(f"no service {service!r}; the services are {', '.join(SERVICES)}")
@@ -59,10 +59,10 @@ def steps_of(topology: Topology, service: str) -> tuple[Step, ...]:
 
 
 class StartupProgress(msgspec.Struct, frozen=True):
-    """How far one registered worker got, judged by what is on the broker.
+    """How far one registered worker got, by what is on the broker.
 
-    `stuck_at` is the first step whose result is not there (None: all of it is there), `lacks` names what is
-    missing of it. `unknown` are the steps of which nothing could be seen.
+    `stuck_at` is the first step without its result (None: everything is there), `lacks` names what is
+    missing of it. `unknown` are the steps without data.
     """
 
     worker: Worker
@@ -74,12 +74,12 @@ class StartupProgress(msgspec.Struct, frozen=True):
         """The same in words: "worker 1 'w1' is registered, its declare step never ran (…)"."""
         who = f"worker {self.worker.id} {self.worker.name!r} is registered"
         if self.stuck_at is None:
-            return f"{who} and everything of its start-up is there"
+            return f"{who} and its start-up is complete"
         return f"{who}, its {self.stuck_at} step never ran or was undone (missing: {', '.join(self.lacks)})"
 
 
 def progress(facts: Facts) -> tuple[StartupProgress, ...]:
-    """How far each registered worker that has queues got; empty where the registry or the broker is not known."""
+    """How far each registered worker with queues got; empty where registry or broker is unknown."""
     if facts.registry is None or facts.broker is None:
         return ()
     workers = (w for w in facts.registry.workers if w.has_queues)
@@ -97,7 +97,7 @@ def _progress_of(worker: Worker, topology: Topology, broker: BrokerSnapshot) -> 
 
 
 def _lacking(step: Step, worker_id: int, topology: Topology, broker: BrokerSnapshot) -> Iterator[str]:
-    """Names what a step should have left on the broker and is not there."""
+    """What a step makes on the broker and is missing there."""
     if step is Step.DECLARE:
         yield from (q.name for q in topology.worker_queues(worker_id) if q.name not in broker.queue_named)
     elif step is Step.BIND:

@@ -18,7 +18,7 @@ Cell = str | int | float | bool | None | datetime | timedelta | tuple[str, ...]
 
 
 class Kind(StrEnum):
-    """The type of a column's values; None (not told, shown as "—") may stand in each."""
+    """The type of a column's values; each may be None (unknown, shown as "—")."""
 
     TEXT = "text"
     CATEGORY = "category"  # text of a small set: types, states
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 class Column(msgspec.Struct, frozen=True):
     """A column: its name (also the JSON member), kind, unit where it has one, and what it says.
 
-    Where a terminal has no room for all columns, those with the largest `priority` go first; 1 always stays.
+    In a narrow terminal, columns with the largest `priority` are left out first; 1 always stays.
     """
 
     name: str
@@ -57,9 +57,9 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 
 
 class Table(Shown, msgspec.Struct, frozen=True):
-    """Rows in the order of `columns`. `notes` go with the table: how old the numbers are, what was not seen.
+    """Rows in the order of `columns`. `notes` say how old the numbers are and what was not read.
 
-    `key` are the columns in which a pattern is looked for; `taken_at` is None for what is of no time.
+    A pattern is matched against the `key` columns; `taken_at` is None for data without a time.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
         )
 
     def where(self, keep: Callable[[dict[str, Cell]], bool]) -> Table:
-        """The rows for which `keep` says yes."""
+        """The rows for which `keep` is true."""
         names = [c.name for c in self.columns]
         return self._with(rows=tuple(r for r in self.rows if keep(dict(zip(names, r, strict=True)))))
 
@@ -106,13 +106,13 @@ class Table(Shown, msgspec.Struct, frozen=True):
         return self._with(rows=tuple(r for r in self.rows if any(match(str(r[i])) for i in keys if r[i] is not None)))
 
     def sorted(self, *by: str) -> Table:
-        """Sorted by columns; `-name` sorts from large to small; None comes last either way, `w.2` before `w.10`."""
+        """Sorted by columns, `-name` in descending order; None is always last, `w.2` comes before `w.10`."""
         rows = list(self.rows)
         for key in reversed(by):
             i = self.index(key.removeprefix("-"))
-            told = [r for r in rows if r[i] is not None]
-            told.sort(key=lambda r: _natural(r[i]), reverse=key.startswith("-"))
-            rows = told + [r for r in rows if r[i] is None]
+            known = [r for r in rows if r[i] is not None]
+            known.sort(key=lambda r: _natural(r[i]), reverse=key.startswith("-"))
+            rows = known + [r for r in rows if r[i] is None]
         return self._with(rows=tuple(rows))
 
     def limit(self, count: int | None) -> Table:
@@ -129,7 +129,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
 
 
 def _natural(value: Any) -> Any:
-    """A sort key under which the numbers inside a text count as numbers."""
+    """A sort key that compares numbers inside a text as numbers."""
     if not isinstance(value, str):
         return value
     parts = re.split(r"([0-9]+)", value)

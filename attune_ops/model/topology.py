@@ -1,7 +1,7 @@
-"""The desired world: exchanges, queues and bindings of an Attune release, who publishes and who consumes.
+"""The desired topology: exchanges, queues and bindings of an Attune release, its publishers and consumers.
 
 This is the only module that builds a queue name, a routing key or a consumer tag. Names in a topology may
-hold `{id}`, the worker's id; what holds it exists once for each worker.
+contain `{id}`, the worker's id; such an object exists once for each worker.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Queue(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, o
 
     @property
     def type(self) -> str:
-        """classic, quorum or stream; classic is what the broker takes where nothing is said."""
+        """classic, quorum or stream; the broker's default is classic."""
         return str(self.arguments.get("x-queue-type", "classic"))
 
 
@@ -77,7 +77,7 @@ class Binding(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
 
 
 class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One kind of message: what it is called, where it is published and by which services."""
+    """One kind of message: its name, its exchange and routing key, and the services that publish it."""
 
     message_type: str
     exchange: str
@@ -86,7 +86,7 @@ class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One consumer that a service attaches; an empty tag means that the broker chooses it.
+    """One consumer of a service; the broker chooses an empty tag.
 
     `prefetch` is a number of messages, or `"concurrency+N"` where it follows the worker's setting.
     """
@@ -104,7 +104,7 @@ class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
-    """Everything one Attune release wants on a broker, in the order in which set-up declares it."""
+    """Everything that one Attune release declares on a broker, in the order of set-up."""
 
     name: str
     exchanges: tuple[Exchange, ...]
@@ -120,7 +120,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
     @cached_property
     def base_queues(self) -> tuple[Queue, ...]:
-        """The queues that set-up declares once for everybody."""
+        """The queues that set-up declares once."""
         return tuple(q for q in self.queues if q.per is Per.ONCE)
 
     @cached_property
@@ -138,7 +138,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         templates = {q.name for q in self._worker_templates}
         return tuple(b for b in self.bindings if b.destination_kind == "queue" and b.destination in templates)
 
-    # The two below are asked for every worker there is: a constructor takes a quarter of the time of `replace`.
+    # These two are called for every worker: a constructor takes a quarter of the time of `replace`.
 
     def worker_queues(self, worker_id: int) -> tuple[Queue, ...]:
         """The queues of one worker, by their real names; the first is the one it is dispatched to."""
@@ -222,7 +222,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         )
 
     def worker_of(self, queue_name: str) -> tuple[int, Queue] | None:
-        """Says which worker's queue this name is: the worker's id and the queue's template, or None."""
+        """The owner of a queue by its name: the worker's id and the queue's template, or None."""
         for pattern, template in self._worker_patterns:
             found = pattern.fullmatch(queue_name)
             if found and template.name.replace(ID, str(int(found[1]))) == queue_name:
@@ -231,10 +231,10 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
 
 def _pattern(names: Iterable[str]) -> str:
-    """A regular expression that is found in exactly these names; `{id}` stands for any worker's id."""
+    """A regular expression that matches exactly these names; `{id}` is any worker's id."""
     return "^(?:" + "|".join(re.escape(n).replace(re.escape(ID), "-?[0-9]+") for n in names) + ")$"
 
 
 def binding_name(source: str, destination: str, routing_key: str) -> str:
-    """How a binding is called here."""
+    """The name of a binding in a message."""
     return f"{source} → {destination} ({routing_key!r})"

@@ -33,7 +33,7 @@ def parse_toml(text: str, origin: str) -> Topology:
 
 
 def parse(data: Mapping[str, Any], origin: str, text: str = "") -> Topology:
-    """Builds a `Topology` from decoded TOML or JSON; `origin` (a file) stands in front of every complaint.
+    """Builds a `Topology` from decoded TOML or JSON; `origin` (a file) begins every error.
 
     `text` is the TOML that `data` came from, for the line number. Raises `TopologyError` naming the path of
     the field, what was found and what is allowed.
@@ -57,7 +57,7 @@ def to_dict(topology: Topology) -> dict[str, Any]:
 
 
 def to_toml(topology: Topology, comment: str = "") -> str:
-    """The text of a topology file that reads back as this topology; `comment` stands at its head.
+    """The text of a topology file that reads back as this topology; `comment` is at its head.
 
     Raises `TopologyError` for an argument that TOML cannot hold (a void one).
     """
@@ -72,22 +72,22 @@ def to_toml(topology: Topology, comment: str = "") -> str:
 
 
 def _problems(topology: Topology) -> Iterator[str]:
-    """What a well-formed file can still get wrong, in the order of the file."""
+    """The errors of a well-formed file, in its order."""
     if not topology.name:
-        yield "name: it is empty; a topology needs a name"
+        yield "name: empty; a topology needs a name"
     exchanges = [e.name for e in topology.exchanges]
     queues = [q.name for q in topology.queues]
     for kind, names in (("exchanges", exchanges), ("queues", queues)):
         for i, name in enumerate(names):
             where = f"{kind}[{i}].name"
             if not name:
-                yield f"{where}: it is empty; the name '' belongs to the broker"
+                yield f"{where}: empty; the name '' belongs to the broker"
             if len(name.encode()) > 255:
                 yield f"{where}: {len(name.encode())} bytes; AMQP allows 255"
             if "\n" in name or "\r" in name:
-                yield f"{where}: {name!r} has a line break; RabbitMQ takes line breaks out of the names it declares"
+                yield f"{where}: {name!r} has a line break; RabbitMQ removes line breaks from names"
             if names.index(name) != i:
-                yield f"{where}: {name!r} stands twice ({kind}[{names.index(name)}] has it too)"
+                yield f"{where}: {name!r} is a duplicate of {kind}[{names.index(name)}]"
     yield from _queue_problems(topology)
     yield from _reference_problems(topology, set(exchanges), set(queues))
 
@@ -100,7 +100,7 @@ def _queue_problems(topology: Topology) -> Iterator[str]:
         if queue.name.count(ID) > 1:
             yield f"{where}.name: {queue.name!r} holds {ID} more than once"
         if queue.per is Per.REPLICA and not queue.service:
-            yield f'{where}.service: missing; per = "replica" needs the service whose replicas hold the queue'
+            yield f'{where}.service: missing; per = "replica" needs the service of the replicas'
 
 
 def _reference_problems(topology: Topology, exchanges: set[str], queues: set[str]) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _reference_problems(topology: Topology, exchanges: set[str], queues: set[str
             yield f'consumers[{i}].prefetch: found {consumer.prefetch!r}; allowed is a number or "concurrency+N"'
 
 
-# What can hold or hide a bracket in TOML: strings of the four kinds, comments, the brackets themselves.
+# What can contain a bracket in TOML: strings of the four kinds, comments, the brackets themselves.
 _TOKEN = r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}]'
 
 
@@ -173,7 +173,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         pairs = (f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items())
         return f"{{ {', '.join(pairs)} }}" if value else "{}"
-    raise TopologyError("an argument without a value (void) cannot be written in TOML; export definitions instead")
+    raise TopologyError("TOML has no form for an argument without a value (void); export definitions instead")
 
 
 def _toml_key(text: str) -> str:
@@ -181,5 +181,5 @@ def _toml_key(text: str) -> str:
 
 
 def _toml_string(text: str) -> str:
-    """A basic string: JSON escapes what TOML wants escaped, but for the delete character."""
+    """A basic string: JSON escapes what TOML escapes, except the delete character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -37,9 +37,9 @@ def test_init_writes_once_and_only_when_told(run: Run) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("# mine\n")
     again = run("config", "init", "--apply", status=2)
-    assert again.stderr == "attune-ops: 'attune-ops.toml' exists and stays as it is; name another file\n"
+    assert again.stderr == "attune-ops: 'attune-ops.toml' exists and is not changed; use another file\n"
     assert path.read_text() == "# mine\n"
-    assert "cannot be written" in run("config", "init", "no/such/folder.toml", "--apply", status=2).stderr
+    assert "cannot write" in run("config", "init", "no/such/folder.toml", "--apply", status=2).stderr
 
 
 def test_what_init_writes_is_right_and_used(run: Run) -> None:
@@ -55,10 +55,10 @@ def test_check(run: Run) -> None:
     path.chmod(0o600)
     done = run("config", "check", "--format", "csv", status=2)
     assert "env good,true," in done.stdout
-    assert "env bad,false,attune-ops.toml [env.bad]: this is no URL" in done.stdout
+    assert "env bad,false,attune-ops.toml [env.bad]: not a URL" in done.stdout
     assert SECRET not in done.stdout
     path.write_text("nonsense")
     assert "not TOML" in run("config", "check", status=2).stdout
     path.unlink()
-    assert "no installation is named" in run("config", "check", status=2).stdout
+    assert "no installation given" in run("config", "check", status=2).stdout
     run("config", "check", "--amqp-url", "amqp://h", status=0)

@@ -39,7 +39,7 @@ def test_an_unknown_topology(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["topology", "show", "nope"], ["topology", "graph", "--topology", "nope"]):
         status, out, err = run(capsys, *arguments)
         assert (status, out) == (_exit.USAGE, "")
-        known = "known are attune-2026-01, attune-2026-09, or give the path of a file"
+        known = "known are attune-2026-01, attune-2026-09, or use the path of a file"
         assert err == f"attune-ops: unknown topology 'nope'; {known}\n"
 
 
@@ -62,7 +62,7 @@ def test_a_wrong_file_is_one_line(command: list[str], capsys: pytest.CaptureFixt
     status, out, err = run(capsys, *command, tmp_path / "half")
     assert (status, out) == (_exit.USAGE, "")
     assert err.count("\n") == 1
-    assert "no JSON, or only half of it" in err
+    assert "invalid or incomplete JSON" in err
 
 
 def test_a_snapshot_without_a_broker_has_no_difference_to_show(

@@ -1,4 +1,4 @@
-"""What the tool is pointed at: the order in which it looks, and everything read on the way."""
+"""Which installation the tool works on: the sources of its settings, in their order."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ FILE = "attune-ops.toml"
 
 
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[env.NAME]`: one installation. What it leaves out is looked for further on, as if it were not named.
+    """`[env.NAME]`: one installation. A missing setting is taken from the next source.
 
-    Texts may hold `${VARIABLE}`. A password stands in the URL, in a file (`…password_file`, its first line) or
-    in an environment variable (`…password_env`); the AMQP URL's serves the management API too. A relative
-    file is sought beside the configuration file. `heartbeat_interval` and `timeout` are in seconds.
+    Values may contain `${VARIABLE}`. A password is in the URL, in a file (`…password_file`, its first line) or
+    in an environment variable (`…password_env`); the management API uses that of the AMQP URL by default. A relative
+    path starts at the configuration file's folder. `heartbeat_interval` and `timeout` are in seconds.
     """
 
     amqp_url: str | None = None
@@ -48,7 +48,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 
 class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The whole file; `default_env` is the environment taken where none is named."""
+    """The whole file; `default_env` is the environment used where none is named."""
 
     env: dict[str, Environment] = {}
     default_env: str | None = None
@@ -77,12 +77,12 @@ def find(named: str | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
-    """Where the user's own configuration file lies, whether or not there is one."""
+    """The path of the user's configuration file, which need not exist."""
     if sys.platform != "linux":
         import platformdirs
 
         return platformdirs.user_config_path("attune-ops") / FILE
-    # As platformdirs has it, but without loading it, 8 ms: a probe comes by here at each start.
+    # As in platformdirs, but without loading it, which takes a health probe 8 ms.
     folder = environ.get("XDG_CONFIG_HOME", "").strip() or "~/.config"
     return Path(folder, "attune-ops", FILE).expanduser()
 
@@ -101,7 +101,7 @@ def read(path: Path) -> ConfigFile:
 
 
 def read_text(path: Path, kind: str) -> str:
-    """The text of a small UTF-8 file; raises `ConfigError` saying what `kind` of file could not be read and why."""
+    """The text of a small UTF-8 file; raises `ConfigError` with the `kind` of file and the reason."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as e:
@@ -115,7 +115,7 @@ def environment(config: ConfigFile, name: str, path: Path, environ: Mapping[str,
     """The named environment with its variables replaced and its files made absolute; raises `ConfigError`."""
     if name not in config.env:
         known = ", ".join(sorted(config.env)) or "none"
-        raise ConfigError(f"{path}: no environment {name!r} in it; it has {known}")
+        raise ConfigError(f"{path}: no environment {name!r}; it has {known}")
     where = f"{path}: env.{name}"
     said: dict[str, object] = {}
     for field in Environment.__struct_fields__:
@@ -128,10 +128,10 @@ def environment(config: ConfigFile, name: str, path: Path, environ: Mapping[str,
 
 
 def password(env: Environment, prefix: str, where: str, environ: Mapping[str, str]) -> Secret | None:
-    """The password kept outside a URL (`prefix` is '', 'management_' or 'database_'), or None; raises `ConfigError`."""
+    """The password outside a URL (`prefix` is '', 'management_' or 'database_'), or None; raises `ConfigError`."""
     file, variable = (getattr(env, f"{prefix}password_{kind}") for kind in ("file", "env"))
     if file and variable:
-        raise ConfigError(f"{where}: both {prefix}password_file and {prefix}password_env are given; keep one")
+        raise ConfigError(f"{where}: both {prefix}password_file and {prefix}password_env are set; keep one")
     if file:
         text = read_text(Path(file), "password file")
         return Secret(text.splitlines()[0] if text else "")
@@ -145,7 +145,7 @@ def _variable(environ: Mapping[str, str], name: str, where: str) -> str:
 
 
 def _beside(path: Path, field: str, value: str) -> str:
-    """A relative file, in the fields that name one, is sought in the configuration file's own folder."""
+    """The value with a relative path made absolute, from the configuration file's folder."""
     if field == "database_url" and value.startswith("sqlite:///"):
         return f"sqlite:///{path.parent.absolute() / value.removeprefix('sqlite:///')}"
     if field in FILES or (field == "topology" and ("/" in value or value.endswith(".toml"))):
@@ -154,7 +154,11 @@ def _beside(path: Path, field: str, value: str) -> str:
 
 
 def read_attune(file: str | None, environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
-    """What is said, by our names, each with where it stands; raises `ConfigError` for a file that is wrong."""
+    """Attune's own settings by our names, each with its origin; raises `ConfigError` for an invalid file.
+
+    Only URLs, the database schema and the worker's settings are read. Queue and exchange names in the YAML
+    change nothing on the broker, so they are not taken as the topology.
+    """
     said = _from_file(Path(file).expanduser()) if file else {}
     variables = {name.upper(): (name, value) for name, value in environ.items() if value}
     for member, path in ATTUNE.items():
@@ -172,7 +176,7 @@ def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML: {getattr(e, 'problem', None) or 'it cannot be read'}") from None
+        raise ConfigError(f"{path}{line}: not YAML: {getattr(e, 'problem', None) or 'cannot read it'}") from None
     said = {}
     for member, names in ATTUNE.items():
         value = _member(data, names, path)
@@ -187,10 +191,10 @@ def _member(data: Any, names: tuple[str, ...], path: Path) -> Any:
             return None
         if not isinstance(data, dict):
             place = ".".join(names[:depth]) or "the file"
-            raise ConfigError(f"{path}: {place}: found {type(data).__name__}; a table with {name} is allowed")
+            raise ConfigError(f"{path}: {place}: found {type(data).__name__}; allowed is a table with {name}")
         data = data.get(name)
     if isinstance(data, dict | list):
-        raise ConfigError(f"{path}: {'.'.join(names)}: found {type(data).__name__}; one value is allowed")
+        raise ConfigError(f"{path}: {'.'.join(names)}: found {type(data).__name__}; allowed is one value")
     return data
 
 
@@ -200,12 +204,12 @@ def example() -> str:
 
 
 def write_example(path: Path) -> None:
-    """Writes the commented file, readable for its owner alone; raises `ConfigError` where something is there."""
+    """Writes the commented file, mode 600; raises `ConfigError` where the path exists. Undo: delete it."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(example())
     except FileExistsError:
-        raise ConfigError(f"{str(path)!r} exists and stays as it is; name another file") from None
+        raise ConfigError(f"{str(path)!r} exists and is not changed; use another file") from None
     except (OSError, ValueError) as e:
-        raise ConfigError(f"{str(path)!r} cannot be written: {getattr(e, 'strerror', None) or e}") from None
+        raise ConfigError(f"cannot write {str(path)!r}: {getattr(e, 'strerror', None) or e}") from None

@@ -26,18 +26,18 @@ from attune_ops.model.topologies import load
 from attune_ops.model.topology import Topology
 
 KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology", "lab")
-PLACES = ("env", "attune_config", "amqp_url")  # each names an installation, as a lab does
-URLS = ("amqp_url", "management_url", "database_url")  # what a lab says, taken as a whole
+PLACES = ("env", "attune_config", "amqp_url")  # each names an installation
+URLS = ("amqp_url", "management_url", "database_url")  # a lab sets all of them
 
 NOTHING_FOUND = (
-    "no installation is named: give --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
+    "no installation given: use --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
     "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG), or --lab (ATTUNE_OPS_LAB), or set "
     "ATTUNE__MESSAGE_QUEUE__URL, or start a lab: attune-ops lab up"
 )
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A value, where it was said, and the password that was kept outside of it."""
+    """A value, its origin, and a password that is kept outside of it."""
 
     value: Any
     origin: str
@@ -52,8 +52,8 @@ def resolve(
 ) -> Settings:
     """Finds the installation: for each value option, variable, named environment, Attune's own, lab, in that order.
 
-    `options` holds what the command line said, by the names in `KEYS`. With `lab` it is the lab of that name, or the
-    default one, and neither environments nor variables that name something elsewhere count, as with the option.
+    `options` holds the options of the command line, by the names in `KEYS`. With `lab` it is the lab of that name, or
+    the default one; environments and variables that name another installation are then ignored, as with the option.
     Raises `ConfigError`. Reads files; connects to nothing.
     """
     environ = os.environ if environ is None else environ
@@ -72,13 +72,13 @@ def resolve(
         named = said["attune_config"].value if "attune_config" in said else None
         said.maps.append({key: Setting(*found) for key, found in config_file.read_attune(named, environ).items()})
         if "amqp_url" not in said:
-            # In the place of an environment that the user named the lab would give a false all-clear.
+            # The lab instead of the environment that the user named would hide the problems of that environment.
             said.maps.append(_lab() if not name else _refuse(name))
     return _settings(said, file, name)
 
 
 def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> CheckSettings:
-    """How to judge a file: the topology that is named, severities and thresholds. No installation is needed.
+    """The settings of the checks for a file: topology, severities and thresholds; needs no installation.
 
     Raises `ConfigError`. Reads files; connects to nothing.
     """
@@ -106,8 +106,8 @@ def _file(explicit: Layer, environ: Mapping[str, str]) -> tuple[ConfigFile, Path
     if path is None and "env" in explicit:
         env = explicit["env"]
         raise ConfigError(
-            f"{env.origin} names the environment {env.value!r}, but there is no {config_file.FILE} here nor "
-            f"{config_file.user_file(environ)}; give --config (ATTUNE_OPS_CONFIG)"
+            f"{env.origin} names the environment {env.value!r}, but there is neither {config_file.FILE} here nor "
+            f"{config_file.user_file(environ)}; use --config (ATTUNE_OPS_CONFIG)"
         )
     return (ConfigFile(), None) if path is None else (config_file.read(path), path)
 
@@ -130,21 +130,21 @@ def _environment(file: ConfigFile, name: str, path: Path, environ: Mapping[str, 
 
 
 def _named_lab(given: Layer, variables: Layer) -> Setting | None:
-    """The lab that an option names, or a variable where no option says where; None where it is none.
+    """The lab that an option names, or a variable where no option names an installation; else None.
 
-    Raises `ConfigError` where something beside it names an installation too: which one is meant must not be guessed.
+    Raises `ConfigError` where another setting names an installation too.
     """
     for layer in (given, variables):
         other = next((layer[key] for key in PLACES if key in layer), None)
         if "lab" in layer and other is not None:
-            raise ConfigError(f"{layer['lab'].origin} and {other.origin} each name an installation: give one of them")
+            raise ConfigError(f"{layer['lab'].origin} and {other.origin} each name an installation: use one of them")
         if "lab" in layer or other is not None:
             return layer.get("lab")
     return None
 
 
 def _lab(named: Setting | None = None) -> Layer:
-    """What a running lab says: the one that was named, or else the default one."""
+    """The settings of a running lab: the named one, else the default one."""
     name = "default" if named is None else str(named.value)
     lab = running_lab.read(name)
     if lab is None and named is None:
@@ -165,8 +165,8 @@ def _lab(named: Setting | None = None) -> Layer:
 
 def _refuse(name: str) -> Layer:
     raise ConfigError(
-        f"environment {name!r} names no amqp_url, and neither --amqp-url, ATTUNE_OPS_AMQP_URL nor Attune's own "
-        "configuration does"
+        f"environment {name!r} has no amqp_url, and neither --amqp-url, ATTUNE_OPS_AMQP_URL nor Attune's own "
+        "configuration sets one"
     )
 
 
@@ -203,7 +203,7 @@ def _management(said: Setting | None, amqp: Endpoint) -> Endpoint:
 
 
 def _database(said: Mapping[str, Setting], amqp: Endpoint) -> tuple[Database, str]:
-    """The registry's database: the one that was named, else a SQLite file of our own for this broker and vhost."""
+    """The registry's database: the given one, else a SQLite file of ours for this broker and virtual host."""
     found, schema = said.get("database_url"), _text(said.get("database_schema")) or "attune"
     if found is not None:
         return parse_database(str(found.value), found.origin, schema, found.password), found.origin
@@ -235,12 +235,12 @@ def _seconds(said: Setting | None, default: float) -> float:
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ConfigError(f"{said.origin}: found {said.value!r}; a number of seconds above 0 is allowed")
+        raise ConfigError(f"{said.origin}: found {said.value!r}; allowed is a number of seconds above 0")
     return seconds
 
 
 def _origins(said: Mapping[str, Setting], database: str) -> dict[str, str]:
-    """Where each member of the settings was said; what was not is left out."""
+    """The origin of each setting that has one."""
     keys = {"amqp": "amqp_url", "management": "management_url"}
     keys |= {key: key for key in Settings.__struct_fields__ if key not in ("database", *keys)}
     found = {member: said[key].origin for member, key in keys.items() if key in said}

@@ -1,6 +1,6 @@
-"""The running lab: the private broker that `attune-ops lab up` started, as its state file tells.
+"""The running lab: the private broker that `attune-ops lab up` started, read from its state file.
 
-Only the reading side lives here, since the settings fall back on it; `attune_ops.lab` starts and stops it.
+The settings fall back on it; `attune_ops.lab` starts and stops it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process by its id and start time, so that a recycled id is never taken for it."""
+    """A process by its id and start time: ids are reused."""
 
     pid: int
     started: str
 
     @property
     def alive(self) -> bool:
-        """Whether exactly this process still runs (stopped counts as running, a zombie does not)."""
+        """Whether this process still runs (a stopped one does, a zombie does not)."""
         return start_time(self.pid) == self.started
 
 
@@ -54,7 +54,7 @@ class LabNode(msgspec.Struct, frozen=True):
 
 
 class RunningLab(msgspec.Struct, frozen=True):
-    """A lab as its state file describes it. The password is in a file of its own, mode 600, never in here."""
+    """A lab by its state file. The password is in a separate file, mode 600."""
 
     name: str
     folder: str
@@ -85,16 +85,16 @@ class RunningLab(msgspec.Struct, frozen=True):
         try:
             return Secret(self.password_file.read_text().strip())
         except OSError as e:
-            raise ConfigError(f"the lab's password file {self.password_file} cannot be read: {e.strerror}") from e
+            raise ConfigError(f"cannot read the lab's password file {self.password_file}: {e.strerror}") from e
 
     @property
     def amqp_url(self) -> str:
-        """The AMQP URL with the password in it: for a client, never for output."""
+        """The AMQP URL with its password: for a client, never for output."""
         return f"amqp://{self._credentials}@127.0.0.1:{self.node.amqp_port}/%2F"
 
     @property
     def management_url(self) -> str:
-        """The management API's URL with the password in it: for a client, never for output."""
+        """The management API's URL with its password: for a client, never for output."""
         return f"http://{self._credentials}@127.0.0.1:{self.node.management_port}"
 
     @property
@@ -113,16 +113,16 @@ def labs_folder() -> Path:
 
 
 def lab_folder(name: str = "default") -> Path:
-    """The folder of the lab of that name; raises `ConfigError` for a name that is none."""
+    """The folder of the lab of that name; raises `ConfigError` for an invalid name."""
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a lab: use up to 31 of a-z, 0-9, - and _, a letter or digit first")
+        raise ConfigError(f"invalid lab name {name!r}: use up to 31 of a-z, 0-9, - and _, first a letter or digit")
     return labs_folder() / name
 
 
 def read_state(name: str = "default") -> RunningLab | None:
-    """Reads the state file whether or not anything of it still runs; None where there is none.
+    """Reads the state file, also of a lab that no longer runs; None without a file.
 
-    Raises `ConfigError` where it cannot be read or is no state file. Changes nothing.
+    Raises `ConfigError` where it cannot be read or is not a state file. Changes nothing.
     """
     path = lab_folder(name) / STATE_FILE
     try:
@@ -130,9 +130,9 @@ def read_state(name: str = "default") -> RunningLab | None:
     except FileNotFoundError:
         return None
     except OSError as e:
-        raise ConfigError(f"the lab's state file {path} cannot be read: {e.strerror}") from e
+        raise ConfigError(f"cannot read the lab's state file {path}: {e.strerror}") from e
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path} is no state file of a lab ({e}); `attune-ops lab down` clears it away") from e
+        raise ConfigError(f"{path} is not the state file of a lab ({e}); `attune-ops lab down` removes it") from e
 
 
 def read(name: str = "default") -> RunningLab | None:
@@ -142,14 +142,14 @@ def read(name: str = "default") -> RunningLab | None:
 
 
 def start_time(pid: int) -> str | None:
-    """When the process with that id started, as a text to compare; None where there is none (a zombie is none).
+    """When the process with that id started, as a text to compare; None without such a process, or for a zombie.
 
-    On Linux the boot's id is part of it: ids and ticks begin anew with each boot.
+    On Linux the boot id is part of it: process ids and ticks restart with each boot.
     """
     if not os.path.exists("/proc/self/stat"):
         return _start_time_by_ps(pid)
     try:
-        # The command's name stands in brackets and may hold anything, also brackets and blanks.
+        # The command's name is in brackets and may contain anything, also brackets and blanks.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None

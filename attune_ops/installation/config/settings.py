@@ -1,4 +1,4 @@
-"""What the tool is pointed at, fully resolved. Where it came from is kept, so that errors can say so."""
+"""The settings of an installation, fully resolved, each with its origin for errors."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class Database(msgspec.Struct, frozen=True):
 
 
 class CheckSettings(msgspec.Struct, frozen=True):
-    """How to judge, whatever the installation; a file that somebody mailed in is judged by this alone.
+    """The settings of the checks, without an installation: enough to diagnose a file.
 
-    `topology` is None where none was named. `severities` maps a check's code to another severity, or None to switch
+    `topology` is None where none is given. `severities` maps a check's code to another severity, or None to switch
     it off; `thresholds` are numbers of checks by name.
     """
 
@@ -79,10 +79,10 @@ class CheckSettings(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """One installation. What was not said and has no default is None; `origin` says where each member came from.
+    """One installation. A setting without value and default is None; `origin` has the origin of each member.
 
-    `env` is the environment's name. `protected`: changes want its name typed; `drills`: drills are allowed. `lab`
-    is the name of the lab that they are of.
+    `env` is the environment's name. `protected`: changes need its name as confirmation; `drills`: drills are allowed.
+    `lab` is the name of the lab, if it is one.
     `severities` maps a check's code to another severity, or None to switch it off. `timeout` is in seconds.
     """
 
@@ -105,12 +105,12 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def check_settings(self) -> CheckSettings:
-        """How to judge what is found there."""
+        """The settings of the checks."""
         return CheckSettings(self.topology, self.severities, self.thresholds)
 
     @property
     def on_lab(self) -> bool:
-        """Whether they are those of a running lab."""
+        """Whether the installation is a running lab."""
         return self.lab is not None
 
     @property
@@ -120,7 +120,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def own_worker(self) -> str:
-        """The name of this host's worker: what Attune's configuration says, else Attune's default."""
+        """The name of this host's worker, from Attune's configuration, else Attune's default."""
         import socket
 
         return self.worker_name or f"worker-{socket.gethostname()}"
@@ -129,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret of these settings, for masking output.
 
-        A password that is its user's name, which is shown, or that everybody tries first is masked in URLs alone.
+        A password that equals its user's name, or is a well-known default, is masked only in URLs.
         """
         found = [e.password for e in (self.amqp, self.management) if e.password != Secret(e.user)]
         if self.database is not None and self.database.password:

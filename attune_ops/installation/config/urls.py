@@ -1,6 +1,6 @@
-"""Reading URLs: the one place that knows the spellings of a virtual host, default ports and default credentials.
+"""Reading URLs: the spellings of a virtual host, default ports and default credentials.
 
-A complaint never repeats a URL that could not be taken apart, since nobody knows where its password ends.
+An error never repeats an invalid URL, since it is unknown where its password ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attune_ops.installation.config.settings import Database, Endpoint
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.secret import MASK, Secret
 
-# RabbitMQ's own defaults; the user guest is let in from the broker's own host only.
+# RabbitMQ's defaults; the user guest can log in only from the broker's own host.
 DEFAULT_USER = DEFAULT_PASSWORD = "guest"
 AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 HTTP_PORTS = {"http": 80, "https": 443}
@@ -24,8 +24,8 @@ POSTGRESQL = ("postgresql", "postgres")
 def parse_amqp(text: str, origin: str, password: Secret | None = None) -> Endpoint:
     """Reads `amqp[s]://user:password@host:port/vhost`; the virtual host `/` is `/%2f`, `//`, `/` or no path.
 
-    Without credentials it is guest/guest. `password` stands in for one that is kept elsewhere. `origin` opens
-    a complaint; raises `ConfigError`.
+    Without credentials it is guest/guest. `password` is one that is kept outside the URL. `origin` begins an error;
+    raises `ConfigError`.
     """
     url = _split(text, origin, tuple(AMQP_PORTS))
     user, secret = _credentials(url, origin, password) or (DEFAULT_USER, password or Secret(DEFAULT_PASSWORD))
@@ -33,14 +33,14 @@ def parse_amqp(text: str, origin: str, password: Secret | None = None) -> Endpoi
     if len(vhost.encode()) > 255:
         raise ConfigError(f"{origin}: the virtual host has {len(vhost.encode())} bytes; AMQP allows 255")
     if url.fragment:
-        raise ConfigError(f"{origin}: a '#' in an AMQP URL must be written %23")
+        raise ConfigError(f"{origin}: write a '#' in an AMQP URL as %23")
     return Endpoint(url.scheme, *_address(url, origin, AMQP_PORTS), user, secret, vhost)
 
 
 def parse_management(text: str, origin: str, amqp: Endpoint, password: Secret | None = None) -> Endpoint:
     """Reads `http[s]://host:port/prefix`; without credentials it takes those of `amqp`.
 
-    What one copies from a browser is understood too: `/api` and `/#/queues` at the end mean the same API.
+    A URL copied from a browser is valid too: `/api` and `/#/queues` at its end mean the same API.
     """
     url = _split(text, origin, tuple(HTTP_PORTS))
     user, secret = _credentials(url, origin, password) or (amqp.user, password or amqp.password)
@@ -60,11 +60,11 @@ def parse_database(text: str, origin: str, schema: str = "attune", password: Sec
     if url.scheme == "sqlite":
         path = _decode(url.path[1:], origin, "file")
         if url.netloc or not path:
-            raise ConfigError(f"{origin}: no file in it; write sqlite:///file, or sqlite:////folder/file")
+            raise ConfigError(f"{origin}: no file in the URL; write sqlite:///file, or sqlite:////folder/file")
         return Database(Secret(f"sqlite:///{path}"), "sqlite", f"sqlite:///{path}", schema)
     found = _credentials(url, origin, password)
     if found is None and password is not None:
-        raise ConfigError(f"{origin}: a password is given but the URL has no user")
+        raise ConfigError(f"{origin}: there is a password, but no user in the URL")
     _port(url, origin)
     hosts = url.netloc.rpartition("@")[2]
     user, secret = found or ("", Secret(""))
@@ -96,16 +96,16 @@ def _split(text: str, origin: str, schemes: tuple[str, ...]) -> SplitResult:
     allowed = " or ".join(f"{s}://" for s in schemes)
     scheme, separator, _ = text.strip().partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        raise ConfigError(f"{origin}: this is no URL; it must begin with {allowed}")
+        raise ConfigError(f"{origin}: not a URL; it must begin with {allowed}")
     if scheme.lower() not in schemes:
         raise ConfigError(f"{origin}: found {scheme}://; allowed is {allowed}")
-    # urlsplit silently drops newlines and tabs: a password with one would quietly become another.
+    # urlsplit drops newlines and tabs: a password with one would become another.
     if not text.strip().isprintable() or re.search(r"\s", text.strip()):
-        raise ConfigError(f"{origin}: the URL holds a blank or a control character; write it percent-encoded (%20)")
+        raise ConfigError(f"{origin}: the URL contains a blank or a control character; write it percent-encoded (%20)")
     try:
         url = urlsplit(text.strip())
     except ValueError as e:
-        raise ConfigError(f"{origin}: {scheme}://{MASK} is no URL: {_reason(e)}") from None
+        raise ConfigError(f"{origin}: {scheme}://{MASK} is not a URL: {_reason(e)}") from None
     if "@" in url.path + url.query + url.fragment and "@" not in url.netloc and url.scheme != "sqlite":
         raise ConfigError(
             f"{origin}: a '/', '?' or '#' in a user name or password must be percent-encoded (%2F, %3F, %23)"
@@ -114,8 +114,8 @@ def _split(text: str, origin: str, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def _reason(error: ValueError) -> str:
-    """What urlsplit complains of, without what it quotes."""
-    return "the brackets round an IPv6 address are wrong" if "IPv6" in str(error) else "it cannot be taken apart"
+    """The error of urlsplit, without its quotations."""
+    return "wrong brackets around an IPv6 address" if "IPv6" in str(error) else "invalid syntax"
 
 
 def _credentials(url: SplitResult, origin: str, password: Secret | None) -> tuple[str, Secret] | None:
@@ -125,7 +125,7 @@ def _credentials(url: SplitResult, origin: str, password: Secret | None) -> tupl
         return None
     user, colon, found = login.partition(":")
     if password is not None and colon:
-        raise ConfigError(f"{origin}: a password stands in the URL and is given in another place too; keep one")
+        raise ConfigError(f"{origin}: there is a password in the URL and in another place; keep one")
     secret = password or Secret(_decode(found, origin, "password"))
     return _decode(user, origin, "user"), secret
 
@@ -143,7 +143,7 @@ def _address(url: SplitResult, origin: str, ports: dict[str, int]) -> tuple[str,
 
 
 def _port(url: SplitResult, origin: str) -> int | None:
-    """The port, checked; a PostgreSQL URL may name several hosts, which only its driver takes apart."""
+    """The port, validated; a PostgreSQL URL may name several hosts, which only its driver parses."""
     if "," in url.netloc:
         return None
     try:

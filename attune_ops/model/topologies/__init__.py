@@ -1,6 +1,6 @@
-"""The topologies that come with the package, and the reading of one by its name or from a user's own file.
+"""The topologies of the package, and reading one by its name or from a user's file.
 
-A file `NAME.toml` on this package's path is the topology `NAME`; nothing else needs an edit to add one.
+A file `NAME.toml` on this package's path is the topology `NAME`; adding the file is enough.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "attune-2026-01"
 
-MAX_BYTES = 4_000_000  # a topology is a few kilobytes; what is larger is some other file
+MAX_BYTES = 4_000_000  # a topology is a few kilobytes; a larger file is another one
 
 
 def names() -> tuple[str, ...]:
@@ -33,15 +33,15 @@ def load(name_or_path: str) -> Topology:
     """
     known = _files()
     path = known.get(name_or_path) or Path(name_or_path).expanduser()
-    if name_or_path not in known and not _looks_like_a_path(name_or_path, path):
+    if name_or_path not in known and not _is_path(name_or_path, path):
         listed = ", ".join(sorted(known))
-        raise TopologyError(f"unknown topology {name_or_path!r}; known are {listed}, or give the path of a file")
+        raise TopologyError(f"unknown topology {name_or_path!r}; known are {listed}, or use the path of a file")
     shown = repr(str(path))[1:-1]  # a name with a newline stays one line
     return parse_toml(_read(path, shown), shown)
 
 
 def table() -> Table:
-    """The topologies as a table: what each is, and how much is in it."""
+    """The topologies as a table: what each is, and its number of queues."""
     from datetime import UTC, datetime
 
     from attune_ops.model.table import Column, Kind, Table
@@ -49,8 +49,8 @@ def table() -> Table:
     columns = (
         Column("name", doc="what --topology takes"),
         Column("queues", doc="declared once, and for each worker"),
-        Column("description", doc="what is particular about it"),
-        Column("default", Kind.FLAG, doc="taken where none is named", priority=2),
+        Column("description", doc="how it differs"),
+        Column("default", Kind.FLAG, doc="used where none is given", priority=2),
     )
     rows = tuple(
         (name, f"{len(t.base_queues)} + {len(t.worker_queues(0))} per worker", t.description, name == DEFAULT)
@@ -67,17 +67,17 @@ def _files() -> dict[str, Path]:
     return found
 
 
-def _looks_like_a_path(text: str, path: Path) -> bool:
+def _is_path(text: str, path: Path) -> bool:
     try:
         return "/" in text or text.endswith(".toml") or path.is_file()
-    except (OSError, ValueError):  # a name that no file system takes: too long, a NUL byte
+    except (OSError, ValueError):  # a name that no file system accepts: too long, a NUL byte
         return False
 
 
 def _read(path: Path, shown: str) -> str:
     try:
         if path.is_dir():
-            raise TopologyError(f"{shown}: it is a folder; a topology is one TOML file")
+            raise TopologyError(f"{shown}: a folder; use a TOML file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as e:

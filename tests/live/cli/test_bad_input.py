@@ -317,7 +317,7 @@ def relay(address: str) -> socket.socket:
     [
         (("--topology", "attune-1999"), "unknown topology 'attune-1999'; known are attune-2026-01, attune-2026-09"),
         (("--topology", "./gone.toml"), "cannot read the topology file: No such file or directory"),
-        (("--amqp-url", "localhost:5672"), "this is no URL; it must begin with amqp:// or amqps://"),
+        (("--amqp-url", "localhost:5672"), "not a URL; it must begin with amqp:// or amqps://"),
         (("--amqp-url", f"amqp://u:{PASSWORD}@h"), "must be percent-encoded"),
         (("--config", "gone.toml"), "cannot read the configuration file: No such file or directory"),
         (("--env", "prod"), "there is no attune-ops.toml here nor"),
@@ -347,7 +347,7 @@ def test_no_configure_permission(run: Run, vhost: Vhost, user: Users, loud: tupl
 
 
 def test_no_installation(fails: Fails) -> None:
-    assert "no installation is named" in fails("queues", status=2).line
+    assert "no installation given" in fails("queues", status=2).line
 
 
 def test_an_argument_too_many_shows_no_password(fails: Fails) -> None:

@@ -24,7 +24,7 @@ def test_save_show_and_diff(vhost: Vhost, run: Run, user: Users) -> None:
     one = save(run, operator, "one")
     assert password not in gzip.decompress(one.read_bytes()).decode()
     again = run("snapshot", "save", "one.json.gz", target=operator, status=2)
-    assert "it exists already; --force overwrites it" in again.stderr
+    assert "the file exists; --force overwrites it" in again.stderr
 
     shown = {
         r["source"]: r for r in json.loads(run("snapshot", "show", one, "--format", "json", status=0).stdout)["rows"]

@@ -253,8 +253,8 @@ def crafted(name: str, *processes: Process) -> RunningLab:
 def test_a_state_file_that_is_none(run: Run, name: str) -> None:
     crafted(name)
     Path(lab_folder(name), "state.json").write_text('{"name": 7}')
-    assert "is no state file" in run("lab", "status", "--name", name, env=environment(), status=1).stdout
-    assert "is no state file" in run("lab", "down", "--name", name, env=environment(), status=0).stderr
+    assert "is not the state file" in run("lab", "status", "--name", name, env=environment(), status=1).stdout
+    assert "is not the state file" in run("lab", "down", "--name", name, env=environment(), status=0).stderr
     assert not lab_folder(name).exists()
 
 
@@ -274,7 +274,7 @@ def test_a_broker_that_does_not_start_is_undone_and_its_error_shown(name: str, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--name", "../x"], "is no name for a lab"),
+        (["--name", "../x"], "invalid lab name"),
         (["--nodes", "0"], "1 to 7 nodes"),
         (["--server", "/nowhere"], "no rabbitmq-server in /nowhere"),
         (["--set", "nonsense"], "KEY = VALUE"),

@@ -197,7 +197,7 @@ def test_the_brokers_own_export_read_from_a_file(site: Site) -> None:
         assert [d["subject"]["name"] for d in found["differences"]] == [
             "attune.dlx.queue", "attune.dlx → attune.dlx.queue ('#')",
         ]  # fmt: skip
-        assert "queues of workers: a definitions file holds no workers" in found["unseen"]
+        assert "queues of workers: a definitions file has no workers" in found["unseen"]
 
 
 def test_a_broker_that_denies_transient_queues(site: Site) -> None:

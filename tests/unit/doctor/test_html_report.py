@@ -161,7 +161,7 @@ def test_a_file_that_exists_stays(tmp_path: Path) -> None:
     report = read_and_diagnose(healthy, check_settings({}))
     file = tmp_path / "report.html"
     assert write_report(report, str(file)) == file.stat().st_size
-    with pytest.raises(ConfigError, match="it exists already"):
+    with pytest.raises(ConfigError, match="the file exists"):
         write_report(report, str(file))
     write_report(report, str(file), replace=True)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

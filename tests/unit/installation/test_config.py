@@ -93,7 +93,7 @@ def test_the_lab_comes_last(folder: Path) -> None:
 def test_the_lab_never_stands_in_for_a_named_environment(folder: Path) -> None:
     lab(folder)
     (folder / "attune-ops.toml").write_text("[env.prod]\nprotected = true\n")
-    with pytest.raises(ConfigError, match="'prod' names no amqp_url"):
+    with pytest.raises(ConfigError, match="'prod' has no amqp_url"):
         resolve({"env": "prod"}, {})
 
 
@@ -149,7 +149,7 @@ def test_a_named_lab_goes_before_the_default_environment_and_keeps_other_variabl
         (TWO | {"amqp_url": OPTION}, {}, "--lab and --amqp-url each name"),
         ({}, TWO_VARIABLE | {"ATTUNE_OPS_AMQP_URL": VARIABLE}, "ATTUNE_OPS_LAB and ATTUNE_OPS_AMQP_URL each name"),
         ({"lab": "three"}, {}, "no lab 'three' is running: attune-ops lab up --name three"),
-        ({"lab": "../x"}, {}, "no name for a lab"),
+        ({"lab": "../x"}, {}, "invalid lab name"),
     ],
 )
 def test_no_lab_is_guessed(folder: Path, options: dict[str, str], environ: dict[str, str], says: str) -> None:
@@ -269,14 +269,14 @@ def test_every_broker_has_a_registry_of_its_own(folder: Path) -> None:
         ("env = 3", "attune-ops.toml: env: Expected `object`, got `int`; found 3"),
         ('[severities]\nAT1 = "bad"', "severities.AT1: Invalid enum value 'bad' (allowed: error, info, off, warning)"),
         ('[thresholds]\nx = "1"', "thresholds.x: Expected `float`, got `str`; found '1'"),
-        ("[env.other]", "attune-ops.toml: no environment 'prod' in it; it has other"),
+        ("[env.other]", "attune-ops.toml: no environment 'prod'; it has other"),
         ('[env.prod]\namqp_url = "amqp://u:${NOPE}@h"', "env.prod.amqp_url: the environment variable NOPE is not set"),
         ('[env.prod]\namqp_url = "amqp://u@h"\npassword_file = "no"', "cannot read the password file: No such file"),
         (
             '[env.prod]\namqp_url = "amqp://u@h"\npassword_file = "no"\npassword_env = "x"',
             "both password_file and password_env",
         ),
-        ('[env.prod]\namqp_url = "amqp://h"\ntimeout = 0', "found 0.0; a number of seconds above 0 is allowed"),
+        ('[env.prod]\namqp_url = "amqp://h"\ntimeout = 0', "found 0.0; allowed is a number of seconds above 0"),
         ('[env.prod]\namqp_url = "http://h"', "attune-ops.toml [env.prod]: found http://"),
         ('[env.prod]\namqp_url = "amqp://h"\ntopology = "x"', "attune-ops.toml [env.prod]: unknown topology 'x'"),
     ],
@@ -294,13 +294,16 @@ def test_wrong_file(folder: Path, text: str, says: str) -> None:
     [
         (b"\xff", "byte 0 of this configuration of Attune is not UTF-8"),
         (b"a: [", "c.yaml, line 1: not YAML"),
-        (b"- 1", "the file: found list; a table with"),
-        (b"message_queue: 3", "message_queue: found int; a table with url is allowed"),
-        (b"message_queue: {url: [1]}", "message_queue.url: found list; one value is allowed"),
-        (b"message_queue: {url: 7}", "c.yaml message_queue.url: this is no URL"),
-        (b"message_queue: {url: 'amqp://h'}\nworker: {heartbeat_interval: soon}", "found 'soon'; a number of seconds"),
+        (b"- 1", "the file: found list; allowed is a table with"),
+        (b"message_queue: 3", "message_queue: found int; allowed is a table with url"),
+        (b"message_queue: {url: [1]}", "message_queue.url: found list; allowed is one value"),
+        (b"message_queue: {url: 7}", "c.yaml message_queue.url: not a URL"),
+        (
+            b"message_queue: {url: 'amqp://h'}\nworker: {heartbeat_interval: soon}",
+            "found 'soon'; allowed is a number of seconds",
+        ),
         (b"message_queue: {url: !!python/object:os.system {}}", "not YAML"),
-        (b"", "no installation is named"),
+        (b"", "no installation given"),
     ],
 )
 def test_wrong_configuration_of_attune(folder: Path, data: bytes, says: str) -> None:
@@ -344,7 +347,7 @@ def checked(text: str, options: dict[str, str] | None = None, environ: dict[str,
 def test_check_looks_at_every_environment() -> None:
     found = checked('[env.a]\namqp_url = "amqp://u:pw@h"\n[env.b]\namqp_url = "x"\n[severities]\nAT101 = "off"\n')
     assert found["env a"] == (True, "amqp://u:***@h:5672/%2F, topology attune-2026-01")
-    assert found["env b"] == (False, "attune-ops.toml [env.b]: this is no URL; it must begin with amqp:// or amqps://")
+    assert found["env b"] == (False, "attune-ops.toml [env.b]: not a URL; it must begin with amqp:// or amqps://")
     assert set(found) == {"attune-ops.toml", "env a", "env b"}
 
 
@@ -389,7 +392,7 @@ def test_the_example_is_right(folder: Path) -> None:
     path = folder / "attune-ops.toml"
     config_file.write_example(path)
     assert path.stat().st_mode & 0o077 == 0
-    with pytest.raises(ConfigError, match="exists and stays as it is"):
+    with pytest.raises(ConfigError, match="exists and is not changed"):
         config_file.write_example(path)
     everything = "\n".join(
         line.removeprefix("# ") if line.startswith("# ") and ("=" in line or line.startswith("# [")) else line

@@ -69,7 +69,7 @@ def test_a_lab_that_is_not_ready_or_dead_is_none(made: RunningLab, monkeypatch: 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "A", "-x", "x" * 32, "a b", "a\n", "ü"])
 def test_names_that_are_none(name: str) -> None:
-    with pytest.raises(ConfigError, match="no name for a lab"):
+    with pytest.raises(ConfigError, match="invalid lab name"):
         read(name)
 
 

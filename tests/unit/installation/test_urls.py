@@ -96,8 +96,8 @@ def test_any_text_is_read_or_refused_without_its_password(text: str, password: s
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("", "no URL; it must begin with amqp:// or amqps://"),
-        ("host:5672", "no URL"),
+        ("", "not a URL; it must begin with amqp:// or amqps://"),
+        ("host:5672", "not a URL"),
         ("http://u:hunter2@host", "found http://; allowed is amqp:// or amqps://"),
         ("amqp://u:hunter2@host:port", "port must be a number from 1 to 65535"),
         ("amqp://u:hunter2@host:0", "port must be"),
@@ -110,7 +110,7 @@ def test_any_text_is_read_or_refused_without_its_password(text: str, password: s
         ("amqp://u:hunter2@[::1", "brackets"),
         ("amqp://u:hunter2%ff@host", "not UTF-8"),
         ("amqp://u:hunter2@host/" + "%C3%A4" * 128, "256 bytes; AMQP allows 255"),
-        ("amqp://host/v#x", "must be written %23"),
+        ("amqp://host/v#x", "in an AMQP URL as %23"),
     ],
 )
 def test_refused(url: str, says: str) -> None:

@@ -72,7 +72,7 @@ def test_definitions(tmp_path: Path, packed: bool) -> None:
     assert found.topology.name == "attune-2026-01"
     assert {s for s in Source if found.missing_reason((s,))} == set(Source) - {Source.BROKER}
     assert load_facts(str(tmp_path / "d.txt"), vhost="a").vhost == "a"
-    with pytest.raises(ConfigError, match="no virtual host 'c' in it; it has 'a', 'b'"):
+    with pytest.raises(ConfigError, match="no virtual host 'c'; it has 'a', 'b'"):
         load_facts(str(tmp_path / "d.txt"), vhost="c")
     assert list(load_brokers(str(tmp_path / "d.txt"))) == ["a", "b"]
 
@@ -85,18 +85,18 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "no JSON, or only half of it"),
-        (b"<html>", "no JSON, or only half of it"),
-        (b'{"exchanges": [', "no JSON, or only half of it"),
-        (b"[]", "not what it should be: Expected `object`, got `array`"),
+        (b"", "invalid or incomplete JSON"),
+        (b"<html>", "invalid or incomplete JSON"),
+        (b'{"exchanges": [', "invalid or incomplete JSON"),
+        (b"[]", "unexpected content: Expected `object`, got `array`"),
         (b"{}", "neither a snapshot nor a RabbitMQ definitions export: it has neither exchanges nor queues"),
         (b'{"schema": "attune-ops/doctor/1"}', "a RabbitMQ definitions export: it is 'attune-ops/d"),
         (b'{"schema": "attune-ops/snapshot/2"}', "'attune-ops/snapshot/2' is of another release of attune-ops"),
-        (b'{"schema": "attune-ops/snapshot/1"}', "not what it should be: Object missing required field `topology`"),
-        (b'{"queues": [{"name": 1}]}', "not what it should be: Expected `str`, got `int` - at `$.queues[0].name`"),
-        (b'{"queues": [{"name": "\xff"}]}', "no JSON, or only half of it"),
+        (b'{"schema": "attune-ops/snapshot/1"}', "unexpected content: Object missing required field `topology`"),
+        (b'{"queues": [{"name": 1}]}', "unexpected content: Expected `str`, got `int` - at `$.queues[0].name`"),
+        (b'{"queues": [{"name": "\xff"}]}', "invalid or incomplete JSON"),
         (b'{"queues": ' + b"[" * 100_000, "nested too deeply"),
-        (b'{"queues": [], "parameters": [{"component": "operator_policy", "value": 3}]}', "not what it should be"),
+        (b'{"queues": [], "parameters": [{"component": "operator_policy", "value": 3}]}', "unexpected content"),
         (gzip.compress(b'{"queues": []}' * 1000, mtime=0)[:-20], "the gzip data is cut off after"),
         (b"\x1f\x8bnonsense", "the gzip data is damaged"),
         (b"\x28\xb5\x2f\xfd....", "packed with zstd; unpack it first"),
@@ -124,7 +124,7 @@ def test_huge_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read it: No such file"):
         load_facts(str(tmp_path / "nope"))
-    with pytest.raises(ConfigError, match="it is a folder"):
+    with pytest.raises(ConfigError, match="a folder; use"):
         load_facts(str(tmp_path))
     with pytest.raises(ConfigError, match="cannot read it"):
         load_facts("a\0b")
@@ -132,5 +132,5 @@ def test_no_file(tmp_path: Path) -> None:
         save_facts(FACTS, str(tmp_path / "nope" / "f"))
     with pytest.raises(ConfigError, match="cannot write the snapshot: Is a directory"):
         save_facts(FACTS, str(tmp_path), replace=True)
-    with pytest.raises(ConfigError, match="it exists already; --force overwrites it"):
+    with pytest.raises(ConfigError, match="the file exists; --force overwrites it"):
         save_facts(FACTS, str(tmp_path))

@@ -45,7 +45,7 @@ def test_a_file_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["attune", "", "x" * 5000, "a\0b", "<script>", "é\n"])
 def test_unknown(name: str) -> None:
-    with pytest.raises(TopologyError, match="known are attune-2026-01, attune-2026-09, or give the path of a file"):
+    with pytest.raises(TopologyError, match="known are attune-2026-01, attune-2026-09, or use the path of a file"):
         load(name)
 
 
@@ -59,7 +59,7 @@ def test_unknown(name: str) -> None:
         (b"\n" * 4_000_001, ": more than 4000000 bytes"),
         (b"a = " + b"[" * 100_000, ": not a"),
         (MINE.encode(), ", line 5: exchanges[2]: Object contains unknown field `typ`; allowed are name, type"),
-        (b'exchanges = []\nname = ""', ", line 2: name: it is empty"),
+        (b'exchanges = []\nname = ""', ", line 2: name: empty"),
         (b'name = "x"\n[[exchanges]]\nname = "a"\ntype = "b"\n[[exchanges]]\nname = 7', ", line 5: exchanges[1].name"),
     ],
 )  # fmt: skip
@@ -75,7 +75,7 @@ def test_wrong_file(tmp_path: Path, content: bytes, says: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(TopologyError, match=r"nope\.toml: cannot read the topology file: No such file"):
         load(str(tmp_path / "nope.toml"))
-    with pytest.raises(TopologyError, match="it is a folder"):
+    with pytest.raises(TopologyError, match="a folder; use"):
         load(str(tmp_path))
 
 

@@ -88,12 +88,12 @@ def test_worker_of(queue: str, worker: int | None) -> None:
             "bindings[0].source: no exchange 'y' in this file (it has x)",
         ),
         ({"consumers": [{"service": "w", "queue": "nope"}]}, "consumers[0].queue: no queue 'nope'"),
-        ({"name": ""}, "name: it is empty"),
+        ({"name": ""}, "name: empty"),
         ({"queues": [{"name": "ä" * 128}]}, "queues[0].name: 256 bytes; AMQP allows 255"),
         ({"queues": [{"name": "q\n"}]}, "queues[0].name: 'q\\n' has a line break"),
         (
             {"queues": [{"name": "q"}, {"name": "q"}]},
-            "queues[1].name: 'q' stands twice (queues[0] has it too)",
+            "queues[1].name: 'q' is a duplicate of queues[0]",
         ),
     ],
 )
