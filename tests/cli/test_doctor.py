@@ -101,9 +101,7 @@ def test_one_of_several_virtual_hosts_of_a_file(run: Run, tmp_path: Path) -> Non
     for name in ("a", "b"):
         done = run("doctor", "--from", file, "--vhost", name, "--fail-on", "never", status=0)
         assert f" in virtual host {name}, " in done.stdout.splitlines()[0]
-    assert (
-        "no virtual host 'c'; it has 'a', 'b'" in run("doctor", "--from", file, "--vhost", "c", status=2).stderr
-    )
+    assert "no virtual host 'c'; it has 'a', 'b'" in run("doctor", "--from", file, "--vhost", "c", status=2).stderr
     assert "--vhost is for --from" in run("doctor", "--vhost", "a", status=2).stderr
 
 
