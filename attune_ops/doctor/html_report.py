@@ -1,48 +1,100 @@
-"""A report to send: the diagnosis, every table, the topology and the snapshot in one HTML file."""
+"""A report to send: the diagnosis, every table, the topology and the snapshot in one HTML file.
+
+The file needs no network and is readable without JavaScript; with it, tables sort and filter. The content security
+policy allows one script by its hash, so that no text of the broker can run, even if it were not escaped.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
+import json
 import pkgutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import timedelta
+from importlib.resources import files
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from attune_ops import inventory as package
+from attune_ops.doctor import view_report
 from attune_ops.doctor.findings import CheckResult, Finding, Report
 from attune_ops.model.errors import SourceError
 from attune_ops.model.files import write_file
 from attune_ops.model.secret import Secret, mask_url, without
 from attune_ops.model.snapshot_file import masked, packed
+from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.render import html, text
+from attune_ops.render.graph_svg import as_svg
+from attune_ops.render.text import RIGHT, remarks
 from attune_ops.topology.topology_graph import topology_graph
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
-    from attune_ops.model.table import Table
 
 FIRST = ("queues", "workers", "orphans")  # the first tables of the page
+SHOWN = 20  # findings of one check that the page shows in full; the attached snapshot has them all
+MOST = 600  # characters of one piece of evidence
+DEEPEST = 20  # queues in the chart of depths
+
+
+class _Cell(NamedTuple):
+    shown: str
+    key: str | None  # sort key, where it differs from the shown text
+
+
+class _Listing(NamedTuple):
+    table: Table
+    columns: list[Column]
+    rows: list[list[_Cell]]
+    unknown: list[str]  # the columns in which every cell is unknown
+    notes: list[str]
+
+
+class _Bar(NamedTuple):
+    name: str
+    messages: int
+    width: float  # per cent of the deepest
 
 
 def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
     """The page of a diagnosis and its facts, without passwords. Needs Jinja2 (`ConfigError`)."""
-    from attune_ops.doctor.view_report_page import report_page
-
     facts = masked(diagnosis.facts, secrets)
+    diagnosis = _masked(diagnosis, facts)
     tables: list[Table] = []
-    unread: dict[str, str] = {}
+    unread: list[str] = []
     for name in _inspections():
         try:
             tables.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
         except SourceError as e:
-            unread[name] = str(e)
-    page = report_page(
-        _masked(diagnosis, facts),
-        tables,
-        topology_graph(facts.topology if facts.broker is None else facts),
-        packed(facts),
-        [f"Table {name} is missing: {reason}." for name, reason in unread.items()],
+            unread.append(f"Table {name} is missing: {e}.")
+    script = files("attune_ops.render").joinpath("templates/report_page.js").read_text()
+    snapshot = packed(facts)
+    page = html.fragment(
+        "report_page.html",
+        report=diagnosis,
+        title=_title(facts),
+        heading=view_report.heading(diagnosis),
+        counts=view_report.counts(diagnosis),
+        marks=view_report.MARKS,
+        verdicts=view_report.VERDICTS,
+        word=view_report.word,
+        findings=_findings(diagnosis),
+        evidence=_evidence,
+        svg=as_svg(topology_graph(facts.topology if facts.broker is None else facts)),
+        bars=_bars(tables),
+        listings=[_listing(t) for t in tables],
+        right=RIGHT,
+        unread=unread,
+        snapshot=base64.b64encode(snapshot).decode(),
+        snapshot_bytes=len(snapshot),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    return without(page, secrets)
+    return without(text.visible_lines(page), secrets)
 
 
 def write_report(diagnosis: Report, path: str, *, replace: bool = False, secrets: tuple[Secret, ...] = ()) -> int:
@@ -64,3 +116,46 @@ def _masked(diagnosis: Report, facts: Facts) -> Report:
 def _inspections() -> list[str]:
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "snapshot_diff")
     return [*FIRST, *(n for n in names if n not in FIRST)]
+
+
+def _title(facts: Facts) -> str:
+    where = f"{facts.env}, " if facts.env else ""
+    return text.visible(f"Attune on RabbitMQ: {where}virtual host {facts.vhost}")
+
+
+def _findings(diagnosis: Report) -> list[tuple[str, list[Any], list[Any]]]:
+    """By check: its code, the findings shown in full, and the others."""
+    found = [(code, list(fs)) for code, fs in groupby(diagnosis.findings, key=lambda f: f.code)]
+    return [(code, fs[:SHOWN], fs[SHOWN:]) for code, fs in found]
+
+
+def _evidence(value: object) -> str:
+    said = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text.visible(said if len(said) <= MOST else said[:MOST] + "…")
+
+
+def _bars(tables: Iterable[Table]) -> list[_Bar]:
+    """The deepest queues, where depths are known."""
+    queues = next((t for t in tables if t.name == "queues"), None)
+    if queues is None:
+        return []
+    depths = [(str(r["name"]), int(str(r["messages"]))) for r in queues.records() if r["messages"]]
+    depths.sort(key=lambda depth: (-depth[1], depth[0]))
+    return [_Bar(name, n, 100 * n / depths[0][1]) for name, n in depths[:DEEPEST]]
+
+
+def _listing(table: Table) -> _Listing:
+    """A table without the columns that are unknown in every row, to keep the page of a thousand rows small."""
+    known = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
+    columns = [table.columns[i] for i in known]
+    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows]
+    unknown = [c.name for i, c in enumerate(table.columns) if i not in known]
+    return _Listing(table, columns, rows, unknown, remarks(table)[1:])
+
+
+def _cell(value: Cell, column: Column) -> _Cell:
+    shown = text.cell(value, column)
+    if isinstance(value, timedelta):
+        return _Cell(shown, f"{value.total_seconds():.3f}")
+    sized = column.kind in (Kind.INTEGER, Kind.NUMBER) and value is not None and shown != str(value)
+    return _Cell(shown, str(value) if sized else None)

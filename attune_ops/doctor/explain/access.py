@@ -11,8 +11,7 @@ _PERMISSIONS = (
 
 RULES = (
     rule(
-        404,
-        "NOT_FOUND",
+        "404 NOT_FOUND",
         rf"no (?P<kind>queue) '{NAME}' {VHOST}",
         "Queue {subject!r} does not exist in vhost {vhost!r}. A client consumes from it, binds it or declares it "
         "passively. Either it is not declared yet, or it was deleted: auto-deleted with its last consumer, expired, "
@@ -20,41 +19,33 @@ RULES = (
         "connection stays open.",
         "Declare the queue before it is bound and consumed. A worker declares its own queue after it has registered; "
         "set-up declares the other queues.",
-        closes="channel",
         commands=("attune-ops workers", "attune-ops topology diff"),
     ),
     rule(
-        404,
-        "NOT_FOUND",
+        "404 NOT_FOUND",
         rf"no (?P<kind>exchange) '{NAME}' {VHOST}",
         "Exchange {subject!r} does not exist in vhost {vhost!r}. A client publishes or binds to it before set-up has "
         "declared it. The broker closed the channel. A message that is published to it is lost and not returned.",
         "Run set-up first. Every service runs it at its start; it is safe to repeat.",
-        closes="channel",
         commands=("attune-ops topology diff", "attune-ops topology apply --apply"),
     ),
     rule(
-        404,
-        "NOT_FOUND",
+        "404 NOT_FOUND",
         r"no binding (?P<subject>.{0,260}?) between (?P<ends>.{0,260}?) in vhost '(?P<vhost>[^'\n]*)'",
         "The binding to remove does not exist. The broker closed the channel.",
         "Nothing needs to be removed. List the existing bindings.",
-        closes="channel",
         kind="binding",
         commands=("attune-ops bindings",),
     ),
     rule(
-        404,
-        "NOT_FOUND",
+        "404 NOT_FOUND",
         r"NOT_FOUND - (?P<subject>no (?:queue|exchange) '(?P<cut>[^\n]{100,}?)\.\.\.)",
         "An object with a very long name does not exist. The broker truncated its message at 255 bytes.",
         "Read the full name in the service's configuration, and compare it with the broker.",
-        closes="channel",
         commands=("attune-ops topology diff",),
     ),
     rule(
-        312,
-        "NO_ROUTE",
+        "312 NO_ROUTE",
         r"NO_ROUTE\b|unroutable message(?:\(s\)|s)? returned|reply_code: 312|UnroutableError",
         "A mandatory message was unroutable and was returned: at that moment no queue was bound to its exchange with "
         "a matching routing key. The broker did not store it; the publisher has it and must handle it.",
@@ -62,26 +53,22 @@ RULES = (
         commands=("attune-ops bindings", "attune-ops orphans"),
     ),
     rule(
-        313,
-        "NO_CONSUMERS",
+        "313 NO_CONSUMERS",
         r"NO_CONSUMERS\b",
         "An immediate message was returned: no consumer was ready for it. RabbitMQ 3 and later do not support the "
         "immediate flag, so another broker or a proxy sent this error.",
         "Publish without the immediate flag.",
     ),
     rule(
-        311,
-        "CONTENT_TOO_LARGE",
+        "311 CONTENT_TOO_LARGE",
         r"CONTENT_TOO_LARGE\b|message size (?P<subject>\d+) is larger than (?:configured )?max size (?P<limit>\d+)",
         "The message is larger than `max_message_size` (default: 128 MiB up to RabbitMQ 3.13, 16 MiB from 4.0 on). "
         "The broker closed the channel and did not store the message.",
         "Send a reference to the data instead of the data, or raise `max_message_size` on every node.",
-        closes="channel",
         kind="message",
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         rf"(?P<right>configure |read |write )?access to (?P<kind>queue|exchange) '{NAME}' {VHOST} refused {USER}",
         "User {user!r} lacks a permission for {kind} {subject!r} in vhost {vhost!r} (permission: {right}). Declaring "
         "and deleting need configure. Publishing, and binding a queue, need write. Consuming, and binding to an "
@@ -92,8 +79,7 @@ RULES = (
         commands=_PERMISSIONS,
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         rf"(?P<right>read |write )?access to (?P<kind>topic) '{NAME}' in exchange '(?P<exchange>[^'\n]*)' "
         rf"{VHOST} refused {USER}",
         "User {user!r} has access to exchange {exchange!r}, but a topic permission refuses routing key {subject!r}.",
@@ -102,8 +88,7 @@ RULES = (
         commands=("rabbitmqctl list_topic_permissions -p {vhost}",),
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         r"Login was refused(?: using authentication mechanism (?P<subject>\S+?)\.)?|"
         r"PLAIN login refused: user '(?P<user>[^'\n]*)' - (?P<why>[^\n]*)|"
         r"ProbableAuthenticationError\b(?![^\n]*Login was refused)",
@@ -115,8 +100,7 @@ RULES = (
         commands=("attune-ops config show", "rabbitmqctl list_users", "rabbitmqctl authenticate_user {user}"),
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         rf"queue '{NAME}' {VHOST} in exclusive use",
         "Queue {subject!r} has an exclusive consumer, or an exclusive consumer was requested while others consume.",
         "Find its consumers: a second process of the same service, or an exclusive consumer.",
@@ -125,16 +109,14 @@ RULES = (
         commands=("attune-ops consumers",),
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         r"(?P<kind>queue|exchange) name '(?P<subject>[^\n]{0,260}?)' contains reserved prefix 'amq\.\*'",
         "Names that begin with `amq.` are reserved for the broker: a client cannot declare {kind} {subject!r}.",
         "Choose another name. For a server-named queue declare an empty name.",
         closes="channel",
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         rf"cannot publish to internal (?P<kind>exchange) '{NAME}' {VHOST}",
         "Exchange {subject!r} is internal: it receives messages from other exchanges only, not from publishers.",
         "Publish to an exchange that is bound to it.",
@@ -142,42 +124,35 @@ RULES = (
         commands=("attune-ops exchanges",),
     ),
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         r"operation not permitted on the default exchange",
         "The default exchange cannot be declared, deleted or bound. Every queue is bound to it by its own name.",
         "Publish with the queue's name as the routing key, or bind the queue to a named exchange.",
         closes="channel",
     ),
     rule(
-        405,
-        "RESOURCE_LOCKED",
+        "405 RESOURCE_LOCKED",
         rf"cannot obtain exclusive access to locked queue '{NAME}' {VHOST}"
         r"(?:\. It could be originally declared[^\n\"]*)?",
         "Queue {subject!r} is exclusive to the connection that declared it, or it exists and was redeclared with "
         "another value of exclusive. An exclusive queue is deleted when its connection closes.",
         "Find the connection that owns it. Do not declare a queue exclusive that several processes use.",
-        closes="channel",
         kind="queue",
         commands=("attune-ops queues", "rabbitmqctl list_queues -p {vhost} name exclusive owner_pid"),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         rf"access to vhost '(?P<subject>{SOME})' refused {USER}: connection limit \((?P<limit>\d+)\) is reached",
         "Vhost {subject!r} (or the user) has reached its limit of {limit} connections.",
         "Close connections that are not needed, or raise the limit.",
-        closes="connection",
         kind="vhost",
         commands=("rabbitmqctl list_vhost_limits -p {subject}", "rabbitmqctl list_connections name user state"),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         rf"access to vhost '(?P<subject>{SOME})' refused {USER}(?!: (?:connection limit|vhost))",
         "User {user!r} exists, but has no permissions in vhost {subject!r}.",
         "Grant the user permissions in that vhost, or correct the vhost in the URL (`/` is written `%2F`).",
-        closes="connection",
         kind="vhost",
         commands=(
             "rabbitmqctl list_permissions -p {subject}",
@@ -185,35 +160,29 @@ RULES = (
         ),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         r"vhost (?P<subject>[^\n\"']{1,255}?) not found",
         "Vhost {subject!r} does not exist on this broker.",
         "Correct the vhost in the URL (`/` is written `%2F`), or create it.",
-        closes="connection",
         kind="vhost",
         commands=("rabbitmqctl list_vhosts", "rabbitmqctl add_vhost {subject}"),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         r"attempt to reuse consumer tag '(?P<subject>[^\n]{0,260}?)'(?=[\s\"'),]|$)|"
         r"DuplicateConsumerTag\W+(?P<tag>[^\s'\")]+)",
         "The channel already has a consumer with this tag. The broker closed the whole connection.",
         "Cancel the first consumer before consuming again, or use another channel or tag.",
-        closes="connection",
         kind="consumer",
         commands=("attune-ops consumers",),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         r"number of channels opened \((?P<subject>\d+)\) has reached the negotiated channel_max"
         r"(?: \((?P<limit>\d+)\))?",
         "The connection has reached its negotiated channel_max: the client opens channels and does not close them (a "
         "channel leak).",
         "Close channels after use, or raise channel_max on client and broker.",
-        closes="connection",
         kind="channels",
         commands=("rabbitmqctl list_connections name channels",),
     ),

@@ -12,8 +12,7 @@ _REACH = ("attune-ops config check", "attune-ops health broker")
 
 RULES = (
     rule(
-        541,
-        "INTERNAL_ERROR",
+        "541 INTERNAL_ERROR",
         rf"Feature `(?P<subject>transient_nonexcl_queues)` is deprecated\.{_DENIED}",
         "This broker refuses queues that are neither durable nor exclusive. Workers of topology attune-2026-01 "
         "declare such queues. The broker closed the whole connection: the worker exits after set-up and registration "
@@ -22,34 +21,28 @@ RULES = (
         "Declare the worker's queue durable (with `x-expires`, so that it expires when unused), or exclusive. Or "
         "permit it: set `deprecated_features.permit.transient_nonexcl_queues = true` in rabbitmq.conf of ALL nodes "
         "and restart them (before an upgrade to 4.3, not after it).",
-        closes="connection",
         kind="deprecated feature",
         commands=("attune-ops doctor --only upgrade",),
     ),
     rule(
-        541,
-        "INTERNAL_ERROR",
+        "541 INTERNAL_ERROR",
         rf"Feature `(?P<subject>[a-z_]+)` is deprecated\.{_DENIED}",
         "This broker refuses the deprecated feature {subject}. It closed the whole connection.",
         "Stop using the feature, or permit it in rabbitmq.conf of all nodes "
         "(`deprecated_features.permit.{subject} = true`).",
-        closes="connection",
         kind="deprecated feature",
         commands=("attune-ops doctor --only upgrade",),
     ),
     rule(
-        541,
-        "INTERNAL_ERROR",
+        "541 INTERNAL_ERROR",
         r"refused for user '[^'\n]*': vhost '(?P<subject>[^'\n]*)' is down|INTERNAL_ERROR\b(?! - Feature)",
         "An internal error of the broker closed this connection. The broker's log has the reason. One cause is a "
         "non-ASCII name so long that the error message about it exceeds 255 bytes.",
         "Read the broker's log at that time.",
-        closes="connection",
         kind="vhost",
         commands=("rabbitmq-diagnostics log_tail",),
     ),
     rule(
-        None,
         "DEPRECATED",
         rf"Feature `(?P<subject>[a-z_]+)` is deprecated\.{_STILL_PERMITTED}",
         "The deprecated feature {subject} is in use. This broker permits it; a later release refuses it.",
@@ -58,100 +51,80 @@ RULES = (
         commands=("attune-ops doctor --only upgrade",),
     ),
     rule(
-        320,
-        "CONNECTION_FORCED",
+        "320 CONNECTION_FORCED",
         r"CONNECTION_FORCED(?: - (?P<subject>[^\n]*?))?(?=['\"]?(?:[,)\n]|$))|"
         r"connection exception connection_forced: \"(?P<why>[^\n\"]*)",
         "An operator or the broker closed the connection (reason: {subject}{why}): a shutdown, maintenance, the "
         "deletion of the vhost, or a forced close of this connection. Unacknowledged messages are requeued. Exclusive "
         "queues are deleted, and auto-delete queues with their last consumer.",
         "Reconnect with increasing delay, and run the whole start-up again, including setup and declare.",
-        closes="connection",
         kind="reason",
         commands=("attune-ops health broker", "attune-ops workers"),
     ),
     rule(
-        402,
-        "INVALID_PATH",
+        "402 INVALID_PATH",
         r"INVALID_PATH\b",
         "The client requested a vhost that does not exist.",
         "Correct the vhost in the URL.",
-        closes="connection",
     ),
     rule(
-        501,
-        "FRAME_ERROR",
+        "501 FRAME_ERROR",
         r"FRAME_ERROR\b(?: - (?P<subject>[^\n]*?)(?=[\"')\n]|$))?|connection exception frame_error\b|fatal_frame_error",
         "The broker received an invalid frame: corrupted data, a proxy that rewrites it, two threads that write to "
         "one connection, or a frame larger than the negotiated frame_max.",
         "Use a connection from one thread only. Compare with a connection that bypasses the proxy.",
-        closes="connection",
         kind="frame",
     ),
     rule(
-        502,
-        "SYNTAX_ERROR",
+        "502 SYNTAX_ERROR",
         r"SYNTAX_ERROR\b",
         "The client sent a method with invalid fields: a bug in the client library, or two threads that write to one "
         "connection.",
         "Use a connection from one thread only. Update the client library.",
-        closes="connection",
     ),
     rule(
-        503,
-        "COMMAND_INVALID",
+        "503 COMMAND_INVALID",
         r"COMMAND_INVALID\b(?! - unknown exchange type)",
         "The client sent a method that is not allowed in this state of the connection or channel.",
         "Check the order of the client's calls. Update the client library.",
-        closes="connection",
     ),
     rule(
-        504,
-        "CHANNEL_ERROR",
+        "504 CHANNEL_ERROR",
         r"CHANNEL_ERROR\b(?: - (?P<subject>expected 'channel\.open'|second 'channel\.open' seen))?|"
         r"connection exception channel_error: \"(?P<why>[^\n\"]*)",
         "The client used a channel that is not open (an earlier error closed it, often a 404 or 406), or opened a "
         "channel twice. The broker closed the whole connection.",
         "Find the error before this one: it closed the channel. Open a new channel after each channel error.",
-        closes="connection",
         kind="reason",
     ),
     rule(
-        505,
-        "UNEXPECTED_FRAME",
+        "505 UNEXPECTED_FRAME",
         r"UNEXPECTED_FRAME\b|connection exception unexpected_frame\b",
         "The broker received frames in the wrong order, such as a body without its header: two threads publish on one "
         "channel.",
         "Use a channel from one thread only.",
-        closes="connection",
     ),
     rule(
-        506,
-        "RESOURCE_ERROR",
+        "506 RESOURCE_ERROR",
         r"RESOURCE_ERROR\b",
         "The broker is out of a resource: memory, disk, file descriptors or processes.",
         "Check the alarms and limits of the nodes.",
-        closes="connection",
         commands=("attune-ops doctor --only reach",),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         r"ProbableAccessDeniedError\b(?![^\n]*(?:vhost|NOT_ALLOWED))",
         "The broker refused the vhost: it does not exist, or the user has no permission in it.",
         "Check the vhost in the URL (`/` is written `%2F`) and the user's permissions.",
-        closes="connection",
         commands=_REACH,
     ),
     rule(
-        540,
-        "NOT_IMPLEMENTED",
+        "540 NOT_IMPLEMENTED",
         r"NOT_IMPLEMENTED\b(?: - (?P<subject>[^\n]*?)(?=[\"')\n]|$))?|"
         r"connection exception not_implemented: \"(?P<why>[^\n\"]*)",
         "The client requested a feature that RabbitMQ does not implement ({subject}{why}), such as a prefetch size in "
         "bytes.",
         "Do not use the feature.",
-        closes="connection",
         kind="feature",
     ),
 )

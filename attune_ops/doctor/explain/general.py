@@ -14,7 +14,6 @@ def _any(name: str) -> str:
 
 RULES = (
     rule(
-        None,
         "HEARTBEAT_LOST",
         r"missed heartbeats from client,? timeout: ?(?P<limit>\d+) ?s|"
         r"(?:No activity or )?too many missed heartbeats in the last (?P<seconds>\d+) seconds|AMQPHeartbeatTimeout\b|"
@@ -28,7 +27,6 @@ RULES = (
         commands=("attune-ops workers", "attune-ops orphans"),
     ),
     rule(
-        None,
         "CLIENT_GONE",
         r"client unexpectedly closed TCP connection",
         "A client's TCP connection ended without an AMQP close: the process was killed or crashed, or a proxy or "
@@ -38,7 +36,6 @@ RULES = (
         commands=("attune-ops workers", "attune-ops orphans"),
     ),
     rule(
-        None,
         "HANDSHAKE_TIMEOUT",
         r"\bhandshake_timeout\b|\{bad_header,[^\n]*|\bbad_header\b",
         "A client connected to the AMQP port and did not complete the AMQP handshake in time: a probe that only opens "
@@ -48,7 +45,6 @@ RULES = (
         commands=_REACH,
     ),
     rule(
-        None,
         "NOT_AMQP",
         r"IncompatibleProtocolError\b|The protocol returned by the server is not supported|"
         r"wrong version number|WRONG_VERSION_NUMBER|InvalidProtocolVersion|ProtocolVersionMismatch\b",
@@ -58,7 +54,6 @@ RULES = (
         commands=_REACH,
     ),
     rule(
-        None,
         "CONNECTION_REFUSED",
         r"Connection refused|ConnectionRefusedError\b|ECONNREFUSED|\beconnrefused\b",
         "No process listens at that address and port: the broker is down or still starting, or the URL is wrong.",
@@ -66,7 +61,6 @@ RULES = (
         commands=_REACH,
     ),
     rule(
-        None,
         "NO_SUCH_HOST",
         r"gaierror\b|Name or service not known|nodename nor servname|failed to lookup address information|\bnxdomain\b",
         "The name of the broker's host cannot be resolved.",
@@ -74,7 +68,6 @@ RULES = (
         commands=("attune-ops config show",),
     ),
     rule(
-        None,
         "NO_ANSWER",
         r"TimeoutError\b|Connection timed out|ETIMEDOUT|timed out after \d+|AMQPConnectionWorkflowFailed\b",
         "The host did not respond in time: it is down, or a firewall drops the packets.",
@@ -82,7 +75,6 @@ RULES = (
         commands=_REACH,
     ),
     rule(
-        None,
         "BLOCKED",
         r"ConnectionBlockedTimeout\b|connection\.blocked|Connection\.Blocked|"
         r"(?P<subject>memory|disk)(?: resource limit)? alarm set|low on (?P<low>memory|disk)",
@@ -93,7 +85,6 @@ RULES = (
         commands=("attune-ops doctor --only reach", "rabbitmq-diagnostics alarms"),
     ),
     rule(
-        None,
         "CONNECTION_LOST",
         r"StreamLostError\b(?![^\n]*heartbeat)|Connection reset by peer|ECONNRESET|Broken pipe|Transport indicated EOF|"
         r"pop from an empty deque|ConnectionReset\b|ConnectionAborted\b|unexpected end of file",
@@ -104,7 +95,6 @@ RULES = (
         commands=_REACH,
     ),
     rule(
-        None,
         "CHANNEL_CLOSED",
         r"ChannelWrongStateError\b|Channel is closed|InvalidChannelState|invalid channel state",
         "The client uses a channel that the broker closed after an earlier error.",
@@ -112,49 +102,40 @@ RULES = (
     ),
     # The rest: a reply code with a wording that no other rule knows.
     rule(
-        403,
-        "ACCESS_REFUSED",
+        "403 ACCESS_REFUSED",
         _any("ACCESS_REFUSED"),
         "The broker refused access: wrong credentials, a missing permission, a reserved name, or exclusive use.",
         "Check the user's permissions, and which other client uses the object.",
         commands=("rabbitmqctl list_permissions -p {vhost}",),
     ),
     rule(
-        404,
-        "NOT_FOUND",
+        "404 NOT_FOUND",
         _any("NOT_FOUND"),
         "A queue, exchange or binding does not exist. The broker closed the channel.",
         "Run set-up, and declare a queue before it is bound and consumed.",
-        closes="channel",
         commands=("attune-ops topology diff", "attune-ops workers"),
     ),
     rule(
-        405,
-        "RESOURCE_LOCKED",
+        "405 RESOURCE_LOCKED",
         _any("RESOURCE_LOCKED"),
         "The queue is exclusive to another connection. The broker closed the channel.",
         "Find the connection that owns it.",
-        closes="channel",
         commands=("attune-ops queues",),
     ),
     rule(
-        406,
-        "PRECONDITION_FAILED",
+        "406 PRECONDITION_FAILED",
         _any("PRECONDITION_FAILED"),
         "A precondition of the request is not met. Most often an existing object was redeclared with other "
         "properties. The broker closed the channel and changed nothing.",
         "Compare the topology with the broker.",
-        closes="channel",
         commands=("attune-ops topology diff",),
     ),
     rule(
-        530,
-        "NOT_ALLOWED",
+        "530 NOT_ALLOWED",
         _any("NOT_ALLOWED"),
         "The broker does not allow this: the vhost is missing or not permitted, a limit is reached, or a consumer tag "
         "is used twice. It closed the connection.",
         "Check the vhost in the URL, the limits, and the consumer tags.",
-        closes="connection",
         commands=("attune-ops config check", "rabbitmqctl list_vhosts"),
     ),
 )

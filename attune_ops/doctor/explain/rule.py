@@ -17,6 +17,10 @@ USER = r"for user '(?P<user>[^'\n]*)'"
 VHOST = r"in vhost '(?P<vhost>[^\n]{0,260}?)'(?=[\s\"'.:,;)\]}\\]|$)"
 
 
+CLOSE_CHANNEL = (311, 404, 405, 406)
+CLOSE_EITHER = (312, 313, 403)  # or, for a returned message, nothing
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One kind of error.
 
@@ -37,8 +41,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def rule(
-    code: int | None,
-    name: str,
+    heading: str,
     pattern: str,
     meaning: str,
     remedy: str,
@@ -47,9 +50,22 @@ def rule(
     commands: tuple[str, ...] = (),
     kind: str = "",
 ) -> Rule:
-    """Makes a rule; a quote in `pattern` also matches an escaped quote of a client's log."""
+    """Makes a rule; `heading` is a reply code with its name, or a name alone.
+
+    `closes` is needed only where the reply code does not say it. A quote in `pattern` also matches an escaped quote of
+    a client's log.
+    """
+    number, _, name = heading.rpartition(" ")
+    code = int(number) if number else None
     compiled = re.compile(pattern.replace("'", r"\\*'"), re.MULTILINE)
-    return Rule(code, name, compiled, meaning, remedy, closes, commands, kind, needles_of(pattern))
+    return Rule(code, name, compiled, meaning, remedy, closes or _closes(code), commands, kind, needles_of(pattern))
+
+
+def _closes(code: int | None) -> Closes | None:
+    """What the broker closes: AMQP 0-9-1's soft errors close the channel, its hard errors the connection."""
+    if code is None or code in CLOSE_EITHER:
+        return None
+    return "channel" if code in CLOSE_CHANNEL else "connection"
 
 
 SHORTEST_NEEDLE = 5
