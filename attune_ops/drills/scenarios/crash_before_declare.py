@@ -12,7 +12,7 @@ from attune_ops.drills.context import Context, Steps
     source="https://www.rabbitmq.com/docs/publishers#unroutable",
 )
 def crash_before_declare(context: Context) -> Steps:
-    """A worker is killed (kill -9) between register and declare; the registry lists it as active for three heartbeats.
+    """Kills a worker (kill -9) between register and declare; the registry lists it as active for three heartbeats.
 
     To do: publish with the mandatory flag. Register a worker as active only when it consumes.
     """

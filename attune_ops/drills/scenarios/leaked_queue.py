@@ -13,7 +13,7 @@ from attune_ops.drills.context import Context, Steps
     source="https://www.rabbitmq.com/docs/queues#properties",
 )
 def leaked_queue(context: Context) -> Steps:
-    """A worker is killed (kill -9) between declare and consume: auto-delete does not prevent this orphaned queue.
+    """Kills a worker (kill -9) between declare and consume: auto-delete does not prevent this orphaned queue.
 
     The queue is bound and has no consumer. The publisher gets a confirm for each message in it.
 

@@ -20,7 +20,7 @@ TTL_MS = 500
     topology="attune-2026-09",
 )
 def message_ttl(context: Context) -> Steps:
-    """A worker is killed that has a short message TTL on its queue; messages to it then expire.
+    """Kills a worker with a short message TTL on its queue; messages to it then expire.
 
     attune.dlx is a direct exchange, and matches the '#' of attune.dlx.queue literally. The current release drops its
     dead letters.

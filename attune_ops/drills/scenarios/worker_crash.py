@@ -13,7 +13,7 @@ from attune_ops.drills.context import Context, Steps
     worker={"handler_s": 0.2, "concurrency": 1},
 )
 def worker_crash(context: Context) -> Steps:
-    """Kills a worker (kill -9) while its queue holds a backlog. Confirmed messages are lost, too.
+    """Kills a worker (kill -9) while its queue holds a backlog. Publisher confirms do not protect it.
 
     To do: use durable worker queues without auto-delete (--remedy durable), so that the backlog is there when the
     worker is back. Or let the scheduler request executions again that did not start in time.

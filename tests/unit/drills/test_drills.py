@@ -35,12 +35,12 @@ def test_a_drill_says_what_it_tests(name: str) -> None:
 
 
 @pytest.mark.parametrize("remedy", all_remedies())
-def test_a_remedy_changes_something(remedy: str) -> None:
-    cure = all_remedies()[remedy]
-    assert cure.policies or cure.behaviour or any(cure.topology(t) != t for t in map(load, names()))
+def test_a_mitigation_changes_something(remedy: str) -> None:
+    mitigation = all_remedies()[remedy]
+    assert mitigation.policies or mitigation.behaviour or any(mitigation.topology(t) != t for t in map(load, names()))
 
 
-def test_the_help_names_every_remedy() -> None:
+def test_the_help_names_every_mitigation() -> None:
     help_ = run.help or ""
     assert [name for name in all_remedies() if name not in help_] == []
 
