@@ -102,11 +102,11 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
 @format_option()
 @pass_cli
 def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
-    """Publishes the messages of FILE: each to its exchange, a dead letter to the one before it was dead-lettered.
+    """Publishes the messages of FILE again, dead letters to their original exchange.
 
-    With --exchange or --routing-key each is published there, unchanged. Each is confirmed and marked in FILE.restored;
-    after a kill, run the same command again. A message that is not published (unroutable, nacked, replayed too often,
-    execution finished) stays in the file and is reported (exit status 1).
+    With --exchange or --routing-key, all messages are published there, unchanged. Each is confirmed and marked in
+    FILE.restored; after a kill, run the same command again. A message that is not published (unroutable, nacked,
+    replayed too often, execution finished) stays in the file and is reported (exit status 1).
     """
     _transfer(cli, how, format, lambda: cli.ops.messages.restore(file, **how))
 
@@ -121,7 +121,7 @@ def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
 @format_option()
 @pass_cli
 def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> None:
-    """Moves messages from queue FROM to queue TO, or without TO dead letters back to their original exchange.
+    """Moves messages from queue FROM to queue TO. Without TO, returns dead letters to their original exchange.
 
     A message is acknowledged only when the broker has confirmed its copy. A message that is not published (unroutable,
     nacked, replayed too often, execution finished) stays in FROM and is reported (exit status 1).

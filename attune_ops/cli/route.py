@@ -22,7 +22,7 @@ CHUNK = 1000  # lines of a batch that are written in one go
 
 
 def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """Texts by name; `CC` and `BCC`, which hold an array, may stand several times."""
+    """Texts by name; `CC` and `BCC`, which are arrays, may be repeated."""
     found: dict[str, Any] = {}
     for value in values:
         name, equals, text = value.partition("=")
@@ -66,7 +66,9 @@ def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, confirm: str | N
         cli.exit(_answer_lines(cli, batch, *_routers(cli, **where)))
     headers = {**(asked.pop("headers") or {}), **asked.pop("texts")}
     if canary:
-        route = _proved(cli, confirm, headers=headers, **asked)
+        typed = confirmed(cli, confirm)
+        cli.note("creating a scratch virtual host with the same definitions …")
+        route = cli.ops.canary(asked["exchange"], asked["key"], headers, confirm=typed)
     else:
         route = _answer(cli, **where, headers=headers, **asked)
     cli.show(route, format)
@@ -146,12 +148,6 @@ def _answer(
     else:
         route = routers[name].dead_letter(dead_letter, reason, key, headers, exchange)
     return with_notes(routers[name], route)
-
-
-def _proved(cli: Cli, confirm: str | None, exchange: str, key: str, headers: dict[str, Any], **_: Any) -> Route:
-    typed = confirmed(cli, confirm)
-    cli.note("creating a scratch virtual host with the same definitions …")
-    return cli.ops.canary(exchange, key, headers, confirm=typed)
 
 
 def _answer_lines(cli: Cli, lines: Iterable[bytes], routers: Mapping[str, Router], vhost: str | None) -> int:

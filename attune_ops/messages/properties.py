@@ -56,11 +56,6 @@ class Properties(msgspec.Struct, frozen=True):
     app_id: str | None = None
     cluster_id: str | None = None
 
-    @property
-    def persistent(self) -> bool:
-        """Whether the message survives a restart of the broker, in a durable queue."""
-        return self.delivery_mode == 2
-
 
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
@@ -103,7 +98,7 @@ def with_header(raw: bytes, name: str, value: int) -> bytes:
     if not flags & HEADERS_FLAG:
         table = struct.pack(">I", len(entry)) + entry
         return struct.pack(">H", flags | HEADERS_FLAG) + raw[2:at] + table + raw[at:]
-    start, end = at + 4, at + 4 + int(struct.unpack_from(">I", raw, at)[0])
+    start, end = _span(raw, at)
     kept, position = b"", start
     while position < end:
         key, after_key = _short(raw, position)
@@ -127,18 +122,18 @@ def _short(raw: bytes, at: int) -> tuple[str, int]:
     return _text(raw, at + 1, end), end
 
 
-def _octet(raw: bytes, at: int) -> tuple[int, int]:
-    return raw[at], at + 1
-
-
 def _seconds(raw: bytes, at: int) -> tuple[int, int]:
     return int(struct.unpack_from(">Q", raw, at)[0]), at + 8
 
 
+def _span(raw: bytes, at: int) -> tuple[int, int]:
+    """Start and end of a value that begins with its 32-bit length."""
+    return at + 4, at + 4 + int(struct.unpack_from(">I", raw, at)[0])
+
+
 def _table(raw: bytes, at: int) -> tuple[dict[str, Any], int]:
-    end = at + 4 + int(struct.unpack_from(">I", raw, at)[0])
+    at, end = _span(raw, at)
     found: dict[str, Any] = {}
-    at += 4
     while at < end:
         name, at = _short(raw, at)
         found[name], at = _value(raw, at)
@@ -146,9 +141,8 @@ def _table(raw: bytes, at: int) -> tuple[dict[str, Any], int]:
 
 
 def _array(raw: bytes, at: int) -> tuple[list[Any], int]:
-    end = at + 4 + int(struct.unpack_from(">I", raw, at)[0])
+    at, end = _span(raw, at)
     found = []
-    at += 4
     while at < end:
         value, at = _value(raw, at)
         found.append(value)
@@ -172,7 +166,7 @@ def _long_text(raw: bytes, at: int) -> tuple[str, int]:
 
 
 def _bytes(raw: bytes, at: int) -> tuple[bytes, int]:
-    start, end = at + 4, at + 4 + int(struct.unpack_from(">I", raw, at)[0])
+    start, end = _span(raw, at)
     if end > len(raw):
         raise BadProperties("a value exceeds the end")
     return raw[start:end], end
@@ -195,14 +189,6 @@ def _time(raw: bytes, at: int) -> tuple[Any, int]:
     return moment(seconds) or seconds, at
 
 
-def _void(raw: bytes, at: int) -> tuple[None, int]:
-    return None, at
-
-
-def _bool(raw: bytes, at: int) -> tuple[bool, int]:
-    return raw[at] != 0, at + 1
-
-
 def moment(seconds: int) -> datetime | None:
     """The time that many seconds after 1970, or None where `datetime` cannot represent it."""
     try:
@@ -211,10 +197,15 @@ def moment(seconds: int) -> datetime | None:
         return None
 
 
+def _octet(raw: bytes, at: int) -> tuple[int, int]:
+    return raw[at], at + 1
+
+
 _Reader = Callable[[bytes, int], tuple[Any, int]]
 _READERS: dict[str, _Reader] = {
     "headers": _table, "delivery_mode": _octet, "priority": _octet, "timestamp": _seconds,
 }  # fmt: skip
 _VALUES: dict[bytes, _Reader] = {
-    b"t": _bool, b"S": _long_text, b"x": _bytes, b"A": _array, b"F": _table, b"T": _time, b"D": _decimal, b"V": _void,
+    b"t": lambda raw, at: (raw[at] != 0, at + 1), b"V": lambda raw, at: (None, at), b"S": _long_text, b"x": _bytes,
+    b"A": _array, b"F": _table, b"T": _time, b"D": _decimal,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
 from attune_ops.model.topology import Per, Topology
-from attune_ops.routing.effective_policy import EffectiveSettings, PolicySet, exchange_settings, queue_settings
+from attune_ops.routing.effective_policy import EffectiveSettings, PolicySet, queue_settings
 from attune_ops.routing.route import Refusal, RouteStep
 from attune_ops.routing.routed_message import RoutedMessage
 from attune_ops.routing.rules import Rules
@@ -100,28 +100,10 @@ class VirtualHost:
 
     def _alternates(self, state: ExchangeState) -> Sequence[str | None]:
         if ALTERNATE_EXCHANGE in state.arguments:
-            found = {str(state.arguments[ALTERNATE_EXCHANGE])}
-            return tuple(found)
+            return (str(state.arguments[ALTERNATE_EXCHANGE]),)
         tied = self.policies.effective("exchange", state.name, reported=state.policy)
         names = dict.fromkeys(p.definition.get(ALTERNATE_EXCHANGE) for p in tied)
         return () if not names or set(names) == {None} else tuple(names)
-
-    def policy_for_exchange(self, exchange: ExchangeState) -> PolicyState | None:
-        """The effective policy of an exchange; of several with the highest priority the first by name."""
-        return self.policies.of("exchange", exchange.name, reported=exchange.policy)
-
-    def policy_for_queue(self, queue: QueueState) -> PolicyState | None:
-        """The effective policy of a queue; of several with the highest priority the first by name."""
-        return self.policies.of("queue", queue.name, queue.type, queue.policy)
-
-    def operator_policy_for_queue(self, queue: QueueState) -> PolicyState | None:
-        """The effective operator policy of a queue, in the same way."""
-        return self.policies.effective_operator(queue.name, queue.type, queue.operator_policy)
-
-    def exchange_settings(self, name: str) -> EffectiveSettings:
-        """The effective settings of an exchange; empty where it does not exist."""
-        exchange = self.exchange(name)
-        return {} if exchange is None else exchange_settings(exchange.arguments, self.policy_for_exchange(exchange))
 
     def queue_settings(self, name: str) -> EffectiveSettings:
         """The effective settings of a queue, by key without `x-`; empty where it does not exist."""
@@ -130,7 +112,8 @@ class VirtualHost:
             queue = self._queues.get(name)
             if queue is None:
                 return {}
-            policy, operator = self.policy_for_queue(queue), self.operator_policy_for_queue(queue)
+            policy = self.policies.of("queue", queue.name, queue.type, queue.policy)
+            operator = self.policies.effective_operator(queue.name, queue.type, queue.operator_policy)
             found = self._settings[name] = queue_settings(queue.arguments, queue.type, policy, operator)
         return found
 
