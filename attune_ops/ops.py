@@ -163,12 +163,7 @@ class Ops:
         return read_router(self.settings, facts)
 
     def route(
-        self,
-        exchange: str,
-        routing_key: str,
-        headers: Mapping[str, Any] | None = None,
-        *,
-        facts: Facts | None = None,
+        self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None = None, *, facts: Facts | None = None
     ) -> Route:
         """Simulates which queues a message is routed to, and how.
 

@@ -77,7 +77,7 @@ def test_who_comes_back_meanwhile_is_kept(
     heartbeat(database, made.id)
     with pytest.raises(ActionError, match="has sent a heartbeat since; nothing was changed"):
         retire(database, seen)
-    with pytest.raises(ActionError, match="there is no worker 99"):
+    with pytest.raises(ActionError, match="no worker 99 any more"):
         retire(database, Worker(99, "x"))
     found = Ops(p.settings).workers()
     assert found.column("status") == ("active",)
