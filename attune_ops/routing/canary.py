@@ -26,7 +26,7 @@ from attune_ops.routing.route_notes import with_notes
 
 ARRIVAL_S = 5.0  # a confirmed message is in its queues; the API counts it some milliseconds later
 SURPLUS_S = 0.2  # wait for unexpected copies
-STANDS_FOR = "attune-ops "  # prefix of the stand-in of a server-named queue, which cannot be declared
+STAND_IN = "attune-ops "  # prefix of the stand-in of a server-named queue, which cannot be declared
 HARMLESS = {"max-length": 2**31}  # replaces a policy's definition for queues; has no effect on an exchange
 
 
@@ -52,7 +52,7 @@ def prove(
     if route.error is not None:
         return route
     started = time.perf_counter()
-    names = {q.name: STANDS_FOR + q.name if q.name.startswith("amq.") else q.name for q in broker.queues or ()}
+    names = {q.name: STAND_IN + q.name if q.name.startswith("amq.") else q.name for q in broker.queues or ()}
     with audit.change(settings, "route --canary", exchange, confirm=confirm), scratch_vhost(settings) as scratch:
         notes = [line for kind, items in _copy(broker, names).items() for line in scratch.define(kind, items)]
         key = names.get(routing_key, routing_key) if exchange == "" else routing_key

@@ -1,7 +1,7 @@
 """The routes of a topology's publishes and dead letters: as the topology defines them, and as the broker routes them.
 
-The topology is routed with two workers that stand for all, so that a name with an id can be turned back into its
-template. The broker's bindings are routed for every live worker.
+The topology is routed for two example workers, so that a name with an id can be mapped back to its template. The
+broker's bindings are routed for every live worker.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("destination", doc="destination of the step"),
 )
 DEPTH = 24  # levels of the tree; a longer chain is cut
-PICTURED = 150  # steps; a larger graph is not readable in a notebook
+MOST_STEPS = 150  # steps; a larger graph is not readable in a notebook
 
 EMPTY = '""'
 
@@ -76,23 +76,22 @@ def as_dot(route: Route) -> str:
 
 
 def as_html(route: Route) -> str:
-    """The picture, where it is small enough to be read, and the tree."""
+    """The graph, if it is small enough to be readable, and the tree."""
     from attune_ops.render.terminal import plain
 
     steps = len(route.path) + sum(len(h.path) for h in route.hops)
-    return (as_svg(route) if steps <= PICTURED else "") + html.preformatted(plain(as_table(route)))
+    return (as_svg(route) if steps <= MOST_STEPS else "") + html.preformatted(plain(as_table(route)))
 
 
 def rows(route: Route) -> Table:
-    """A row for each step of the way."""
-    return Table("route", COLUMNS, tuple(_rows(route)), taken_at=None)
-
-
-def _rows(route: Route) -> Iterator[tuple[Cell, ...]]:
-    ways = [(i, h.path) for i, h in enumerate(route.hops, 1)] if route.hops else [(0, route.path)]
-    for number, path in ways:
-        for s in path:
-            yield number, s.exchange, s.via, s.binding_key, s.destination_kind, s.destination
+    """A row per step."""
+    paths = [(i, h.path) for i, h in enumerate(route.hops, 1)] if route.hops else [(0, route.path)]
+    cells: tuple[tuple[Cell, ...], ...] = tuple(
+        (number, s.exchange, s.via, s.binding_key, s.destination_kind, s.destination)
+        for number, path in paths
+        for s in path
+    )
+    return Table("route", COLUMNS, cells, taken_at=None)
 
 
 # The tree
@@ -163,8 +162,8 @@ def _step(step: RouteStep, types: Mapping[str, str]) -> str:
     if step.via == "default":
         return f"queue name → {to}"
     if step.arguments:
-        told = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.arguments.items())
-        return f"{told} → {to}"
+        arguments = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.arguments.items())
+        return f"{arguments} → {to}"
     return f"{step.binding_key or EMPTY} → {to}"
 
 
