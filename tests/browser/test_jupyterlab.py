@@ -69,7 +69,7 @@ def test_the_dashboard_as_somebody_uses_it(page: Page, lab_url: str, vhost: Vhos
     page.get_by_label("Queue", exact=True).locator("visible=true").select_option(ORPHANS[0])
     page.get_by_label("grace (min)").locator("visible=true").fill("0")
     page.keyboard.press("Tab")
-    delete = page.get_by_role("button", name="Delete")
+    delete = page.get_by_role("button", name="Delete queue")
     expect(delete).to_be_disabled()
     page.get_by_role("button", name="Dry run").click()
     expect(delete).to_be_enabled(timeout=PATIENCE_MS)

@@ -63,7 +63,7 @@ class OrphansTab(_ActionTab):
         self.queue = w.Dropdown(options=(), description="Queue")
         self.grace = w.BoundedFloatText(10, min=0, max=1440, step=1, description="grace (min)")
         self.plan = w.Button(description="Dry run", disabled=True)
-        self.delete = w.Button(description="Delete", button_style="danger", disabled=True)
+        self.delete = w.Button(description="Delete queue", button_style="danger", disabled=True)
         self._planned: tuple[str, timedelta] | None = None
         self.plan.on_click(lambda button: self._make_plan())
         self.delete.on_click(lambda button: self._do_delete())

@@ -29,12 +29,18 @@ class Tab:
 
     title = ""
     widget: w.Widget
+    _state: State | None = None  # of the last `show`, in a tab that redraws itself
 
     def show(self, state: State) -> None:
         """Draws what was read."""
 
     def close(self) -> None:
         """Stops the tab's running task."""
+
+    def _again(self, change: Any) -> None:
+        if self._state is not None:
+            with self._state.lock:
+                self.show(self._state)
 
 
 def bar(*controls: w.Widget) -> w.HBox:
@@ -91,7 +97,6 @@ class TableTab(Tab):
         self.order = w.Dropdown(options=orders, value=orders[0], description="Sort by")
         self.descending = w.ToggleButton(description="largest first", value=False)
         self.body = pane()
-        self._state: State | None = None
         for control in (self.filter, self.order, self.descending):
             control.observe(self._again, "value")
         self.widget = w.VBox([bar(self.filter, self.order, self.descending), self.body])
@@ -114,11 +119,6 @@ class TableTab(Tab):
             table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
         return table.sorted(("-" if self.descending.value else "") + self.order.value).limit(ROWS)
 
-    def _again(self, change: Any) -> None:
-        if self._state is not None:
-            with self._state.lock:
-                self.show(self._state)
-
 
 def queue_list() -> TableTab:
     """The queues, each with a chart line of its depths."""
@@ -139,7 +139,6 @@ class DoctorTab(Tab):
         self.severity = w.Dropdown(options=(ANY, "error", "warning", "info"), description="Severity")
         self.group = w.Dropdown(options=(ANY,), description="Group")
         self.body = w.HTML()
-        self._state: State | None = None
         self.severity.observe(self._again, "value")
         self.group.observe(self._again, "value")
         self.widget = w.VBox([bar(self.severity, self.group), self.body])
@@ -155,8 +154,3 @@ class DoctorTab(Tab):
             self.group.options = groups
             self.group.value = chosen if chosen in groups else ANY
         self.body.value = html.findings(state.report, self.severity.value, self.group.value, state.stale)
-
-    def _again(self, change: Any) -> None:
-        if self._state is not None:
-            with self._state.lock:
-                self.show(self._state)
