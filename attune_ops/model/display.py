@@ -1,7 +1,7 @@
 """A base for values that show themselves: text in a Python prompt, rich in a terminal, HTML in a notebook.
 
-Level 0 knows nothing of rendering, so how a form is made is plugged in from above: importing `attune_ops`
-sets `form` to a function that loads `attune_ops.render` on first use.
+This room cannot import `render`: importing `attune_ops` sets `form` to a function that loads `attune_ops.render` on
+first use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ form: Callable[[object, str], Any] = _not_plugged_in
 
 
 class Shown:
-    """Mixin of a value that has a module in `attune_ops.render`; the same numbers stand in each form."""
+    """Mixin of a value with a view; each form has the same numbers."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ class Shown:
 
 
 class Notice(Shown, msgspec.Struct, frozen=True):
-    """What a person is to know: a headline, and lines below it."""
+    """A short text for a person: a headline, and lines below it."""
 
     headline: str
     lines: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""The envelope in which Attune's services send every message: building one, and reading what came.
+"""The envelope of every message of Attune's services: building and parsing one.
 
-The shape is that of Attune's releases: `message_id`, `correlation_id`, `message_type`, `version`,
+Its members are those of Attune's releases: `message_id`, `correlation_id`, `message_type`, `version`,
 `timestamp`, `headers`, `payload`; JSON, with the same ids in the AMQP properties.
 """
 
@@ -17,7 +17,7 @@ CONTENT_TYPE = "application/json"
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """One message of Attune. `correlation_id` is at first the message's own id and is kept by what follows from it."""
+    """One message of Attune. `correlation_id` is first the message's own id; messages that follow from it keep it."""
 
     message_id: UUID
     correlation_id: UUID
@@ -29,7 +29,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     @property
     def retry_count(self) -> int:
-        """How often the message was tried again; 0 where the header is missing or no number."""
+        """The number of retries; 0 where the header is missing or not a number."""
         count = self.headers.get("retry_count")
         return count if isinstance(count, int) else 0
 
@@ -51,7 +51,7 @@ def build(
     source: str | None = None,
     cause: Envelope | None = None,
 ) -> Envelope:
-    """A new envelope; with a `cause` it keeps that one's correlation id. `source` is the service that sends it."""
+    """A new envelope; with a `cause` it has its correlation id. `source` is the service that sends it."""
     return Envelope(
         message_id=message_id,
         correlation_id=cause.correlation_id if cause else message_id,
@@ -63,8 +63,8 @@ def build(
 
 
 def parse(body: bytes) -> Envelope:
-    """Reads a body; raises `NotAnEnvelope` saying what is wrong with it, without quoting what it holds."""
+    """Parses a body; raises `NotAnEnvelope` with the error, without quoting the content."""
     try:
         return msgspec.json.decode(body, type=Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise NotAnEnvelope(f"{len(body)} bytes that are no envelope: {e}") from None
+        raise NotAnEnvelope(f"{len(body)} bytes that are not an envelope: {e}") from None

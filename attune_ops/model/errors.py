@@ -1,7 +1,6 @@
-"""What the tool raises when the tool or the call is broken.
+"""The exceptions of this tool, for a broken tool or call.
 
-A broken *broker* is a finding, not an exception. Each class says what kind of failure it is;
-which exit status that becomes is decided in one place, `attune_ops.cli._exit`.
+A broken *broker* is a finding, not an exception. `attune_ops.cli._exit` maps each class to its exit status.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ class ConfigError(AttuneOpsError):
 
 
 class TopologyError(ConfigError):
-    """A topology file is wrong; the text names the file, the field, what was found and what is allowed."""
+    """A topology file is invalid; the text names the file, the field, what was found and what is allowed."""
 
 
 class SourceError(AttuneOpsError):
-    """A broker, management API or database could not be reached, refused the credentials or made no sense."""
+    """A broker, management API or database is unreachable, refused the credentials or sent an invalid answer."""
 
 
 class ActionError(AttuneOpsError):
-    """A change was refused or failed; the text says what was left as it was."""
+    """A change was refused or failed; the text says what was not changed."""
 
 
 class DrillRefused(AttuneOpsError):
-    """A drill was not started because its preconditions do not hold; nothing was changed."""
+    """A drill was not started, as its preconditions are not met; nothing was changed."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody interrupts what can be gone on with; the text says what is done and how to go on."""
+    """An interrupt of a command that can be resumed; the text says what is done and how to resume."""

@@ -1,4 +1,4 @@
-"""A picture's content: nodes and arrows, with no word about where they stand. `render/graph.py` draws it."""
+"""The content of a graph: nodes and arrows without positions. `render` draws it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import msgspec
 
 from attune_ops.model.display import Shown
 
-# What a node stands for; it decides the shape.
+# What a node is; this sets its shape.
 NodeKind = Literal["exchange", "queue", "service", "end"]
 
-# How something is drawn: on the way that is shown, in trouble, or not there (anymore).
+# How something is drawn: on the shown route, with a problem, or missing.
 Mark = Literal["way", "warning", "error", "missing", "faint"]
 
 
 class GraphNode(msgspec.Struct, frozen=True):
-    """A node: `id` is unique in its graph and never shown; `notes` are lines below the label (a depth, a type)."""
+    """A node: `id` is unique in its graph and never shown; `notes` are lines below the label (queue depth, type)."""
 
     id: str
     label: str
@@ -26,7 +26,7 @@ class GraphNode(msgspec.Struct, frozen=True):
 
 
 class GraphEdge(msgspec.Struct, frozen=True):
-    """An arrow from node to node; `dashed` is for what is no binding (alternate exchange, dead letters)."""
+    """An arrow from node to node; `dashed` is for alternate exchanges and dead-lettering."""
 
     source: str
     target: str

@@ -1,8 +1,8 @@
-"""Masking secrets in whatever is about to be shown: message bodies, headers, and text that may hold either.
+"""Masking secrets in message bodies, headers, and text that contains them.
 
-A value is a secret by the name it stands under (`config`, tokens, passwords, keys, and whatever the
-configuration names), or because it is one of the run's own secrets. The text of one is then masked wherever else
-it appears in the same value. Encodings do not hide it: JSON in strings, however deep, in base64 or in a URL.
+A value is a secret by its name (`config`, tokens, passwords, keys, and names from the configuration), or because it is
+one of the run's own secrets. Its text is then masked wherever it appears in the same value, also in JSON inside
+strings, in base64 or in a URL.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 from attune_ops.model.secret import MASK, Secret, blanked, mask_url
 
-# What users hand to an action: it may hold secrets, among much that is none, so its texts are not sought elsewhere.
+# The input of an action: it may contain secrets, but most of it is not secret, so its texts are not masked elsewhere.
 CONFIG = "config"
-# A name is taken apart at capitals and punctuation; one of these words makes its value a secret.
+# A name is split at capitals and punctuation; one of these words makes its value a secret.
 WORDS = frozenset(
     ("auth", "authorization", "bearer", CONFIG, "cookie", "cookies", "jwt", "key", "keys", "otp", "pass", "pin",
      "pwd", "salt", "session", "signature", "ssn")
 )  # fmt: skip
-# These do so in the middle of a word too (`accesstoken`, `dbpassword`).
+# These do so inside a word too (`accesstoken`, `dbpassword`).
 PARTS = ("apikey", "credential", "passphrase", "passwd", "password", "privatekey", "secret", "token")
 HARMLESS = frozenset(("routing_key", "routing_keys", "binding_key", "binding_keys", "key_count", "message_key"))
 
-SHORTEST = 4  # characters; a shorter text, found again elsewhere, is most likely something else
-DEEPEST = 24  # encodings within encodings; what lies deeper is masked as a whole
+SHORTEST = 4  # characters; a shorter text is most likely a coincidence elsewhere
+DEEPEST = 24  # nested encodings; what is nested deeper is masked completely
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
@@ -48,7 +48,7 @@ _NOTHING = frozenset(("", MASK, "null", "none", "false"))
 class Redactor:
     """Masks by name and by value. `names` are globs on names, besides the built-in ones; `secrets` are the run's own.
 
-    `value` and `text` return a masked copy and never raise for what they are given.
+    `value` and `text` return a masked copy and never raise.
     """
 
     def __init__(self, names: Iterable[str] = (), secrets: Iterable[Secret] = ()) -> None:
@@ -65,11 +65,11 @@ class Redactor:
         return not WORDS.isdisjoint(plain.split("_")) or any(p in plain.replace("_", "") for p in PARTS)
 
     def value(self, value: Any) -> Any:
-        """JSON-like data (and bytes) with every secret in it masked; names and harmless values stay as they are."""
+        """JSON-like data (and bytes) with every secret masked; names and other values are unchanged."""
         return self._pass(value).mask(value)
 
     def text(self, text: str) -> str:
-        """Text with every secret in it masked, also where it is JSON, a URL, or has either in it."""
+        """Text with every secret masked, also inside JSON and URLs."""
         return str(self._pass(text).mask(text))
 
     def _pass(self, value: Any) -> _Pass:
@@ -79,7 +79,7 @@ class Redactor:
 
 
 class _Pass:
-    """One pass over one value: first the secrets by name are collected, then everything is masked."""
+    """One pass over one value: collects the secrets by name, then masks."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._is_secret = redactor.is_secret
@@ -87,7 +87,7 @@ class _Pass:
         self._spellings: tuple[str, ...] | None = None
 
     def collect(self, value: Any, depth: int, secret: bool = False) -> None:
-        """Notes every text that stands under a secret name."""
+        """Collects every text with a secret name."""
         if isinstance(value, dict):
             for name, inner in value.items():
                 is_secret = self._is_secret(str(name)) and _plain(str(name)) != CONFIG
@@ -147,7 +147,7 @@ class _Pass:
         return self._known(text)
 
     def _encoded(self, text: str, depth: int) -> str | None:
-        """The text masked in its own encoding where the whole of it is JSON or base64 of JSON; else None."""
+        """The masked text in its encoding where it is JSON or base64 of JSON; else None."""
         data = _json(text)
         if data is not None:
             masked = self.mask(data, depth - 1)
@@ -158,7 +158,7 @@ class _Pass:
         return text if self._text(inner, depth - 1) == inner else MASK
 
     def _embedded_json(self, text: str, depth: int) -> str:
-        """Masks JSON objects and arrays that stand in the middle of text."""
+        """Masks JSON objects and arrays inside text."""
         done, at = "", 0
         for start, end, data in _embedded(text):
             masked = self.mask(data, depth - 1)
@@ -175,7 +175,7 @@ class _Pass:
         return match[0] if masked == value else f"{name}={quote_plus(masked, safe='*')}"
 
     def _assigned(self, text: str) -> str:
-        """Masks the value of each `name: value` and `name=value` in text, quoted or not, whole or broken off."""
+        """Masks the value of each `name: value` and `name=value` in text, quoted or not, complete or cut off."""
         parts, at = [], 0
         while name := _NAME.search(text, at):
             parts.append(text[at : name.end()])
@@ -187,7 +187,7 @@ class _Pass:
         return "".join([*parts, text[at:]])
 
     def _known(self, text: str) -> str:
-        """Masks the texts that are secrets wherever they appear, as they are or encoded."""
+        """Masks the texts of secrets wherever they appear, plain or encoded."""
         if self._spellings is None:
             found = {s for secret in self._texts for s in _spellings(secret) if s and s != MASK}
             self._spellings = tuple(sorted(found, key=len, reverse=True))
@@ -197,17 +197,17 @@ class _Pass:
 
 
 def _plain(name: str) -> str:
-    """A name in snake case: `candidateAccess-Token` → `candidate_access_token`; a glob keeps its stars."""
+    """A name in snake case: `candidateAccess-Token` → `candidate_access_token`; a glob keeps its `*`."""
     return re.sub(r"[^a-z0-9*?]+", "_", _CAPITAL.sub("_", name).lower()).strip("_")
 
 
 def _empty(value: Any) -> bool:
-    """Nothing to hide: that a secret is not set may be seen."""
+    """Whether the value is empty: that a secret is not set may be shown."""
     return value is None or value is False or (isinstance(value, (str, bytes, list, tuple, dict)) and not value)
 
 
 def _json(text: str) -> Any:
-    """The data, where the text is a JSON object, array or string; else None."""
+    """The data of a JSON object, array or string; else None."""
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return None
     try:
@@ -217,7 +217,7 @@ def _json(text: str) -> Any:
 
 
 def _base64(text: str) -> str | None:
-    """The text that base64 hides, where the whole of it is printable; else None."""
+    """The text decoded from base64, where it is printable; else None."""
     if not _BASE64.fullmatch(text):
         return None
     try:
@@ -228,9 +228,9 @@ def _base64(text: str) -> str | None:
 
 
 def _embedded(text: str) -> Iterator[tuple[int, int, Any]]:
-    """The JSON objects and arrays in the text: where each begins and ends, and its data."""
+    """The JSON objects and arrays in the text: start, end and data of each."""
     decoder, at = json.JSONDecoder(), 0
-    for _ in range(64):  # text full of brackets is not worth more
+    for _ in range(64):  # a limit for text full of brackets
         starts = [i for i in (text.find("{", at), text.find("[", at)) if i >= 0]
         if not starts:
             return
@@ -244,7 +244,7 @@ def _embedded(text: str) -> Iterator[tuple[int, int, Any]]:
 
 
 def _inside(text: str) -> Iterator[Any]:
-    """What the text holds in an encoding of its own."""
+    """The data that the text contains in an encoding."""
     data = _json(text)
     if data is not None:
         yield data
@@ -260,7 +260,7 @@ def _inside(text: str) -> Iterator[Any]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as it is, in JSON, in a URL and in base64."""
+    """A secret in plain text, JSON, a URL and base64."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]

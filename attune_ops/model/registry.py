@@ -29,7 +29,7 @@ class WorkerRole(StrEnum):
 
 
 class Worker(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row of the `worker` table; what an older release has no column for is None."""
+    """A row of the `worker` table; None where an older release has no such column."""
 
     id: int
     name: str
@@ -47,20 +47,20 @@ class Worker(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def has_queues(self) -> bool:
-        """Whether this worker takes executions; a row without a role is of a release that had no others."""
+        """Whether this worker takes executions; a row without a role is of a release with only such workers."""
         return self.role in (None, WorkerRole.ACTION, WorkerRole.HYBRID)
 
     @property
     def is_registered_live(self) -> bool:
-        """Whether the registry says that the worker runs: active or busy (its heartbeat may yet be stale)."""
+        """Whether its status is active or busy (its heartbeat may be stale)."""
         return self.status in (WorkerStatus.ACTIVE, WorkerStatus.BUSY)
 
     def heartbeat_age(self, at: datetime) -> timedelta | None:
-        """How old the last heartbeat is at that time; None where there never was one."""
+        """The age of the last heartbeat at that time; None without one."""
         return None if self.last_heartbeat is None else at - self.last_heartbeat
 
     def is_stale(self, at: datetime, interval: timedelta = HEARTBEAT_INTERVAL) -> bool:
-        """Whether the heartbeat is older than three intervals at that time, or there never was one."""
+        """Whether the heartbeat is older than three intervals at that time, or missing."""
         age = self.heartbeat_age(at)
         return age is None or age > STALE_AFTER_INTERVALS * interval
 
@@ -80,7 +80,7 @@ class Execution(msgspec.Struct, frozen=True, omit_defaults=True):
 class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
     """The registry at one time; `executions` is None where the table is missing or was not read.
 
-    `kind` is postgresql or sqlite. `notes` say what this release's schema lacks or has in addition.
+    `kind` is postgresql or sqlite. `notes` name missing and unknown columns.
     `heartbeat_interval` is in seconds.
     """
 

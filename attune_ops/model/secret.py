@@ -1,4 +1,4 @@
-"""Secrets that cannot be printed by accident, and URLs shown without their password."""
+"""Secrets that are never printed by accident, and URLs shown without their password."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import quote, unquote
 from weakref import WeakKeyDictionary
 
 MASK = "***"
-SHORT = 3  # characters; inside of words so short a text is chance
-WORD = 12  # letters; so is an ordinary word inside of another ("event" in "attune.events")
-# How HTML, CSV, forms and shells write what is special to them, besides backslashes, numbers and percent signs.
+SHORT = 3  # characters; inside words such a short text is a coincidence
+WORD = 12  # letters; so is an ordinary word inside another one ("event" in "attune.events")
+# The escapes of HTML, CSV, forms and shells, besides backslashes, numbers and percent signs.
 SPECIAL = {
     "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",), '"': ("&quot;", '""'), " ": ("+", r"\x20"),
     "'": ("&apos;", "'\"'\"'", "'\\\"'\\\"'"),
 }  # fmt: skip
-# What everybody tries first is no secret, and the gaps where it is masked in ordinary sentences would tell it.
+# Well-known defaults are not secret, and masking them in ordinary sentences would reveal them.
 GUESSED = frozenset(("admin", "attune", "guest", "password", "postgres", "rabbitmq", "secret"))
 
 
@@ -30,7 +30,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The secret itself; call it only where a protocol needs it."""
+        """The secret text; call it only where a protocol needs it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -49,22 +49,22 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-# The secrets of what is in use, as long as it is.
+# The secrets of the installations in use.
 _HELD: WeakKeyDictionary[object, tuple[Secret, ...]] = WeakKeyDictionary()
 
 
 def hold(holder: object, secrets: Iterable[Secret]) -> None:
-    """Remembers the secrets of an installation as long as the holder lives, so that no value shows them."""
+    """Registers the secrets of an installation for masking, for the lifetime of `holder`."""
     _HELD[holder] = tuple(secrets)
 
 
 def held() -> tuple[Secret, ...]:
-    """Every secret that is remembered."""
+    """Every registered secret."""
     return tuple({s for secrets in _HELD.values() for s in secrets})
 
 
-# The password of a URL: after the user's colon, up to the last @ of the word, since a password that ought to have
-# been percent-encoded may hold any other character. Rather too much is masked than too little.
+# The password of a URL: from the user's colon to the last @ of the word, as a password without the required
+# percent-encoding may contain any other character. In doubt, more is masked.
 _URL_PASSWORD = re.compile(
     r"""(?P<head>\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]*:)(?P<password>[^\s"'<>]*)(?=@)""", re.IGNORECASE
 )
@@ -72,21 +72,21 @@ _URL_PASSWORD = re.compile(
 
 def mask_url(text: str) -> str:
     """Returns `text` with the password of every URL in it replaced by `***`."""
-    if "://" not in text:  # the search itself takes its time in a long text
+    if "://" not in text:  # the search is slow in a long text
         return text
     return _URL_PASSWORD.sub(lambda m: m["head"] + MASK, text)
 
 
 def is_word(text: str) -> bool:
-    """Whether it may be found by chance: of up to three characters, or an ordinary word."""
+    """Whether it may appear by coincidence: up to three characters, or an ordinary word."""
     return len(text) <= SHORT or (text.isalpha() and len(text) <= WORD)
 
 
 def blanked(text: str, spelling: str) -> str:
     """Returns `text` with one spelling of a secret masked.
 
-    One of up to three characters, or that is an ordinary word, is masked where it stands alone: inside of words it
-    is chance, and masking it there would tell what it is by what is missing.
+    Up to three characters, or an ordinary word, are masked only as a word of their own: inside other words they are a
+    coincidence, and masking them there would reveal the secret.
     """
     if spelling not in text:
         return text
@@ -96,14 +96,14 @@ def blanked(text: str, spelling: str) -> str:
 
 
 def scrub(text: str, secrets: Iterable[Secret]) -> str:
-    """Returns `text` with every URL password and every given secret masked, however it is spelled."""
+    """Returns `text` with every URL password and every given secret masked, in any escaping."""
     return without(mask_url(text), secrets)
 
 
 def without(text: str, secrets: Iterable[Secret]) -> str:
-    """Returns `text` with every given secret masked, as plain text, JSON, CSV, HTML, Markdown or a URL spell it.
+    """Returns `text` with every given secret masked, in the escaping of text, JSON, CSV, HTML, Markdown or a URL.
 
-    What may be found by chance is masked where it stands alone (`blanked`).
+    A short secret or an ordinary word is masked only as a word of its own (`blanked`).
     """
     texts = {t for s in secrets for t in (s.reveal(), unquote(s.reveal())) if t}
     for secret in sorted(texts, key=len, reverse=True):
@@ -115,7 +115,7 @@ def without(text: str, secrets: Iterable[Secret]) -> str:
 
 @lru_cache(maxsize=64)
 def _spelled(secret: str) -> tuple[str, re.Pattern[str]]:
-    """The longest part of a secret that no escaping changes, and a pattern for all of it as any escaping spells it."""
+    """The longest part of a secret that no escaping changes, and a pattern for the secret in any escaping."""
     parts = re.findall(r"[A-Za-z0-9]+", secret)
     pattern = "".join(map(_character, secret))
     alone = rf"(?<![^\W_]){pattern}(?![^\W_])" if is_word(secret) else pattern
@@ -123,7 +123,7 @@ def _spelled(secret: str) -> tuple[str, re.Pattern[str]]:
 
 
 def _character(character: str) -> str:
-    """A pattern for one character; a backslash, or several, may stand before it."""
+    """A pattern for one character, with optional backslashes before it."""
     if character.isascii() and character.isalnum():
         return character
     number, percent = ord(character), quote(character, safe="", errors="replace")
@@ -137,7 +137,7 @@ def _character(character: str) -> str:
 
 
 def scrubbed(data: Any, secrets: tuple[Secret, ...]) -> Any:
-    """Plain data with every text in it scrubbed; the names of its members stay."""
+    """Plain data with every text scrubbed; the names of members are unchanged."""
     if isinstance(data, str):
         return scrub(data, secrets)
     if isinstance(data, dict):

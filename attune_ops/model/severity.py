@@ -1,4 +1,4 @@
-"""How bad a finding is: apart from the findings, since the settings need it and a probe nothing more of them."""
+"""The severity of a finding, apart from the findings: settings and health probes need only this."""
 
 from __future__ import annotations
 

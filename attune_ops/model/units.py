@@ -7,7 +7,7 @@ from datetime import timedelta
 
 
 def age(span: timedelta) -> str:
-    """A span in its two largest units; a clock that runs ahead gives a negative one."""
+    """A time span in its two largest units; clock skew may make it negative."""
     seconds = span.total_seconds()
     if seconds < 0:
         return f"-{age(-span)}"

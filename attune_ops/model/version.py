@@ -1,3 +1,3 @@
-"""The release of this toolkit: here, since every room may say it."""
+"""The release of this toolkit, for every room."""
 
 __version__ = "0.1.0"
