@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from attune_ops.installation.config.settings import Database
+from attune_ops.installation.management_types.fields import from_text
 from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.registry import Execution, RegistryView, Worker
 
@@ -54,9 +55,7 @@ class Session(NamedTuple):
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Runs a query; `?` stands for a value in both kinds."""
-        cursor = self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+        return list(self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values))
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of a table's columns, () where there is no such table."""
@@ -284,10 +283,7 @@ def first_line(error: Exception) -> str:
 def _time(value: Any) -> datetime | None:
     """A time of the driver, in UTC; SQLite has text without a zone, which means UTC."""
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
+        value = from_text(value)
     if not isinstance(value, datetime):
         return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
