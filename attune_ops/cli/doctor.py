@@ -9,7 +9,7 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import duration
+from attune_ops.cli._options import duration, from_option, samples_option
 from attune_ops.doctor.findings import Severity
 
 if TYPE_CHECKING:
@@ -52,16 +52,12 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
     metavar="TIME",
     help="Repeat while the findings may recover, at most for this time (30s, 5m).",
 )
-@click.option(
-    "--from", "file", metavar="FILE", help="Check a snapshot or definitions export instead of the live broker."
-)
+@from_option
 @click.option(
     "--vhost", metavar="NAME", help="Virtual host of FILE, if it has several (default: the one with Attune's queues)."
 )
 @click.option("--baseline", metavar="FILE", help="Leave out the findings of this earlier report (--format json).")
-@click.option(
-    "--samples", type=click.IntRange(1, 2), default=1, help="2: compare two samples, 5 s apart, to find growth."
-)
+@samples_option
 @click.option("--interval", type=duration, metavar="TIME",
               help="Time between the two samples; a longer one finds slower growth (10m).")  # fmt: skip
 @click.option("--target-version", metavar="VERSION", help="RabbitMQ version to check an upgrade for (default: 4.3).")

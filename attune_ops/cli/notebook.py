@@ -9,6 +9,7 @@ import click
 
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._options import force_option
 
 
 @group()
@@ -50,7 +51,7 @@ def open_(cli: Cli, name: str, copy_only: bool) -> None:
 @click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a parameter; JSON or text.")
 @click.option("--apply", is_flag=True, help="Allow its cells to change the installation.")
 @click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@force_option
 @pass_cli
 def run(cli: Cli, name: str, file: str, pairs: tuple[str, ...], apply: bool, confirm: str | None, force: bool) -> None:
     """Runs a notebook from top to bottom and writes it with its outputs; changes nothing else without --apply.

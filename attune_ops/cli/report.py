@@ -8,20 +8,19 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, pass_cli
+from attune_ops.cli._options import force_option, from_option, samples_option
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
 
 
 @_base.command(example="attune-ops report --output report.html")
-@click.option("--output", "file", metavar="FILE", required=True, help="HTML file to write; - is standard output.")
-@click.option("--from", "source", metavar="FILE", help="Read a snapshot or a definitions export, not the broker.")
-@click.option(
-    "--samples", type=click.IntRange(1, 2), default=1, help="2: read twice, 5 s apart, to find growing queues."
-)
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@click.option("--output", metavar="FILE", required=True, help="HTML file to write; - is standard output.")
+@from_option
+@samples_option
+@force_option
 @pass_cli
-def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) -> None:
+def command(cli: Cli, output: str, file: str | None, samples: int, force: bool) -> None:
     """Writes one HTML file to send: findings, tables, topology, queue depths and the snapshot, without passwords.
 
     The file needs no network and no JavaScript. Changes nothing on the installation. Exit status 3 if the broker could
@@ -29,22 +28,22 @@ def command(cli: Cli, file: str, source: str | None, samples: int, force: bool) 
     """
     from attune_ops.doctor import html_report
 
-    report = _diagnosis(cli, source, samples)
-    if file == "-":
+    report = _diagnosis(cli, file, samples)
+    if output == "-":
         cli.write(html_report.report_html(report, cli.secrets))
     else:
-        size = html_report.write_report(report, file, replace=force, secrets=cli.secrets)
-        cli.write(file)
-        cli.note(f"wrote {size} bytes; to undo, delete the file")
+        size = html_report.write_report(report, output, replace=force, secrets=cli.secrets)
+        cli.write(output)
+        cli.note(f"wrote {size} bytes; undo: delete the file")
     cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)
 
 
-def _diagnosis(cli: Cli, source: str | None, samples: int) -> Report:
+def _diagnosis(cli: Cli, file: str | None, samples: int) -> Report:
     """The diagnosis of the live installation, or of a file, which needs no configured installation."""
     from attune_ops.cli._target_options import with_target_options
     from attune_ops.doctor.diagnosis import diagnose_file
     from attune_ops.installation.config import check_settings
 
-    if source is None:
+    if file is None:
         return with_target_options(cli.ops.doctor(samples=samples), cli.options)
-    return diagnose_file(source, check_settings(cli.options))
+    return diagnose_file(file, check_settings(cli.options))

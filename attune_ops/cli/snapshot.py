@@ -8,6 +8,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._options import force_option, samples_option
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
@@ -20,8 +21,8 @@ def command() -> None:
 
 @command.command(example="attune-ops snapshot save")
 @click.argument("file", required=False)
-@click.option("--samples", type=click.IntRange(1, 2), default=1, help="2: read twice, 5 s apart, to see what grows.")
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@samples_option
+@force_option
 @pass_cli
 def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
     """Reads everything, writes it to FILE and prints the file's name; changes nothing else.

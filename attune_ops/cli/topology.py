@@ -9,14 +9,12 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, json_object
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, from_option, json_object
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source
     from attune_ops.model.table import Table
     from attune_ops.model.topology import Topology
-
-FROM = click.option("--from", "file", metavar="FILE", help="A snapshot or definitions export, instead of the broker.")
 
 
 @group()
@@ -44,7 +42,7 @@ def show(cli: Cli, name: str | None, format: str) -> None:
 
 
 @command.command(example="attune-ops topology diff --format json")
-@FROM
+@from_option
 @format_option()
 @pass_cli
 def diff(cli: Cli, file: str | None, format: str) -> None:
@@ -128,7 +126,7 @@ def _changed(cli: Cli, change: Callable[..., Table], format: str, **how: Any) ->
 @click.option("--to", type=click.Choice(["definitions", "toml"]), default="definitions", show_default=True,
               help="RabbitMQ definitions (JSON), or a topology file.")  # fmt: skip
 @click.option("--live", is_flag=True, help="Export what is on the broker, instead of the desired topology.")
-@FROM
+@from_option
 @click.option("--worker", "workers", type=click.IntRange(0), multiple=True, metavar="ID",
               help="With the queues of this worker too (desired definitions only).")  # fmt: skip
 @pass_cli
@@ -147,7 +145,7 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 
 @command.command(example="attune-ops topology graph --live --format mermaid")
 @click.option("--live", is_flag=True, help="With depths, consumers and missing objects of the broker.")
-@FROM
+@from_option
 @format_option("svg", "mermaid", "dot")
 @pass_cli
 def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
