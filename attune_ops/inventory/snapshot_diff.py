@@ -16,7 +16,7 @@ CHANGES = (
     Column("name", doc="its name"),
     Column("attribute", doc="the attribute that changed"),
     Column("before", doc="as JSON; a count of messages as a number"),
-    Column("after", doc="as before"),
+    Column("after", doc="as JSON, like before"),
 )  # fmt: skip
 
 CONTENTS = (

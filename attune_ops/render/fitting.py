@@ -61,12 +61,10 @@ class Fitting:
         for line in lines:
             made.add_row(*(Text(line[i], style=self._style(i, line[i])) for i in picked))
         yield made
-        hidden = len(self.table.columns) - len(picked)
+        notes, hidden = remarks(self.table), len(self.table.columns) - len(picked)
         if hidden:
-            hint = f"{counted(hidden, 'more column')}: --columns NAME,… or a wider terminal"
-            yield from (Text(line, style="dim") for line in [*(remarks(self.table) or [""]), hint])
-        else:
-            yield from (Text(line, style="dim") for line in remarks(self.table))
+            notes = [*(notes or [""]), f"{counted(hidden, 'more column')}: --columns NAME,… or a wider terminal"]
+        yield from (Text(line, style="dim") for line in notes)
 
     def choose(self, lines: list[list[str]], width: int) -> list[int]:
         """The positions of the columns that fit `width`."""
