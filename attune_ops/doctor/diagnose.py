@@ -92,9 +92,7 @@ def choose(checks: Sequence[Check], only: Iterable[str] = (), skip: Iterable[str
     known = {word for c in checks for word in _words(c)} | set(GROUPS)
     for word in sorted(only | skip):
         if word not in known:
-            near = difflib.get_close_matches(word, known, 3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else f"; groups are {', '.join(GROUPS)}"
-            raise ConfigError(f"no check or group {word!r}{hint}")
+            raise ConfigError(f"no check or group {word!r}; {_hint(word, known, GROUPS)}")
     return tuple(c for c in checks if (not only or only & _words(c)) and not skip & _words(c))
 
 
@@ -106,8 +104,12 @@ def verify(severities: Mapping[str, object], thresholds: Mapping[str, float]) ->
         ("threshold", thresholds, {t for c in checks for t in c.thresholds}),
     ):
         for name in sorted(set(given) - known):
-            near = difflib.get_close_matches(name, known, 3) or sorted(known)
-            raise ConfigError(f"no {kind} {name!r} in the doctor; there are {', '.join(near)}")
+            raise ConfigError(f"no {kind} {name!r} in the doctor; {_hint(name, known, sorted(known))}")
+
+
+def _hint(word: str, known: Collection[str], choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, known, 3)
+    return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
 
 
 def _words(check: Check) -> set[str]:

@@ -89,9 +89,9 @@ class Check(msgspec.Struct, frozen=True):
     def skip_reason(self, facts: Facts) -> str | None:
         """The reason to skip this check for these facts, or None."""
         if self.needs_attempt and not any(r.source in self.needs_attempt for r in facts.reach):
-            return facts.missing.get(self.needs_attempt[0], "nothing was connected to")
+            return facts.missing.get(self.needs_attempt[0], "no connection was attempted")
         if self.needs_response and not any(r.source in self.needs_response and r.error is None for r in facts.reach):
-            return facts.missing.get(self.needs_response[0], "nothing answered")
+            return facts.missing.get(self.needs_response[0], "no source responded")
         return facts.missing_reason(self.needs)
 
     @property

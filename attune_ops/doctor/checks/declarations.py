@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed
@@ -92,24 +92,26 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
         remedy, commands = declare(d)
         b = d.item
         assert isinstance(b, Binding)
-        message, others = not_bound(facts, b)
+        message, instead, unbind = not_bound(facts, b)
         yield Problem(
             Subject("binding", d.name),
             message,
             evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
-                      "instead": [other.routing_key for other in others]},
+                      "instead": instead},
             remedy=remedy,
-            commands=(*unbound(others), *commands),
+            commands=(*unbind, *commands),
             # The broker removes the bindings of a queue when its node is down.
             related={"vhost": (facts.vhost,), "source": (b.source,), "destination": (b.destination,)},
         )  # fmt: skip
 
 
-def not_bound(facts: Facts, b: Binding) -> tuple[str, list[Binding]]:
-    """The message about a missing binding, and the unexpected bindings that exist in its place."""
+def not_bound(facts: Facts, b: Binding) -> tuple[str, list[str], tuple[CommandLine, ...]]:
+    """The message about a missing binding, the keys of bindings in its place, and the commands that remove these."""
     others = facts.memo(_unexpected).get((b.source, b.destination), [])
-    found = f" (found: {listed(repr(other.routing_key) for other in others)})" if others else ""
-    return f"{b.destination} is not bound to {b.source} with key {b.routing_key!r}{found}", others
+    keys = [other.routing_key for other in others]
+    found = f" (found: {listed(map(repr, keys))})" if keys else ""
+    message = f"{b.destination} is not bound to {b.source} with key {b.routing_key!r}{found}"
+    return message, keys, tuple(command_lines.binding("unbind", other) for other in others)
 
 
 def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
@@ -119,11 +121,6 @@ def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
         if isinstance(d.item, Binding):
             found.setdefault((d.item.source, d.item.destination), []).append(d.item)
     return found
-
-
-def unbound(bindings: Iterable[Binding]) -> tuple[CommandLine, ...]:
-    """The commands that remove these bindings."""
-    return tuple(command_lines.binding("unbind", b) for b in bindings)
 
 
 @check(

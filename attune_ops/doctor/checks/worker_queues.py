@@ -13,7 +13,7 @@ from attune_ops.doctor.checks._common import (
     missing_worker_queues,
     worker_name,
 )
-from attune_ops.doctor.checks.declarations import declare, not_bound, unbound
+from attune_ops.doctor.checks.declarations import declare, not_bound
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding
@@ -95,15 +95,15 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
         if d.worker_id is None or not isinstance(b, Binding):
             continue
         worker = facts.worker_named[d.worker_id]
-        message, others = not_bound(facts, b)
+        message, instead, unbind = not_bound(facts, b)
         remedy, commands = declare(d)
         yield Problem(
             Subject("binding", d.name),
             f"{worker_name(worker)}: {message}",
             evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
-                      "instead": [other.routing_key for other in others]},
+                      "instead": instead},
             remedy=f"{RESTART} Until then, bind its queue." if commands else remedy,
-            commands=(*unbound(others), *commands),
+            commands=(*unbind, *commands),
             related={"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
                      "destination": (b.destination,)},
         )  # fmt: skip

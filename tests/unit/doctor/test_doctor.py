@@ -149,7 +149,7 @@ def test_severities_thresholds_and_durations() -> None:
     ("severities", "thresholds", "says"),
     [
         ({"AT999": None}, {}, "no check 'AT999'"),
-        ({}, {"latency": 1}, "no threshold 'latency' in the doctor; there are latency_ms"),
+        ({}, {"latency": 1}, "no threshold 'latency' in the doctor; did you mean latency_ms"),
     ],
 )
 def test_wrong_settings_are_named(severities: dict[str, None], thresholds: dict[str, float], says: str) -> None:
