@@ -233,11 +233,11 @@ def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], asked
     assert sorted(asked) == few
 
 
-def test_a_crowd_of_workers_is_judged_without_their_rates(
+def test_many_worker_queues_are_checked_without_their_rates(
     place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     p = place().populate()
-    monkeypatch.setattr(reading, "CROWD", 1)
+    monkeypatch.setattr(reading, "MANY_QUEUES", 1)
     report = eventually(lambda: (r := p.look()).facts.actual.queue_named[EXECUTIONS].memory is not None and r)
     assert report.facts.actual.statistics_left_out == 2
     assert found(report, Severity.ERROR) == found(report, Severity.WARNING) == set()

@@ -1,4 +1,4 @@
-"""The doctor's reading in short, which it takes to where queues are a crowd: the same facts, as many requests."""
+"""The shorter reading that the doctor uses for many queues: the same facts, as many requests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_reading_in_short_tells_the_same(place: Callable[..., Place], monkeypatc
         def differences() -> dict[str, Any]:
             long = ops.facts()
             with monkeypatch.context() as patched:
-                patched.setattr(reading, "CROWD", 0)
+                patched.setattr(reading, "MANY_QUEUES", 0)
                 short = ops.facts(skip_worker_statistics=True)
             assert short.actual.statistics_left_out == 8
             told_long, told_short = told(long), told(short)
@@ -63,12 +63,12 @@ def test_reading_in_short_tells_the_same(place: Callable[..., Place], monkeypatc
 
 
 @pytest.mark.slow
-def test_as_many_requests_for_a_crowd(
+def test_as_many_requests_for_many_queues(
     place: Callable[..., Place], asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     p = place().populate()
     with monkeypatch.context() as patched:
-        patched.setattr(reading, "CROWD", 0)
+        patched.setattr(reading, "MANY_QUEUES", 0)
         p.look()
     few = sorted(asked)
     names = [f"worker.{i}.executions" for i in range(100, 100 + MANY)]
