@@ -1,7 +1,7 @@
 """Reads messages from a queue in batches, and acknowledges each once the caller says that it is safe.
 
 A consumer is fast, but an auto-delete queue is deleted with its last consumer, messages included, also where that
-consumer's process was killed. So such a queue, and one whose flag is unknown, is read with basic.get, which is not a
+consumer's process was killed. So such a queue, and one with an unknown flag, is read with basic.get, which is not a
 consumer (rabbit_amqqueue_process: has_had_consumers).
 """
 

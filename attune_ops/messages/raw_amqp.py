@@ -46,7 +46,7 @@ class RawProperties:
 
 
 class RawConnection(pika.SelectConnection):  # type: ignore[misc]
-    """A connection whose content headers carry `RawProperties`."""
+    """A connection with `RawProperties` in its content headers."""
 
     def _read_frame(self) -> tuple[int, Any]:
         data = self._frame_buffer
