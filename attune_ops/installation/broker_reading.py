@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from attune_ops.installation.management import Management, merge
-from attune_ops.installation.management_types import MessageStats, Overview, QueueWire, Statistics
+from attune_ops.installation.management_types.cluster import Overview
+from attune_ops.installation.management_types.fields import MessageStats
+from attune_ops.installation.management_types.objects import QueueWire, Statistics
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Source

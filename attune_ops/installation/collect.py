@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import msgspec
 
-from attune_ops.installation import http, management_types, sockets
+from attune_ops.installation import http, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.management_types.cluster import Overview, WhoAmI
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.facts import Facts, Reach, Source
@@ -174,9 +175,7 @@ class Round:
                 self._missing |= dict.fromkeys(MANAGED & self._sources, str(e))
                 return None
 
-    def _objects(
-        self, management: Management, overview: management_types.Overview, me: management_types.WhoAmI, pool: SideBySide
-    ) -> BrokerSnapshot:
+    def _objects(self, management: Management, overview: Overview, me: WhoAmI, pool: SideBySide) -> BrokerSnapshot:
         reading = BrokerReading(management, overview, me.all_tags, self._skip_statistics)
         reading.ask(pool, self._sources, self._listings)
         snapshot = reading.snapshot()

@@ -7,10 +7,33 @@ import re
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from attune_ops.installation import http, management_types
+from attune_ops.installation import http
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.http import ApiError, Http
 from attune_ops.installation.light_http import LightHttp
+from attune_ops.installation.management_types.clients import ChannelWire, ConnectionWire, ConsumerWire
+from attune_ops.installation.management_types.cluster import (
+    Alarms,
+    DeprecatedWire,
+    NodeWire,
+    Overview,
+    Permissions,
+    VirtualHost,
+    VirtualHostsDown,
+    WhoAmI,
+)
+from attune_ops.installation.management_types.objects import (
+    STATISTICS,
+    BindingWire,
+    ExchangeWire,
+    OneQueue,
+    PolicyWire,
+    QueuePage,
+    QueuePolicy,
+    QueueWire,
+    Statistics,
+    StatisticsPage,
+)
 from attune_ops.model.snapshot import (
     BindingState,
     ChannelState,
@@ -53,22 +76,22 @@ class Management:
         """Closes the connections."""
         self.http.close()
 
-    def overview(self) -> management_types.Overview:
+    def overview(self) -> Overview:
         """Reads versions, cluster name and counters. Needs tag management, changes nothing."""
-        return self._get("overview", management_types.Overview)
+        return self._get("overview", Overview)
 
-    def overview_answer(self) -> tuple[management_types.Overview, http.Answer]:
+    def overview_answer(self) -> tuple[Overview, http.Answer]:
         """Like `overview`, with the answer itself: its duration and headers."""
         answer = self._answer("overview")
-        return http.decode(self.http.endpoint, "overview", answer, management_types.Overview), answer
+        return http.decode(self.http.endpoint, "overview", answer, Overview), answer
 
-    def whoami(self) -> management_types.WhoAmI:
+    def whoami(self) -> WhoAmI:
         """Reads the user's own name and tags. Needs tag management, changes nothing."""
-        return self._get("whoami", management_types.WhoAmI)
+        return self._get("whoami", WhoAmI)
 
     def exchanges(self) -> tuple[ExchangeState, ...]:
         """Reads the exchanges of the virtual host. Needs tag management and any permission there, changes nothing."""
-        return tuple(e.to_state() for e in self._list("exchanges", management_types.ExchangeWire))
+        return tuple(e.to_state() for e in self._list("exchanges", ExchangeWire))
 
     def queues(self, statistics: bool = True) -> tuple[QueueState, ...]:
         """Reads the queues: live counts in totals mode, the rest from statistics up to 10 s old (optional).
@@ -78,34 +101,31 @@ class Management:
         """
         return merge(self.totals(), self.statistics() if statistics else {})
 
-    def totals(self) -> list[management_types.QueueWire]:
+    def totals(self) -> list[QueueWire]:
         """Reads each queue with its live message counts. Needs tag management, changes nothing."""
-        return self._list("queues", management_types.QueueWire, TOTALS)
+        return self._list("queues", QueueWire, TOTALS)
 
-    def listed(self) -> list[management_types.QueueWire]:
+    def listed(self) -> list[QueueWire]:
         """Reads each queue's declaration from the metadata, also of unavailable queues. Needs tag management."""
-        return self._list("queues", management_types.QueueWire, "disable_stats=true")
+        return self._list("queues", QueueWire, "disable_stats=true")
 
-    def statistics(self) -> dict[str, management_types.Statistics]:
+    def statistics(self) -> dict[str, Statistics]:
         """Reads the statistics of the queues, by name. Needs tag management, changes nothing."""
-        return {
-            q.name: q
-            for q in self._list("queues", management_types.Statistics, f"columns={management_types.STATISTICS}")
-        }
+        return {q.name: q for q in self._list("queues", Statistics, f"columns={STATISTICS}")}
 
-    def statistics_except(self, pattern: str) -> dict[str, management_types.Statistics]:
+    def statistics_except(self, pattern: str) -> dict[str, Statistics]:
         """Like `statistics`, without queues that match the pattern, by pages. Needs tag management, changes nothing.
 
         Statistics take the broker the longest (2 s for 10,000 queues); a page costs only its own queues.
         """
         name = quote(f"^(?!{pattern.removeprefix('^')})", safe="")
-        query = f"page_size={PAGE}&name={name}&use_regex=true&columns={management_types.STATISTICS}"
-        found: dict[str, management_types.Statistics] = {}
+        query = f"page_size={PAGE}&name={name}&use_regex=true&columns={STATISTICS}"
+        found: dict[str, Statistics] = {}
         number = count = 1
         while number <= count:
             path = f"queues/{self._vhost}?page={number}&{query}"
             try:
-                page = self._get(path, management_types.StatisticsPage, self.vhost, listing=True)
+                page = self._get(path, StatisticsPage, self.vhost, listing=True)
             except ApiError as e:
                 if number > 1 and e.status == 400:
                     break  # queues were deleted meanwhile, and the page with them
@@ -114,26 +134,26 @@ class Management:
             number, count = number + 1, page.page_count
         return found
 
-    def queue(self, name: str) -> management_types.OneQueue | None:
+    def queue(self, name: str) -> OneQueue | None:
         """Reads one queue with all its consumers; None where it is missing. Needs tag management, changes nothing."""
-        return self._maybe(f"queues/{self._vhost}/{quote(name, safe='')}", management_types.OneQueue)
+        return self._maybe(f"queues/{self._vhost}/{quote(name, safe='')}", OneQueue)
 
-    def live_counts(self, name: str) -> management_types.QueueWire | None:
+    def live_counts(self, name: str) -> QueueWire | None:
         """Reads one queue in totals mode, counts live; None where it is missing. Needs tag management, changes nothing.
 
         Read as a page of a list: a single queue has no counts in that mode before 4.0.
         """
         pattern = quote(f"^{re.escape(name)}$", safe="")
         path = f"queues/{self._vhost}?page=1&page_size=1&use_regex=true&name={pattern}&{TOTALS}"
-        return next(iter(self._get(path, management_types.QueuePage, self.vhost).items), None)
+        return next(iter(self._get(path, QueuePage, self.vhost).items), None)
 
     def policies_of_queues(self) -> dict[str, str | None]:
         """Reads the policy that applies to each queue, seconds old. Needs tag management, changes nothing."""
-        return {q.name: q.policy for q in self._list("queues", management_types.QueuePolicy, "columns=name,policy")}
+        return {q.name: q.policy for q in self._list("queues", QueuePolicy, "columns=name,policy")}
 
     def bindings(self) -> tuple[BindingState, ...]:
         """Reads the bindings, without the default exchange's implicit ones. Needs tag management, changes nothing."""
-        return tuple(b.to_state() for b in self._list("bindings", management_types.BindingWire) if b.source)
+        return tuple(b.to_state() for b in self._list("bindings", BindingWire) if b.source)
 
     def bindings_by_source(self) -> tuple[BindingState, ...]:
         """Like `bindings`, one request an exchange: the broker sends no implicit bindings, half of 10,000 workers'.
@@ -143,83 +163,75 @@ class Management:
         names = [e.name for e in self.exchanges() if e.name]
         if len(names) > MOST_EXCHANGES:
             return self.bindings()
-        found: list[management_types.BindingWire] = []
+        found: list[BindingWire] = []
         for name in names:
             path = f"exchanges/{self._vhost}/{quote(name, safe='')}/bindings/source"
-            found += self._maybe(path, list[management_types.BindingWire], listing=True) or ()
+            found += self._maybe(path, list[BindingWire], listing=True) or ()
         return tuple(b.to_state() for b in found)
 
     def bindings_of(self, queue: str) -> tuple[BindingState, ...]:
         """Reads the bindings of one queue, () where it is missing. Needs tag management, changes nothing."""
         path = f"queues/{self._vhost}/{quote(queue, safe='')}/bindings"
-        return tuple(b.to_state() for b in self._maybe(path, list[management_types.BindingWire]) or () if b.source)
+        return tuple(b.to_state() for b in self._maybe(path, list[BindingWire]) or () if b.source)
 
     def consumers(self) -> tuple[ConsumerState, ...]:
         """Reads the consumers of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
-        return tuple(c.to_state() for c in self._list("consumers", management_types.ConsumerWire))
+        return tuple(c.to_state() for c in self._list("consumers", ConsumerWire))
 
     def consumers_in_short(self) -> tuple[ConsumerState, ...]:
         """Like `consumers`, in a third of the time: only queue, tag, channel and prefetch."""
-        return tuple(
-            c.to_state() for c in self._list("consumers", management_types.ConsumerWire, f"columns={IN_SHORT}")
-        )
+        return tuple(c.to_state() for c in self._list("consumers", ConsumerWire, f"columns={IN_SHORT}"))
 
     def connections(self) -> tuple[ConnectionState, ...]:
         """Reads the connections to the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         path = f"vhosts/{self._vhost}/connections"
         # A connection before the end of its handshake has no virtual host yet.
-        return tuple(
-            c.to_state()
-            for c in self._get(path, list[management_types.ConnectionWire], self.vhost, listing=True)
-            if c.vhost
-        )
+        return tuple(c.to_state() for c in self._get(path, list[ConnectionWire], self.vhost, listing=True) if c.vhost)
 
     def channels(self) -> tuple[ChannelState, ...]:
         """Reads the channels of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         path = f"vhosts/{self._vhost}/channels"
-        return tuple(
-            c.to_state() for c in self._get(path, list[management_types.ChannelWire], self.vhost, listing=True)
-        )
+        return tuple(c.to_state() for c in self._get(path, list[ChannelWire], self.vhost, listing=True))
 
     def policies(self) -> tuple[PolicyState, ...]:
         """Reads policies and operator policies. Needs tag management, changes nothing."""
-        own = [p.to_state(False) for p in self._list("policies", management_types.PolicyWire)]
-        return (*own, *(p.to_state(True) for p in self._list("operator-policies", management_types.PolicyWire)))
+        own = [p.to_state(False) for p in self._list("policies", PolicyWire)]
+        return (*own, *(p.to_state(True) for p in self._list("operator-policies", PolicyWire)))
 
     def default_queue_type(self) -> str | None:
         """Reads the type of queues declared without one, None before 4.0. Needs tag management, changes nothing."""
         # Only administrators can read one virtual host by its name. Everybody can list their own; an empty list stands
         # for a virtual host that is being deleted.
-        listed = self._get("vhosts?columns=name,default_queue_type", list[management_types.VirtualHost | list[Any]])
-        own = (v for v in listed if isinstance(v, management_types.VirtualHost) and v.name == self.vhost)
+        listed = self._get("vhosts?columns=name,default_queue_type", list[VirtualHost | list[Any]])
+        own = (v for v in listed if isinstance(v, VirtualHost) and v.name == self.vhost)
         kind = next((v.default_queue_type for v in own), None)
         return None if kind == "undefined" else kind
 
     def nodes(self) -> tuple[NodeState, ...]:
         """Reads the cluster's nodes. Needs tag monitoring, changes nothing."""
-        return tuple(n.to_state() for n in self._get("nodes", list[management_types.NodeWire]))
+        return tuple(n.to_state() for n in self._get("nodes", list[NodeWire]))
 
     def alarms(self) -> tuple[str, ...]:
         """Reads the resource alarms in effect anywhere in the cluster. Needs tag management, changes nothing."""
-        failed = self._failed_check("alarms", management_types.Alarms)
+        failed = self._failed_check("alarms", Alarms)
         return () if failed is None else tuple(str(a) for a in failed.alarms) or (str(failed.reason),)
 
     def virtual_hosts_down(self) -> tuple[str, ...]:
         """Reads which virtual hosts are down on a node. Needs tag management, changes nothing."""
-        failed = self._failed_check("virtual-hosts", management_types.VirtualHostsDown)
+        failed = self._failed_check("virtual-hosts", VirtualHostsDown)
         return () if failed is None else tuple(map(str, failed.names)) or (str(failed.reason),)
 
     def deprecated_features(self) -> tuple[DeprecatedFeature, ...] | None:
         """Reads the deprecated features, None before 3.13. Needs tag management, changes nothing."""
-        known = self._maybe("deprecated-features", list[management_types.DeprecatedWire])
+        known = self._maybe("deprecated-features", list[DeprecatedWire])
         if known is None:
             return None
-        used = {f.name for f in self._maybe("deprecated-features/used", list[management_types.DeprecatedWire]) or ()}
+        used = {f.name for f in self._maybe("deprecated-features/used", list[DeprecatedWire]) or ()}
         return tuple(f.feature(f.name in used) for f in known)
 
     def permissions(self, user: str) -> tuple[str, str, str] | None:
         """Reads a user's configure, write and read patterns. Needs tag administrator, changes nothing."""
-        found = self._maybe(f"permissions/{self._vhost}/{quote(user, safe='')}", management_types.Permissions)
+        found = self._maybe(f"permissions/{self._vhost}/{quote(user, safe='')}", Permissions)
         return None if found is None else (found.configure, found.write, found.read)
 
     def _list(self, what: str, kind: type[T], query: str = "") -> list[T]:
@@ -255,9 +267,7 @@ class Management:
             raise
 
 
-def merge(
-    totals: list[management_types.QueueWire], statistics: dict[str, management_types.Statistics]
-) -> tuple[QueueState, ...]:
+def merge(totals: list[QueueWire], statistics: dict[str, Statistics]) -> tuple[QueueState, ...]:
     """The queues of a totals-mode list, each with its statistics."""
     return tuple(q.merged(statistics.get(q.name)) for q in totals)
 

@@ -7,7 +7,7 @@ import msgspec
 from attune_ops.installation.amqp import depth, server_version, short_connection
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import open_management
-from attune_ops.installation.management_types import OneQueue
+from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.units import counted
 

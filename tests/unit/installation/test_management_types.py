@@ -8,18 +8,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from attune_ops.installation import http, management_types
+from attune_ops.installation import http
 from attune_ops.installation.config.urls import parse_amqp, parse_management
 from attune_ops.installation.http import Answer, ApiError
 from attune_ops.installation.management import Management, merge
+from attune_ops.installation.management_types.clients import ChannelWire, ConnectionWire, ConsumerWire
+from attune_ops.installation.management_types.cluster import NodeWire, WhoAmI
+from attune_ops.installation.management_types.objects import QueueWire, Statistics
 from attune_ops.model.errors import SourceError
 
 ENDPOINT = parse_management("http://m:s3cret@h:15672", "o", parse_amqp("amqp://h", "o"))
 
 
 def queue(totals: dict[str, Any], told: dict[str, Any] | None = None) -> Any:
-    wanted = msgspec.convert({"name": "q", "vhost": "/", **totals}, management_types.QueueWire)
-    statistics = {} if told is None else {"q": msgspec.convert({"name": "q", **told}, management_types.Statistics)}
+    wanted = msgspec.convert({"name": "q", "vhost": "/", **totals}, QueueWire)
+    statistics = {} if told is None else {"q": msgspec.convert({"name": "q", **told}, Statistics)}
     return merge([wanted], statistics)[0]
 
 
@@ -60,31 +63,31 @@ def test_queue_type(type: str, shown: str) -> None:
 
 
 def test_a_node_that_is_down_or_does_not_know() -> None:
-    down = msgspec.convert({"name": "n", "running": False}, management_types.NodeWire).to_state()
+    down = msgspec.convert({"name": "n", "running": False}, NodeWire).to_state()
     assert (down.running, down.memory_used, down.memory_alarm, down.partitions) == (False, None, None, ())
     odd = {"name": "n", "running": True, "disk_free": "disk_free_monitoring_disabled", "fd_total": "unknown"}
-    told = msgspec.convert(odd, management_types.NodeWire).to_state()
+    told = msgspec.convert(odd, NodeWire).to_state()
     assert (told.disk_free, told.descriptors_total) == (None, None)
 
 
 def test_what_is_just_being_closed_has_an_empty_list_for_its_channel() -> None:
     data = {"consumer_tag": "t", "queue": {"name": "q", "vhost": "/"}, "channel_details": [], "new_member": 1}
-    found = msgspec.convert(data, management_types.ConsumerWire).to_state()
+    found = msgspec.convert(data, ConsumerWire).to_state()
     assert (found.queue, found.tag, found.channel, found.user) == ("q", "t", "", None)
-    channel = msgspec.convert({"name": "c", "connection_details": []}, management_types.ChannelWire).to_state()
+    channel = msgspec.convert({"name": "c", "connection_details": []}, ChannelWire).to_state()
     assert channel.connection == ""
 
 
 def test_client_properties_may_hold_anything() -> None:
     data = {"name": "c", "vhost": "/", "client_properties": {"connection_name": 7, "product": ["x"], "more": {}}}
-    told = msgspec.convert(data | {"connected_at": 1_700_000_000_123}, management_types.ConnectionWire).to_state()
+    told = msgspec.convert(data | {"connected_at": 1_700_000_000_123}, ConnectionWire).to_state()
     assert (told.client_name, told.product) == (None, None)
     assert told.connected_at == datetime.fromtimestamp(1_700_000_000.123, UTC)
 
 
 @pytest.mark.parametrize("tags", ["monitoring, management", ["monitoring", "management"]])
 def test_tags_of_old_and_new_releases(tags: object) -> None:
-    assert msgspec.convert({"name": "u", "tags": tags}, management_types.WhoAmI).all_tags == (
+    assert msgspec.convert({"name": "u", "tags": tags}, WhoAmI).all_tags == (
         "management",
         "monitoring",
     )
@@ -167,7 +170,7 @@ def test_the_prefix_may_be_what_is_wrong() -> None:
 
 def test_an_answer_of_another_form_names_the_path() -> None:
     with pytest.raises(SourceError, match="answered /api/nodes in an unknown form: Expected `array`"):
-        http.decode(ENDPOINT, "nodes?x=1", Answer(200, {}, b"{}", 0.0), list[management_types.NodeWire])
+        http.decode(ENDPOINT, "nodes?x=1", Answer(200, {}, b"{}", 0.0), list[NodeWire])
 
 
 def test_no_consumers_is_not_the_same_as_not_told() -> None:
