@@ -320,7 +320,7 @@ def relay(address: str) -> socket.socket:
         (("--amqp-url", "localhost:5672"), "not a URL; it must begin with amqp:// or amqps://"),
         (("--amqp-url", f"amqp://u:{PASSWORD}@h"), "must be percent-encoded"),
         (("--config", "gone.toml"), "cannot read the configuration file: No such file or directory"),
-        (("--env", "prod"), "there is no attune-ops.toml here nor"),
+        (("--env", "prod"), "there is neither attune-ops.toml here nor"),
         (("--no-such-option",), "No such option"),
     ],
 )
