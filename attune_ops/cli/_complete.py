@@ -60,16 +60,16 @@ def workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 def _registered(ctx: click.Context) -> tuple[Worker, ...]:
     import msgspec
 
+    from attune_ops.installation.collect import collect
     from attune_ops.installation.config import resolve
     from attune_ops.model.errors import AttuneOpsError
     from attune_ops.model.facts import Source
-    from attune_ops.ops import Ops
 
     try:
         settings = msgspec.structs.replace(resolve(_options(ctx)), timeout=TIMEOUT_S)
     except AttuneOpsError:
         return ()
-    registry = Ops(settings).facts((Source.REGISTRY,)).registry
+    registry = collect(settings, (Source.REGISTRY,)).registry
     return () if registry is None else registry.workers
 
 
