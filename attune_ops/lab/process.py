@@ -43,11 +43,15 @@ def launch(
             start_new_session=True,
         )
     assert child.stdin is not None
-    with child.stdin as barrier:
-        process = Process(child.pid, start_time(child.pid) or "")
-        record(process)
-        with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile, as its owner will see
-            barrier.write(b"go\n")
+    try:
+        with child.stdin as barrier:
+            process = Process(child.pid, start_time(child.pid) or "")
+            record(process)
+            with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile, as its owner will see
+                barrier.write(b"go\n")
+    except BaseException:
+        child.wait()  # it has ended with the pipe
+        raise
     child.returncode = 0  # it outlives this object, which would warn otherwise
     return process
 
