@@ -80,6 +80,12 @@ class Cli:
             for note in getattr(value, "notes", ()):
                 self.note(note)
 
+    def report(self, value: Any, format: str) -> None:
+        """Prints a result on stderr, where stdout is the file that the command writes."""
+        from attune_ops.render import written
+
+        self.note(written(value, "text" if format == "table" else format, self.secrets))
+
     def write(self, text: str) -> bool:
         """Prints text as it is on stdout: a script, the content of a file. False if the pipe is closed."""
         from attune_ops.model.secret import without

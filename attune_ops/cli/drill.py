@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,7 +61,7 @@ def _remedies(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.option("--like", metavar="FILE", help="Use topology and policies of a snapshot or definitions file.")
 @click.option("--server", metavar="DIR|PATH", help="RabbitMQ to start: its folder, or its rabbitmq-server.")
 @click.option("--confirm", metavar="NAME", help="Name of the environment, to run the drill there.")
-@click.option("--save", metavar="FILE", help="Also write the journal to this file.")
+@click.option("--save", metavar="FILE", help="Also write the journal to this file; - is stdout.")
 @format_option("html", "svg")
 @pass_cli
 def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: str, **given: Any) -> None:
@@ -78,6 +77,7 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
     Exit status: 0 hypothesis confirmed, 1 violated or inconclusive.
     """
     from attune_ops.drills.runner import run as run_drill
+    from attune_ops.model.files import STDOUT
 
     parameters = {key: value for key, value in given.items() if value is not None}
     environment, topology = _environment(cli), cli.options.get("topology")
@@ -86,7 +86,10 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
         _refuse_unwritable(save)
     with cli.progress(f"drill {name}") as note:
         made = run_drill(name, environment, topology=topology, remedy=remedy, on_progress=note, **parameters)
-    cli.show(made, format)
+    if save == STDOUT:
+        cli.report(made, format)
+    else:
+        cli.show(made, format)
     if save is not None:
         _save(cli, made, save)
     cli.exit(_exit.status_of_drill(made))
@@ -137,17 +140,15 @@ def _confirmed(settings: Settings | None, confirm: str | None) -> str | None:
 def _refuse_unwritable(path: str) -> None:
     """Raises `ConfigError` before the drill where its journal could not be written."""
     from attune_ops.model.errors import ConfigError
+    from attune_ops.model.files import check_target
 
-    file = Path(path).expanduser()
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise ConfigError(f"cannot write the journal to {path!r}: it is a folder, or its folder is not writable")
+    file = check_target(path, replace=True)
+    if file is not None and not os.access(file.parent, os.W_OK):
+        raise ConfigError(f"cannot write the journal to {path!r}: its folder is not writable")
 
 
 def _save(cli: Cli, made: Any, path: str) -> None:
-    from attune_ops.model.errors import ConfigError
+    from attune_ops.model.files import write_file
     from attune_ops.render import written
 
-    try:
-        Path(path).expanduser().write_text(written(made, "json", cli.secrets) + "\n", encoding="utf-8")
-    except OSError as e:
-        raise ConfigError(f"cannot write the journal to {path!r}: {e.strerror}") from None
+    write_file(path, f"{written(made, 'json', cli.secrets)}\n".encode(), "the journal", replace=True)

@@ -73,7 +73,7 @@ def peek(
 
 @command.command(example="attune-ops messages drain attune.events.queue --to events.jsonl --filter 'age>1h' --apply")
 @click.argument("queue")
-@click.option("--to", required=True, metavar="FILE", help="Output file; an earlier drain is resumed.")
+@click.option("--to", required=True, metavar="FILE", help="Output file, - is stdout; an earlier drain is resumed.")
 @FILTER
 @LIMIT
 @change_options("Drain the queue")
@@ -86,7 +86,10 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
     it resumes. Messages that were on disk and not yet acknowledged are then in the file twice; `restore` skips the
     duplicates.
     """
-    _transfer(cli, how, format, lambda: cli.ops.messages.drain(queue, **how))
+    from attune_ops.model.files import STDOUT
+
+    show = cli.report if how["to"] == STDOUT else cli.show
+    _transfer(cli, how, format, lambda: cli.ops.messages.drain(queue, **how), show)
 
 
 @command.command(
@@ -129,12 +132,18 @@ def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> No
     _transfer(cli, how, format, lambda: cli.ops.messages.move(queue, to, **how))
 
 
-def _transfer(cli: Cli, how: dict[str, Any], format: str, run: Callable[[], Transfer]) -> None:
+def _transfer(
+    cli: Cli,
+    how: dict[str, Any],
+    format: str,
+    run: Callable[[], Transfer],
+    show: Callable[[Transfer, str], None] | None = None,
+) -> None:
     """Runs one and shows its result; exit status 1 where a selected message was not published."""
     how["confirm"] = confirmed(cli, how["confirm"], how["apply"])
     with _progress(cli) as how["on_progress"]:
         done = run()
-    cli.show(done, format)
+    (show or cli.show)(done, format)
     if not done.applied:
         cli.note(DRY_RUN)
     cli.exit(_exit.FOUND if done.applied and done.incomplete else _exit.OK)

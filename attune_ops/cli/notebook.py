@@ -47,7 +47,7 @@ def open_(cli: Cli, name: str, copy_only: bool) -> None:
 
 @command.command(example="attune-ops notebook run first-look --output out.ipynb")
 @click.argument("name", shell_complete=_complete.notebooks)
-@click.option("--output", "file", metavar="FILE", required=True, help="File to write the notebook with its outputs to.")
+@click.option("--output", "file", metavar="FILE", required=True, help="Notebook with outputs to write; - is stdout.")
 @click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a parameter; JSON or text.")
 @click.option("--apply", is_flag=True, help="Allow its cells to change the installation.")
 @click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
@@ -58,6 +58,7 @@ def run(cli: Cli, name: str, file: str, pairs: tuple[str, ...], apply: bool, con
 
     Without a configured installation it starts its own lab and stops it at the end.
     """
+    from attune_ops.model.files import STDOUT
     from attune_ops.notebook.runbooks.execution import run as execute
 
     options = {key: value for key, value in cli.options.items() if key != "env"}
@@ -65,7 +66,8 @@ def run(cli: Cli, name: str, file: str, pairs: tuple[str, ...], apply: bool, con
     values = {key: value for key, value in common.items() if value is not None} | _values(pairs)
     # As environment variables, so that no URL with a password is in the notebook.
     execute(name, file, values, environment={f"ATTUNE_OPS_{k.upper()}": v for k, v in options.items()}, replace=force)
-    cli.write(file)
+    if file != STDOUT:
+        cli.write(file)
 
 
 def _values(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -27,7 +27,9 @@ def command(cli: Cli, output: str, file: str | None, samples: int, force: bool) 
     not be read; the report has the reason.
     """
     from attune_ops.doctor import html_report
+    from attune_ops.model.files import check_target
 
+    check_target(output, replace=force)
     report = _diagnosis(cli, file, samples)
     if output == "-":
         cli.write(html_report.report_html(report, cli.secrets))

@@ -25,14 +25,19 @@ def command() -> None:
 @force_option
 @pass_cli
 def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
-    """Reads everything, writes it to FILE and prints the file's name; changes nothing else.
+    """Reads everything, writes it to FILE (- is standard output) and prints the file's name; changes nothing else.
 
     Exit status 3 where the broker could not be read: the file then holds the reason, and the registry.
     """
+    from attune_ops.model.files import STDOUT, check_target
+
+    if file is not None:
+        check_target(file, replace=force)
     facts = cli.ops.facts(samples=samples)
     file = file or _file_name(facts)
     _save(cli, facts, file, force)
-    cli.write(file)
+    if file != STDOUT:
+        cli.write(file)
     cli.exit(_exit.OK if facts.broker is not None else _exit.UNREACHABLE)
 
 

@@ -12,7 +12,7 @@ from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
 from attune_ops.messages.filters import Filter, accepts, parse
-from attune_ops.messages.message_file import MessageFile, check_file, open_file
+from attune_ops.messages.message_file import MessageFile, check_file, is_stdout, open_file
 from attune_ops.messages.queue_reader import PREFETCH, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
 from attune_ops.messages.transfer import OutcomeCount, Transfer
@@ -33,7 +33,7 @@ def drain(
     confirm: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Transfer:
-    """Moves the messages of `queue` that match `filters` to the file `to`; without `apply` it is a dry run.
+    """Moves the messages of `queue` that match `filters` to the file `to` (`-`: stdout); without `apply` a dry run.
 
     Killed at any moment it loses none: run it again and it resumes. What was on disk and not yet acknowledged (at
     most PREFETCH messages) is then in the file twice; `restore` skips the second copies. Undo: `restore` the file.
@@ -41,9 +41,12 @@ def drain(
     """
     began = time.perf_counter()
     path, selected = Path(to), parse(filters)
+    check_file(path, settings, queue)
     info = read_queue(settings, queue)
     counts: Counter[str] = Counter()
     notes = list(info.notes(requeued=bool(selected)))
+    if is_stdout(path):
+        notes.append("a message is acknowledged once it is written to standard output, which may be lost in a pipe")
     if apply:
         detail = {"to": str(path.absolute()), "filters": [f.text for f in selected]}
         with audit.change(settings, "messages drain", queue, confirm=confirm, **detail) as outcome:
@@ -57,7 +60,6 @@ def drain(
             finally:
                 outcome |= counts
     else:
-        check_file(path, settings, queue)
         counts["drained"] = info.ready if limit is None else min(limit, info.ready)
     return Transfer(
         what="drain",
@@ -69,7 +71,7 @@ def drain(
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
-        undo=_undo(queue, path) if apply and counts["drained"] else None,
+        undo=_undo(queue, path) if apply and counts["drained"] and not is_stdout(path) else None,
     )
 
 

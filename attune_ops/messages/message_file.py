@@ -7,8 +7,10 @@ was never acknowledged, so the broker still has it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +21,11 @@ import msgspec
 from attune_ops.installation.config import Settings
 from attune_ops.messages.message import Message
 from attune_ops.model.errors import ActionError, ConfigError
-from attune_ops.model.files import lock
+from attune_ops.model.files import PRIVATE, STDOUT, check_regular, lock
 
 SCHEMA = "attune-ops/messages/1"
 BUFFER = 1 << 20
+LONGEST_HEADER = 1 << 16  # bytes
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +59,8 @@ def encode(record: Header | Message) -> bytes:
 def decode_header(line: bytes, name: str) -> Header:
     """Reads the first line of the file `name`; raises `ConfigError` where it is not a message file."""
     try:
+        if not line.endswith(b"\n"):  # written at once: a drain leaves no part of it
+            raise msgspec.DecodeError
         found = _header.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ConfigError(f"{name!r} is not a message file: its first line is not {SCHEMA}") from None
@@ -96,26 +101,33 @@ class MessageFile:
         self._file.write(encode(message))
 
     def sync(self) -> None:
-        """Returns once everything appended is on disk."""
+        """Returns once everything appended is on disk, or written to a pipe."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as e:
+            if e.errno not in (errno.EINVAL, errno.EROFS):  # how a pipe, a terminal and a device answer
+                raise
 
 
 @contextlib.contextmanager
 def open_file(path: Path, settings: Settings, queue: str) -> Iterator[MessageFile]:
     """Creates the file, or resumes the one of an earlier drain of the same queue.
 
-    Raises `ConfigError` where it is another kind of file or of another queue, `ActionError` where it cannot be
-    written or another drain is writing to it.
+    Raises `ConfigError` where it is no regular file, another kind of file or of another queue, `ActionError` where it
+    cannot be written or another drain is writing to it.
     """
     try:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=BUFFER)
+        file = _to_stdout() if is_stdout(path) else _opened(path)
     except OSError as e:
         raise ActionError(f"cannot write {str(path)!r}: {e.strerror}") from e
     try:
-        if not lock(file, wait=False):
-            raise ActionError(f"another drain is writing {str(path)!r}")
-        opened = _resume(file, path, settings, queue) or _begin(file, path, settings, queue)
+        if is_stdout(path):
+            opened = _begin(file, settings, queue)
+        else:
+            if not lock(file, wait=False):
+                raise ActionError(f"another drain is writing {str(path)!r}")
+            opened = _resume(file, path, settings, queue) or _begin_file(file, path, settings, queue)
         yield opened
         opened.sync()
     except OSError as e:
@@ -127,7 +139,10 @@ def open_file(path: Path, settings: Settings, queue: str) -> Iterator[MessageFil
 
 def check_file(path: Path, settings: Settings, queue: str) -> None:
     """Raises what `open_file` would raise, as far as a dry run can know; changes nothing."""
-    if path.exists() and (path.is_dir() or path.stat().st_size):
+    if is_stdout(path):
+        return
+    check_regular(path, str(path))
+    if path.exists() and path.stat().st_size:
         _same_queue(read_header(path), path, settings, queue)
     elif not path.absolute().parent.is_dir():
         raise ActionError(f"cannot write {str(path)!r}: no such folder")
@@ -138,8 +153,9 @@ def check_file(path: Path, settings: Settings, queue: str) -> None:
 def read_header(path: Path) -> Header:
     """Reads the first line of a message file, changes nothing. Raises `ConfigError` where it is not one."""
     try:
+        check_regular(path, str(path))
         with path.open("rb") as file:
-            return decode_header(file.readline(), str(path))
+            return decode_header(file.readline(LONGEST_HEADER), str(path))
     except OSError as e:
         raise ConfigError(f"cannot read {str(path)!r}: {e.strerror}") from e
 
@@ -151,7 +167,31 @@ def read_messages(path: Path) -> Iterator[Message | Damaged]:
         yield from decode_messages(file)
 
 
-def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile:
+def is_stdout(path: Path) -> bool:
+    """Whether messages are written to standard output."""
+    return str(path) == STDOUT
+
+
+def _to_stdout() -> BinaryIO:
+    sys.stdout.flush()
+    return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=BUFFER)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The regular file of that name, made with mode 600 if it is not there; a link is followed."""
+    check_regular(path, str(path))
+    # Not blocking: the name may have become that of a named pipe in the meantime.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY, PRIVATE)
+    try:
+        check_regular(descriptor, str(path))
+        return os.fdopen(descriptor, "r+b", buffering=BUFFER)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _begin(file: BinaryIO, settings: Settings, queue: str) -> MessageFile:
+    """Writes the first line; it is safe after `sync`."""
     header = Header(
         id=secrets.token_hex(16),
         queue=queue,
@@ -159,18 +199,27 @@ def _begin(file: BinaryIO, path: Path, settings: Settings, queue: str) -> Messag
         broker=str(settings.amqp),
         created=datetime.now(UTC),
     )
-    os.fchmod(file.fileno(), 0o600)  # an existing empty file may be readable by everyone
-    file.truncate(0)
-    file.seek(0)
     file.write(encode(header))
-    file.flush()
-    os.fsync(file.fileno())
-    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    made = MessageFile(file, header)
+    made.sync()
+    return made
+
+
+def _begin_file(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile:
+    """Begins an empty file."""
+    os.fchmod(file.fileno(), PRIVATE)  # it may be readable by everyone
+    try:
+        made = _begin(file, settings, queue)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.fileno(), 0)  # the disk is full: an incomplete first line is no message file
+        raise
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the name too must survive a power cut
     finally:
         os.close(folder)
-    return MessageFile(file, header)
+    return made
 
 
 def _same_queue(header: Header, path: Path, settings: Settings, queue: str) -> None:
@@ -182,11 +231,9 @@ def _same_queue(header: Header, path: Path, settings: Settings, queue: str) -> N
 
 
 def _resume(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile | None:
-    """The file of an earlier drain, an incomplete last line cut off; None where its first line is incomplete."""
-    first = file.readline()
-    if not first.endswith(b"\n"):
-        if first and not first.startswith(b'{"schema":"attune-ops/messages'[: len(first)]):
-            raise ConfigError(f"{str(path)!r} is not a message file; choose another file")
+    """The file of an earlier drain, an incomplete last line cut off; None where it is empty."""
+    first = file.readline(LONGEST_HEADER)
+    if not first:
         return None
     header = decode_header(first, str(path))
     _same_queue(header, path, settings, queue)

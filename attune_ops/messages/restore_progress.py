@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attune_ops.model.errors import ActionError, ConfigError
-from attune_ops.model.files import lock
+from attune_ops.model.files import PRIVATE, check_regular, lock
 
 NOT_SENT, SENT, CONFIRMED = b".", b"s", b"c"
 LINE = 64  # bytes of the first line, with the id of the message file
@@ -47,14 +47,18 @@ class Progress:
 
     def _grow(self, size: int) -> None:
         old = len(self._pages)
-        try:
-            written = os.pwrite(self._descriptor, NOT_SENT * (size - old), old)
-        except OSError as e:
-            raise ActionError(f"cannot write the progress file: {e.strerror}") from e
-        if written < size - old:
-            raise ActionError("cannot write the progress file: no space left")
+        _write(self._descriptor, NOT_SENT * (size - old), old)
         self._pages.close()
         self._pages = mmap.mmap(self._descriptor, 0)
+
+
+def _write(descriptor: int, data: bytes, at: int) -> None:
+    try:
+        written = os.pwrite(descriptor, data, at)
+    except OSError as e:
+        raise ActionError(f"cannot write the progress file: {e.strerror}") from e
+    if written < len(data):
+        raise ActionError("cannot write the progress file: no space left")
 
 
 def progress_file(path: Path) -> Path:
@@ -70,14 +74,16 @@ def open_progress(path: Path, id: str) -> Iterator[Progress]:
     """
     marks = progress_file(path)
     try:
-        descriptor = os.open(marks, os.O_RDWR | os.O_CREAT, 0o600)
+        check_regular(marks, str(marks))
+        descriptor = os.open(marks, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, PRIVATE)
     except OSError as e:
         raise ActionError(f"cannot write {str(marks)!r}: {e.strerror}") from e
     try:
         if not lock(descriptor, wait=False):
             raise ActionError(f"{str(path)!r} is being restored by another process")
-        if os.fstat(descriptor).st_size < LINE:
-            os.pwrite(descriptor, _first_line(id), 0)
+        check_regular(descriptor, str(marks))
+        if _first_line(id).startswith(os.pread(descriptor, LINE, 0)):
+            _write(descriptor, _first_line(id), 0)
         check(os.pread(descriptor, LINE, 0), path, id)
         progress = Progress(descriptor)
         try:
@@ -94,6 +100,7 @@ def read_marks(path: Path, id: str) -> bytes:
     marks = progress_file(path)
     if not marks.exists():
         return b""
+    check_regular(marks, str(marks))
     data = marks.read_bytes()
     if len(data) >= LINE:
         check(data[:LINE], path, id)

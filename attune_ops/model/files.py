@@ -6,6 +6,9 @@ import contextlib
 import fcntl
 import os
 import re
+import secrets
+import stat
+import sys
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,22 +20,83 @@ _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>.*)`$")
 _STEP = re.compile(r"\.?(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\])")
 
 
-def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> int:
-    """Writes the file and returns its size in bytes; one that exists is replaced only with `replace`.
+STDOUT = "-"  # in the place of a file's name
+PRIVATE = 0o600
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a named pipe"}
 
-    `what` it is, in the words of an error. Delete the file to undo. Raises `ConfigError`.
+
+def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> int:
+    """Writes the file, mode 600, and returns its size in bytes; one that exists is replaced only with `replace`.
+
+    `-` is standard output. A symbolic link stays, and its target is written. The file is written completely or not at
+    all. `what` it is, in the words of an error. Delete the file to undo. Raises `ConfigError`, also where the name is
+    that of a device, a named pipe or a folder, which is not changed.
     """
-    target = Path(path).expanduser()
-    if not replace and os.path.lexists(target):
-        raise ConfigError(f"{shown(path)}: the file exists; --force overwrites it")
-    partly = target.parent / f".attune-ops-{os.getpid()}.part"
+    target = check_target(path, replace=replace)
+    if target is None:
+        return _to_stdout(data, what)
+    partly = target.parent / f".attune-ops-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
-        partly.write_bytes(data)
+        with os.fdopen(os.open(partly, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
+            os.fchmod(file.fileno(), PRIVATE)  # whatever the umask
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         partly.replace(target)
     except (OSError, ValueError) as e:
         with contextlib.suppress(OSError, ValueError):
             partly.unlink(missing_ok=True)
         raise ConfigError(f"{shown(path)}: cannot write {what}: {getattr(e, 'strerror', None) or e}") from None
+    return len(data)
+
+
+def make_private(path: Path) -> None:
+    """Makes the file if it is not there, and lets nobody else read it, whatever the umask; raises `OSError`."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+    try:
+        os.fchmod(descriptor, PRIVATE)
+    finally:
+        os.close(descriptor)
+
+
+def check_target(path: str, *, replace: bool = False) -> Path | None:
+    """The file that a command may write under this name, links followed; None for `-`, standard output.
+
+    Changes nothing and opens nothing. Raises `ConfigError` for what is no regular file, and for one that exists
+    without `replace`.
+    """
+    if path == STDOUT:
+        return None
+    try:
+        target = Path(os.path.realpath(Path(path).expanduser()))
+        check_regular(target, path)
+    except (OSError, ValueError, RuntimeError) as e:
+        raise ConfigError(f"{shown(path)}: cannot write it: {getattr(e, 'strerror', None) or e}") from None
+    if not replace and os.path.lexists(Path(path).expanduser()):
+        raise ConfigError(f"{shown(path)}: the file exists; --force overwrites it")
+    return target
+
+
+def check_regular(file: Path | int, path: str) -> None:
+    """Raises `ConfigError` where the file (or open descriptor) exists and is no regular file."""
+    try:
+        mode = os.stat(file).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = KINDS.get(stat.S_IFMT(mode), "a socket")
+        raise ConfigError(f"{shown(path)}: {kind}, not a regular file; it is not changed (- is standard output)")
+
+
+def _to_stdout(data: bytes, what: str) -> int:
+    if sys.stdout.isatty() and b"\0" in data:
+        raise ConfigError(f"{what} is binary; redirect standard output")
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as e:
+        raise ConfigError(f"standard output: cannot write {what}: {e.strerror}") from None
     return len(data)
 
 

@@ -19,7 +19,7 @@ from attune_ops.installation.config import Settings
 from attune_ops.model import display
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.files import state_folder
+from attune_ops.model.files import make_private, state_folder
 from attune_ops.model.ownership import require
 from attune_ops.model.table import Cell, Column, Kind, Table
 
@@ -161,6 +161,7 @@ def _open(settings: Settings) -> Iterator[sqlite3.Connection]:
     path = file(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path)  # SQLite itself would leave the mode to the umask
         with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
             database.executescript(_TABLES)
             yield database

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from attune_ops.model.errors import ActionError, ConfigError
-from attune_ops.model.files import write_file
+from attune_ops.model.files import check_target, write_file
 from attune_ops.notebook.runbooks import catalog
 
 INJECTED = "injected-parameters"  # papermill's tag, which other tools recognise
@@ -43,8 +42,7 @@ def run(
     known = catalog.parameters(catalog.read(file))
     if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f"{file.stem} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
-    if not replace and os.path.lexists(Path(output).expanduser()):
-        raise ConfigError(f"{output!r} already exists; use --force to overwrite it")
+    check_target(output, replace=replace)
     made = nbformat.read(file, as_version=4)
     _inject(made, values)
     client = NotebookClient(made, timeout=timeout, kernel_name="python3")

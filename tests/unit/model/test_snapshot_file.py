@@ -130,7 +130,9 @@ def test_no_file(tmp_path: Path) -> None:
         load_facts("a\0b")
     with pytest.raises(ConfigError, match="cannot write the snapshot: No such file"):
         save_facts(FACTS, str(tmp_path / "nope" / "f"))
-    with pytest.raises(ConfigError, match="cannot write the snapshot: Is a directory"):
-        save_facts(FACTS, str(tmp_path), replace=True)
+    for replace in (True, False):
+        with pytest.raises(ConfigError, match="a folder, not a regular file; it is not changed"):
+            save_facts(FACTS, str(tmp_path), replace=replace)
+    (tmp_path / "there").touch()
     with pytest.raises(ConfigError, match="the file exists; --force overwrites it"):
-        save_facts(FACTS, str(tmp_path))
+        save_facts(FACTS, str(tmp_path / "there"))
