@@ -66,3 +66,31 @@ def test_a_planted_upward_import_is_found(tmp_path: Path, line: str) -> None:
     planted.parent.mkdir()
     planted.write_text(line)
     assert len(upward(planted, tmp_path)) == 1
+
+
+def _graph() -> dict[str, set[str]]:
+    """Which modules each module imports."""
+    modules = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(("attune_ops", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        modules[name] = path
+    return {
+        name: {
+            target
+            for _, found in imported(path)
+            for target in [found if found in modules else found.rpartition(".")[0]]
+            if target in modules and target != name
+        }
+        for name, path in modules.items()
+        if name not in ("attune_ops", "attune_ops.__main__")
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = _graph()
+    while True:  # takes away what imports nothing that is left; what stays is in a circle, or imports one
+        free = {name for name, targets in left.items() if not targets & left.keys()}
+        if not free:
+            break
+        left = {name: targets for name, targets in left.items() if name not in free}
+    assert {name: sorted(targets & left.keys()) for name, targets in left.items()} == {}
