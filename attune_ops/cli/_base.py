@@ -38,6 +38,7 @@ class Cli:
         self.options: dict[str, str] = {}
         self.color: bool | None = None
         self.verbose = 0
+        self.raw = False
         self._settings: Settings | None = None
         self._ops: Ops | None = None
 
@@ -75,7 +76,7 @@ class Cli:
         from attune_ops.render import show
 
         value = with_target_options(value, self.options)
-        show(value, format, color=self.color, secrets=self.secrets)
+        show(value, format, color=self.color, secrets=self.secrets, raw=self.raw)
         if format == "csv":  # has no place for notes
             for note in getattr(value, "notes", ()):
                 self.note(note)
@@ -84,7 +85,7 @@ class Cli:
         """Prints a result on stderr, where stdout is the file that the command writes."""
         from attune_ops.render import written
 
-        self.note(written(value, "text" if format == "table" else format, self.secrets))
+        self.note(written(value, "text" if format == "table" else format, self.secrets, raw=self.raw))
 
     def write(self, text: str) -> bool:
         """Prints text as it is on stdout: a script, the content of a file. False if the pipe is closed."""
@@ -181,6 +182,10 @@ def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.ensure_object(Cli).color = False
 
 
+def _raw(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Cli).raw = value
+
+
 def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:
     ctx.ensure_object(Cli).verbose += value
 
@@ -242,9 +247,12 @@ def group(**kwargs: Any) -> Callable[[Callable[..., Any]], Group]:
 
 
 def format_option(*more: str) -> Callable[[Any], Any]:
-    """`--format table|json|csv|markdown`, and `more`."""
+    """`--format table|json|csv|markdown`, and `more`; `--raw` is for CSV."""
     choices = ("table", "json", "csv", "markdown", *more)
-    return click.option(
+    raw = click.option(
+        "--raw", is_flag=True, expose_value=False, callback=_raw, help="With csv: the data exactly, for programs."
+    )
+    format = click.option(
         "--format",
         "format",
         type=click.Choice(choices),
@@ -252,6 +260,7 @@ def format_option(*more: str) -> Callable[[Any], Any]:
         show_default=True,
         help="Output format.",
     )
+    return lambda function: format(raw(function))
 
 
 pass_cli = click.make_pass_decorator(Cli, ensure=True)

@@ -8,7 +8,7 @@ It offers a form by defining a function `as_FORM(value)`:
 - `as_json` → plain data for JSON, with its `schema` member
 - `as_html` → an HTML fragment; made from the text where it is not defined
 - `as_frame` → a pandas DataFrame, `as_chart` → an altair chart
-- `as_csv`, `as_markdown`, `as_junit`, `as_svg`, … → the text itself
+- `as_csv`, `as_raw_csv` (the data exactly), `as_markdown`, `as_junit`, `as_svg`, … → the text itself
 
 or by defining what forms are derived from:
 
@@ -33,14 +33,21 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.secret import Secret, scrub, scrubbed
 from attune_ops.render import text, wire
 
-NOT_PRINTED = ("frame", "bundle", "chart")
+NOT_PRINTED = ("frame", "bundle", "chart", "raw_csv")
 HUMAN = ("text", "markdown", "html")
-ROWS = ("csv", "markdown", "frame")  # the forms that are derived from `rows`
+ROWS = ("csv", "raw_csv", "markdown", "frame")  # the forms that are derived from `rows`
 SHOWN = 20  # items of one kind that a terminal is shown; every other form has them all
 
 
-def show(value: object, format: str = "table", color: bool | None = None, secrets: tuple[Secret, ...] = ()) -> None:
-    """Prints a value on stdout in one of its formats, `secrets` masked in it.
+def show(
+    value: object,
+    format: str = "table",
+    color: bool | None = None,
+    secrets: tuple[Secret, ...] = (),
+    *,
+    raw: bool = False,
+) -> None:
+    """Prints a value on stdout in one of its formats, `secrets` masked in it; CSV with `raw` is the data exactly.
 
     A table fits the terminal; in a pipe it is uncut and without colours. `color` False switches colours off.
     Raises `ConfigError` naming the formats that the value has.
@@ -48,7 +55,7 @@ def show(value: object, format: str = "table", color: bool | None = None, secret
     if format not in formats(value):
         raise ConfigError(f"no format {format!r} for {_name(value)}; it has {', '.join(formats(value))}")
     if format != "table" or not sys.stdout.isatty():
-        wire.write(written(value, "text" if format == "table" else format, secrets))
+        wire.write(written(value, "text" if format == "table" else format, secrets, raw=raw))
         return
     from rich.console import Console
 
@@ -59,9 +66,9 @@ def show(value: object, format: str = "table", color: bool | None = None, secret
     console.print(Visible(form(value, "table"), secrets), crop=False)  # a command to copy is wrapped by the terminal
 
 
-def written(value: object, format: str, secrets: tuple[Secret, ...] = ()) -> str:
+def written(value: object, format: str, secrets: tuple[Secret, ...] = (), *, raw: bool = False) -> str:
     """The text of a value in one of its formats as it is printed or written to a file, `secrets` masked in it."""
-    made = form(value, format)
+    made = form(value, "raw_csv" if raw and format == "csv" else format)
     if format == "json":
         shown = wire.json_text(made)
         return shown if scrub(shown, secrets) == shown else wire.json_text(scrubbed(made, secrets))

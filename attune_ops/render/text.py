@@ -24,8 +24,7 @@ def visible(text: str) -> str:
 
     A space at the start or end is invisible too, and written `\x20`.
     """
-    if not text.isprintable():
-        text = _escaped(text)
+    text = escaped(text)
     if text != text.strip(" "):
         text = re.sub(r"^ +| +$", lambda m: r"\x20" * len(m[0]), text)
     return text
@@ -33,10 +32,13 @@ def visible(text: str) -> str:
 
 def visible_lines(text: str) -> str:
     """The same for text of several lines: line ends, tabs and indents stay."""
-    return re.sub(r"(?:[^\r\n\t]|\r(?!\n))+", lambda m: m[0] if m[0].isprintable() else _escaped(m[0]), text)
+    return re.sub(r"(?:[^\r\n\t]|\r(?!\n))+", lambda m: escaped(m[0]), text)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text with every character that is not printable as an escape."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

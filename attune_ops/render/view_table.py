@@ -69,8 +69,13 @@ def as_json(table: Table) -> dict[str, Any]:
 
 
 def as_csv(table: Table) -> str:
-    """RFC 4180, the data exactly as it is."""
+    """RFC 4180; names that a terminal or a spreadsheet would act on are made harmless."""
     return wire.csv_text(map(wire_name, table.columns), table.rows)
+
+
+def as_raw_csv(table: Table) -> str:
+    """RFC 4180, the data exactly as it is: for programs."""
+    return wire.csv_text(map(wire_name, table.columns), table.rows, raw=True)
 
 
 def as_markdown(table: Table) -> str:

@@ -13,6 +13,8 @@ import msgspec
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.table import Cell
 
+FORMULA = tuple("=+-@＝＋－＠")  # how a formula begins in a spreadsheet
+
 
 def json_text(data: Any) -> str:
     """Indented JSON of plain data; what a terminal would interpret is escaped, and reads back as the same text."""
@@ -44,16 +46,36 @@ def plain(value: Cell) -> str | int | float | bool | list[str] | None:
     return list(value) if isinstance(value, tuple) else value
 
 
-def csv_text(header: Iterable[str], rows: Iterable[Iterable[Cell]]) -> str:
-    """RFC 4180: CRLF after each record, quotes where needed, the data exactly as it is; None is an empty field."""
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Cell]], *, raw: bool = False) -> str:
+    """RFC 4180: CRLF after each record, quotes where needed; None is an empty field.
+
+    The text in a cell is made harmless (`_harmless`), or with `raw` is exactly the data.
+    """
     import csv
     import io
 
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow(header)
-    writer.writerows([_field(plain(value)) for value in row] for row in rows)
+
+    def shown(value: Any) -> Any:
+        return value if raw else _harmless(value)
+
+    writer.writerow(map(shown, header))
+    writer.writerows([shown(_field(plain(value))) for value in row] for row in rows)
     return out.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """A text without what a terminal or a spreadsheet acts on; a number stays a number.
+
+    Control characters and bidirectional overrides are escaped; what a spreadsheet would take for a formula, also after
+    white space, begins with an apostrophe.
+    """
+    if not isinstance(value, str):
+        return value
+    from attune_ops.render.text import escaped
+
+    return "'" * value.lstrip().startswith(FORMULA) + escaped(value)
 
 
 def _field(value: Any) -> Any:

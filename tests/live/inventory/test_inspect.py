@@ -171,7 +171,10 @@ def test_options_work_before_and_after_the_command(site: Site, run: Run) -> None
 
 def test_hostile_names_in_every_form(site: Site, run: Run) -> None:
     assert {r["name"] for r in rows(run, site, "queues")} >= set(HOSTILE)
-    text = run("queues", "--format", "csv", env=site.environment, status=0).stdout
+    safe = run("queues", "--format", "csv", env=site.environment, status=0).stdout
+    assert is_safe(safe.replace("\r\n", "\n"))
+    assert "\n'=cmd|" in safe
+    text = run("queues", "--format", "csv", "--raw", env=site.environment, status=0).stdout
     assert {r["name"] for r in csv.DictReader(io.StringIO(text, newline=""))} >= set(HOSTILE) - {"carriage\rreturn"}
     for form in ("table", "markdown", "json"):
         done = run("queues", "--format", form, env=site.environment, status=0)

@@ -22,7 +22,7 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import form, formats, show
 from attune_ops.render.fitting import fitted
-from attune_ops.render.text import cell, visible
+from attune_ops.render.text import cell, escaped, visible
 from tests.hostile import NAMES, is_safe, names
 from tests.unit.facts import NOW, facts
 
@@ -183,9 +183,29 @@ def test_hostile_names_are_exact_for_programs(found: list[str]) -> None:
     text = json_text(form(value, "json"))
     assert is_safe(text)
     assert [r["name"] for r in json.loads(text)["rows"]] == found
-    records = list(csv.reader(io.StringIO(form(value, "csv"), newline="")))
+    records = list(csv.reader(io.StringIO(form(value, "raw_csv"), newline="")))
     assert [r[0] for r in records[1:]] == found
     assert list(value.frame["name"]) == found
+
+
+@given(st.lists(names, max_size=3))
+def test_hostile_names_in_csv_are_no_commands(found: list[str]) -> None:
+    text = form(named(*found), "csv")
+    assert is_safe(text.replace("\r\n", "\n"))
+    shown = [r[0] for r in csv.reader(io.StringIO(text, newline=""))][1:]
+    assert not [s for s in shown if s.lstrip()[:1] in tuple("=+-@")]
+    assert [s.removeprefix("'") for s in shown] == [escaped(n).removeprefix("'") for n in found]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " -x", "＝1", "-1+cmd|' /C calc'!A0"])
+def test_a_formula_begins_with_an_apostrophe(name: str) -> None:
+    (_, (shown, *_)) = csv.reader(io.StringIO(form(named(name), "csv"), newline=""))
+    assert shown == "'" + escaped(name)
+
+
+def test_a_negative_number_stays_a_number() -> None:
+    made = Table("t", (Column("n", Kind.INTEGER), Column("x", Kind.NUMBER)), ((-1, -2.5),), None)
+    assert form(made, "csv") == "n,x\r\n-1,-2.5\r\n"
 
 
 @given(st.lists(names, min_size=1, max_size=3))

@@ -61,7 +61,7 @@ def test_hostile_names_in_every_form(name: str) -> None:
         text = json_text(form(route, made)) if made == "json" else form(route, made)
         text = text if isinstance(text, str) else form(route, "text")
         assert "<script>" not in text or made not in ("html", "svg", "mermaid", "markdown")
-        assert made == "csv" or is_safe(text), made
+        assert is_safe(text.replace("\r\n", "\n")), made
     ET.fromstring(form(route, "svg"))
     assert json.loads(json_text(form(route, "json")))["queues"] == sorted({name, "q"})
 
