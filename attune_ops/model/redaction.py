@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 
-from attune_ops.model.secret import MASK, Secret, blanked, mask_url
+from attune_ops.model.secret import MASK, Secret, in_base64, is_common, mask_url
 
 # The input of an action: it may contain secrets, but most of it is not secret, so its texts are not masked elsewhere.
 CONFIG = "config"
@@ -30,7 +30,6 @@ WORDS = frozenset(
 PARTS = ("apikey", "credential", "passphrase", "passwd", "password", "privatekey", "secret", "token")
 HARMLESS = frozenset(("routing_key", "routing_keys", "binding_key", "binding_keys", "key_count", "message_key"))
 
-SHORTEST = 4  # characters; a shorter text is most likely a coincidence elsewhere
 DEEPEST = 24  # nested encodings; what is nested deeper is masked completely
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -53,7 +52,7 @@ class Redactor:
 
     def __init__(self, names: Iterable[str] = (), secrets: Iterable[Secret] = ()) -> None:
         self._globs = tuple(_plain(n) for n in names)
-        self._known = frozenset(s.reveal() for s in secrets if s)
+        self._known = frozenset(s.reveal() for s in secrets if not is_common(s.reveal()))
         self.is_secret = lru_cache(maxsize=4096)(self._is_secret)
 
     def _is_secret(self, name: str) -> bool:
@@ -98,11 +97,11 @@ class _Pass:
         elif isinstance(value, bytes):
             self.collect(value.decode(errors="replace"), depth, secret)
         elif isinstance(value, str):
-            if secret and len(value) >= SHORTEST:
+            if secret and not is_common(value):
                 self._texts.add(value)
             for inner in _inside(value) if depth else ():
                 self.collect(inner, depth - 1, secret)
-        elif secret and isinstance(value, (int, float)) and len(str(value)) >= SHORTEST:
+        elif secret and isinstance(value, (int, float)) and not is_common(str(value)):
             self._texts.add(str(value))
 
     def mask(self, value: Any, depth: int = DEEPEST) -> Any:
@@ -192,7 +191,7 @@ class _Pass:
             found = {s for secret in self._texts for s in _spellings(secret) if s and s != MASK}
             self._spellings = tuple(sorted(found, key=len, reverse=True))
         for spelling in self._spellings:
-            text = blanked(text, spelling)
+            text = text.replace(spelling, MASK)
         return text
 
 
@@ -267,4 +266,4 @@ def _spellings(secret: str) -> Iterator[str]:
     yield quote(secret, safe="")
     yield quote(secret)
     yield quote_plus(secret)
-    yield base64.b64encode(secret.encode(errors="replace")).decode().rstrip("=")
+    yield from in_base64(secret)

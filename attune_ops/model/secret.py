@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,15 +11,13 @@ from urllib.parse import quote, unquote
 from weakref import WeakKeyDictionary
 
 MASK = "***"
-SHORT = 3  # characters; inside words such a short text is a coincidence
-WORD = 12  # letters; so is an ordinary word inside another one ("event" in "attune.events")
+SHORTEST = 8  # characters; a shorter text elsewhere is a coincidence
+WORD = 12  # letters; so is a word ("executor" in "attune.executor.requests")
 # The escapes of HTML, CSV, forms and shells, besides backslashes, numbers and percent signs.
 SPECIAL = {
     "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",), '"': ("&quot;", '""'), " ": ("+", r"\x20"),
     "'": ("&apos;", "'\"'\"'", "'\\\"'\\\"'"),
 }  # fmt: skip
-# Well-known defaults are not secret, and masking them in ordinary sentences would reveal them.
-GUESSED = frozenset(("admin", "attune", "guest", "password", "postgres", "rabbitmq", "secret"))
 
 
 class Secret:
@@ -70,6 +69,13 @@ _URL_PASSWORD = re.compile(
 )
 
 
+# Where a short secret is one: after the user of a URL, and after a name of its kind, quoted or not.
+_CREDENTIAL = (
+    r"(?P<place>://[^\s/@:]*:(?=[^\s/]*@)|(?i:password|passwd|passphrase|pwd|secret|token|api_?key)"
+    r"(?:(?:\\*[\"']|&quot;|&\#34;)?\s*[:=]\s*(?:\\*[\"']|&quot;|&\#34;)?|\s+[\"']))"
+)
+
+
 def mask_url(text: str) -> str:
     """Returns `text` with the password of every URL in it replaced by `***`."""
     if "://" not in text:  # the search is slow in a long text
@@ -77,22 +83,12 @@ def mask_url(text: str) -> str:
     return _URL_PASSWORD.sub(lambda m: m["head"] + MASK, text)
 
 
-def is_word(text: str) -> bool:
-    """Whether it may appear by coincidence: up to three characters, or an ordinary word."""
-    return len(text) <= SHORT or (text.isalpha() and len(text) <= WORD)
+def is_common(text: str) -> bool:
+    """Whether a secret may occur by chance: it has fewer than 8 characters, or is a word of letters.
 
-
-def blanked(text: str, spelling: str) -> str:
-    """Returns `text` with one spelling of a secret masked.
-
-    Up to three characters, or an ordinary word, are masked only as a word of their own: inside other words they are a
-    coincidence, and masking them there would reveal the secret.
+    Masking it wherever it occurs would mangle statuses and titles, and tell what it is. It is masked by its place.
     """
-    if spelling not in text:
-        return text
-    if not is_word(spelling):
-        return text.replace(spelling, MASK)
-    return re.sub(rf"(?<![^\W_]){re.escape(spelling)}(?![^\W_])", MASK, text)
+    return len(text) < SHORTEST or (text.isalpha() and len(text) <= WORD)
 
 
 def scrub(text: str, secrets: Iterable[Secret]) -> str:
@@ -101,25 +97,37 @@ def scrub(text: str, secrets: Iterable[Secret]) -> str:
 
 
 def without(text: str, secrets: Iterable[Secret]) -> str:
-    """Returns `text` with every given secret masked, in the escaping of text, JSON, CSV, HTML, Markdown or a URL.
+    """Returns `text` with every given secret masked: plain, escaped for JSON, CSV, HTML, Markdown or a URL, or base64.
 
-    A short secret or an ordinary word is masked only as a word of its own (`blanked`).
+    A short secret or a word is masked where a credential stands: in a URL, and after `password=` and its like.
     """
     texts = {t for s in secrets for t in (s.reveal(), unquote(s.reveal())) if t}
     for secret in sorted(texts, key=len, reverse=True):
         plainest, pattern = _spelled(secret)
         if plainest in text:
-            text = pattern.sub(MASK, text)
+            text = pattern.sub(rf"\g<place>{MASK}", text)
+        for spelling in () if is_common(secret) else in_base64(secret):
+            text = text.replace(spelling, MASK)
     return text
 
 
 @lru_cache(maxsize=64)
+def in_base64(secret: str) -> tuple[str, ...]:
+    """A secret in base64 and its URL-safe form, wherever in the encoded text it begins: what its own bytes decide."""
+    data, found = secret.encode(errors="replace"), dict[str, None]()
+    for before, unsure in ((0, 0), (1, 2), (2, 3)):  # bytes before it, and characters that those bytes decide too
+        shown = base64.b64encode(bytes(before) + data).decode()[unsure : (before + len(data)) * 8 // 6]
+        found |= dict.fromkeys((shown, shown.translate({43: 45, 47: 95})))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
 def _spelled(secret: str) -> tuple[str, re.Pattern[str]]:
-    """The longest part of a secret that no escaping changes, and a pattern for the secret in any escaping."""
+    """The longest part of a secret that no escaping changes, and a pattern for all of it as any escaping spells it."""
     parts = re.findall(r"[A-Za-z0-9]+", secret)
     pattern = "".join(map(_character, secret))
-    alone = rf"(?<![^\W_]){pattern}(?![^\W_])" if is_word(secret) else pattern
-    return max(parts, key=len, default=""), re.compile(alone)
+    pattern = rf"{_CREDENTIAL}{pattern}(?![^\W_])" if is_common(secret) else rf"(?P<place>){pattern}"
+    return max(parts, key=len, default=""), re.compile(pattern)
 
 
 def _character(character: str) -> str:

@@ -18,7 +18,7 @@ from attune_ops.model.definitions import UNKNOWN, Definitions
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import SCHEMA, Facts, encode
 from attune_ops.model.files import shown, write_file
-from attune_ops.model.secret import Secret, is_word, mask_url, scrubbed
+from attune_ops.model.secret import Secret, is_common, mask_url, scrubbed
 from attune_ops.model.snapshot import BrokerSnapshot
 from attune_ops.model.topologies import DEFAULT, load
 from attune_ops.model.topology import Topology
@@ -89,7 +89,7 @@ def packed(facts: Facts) -> bytes:
 
 def masked(facts: Facts, secrets: tuple[Secret, ...] = ()) -> Facts:
     """The facts with every password in a URL masked, and the `secrets`, except ordinary words, which may be names."""
-    kept = tuple(s for s in secrets if s and not is_word(s.reveal()))
+    kept = tuple(s for s in secrets if s and not is_common(s.reveal()))
     whole = encode(facts).decode() if kept else ""
     if any(msgspec.json.encode(s.reveal()).decode()[1:-1] in whole for s in kept):
         facts = msgspec.convert(scrubbed(msgspec.json.decode(whole), kept), Facts)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from attune_ops.model.secret import GUESSED, MASK, Secret
+from attune_ops.model.secret import MASK, Secret
 from attune_ops.model.severity import Severity
 from attune_ops.model.topology import Topology
 
@@ -129,10 +129,10 @@ class Settings(msgspec.Struct, frozen=True):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret of these settings, for masking output.
 
-        A password that equals its user's name, or is a well-known default, is masked only in URLs.
+        A password that equals its user's name is masked only in URLs, like every short one.
         """
         found = [e.password for e in (self.amqp, self.management) if e.password != Secret(e.user)]
         if self.database is not None and self.database.password:
             same = f"//{quote(self.database.password.reveal(), safe='')}:{MASK}@" in self.database.shown
             found += [self.database.url, *([] if same else [self.database.password])]
-        return tuple(s for s in found if s and s.reveal() not in GUESSED)
+        return tuple(s for s in found if s)

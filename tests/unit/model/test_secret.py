@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import gc
 import json
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from attune_ops import connect
 from attune_ops.installation.config import resolve
 from attune_ops.model.redaction import Redactor
-from attune_ops.model.secret import MASK, Secret, scrub
+from attune_ops.model.secret import MASK, Secret, in_base64, is_common, scrub, without
 from attune_ops.model.table import Column, Table
 from attune_ops.render import formats, written
 from tests.unit.model.test_redaction import CORE, SECRETS
@@ -46,8 +47,8 @@ def test_equal_by_what_it_holds() -> None:
 def test_every_spelling_is_masked(secret: str, before: str, after: str) -> None:
     if secret in MASK or secret in before + MASK + after:
         return
-    if secret.isalpha():  # as a password stands in JSON, in a URL or in a sentence, not inside of another word
-        before, after = f"{before}'", f"'{after}"
+    if is_common(secret):  # where a password stands
+        before, after = f"{before} password='", f"'{after}"
     for spelling in (secret, quote(secret, safe=""), quote(secret)):
         assert secret not in scrub(f"{before}{spelling}{after}", (Secret(secret),))
 
@@ -73,16 +74,43 @@ def test_a_value_shows_no_secret_of_an_installation_in_use() -> None:
     assert CORE in str(told)
 
 
-def test_a_short_secret_is_masked_where_it_stands_alone() -> None:
-    text = "attune-ops: password p of amqp://u:p@host is 'p', p."
-    assert scrub(text, (Secret("p"),)) == "attune-ops: password *** of amqp://u:***@host is '***', ***."
+@pytest.mark.parametrize("word", ["p", "event", "active", "worker", "status", "executor", "hunter2", "***", "a-b_c.1"])
+def test_a_short_secret_or_a_word_is_masked_where_a_password_stands(word: str) -> None:
+    text = (
+        '{0} {0}.queue: password \'{1}\' of amqp://u:{1}@h, PGPASSWORD={1} {{"status": "{0}", "password": "{1}"}} {0}.'
+    )
+    shown = text.format(word, MASK)
+    assert scrub(text.format(word, word), (Secret(word),)) == shown
+    assert without(text.format(word, word), (Secret(word),)) == shown
 
 
-def test_an_ordinary_word_is_masked_where_it_stands_alone() -> None:
-    text = 'attune.events.queue: password \'event\' of amqp://u:event@h, {"a": "event"} and u:event'
-    shown = 'attune.events.queue: password \'***\' of amqp://u:***@h, {"a": "***"} and u:***'
-    assert scrub(text, (Secret("event"),)) == shown
-    assert Redactor(secrets=[Secret("event")]).text(text) == shown
+@pytest.mark.parametrize("word", ["active", "worker", "hunter2"])
+def test_a_password_in_a_message_masks_no_equal_word_beside_it(word: str) -> None:
+    value = {"password": word, "status": word, "note": f"the {word} of amqp://u:{word}@h", "n": 1}
+    shown = {"password": MASK, "status": word, "note": f"the {word} of amqp://u:{MASK}@h", "n": 1}
+    assert Redactor(secrets=[Secret(word)]).value(value) == shown
+
+
+@given(st.binary(max_size=7), st.text(min_size=8, max_size=30), st.binary(max_size=7))
+def test_base64_is_masked_wherever_the_secret_begins_in_it(before: bytes, secret: str, after: bytes) -> None:
+    if is_common(secret):
+        return
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = f"seen {encode(before + secret.encode() + after).decode()} in a header"
+        for shown in (scrub(text, (Secret(secret),)), Redactor(secrets=[Secret(secret)]).text(text)):
+            assert MASK in shown
+            assert all(s not in shown for s in in_base64(secret))
+
+
+def test_the_base64_of_a_secret_is_masked_inside_other_text() -> None:
+    """Protects a Basic login: the header has user and password in one base64 text, which is no JSON."""
+    secret, login = "pass-word-42", base64.b64encode(b"attune:pass-word-42").decode()
+    alone = base64.b64encode(secret.encode()).decode()
+    for text in (f"sent {login} to it", f"x{alone}", f"{alone}.{login}"):
+        for shown in (scrub(text, (Secret(secret),)), Redactor(secrets=[Secret(secret)]).text(text)):
+            assert alone[:12] not in shown
+            assert login[12:] not in shown
+            assert MASK in shown
 
 
 @pytest.mark.parametrize(
@@ -102,4 +130,4 @@ def test_a_password_that_everybody_tries_first_leaves_sentences_readable(amqp: s
 
 
 def test_the_longer_of_two_goes_first() -> None:
-    assert scrub("abcdef", (Secret("abcd"), Secret("abcdef"))) == MASK
+    assert scrub("abcd1234ef", (Secret("abcd1234"), Secret("abcd1234ef"))) == MASK
