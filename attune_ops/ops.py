@@ -212,7 +212,7 @@ class Ops:
 
         return compare(self.settings) if facts is None else diff(facts)
 
-    def topology_apply(self, *, apply: bool = False, confirm: str | None = None) -> ApplyResult:
+    def topology_apply(self, *, apply: bool = False, confirm: str | None = None, force: bool = False) -> ApplyResult:
         """Declares the objects of the topology that the broker lacks, and reads them back; a dry run without `apply`.
 
         Needs tag management and permission to configure; changes and deletes nothing that exists. Undo: delete the
@@ -221,7 +221,7 @@ class Ops:
         """
         from attune_ops.topology.apply import apply_topology
 
-        return apply_topology(self.settings, write=apply, confirm=confirm)
+        return apply_topology(self.settings, write=apply, confirm=confirm, force=force)
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
         """The topology as a graph; `live` or with `facts`, with queue depths, consumers and missing objects.
@@ -288,11 +288,12 @@ class Ops:
         save_to: str | Path | None = None,
         apply: bool = False,
         confirm: str | None = None,
+        force: bool = False,
     ) -> ReapResult:
         """Deletes worker queues orphaned in two runs `grace` apart; without `apply` a dry run; see `cleanup.reap`."""
         from attune_ops.cleanup.reap import reap
 
-        return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm)
+        return reap(self.settings, pattern, grace=grace, save_to=save_to, apply=apply, confirm=confirm, force=force)
 
     def retire(self, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
         """Sets dead workers to inactive in the registry; without `apply` a dry run; see `cleanup.retire`."""
@@ -335,6 +336,7 @@ class Ops:
         arguments: Mapping[str, Any] | None = None,
         apply: bool = False,
         confirm: str | None = None,
+        force: bool = False,
     ) -> Table:
         """Removes a binding, with any arguments if they are None; without `apply` a dry run; see `topology.bind`."""
         from attune_ops.topology.bind import unbind
@@ -348,6 +350,7 @@ class Ops:
             arguments=arguments,
             apply=apply,
             confirm=confirm,
+            force=force,
         )
 
     @property

@@ -21,7 +21,7 @@ from attune_ops.cleanup.candidates import (
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queue, delete_queue
-from attune_ops.installation.collect import collect
+from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.installation.registry_read import read_worker, session
@@ -46,6 +46,7 @@ def reap(
     save_to: str | Path | None = None,
     apply: bool = False,
     confirm: str | None = None,
+    force: bool = False,
 ) -> ReapResult:
     """Deletes worker queues that broker and registry show as orphaned in two runs at least `grace` apart.
 
@@ -54,11 +55,12 @@ def reap(
     unused and empty queue (`if-unused`, `if-empty`), so a worker that starts again keeps its queue. Undo: the worker
     declares its queue when it starts; `messages restore FILE` publishes the saved messages. Needs tag management.
     `confirm` is the environment's name where it is protected. Raises `SourceError` where broker or registry cannot be
-    read, `ConfigError` where `confirm` is missing.
+    read, `ConfigError` where `confirm` is missing, or the broker runs another release and `force` is not set.
     """
     matches = matcher(pattern)
     if apply:
         audit.check_confirmation(settings, confirm)
+        check_release(settings, force)
     with history(settings) as record:
         facts = collect(settings, SOURCES)
         since = orphaned_since(facts, record)
@@ -142,7 +144,7 @@ class _Reaper:
         """Redeclares the queue of a worker that registered during the deletion."""
         if not self._is_live(candidate.worker_id):
             return candidate.judged("deleted", "unused and empty")
-        topology = self._settings.topology
+        topology = self._facts.topology
         with short_connection(self._settings, "reap") as connection:
             channel = connection.channel()
             for queue in topology.worker_queues(candidate.worker_id):

@@ -31,6 +31,11 @@ def change_options(does: str) -> Callable[[Any], Any]:
     return lambda function: apply(confirm_option(function))
 
 
+other_release_option = click.option(
+    "--force", is_flag=True, help="Change it also where the broker runs another release than --topology names."
+)
+
+
 def confirmed(cli: Cli, confirm: str | None, apply: bool = True) -> str | None:
     """The name typed for a protected environment, asked for at a terminal; `installation.audit` checks it."""
     if apply and confirm is None and cli.settings.protected and sys.stdin.isatty():

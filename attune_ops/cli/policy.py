@@ -9,7 +9,7 @@ import click
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._inspect import inspection
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration, json_object
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration, json_object, other_release_option
 from attune_ops.topology.policies.effects import COLUMNS
 
 # Option and policy key, type, metavar, help. A time is given with its unit and set in milliseconds.
@@ -71,6 +71,7 @@ command.add_command(
     help="Of the matching policies the highest is effective, alone.",
 )
 @change_options("Set the policy")
+@other_release_option
 @format_option()
 @pass_cli
 def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str, **how: Any) -> None:

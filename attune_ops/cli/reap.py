@@ -8,7 +8,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration, other_release_option
 
 
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")
@@ -17,10 +17,18 @@ from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration
               help="Delete only queues that an earlier run, at least this long ago, found orphaned.")  # fmt: skip
 @click.option("--save-to", metavar="FOLDER", help="Save messages to this folder (default: the user's state folder).")
 @change_options("Delete the queues")
+@other_release_option
 @format_option()
 @pass_cli
 def command(
-    cli: Cli, pattern: str, grace: float, save_to: str | None, apply: bool, confirm: str | None, format: str
+    cli: Cli,
+    pattern: str,
+    grace: float,
+    save_to: str | None,
+    apply: bool,
+    confirm: str | None,
+    force: bool,
+    format: str,
 ) -> None:
     """Deletes orphaned worker queues: no consumer on the broker and no live worker in the registry, in two runs.
 
@@ -31,7 +39,15 @@ def command(
     from attune_ops.cleanup.reap import reap
 
     typed = confirmed(cli, confirm, apply)
-    done = reap(cli.settings, pattern, grace=timedelta(seconds=grace), save_to=save_to, apply=apply, confirm=typed)
+    done = reap(
+        cli.settings,
+        pattern,
+        grace=timedelta(seconds=grace),
+        save_to=save_to,
+        apply=apply,
+        confirm=typed,
+        force=force,
+    )
     cli.show(done, format)
     if not apply:
         cli.note(DRY_RUN if done.count("deletes") else "nothing to delete")

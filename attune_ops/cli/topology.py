@@ -9,7 +9,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, from_option, json_object
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, from_option, json_object, other_release_option
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source
@@ -60,15 +60,16 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
 
 @command.command(example="attune-ops topology apply --apply")
 @change_options("Declare the missing objects")
+@other_release_option
 @format_option()
 @pass_cli
-def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
+def apply(cli: Cli, apply: bool, confirm: str | None, force: bool, format: str) -> None:
     """Declares the missing objects of the topology, in order, for each live worker too, and reads them back.
 
     Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 after
     --apply: there is still drift.
     """
-    done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm, apply))
+    done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm, apply), force=force)
     cli.show(done, format)
     if not apply:
         cli.note(DRY_RUN if done.outcomes else "nothing to declare")
@@ -77,12 +78,15 @@ def apply(cli: Cli, apply: bool, confirm: str | None, format: str) -> None:
     cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
 
 
-def _binding(word: str, example: str, apply_help: str) -> Callable[[Callable[..., None]], Command]:
+def _binding(
+    word: str, example: str, apply_help: str, *more: Callable[[Any], Any]
+) -> Callable[[Callable[..., None]], Command]:
     """A command about one binding."""
 
     def make(function: Callable[..., None]) -> Command:
         for option in (
             format_option(),
+            *more,
             change_options(apply_help),
             click.option(
                 "--arguments", metavar="JSON", callback=json_object, help="Its arguments, for a headers exchange."
@@ -106,7 +110,12 @@ def bind(cli: Cli, /, format: str, **how: Any) -> None:
     _changed(cli, cli.ops.bind, format, **how)
 
 
-@_binding("unbind", "attune-ops topology unbind attune.events attune.events.queue '#'", "Remove the binding")
+@_binding(
+    "unbind",
+    "attune-ops topology unbind attune.events attune.events.queue '#'",
+    "Remove the binding",
+    other_release_option,
+)
 def unbind(cli: Cli, /, format: str, **how: Any) -> None:
     """Removes the binding of DESTINATION to the exchange SOURCE with KEY, and prints the command that restores it.
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import msgspec
 
 from attune_ops.doctor.checks import GROUPS, all_checks
-from attune_ops.doctor.checks.causes import EXPLAINED_BY, Rows, causes_of
+from attune_ops.doctor.checks.causes import EXPLAINED_BY, WRONG_RELEASE, Rows, causes_of
 from attune_ops.doctor.findings import (
     Check,
     CheckResult,
@@ -58,7 +58,7 @@ def diagnose(
     problems = [(c, p) for c, run in runs for p in run.problems]
     found = [_finding(facts, c, p, severities.get(c.code)) for c, p in problems]
     causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
-    findings = _with_consequences(found, causes)
+    findings = _without_damage(_with_consequences(found, causes))
     new = tuple(f for f in findings if f.key not in known)
     return Report(
         facts=facts,
@@ -191,6 +191,14 @@ def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> list[
         )
         for i, others in following.items()
     ]
+
+
+def _without_damage(findings: list[Finding]) -> list[Finding]:
+    """Where the topology is of another release: that first, and no command of another finding that changes anything."""
+    wrong = [f for f in findings if f.code == WRONG_RELEASE[0]]
+    if not wrong:
+        return findings
+    return wrong + [msgspec.structs.replace(f, commands=()) for f in findings if f not in wrong]
 
 
 def _results(

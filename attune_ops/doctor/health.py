@@ -17,6 +17,7 @@ from attune_ops.installation import registry_read
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import Management, open_management
 from attune_ops.installation.operations import Operations, operation
+from attune_ops.installation.release import recognised
 from attune_ops.model import units
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import SourceError
@@ -80,6 +81,7 @@ def worker_health(settings: Settings, worker: str | None = None, *, wait: float 
 
 
 def _worker(settings: Settings, id_or_name: str) -> Health:
+    settings = recognised(settings, light=True)
     check = HealthCheck("worker", id_or_name)
     worker = _registered(settings, id_or_name)
     if worker is None:

@@ -145,7 +145,8 @@ def heading(report: Report) -> list[str]:
     facts = report.facts
     env = f", environment {facts.env}" if facts.env else ""
     source = "" if report.file is None else f"not live: file {report.file} of "
-    lines = [f"{facts.topology.name} in virtual host {facts.vhost}{env}, {source}{text.moment(facts.taken_at)}"]
+    topology = facts.recognition.line if facts.recognised and facts.recognition else facts.topology.name
+    lines = [f"{topology} in virtual host {facts.vhost}{env}, {source}{text.moment(facts.taken_at)}"]
     lines += [f"{label:<{LABEL}}{said}" for label, said in _sources(report)]
     lines += [f"{'note':<{LABEL}}{note}" for note in report.notes]
     return [text.visible(line) for line in lines]
@@ -174,6 +175,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "env": facts.env,
             "vhost": facts.vhost,
             "topology": facts.topology.name,
+            "recognised": facts.recognised,
             "broker": None if broker is None else {
                 "product": broker.product, "version": broker.version, "cluster": broker.cluster,
                 "nodes": None if broker.nodes is None else [n.name for n in broker.nodes],

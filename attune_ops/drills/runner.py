@@ -113,6 +113,7 @@ def _run_once(
         scratch = msgspec.structs.replace(
             target.settings,
             topology=remedy.topology(wanted.topology) if remedy else wanted.topology,
+            recognise=False,
             database=registry.database,
             heartbeat_interval=drill.heartbeat_s,
         )

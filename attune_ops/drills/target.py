@@ -16,6 +16,7 @@ from attune_ops.installation import audit
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
 from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.release import recognised_or_default
 from attune_ops.lab import Lab
 from attune_ops.model.definitions import UNKNOWN
 from attune_ops.model.errors import AttuneOpsError, DrillRefused
@@ -115,7 +116,7 @@ def declared(drill: Drill, settings: Settings | None, topology: str | None, like
     if like is not None:
         return rehearsal(like, load(topology) if topology else None)
     if topology is None and drill.topology is None and settings is not None:
-        return Declarations(settings.topology)
+        return Declarations(recognised_or_default(settings).topology)
     return Declarations(load(topology or drill.topology or DEFAULT))
 
 

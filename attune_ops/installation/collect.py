@@ -15,11 +15,14 @@ from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.management import Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
+from attune_ops.installation.release import recognised_or_default
 from attune_ops.installation.side_by_side import SideBySide
-from attune_ops.model.errors import AttuneOpsError, SourceError
-from attune_ops.model.facts import Facts, Reach, Source
+from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
+from attune_ops.model.facts import Facts, Reach, Source, with_topology
+from attune_ops.model.ownership import require
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.snapshot import BrokerSnapshot
+from attune_ops.model.topologies import candidates
 
 T = TypeVar("T")
 
@@ -52,14 +55,37 @@ def collect(
     than 2,000 queues: they take the longest.
     """
     wanted = frozenset(Source if sources is None else sources)
+    whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= set(listings)
+    if not whole and MANAGED & wanted:
+        settings = recognised_or_default(settings)
     earlier = None
     if samples > 1:
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip_worker_statistics).read().broker
         time.sleep(interval)
-    facts = _with_live_consumers(settings, Round(settings, wanted, frozenset(listings), skip_worker_statistics).read())
+    facts = Round(settings, wanted, frozenset(listings), skip_worker_statistics).read()
+    if whole:
+        facts = with_topology(facts, candidates(settings.topology), given=not settings.recognise)
+    facts = _with_live_consumers(settings, facts)
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
+
+
+def check_release(settings: Settings, force: bool) -> None:
+    """Refuses a change by the topology of one release where the broker clearly has another; `force` allows it.
+
+    Reads exchanges, queues and bindings, needs tag management. Raises `ConfigError`; `SourceError` where they cannot be
+    read, since a change by the wrong topology damages what runs.
+    """
+    if force:
+        return
+    facts = require(collect(settings, (Source.BROKER,), listings=("exchanges", "queues", "bindings")), Source.BROKER)
+    better = facts.recognition.better_than(facts.topology.name) if facts.recognition else None
+    if better is not None:
+        raise ConfigError(
+            f"nothing was changed: the broker runs {better.name} ({better.matched} of {better.total} objects), not "
+            f"{facts.topology.name}. Omit --topology, or add --force to change it all the same"
+        )
 
 
 class Round:
@@ -73,7 +99,9 @@ class Round:
         skip_worker_statistics: bool = False,
     ) -> None:
         self._settings, self._sources, self._listings = settings, sources, listings
-        self._skip_statistics = settings.topology.worker_queue_pattern if skip_worker_statistics else None
+        known = candidates(settings.topology).values() if settings.recognise else (settings.topology,)
+        patterns = "|".join(t.worker_queue_pattern for t in known)
+        self._skip_statistics = f"(?:{patterns})" if skip_worker_statistics else None
         self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in sources | {Source.EARLIER}}
         self._reach: dict[Source, Reach] = {}
 

@@ -109,6 +109,11 @@ def dead_letter(queue: str, reason: str, key: str) -> CommandLine:
     return line("route", f"--dead-letter={queue}", "--reason", reason, "--", key)
 
 
+def diagnose_with(topology: str) -> CommandLine:
+    """Checks the broker against this topology."""
+    return line("doctor", "--topology", topology)
+
+
 DECLARE = line("topology", "apply", "--apply")
 CONFIGURED = line("config", "show")
 POLICIES = line("policy", "show")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from attune_ops.model.recognition import Recognition, recognise
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.snapshot import BrokerSnapshot, QueueState
 from attune_ops.model.topology import Topology
@@ -82,7 +83,8 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What is desired, what is actual, what is registered, when it was read, and what is missing and why.
 
-    `target_version` is the RabbitMQ version of a planned upgrade.
+    `target_version` is the RabbitMQ version of a planned upgrade. `recognition` says how well each known topology fits
+    the broker, `recognised` that `topology` was chosen by it because none was given.
     """
 
     topology: Topology
@@ -95,6 +97,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     env: str | None = None
     vhost: str = "/"
     target_version: str | None = None
+    recognition: Recognition | None = None
+    recognised: bool = False
     schema: str = msgspec.field(default_factory=lambda: SCHEMA)  # a factory's value is never left out of the JSON
 
     def __repr__(self) -> str:
@@ -188,6 +192,22 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     def live_ids(self) -> frozenset[int]:
         """The ids of the live workers."""
         return frozenset(w.id for w in self.live_workers)
+
+
+def with_topology(facts: Facts, candidates: Mapping[str, Topology], *, given: bool) -> Facts:
+    """The facts with how well each candidate fits the broker; with the best topology, unless one was given.
+
+    Where exchanges, queues or bindings were not read, or nothing of Attune is there, the topology stays.
+    """
+    broker = facts.broker
+    if broker is None or None in (broker.exchanges, broker.queues, broker.bindings):
+        return facts
+    found = recognise(broker, candidates.values())
+    chosen = None if given or found.best is None else candidates[found.best.name]
+    made: Facts = msgspec.structs.replace(
+        facts, recognition=found, topology=chosen or facts.topology, recognised=chosen is not None
+    )
+    return made
 
 
 def encode(facts: Facts) -> bytes:

@@ -16,11 +16,11 @@ import msgspec
 
 from attune_ops.model.definitions import UNKNOWN, Definitions
 from attune_ops.model.errors import ConfigError
-from attune_ops.model.facts import SCHEMA, Facts, encode
+from attune_ops.model.facts import SCHEMA, Facts, encode, with_topology
 from attune_ops.model.files import shown, write_file
 from attune_ops.model.secret import Secret, is_common, mask_url, scrubbed
 from attune_ops.model.snapshot import BrokerSnapshot
-from attune_ops.model.topologies import DEFAULT, load
+from attune_ops.model.topologies import DEFAULT, candidates, load
 from attune_ops.model.topology import Topology
 
 # Unpacked. A hundred thousand workers with four queues each take about 300 MB.
@@ -43,15 +43,19 @@ def load_facts(path: str, topology: Topology | None = None, vhost: str | None = 
         facts = content.decode(Facts)
         if vhost is not None and vhost != facts.vhost:
             raise ConfigError(f"{content.shown}: it is a snapshot of virtual host {facts.vhost!r}, not of {vhost!r}")
-        return facts if topology is None else msgspec.structs.replace(facts, topology=topology)
-    topology = topology or load(DEFAULT)
+        if topology is None:
+            return facts
+        facts = msgspec.structs.replace(facts, topology=topology, recognised=False)
+        return with_topology(facts, candidates(topology), given=True)
+    given, topology = topology is not None, topology or load(DEFAULT)
     brokers = content.brokers()
     broker = _chosen(brokers, topology) if vhost is None else brokers.get(vhost)
     if broker is None:
         raise ConfigError(f"{content.shown}: no virtual host {vhost!r}; it has {', '.join(map(repr, brokers))}")
-    return Facts(
+    facts = Facts(
         topology=topology, taken_at=broker.taken_at, broker=broker, missing=dict(UNKNOWN), vhost=broker.vhost
     )  # fmt: skip
+    return with_topology(facts, candidates(topology), given=given)
 
 
 class Brokers(dict[str, BrokerSnapshot]):

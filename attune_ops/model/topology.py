@@ -49,7 +49,8 @@ class Queue(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, o
     """A queue as the services declare it.
 
     With `per = "worker"` the name holds `{id}`. With `per = "replica"` the broker chooses the name
-    (`amq.gen-…`) for each replica of `service`; `name` is then only the topology's own label for it.
+    (`amq.gen-…`) for each replica of `service`; `name` is then only the topology's own label for it. For a queue that
+    exists once, `service` is the one that declares it; without it the common set-up of every service does.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     queue: str
     tag: str = ""
     prefetch: int | str = 10
+    exclusive: bool = False
 
     def prefetch_at(self, concurrency: int) -> int:
         """The prefetch in messages for a worker with this concurrency."""
@@ -113,6 +115,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     publishes: tuple[Publish, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     description: str = ""
+    released: str = ""  # the day of the release that declares it first, YYYY-MM-DD
 
     def exchange(self, name: str) -> Exchange | None:
         """The exchange of that name, or None."""

@@ -13,6 +13,7 @@ from attune_ops.installation.amqp_write import BrokerRefused
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.registry_read import session, worker_named
+from attune_ops.installation.release import recognised_or_default
 from attune_ops.model.command_lines import line
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Source
@@ -47,6 +48,7 @@ def run_startup(
     start-up would disturb a running worker or lose messages. A step that fails is in the report.
     """
     steps = [Step.named(s) for s in skip]
+    settings = recognised_or_default(settings)
     started = Service(settings, service, name=worker, skip=steps, on_step=on_step, explain=explained)
     name = started.state.name
     if service == "worker":

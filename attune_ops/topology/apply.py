@@ -10,7 +10,7 @@ import msgspec
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exchange, declare_queue
-from attune_ops.installation.collect import collect
+from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
@@ -42,13 +42,16 @@ def compare(settings: Settings) -> TopologyDiff:
     return diff(facts)
 
 
-def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None) -> ApplyResult:
+def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None, force: bool = False) -> ApplyResult:
     """Declares the objects of the topology that the broker lacks, and reads them back; a dry run without `write`.
 
     Changes and deletes nothing that exists. Undo: delete the queues and exchanges that were declared; the broker
     removes their bindings. `confirm` is the environment's name where it is protected. Raises `SourceError` where the
-    broker cannot be read or reached, and `ConfigError` where a protected environment is not confirmed.
+    broker cannot be read or reached, and `ConfigError` where a protected environment is not confirmed, or the broker
+    runs another release and `force` is not set.
     """
+    if write:
+        check_release(settings, force)
     before = compare(settings)
     if not write:
         steps = (d for d in before.differences if d.fix is Fix.DECLARE)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.installation import audit
-from attune_ops.installation.collect import collect
+from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config import Settings
 from attune_ops.inventory.bindings import bindings
 from attune_ops.model import command_lines
@@ -62,13 +62,16 @@ def unbind(
     arguments: Mapping[str, Any] | None = None,
     apply: bool = False,
     confirm: str | None = None,
+    force: bool = False,
 ) -> Table:
     """Removes a binding; where `arguments` are None, every one of that source, destination and key.
 
     A dry run without `apply`. Needs tag management, write on the destination and read on the source. Undo: the
     commands in the table's notes. Raises `ConfigError` where there is none or a protected environment is not
-    confirmed, and `SourceError` where the broker refuses.
+    confirmed or the broker runs another release and `force` is not set, and `SourceError` where the broker refuses.
     """
+    if apply:
+        check_release(settings, force)
     facts = _read(settings)
     like = BindingState(settings.vhost, source, destination, routing_key, _kind(exchange))
     found = _matching(facts, like, None if arguments is None else dict(arguments))

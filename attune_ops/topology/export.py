@@ -68,7 +68,9 @@ def live_topology(facts: Facts, name: str) -> Topology:
     )
     there = {e.name for e in exchanges}
     kinds = {q.name: queue_kind(facts, q) for q in broker.queues or ()}
-    once = tuple(_queue(q) for q in broker.queues or () if kinds[q.name] in ("base", "foreign") and not q.exclusive)
+    once = tuple(
+        _queue(q, known) for q in broker.queues or () if kinds[q.name] in ("base", "foreign") and not q.exclusive
+    )
     replicas = tuple(
         q for q in known.queues
         if q.per is Per.REPLICA and any(b.source in there for b in known.bindings_to(q.name))
@@ -92,10 +94,11 @@ def _exchange(found: ExchangeState) -> Exchange:
     return Exchange(found.name, found.type, found.durable, found.auto_delete, found.internal, found.arguments)
 
 
-def _queue(found: QueueState) -> Queue:
+def _queue(found: QueueState, known: Topology) -> Queue:
     """The queue as a service declares it: 4.x itself adds the type to the arguments of a classic queue."""
+    service = next((q.service for q in known.base_queues if q.name == found.name), "")
     arguments = {k: v for k, v in found.arguments.items() if (k, v) != ("x-queue-type", "classic")}
-    return Queue(found.name, found.durable, found.auto_delete, found.exclusive, arguments)
+    return Queue(found.name, found.durable, found.auto_delete, found.exclusive, arguments, service=service)
 
 
 def _templates(facts: Facts) -> tuple[Queue, ...]:
@@ -107,7 +110,9 @@ def _templates(facts: Facts) -> tuple[Queue, ...]:
             if owner is None:
                 continue
             known = owner[1]
-            queue = msgspec.structs.replace(_queue(found), name=known.name, per=Per.WORKER, service=known.service)
+            queue = msgspec.structs.replace(
+                _queue(found, facts.topology), name=known.name, per=Per.WORKER, service=known.service
+            )
             same = alike.setdefault(known.name, {})
             same.setdefault(msgspec.json.encode(queue, order="deterministic"), []).append(queue)
     most = {name: max(several.values(), key=len)[0] for name, several in alike.items()}

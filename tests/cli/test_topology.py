@@ -28,7 +28,10 @@ def definitions(tmp_path: Path) -> Path:
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, _ = run(capsys, "topology", "list", "--format", "json")
-    assert (status, [r["name"] for r in json.loads(out)["rows"]]) == (_exit.OK, ["attune-2026-01", "attune-2026-09"])
+    assert (status, [r["name"] for r in json.loads(out)["rows"]]) == (
+        _exit.OK,
+        ["attune-0.6", "attune-2026-01", "attune-2026-09"],
+    )
     status, out, _ = run(capsys, "topology", "show", "attune-2026-09", "--format", "toml")
     (tmp_path / "mine.toml").write_text(out)
     assert load(str(tmp_path / "mine.toml")) == load("attune-2026-09")
@@ -39,7 +42,7 @@ def test_an_unknown_topology(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["topology", "show", "nope"], ["topology", "graph", "--topology", "nope"]):
         status, out, err = run(capsys, *arguments)
         assert (status, out) == (_exit.USAGE, "")
-        known = "known are attune-2026-01, attune-2026-09, or use the path of a file"
+        known = "known are attune-0.6, attune-2026-01, attune-2026-09, or use the path of a file"
         assert err == f"attune-ops: unknown topology 'nope'; {known}\n"
 
 

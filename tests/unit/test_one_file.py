@@ -79,7 +79,7 @@ def add(folder: Path, name: str, text: str) -> None:
 def test_a_topology(tmp_path: Path) -> None:
     add(tmp_path, "topologies/mine.toml", TOPOLOGY)
     code = "from attune_ops.model.topologies import load, names; print(*names(), load('mine').exchanges[0].name)"
-    assert python(tmp_path, code) == "attune-2026-01 attune-2026-09 mine mine.events"
+    assert python(tmp_path, code) == "attune-0.6 attune-2026-01 attune-2026-09 mine mine.events"
 
 
 def test_a_check(tmp_path: Path) -> None:

@@ -80,8 +80,16 @@ EXPLAINED_BY: Rows = {
 }
 
 
+# With the topology of another release nothing that a check says about the topology's objects is true of the broker.
+WRONG_RELEASE = ("AT214", "topology")
+OF_THE_TOPOLOGY = ("AT2", "AT3", "AT6", "AT40", "AT412", "AT703")
+NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
+
+
 def causes_of(code: str, problem: Problem, explained_by: Rows = EXPLAINED_BY) -> Iterator[tuple[str, str]]:
     """Code and subject of each finding that would explain the problem, the nearest cause first."""
+    if code.startswith(OF_THE_TOPOLOGY) and code not in NOT_OF_THE_TOPOLOGY:
+        yield WRONG_RELEASE
     related = {"subject": (problem.subject.name,), **problem.related}
     for role, codes in explained_by.get(code, ()):
         for name in related.get(role, ()):

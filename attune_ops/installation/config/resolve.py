@@ -179,6 +179,7 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
         management=_management(said.get("management_url"), amqp),
         database=database,
         topology=_topology(said.get("topology")),
+        recognise="topology" not in said,
         env=name or (env.value if env else None),
         protected=_flag(said.get("protected")),
         drills=_flag(said.get("drills")),

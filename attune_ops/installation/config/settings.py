@@ -90,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True):
     management: Endpoint
     database: Database | None
     topology: Topology
+    recognise: bool = False  # no topology was given: the one of the broker is used
     env: str | None = None
     protected: bool = False
     drills: bool = False

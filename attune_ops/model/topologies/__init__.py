@@ -40,6 +40,12 @@ def load(name_or_path: str) -> Topology:
     return parse_toml(_read(path, shown), shown)
 
 
+def candidates(given: Topology | None = None) -> dict[str, Topology]:
+    """The topologies that a broker is compared with, by name: those of the package, and one that was given."""
+    known = {name: load(name) for name in names()}
+    return known if given is None else {**known, given.name: given}
+
+
 def table() -> Table:
     """The topologies as a table: what each is, and its number of queues."""
     from datetime import UTC, datetime

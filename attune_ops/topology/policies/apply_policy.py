@@ -8,10 +8,11 @@ from typing import Any, Unpack
 import msgspec
 
 from attune_ops.installation import audit
-from attune_ops.installation.collect import collect
+from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import Management
 from attune_ops.installation.operations import Operations, operation
+from attune_ops.installation.release import recognised_or_default
 from attune_ops.inventory import TableFilters, filtered
 from attune_ops.model.definitions import policy_body
 from attune_ops.model.errors import ConfigError
@@ -50,13 +51,18 @@ def apply_policy(
     priority: int = PRIORITY,
     apply: bool = False,
     confirm: str | None = None,
+    force: bool = False,
 ) -> PolicyChange:
     """Sets a policy; a dry run without `apply`: the effect on each queue and exchange, and what would be refused.
 
     `name` is one of the safety policies (`presets`), which have their own `pattern` and `apply_to` and, where the
     definition is empty, their own definition; any other name needs a pattern. Needs tag policymaker. Undo: the command
-    line in `undo`. Raises `ConfigError`, `ActionError` where the broker refuses, `SourceError`.
+    line in `undo`. Raises `ConfigError` (also where the broker runs another release and `force` is not set),
+    `ActionError` where the broker refuses, `SourceError`.
     """
+    if apply:
+        check_release(settings, force)
+    settings = recognised_or_default(settings)
     preset = presets(settings.topology).get(name)
     if preset is None and pattern is None:
         known = ", ".join(presets(settings.topology))

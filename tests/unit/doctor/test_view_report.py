@@ -75,6 +75,7 @@ def test_json_has_the_promised_members() -> None:
         "env": None,
         "vhost": "/",
         "topology": JANUARY,
+        "recognised": False,
         "broker": {"product": "RabbitMQ", "version": "4.3.6", "cluster": None, "nodes": ["rabbit@a"]},
         "registry": {"kind": "sqlite", "workers": 3},
     }

@@ -21,7 +21,7 @@ exchanges = [
 
 
 def test_names_are_what_the_files_say() -> None:
-    assert names() == ("attune-2026-01", "attune-2026-09")
+    assert names() == ("attune-0.6", "attune-2026-01", "attune-2026-09")
     assert DEFAULT in names()
     assert [load(name).name for name in names()] == list(names())
 
@@ -29,7 +29,7 @@ def test_names_are_what_the_files_say() -> None:
 def test_a_third_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "attune-2027-01.toml").write_text('name = "attune-2027-01"\nexchanges = []\n')
     monkeypatch.setattr(attune_ops.model.topologies, "__path__", [*attune_ops.model.topologies.__path__, str(tmp_path)])
-    assert names() == ("attune-2026-01", "attune-2026-09", "attune-2027-01")
+    assert names() == ("attune-0.6", "attune-2026-01", "attune-2026-09", "attune-2027-01")
     assert load("attune-2027-01").exchanges == ()
 
 
@@ -45,7 +45,7 @@ def test_a_file_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["attune", "", "x" * 5000, "a\0b", "<script>", "é\n"])
 def test_unknown(name: str) -> None:
-    with pytest.raises(TopologyError, match="known are attune-2026-01, attune-2026-09, or use the path of a file"):
+    with pytest.raises(TopologyError, match=r"known are attune-0\.6, attune-2026-01, attune-2026-09, or use the path"):
         load(name)
 
 

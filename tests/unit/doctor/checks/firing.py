@@ -28,6 +28,7 @@ from tests.unit.doctor.checks.world import (
     healthy,
     holding,
     more_queues,
+    other_release,
     policy,
     queues,
     reaching,
@@ -271,6 +272,15 @@ CASES = (
         "limit",
         W,
         "delivery-limit is not supported on classic queues",
+    ),
+    Case(
+        "AT214",
+        "the topology of another release",
+        other_release(S),
+        "broker",
+        "topology",
+        E,
+        "the broker runs attune-2026-09 (",
     ),
     Case("AT213", "adds", policy(H, "cap", EVENTS, max_length=1000), "policy", "cap", I, "max-length = 1000"),
     Case(

@@ -10,7 +10,7 @@ import msgspec
 
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, Report
-from attune_ops.model.facts import Facts, Reach, Source
+from attune_ops.model.facts import Facts, Reach, Source, with_topology
 from attune_ops.model.registry import Execution, Worker
 from attune_ops.model.snapshot import (
     BindingState,
@@ -21,7 +21,7 @@ from attune_ops.model.snapshot import (
     PolicyState,
     QueueState,
 )
-from attune_ops.model.topologies import load
+from attune_ops.model.topologies import candidates, load
 from attune_ops.model.topology import Binding, Consumer, Exchange, Per, Publish, Queue, Topology
 from tests.unit.facts import NOW, broker, worker
 from tests.unit.facts import facts as installation
@@ -82,6 +82,12 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
     consumers = tuple(msgspec.structs.replace(c, prefetch=prefetch[c.tag]) for c in seen.consumers or ())
     seen = msgspec.structs.replace(seen, consumers=consumers)
     return msgspec.structs.replace(installation(workers), topology=wanted, broker=seen, earlier=seen, reach=REACH)
+
+
+def other_release(facts: Facts, given: str = JANUARY) -> Facts:
+    """The same installation, read with the topology of another release."""
+    asked = msgspec.structs.replace(facts, topology=load(given))
+    return with_topology(asked, candidates(), given=True)
 
 
 def change(facts: Facts, **changes: Any) -> Facts:
