@@ -163,7 +163,7 @@ class _Reaper:
             registry = RegistryView(
                 s.kind,
                 (found,) if found is not None and found.id == worker_id else (),
-                heartbeat_interval=self._settings.heartbeat_interval,
+                stale_after=self._settings.stale_after,
             )
         now = msgspec.structs.replace(self._facts, registry=registry, taken_at=datetime.now(UTC))
         return why_not_live(now, worker_id) is None

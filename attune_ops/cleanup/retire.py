@@ -8,11 +8,11 @@ from attune_ops.installation.config import Settings
 from attune_ops.installation.registry_write import retire as retire_row
 from attune_ops.model import units
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import consumes, require
+from attune_ops.model.ownership import consumes, require, starting_workers
 from attune_ops.model.registry import Worker
 from attune_ops.model.table import Cell, Column, Kind, Table, matcher
 
-SOURCES = (Source.REGISTRY, Source.CONSUMERS)
+SOURCES = (Source.REGISTRY, Source.CONSUMERS, Source.BROKER)
 
 COLUMNS = (
     Column("worker_id", Kind.INTEGER, doc="the worker's id"),
@@ -27,13 +27,14 @@ COLUMNS = (
 def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confirm: str | None = None) -> Table:
     """Sets dead workers to inactive; without `apply` changes nothing and returns which it would set.
 
-    A dead worker is registered as running, has a stale heartbeat and no consumer on its queues. `pattern` is a glob on
+    A dead worker is registered as running, has a stale heartbeat and no consumer on its queues. Workers that may be
+    starting and sensors, which renew a lease instead, are kept. `pattern` is a glob on
     id or name, or a regular expression between slashes; `confirm` is the environment's name where it is protected.
     Undo: the worker's next heartbeat or start sets it to active. Raises `SourceError` where the registry cannot be
     read, `ConfigError` where `confirm` is missing, `ActionError` where a worker sent a heartbeat meanwhile.
     """
     matches = matcher(pattern)
-    facts = collect(settings, SOURCES)
+    facts = collect(settings, SOURCES, listings=("queues", "statistics"))
     require(facts, Source.REGISTRY)
     if apply:
         audit.check_confirmation(settings, confirm)
@@ -61,8 +62,15 @@ def _row(settings: Settings, facts: Facts, worker: Worker, apply: bool, confirm:
 def _alive(facts: Facts, worker: Worker) -> str | None:
     """Why this worker is not dead, or None."""
     assert facts.registry is not None
-    if not worker.is_stale(facts.taken_at, facts.registry.interval):
+    if not worker.is_stale(facts.taken_at, facts.registry.limit):
         return "its heartbeat is fresh"
-    if facts.missing_reason((Source.CONSUMERS,)) is None and consumes(facts, worker):
+    if not worker.has_queues:
+        return f"its role is {worker.role}: it renews a lease, its heartbeat does not tell whether it is live"
+    if facts.missing_reason((Source.CONSUMERS,)) is not None:
+        unknown = worker.can_be_starting(facts.taken_at, facts.registry.limit)
+        return "it may be starting, and its queues are unknown" if unknown else None
+    if consumes(facts, worker):
         return "its queue has its consumer"
+    if worker.id in facts.memo(starting_workers):
+        return "it may be starting: its queues exist, its row is of the last 10 minutes"
     return None

@@ -25,6 +25,7 @@ TARGET = (
     ("amqp-url", "URL", "AMQP URL: amqp://user:pass@host:5672/vhost, or amqps://…"),
     ("management-url", "URL", "Management API: http(s)://host:15672; without credentials, those of the AMQP URL."),
     ("database-url", "URL", "Worker registry: postgresql://… or sqlite:///file."),
+    ("database-schema", "NAME", "Schema of Attune's tables in PostgreSQL (default: attune)."),
     ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
 )
 COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied

@@ -36,6 +36,7 @@ def settings_table(settings: Settings) -> Table:
         "ca_file": settings.ca_file,
         "worker_name": settings.worker_name,
         "heartbeat_interval": f"{settings.heartbeat_interval:g} s",
+        "stale_after": f"{settings.stale_after:g} s",
         "timeout": f"{settings.timeout:g} s",
         "severities": ", ".join(f"{code} {level or 'off'}" for code, level in settings.severities.items()) or None,
         "thresholds": ", ".join(f"{name} {value:g}" for name, value in settings.thresholds.items()) or None,

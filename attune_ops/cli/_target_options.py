@@ -8,7 +8,14 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
-REPEATED = ("env", "lab", "config", "attune_config", "topology")  # URLs are left out: they can hold a password
+REPEATED = (
+    "env",
+    "lab",
+    "config",
+    "attune_config",
+    "database_schema",
+    "topology",
+)  # URLs are left out: they can hold a password
 TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs
 IN_TEXT = re.compile(r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)")
 

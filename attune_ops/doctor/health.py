@@ -16,12 +16,13 @@ import msgspec
 from attune_ops.installation import registry_read
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.installation.operations import Operations, operation
 from attune_ops.installation.release import recognised
 from attune_ops.model import units
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import SourceError
-from attune_ops.model.registry import Worker, WorkerStatus
+from attune_ops.model.registry import Worker
 from attune_ops.model.topology import Binding, Consumer
 from attune_ops.model.waiting import wait_until
 
@@ -89,10 +90,17 @@ def _worker(settings: Settings, id_or_name: str) -> Health:
         check.expect(False, "", f"not registered (registry {shown})")
         return check.health()
     check.name = f"{worker.id} ({worker.name})"
-    _heartbeat(check, worker, timedelta(seconds=settings.heartbeat_interval))
-    if worker.has_queues:
-        with open_management(settings, light=True) as management:
-            _queues(check, management, settings, worker.id)
+    limit, now = timedelta(seconds=settings.stale_after), datetime.now(UTC)
+    if not worker.has_queues:
+        _heartbeat(check, worker, limit, now)
+        return check.health()
+    with open_management(settings, light=True) as management:
+        found = {q.name: management.queue(q.name) for q in settings.topology.worker_queues(worker.id)}
+        if worker.can_be_starting(now, limit) and all(q and q.consumer_details == [] for q in found.values()):
+            check.expect(False, "", f"starting: its queues exist, no consumer yet; heartbeat {_ago(worker, now)}")
+            return check.health()
+        _heartbeat(check, worker, limit, now)
+        _queues(check, management, settings, worker.id, found)
     return check.health()
 
 
@@ -175,25 +183,30 @@ def _registered(settings: Settings, id_or_name: str) -> Worker | None:
         return registry_read.read_worker(session, id_or_name)
 
 
-def _heartbeat(check: HealthCheck, worker: Worker, interval: timedelta) -> None:
-    now = datetime.now(UTC)
-    age = worker.heartbeat_age(now)
-    ago = "never sent" if age is None else f"{units.age(timedelta(seconds=max(0, round(age.total_seconds()))))} ago"
+def _heartbeat(check: HealthCheck, worker: Worker, limit: timedelta, now: datetime) -> None:
+    ago = _ago(worker, now)
     if not worker.is_registered_live:
-        stopped = " (cleanly stopped)" if worker.status == WorkerStatus.INACTIVE else ""
+        stopped = {True: " (crashed: its heartbeat stopped)", False: " (stopped cleanly)", None: ""}[worker.crashed]
         check.expect(False, "", f"status is {worker.status}{stopped}, last heartbeat {ago}")
         return
-    late = f" (more than three intervals of {interval.total_seconds():g} s)" if age is not None else ""
-    check.expect(not worker.is_stale(now, interval), f"heartbeat {ago}", f"heartbeat {ago}{late}")
+    late = f" (stale: more than {limit.total_seconds():g} s)" if worker.last_heartbeat else ""
+    check.expect(not worker.is_stale(now, limit), f"heartbeat {ago}", f"heartbeat {ago}{late}")
     if worker.cordoned:
         check.expect(True, "cordoned: it receives no new work", "")
 
 
-def _queues(check: HealthCheck, management: Management, settings: Settings, worker_id: int) -> None:
+def _ago(worker: Worker, now: datetime) -> str:
+    age = worker.heartbeat_age(now)
+    return "never sent" if age is None else f"{units.age(timedelta(seconds=max(0, round(age.total_seconds()))))} ago"
+
+
+def _queues(
+    check: HealthCheck, management: Management, settings: Settings, worker_id: int, queues: dict[str, OneQueue | None]
+) -> None:
     topology = settings.topology
     bindings, consumers = topology.worker_bindings(worker_id), topology.worker_consumers(worker_id)
     for queue in topology.worker_queues(worker_id):
-        found = management.queue(queue.name)
+        found = queues[queue.name]
         if found is None:
             management.exchanges()  # raises if the virtual host is missing
             check.expect(False, "", f"queue {queue.name} is missing")

@@ -116,6 +116,7 @@ def _run_once(
             recognise=False,
             database=registry.database,
             heartbeat_interval=drill.heartbeat_s,
+            stale_after=3 * drill.heartbeat_s,  # as many heartbeats as Attune allows to be missing
         )
         setup = Setup(scratch, parameters, folder, undo, registry, target.lab, server, remedy, wanted.policies)
         context = Context(setup, lambda e: on_progress(_line(e)), on_timeline)

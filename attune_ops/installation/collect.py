@@ -33,7 +33,7 @@ THREADS = 6  # 4 HTTP requests (more would wait in the broker), AMQP and the reg
 
 MOST_SUSPECTS = 50  # 1 to 2 ms each; where there are more, few of them are due to old statistics
 
-REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS})
+REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS, Source.ASSIGNMENTS})
 MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
 
 
@@ -148,7 +148,7 @@ class Round:
             self._missing |= dict.fromkeys(REGISTERED & self._sources, registry_read.no_file(settings.database))
             return None
         shown = settings.database.shown
-        executions = Source.EXECUTIONS in self._sources
+        executions = bool({Source.EXECUTIONS, Source.ASSIGNMENTS} & self._sources)
         started = time.perf_counter()
         try:
             with registry_read.session(settings.database, settings.timeout) as s:
@@ -159,15 +159,17 @@ class Round:
                     clock_offset_s=registry_read.clock_offset(s),
                     latency_ms=(time.perf_counter() - started) * 1000,
                 )
-                view = registry_read.read_registry(
-                    s, heartbeat_interval=settings.heartbeat_interval, executions=executions
-                )
+                view = registry_read.read_registry(s, stale_after=settings.stale_after, executions=executions)
         except SourceError as e:
             self._lost(Source.REGISTRY, shown, e)
             self._missing |= dict.fromkeys(REGISTERED & self._sources, str(e))
             return None
         if executions and view.executions is None:
-            self._missing[Source.EXECUTIONS] = f"registry {shown} has no execution table"
+            reason = f"registry {shown} has no execution table"
+            self._missing |= dict.fromkeys({Source.EXECUTIONS, Source.ASSIGNMENTS} & self._sources, reason)
+        elif executions and not view.assigned:
+            reason = f"registry {shown}: the execution table has no column worker, it is of an older release"
+            self._missing[Source.ASSIGNMENTS] = reason
         return view
 
     def _broker(self, pool: SideBySide) -> BrokerSnapshot | None:

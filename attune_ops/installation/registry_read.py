@@ -17,7 +17,7 @@ import msgspec
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.management_types.fields import from_text
 from attune_ops.model.errors import AttuneOpsError, SourceError
-from attune_ops.model.registry import Execution, RegistryView, Worker
+from attune_ops.model.registry import STALE_AFTER, Execution, RegistryView, Worker
 
 # Our member and Attune's column. The first line is in every release.
 WORKER = {
@@ -31,6 +31,8 @@ EXECUTION = ("id", "action_ref", "status", "worker", "created", "updated", "star
 EXECUTION_NEEDS = ("id", "action_ref", "status")
 ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
 MOST_EXECUTIONS = 100_000
+CONCURRENCY = ("max_concurrent_executions", "concurrency")  # in the capabilities; the second is of older releases
+ADMISSION = "execution_admission_entry"
 
 Access = Literal["read", "write", "create"]
 SQLITE_MODE: dict[Access, str] = {"read": "ro", "write": "rw", "create": "rwc"}
@@ -64,6 +66,29 @@ class Session(NamedTuple):
         sql = "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY 1"
         return tuple(r[0] for r in self.rows(sql, self.database.schema, table))
 
+    def has_table(self, table: str) -> bool:
+        """Whether the table exists, readable or not; `columns` of PostgreSQL omits what the user may not see."""
+        if self.kind == "sqlite":
+            return bool(self.columns(table))
+        return self.database.schema in self.schemas_with(table)
+
+    def schemas_with(self, table: str) -> tuple[str, ...]:
+        """The schemas of a PostgreSQL database that have a table of this name, readable or not."""
+        sql = (
+            "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relname = ? AND c.relkind IN ('r', 'p', 'v') AND n.nspname NOT IN ('pg_catalog', "
+            "'information_schema') ORDER BY 1"
+        )
+        return tuple(str(r[0]) for r in self.rows(sql, table))
+
+    def may_read(self, table: str) -> bool:
+        """Whether the user may read an existing table."""
+        if self.kind == "sqlite":
+            return True
+        if not self.rows("SELECT has_schema_privilege(?, 'USAGE')", self.database.schema)[0][0]:
+            return False  # has_table_privilege would raise
+        return bool(self.rows("SELECT has_table_privilege(?, 'SELECT')", self.table(table))[0][0])
+
 
 @contextlib.contextmanager
 def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
@@ -79,16 +104,22 @@ def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
         connection.close()
 
 
-def read_registry(s: Session, *, heartbeat_interval: float = 30.0, executions: bool = True) -> RegistryView:
+def read_registry(
+    s: Session, *, stale_after: float = STALE_AFTER.total_seconds(), executions: bool = True
+) -> RegistryView:
     """Reads all workers and, where the table exists, the executions that have not ended. Changes nothing.
 
-    Raises `SourceError` where the schema is missing or the tables are not Attune's. The interval is in s.
+    Raises `SourceError` where the schema is missing or the tables are not Attune's. `stale_after` in s.
     """
     columns = s.columns("worker")
     workers = _workers(s, columns)
     there = s.columns("execution") if executions else ()
-    running = _executions(s, there) if set(EXECUTION_NEEDS) <= set(there) else None
-    return RegistryView(s.kind, workers, running, _notes(columns), heartbeat_interval)
+    if not set(EXECUTION_NEEDS) <= set(there):
+        return RegistryView(s.kind, workers, None, _notes(columns), stale_after)
+    parked = _parked(s)
+    running = _executions(s, there, parked or frozenset())
+    assigned, known = "worker" in there, parked is not None
+    return RegistryView(s.kind, workers, running, _notes(columns), stale_after, assigned, known)
 
 
 def read_worker(s: Session, id_or_name: str) -> Worker | None:
@@ -142,7 +173,17 @@ def _worker(row: dict[str, Any]) -> Worker:
     return Worker(**row, concurrency=_concurrency(capabilities))
 
 
-def _executions(s: Session, columns: tuple[str, ...]) -> tuple[Execution, ...]:
+def _parked(s: Session) -> frozenset[int] | None:
+    """The executions that a concurrency policy holds back; None where the table exists and cannot be read."""
+    if not s.has_table(ADMISSION):
+        return frozenset()
+    if not s.may_read(ADMISSION) or not {"execution_id", "status"} <= set(s.columns(ADMISSION)):
+        return None
+    sql = f"SELECT execution_id FROM {s.table(ADMISSION)} WHERE CAST(status AS TEXT) = ?"
+    return frozenset(int(row[0]) for row in s.rows(sql, "queued"))
+
+
+def _executions(s: Session, columns: tuple[str, ...], parked: frozenset[int]) -> tuple[Execution, ...]:
     members = [c for c in EXECUTION if c in columns]
     # Compared as text: an older release's enum lacks some of these labels, and an unknown label raises an error.
     sql = (
@@ -154,7 +195,8 @@ def _executions(s: Session, columns: tuple[str, ...]) -> tuple[Execution, ...]:
         values = dict(zip(members, row, strict=True))
         for member in {"created", "updated", "started_at"} & set(values):
             values[member] = _time(values[member])
-        found.append(Execution(**values | {"status": str(values["status"])}))
+        values |= {"status": str(values["status"]), "parked": values["id"] in parked}
+        found.append(Execution(**values))
     return tuple(found)
 
 
@@ -181,13 +223,30 @@ def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[s
     if not columns and s.kind == "sqlite":
         raise SourceError(f"registry {shown}: no table {table}; is it the registry's file?")
     if not columns:
-        raise SourceError(
-            f"registry {shown}: no table {table} in schema {s.database.schema!r}; is this Attune's database, "
-            f"the schema right (database_schema), and may the user read it?"
-        )
+        raise SourceError(f"registry {shown}: {_no_table(s, table)}")
     missing = [c for c in needs if c not in columns]
     if missing:
         raise SourceError(f"registry {shown}: table {table} has no column {', '.join(missing)}; it is not Attune's")
+
+
+def _no_table(s: Session, table: str) -> str:
+    """Why PostgreSQL shows the user no such table in the schema, and what to do."""
+    schema, having = s.database.schema, s.schemas_with(table)
+    if schema in having:
+        right = s.table(table)
+        return f'the user may not read {right}; GRANT USAGE ON SCHEMA "{schema}" and GRANT SELECT ON {right}'
+    if having:
+        import shlex
+
+        named = " and ".join(map(repr, having))
+        return (
+            f"no table {table} in schema {schema!r}; schema {named} has one: "
+            f"--database-schema {shlex.quote(having[0])} (ATTUNE_OPS_DATABASE_SCHEMA)"
+        )
+    return (
+        f"no table {table} in schema {schema!r}, nor in another schema of this database; is it Attune's database? "
+        f"The schema is --database-schema (ATTUNE_OPS_DATABASE_SCHEMA)"
+    )
 
 
 def _notes(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -296,5 +355,7 @@ def _concurrency(capabilities: Any) -> int | None:
             capabilities = msgspec.json.decode(capabilities)
         except msgspec.DecodeError:
             return None
-    value = capabilities.get("concurrency") if isinstance(capabilities, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(capabilities, dict):
+        return None
+    found = (capabilities.get(name) for name in CONCURRENCY)
+    return next((v for v in found if isinstance(v, int) and not isinstance(v, bool)), None)

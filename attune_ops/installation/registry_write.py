@@ -54,7 +54,7 @@ def register(
     """
     if not name:
         raise ConfigError("the worker's name is empty")
-    capabilities = {} if concurrency is None else {"concurrency": concurrency}
+    capabilities = {} if concurrency is None else {"max_concurrent_executions": concurrency}
     values = {
         "host": socket.gethostname() if host is None else host,
         "port": port,

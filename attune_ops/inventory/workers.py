@@ -6,11 +6,11 @@ from collections import Counter
 
 from attune_ops.inventory import freshness, row
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require
+from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require, starting_workers
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS, Source.ASSIGNMENTS)
 
 COLUMNS = (
     Column("id", Kind.INTEGER, doc="the id in the registry and in its queue names"),
@@ -18,11 +18,11 @@ COLUMNS = (
     Column(
         "state",
         Kind.CATEGORY,
-        doc="ready, or why it cannot work: unregistered, stopped, error, stale, no queue, no consumer; "
-        "unknown where the broker was not read",
+        doc="ready, or why it cannot work: unregistered, starting, stopped, crashed, error, stale, no queue, "
+        "no consumer; unknown where the broker was not read",
     ),
     Column("status", Kind.CATEGORY, doc="its status in the registry", priority=2),
-    Column("heartbeat", Kind.AGE, "s", "age of the last heartbeat; stale after three intervals"),
+    Column("heartbeat", Kind.AGE, "s", "age of the last heartbeat; stale after 90 s (setting stale_after)"),
     Column("queue", Kind.FLAG, doc="all its queues are on the broker; unknown for a role without queues"),
     Column("consumer", Kind.FLAG, doc="each of its queues has the consumer with its tag", priority=2),
     Column("messages", Kind.INTEGER, "messages", "in its queues", 2),
@@ -79,17 +79,21 @@ def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Ce
         queue=not missing if queued else None,
         consumer=consumer,
         messages=backlog(facts, worker.id) if queued else None,
-        executions=running[worker.id] if facts.missing_reason((Source.EXECUTIONS,)) is None else None,
+        executions=running[worker.id]
+        if facts.missing_reason((Source.EXECUTIONS, Source.ASSIGNMENTS)) is None
+        else None,
         missing=missing,
     )
 
 
 def _state(facts: Facts, worker: Worker, missing: tuple[str, ...] | None, consumer: bool | None) -> str | None:
+    if worker.id in facts.memo(starting_workers):
+        return "starting"
     if worker.status == WorkerStatus.INACTIVE:
-        return "stopped"
+        return "crashed" if worker.crashed else "stopped"
     if not worker.is_registered_live:
         return worker.status
-    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.interval):
+    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.limit):
         return "stale"
     if missing:
         return "no queue"

@@ -29,6 +29,7 @@ UNKNOWN = {
     Source.DEPRECATED: "a definitions file does not say which features are denied",
     Source.REGISTRY: "a definitions file has no workers",
     Source.EXECUTIONS: "a definitions file has no executions",
+    Source.ASSIGNMENTS: "a definitions file has no executions",
     Source.EARLIER: "a definitions file is one sample",
 }
 

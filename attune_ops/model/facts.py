@@ -43,6 +43,7 @@ class Source(StrEnum):
     DEPRECATED = "deprecated"  # deprecated features and their state
     REGISTRY = "registry"  # workers
     EXECUTIONS = "executions"
+    ASSIGNMENTS = "assignments"  # the worker of each execution
     EARLIER = "earlier"  # a first sample, for what grows or moves
 
     @property
@@ -56,6 +57,7 @@ _LABELS = {
     "management": "the management API",
     "depths": "message counts",
     "deprecated": "deprecated features",
+    "assignments": "the workers of executions",
     "earlier": "a first sample",
 }
 
@@ -121,6 +123,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
                 return registry is not None
             case Source.EXECUTIONS:
                 return registry is not None and registry.executions is not None
+            case Source.ASSIGNMENTS:
+                return registry is not None and registry.executions is not None and registry.assigned
             case Source.EARLIER:
                 return self.earlier is not None
             case Source.AMQP | Source.MANAGEMENT:
@@ -183,9 +187,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """The workers that have queues, are registered as running and have a fresh heartbeat, by id."""
         if self.registry is None:
             return ()
-        interval = self.registry.interval
+        limit = self.registry.limit
         found = (w for w in self.registry.workers if w.has_queues and w.is_registered_live)
-        fresh = (w for w in found if not w.is_stale(self.taken_at, interval))
+        fresh = (w for w in found if not w.is_stale(self.taken_at, limit))
         return tuple(sorted(fresh, key=lambda w: w.id))
 
     @cached_property

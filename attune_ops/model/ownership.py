@@ -118,8 +118,11 @@ def backlog(facts: Facts, worker_id: int) -> int | None:
 
 
 def why_not_live(facts: Facts, worker_id: int) -> str | None:
-    """Why this id is not a live worker that takes executions; None for one that is (`Facts.live_workers`)."""
-    if worker_id in facts.live_ids:
+    """Why this id is not a live worker that takes executions; None for one that is, or may be starting.
+
+    See `Facts.live_workers` and `starting_workers`.
+    """
+    if worker_id in facts.live_ids or worker_id in facts.memo(starting_workers):
         return None
     worker = facts.worker_named.get(worker_id)
     if worker is None:
@@ -127,13 +130,38 @@ def why_not_live(facts: Facts, worker_id: int) -> str | None:
     if not worker.has_queues:
         return f"its role is {worker.role}, which takes no executions"
     if worker.status == WorkerStatus.INACTIVE:
-        return "it stopped: its status is inactive"
+        return _why_inactive(worker, facts)
     if not worker.is_registered_live:
         return f"its status is {worker.status}"
-    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.interval):
+    if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.limit):
         age = worker.heartbeat_age(facts.taken_at)
         return "it never sent a heartbeat" if age is None else f"its heartbeat is {units.age(age)} old"
     return None
+
+
+def _why_inactive(worker: Worker, facts: Facts) -> str:
+    """Whether an inactive worker crashed or stopped cleanly, as far as its row tells."""
+    age = worker.heartbeat_age(facts.taken_at)
+    if worker.crashed is None or age is None:
+        return "it stopped: its status is inactive"
+    return f"it crashed: its heartbeat stopped {units.age(age)} ago" if worker.crashed else "it stopped cleanly"
+
+
+def starting_workers(facts: Facts) -> Mapping[int, Worker]:
+    """For `facts.memo`: the workers that may still be starting, by id; empty where that is unknown.
+
+    Their row is of the last 10 minutes, all their queues exist, and none of them has a consumer yet.
+    """
+    if facts.registry is None or facts.broker is None or None in (facts.broker.queues, facts.broker.consumers):
+        return {}
+    limit = facts.registry.limit
+    able = (w for w in facts.registry.workers if w.can_be_starting(facts.taken_at, limit))
+    return {w.id: w for w in able if _waits_for_consumers(facts, w)}
+
+
+def _waits_for_consumers(facts: Facts, worker: Worker) -> bool:
+    wanted = facts.topology.worker_queues(worker.id)
+    return bool(wanted) and all(q.name in facts.actual.unconsumed for q in wanted)
 
 
 def orphaned_queues(facts: Facts) -> Iterator[Orphan]:

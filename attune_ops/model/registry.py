@@ -7,8 +7,9 @@ from enum import StrEnum
 
 import msgspec
 
-HEARTBEAT_INTERVAL = timedelta(seconds=30)
-STALE_AFTER_INTERVALS = 3
+STALE_AFTER = timedelta(seconds=90)  # Attune's own constant, whatever the heartbeat interval
+START_LASTS = timedelta(minutes=10)  # a worker syncs packs and builds environments before its first heartbeat
+ONE_WRITE = timedelta(seconds=5)  # a registration writes all its times in one statement
 
 
 class WorkerStatus(StrEnum):
@@ -59,14 +60,39 @@ class Worker(msgspec.Struct, frozen=True, omit_defaults=True):
         """The age of the last heartbeat at that time; None without one."""
         return None if self.last_heartbeat is None else at - self.last_heartbeat
 
-    def is_stale(self, at: datetime, interval: timedelta = HEARTBEAT_INTERVAL) -> bool:
-        """Whether the heartbeat is older than three intervals at that time, or missing."""
+    def is_stale(self, at: datetime, after: timedelta = STALE_AFTER) -> bool:
+        """Whether the heartbeat is older than `after` at that time, or missing."""
         age = self.heartbeat_age(at)
-        return age is None or age > STALE_AFTER_INTERVALS * interval
+        return age is None or age > after
+
+    @property
+    def crashed(self) -> bool | None:
+        """Whether an inactive worker crashed (True) or stopped cleanly (False); None where that is unknown.
+
+        A clean stop sets the status at once. After a crash the executor does, when the heartbeat is 90 s old.
+        """
+        if self.status != WorkerStatus.INACTIVE or self.updated is None or self.last_heartbeat is None:
+            return None
+        return self.updated - self.last_heartbeat >= STALE_AFTER
+
+    def can_be_starting(self, at: datetime, after: timedelta = STALE_AFTER) -> bool:
+        """Whether its row is as a start of the last 10 minutes leaves it: registered, no heartbeat after that.
+
+        Registration is the first heartbeat; the next one is sent when the worker consumes. Until then the heartbeat
+        can get stale, and the executor can set the worker inactive, as after a crash.
+        """
+        if not self.has_queues or not (self.status == WorkerStatus.ACTIVE or self.crashed):
+            return False
+        since = self.last_heartbeat or self.created
+        if since is None or at - since >= START_LASTS:
+            return False
+        if self.last_heartbeat is None or self.is_stale(at, after):
+            return True
+        return self.created is not None and self.last_heartbeat - self.created <= ONE_WRITE
 
 
 class Execution(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row of the `execution` table that has not ended."""
+    """A row of the `execution` table that has not ended; `parked`: a concurrency policy holds it back."""
 
     id: int
     action_ref: str
@@ -75,22 +101,25 @@ class Execution(msgspec.Struct, frozen=True, omit_defaults=True):
     created: datetime | None = None
     updated: datetime | None = None
     started_at: datetime | None = None
+    parked: bool = False
 
 
 class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
     """The registry at one time; `executions` is None where the table is missing or was not read.
 
-    `kind` is postgresql or sqlite. `notes` name missing and unknown columns.
-    `heartbeat_interval` is in seconds.
+    `kind` is postgresql or sqlite. `notes` name missing and unknown columns. A heartbeat is stale after `stale_after`
+    seconds. `assigned`: executions name their worker. `parking_known`: executions that are parked are marked so.
     """
 
     kind: str
     workers: tuple[Worker, ...]
     executions: tuple[Execution, ...] | None = None
     notes: tuple[str, ...] = ()
-    heartbeat_interval: float = HEARTBEAT_INTERVAL.total_seconds()
+    stale_after: float = STALE_AFTER.total_seconds()
+    assigned: bool = True
+    parking_known: bool = True
 
     @property
-    def interval(self) -> timedelta:
-        """The heartbeat interval as a timedelta."""
-        return timedelta(seconds=self.heartbeat_interval)
+    def limit(self) -> timedelta:
+        """`stale_after` as a timedelta."""
+        return timedelta(seconds=self.stale_after)

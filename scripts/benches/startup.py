@@ -104,7 +104,7 @@ def register(file: Path) -> int:
         "port INTEGER, capabilities TEXT, last_heartbeat TEXT, updated TEXT)"
     )
     found = connection.execute("SELECT id FROM worker WHERE name = ? ORDER BY id DESC LIMIT 1", ["bare"]).fetchall()
-    values = ("active", "host", None, json.dumps({"concurrency": 8}), now, now)
+    values = ("active", "host", None, json.dumps({"max_concurrent_executions": 8}), now, now)
     if found:
         worker = int(found[0][0])
         assignments = ", ".join(f"{name} = ?" for name in WRITTEN)

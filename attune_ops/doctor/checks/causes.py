@@ -20,7 +20,7 @@ NO_CONSUMER = (
     ("queue", "AT403 AT405 AT408 AT407 AT606 AT502 AT505"),
     ("service", "AT405"),
     ("worker queue", "AT403 AT407"),  # all queues of a worker are found under the first of them
-    ("worker", "AT409 AT410"),
+    ("worker", "AT409 AT410 AT415"),
     ("consumer", "AT503"),
 )
 

@@ -17,6 +17,7 @@ from attune_ops.model.units import age
 from attune_ops.routing.topology_routes import desired_routes
 
 REQUESTED = ("requested", "scheduling")
+ADMISSION = "execution_admission_entry"
 WITH_WORKER = ("scheduled", "running", "canceling")
 
 
@@ -35,18 +36,23 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
     ExecutionRequested is routed to. `scheduled` executions wait for a worker: their message should be in its queue.
     If the queue is empty, the message was lost: dropped as unroutable, deleted with an auto-delete queue, or
     rejected without a dead-letter exchange. If the queue holds messages, the execution may still run: that is a
-    warning.
+    warning. An execution that a concurrency policy parks is `requested` without a message and not lost: it has a row
+    of status `queued` in `execution_admission_entry`. If that table cannot be read, the finding says so.
     """
+    parking_known = facts.registry is None or facts.registry.parking_known
     for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
         worker, queues = place
         there = [facts.actual.queue_named[q] for q in queues if q in facts.actual.queue_named]
         depth = sum(q.messages or 0 for q in there)
         found = f"holds {counted(depth, 'message')}" if there else "is missing"
         receiver = "the executor" if worker is None else f"worker {worker}"
+        lost = "" if depth else ": the messages are lost"
+        if lost and worker is None and not parking_known:
+            lost += f", or parked by a concurrency policy ({ADMISSION} cannot be read)"
         yield Problem(
             Subject("execution", str(executions[0].id)),
             f"{_some(executions)} in status {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}; "
-            f"queue {listed(queues)} of {receiver} {found}" + ("" if depth else ": the messages are lost"),
+            f"queue {listed(queues)} of {receiver} {found}{lost}",
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
                       "messages": depth},
             remedy="Start the consumer of that queue." if depth else "Cancel the executions, or request them again.",
@@ -68,7 +74,7 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str
         since = e.updated or e.created
         if since is None or facts.taken_at - since < limit:
             continue
-        if e.status in REQUESTED and request_queues:
+        if e.status in REQUESTED and request_queues and not e.parked:
             found.setdefault((None, request_queues), []).append(e)
         elif e.status == "scheduled" and e.worker is not None and why_not_live(facts, e.worker) is None and dispatch:
             queues = tuple(q.replace(ID, str(e.worker)) for q in dispatch)
@@ -81,7 +87,7 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str
     "executions-have-workers",
     "no executions are assigned to dead workers",
     Severity.ERROR,
-    needs=(Source.EXECUTIONS,),
+    needs=(Source.EXECUTIONS, Source.ASSIGNMENTS),
     required=False,
 )
 def executions_have_workers(facts: Facts) -> Iterator[Problem]:

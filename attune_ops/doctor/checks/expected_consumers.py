@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import worker_consumers as expected_of_wor
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues
+from attune_ops.model.ownership import own_queues, starting_workers
 from attune_ops.model.snapshot import ConsumerState
 
 
@@ -27,9 +27,11 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     If the heartbeat is fresh and the consumer is missing, the process is alive but its consumer is not: the broker
     cancelled it, an error closed its channel (404, 406, an acknowledgement timeout), or start-up hangs before
     `consume`. A consumer with another tag than the worker's own is a foreign one: the worker does not get the
-    messages that it takes.
+    messages that it takes. A worker that may be starting is reported by AT415.
     """
     for worker in facts.live_workers:
+        if worker.id in facts.memo(starting_workers):
+            continue
         silent, strange = [], []
         for expected in facts.memo(expected_of_workers)[worker.id]:
             there = facts.actual.consumers_of.get(expected.queue, ())

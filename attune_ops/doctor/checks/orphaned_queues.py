@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import exchange_kind, own_queues, why_not_live
+from attune_ops.model.ownership import exchange_kind, own_queues, starting_workers, why_not_live
 from attune_ops.model.registry import WorkerStatus
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Topology
@@ -77,7 +77,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
     """
     for worker_id, queues in facts.worker_queues.items():
         for q in queues:
-            if not q.auto_delete or q.name not in facts.actual.unconsumed:
+            if not q.auto_delete or q.name not in facts.actual.unconsumed or worker_id in facts.memo(starting_workers):
                 continue
             worker = facts.worker_named.get(worker_id)
             yield Problem(

@@ -163,7 +163,7 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
 def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Problem]:
     """Heartbeats and message ages are compared between hosts. With clock skew, live workers appear dead.
 
-    A heartbeat is stale when it is older than three intervals (90 s by default). A skew of that size makes every
+    A heartbeat is stale when it is older than 90 s (setting `stale_after`). A skew of that size makes every
     worker appear dead, or hides a dead one.
     """
     for reach in facts.reach:

@@ -15,7 +15,7 @@ from attune_ops.doctor.checks._common import (
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import is_desired, own_queues
+from attune_ops.model.ownership import is_desired, own_queues, starting_workers
 from attune_ops.model.snapshot import BindingState
 from attune_ops.model.topology import binding_name
 from attune_ops.routing.route import RouteStep
@@ -152,6 +152,9 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
             routed.setdefault(reached, live.publish.message_type)
     for name, message_type in routed.items():
         if name not in facts.actual.unconsumed or facts.memo(own_queues).get(name) not in consumed:
+            continue
+        owner = facts.topology.worker_of(name)
+        if owner is not None and owner[0] in facts.memo(starting_workers):
             continue
         yield Problem(
             Subject("queue", name),

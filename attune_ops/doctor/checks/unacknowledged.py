@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import counted, listed, worker_consumers, 
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues
+from attune_ops.model.ownership import own_queues, starting_workers
 from attune_ops.model.snapshot import ChannelState, ConsumerState
 from attune_ops.model.units import age
 
@@ -146,7 +146,7 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
         if (c.tag, c.connection) not in present and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
     for worker in facts.live_workers if facts.actual.unconsumed else ():
-        for expected in facts.memo(worker_consumers)[worker.id]:
+        for expected in () if worker.id in facts.memo(starting_workers) else facts.memo(worker_consumers)[worker.id]:
             # An auto-delete queue would have been deleted with its consumer: this one never had any.
             if expected.queue not in facts.actual.unconsumed or facts.actual.queue_named[expected.queue].auto_delete:
                 continue

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, worker_name
+from attune_ops.doctor.checks._common import counted, listed, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import backlog, consumes
-from attune_ops.model.registry import STALE_AFTER_INTERVALS, RegistryView, Worker
+from attune_ops.model.ownership import backlog, consumes, starting_workers
+from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.units import age
 
 
@@ -20,12 +20,14 @@ def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[str, ...]], ...]:
 
 
 def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, str, tuple[str, ...]]]:
-    interval = registry.interval
+    limit = registry.limit
     for worker in registry.workers:
-        if not worker.is_registered_live or not worker.is_stale(facts.taken_at, interval):
+        if not worker.is_registered_live or not worker.is_stale(facts.taken_at, limit):
+            continue
+        if worker.id in facts.memo(starting_workers):
             continue
         old = worker.heartbeat_age(facts.taken_at)
-        beyond = None if old is None else (old - STALE_AFTER_INTERVALS * interval).total_seconds()
+        beyond = None if old is None else (old - limit).total_seconds()
         clocks = tuple(
             r.target
             for r in facts.reach
@@ -38,9 +40,11 @@ def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, st
 def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     """A crashed worker stays `active` in the registry, and the scheduler can still choose it.
 
-    A running worker writes its heartbeat every 30 s by default. After three missed intervals it is stale. A clean
-    stop sets the status to inactive, a crash does not. Messages for such a worker are dropped (no queue), or wait
-    without a consumer. AT410 reports workers that still consume.
+    A running worker writes its heartbeat every 30 s by default. When it is 90 s old it is stale, whatever the interval
+    (setting `stale_after`). A clean stop sets the status to inactive at once. After a crash the executor does, since
+    2026-02-09; where it stays active, the executor does not run, or is of an older release. Messages for such a worker
+    are dropped (no queue), or wait without a consumer. AT410 reports workers that still consume, AT415 workers that may
+    be starting. A sensor renews a lease instead: its stale heartbeat is only a warning.
     """
     for worker, why, clocks in facts.memo(_stale):
         if facts.broker is not None and consumes(facts, worker):
@@ -52,8 +56,10 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
             + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
             evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
                       "host": worker.host, "messages": depth},
-            remedy="Restart the worker. If it was removed, set its status to inactive:",
-            commands=(command_lines.retire(worker.id),),
+            remedy="Restart the worker. If it was removed, set its status to inactive:" if worker.has_queues
+            else f"Check that the {worker.role} runs and can connect to the database.",
+            commands=(command_lines.retire(worker.id),) if worker.has_queues else (),
+            inspect_commands=() if worker.has_queues else (command_lines.worker(worker.name),),
             severity=None if worker.has_queues else Severity.WARNING,
             related={"clock": clocks},
         )  # fmt: skip
@@ -98,3 +104,56 @@ def not_cordoned(facts: Facts) -> Iterator[Problem]:
                 remedy="Uncordon the worker when it should get work again.",
                 inspect_commands=(command_lines.worker(worker.name),),
             )
+
+
+@check(
+    "AT415",
+    "started",
+    "no workers are still starting",
+    Severity.INFO,
+    needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
+    required=False,
+)
+def started(facts: Facts) -> Iterator[Problem]:
+    """Between bind and consume a worker syncs packs and builds environments, which takes minutes.
+
+    Its queues exist and have no consumer, and it sends no heartbeat yet: after 90 s the executor sets it inactive,
+    although it is alive. Its row cannot be told from that of a worker that crashed. So for 10 minutes after its last
+    heartbeat or registration the worker counts as starting: it is not restarted, retired or reaped. After that other
+    checks report it.
+    """
+    for worker in facts.memo(starting_workers).values():
+        names = [q.name for q in facts.topology.worker_queues(worker.id)]
+        depth = backlog(facts, worker.id)
+        old = worker.heartbeat_age(facts.taken_at)
+        yield Problem(
+            Subject("worker", worker.name),
+            f"{worker_name(worker)} may be starting: its queues exist and have no consumer yet, "
+            + ("it sent no heartbeat" if old is None else f"its heartbeat is {age(old)} old")
+            + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
+            evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
+                      "created": worker.created, "queues": names, "messages": depth},
+            remedy="Wait until it consumes; its log shows which environment it builds.",
+            inspect_commands=(command_lines.worker(worker.name),),
+        )  # fmt: skip
+
+
+@check("AT416", "schedulable", "at least one live worker is not cordoned", Severity.ERROR, needs=(Source.REGISTRY,))
+def schedulable(facts: Facts) -> Iterator[Problem]:
+    """With every action worker cordoned, no execution is scheduled.
+
+    The executor finds "No active, uncordoned workers". It rejects each request: the message is dead-lettered, with
+    releases 0.5 and 0.6 into nothing, and the execution stays `requested`. It is not requested again when a worker is
+    uncordoned.
+    """
+    live = facts.live_workers
+    if live and all(w.cordoned for w in live):
+        reasons = sorted({w.cordon_reason for w in live if w.cordon_reason})
+        yield Problem(
+            Subject("worker", live[0].name),
+            f"every live worker is cordoned: {listed([w.name for w in live])}"
+            + (f" ({listed(reasons)})" if reasons else ""),
+            evidence={"workers": {w.name: w.id for w in live}, "reasons": reasons},
+            remedy="Uncordon a worker or start another one; then request the executions again.",
+            inspect_commands=(command_lines.worker(live[0].name),),
+        )

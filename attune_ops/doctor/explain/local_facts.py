@@ -68,10 +68,11 @@ def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
         return
     if not worker.is_registered_live:
         status = f"Worker {worker_id} {worker.name!r} is registered as {worker.status}"
-        yield f"{status}: it is stopped, and its queue was deleted with it."
+        ended = {True: "crashed: its heartbeat stopped", False: "stopped cleanly", None: "is stopped"}[worker.crashed]
+        yield f"{status}: it {ended}, and its queue was deleted with it."
         return
     yield from (f"{p.sentence().capitalize()}." for p in progress(facts) if p.worker.id == worker_id)
-    if worker.is_stale(facts.taken_at, facts.registry.interval):
+    if worker.is_stale(facts.taken_at, facts.registry.limit):
         yield f"Its heartbeat is stale ({_age(worker.heartbeat_age(facts.taken_at))}): the process is probably dead."
 
 
@@ -142,7 +143,7 @@ def _silent_workers(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, .
     if facts.registry is None:
         return
     running = [w for w in facts.registry.workers if w.is_registered_live]
-    stale = [f"{w.id} {w.name!r}" for w in running if w.is_stale(facts.taken_at, facts.registry.interval)]
+    stale = [f"{w.id} {w.name!r}" for w in running if w.is_stale(facts.taken_at, facts.registry.limit)]
     names = f": {', '.join(stale[:10])}" if stale else ""
     yield f"{len(stale)} of {len(running)} workers registered as running have a stale heartbeat{names}."
 

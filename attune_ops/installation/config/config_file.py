@@ -24,7 +24,8 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
     Values may contain `${VARIABLE}`. A password is in the URL, in a file (`…password_file`, its first line) or
     in an environment variable (`…password_env`); the management API uses that of the AMQP URL by default. A relative
-    path starts at the configuration file's folder. `heartbeat_interval` and `timeout` are in seconds.
+    path starts at the configuration file's folder. `heartbeat_interval`, `stale_after` and `timeout`
+    are in seconds.
     """
 
     amqp_url: str | None = None
@@ -42,6 +43,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     ca_file: str | None = None
     worker_name: str | None = None
     heartbeat_interval: float | None = None
+    stale_after: float | None = None
     timeout: float | None = None
     protected: bool = False
     drills: bool = False

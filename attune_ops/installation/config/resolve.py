@@ -25,7 +25,17 @@ from attune_ops.model.topologies import DEFAULT as DEFAULT_TOPOLOGY
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Topology
 
-KEYS = ("env", "config", "attune_config", "amqp_url", "management_url", "database_url", "topology", "lab")
+KEYS = (
+    "env",
+    "config",
+    "attune_config",
+    "amqp_url",
+    "management_url",
+    "database_url",
+    "database_schema",
+    "topology",
+    "lab",
+)
 PLACES = ("env", "attune_config", "amqp_url")  # each names an installation
 URLS = ("amqp_url", "management_url", "database_url")  # a lab sets all of them
 
@@ -61,7 +71,7 @@ def resolve(
     if lab:
         given["lab"] = Setting("default" if lab is True else lab, RUNNING_LAB)
     named_lab = _named_lab(given, _variables(environ))
-    elsewhere = {*PLACES, *URLS} if named_lab else {"lab"}
+    elsewhere = {*PLACES, *URLS, "database_schema"} if named_lab else {"lab"}
     explicit = {key: said for key, said in _variables(environ).items() if key not in elsewhere} | given
     file, path = _file(explicit, environ)
     name = _env_name(explicit, file, named_lab is not None)
@@ -187,6 +197,7 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
         ca_file=_text(said.get("ca_file")),
         worker_name=_text(said.get("worker_name")),
         heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),
+        stale_after=_seconds(said.get("stale_after"), 90.0),
         timeout=_seconds(said.get("timeout"), 10.0),
         severities=_severities(file),
         thresholds=file.thresholds,
@@ -243,6 +254,6 @@ def _seconds(said: Setting | None, default: float) -> float:
 def _origins(said: Mapping[str, Setting], database: str) -> dict[str, str]:
     """The origin of each setting that has one."""
     keys = {"amqp": "amqp_url", "management": "management_url"}
-    keys |= {key: key for key in Settings.__struct_fields__ if key not in ("database", *keys)}
+    keys |= {key: key for key in (*Settings.__struct_fields__, "database_schema") if key not in ("database", *keys)}
     found = {member: said[key].origin for member, key in keys.items() if key in said}
     return {"management": "derived from the AMQP URL"} | found | {"database": database}

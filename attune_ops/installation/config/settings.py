@@ -83,7 +83,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     `env` is the environment's name. `protected`: changes need its name as confirmation; `drills`: drills are allowed.
     `lab` is the name of the lab, if it is one.
-    `severities` maps a check's code to another severity, or None to switch it off. `timeout` is in seconds.
+    `severities` maps a check's code to another severity, or None to switch it off. A heartbeat older than
+    `stale_after` is stale. `heartbeat_interval`, `stale_after` and `timeout` are in seconds.
     """
 
     amqp: Endpoint
@@ -97,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True):
     ca_file: str | None = None
     worker_name: str | None = None
     heartbeat_interval: float = 30.0
+    stale_after: float = 90.0
     timeout: float = 10.0
     severities: dict[str, Severity | None] = {}
     thresholds: dict[str, float] = {}

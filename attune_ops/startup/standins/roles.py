@@ -205,7 +205,7 @@ class ExecutorStandIn(PublisherStandIn):
         self._read_at = now
         try:
             with session(database, self.settings.timeout) as s:
-                registry = read_registry(s, heartbeat_interval=self.settings.heartbeat_interval, executions=False)
+                registry = read_registry(s, stale_after=self.settings.stale_after, executions=False)
         except SourceError as e:
             self.log.write("registry_failed", text=str(e))
             return self._workers

@@ -231,6 +231,32 @@ def cordoned(p: Place) -> None:
     p.sql("UPDATE worker SET cordoned = 1, cordon_reason = 'disk' WHERE id = 1")
 
 
+def all_cordoned(p: Place) -> None:
+    p.sql("UPDATE worker SET cordoned = 1, cordon_reason = 'disk'")
+
+
+def starts_slowly(p: Place) -> None:
+    stops_before_consume(p)
+    p.sql("UPDATE worker SET created = last_heartbeat WHERE id = 3")
+
+
+def starts_too_slowly(p: Place) -> None:
+    """The executor has set it inactive, as after a crash."""
+    starts_slowly(p)
+    p.services["w3"].disconnect()
+    p.sql(
+        "UPDATE worker SET status = 'inactive', created = datetime('now', '-4 minutes'), "
+        "last_heartbeat = datetime('now', '-4 minutes'), updated = datetime('now', '-2 minutes') WHERE id = 3"
+    )
+
+
+def stale_sensor(p: Place) -> None:
+    p.sql(
+        "INSERT INTO worker (name, worker_role, status, last_heartbeat) "
+        "VALUES ('s1', 'sensor', 'active', '2026-01-01 00:00:00')"
+    )
+
+
 def stuck_executions(p: Place) -> None:
     p.sql("CREATE TABLE execution (id INTEGER, action_ref TEXT, status TEXT, worker INTEGER, updated TEXT)")
     for number, (status, worker) in enumerate((("scheduled", 1), ("running", 9)), 1):
@@ -326,6 +352,10 @@ STATES = {
     "died": State(died, {("AT409", "w2")}, prints={"AT409 retire"}),
     "heartbeat lost": State(heartbeat_lost, warnings={("AT410", "w2")}, prints={"AT410 workers"}),
     "cordoned": State(cordoned, prints={"AT411 workers"}),
+    "all cordoned": State(all_cordoned, {("AT416", "w1")}, prints={"AT416 workers"}),
+    "starts slowly": State(starts_slowly, prints={"AT415 workers"}),
+    "starts too slowly": State(starts_too_slowly, prints={"AT415 workers"}, topology=SEPTEMBER),
+    "stale sensor": State(stale_sensor, warnings={("AT409", "s1")}, prints={"AT409 workers"}),
     "other release": State(other_release, warnings={("AT412", "attune.enforcements.queue")}, prints={"AT412 queues"}),
     "leftover exchange": State(
         leftover_exchange, warnings={("AT412", "attune.metadata")}, prints={"AT412 exchanges"}, only=("AT412",)

@@ -86,9 +86,9 @@ def working(run: Run, vhost: Vhost, name: str, registry: Path) -> Iterator[Worke
     with contextlib.closing(sqlite3.connect(registry)) as made, made:
         made.execute(
             "CREATE TABLE worker (id INTEGER PRIMARY KEY, name TEXT, worker_role TEXT, status TEXT, "
-            "last_heartbeat TEXT, cordoned INTEGER)"
+            "last_heartbeat TEXT, cordoned INTEGER, updated TEXT)"
         )
-        made.execute("INSERT INTO worker VALUES (1, 'w1', 'action', 'active', ?, 0)", (beat(),))
+        made.execute("INSERT INTO worker VALUES (1, 'w1', 'action', 'active', ?, 0, NULL)", (beat(),))
     try:
         yield Worker(run, vhost, topology, registry, connection)
     finally:
@@ -130,11 +130,14 @@ def test_each_way_to_be_sick(worker: Worker) -> None:
     worker.health("--wait", "30s", status=0)
 
     worker.update(last_heartbeat=beat(600))
-    assert re.search(r"heartbeat 10 min( \d s)? ago \(more than three intervals of 30 s\)", worker.sick())
+    assert re.search(r"heartbeat 10 min( \d s)? ago \(stale: more than 90 s\)", worker.sick())
     worker.update(last_heartbeat=None)
     assert "heartbeat never sent" in worker.sick()
-    worker.update(last_heartbeat=beat(), status="inactive")
-    assert "status is inactive (cleanly stopped)" in worker.sick()
+    worker.update(last_heartbeat=beat(), status="inactive", updated=beat())
+    assert "status is inactive (stopped cleanly)" in worker.sick()
+    worker.update(last_heartbeat=beat(1200), updated=beat(1100))
+    assert "status is inactive (crashed: its heartbeat stopped)" in worker.sick()
+    worker.update(last_heartbeat=beat())
     worker.update(status="active", cordoned=1)
     assert "cordoned: it receives no new work" in worker.health(status=0)
     assert "not registered (registry sqlite:///" in worker.sick(who="w2")

@@ -18,7 +18,7 @@ from attune_ops.model.snapshot import QueueState
 from tests.hostile import NAMES
 from tests.world import Users, Vhost, eventually
 
-NO_REGISTRY = {Source.REGISTRY, Source.EXECUTIONS, Source.EARLIER}
+NO_REGISTRY = {Source.REGISTRY, Source.EXECUTIONS, Source.ASSIGNMENTS, Source.EARLIER}
 BEFORE_3_13 = (3, 13)
 
 

@@ -27,10 +27,10 @@ HOSTILE = tuple(n for n in NAMES if n and "\x00" not in n)
 JANUARY = load("attune-2026-01")
 
 WORKERS = """
-INSERT INTO attune.worker (id, name, worker_type, worker_role, status, last_heartbeat) VALUES
-  (1, 'w1', 'local', 'action', 'active', now()),
-  (2, 'w2', 'local', 'action', 'active', now()),
-  (3, 'w3', 'local', 'action', 'inactive', now() - interval '1 hour')
+INSERT INTO attune.worker (id, name, worker_type, worker_role, status, last_heartbeat, updated) VALUES
+  (1, 'w1', 'local', 'action', 'active', now(), now()),
+  (2, 'w2', 'local', 'action', 'active', now(), now()),
+  (3, 'w3', 'local', 'action', 'inactive', now() - interval '1 hour', now() - interval '59 minutes 50 seconds')
 """
 
 
@@ -137,7 +137,7 @@ def test_orphans_both_ways(site: Site, run: Run) -> None:
     assert "attune-ops doctor --only workers" in run("orphans", env=site.environment, status=0).stderr
     found = [(r["kind"], r["queue"], r["worker"], r["messages"], r["why"]) for r in rows(run, site, "orphans")]
     assert found == [
-        ("queue", "worker.3.executions", "w3", 3, "it stopped: its status is inactive"),
+        ("queue", "worker.3.executions", "w3", 3, "it stopped cleanly"),
         ("worker", "worker.2.executions", "w2", None, "it is live, but its queue is missing"),
     ]
 

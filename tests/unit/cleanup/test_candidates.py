@@ -64,8 +64,16 @@ def test_an_orphan_that_is_found_for_the_first_time_waits() -> None:
 
 
 def test_a_heartbeat_meanwhile_starts_the_grace_period_again() -> None:
-    f = facts(worker(3, last_heartbeat=NOW - timedelta(minutes=5)))
-    assert orphaned_since(f, {QUEUE: NOW - GRACE}) == {QUEUE: NOW}
+    f = facts(worker(3, last_heartbeat=NOW - timedelta(minutes=15)))
+    assert orphaned_since(f, {QUEUE: NOW - timedelta(minutes=20)}) == {QUEUE: NOW}
+
+
+@pytest.mark.parametrize("status", ["active", "inactive"])
+def test_a_worker_that_may_be_starting_keeps_its_queue(status: str) -> None:
+    registered = NOW - timedelta(minutes=5)  # the executor sets it inactive after 90 s
+    f = facts(worker(3, status=status, last_heartbeat=registered, updated=registered + timedelta(seconds=95)))
+    assert orphaned_since(f, {QUEUE: NOW - GRACE}) == {}
+    assert candidates(f, {QUEUE: NOW - GRACE}, GRACE, lambda _: True) == ()
 
 
 def test_a_live_worker_and_a_consumer_each_keep_a_queue() -> None:

@@ -183,6 +183,7 @@ topology = "./mine.toml"
 ca_file = "ca.pem"
 worker_name = "w"
 heartbeat_interval = 5
+stale_after = 20
 timeout = 2.5
 protected = true
 drills = true
@@ -200,6 +201,7 @@ backlog = 10
     assert found.database.url.reveal() == "postgresql://attune:d%2Fb@db/attune"
     assert (found.database.schema, found.topology.name) == ("a", "mine")
     assert (found.worker_name, found.heartbeat_interval, found.timeout) == ("w", 5, 2.5)
+    assert found.stale_after == 20
     assert (found.protected, found.drills, found.ca_file) == (True, True, "ca.pem")
     assert found.severities == {"AT101": None, "AT102": Severity.INFO}
     assert (found.thresholds, found.redact) == ({"backlog": 10}, ("card",))
@@ -411,3 +413,17 @@ def test_the_example_is_right(folder: Path) -> None:
         "worker_name",
     }
     assert set(config_file.Environment.__struct_fields__) - set(written) - {"drills"} == left_out
+
+
+def test_the_schema_is_an_option_and_a_variable() -> None:
+    url = {"amqp_url": "amqp://h", "database_url": "postgresql://h/d"}
+    variable = {"ATTUNE_OPS_DATABASE_SCHEMA": "automation"}
+    for options, environ, schema, origin in (
+        ({}, {}, "attune", None),
+        ({}, variable, "automation", "ATTUNE_OPS_DATABASE_SCHEMA"),
+        ({"database_schema": "mine"}, variable, "mine", "--database-schema"),
+    ):
+        found = resolve({**url, **options}, environ)
+        assert found.database is not None
+        assert found.database.schema == schema
+        assert found.origin.get("database_schema") == origin

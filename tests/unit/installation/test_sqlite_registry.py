@@ -16,7 +16,7 @@ from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.registry import RegistryView, Worker
 
 NOW = datetime(2026, 1, 16, 12, 0, 0, 500_000, tzinfo=UTC)
-CONCURRENCY = '{"concurrency": 4}'
+CONCURRENCY = '{"max_concurrent_executions": 4}'
 NEWEST = (
     "id INTEGER PRIMARY KEY, name TEXT, worker_type TEXT, worker_role TEXT, runtime INTEGER, host TEXT, port INTEGER, "
     "status TEXT, capabilities TEXT, meta TEXT, last_heartbeat TEXT, created TEXT, updated TEXT, cordoned INTEGER, "
@@ -38,7 +38,7 @@ def write(path: Path, *statements: str) -> Database:
 
 def read(database: Database) -> RegistryView:
     with source.session(database) as session:
-        return source.read_registry(session, heartbeat_interval=10)
+        return source.read_registry(session, stale_after=10)
 
 
 def worker(database: Database, id_or_name: str) -> Worker | None:
@@ -72,7 +72,7 @@ def test_present_release(tmp_path: Path) -> None:
         ),
     )  # fmt: skip
     assert [(e.id, e.status, e.worker, e.created) for e in found.executions or ()] == [(1, "running", 7, NOW)]
-    assert (found.kind, found.notes, found.interval) == ("sqlite", (), timedelta(seconds=10))
+    assert (found.kind, found.notes, found.limit) == ("sqlite", (), timedelta(seconds=10))
 
 
 def test_older_and_newer_columns_are_noted(tmp_path: Path) -> None:
@@ -102,6 +102,37 @@ def test_capabilities_may_hold_anything(tmp_path: Path, value: str) -> None:
         )
     connection.close()
     assert read(database).workers == (Worker(1, "w"),)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "says"),
+    [
+        ('{"concurrency": 3}', 3),  # of an older release
+        ('{"concurrency": 3, "max_concurrent_executions": 5}', 5),
+        ('{"max_concurrent_executions": null, "concurrency": 3}', 3),
+    ],
+)
+def test_the_concurrency_of_each_release(tmp_path: Path, capabilities: str, says: int) -> None:
+    database = write(
+        tmp_path / "r.db",
+        f"CREATE TABLE worker ({NEWEST})",
+        f"INSERT INTO worker (id, name, status, capabilities) VALUES (1, 'w', 'active', '{capabilities}')",
+    )
+    assert read(database).workers == (Worker(1, "w", concurrency=says),)
+
+
+def test_executions_of_january_name_no_worker_and_parked_ones_are_marked(tmp_path: Path) -> None:
+    database = write(
+        tmp_path / "r.db",
+        f"CREATE TABLE worker ({NEWEST})",
+        "CREATE TABLE execution (id INTEGER, action_ref TEXT, status TEXT)",
+        "INSERT INTO execution VALUES (1, 'core.a', 'requested'), (2, 'core.a', 'requested')",
+        "CREATE TABLE execution_admission_entry (execution_id INTEGER, status TEXT)",
+        "INSERT INTO execution_admission_entry VALUES (1, 'active'), (2, 'queued')",
+    )
+    found = read(database)
+    assert (found.assigned, found.parking_known) == (False, True)
+    assert [(e.id, e.parked) for e in found.executions or ()] == [(1, False), (2, True)]
 
 
 def test_one_worker_by_id_or_newest_of_its_name(tmp_path: Path) -> None:

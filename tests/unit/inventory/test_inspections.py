@@ -91,6 +91,9 @@ def test_consumers() -> None:
     assert of(table, "tag", "ctag-1")["service"] is None
 
 
+OLD = NOW - timedelta(hours=1)
+
+
 def test_worker_states() -> None:
     many = (
         worker(1),
@@ -101,19 +104,26 @@ def test_worker_states() -> None:
         worker(6),
         worker(7, role="sensor"),
         worker(8, last_heartbeat=None),
+        worker(10, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=20)),
+        worker(11, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=95)),
+        worker(12, last_heartbeat=NOW - timedelta(minutes=5)),
     )
     topology = facts().topology
-    whole = broker(topology, (1, 4, 5, 6, 9))
+    whole = broker(topology, (1, 4, 5, 6, 9, 12))
     seen = msgspec.structs.replace(
         whole,
-        queues=tuple(q for q in whole.queues or () if q.name != "worker.5.executions"),
-        consumers=tuple(c for c in whole.consumers or () if c.tag != "worker-6"),
+        queues=tuple(
+            msgspec.structs.replace(q, consumers=0) if q.name == "worker.12.executions" else q
+            for q in whole.queues or ()
+            if q.name != "worker.5.executions"
+        ),
+        consumers=tuple(c for c in whole.consumers or () if c.tag not in ("worker-6", "worker-12")),
     )
     here = facts(many, executions=(Execution(1, "core.echo", "running", 1),))
     table = workers(msgspec.structs.replace(here, broker=seen))
     assert dict(zip(table.column("id"), table.column("state"), strict=True)) == {
         1: "ready", 2: "stopped", 3: "error", 4: "stale", 5: "no queue", 6: "no consumer", 7: "ready", 8: "stale",
-        9: "unregistered",
+        9: "unregistered", 10: "stopped", 11: "crashed", 12: "starting",
     }  # fmt: skip
     assert of(table, "id", 5)["missing"] == ("worker.5.executions",)
     assert of(table, "id", 7)["queue"] is None
@@ -138,6 +148,14 @@ def test_no_consumers_told_is_not_no_consumer() -> None:
     ("changed", "why"),
     [
         (worker(2, status="inactive"), "it stopped: its status is inactive"),
+        (
+            worker(2, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=89)),
+            "it stopped cleanly",
+        ),
+        (
+            worker(2, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=90)),
+            "it crashed: its heartbeat stopped 1 h ago",
+        ),
         (worker(2, status="error"), "its status is error"),
         (worker(2, role="sensor"), "its role is sensor, which takes no executions"),
         (worker(2, last_heartbeat=NOW - timedelta(seconds=300)), "its heartbeat is 5 min old"),

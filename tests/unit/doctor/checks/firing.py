@@ -36,6 +36,7 @@ from tests.unit.doctor.checks.world import (
     since,
     stale,
     topology,
+    unreadable_parking,
     without_bindings,
     without_consumers,
     without_exchange,
@@ -68,6 +69,7 @@ F = healthy(FLAWLESS)
 S = healthy(SEPTEMBER)
 DOWN = NodeState("rabbit@b", False)
 ALL_OF_3 = tuple(f"worker.3.{q}" for q in ("executions", "packs", "cancel", "packtests"))
+REGISTERED = {"created": NOW - timedelta(minutes=4), "last_heartbeat": NOW - timedelta(minutes=4)}
 ALL_OF_1 = tuple(f"worker.1.{q}" for q in ("executions", "packs", "cancel", "packtests"))
 LOOP = Queue("x.jobs", arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "x.jobs"})
 
@@ -429,6 +431,15 @@ CASES = (
         E,
         "never",
     ),
+    Case(
+        "AT409",
+        "sensor",
+        registered(H, worker(1), worker(2), worker(3), stale(4, role="sensor")),
+        "worker",
+        "w4",
+        W,
+        "10 min",
+    ),
     Case("AT410", "consumes", registered(H, stale(1), worker(2), worker(3)), "worker", "w1", W, "has consumers, but"),
     Case(
         "AT411",
@@ -447,6 +458,56 @@ CASES = (
         "attune.enforcements.queue",
         W,
         "worker.1.packs",
+    ),
+    Case(
+        "AT415",
+        "starts",
+        without_consumers(registered(S, worker(1, **REGISTERED), worker(2), worker(3)), *ALL_OF_1),
+        "worker",
+        "w1",
+        I,
+        "its heartbeat is 4 min old",
+    ),
+    Case(
+        "AT415",
+        "set inactive",
+        without_consumers(
+            registered(
+                S, worker(1, status="inactive", updated=NOW - timedelta(minutes=2), **REGISTERED), worker(2), worker(3)
+            ),
+            *ALL_OF_1,
+        ),
+        "worker",
+        "w1",
+        I,
+    ),
+    Case(
+        "AT415",
+        "just registered",
+        without_consumers(
+            registered(S, worker(1, created=NOW - timedelta(seconds=5)), worker(2), worker(3)), *ALL_OF_1
+        ),
+        "worker",
+        "w1",
+        I,
+    ),
+    Case(
+        "AT416",
+        "all cordoned",
+        registered(H, *(worker(i, cordoned=True, cordon_reason="upgrade") for i in (1, 2, 3))),
+        "worker",
+        "w1",
+        E,
+        "w1, w2, w3 (upgrade)",
+    ),
+    Case(
+        "AT413",
+        "parked or lost",
+        unreadable_parking(executing(H, execution(6, "requested"))),
+        "execution",
+        "6",
+        E,
+        "or parked by a concurrency policy",
     ),
     Case("AT413", "lost", executing(H, execution(5, "scheduled", worker=1)), "execution", "5", E, "lost"),
     Case(

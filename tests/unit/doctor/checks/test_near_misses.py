@@ -50,6 +50,7 @@ CASES = {
     "some redeliveries": queues(H, W1, redeliver_rate=4.0, deliver_rate=5.0),
     "executions that wait since a minute": executing(H, execution(1, "scheduled", minutes=1, worker=1)),
     "executions that run": executing(H, execution(1, "running", minutes=600, worker=1)),
+    "executions that a concurrency policy parks": executing(H, execution(1, "requested", minutes=600, parked=True)),
     "three replicas of the executor": change(
         H, consumers=(*(H.actual.consumers or ()), *(msgspec.structs.replace(c, connection="c2") for c in E1))
     ),

@@ -184,6 +184,12 @@ def executing(facts: Facts, *executions: Execution) -> Facts:
     return msgspec.structs.replace(facts, registry=msgspec.structs.replace(facts.registry, executions=executions))
 
 
+def unreadable_parking(facts: Facts) -> Facts:
+    """The facts where the table of parked executions cannot be read."""
+    assert facts.registry is not None
+    return msgspec.structs.replace(facts, registry=msgspec.structs.replace(facts.registry, parking_known=False))
+
+
 def reaching(facts: Facts, source: Source, **changes: Any) -> Facts:
     """The facts with one source reached otherwise."""
     made = tuple(msgspec.structs.replace(r, **changes) if r.source is source else r for r in facts.reach)
