@@ -418,6 +418,19 @@ CASES = (
         I,
         "stopped",
     ),
+    Case(
+        "AT407",
+        "stopped, with messages",
+        queues(
+            without_consumers(registered(S, worker(1), worker(2), worker(3, status="inactive")), *ALL_OF_3),
+            "worker.3.executions",
+            messages=4,
+        ),
+        "queue",
+        "worker.3.executions",
+        E,
+        "4 messages",
+    ),
     Case("AT408", "never", without_consumers(H, W1), "queue", W1, W, "the broker does not delete it"),
     Case(
         "AT409", "died", registered(without_queues(H, W1), stale(1), worker(2), worker(3)), "worker", "w1", E, "10 min"
