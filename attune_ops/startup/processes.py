@@ -136,9 +136,10 @@ def start_service(
 
 def stop_all(services: Iterable[RunningService], timeout: float = 10.0) -> None:
     """Stops several in parallel, each cleanly where that takes at most `timeout` s."""
-    running = [s for s in services if s.status is None]
-    for service in running:
-        service.resume()
-        service._signal(signal.SIGTERM)
-    for service in running:
+    services = tuple(services)
+    for service in services:
+        if service.status is None:
+            service.resume()
+            service._signal(signal.SIGTERM)
+    for service in services:  # also those that have ended by themselves: their pipe is still open
         service.stop(timeout)

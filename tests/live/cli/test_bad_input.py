@@ -315,7 +315,7 @@ def relay(address: str) -> socket.socket:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--topology", "attune-1999"), "unknown topology 'attune-1999'; known are attune-2026-01, attune-2026-09"),
+        (("--topology", "attune-1999"), "unknown topology 'attune-1999'; known are attune-0.6, attune-2026-01"),
         (("--topology", "./gone.toml"), "cannot read the topology file: No such file or directory"),
         (("--amqp-url", "localhost:5672"), "not a URL; it must begin with amqp:// or amqps://"),
         (("--amqp-url", f"amqp://u:{PASSWORD}@h"), "must be percent-encoded"),
