@@ -17,7 +17,8 @@ def leaked_queue(context: Context) -> Steps:
 
     The queue is bound and has no consumer. The publisher gets a confirm for each message in it.
 
-    To do: set an `expires` policy on worker queues (--remedy expires-policy), and watch check AT403 of the doctor.
+    To do: set an `expires` policy on worker queues (--remedy expires-policy), and watch check AT415 of the doctor, which
+    reports the worker as starting for 10 minutes, then AT403.
     """
     crashed = context.services.start("worker", "crashed", wait=False, crash_after="bind")
     context.faults.announce("it kills itself after bind, before consume")
@@ -34,4 +35,4 @@ def leaked_queue(context: Context) -> Steps:
     context.sampler.watch(queue)
     context.allow("queued")
     yield context.expect.queue_stays(queue, 3)
-    yield context.expect.doctor_reports("AT403", queue)
+    yield context.expect.doctor_reports("AT415", crashed.name)
