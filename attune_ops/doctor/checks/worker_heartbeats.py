@@ -118,7 +118,7 @@ def started(facts: Facts) -> Iterator[Problem]:
     """Between bind and consume a worker syncs packs and builds environments, which takes minutes.
 
     Its queues exist and have no consumer, and it sends no heartbeat yet: after 90 s the executor sets it inactive,
-    although it is alive. Its row cannot be told from that of a worker that crashed. So for 10 minutes after its last
+    although it is alive. Its row is the same as that of a worker that crashed. So for 10 minutes after its last
     heartbeat or registration the worker counts as starting: it is not restarted, retired or reaped. After that other
     checks report it.
     """
