@@ -8,8 +8,8 @@ from attune_ops.inventory.bindings import COLUMNS
 command = inspection(
     "bindings",
     COLUMNS,
-    "Lists the bindings, and which the topology has.\n\n"
+    "Lists the bindings, and whether the topology has each of them.\n\n"
     "PATTERN is a glob or a regular expression between slashes on source, routing key or destination. "
-    "`topology diff` lists the missing ones.",
+    "`topology diff` lists missing bindings.",
     example="attune-ops bindings 'worker.*' --sort destination",
 )

@@ -14,8 +14,8 @@ from attune_ops.cli import _base
 def command(cli: _base.Cli, shell: str) -> None:
     """Prints the completion script of a shell.
 
-    bash: add the line of the example to ~/.bashrc. zsh: add it with zsh to ~/.zshrc. fish:
-    attune-ops completion fish > ~/.config/fish/completions/attune-ops.fish
+    bash: add the line of the example to ~/.bashrc. zsh: the same with `zsh`, in ~/.zshrc. fish: attune-ops completion
+    fish > ~/.config/fish/completions/attune-ops.fish
     """
     kind = get_completion_class(shell)
     assert kind is not None

@@ -51,7 +51,7 @@ def init(cli: Cli, file: Path, apply: bool) -> None:
 def check(cli: Cli, format: str) -> None:
     """Checks the configuration file and each environment in it, without connecting.
 
-    Exit status 2: something is wrong.
+    Exit status 2 if a setting is invalid.
     """
     from attune_ops.cli._config_tables import check_table
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @group()
 def command() -> None:
-    """Failover drills: make a failure on purpose, on a private broker, and account for every message."""
+    """Failover drills: cause a failure on a private broker, and account for every message."""
 
 
 @command.command(name="list", example="attune-ops drill list")
@@ -60,16 +60,16 @@ def _remedies(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 )
 @click.option("--like", metavar="FILE", help="Use topology and policies of a snapshot or definitions file.")
 @click.option("--server", metavar="DIR|PATH", help="RabbitMQ to start: its folder, or its rabbitmq-server.")
-@click.option("--confirm", metavar="NAME", help="Name of the environment, to run the drill there.")
+@click.option("--confirm", metavar="NAME", help="Name of the environment to run the drill on.")
 @click.option("--save", metavar="FILE", help="Also write the journal to this file; - is stdout.")
 @format_option("html", "svg")
 @pass_cli
 def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: str, **given: Any) -> None:
     """Runs a drill in a scratch virtual host of the lab, or on a broker that it starts and removes.
 
-    Without a running lab the drill starts its own. `--env NAME` runs the drill on that environment instead, which must
-    allow drills and be confirmed with --confirm NAME; an --amqp-url is refused. A drill that breaks a node always
-    starts its own broker.
+    Without a running lab the drill starts its own. `--env NAME --confirm NAME` runs the drill on that environment, if
+    its configuration has `drills = true`; an --amqp-url is refused. A drill that breaks a node always starts its own
+    broker.
 
     Mitigations for --remedy are durable, quorum and expires-policy for worker queues, alternate-exchange for unroutable
     messages, dead-letter-queue for dead-lettered messages, and redispatch for a scheduler that tries the next worker.

@@ -33,7 +33,7 @@ def command(cli: Cli, text: str, offline: bool, format: str) -> None:
     """
     found = _explained(cli, _read(text), offline)
     if not found.errors:
-        cli.note("no known error of a broker or client found")
+        cli.note("no known error of RabbitMQ or of a client found in the text")
         cli.exit(FOUND)
     cli.show(found, format)
 

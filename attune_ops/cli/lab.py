@@ -25,7 +25,7 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
 name_option = click.option(
     "--name",
     callback=_name,
-    help="Name of the lab [default: that of --lab or ATTUNE_OPS_LAB, else default].",
+    help="Name of the lab [default: the value of --lab or ATTUNE_OPS_LAB, else `default`].",
 )
 
 server_option = click.option(
@@ -76,7 +76,7 @@ def down(cli: Cli, name: str) -> None:
 @format_option()
 @pass_cli
 def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None:
-    """Shows the labs with their nodes and URLs; exit status 1 where none is running."""
+    """Shows the labs with their nodes and URLs; exit status 1 if none is running."""
     from attune_ops import lab
 
     found = lab.status(name if name is not None else cli.options.get("lab"))

@@ -35,7 +35,7 @@ def _publishing(function: Any) -> Any:
                      help="At most N messages per second."),
         click.option("--routing-key", metavar="KEY", help="Routing key to publish with."),
         click.option("--exchange", metavar="NAME",
-                     help="Exchange to publish to; '' with a queue name as --routing-key is that queue."),
+                     help="Exchange to publish to; '' with --routing-key QUEUE publishes to that queue."),
     ):  # fmt: skip
         function = option(function)
     return function
@@ -61,7 +61,7 @@ def command() -> None:
 def peek(
     cli: Cli, queue: str, count: int, filters: tuple[str, ...], reveal: bool, confirm: str | None, format: str
 ) -> None:
-    """Shows the first messages of QUEUE: envelope, age, retries, why they are in it. Secrets are masked.
+    """Shows the first messages of QUEUE: envelope, age, retries, why they are in the queue. Secrets are masked.
 
     The messages are delivered and requeued: they keep their position and are flagged `redelivered`; consumers do not
     get them meanwhile. A quorum queue counts a delivery; a message at its delivery limit moves to the end of the queue.

@@ -75,7 +75,7 @@ def _values(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise click.UsageError(f"a parameter is NAME=VALUE, not {pair!r}")
+            raise click.UsageError(f"invalid parameter {pair!r}: write NAME=VALUE")
         try:
             found[name] = json.loads(value)
         except ValueError:

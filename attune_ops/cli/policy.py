@@ -59,23 +59,25 @@ command.add_command(
     callback=json_object,
     help="Other settings, as RabbitMQ names them.",
 )
-@click.option("--pattern", metavar="REGEX", help="Names it applies to (default: the safety policy's).")
+@click.option("--pattern", metavar="REGEX", help="Names that it applies to (default: that of the safety policy).")
 @click.option(
-    "--apply-to", metavar="WHAT", help="queues, exchanges, all; from 3.12 classic_queues, quorum_queues, streams."
+    "--apply-to",
+    metavar="WHAT",
+    help="queues, exchanges or all; from 3.12 also classic_queues, quorum_queues, streams.",
 )
 @click.option(
     "--priority",
     type=int,
     default=1,
     show_default=True,
-    help="Of the matching policies the highest is effective, alone.",
+    help="Only the matching policy with the highest priority is effective.",
 )
 @change_options("Set the policy")
 @other_release_option
 @format_option()
 @pass_cli
 def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str, **how: Any) -> None:
-    """Sets the policy NAME: worker-queues, base-queues or exchanges; any other with its --pattern.
+    """Sets the policy NAME: worker-queues, base-queues or exchanges; any other name needs --pattern.
 
     Shows the queues and exchanges that it would be effective for, the policies and settings that it would shadow (an
     object has one effective policy, policies are never merged), and what the broker would refuse.

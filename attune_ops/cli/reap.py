@@ -30,11 +30,12 @@ def command(
     force: bool,
     format: str,
 ) -> None:
-    """Deletes orphaned worker queues: no consumer on the broker and no live worker in the registry, in two runs.
+    """Deletes worker queues that two runs found orphaned: no consumer on the broker, no live worker in the registry.
 
     PATTERN is a glob on the queue name, or a regular expression between slashes. Messages are saved to a file first.
-    The broker deletes only an unused and empty queue, so a worker that starts again keeps its queue. Each run records
-    the orphaned queues for the grace period. Exit status 1 after --apply: a deletion failed.
+    The broker deletes only an unused and empty queue, so a worker that starts again keeps its queue. Every run, also a
+    dry run, records the orphaned queues; the grace period starts at the first record. Exit status 1 after --apply: a
+    deletion failed.
     """
     from attune_ops.cleanup.reap import reap
 

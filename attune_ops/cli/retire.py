@@ -15,7 +15,7 @@ from attune_ops.cli._options import DRY_RUN, change_options, confirmed
 @format_option()
 @pass_cli
 def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: str) -> None:
-    """Sets dead workers to inactive in the registry, as their clean stop would have done.
+    """Sets dead workers to inactive in the registry, as a clean stop does.
 
     PATTERN is a glob on a worker's id or name, or a regular expression between slashes. A dead worker is registered
     as running, has a stale heartbeat and no consumer on its queues. A worker that is alive after all sets itself to

@@ -27,7 +27,7 @@ def command() -> None:
 def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
     """Reads everything, writes it to FILE (- is standard output) and prints the file's name; changes nothing else.
 
-    Exit status 3 where the broker could not be read: the file then holds the reason, and the registry.
+    Exit status 3 if the broker could not be read; the file then contains the reason and the registry.
     """
     from attune_ops.model.files import STDOUT, check_target
 
@@ -46,7 +46,7 @@ def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
 @format_option()
 @pass_cli
 def show(cli: Cli, file: str, format: str) -> None:
-    """Shows the contents of FILE, a snapshot or a definitions export, and what it does not hold and why.
+    """Shows the contents of FILE (a snapshot or a definitions export), and why data is missing in it.
 
     `doctor --from FILE` diagnoses it.
     """
@@ -62,7 +62,7 @@ def show(cli: Cli, file: str, format: str) -> None:
 @format_option()
 @pass_cli
 def diff(cli: Cli, before: str, after: str, format: str) -> None:
-    """Lists new, gone and changed objects from BEFORE to AFTER, with counts and workers.
+    """Lists the objects that are new, gone or changed in AFTER, compared with BEFORE.
 
     Each is a snapshot or a definitions export. Rates, sizes and times, which always change, are left out. Exit
     status 1: there are differences, as with diff(1).

@@ -48,8 +48,9 @@ def show(cli: Cli, name: str | None, format: str) -> None:
 def diff(cli: Cli, file: str | None, format: str) -> None:
     """Compares the topology with the broker: missing, different, overridden by a policy, unexpected.
 
-    Each difference comes with its fix and with the broker's error to a service. Unmanaged objects in the virtual host
-    and settings that a policy adds are no drift. Exit status 1: there is drift, as with diff(1).
+    For each difference it shows the fix, and the error that a service gets from the broker. Unmanaged objects in the
+    virtual host, and settings that a policy adds, do not count as drift. Exit status 1 if there is drift, as with
+    diff(1).
     """
     from attune_ops.topology.diff import diff as compare
 
@@ -64,10 +65,10 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
 @format_option()
 @pass_cli
 def apply(cli: Cli, apply: bool, confirm: str | None, force: bool, format: str) -> None:
-    """Declares the missing objects of the topology, in order, for each live worker too, and reads them back.
+    """Declares the missing objects of the topology, also those of each live worker, and verifies them.
 
-    Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 after
-    --apply: there is still drift.
+    Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 if there is
+    still drift after --apply.
     """
     done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm, apply), force=force)
     cli.show(done, format)
@@ -89,7 +90,7 @@ def _binding(
             *more,
             change_options(apply_help),
             click.option(
-                "--arguments", metavar="JSON", callback=json_object, help="Its arguments, for a headers exchange."
+                "--arguments", metavar="JSON", callback=json_object, help="Arguments of the binding (headers exchange)."
             ),
             click.option("--exchange", is_flag=True, help="DESTINATION is an exchange."),
             click.argument("routing_key", metavar="KEY", default=""),
@@ -137,7 +138,7 @@ def _changed(cli: Cli, change: Callable[..., Table], format: str, **how: Any) ->
 @click.option("--live", is_flag=True, help="Export what is on the broker, instead of the desired topology.")
 @from_option
 @click.option("--worker", "workers", type=click.IntRange(0), multiple=True, metavar="ID",
-              help="With the queues of this worker too (desired definitions only).")  # fmt: skip
+              help="Include the queues of this worker (desired definitions only).")  # fmt: skip
 @pass_cli
 def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, ...]) -> None:
     """Prints RabbitMQ definitions, to be imported into any virtual host, or a topology file.
@@ -153,7 +154,7 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 
 
 @command.command(example="attune-ops topology graph --live --format mermaid")
-@click.option("--live", is_flag=True, help="With depths, consumers and missing objects of the broker.")
+@click.option("--live", is_flag=True, help="Show depths, consumers and missing objects of the broker.")
 @from_option
 @format_option("svg", "mermaid", "dot")
 @pass_cli

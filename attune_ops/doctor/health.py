@@ -154,7 +154,7 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
         )
     route = Router.from_snapshot(broker).route(exchange, routing_key)
     if route.error is not None:
-        check.expect(False, "", f"the broker refuses it: {route.error.code} {route.error.text}")
+        check.expect(False, "", f"the broker refuses the message: {route.error.code} {route.error.text}")
     else:
         reached = route.queues or route.possible
         check.expect(bool(reached), f"routed to {', '.join(reached)}", "routed to no queue: the message is dropped")

@@ -167,4 +167,4 @@ def _read(path: str) -> Journal | JournalComparison:
         return decode(Path(path).expanduser().read_bytes())
     except (OSError, ValueError, msgspec.DecodeError) as e:
         reason = getattr(e, "strerror", None) or str(e)
-        raise ConfigError(f"{path!r} is not a journal of drill run --save: {reason}") from None
+        raise ConfigError(f"cannot read {path!r} as the journal of a drill (drill run --save): {reason}") from None

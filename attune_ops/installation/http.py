@@ -134,7 +134,7 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
     if answer.status == 404 and path == "overview":
         return f"no management API there{prefix or '; check host and port'}"
     if answer.status == 401:
-        return f"wrong user or password for user {user}, or it can log in only from the broker's host; {reason}"
+        return f"wrong user or password for user {user}, or a user that can connect from localhost only; {reason}"
     return None
 
 

@@ -329,7 +329,7 @@ def _why(error: Exception) -> str:
     if "resolve" in low or "name or service not known" in low:
         return f"the host name is unknown ({text}); check its spelling"
     if "refused" in low:
-        return "connection refused; is PostgreSQL running, is the port right (5432 by default)?"
+        return "connection refused; check that PostgreSQL is running and the port is correct (default 5432)"
     return text
 
 

@@ -21,13 +21,13 @@ BROKE_OFF = (
 )  # fmt: skip
 
 ASK_HTTP = (
-    "is the broker running, is the port right (15672 by default), is the plugin enabled (rabbitmq-plugins enable "
-    "rabbitmq_management)? --management-url sets another URL"
+    "check that the broker is running and the port is correct (default 15672), and that the plug-in is enabled "
+    "(rabbitmq-plugins enable rabbitmq_management); --management-url sets another URL"
 )
-ASK_AMQP = "is the broker running, is the port right (5672 by default, 5671 with TLS)?"
+ASK_AMQP = "check that the broker is running and the port is correct (default 5672, with TLS 5671)"
 NOT_HTTP = "the server does not speak HTTP (an AMQP port?); the default port of the management API is 15672"
 NOT_AMQP = "the server does not speak AMQP (an HTTP or TLS port?); the default port is 5672, 5671 with TLS"
-HALF = "the answer is incomplete; is the port right (15672 by default), is there a proxy?"
+HALF = "the answer is incomplete; check that the port is correct (default 15672) and no proxy is in between"
 
 
 def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:

@@ -59,8 +59,8 @@ def _matching(table: Table, pattern: str) -> Table:
     found = table.matching(pattern)
     if found.rows or not table.rows:
         return found
-    how = "a glob matches the whole name (worker.*), a regular expression stands between slashes (/^worker/)"
-    note = f"{pattern!r} matches none of {counted(len(table.rows), 'row')}: {how}"
+    how = "a glob must match the whole name (worker.*); write a regular expression between slashes (/^worker/)"
+    note = f"no match for {pattern!r} in {counted(len(table.rows), 'row')}: {how}"
     return msgspec.structs.replace(found, notes=(note, *found.notes))
 
 

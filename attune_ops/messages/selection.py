@@ -48,7 +48,7 @@ class Target(msgspec.Struct, frozen=True):
     def words(self) -> str:
         """The destination, in words."""
         if self.exchange is None:
-            return "where each came from" if self.routing_key is None else f"its exchange, key {self.routing_key!r}"
+            return "their original exchange" if self.routing_key is None else f"its exchange, key {self.routing_key!r}"
         if self.exchange == "" and self.routing_key is not None:
             return f"queue {self.routing_key!r}"
         key = "its own key" if self.routing_key is None else f"key {self.routing_key!r}"
@@ -120,14 +120,14 @@ class Selector:
         """
         database = self._settings.database
         if finished or database is None:
-            yield "the registry is not checked for finished executions"
+            yield "finished executions are not skipped: the registry is not checked"
         elif database.kind == "sqlite" and not database.file.exists():
-            yield "there is no registry to check for finished executions"
+            yield "finished executions are not skipped: there is no registry"
         else:
             with session(database, self._settings.timeout) as s:
                 columns = s.columns("execution")
                 if not columns:
-                    yield "the registry has no table `execution` to check for finished executions"
+                    yield "finished executions are not skipped: the registry has no table `execution`"
                     return
                 check_table(s, "execution", columns, ("id", "status"))
                 self._session = s

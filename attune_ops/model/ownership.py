@@ -177,7 +177,7 @@ def workers_without_queue(facts: Facts) -> Iterator[Orphan]:
     """The registered live workers' queues that are not on the broker."""
     for worker in facts.live_workers:
         for queue in missing_queues(facts, worker):
-            yield Orphan("worker", queue, worker.id, "it is live, but its queue is missing", worker)
+            yield Orphan("worker", queue, worker.id, "the worker is live, but its queue is missing", worker)
 
 
 def _replica_bindings(topology: Topology) -> tuple[Binding, ...]:

@@ -169,7 +169,7 @@ class _Content:
                 data = stream.read(MAX_BYTES + 1)
             return self._unpack(data), datetime.fromtimestamp(file.stat().st_mtime, UTC)
         except (OSError, ValueError) as e:
-            raise ConfigError(f"{self.shown}: cannot read it: {_reason(e)}") from None
+            raise ConfigError(f"cannot read {self.shown}: {_reason(e)}") from None
 
     def _unpack(self, data: bytes) -> bytes:
         if data.startswith(ZSTD):

@@ -71,11 +71,11 @@ class StartupProgress(msgspec.Struct, frozen=True):
     unknown: tuple[Step, ...] = ()
 
     def sentence(self) -> str:
-        """The same in words: "worker 1 'w1' is registered, its declare step never ran (…)"."""
+        """The same in words: "worker 1 'w1' is registered; its declare step did not run (…)"."""
         who = f"worker {self.worker.id} {self.worker.name!r} is registered"
         if self.stuck_at is None:
             return f"{who} and its start-up is complete"
-        return f"{who}, its {self.stuck_at} step never ran or was undone (missing: {', '.join(self.lacks)})"
+        return f"{who}; its {self.stuck_at} step did not run, or was undone later (missing: {', '.join(self.lacks)})"
 
 
 def progress(facts: Facts) -> tuple[StartupProgress, ...]:

@@ -186,7 +186,7 @@ def summary(route: Route) -> Iterator[Words]:
     """The queues that receive the message, in words."""
     if route.error is not None:
         code = "" if route.error.code is None else f"{route.error.code} "
-        yield f"the broker refuses it: {code}{route.error.text}", "bold red"
+        yield f"the broker refuses the message: {code}{route.error.text}", "bold red"
         yield from ((note, "") for note in route.notes)
         return
     first = "after its first hop " if route.dead_letter is not None else ""

@@ -99,10 +99,10 @@ def _check_ends(facts: Facts, desired: BindingState) -> None:
     if not desired.source:
         raise ConfigError("the default exchange takes no bindings: it routes by queue name")
     if desired.source not in facts.actual.exchange_named:
-        raise ConfigError(f"there is no exchange {desired.source!r} {where}")
+        raise ConfigError(f"no exchange {desired.source!r} {where}")
     named = facts.actual.queue_named if desired.destination_kind == "queue" else facts.actual.exchange_named
     if not desired.destination or desired.destination not in named:
-        raise ConfigError(f"there is no {desired.destination_kind} {desired.destination!r} {where}")
+        raise ConfigError(f"no {desired.destination_kind} {desired.destination!r} {where}")
 
 
 def _matching(facts: Facts, like: BindingState, arguments: Arguments | None) -> tuple[BindingState, ...]:
@@ -119,7 +119,7 @@ def _between(facts: Facts, like: BindingState) -> list[BindingState]:
 def _none_such(facts: Facts, like: BindingState) -> str:
     keys = ", ".join([repr(b.routing_key) for b in _between(facts, like)][:10]) or "none"
     what = f"{like.destination_kind} {like.destination!r} is not bound to {like.source!r} with key {like.routing_key!r}"
-    return f"{what} in virtual host {facts.vhost!r}; keys between them: {keys}"
+    return f"{what} in virtual host {facts.vhost!r}; existing keys: {keys}"
 
 
 def _table(facts: Facts, found: tuple[BindingState, ...], *notes: str) -> Table:

@@ -76,7 +76,7 @@ def test_explanations(run: Run) -> None:
         (["--fail-on", "fatal"], "'fatal' is not one of 'error', 'warning', 'info', 'never'"),
         (["--target-version", "next"], "invalid target version 'next': expected a version like 4.3"),
         (["--samples", "3"], "3 is not in the range"),
-        (["--from", "nowhere.json"], "cannot read it: No such file"),
+        (["--from", "nowhere.json"], "cannot read nowhere.json: No such file"),
     ],
 )
 def test_wrong_input_ends_in_one_line(run: Run, snapshot: Path, arguments: list[str], says: str) -> None:

@@ -138,7 +138,7 @@ def test_explain_looks_at_the_installation(run: Run, vhost: Vhost, env: dict[str
         eventually(lambda: "active" in run("workers", "--format", "csv", target=vhost, env=env).stdout)
         done = run("explain", text, target=vhost, env=env, status=0)
     assert "404 NOT_FOUND" in done.stdout
-    assert "Worker 1 'w1' is registered, its declare step never ran or was undone" in done.stdout
+    assert "Worker 1 'w1' is registered; its declare step did not run, or was undone later" in done.stdout
     assert "checked against amqp://" in done.stdout
 
 

@@ -42,7 +42,7 @@ def test_an_unknown_topology(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["topology", "show", "nope"], ["topology", "graph", "--topology", "nope"]):
         status, out, err = run(capsys, *arguments)
         assert (status, out) == (_exit.USAGE, "")
-        known = "known are attune-0.6, attune-2026-01, attune-2026-09, or use the path of a file"
+        known = "use attune-0.6, attune-2026-01, attune-2026-09 or the path of a file"
         assert err == f"attune-ops: unknown topology 'nope'; {known}\n"
 
 

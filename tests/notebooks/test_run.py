@@ -129,7 +129,7 @@ def test_a_cell_that_fails_is_one_line_and_what_ran_is_kept(site: Site) -> None:
             ["1", "--output", "x.ipynb", "-p", "colour=red"],
             "01-first-look has no parameter 'colour'; it has env, apply",
         ),
-        (["1", "--output", "x.ipynb", "-p", "colour"], "a parameter is NAME=VALUE, not 'colour'"),
+        (["1", "--output", "x.ipynb", "-p", "colour"], "invalid parameter 'colour': write NAME=VALUE"),
         (["1"], "Missing option '--output'"),
     ],
 )

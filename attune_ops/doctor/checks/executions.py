@@ -30,7 +30,7 @@ WITH_WORKER = ("scheduled", "running", "canceling")
     required=False,
 )
 def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Problem]:
-    """An execution that waits while its message is in no queue never runs.
+    """A waiting execution without a message in a queue never runs.
 
     `requested` and `scheduling` executions wait for the executor: their message should be in the queue that
     ExecutionRequested is routed to. `scheduled` executions wait for a worker: their message should be in its queue.

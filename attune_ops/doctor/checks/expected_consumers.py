@@ -70,9 +70,9 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
 def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     """Two consumers on one worker queue alternate: each gets every second execution.
 
-    Usually two processes run under one name (a copied configuration, or a container that was restarted elsewhere
-    while the old one is still alive). Registration finds the name and gives both the same id. Each overwrites the
-    other's heartbeat, so the death of one is not noticed.
+    Usually two processes run under one name (a copied configuration, or a container that was restarted elsewhere while
+    the old one is still alive). Registration finds the name and gives both the same id. Each overwrites the other's
+    heartbeat, so nothing shows when one of them crashes.
     """
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
     for worker_id, queues in facts.worker_queues.items():

@@ -185,7 +185,7 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
             f"{counted(total, 'unroutable message')} {kind} since the broker started"
             + (f", {rise:,} of them between the two samples" if rise else ""),
             evidence={"total": total, "rise": rise if isinstance(old, int) else None},
-            remedy="Check the findings of the group routes for exchange and routing key.",
+            remedy="The findings of the group routes show the exchange and the routing key.",
             severity=Severity.WARNING if rise else None,
         )
 

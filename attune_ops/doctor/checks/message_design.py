@@ -170,7 +170,7 @@ def queues_reached(facts: Facts) -> Iterator[Problem]:
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     """The broker drops all messages that are sent to an exchange without a binding: publishes and dead letters.
 
-    Nobody gets an error. An alternate exchange would keep the messages.
+    No client gets an error. An alternate exchange would keep the messages.
     """
     bound = {b.source for b in facts.topology.bindings}
     for exchange in facts.topology.exchanges:

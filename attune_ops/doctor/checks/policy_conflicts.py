@@ -120,7 +120,7 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
     may_recover=False,
 )
 def policies_agree(facts: Facts) -> Iterator[Problem]:
-    """A queue with the right arguments can still behave differently: of two limits the smaller one applies.
+    """A policy can override a queue's arguments: of two limits, the smaller one applies.
 
     A policy with a shorter TTL or length than the queue's argument takes precedence. So does an operator policy. For
     all other settings (the dead-letter exchange, for example) the argument takes precedence over the policy.
@@ -140,8 +140,8 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
 def policies_expected(facts: Facts) -> Iterator[Problem]:
     """The effective policy can add to a queue's arguments: a TTL, a length limit, a dead-letter exchange.
 
-    It can be intended, but it explains missing messages: a length limit drops the oldest messages (or rejects new
-    ones), a TTL expires waiting messages, and `expires` deletes the whole queue.
+    This can be intended, and it can be the reason for missing messages: a length limit drops the oldest messages (or
+    rejects new ones), a TTL expires waiting messages, and `expires` deletes the whole queue.
     """
     yield from _by_policy(facts, DiffKind.SET_BY_POLICY, "sets", "No action is needed if it is intended.")
 

@@ -33,7 +33,7 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
             f"{queue.name} receives messages ({listed(keys, 3) or 'dead letters'}), but has no consumer and no limit: "
             "it grows without bound",
             evidence={"routing_keys": keys, "arguments": queue.arguments},
-            remedy="Set a max-length or message-ttl (a policy can), consume from it, or remove its binding.",
+            remedy="Consume from the queue, limit it (max-length, message-ttl, or a policy), or remove its binding.",
         )
 
 
@@ -113,7 +113,7 @@ def rejects_kept(facts: Facts) -> Iterator[Problem]:
             Subject("queue", bare[0]),
             f"messages rejected by a consumer of {listed(bare)} are lost: no dead-letter exchange",
             evidence={"queues": bare},
-            remedy="Set a dead-letter exchange (a policy can).",
+            remedy="Set a dead-letter exchange, for example by a policy.",
         )
 
 

@@ -28,9 +28,9 @@ from attune_ops.routing.topology_routes import LiveRoute, live_routes, steps_to
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     """The broker drops an unroutable message, and still confirms it to the publisher.
 
-    Every publish of the topology, for every live worker, is routed through the exchanges, bindings and policies on
-    the broker. If a missing object explains the loss, that object has the finding and this one follows from it.
-    Messages that only replicas of a service receive are not reported while no replica is running.
+    Every publish of the topology, for every live worker, is routed through the exchanges, bindings and policies on the
+    broker. If a missing object is the cause, the finding is about that object, and this one is listed as its
+    consequence. Messages that only replicas of a service receive are not reported while no replica is running.
     """
     for live in facts.memo(live_routes):
         if live.queues or live.for_replicas:

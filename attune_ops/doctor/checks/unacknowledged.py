@@ -67,11 +67,10 @@ def _severity(facts: Facts, queues: list[str]) -> Severity | None:
 def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
     """Delivered messages that are not acknowledged are held by one consumer.
 
-    They count as unacknowledged, are not delivered to another consumer, and are requeued only when the channel
-    closes. The statistics of the channel give their number and the time since its last activity. A long execution
-    cannot be distinguished from a hung worker, so the limit (15 min) should be longer than any execution. From
-    RabbitMQ 4.3 on, the broker's acknowledgement timeout no longer covers classic queues: nothing there ends the
-    wait.
+    They count as unacknowledged, are not delivered to another consumer, and are requeued only when the channel closes.
+    The statistics of the channel show how many messages it holds, and when it was last active. A long execution cannot
+    be distinguished from a hung worker, so the limit (15 min) should be longer than any execution. From RabbitMQ 4.3
+    on, the broker's acknowledgement timeout no longer covers classic queues: nothing there ends the wait.
     """
     for channel, consumers, since in _holding(facts, held_s):
         held = channel.messages_unacknowledged or 0
@@ -131,9 +130,9 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
 def consumers_stay(facts: Facts) -> Iterator[Problem]:
     """A consumer can be cancelled without its process noticing. The connection stays open, but nothing is consumed.
 
-    Its channel was closed by an error (an acknowledgement timeout, a double ack: 406), or its queue was deleted and
-    the broker cancelled it. Two samples show this directly. With one sample it is concluded: a connection has the
-    worker's name or consumer tag, but the consumer does not exist.
+    Its channel was closed by an error (an acknowledgement timeout, a double ack: 406), or its queue was deleted and the
+    broker cancelled it. Two samples show this directly. One sample shows it indirectly: a connection has the worker's
+    name or consumer tag, but no such consumer exists.
     """
     named = [(c.client_name, c) for c in facts.actual.connections or () if c.client_name]
     open_connections = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}

@@ -140,8 +140,8 @@ def next_takes_queues(facts: Facts) -> Iterator[Problem]:
         there = f"; delete {counted(len(queues), 'such queue')} before the upgrade" if queues else ""
         yield Problem(
             Subject("broker", TRANSIENT),
-            f"upstream RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it): where "
-            f"denied, declaring {listed(templates or [q.name for q in queues])} fails with 541{there}",
+            f"RabbitMQ {target.text} denies {TRANSIENT} by default (some distributions permit it); if denied, "
+            f"declaring {listed(templates or [q.name for q in queues])} fails with 541{there}",
             evidence={"target": target.text, "topology": templates, "queues": [q.name for q in queues]},
             remedy=REMEDY,
             severity=target.severity,

@@ -52,7 +52,7 @@ RULES = (
     ),
     rule(
         "320 CONNECTION_FORCED",
-        r"CONNECTION_FORCED(?: - (?P<subject>[^\n]*?))?(?=['\"]?(?:[,)\n]|$))|"
+        r"CONNECTION_FORCED(?: - (?P<subject>[^\n']*'[^\n']*'|[^\n]*?))?(?=['\"]?(?:[,)\n]|$))|"
         r"connection exception connection_forced: \"(?P<why>[^\n\"]*)",
         "An operator or the broker closed the connection (reason: {subject}{why}): a shutdown, maintenance, the "
         "deletion of the vhost, or a forced close of this connection. Unacknowledged messages are requeued. Exclusive "

@@ -116,7 +116,7 @@ def _file(explicit: Layer, environ: Mapping[str, str]) -> tuple[ConfigFile, Path
     if path is None and "env" in explicit:
         env = explicit["env"]
         raise ConfigError(
-            f"{env.origin} names the environment {env.value!r}, but there is neither {config_file.FILE} here nor "
+            f"{env.origin} {env.value}: no configuration file found: neither {config_file.FILE} in this folder nor "
             f"{config_file.user_file(environ)}; use --config (ATTUNE_OPS_CONFIG)"
         )
     return (ConfigFile(), None) if path is None else (config_file.read(path), path)

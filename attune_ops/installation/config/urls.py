@@ -98,7 +98,7 @@ def _split(text: str, origin: str, schemes: tuple[str, ...]) -> SplitResult:
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         raise ConfigError(f"{origin}: not a URL; it must begin with {allowed}")
     if scheme.lower() not in schemes:
-        raise ConfigError(f"{origin}: found {scheme}://; allowed is {allowed}")
+        raise ConfigError(f"{origin}: scheme {scheme}:// is not supported; use {allowed}")
     # urlsplit drops newlines and tabs: a password with one would become another.
     if not text.strip().isprintable() or re.search(r"\s", text.strip()):
         raise ConfigError(f"{origin}: the URL contains a blank or a control character; write it percent-encoded (%20)")

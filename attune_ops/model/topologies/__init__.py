@@ -35,7 +35,7 @@ def load(name_or_path: str) -> Topology:
     path = known.get(name_or_path) or Path(name_or_path).expanduser()
     if name_or_path not in known and not _is_path(name_or_path, path):
         listed = ", ".join(sorted(known))
-        raise TopologyError(f"unknown topology {name_or_path!r}; known are {listed}, or use the path of a file")
+        raise TopologyError(f"unknown topology {name_or_path!r}; use {listed} or the path of a file")
     shown = repr(str(path))[1:-1]  # a name with a newline stays one line
     return parse_toml(_read(path, shown), shown)
 

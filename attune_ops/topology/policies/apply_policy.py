@@ -66,7 +66,7 @@ def apply_policy(
     preset = presets(settings.topology).get(name)
     if preset is None and pattern is None:
         known = ", ".join(presets(settings.topology))
-        raise ConfigError(f"{name!r} is not a safety policy ({known}): give its --pattern")
+        raise ConfigError(f"policy {name!r} needs --pattern; only {known} have a default")
     if preset is not None:
         pattern = preset.pattern if pattern is None else pattern
         apply_to = apply_to or preset.apply_to

@@ -28,9 +28,9 @@ COLUMNS = (
     Column("is", Kind.CATEGORY, doc="set; operator: an operator policy; not set: a safety policy that is not set"),
     Column("apply_to", Kind.CATEGORY, doc="queues, exchanges, all, or a queue type"),
     Column("pattern", doc="regular expression on the names it applies to", priority=2),
-    Column("priority", Kind.INTEGER, doc="of the matching policies the highest is effective, alone"),
+    Column("priority", Kind.INTEGER, doc="only the matching policy with the highest priority is effective"),
     Column("definition", Kind.LIST, doc="its settings"),
-    Column("objects", Kind.INTEGER, "objects", "that it is effective for", priority=3),
+    Column("objects", Kind.INTEGER, "objects", "number of queues and exchanges that it is effective for", priority=3),
     Column("in_force_for", Kind.LIST, doc="the queues and exchanges that it is effective for", priority=4),
 )
 

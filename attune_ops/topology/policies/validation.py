@@ -109,8 +109,8 @@ def warnings(facts: Facts, policy: PolicyState, effects: tuple[Effect, ...]) -> 
         yield f"same priority as {', '.join(tied)}: which applies is undefined; set another --priority"
     if "expires" in says and not _dead_letters_first(says):
         yield (
-            "a queue that expires is deleted with its messages; they are not dead-lettered. A message-ttl shorter than "
-            "expires, with a dead-letter-exchange, dead-letters them before"
+            "a queue that expires is deleted with its messages; they are not dead-lettered. To dead-letter them first, "
+            "add a dead-letter-exchange, and a message-ttl shorter than expires"
         )
     if says.get("overflow", "drop-head") == "drop-head" and {"max-length", "max-length-bytes"} & set(says):
         kept = (

@@ -43,9 +43,9 @@ STYLES = {"in force": "green", "falls back": "green", "none": "yellow", "hides":
 
 def lines(change: PolicyChange, limit: int | None) -> Iterator[Line]:
     """The policy, a line for each object, the warnings, and a last line that sums up."""
-    for label, policy in (("now", change.before), ("then", change.after)):
+    for label, policy in (("before", change.before), ("after", change.after)):
         if policy is not None:
-            yield 0, f"{label:<5} {_policy(policy)}", ""
+            yield 0, f"{label:<6} {_policy(policy)}", ""
     for effect in change.effects[:limit]:
         yield 0, f"{effect.kind} {effect.name}: {_outcome(effect)}", STYLES.get(effect.outcome, "dim")
         if effect.loses:

@@ -115,7 +115,7 @@ def test_unreachable_host(fails: Fails, command: tuple[str, ...]) -> None:
 def test_refused_port(fails: Fails, command: tuple[str, ...], closed_port: int) -> None:
     said = fails(*command, *both(closed_port, closed_port))
     assert f"u:***@127.0.0.1:{closed_port}" in said.line
-    assert "connection refused; is the broker running, is the port right" in said.line
+    assert "connection refused; check that the broker is running and the port is correct" in said.line
 
 
 def test_management_plugin_off(fails: Fails, broker: Broker, closed_port: int) -> None:
@@ -143,7 +143,7 @@ def test_the_management_port_is_not_amqp(fails: Fails, broker: Broker) -> None:
 def test_the_amqp_port_is_not_the_management_api(fails: Fails, broker: Broker, command: tuple[str, ...]) -> None:
     port = broker.amqp_address.rpartition(":")[2]
     said = fails(*command, *both(port, port))
-    assert "is the port right (15672 by default)" in said.line or "does not speak HTTP" in said.line
+    assert "the port is correct (default 15672)" in said.line or "does not speak HTTP" in said.line
 
 
 @each_command
@@ -315,7 +315,7 @@ def relay(address: str) -> socket.socket:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--topology", "attune-1999"), "unknown topology 'attune-1999'; known are attune-0.6, attune-2026-01"),
+        (("--topology", "attune-1999"), "unknown topology 'attune-1999'; use attune-0.6, attune-2026-01"),
         (("--topology", "./gone.toml"), "cannot read the topology file: No such file or directory"),
         (("--amqp-url", "localhost:5672"), "not a URL; it must begin with amqp:// or amqps://"),
         (("--amqp-url", f"amqp://u:{PASSWORD}@h"), "must be percent-encoded"),

@@ -121,7 +121,7 @@ def test_plain_where_tls_is_spoken(behind_tls: dict[str, str], run: Run) -> None
     plain = {name: url.replace("s://", "://") for name, url in behind_tls.items()}
     facts = collect(resolve(plain, {}), {Source.AMQP, Source.MANAGEMENT})
     assert "does not speak AMQP (an HTTP or TLS port?)" in facts.missing[Source.AMQP]
-    assert "is the port right" in facts.missing[Source.MANAGEMENT]
+    assert "the port is correct" in facts.missing[Source.MANAGEMENT]
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

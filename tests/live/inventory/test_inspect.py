@@ -138,7 +138,7 @@ def test_orphans_both_ways(site: Site, run: Run) -> None:
     found = [(r["kind"], r["queue"], r["worker"], r["messages"], r["why"]) for r in rows(run, site, "orphans")]
     assert found == [
         ("queue", "worker.3.executions", "w3", 3, "it stopped cleanly"),
-        ("worker", "worker.2.executions", "w2", None, "it is live, but its queue is missing"),
+        ("worker", "worker.2.executions", "w2", None, "the worker is live, but its queue is missing"),
     ]
 
 

@@ -143,7 +143,7 @@ def test_an_earlier_definition_comes_back(ops: Ops, vhost: Vhost, run: Run) -> N
 
 
 def test_mistakes(ops: Ops, vhost: Vhost, user: Users) -> None:
-    with pytest.raises(ConfigError, match="give its --pattern"):
+    with pytest.raises(ConfigError, match="needs --pattern"):
         ops.policies.apply("unknown", {"expires": 1})
     with pytest.raises(ConfigError, match="no policy 'unknown' in virtual host"):
         ops.policies.remove("unknown")

@@ -279,7 +279,7 @@ def test_every_broker_has_a_registry_of_its_own(folder: Path) -> None:
             "both password_file and password_env",
         ),
         ('[env.prod]\namqp_url = "amqp://h"\ntimeout = 0', "found 0.0; allowed is a number of seconds above 0"),
-        ('[env.prod]\namqp_url = "http://h"', "attune-ops.toml [env.prod]: found http://"),
+        ('[env.prod]\namqp_url = "http://h"', "attune-ops.toml [env.prod]: scheme http://"),
         ('[env.prod]\namqp_url = "amqp://h"\ntopology = "x"', "attune-ops.toml [env.prod]: unknown topology 'x'"),
     ],
 )

@@ -98,7 +98,7 @@ def test_any_text_is_read_or_refused_without_its_password(text: str, password: s
     [
         ("", "not a URL; it must begin with amqp:// or amqps://"),
         ("host:5672", "not a URL"),
-        ("http://u:hunter2@host", "found http://; allowed is amqp:// or amqps://"),
+        ("http://u:hunter2@host", "scheme http:// is not supported; use amqp:// or amqps://"),
         ("amqp://u:hunter2@host:port", "port must be a number from 1 to 65535"),
         ("amqp://u:hunter2@host:0", "port must be"),
         ("amqp://u:hunter2@host:70000", "port must be"),

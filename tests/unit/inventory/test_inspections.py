@@ -215,7 +215,7 @@ def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> Non
     rows = len(queues(facts()).rows)
     found = filtered(queues(facts()), {"pattern": pattern})
     assert found.rows == ()
-    assert found.notes[0].startswith(f"{pattern!r} matches none of {rows} rows: a glob matches the whole name")
+    assert found.notes[0].startswith(f"no match for {pattern!r} in {rows} rows: a glob must match the whole name")
     assert filtered(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
 
 

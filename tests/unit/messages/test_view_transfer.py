@@ -13,7 +13,7 @@ NOW = datetime(2026, 1, 16, 12, 0, tzinfo=UTC)
 RESTORED = Transfer(
     what="restore",
     source="f.jsonl",
-    target="where each came from",
+    target="their original exchange",
     applied=True,
     outcomes=(
         OutcomeCount("published", 15, "", "q"),
@@ -30,7 +30,7 @@ def test_what_was_done() -> None:
         "15 published and confirmed to queue q",
         " 2 not published to exchange x, key k: unroutable",
         " 1 unreadable: incomplete line",
-        "published 15 messages from f.jsonl to where each came from in 0.5 s (30/s), 3 not published",
+        "published 15 messages from f.jsonl to their original exchange in 0.5 s (30/s), 3 not published",
     ]
 
 
@@ -40,5 +40,5 @@ def test_what_would_be_done_at_most() -> None:
     )
     assert form(dry, "text").splitlines() == [
         "at most 1 to publish",
-        "would move at most 1 message from f.jsonl to where each came from",
+        "would move at most 1 message from f.jsonl to their original exchange",
     ]

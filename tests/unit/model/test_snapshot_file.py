@@ -122,11 +122,11 @@ def test_huge_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read it: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*: No such file"):
         load_facts(str(tmp_path / "nope"))
     with pytest.raises(ConfigError, match="a folder; use"):
         load_facts(str(tmp_path))
-    with pytest.raises(ConfigError, match="cannot read it"):
+    with pytest.raises(ConfigError, match="cannot read "):
         load_facts("a\0b")
     with pytest.raises(ConfigError, match="cannot write the snapshot: No such file"):
         save_facts(FACTS, str(tmp_path / "nope" / "f"))

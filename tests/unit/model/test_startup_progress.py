@@ -74,7 +74,7 @@ def test_the_first_step_that_left_nothing_is_named_with_what_is_missing() -> Non
         assert second.stuck_at is step
         assert any(queue in lack for lack in second.lacks)
     assert second.sentence() == (
-        "worker 2 'w2' is registered, its consume step never ran or was undone "
+        "worker 2 'w2' is registered; its consume step did not run, or was undone later "
         "(missing: consumer worker-2 on worker.2.executions)"
     )
 

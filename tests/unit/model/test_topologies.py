@@ -45,7 +45,7 @@ def test_a_file_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["attune", "", "x" * 5000, "a\0b", "<script>", "é\n"])
 def test_unknown(name: str) -> None:
-    with pytest.raises(TopologyError, match=r"known are attune-0\.6, attune-2026-01, attune-2026-09, or use the path"):
+    with pytest.raises(TopologyError, match=r"use attune-0\.6, attune-2026-01, attune-2026-09 or the path of a file"):
         load(name)
 
 

@@ -42,7 +42,7 @@ def world() -> list[Route]:
         (1, ["exchange x (direct)", "no match, alternate → exchange alt (topic)", "routed by an alternate exchange"]),
         (2, ["possibly a, b: cannot simulate exchange y", "is of type x-random"]),
         (3, ["no binding matches", "no queue receives it", "has no bindings"]),
-        (4, ["the broker refuses it: 404 NOT_FOUND - no exchange 'no' in vhost '/'"]),
+        (4, ["the broker refuses the message: 404 NOT_FOUND - no exchange 'no' in vhost '/'"]),
         (5, ["rejected in queue q", "after its first hop 1 queue receives it: unmatched"]),
         (6, ["queue name → queue q"]),
     ],

@@ -646,7 +646,7 @@ CASES = (
         "broker",
         "transient_nonexcl_queues",
         I,
-        "upstream RabbitMQ 4.3 denies",
+        "RabbitMQ 4.3 denies",
     ),
     Case(
         "AT703",

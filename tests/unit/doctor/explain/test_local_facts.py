@@ -31,8 +31,8 @@ def without_queue(name: str, **changes: Any) -> Facts:
 
 def test_a_registered_worker_whose_declare_step_never_ran() -> None:
     assert here(NO_QUEUE.format("worker.1.executions"), without_queue("worker.1.executions")) == (
-        "The queue is still missing. Worker 1 'w1' is registered, its declare step never ran or was undone "
-        "(missing: worker.1.executions)."
+        "The queue is still missing. Worker 1 'w1' is registered; its declare step did not run, or was undone "
+        "later (missing: worker.1.executions)."
     )
 
 

@@ -155,6 +155,13 @@ def test_the_broker_s_log_says_the_same(sentence: str) -> None:
     assert (found.code, found.subject) == (wanted["code"], wanted.get("subject", found.subject))
 
 
+@pytest.mark.parametrize("spelling", [lambda code, s: s, pika_text, lapin_text], ids=["plain", "pika", "lapin"])
+def test_a_quoted_reason_at_the_end_is_whole(spelling: object) -> None:
+    assert callable(spelling)
+    found = only(spelling(320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"))
+    assert found.subject == "broker forced connection closure with reason 'shutdown'"
+
+
 def test_the_incident_note_s_error() -> None:
     found = only(lapin_text(404, "NOT_FOUND - no queue 'worker.1.executions' in vhost '/'"))
     assert (found.code, found.subject, found.operation) == (404, "worker.1.executions", "basic.consume")
