@@ -8,7 +8,7 @@ from typing import Any
 from attune_ops.cleanup.candidates import Candidate, ReapResult
 from attune_ops.model import units
 from attune_ops.model.command_lines import line
-from attune_ops.model.display import Notice
+from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import view_notice, view_table, wire
 from attune_ops.render.text import COPY, Line

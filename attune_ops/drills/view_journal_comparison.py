@@ -8,7 +8,7 @@ import msgspec
 
 from attune_ops.drills import view_journal
 from attune_ops.drills.journal import CLASSES, Journal, JournalComparison
-from attune_ops.model.display import Notice
+from attune_ops.model.notice import Notice
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import text, view_notice, view_table
 

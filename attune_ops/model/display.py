@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -49,10 +47,3 @@ class Shown:
         """A tidy pandas DataFrame with typed columns, units in its `attrs`. Needs `attune-ops[notebook]`."""
         frame: pd.DataFrame = form(self, "frame")
         return frame
-
-
-class Notice(Shown, msgspec.Struct, frozen=True):
-    """A short text for a person: a headline, and lines below it."""
-
-    headline: str
-    lines: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attune_ops.model.display import Notice
+from attune_ops.model.notice import Notice
 from attune_ops.render import html
 from attune_ops.render.text import visible
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.model.display import Notice
+from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import view_notice, view_table
 from attune_ops.render.text import Line

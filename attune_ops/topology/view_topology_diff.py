@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from attune_ops.model.display import Notice
+from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render import view_notice, view_table, wire

@@ -25,3 +25,11 @@ def test_stays_light(code: str) -> None:
     program = f"import sys\nsys.argv[1:] = ['--version']\n{code}\nprint(*(m.split('.')[0] for m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.splitlines()[-1].split()) & HEAVY == set()
+
+
+def test_the_version_loads_no_library() -> None:
+    program = (
+        "import sys; sys.argv[1:] = ['--version']\nfrom attune_ops.__main__ import main; main()\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"msgspec", "click", "typing_extensions"} & set(done.stdout.split())

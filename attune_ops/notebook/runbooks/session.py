@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from attune_ops.model.display import Notice
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.notice import Notice
 from attune_ops.ops import Ops, connect
 
 if TYPE_CHECKING:
