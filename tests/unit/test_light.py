@@ -28,8 +28,7 @@ def test_stays_light(code: str) -> None:
 
 
 def test_the_version_loads_no_library() -> None:
-    program = (
-        "import sys; sys.argv[1:] = ['--version']\nfrom attune_ops.__main__ import main; main()\nprint(*sys.modules)"
-    )
+    program = "import sys; sys.argv[1:] = ['--version']; from attune_ops.__main__ import main; main()\n"
+    program += "print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"msgspec", "click", "typing_extensions"} & set(done.stdout.split())
