@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
-from attune_ops.messages import raw_amqp
+from attune_ops.messages import interrupts, raw_amqp
 from attune_ops.messages.filters import Filter, accepts, parse
 from attune_ops.messages.message_file import MessageFile, check_file, is_stdout, open_file
 from attune_ops.messages.queue_reader import PREFETCH, QueueReader, open_reader
@@ -92,6 +92,7 @@ def _drain(
             notes.append(f"cut off {file.cut} bytes of an incomplete message, which was never acknowledged")
         with open_reader(settings, info, ahead=limit is None or limit > PREFETCH) as reader:
             while limit is None or counts["drained"] < limit:
+                interrupts.interruption_point()
                 if not _batch(reader, file, filters, limit, counts):
                     break
                 if on_progress is not None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.config import Settings
-from attune_ops.messages import raw_amqp
+from attune_ops.messages import interrupts, raw_amqp
 from attune_ops.messages.publisher import WINDOW, Destination, Publisher, open_publisher
 from attune_ops.messages.queue_reader import BATCH, Delivery, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
@@ -117,6 +117,7 @@ class _Run:
             publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, reader)),
         ):
             while (wanted := self._remaining(reader)) > 0 and not reader.empty:
+                interrupts.interruption_point()
                 batch = reader.next_batch(wanted)
                 self._read = reader.read
                 publisher.publish(self._selected(selector, reader, batch))

@@ -19,6 +19,7 @@ from pika import frame, spec
 from attune_ops.installation.amqp import open_connection
 from attune_ops.installation.amqp_write import asking
 from attune_ops.installation.config import Settings
+from attune_ops.messages import interrupts
 from attune_ops.model.errors import ActionError, AttuneOpsError, ConfigError, Interrupted, SourceError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">BHI")  # type, channel, size
 CLOSE_S = 5.0  # for the broker's answer to connection.close
 INTERRUPT_S = 1.0  # the same after an error or an interrupt
+TURN_S = 0.25  # the longest wait before a signal is looked at
 CONNECTION_FORCED = 320  # sent by a broker that shuts down
 
 
@@ -78,21 +80,25 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection]:
-    """Connects for raw messages and closes the connection at the end; raises `SourceError`."""
-    with interruptible():
-        connection = open_connection(
-            settings.amqp,
-            name=f"attune-ops {name}",
-            timeout=settings.timeout,
-            ca_file=settings.ca_file,
-            implementation=RawConnection,
-        )
-    timeout = INTERRUPT_S
-    try:
-        yield connection
-        timeout = CLOSE_S
-    finally:
-        _close(connection, timeout)
+    """Connects for raw messages and closes the connection at the end; raises `SourceError`.
+
+    A signal interrupts only where `process_events` is called, or at the end.
+    """
+    with interrupts.held():
+        with interruptible():
+            connection = open_connection(
+                settings.amqp,
+                name=f"attune-ops {name}",
+                timeout=settings.timeout,
+                ca_file=settings.ca_file,
+                implementation=RawConnection,
+            )
+        timeout = INTERRUPT_S
+        try:
+            yield connection
+            timeout = CLOSE_S
+        finally:
+            _close(connection, timeout)
 
 
 def enable_confirms(
@@ -122,14 +128,16 @@ def enable_confirms(
 
 
 def process_events(channel: BlockingChannel, timeout: float) -> None:
-    """Reads and writes pending frames, for at most `timeout` seconds; raises what closed the channel."""
-    channel._process_data_events(time_limit=timeout)
+    """Reads and writes pending frames, for at most `timeout` seconds or TURN_S; raises what closed the channel."""
+    interrupts.interruption_point()
+    channel._process_data_events(time_limit=min(timeout, TURN_S))
 
 
 def _close(connection: pika.BlockingConnection, timeout: float) -> None:
     """Closes the connection in any state; waits for the broker's answer with a timeout, which pika lacks."""
     inner = connection._impl
-    if inner is None or not connection.is_open:  # None: interrupted while connecting
+    # None: interrupted while connecting. Forced: the broker sees the end of the process.
+    if inner is None or not connection.is_open or interrupts.forced():
         return
     no_answer = refusals.StreamLostError("no answer to connection.close")
     timer = inner.ioloop.call_later(timeout, lambda: inner._terminate_stream(no_answer))

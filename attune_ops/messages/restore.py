@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
-from attune_ops.messages import raw_amqp
+from attune_ops.messages import interrupts, raw_amqp
 from attune_ops.messages.message import Message
 from attune_ops.messages.message_file import Damaged, Header, read_header, read_messages
 from attune_ops.messages.publisher import Destination, Publisher, open_publisher
@@ -117,6 +117,7 @@ class _Run:
             publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, progress)),
         ):
             for i, chunk in enumerate(_chunks(read_messages(self._path))):
+                interrupts.interruption_point()
                 publisher.publish(self._selected(chunk, progress))
                 self._settle(publisher, progress)
                 if on_progress is not None:
