@@ -29,7 +29,7 @@ from attune_ops.messages.drain import drain
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import state_folder
-from attune_ops.model.ownership import why_not_live
+from attune_ops.model.ownership import check_registry, why_not_live
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
 
@@ -55,15 +55,17 @@ def reap(
     unused and empty queue (`if-unused`, `if-empty`), so a worker that starts again keeps its queue. Undo: the worker
     declares its queue when it starts; `messages restore FILE` publishes the saved messages. Needs tag management.
     `confirm` is the environment's name where it is protected. Raises `SourceError` where broker or registry cannot be
-    read, `ConfigError` where `confirm` is missing, or the broker runs another release and `force` is not set.
+    read, `ConfigError` where `confirm` is missing, the registry is not the one of this broker's workers, or the broker
+    runs another release and `force` is not set.
     """
-    matches = matcher(pattern)
+    matches, _ = matcher(pattern), settings.registry
     if apply:
         audit.check_confirmation(settings, confirm)
         check_release(settings, force)
     with history(settings) as record:
         facts = collect(settings, SOURCES)
         since = orphaned_since(facts, record)
+        check_registry(facts)
         record.clear()
         record.update(since)
     found = candidates(facts, since, grace, matches)
@@ -138,6 +140,8 @@ class _Reaper:
         with open_management(self._settings) as management:
             counts = management.live_counts(candidate.queue)
         held = counts.messages_unacknowledged if counts is not None else None
+        if held is None:
+            return "the number of its unacknowledged messages is unknown"
         return unacknowledged(held) if held else None
 
     def _after(self, candidate: Candidate) -> Candidate:
@@ -157,8 +161,7 @@ class _Reaper:
 
     def _is_live(self, worker_id: int) -> bool:
         """Whether the registry has it as live now."""
-        assert self._settings.database is not None
-        with session(self._settings.database, self._settings.timeout) as s:
+        with session(self._settings.registry, self._settings.timeout) as s:
             found = read_worker(s, str(worker_id))
             registry = RegistryView(
                 s.kind,

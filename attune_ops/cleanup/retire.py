@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from attune_ops.installation import audit
+from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.registry_write import retire as retire_row
 from attune_ops.model import units
+from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import consumes, require, starting_workers
+from attune_ops.model.ownership import check_registry, consumes, has_consumer, require, starting_workers
 from attune_ops.model.registry import Worker
 from attune_ops.model.table import Cell, Column, Kind, Table, matcher
 
-SOURCES = (Source.REGISTRY, Source.CONSUMERS, Source.BROKER)
+SOURCES = (Source.REGISTRY, Source.BROKER, Source.CONSUMERS)
 
 COLUMNS = (
     Column("worker_id", Kind.INTEGER, doc="the worker's id"),
@@ -30,31 +34,34 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     A dead worker is registered as running, has a stale heartbeat and no consumer on its queues. Workers that may be
     starting and sensors, which renew a lease instead, are kept. `pattern` is a glob on
     id or name, or a regular expression between slashes; `confirm` is the environment's name where it is protected.
-    Undo: the worker's next heartbeat or start sets it to active. Raises `SourceError` where the registry cannot be
-    read, `ConfigError` where `confirm` is missing, `ActionError` where a worker sent a heartbeat meanwhile.
+    Undo: the worker's next heartbeat or start sets it to active. Raises `SourceError` where the registry or the
+    consumers cannot be read, `ConfigError` where `confirm` is missing or the registry is not the one of this broker's
+    workers, `ActionError` where a worker sent a heartbeat meanwhile. Nothing was changed then.
     """
-    matches = matcher(pattern)
-    facts = collect(settings, SOURCES, listings=("queues", "statistics"))
-    require(facts, Source.REGISTRY)
+    matches, _ = matcher(pattern), settings.registry
+    facts = collect(settings, SOURCES, listings=("queues", "statistics", "exchanges", "bindings"))
+    require(facts, *SOURCES)
+    check_registry(facts)
     if apply:
         audit.check_confirmation(settings, confirm)
     assert facts.registry is not None
     chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
-    rows = [_row(settings, facts, w, apply, confirm) for w in chosen]
-    unknown = facts.missing_reason((Source.CONSUMERS,))
-    notes = (f"consumers unknown: {unknown}",) if unknown and rows else ()
-    return Table("running workers", COLUMNS, tuple(rows), facts.taken_at, notes)
+    why = {w.id: _alive(facts, w) for w in chosen}
+    consuming = _consuming(settings, facts, [w for w in chosen if why[w.id] is None])
+    rows = [_row(settings, facts, w, why[w.id] or consuming.get(w.id), apply, confirm) for w in chosen]
+    return Table("running workers", COLUMNS, tuple(rows), facts.taken_at)
 
 
-def _row(settings: Settings, facts: Facts, worker: Worker, apply: bool, confirm: str | None) -> tuple[Cell, ...]:
-    age, alive = worker.heartbeat_age(facts.taken_at), _alive(facts, worker)
+def _row(
+    settings: Settings, facts: Facts, worker: Worker, alive: str | None, apply: bool, confirm: str | None
+) -> tuple[Cell, ...]:
+    age = worker.heartbeat_age(facts.taken_at)
     old = "it never sent a heartbeat" if age is None else f"its heartbeat is {units.age(age)} old"
     if alive is None and apply:
-        assert settings.database is not None
         with audit.change(
             settings, "retire", worker.name, confirm=confirm, worker=worker.id, heartbeat=age and str(age)
         ):
-            retire_row(settings.database, worker, timeout=settings.timeout)
+            retire_row(settings.registry, worker, timeout=settings.timeout)
     verdict = "kept" if alive else "retired" if apply else "retires"
     return worker.id, worker.name, worker.status, age, verdict, alive or old
 
@@ -66,11 +73,25 @@ def _alive(facts: Facts, worker: Worker) -> str | None:
         return "its heartbeat is fresh"
     if not worker.has_queues:
         return f"its role is {worker.role}: it renews a lease, its heartbeat does not tell whether it is live"
-    if facts.missing_reason((Source.CONSUMERS,)) is not None:
-        unknown = worker.can_be_starting(facts.taken_at, facts.registry.limit)
-        return "it may be starting, and its queues are unknown" if unknown else None
     if consumes(facts, worker):
         return "its queue has its consumer"
+    if any(has_consumer(facts, q) for q in facts.worker_queues.get(worker.id, ())):
+        return "its queue has a consumer"
     if worker.id in facts.memo(starting_workers):
         return "it may be starting: its queues exist, its row is of the last 10 minutes"
     return None
+
+
+def _consuming(settings: Settings, facts: Facts, workers: list[Worker]) -> dict[int, str]:
+    """Why some of these are not dead: the management API lists a consumer seconds late, a passive declare at once."""
+    found: dict[int, str] = {}
+    if not workers:
+        return found
+    with short_connection(settings, "retire") as connection:
+        for worker in workers:
+            for queue in facts.worker_queues.get(worker.id, ()):
+                with contextlib.suppress(ActionError):  # not permitted: what the management API lists stands
+                    live = depth(connection, queue.name)
+                    if live is not None and live.consumers:
+                        found[worker.id] = "its queue has a consumer"
+    return found

@@ -18,8 +18,9 @@ def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: st
     """Sets dead workers to inactive in the registry, as a clean stop does.
 
     PATTERN is a glob on a worker's id or name, or a regular expression between slashes. A dead worker is registered
-    as running, has a stale heartbeat and no consumer on its queues. A worker that is alive after all sets itself to
-    active with its next heartbeat.
+    as running, has a stale heartbeat and no consumer on its queues. Where the consumers cannot be read,
+    nothing is changed and the exit status is 3. A worker that is alive after all sets itself to active with its next
+    heartbeat.
     """
     from attune_ops.cleanup.retire import retire
 

@@ -43,13 +43,14 @@ def command(
     """Runs a service's start-up sequence against the broker: connect, setup, register, declare, bind, consume, ready.
 
     It declares, binds, registers and consumes as the service does. Messages it receives are not acknowledged, so the
-    broker requeues them. Then it stops cleanly: it cancels the consumers, closes the connection and sets the worker to
-    inactive. An auto-delete queue is deleted with its last consumer, and so are messages that arrived meanwhile; the
-    output counts them and lists what remains. The command refuses to start if a worker of that name is running, or if
-    its auto-delete queue has messages. A failed step is explained. `--skip declare` reproduces the incident of
-    2026-01-16.
+    broker requeues them. Then it stops cleanly: it cancels the consumers, closes the connection and sets a new worker
+    to inactive; a known one has its former row again. An auto-delete queue is deleted with its last consumer, and so
+    are messages that arrived meanwhile; the output counts them and lists what remains. The command refuses to start
+    where a worker of that name is running, where a queue that it would consume from has a consumer, where the
+    auto-delete queue has messages, and where the registry is not configured or is not the one of this broker's workers.
+    A failed step is explained. `--skip declare` reproduces the incident of 2026-01-16.
 
-    Exit status: 0 ready, 1 refused or a step failed, 3 broker or database not reached.
+    Exit status: 0 ready, 1 refused or a step failed, 2 wrong registry, 3 broker or database not reached.
     """
     import msgspec
 

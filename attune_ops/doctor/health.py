@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from attune_ops.installation import registry_read
-from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.config.settings import NO_REGISTRY, Settings
 from attune_ops.installation.management import Management, open_management
 from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.installation.operations import Operations, operation
@@ -178,7 +178,7 @@ def _until_healthy(check: Callable[[], Health], seconds: float) -> Health:
 
 def _registered(settings: Settings, id_or_name: str) -> Worker | None:
     if settings.database is None:
-        raise SourceError("no registry is configured; give --database-url (ATTUNE_OPS_DATABASE_URL)")
+        raise SourceError(NO_REGISTRY)
     with registry_read.session(settings.database, settings.timeout) as session:
         return registry_read.read_worker(session, id_or_name)
 

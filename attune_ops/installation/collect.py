@@ -12,7 +12,7 @@ import msgspec
 
 from attune_ops.installation import http, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
-from attune_ops.installation.config.settings import Endpoint, Settings
+from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
 from attune_ops.installation.management import Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
 from attune_ops.installation.release import recognised_or_default
@@ -142,7 +142,7 @@ class Round:
 
         settings = self._settings
         if settings.database is None:
-            self._missing |= dict.fromkeys(REGISTERED & self._sources, "no registry is configured")
+            self._missing |= dict.fromkeys(REGISTERED & self._sources, NO_REGISTRY)
             return None
         if registry_read.is_yet_to_come(settings.database):
             self._missing |= dict.fromkeys(REGISTERED & self._sources, registry_read.no_file(settings.database))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -29,12 +29,23 @@ CREATE TABLE IF NOT EXISTS worker (
 )"""
 
 
+Row = dict[str, Any]  # columns of one row, as the database has them
+Guard = Callable[[int, Worker | None], None]  # gets the id, and the worker of a name that is known
+
+IDENTITY = ("host", "port", "capabilities", "cordon_reason")  # what tells one registration from the next
+
+
 class Registered(NamedTuple):
-    """A registration: the worker's id, and whether the name was known (it then keeps its id)."""
+    """A registration: the worker's id, and whether the name was known (it then keeps its id).
+
+    `before` is what a known row held in the columns that registering changes, `after` what it holds since.
+    """
 
     id: int
     name: str
     known: bool
+    before: Row
+    after: Row
 
 
 def register(
@@ -44,12 +55,16 @@ def register(
     host: str | None = None,
     port: int | None = None,
     concurrency: int | None = None,
+    cordon: str | None = None,
+    guard: Guard | None = None,
     timeout: float = 10.0,
 ) -> Registered:
     """Registers a worker as running: updates the newest row of that name, which keeps its id, or adds a row.
 
-    Changes one row of the worker table, without columns that the release lacks. Undo: `deactivate`, which keeps the
-    row, as Attune does. Raises `SourceError` where the database or its table is missing, and `ActionError` where it
+    Changes one row of the worker table, without columns that the release lacks. With the reason `cordon` the worker is
+    cordoned, so that the scheduler sends it nothing. `guard` is called before the row is changed, in the same
+    transaction; what it raises leaves everything as it is. Undo: `give_back`; or `deactivate`, which keeps the row, as
+    Attune does. Raises `SourceError` where the database or its table is missing, and `ActionError` where it
     refuses; nothing was changed then. `timeout` in s.
     """
     if not name:
@@ -60,8 +75,10 @@ def register(
         "port": port,
         "capabilities": msgspec.json.encode(capabilities).decode(),
     }
+    if cordon is not None:
+        values |= {"cordoned": True, "cordon_reason": cordon}
     with _writing(database, f"registering worker {name!r}", timeout, create=True) as table:
-        return table.register(name, {k: v for k, v in values.items() if k in table.columns})
+        return table.register(name, {k: v for k, v in values.items() if k in table.columns}, guard)
 
 
 def heartbeat(database: Database, worker_id: int, *, timeout: float = 10.0) -> None:
@@ -77,6 +94,15 @@ def deactivate(database: Database, worker_id: int, *, timeout: float = 10.0) -> 
     """Sets a worker's status to inactive, as a clean stop does; raises as `heartbeat`. Undo: `register` its name."""
     with _writing(database, f"stopping worker {worker_id}", timeout) as table:
         table.mark(worker_id, WorkerStatus.INACTIVE, beat=False)
+
+
+def give_back(database: Database, registered: Registered, *, timeout: float = 10.0) -> None:
+    """Undoes `register`: gives a known row its former values back, byte for byte, and deletes one that it added.
+
+    Raises as `heartbeat`, and `ActionError` where another process has registered the name meanwhile.
+    """
+    with _writing(database, f"giving worker {registered.id} back", timeout) as table:
+        table.give_back(registered)
 
 
 def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None:
@@ -98,23 +124,54 @@ class _Table(NamedTuple):
     session: source.Session
     columns: frozenset[str]
 
-    def register(self, name: str, values: dict[str, Any]) -> Registered:
+    def register(self, name: str, values: dict[str, Any], guard: Guard | None) -> Registered:
         """Updates the newest row of that name, or inserts one."""
         if self.session.kind == "postgresql":
             # Attune's schema does not make a name unique: two registrations at once would both insert.
             self.session.rows("SELECT pg_advisory_xact_lock(hashtext(?))", name)
         table = self.session.table("worker")
-        found = self.session.rows(f"SELECT id FROM {table} WHERE name = ? ORDER BY id DESC LIMIT 1", name)
+        lock = " FOR UPDATE" if self.session.kind == "postgresql" else ""
+        found = self.session.rows(f"SELECT id FROM {table} WHERE name = ? ORDER BY id DESC LIMIT 1{lock}", name)
         if found:
             worker_id = int(found[0][0])
+            if guard is not None:
+                guard(worker_id, source.read_worker(self.session, str(worker_id)))
+            before = self.row(worker_id, ("status", "updated", "last_heartbeat", *values))
             self.mark(worker_id, WorkerStatus.ACTIVE, beat=True, values=values)
-            return Registered(worker_id, name, known=True)
+            return Registered(worker_id, name, True, before, self.row(worker_id, IDENTITY))
         row = {"name": name, "worker_type": "local", "worker_role": WorkerRole.ACTION.value, **values}
         row |= {"status": WorkerStatus.ACTIVE.value, "last_heartbeat": _now(), "created": _now(), "updated": _now()}
         row = {column: value for column, value in row.items() if column in self.columns}
         marks = ", ".join("?" * len(row))
         sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) RETURNING id"
-        return Registered(int(self.session.rows(sql, *row.values())[0][0]), name, known=False)
+        worker_id = int(self.session.rows(sql, *row.values())[0][0])
+        if guard is not None:
+            guard(worker_id, None)
+        return Registered(worker_id, name, False, {}, self.row(worker_id, IDENTITY))
+
+    def row(self, worker_id: int, columns: Iterable[str]) -> Row:
+        """These columns of one row, where the table has them; from PostgreSQL as text, which it reads back equal."""
+        there = [c for c in dict.fromkeys(columns) if c in self.columns]
+        text = "{}" if self.session.kind == "sqlite" else "CAST({} AS TEXT)"
+        sql = f"SELECT {', '.join(text.format(c) for c in there)} FROM {self.session.table('worker')} WHERE id = ?"
+        found = self.session.rows(sql, worker_id)
+        if not found:
+            raise ActionError(f"registry {self.session.database.shown}: no worker {worker_id} any more")
+        return dict(zip(there, found[0], strict=True))
+
+    def give_back(self, registered: Registered) -> None:
+        """Gives one row its former values back, or deletes it."""
+        table, worker_id = self.session.table("worker"), registered.id
+        if self.session.kind == "postgresql":  # an UPDATE would be written to worker_history
+            self.session.rows(f"SELECT id FROM {table} WHERE id = ? FOR UPDATE", worker_id)
+        if self.row(worker_id, IDENTITY) != registered.after:
+            raise ActionError(f"another process has registered worker {worker_id} since; its row was left as it is")
+        if registered.known:
+            assignments = ", ".join(f"{column} = ?" for column in registered.before)
+            sql = f"UPDATE {table} SET {assignments} WHERE id = ? RETURNING id"
+            self.session.rows(sql, *registered.before.values(), worker_id)
+        else:
+            self.session.rows(f"DELETE FROM {table} WHERE id = ? RETURNING id", worker_id)
 
     def mark(self, worker_id: int, status: str, *, beat: bool, values: dict[str, Any] | None = None) -> None:
         """Sets the status of one row, its heartbeat with `beat`, and `values`."""

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import check_registry
 from attune_ops.model.table import Cell, Column, Table
 from attune_ops.model.topology import Arguments
 from attune_ops.model.units import counted
@@ -34,12 +35,19 @@ class TableFilters(TypedDict, total=False):
 def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> Table:
     """The table of that inspection. Reads its sources unless `facts` are given, changes nothing.
 
-    Raises `SourceError`, and `ConfigError` for an unknown column.
+    Raises `SourceError`, and `ConfigError` for an unknown column. Orphans are only listed with the registry of this
+    broker's workers: by another one every queue seems orphaned.
     """
     from attune_ops.installation.collect import collect
 
     inspection = importlib.import_module(f"{__name__}.{name}")
-    facts = filters.get("facts") or collect(settings, inspection.SOURCES)
+    facts = filters.get("facts")
+    if facts is None:
+        if name == "orphans":
+            _ = settings.registry
+        facts = collect(settings, inspection.SOURCES)
+        if name == "orphans":
+            check_registry(facts)
     return filtered(getattr(inspection, name)(facts), filters)
 
 

@@ -9,7 +9,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-SOURCES = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
 
 COLUMNS = (
     Column(

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from attune_ops.model import units
-from attune_ops.model.errors import SourceError
+from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
@@ -20,6 +20,9 @@ from attune_ops.model.topology import Binding, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
+
+MOST_IDS = 5  # that a sentence names
+WRONG_REGISTRY = "check --database-url (ATTUNE_OPS_DATABASE_URL)"
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -171,6 +174,34 @@ def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
         if why is not None:
             worker = facts.worker_named.get(owner)
             yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in queues)
+
+
+def check_registry(facts: Facts, *, may_be_empty: bool = False) -> None:
+    """Raises `ConfigError` where the registry is not the one of this broker's workers.
+
+    So it is where worker queues have consumers and no live worker of the registry has one of their ids, or, unless it
+    `may_be_empty`, where there are worker queues and no workers. A heartbeat is sign of life enough: something may
+    have set a running worker to inactive. What was not read is not compared.
+    """
+    if facts.registry is None or facts.broker is None:
+        return
+    where = f"the {facts.registry.kind} registry"
+    if not facts.registry.workers and facts.worker_queues and not may_be_empty:
+        raise ConfigError(f"{where} has no workers, the broker has worker queues; {WRONG_REGISTRY}")
+    consumed = {i for i, queues in facts.worker_queues.items() if any(has_consumer(facts, q) for q in queues)}
+    at, interval = facts.taken_at, facts.registry.interval
+    live = {w.id for w in facts.registry.workers if w.is_registered_live or not w.is_stale(at, interval)}
+    if consumed and not consumed & live:
+        ids = ", ".join(map(str, sorted(consumed)[:MOST_IDS])) + (" and others" if len(consumed) > MOST_IDS else "")
+        raise ConfigError(
+            f"{where} is not the registry of this broker's workers: worker queues of {ids} have consumers, and it has "
+            f"none of {'this id' if len(consumed) == 1 else 'these ids'} as running; {WRONG_REGISTRY}"
+        )
+
+
+def has_consumer(facts: Facts, queue: QueueState) -> bool:
+    """Whether a queue has a consumer, by its statistics or by the list of consumers."""
+    return bool(queue.consumers or facts.actual.consumers_of.get(queue.name))
 
 
 def workers_without_queue(facts: Facts) -> Iterator[Orphan]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -14,9 +16,13 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.registry_read import session, worker_named
 from attune_ops.installation.release import recognised_or_default
+from attune_ops.installation.registry_write import Guard
+from attune_ops.model import units
 from attune_ops.model.command_lines import line
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Source
+from attune_ops.model.ownership import check_registry
+from attune_ops.model.registry import Worker, WorkerRole
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topology import Queue
 from attune_ops.model.units import counted
@@ -24,6 +30,8 @@ from attune_ops.startup.service import OnStep, Service, ignore
 from attune_ops.startup.startup_report import Ending, StartupReport, StepError
 
 SOURCES = (Source.BROKER, Source.CONSUMERS, Source.DEPRECATED, Source.REGISTRY)
+BEFORE = (Source.BROKER, Source.CONSUMERS, Source.REGISTRY)
+FRESH = timedelta(seconds=90)  # Attune's own limit, whatever the interval
 
 
 def run_startup(
@@ -44,16 +52,16 @@ def run_startup(
     clean stop runs whatever happens, Ctrl-C included; it undoes what is the service's own and leaves the base
     infrastructure (`report.ending`). `confirm` is the environment's name where it is protected.
 
-    Raises `ConfigError` where that name is missing and for an unknown service or step, `ActionError` where the
-    start-up would disturb a running worker or lose messages. A step that fails is in the report.
+    Raises `ConfigError` where that name is missing, for an unknown service or step, and for a registry that is not
+    configured or is not the one of this broker's workers; `ActionError` where the start-up would disturb a running
+    service or lose messages. A step that fails is in the report.
     """
     steps = [Step.named(s) for s in skip]
     settings = recognised_or_default(settings)
     started = Service(settings, service, name=worker, skip=steps, on_step=on_step, explain=explained)
     name = started.state.name
-    if service == "worker":
-        audit.check_confirmation(settings, confirm)
-        _refuse_harm(settings, name, started.skip)
+    audit.check_confirmation(settings, confirm)
+    started.state.guard = _refuse_harm(started)
     with audit.change(settings, "startup", f"{service} {name}".strip(), confirm=confirm, skip=list(skip)) as outcome:
         try:
             report = started.start()
@@ -78,27 +86,59 @@ def explained(error: BrokerRefused, settings: Settings, skipped: Collection[Step
     return StepError(error.code, error.text, "\n".join(p for p in paragraphs if p), found.commands)
 
 
-def _refuse_harm(settings: Settings, name: str, skip: frozenset[Step]) -> None:
-    """Raises `ActionError` where the start-up of this worker, or its clean stop, would do harm. Changes nothing.
+def _refuse_harm(started: Service) -> Guard:
+    """Raises `ActionError` where the start-up, or its clean stop, would do harm; returns the same for its registration.
 
-    A second process under this name receives half of the messages, and sets the row to inactive at its end. An
-    auto-delete queue without a consumer is deleted, with its messages, when the start-up's consumer leaves. What
-    cannot be read is left to the steps, which report it.
+    A second consumer receives half of a queue's messages. Registering overwrites a running worker's row. An auto-delete
+    queue without a consumer is deleted, with its messages, when the start-up's consumer leaves. What cannot be read is
+    left to the steps, which report it. Changes nothing.
     """
-    if Step.REGISTER in skip:
+    state, skip = started.state, started.skip
+    settings, topology = state.settings, state.settings.topology
+    worker: Worker | None = None
+    if Step.REGISTER in started.steps and Step.REGISTER not in skip:
+        database = settings.registry
+        with contextlib.suppress(SourceError):
+            check_registry(collect(settings, BEFORE, listings=("exchanges", "queues", "bindings")), may_be_empty=True)
+        with contextlib.suppress(SourceError), session(database, settings.timeout) as s:
+            worker = worker_named(s, state.name)
+
+    def check(worker_id: int, known: Worker | None) -> None:
+        _refuse_running(known)
+        _refuse_queues(settings, topology.worker_queues(worker_id), Step.CONSUME in skip)
+
+    if worker is not None:
+        check(worker.id, worker)
+    if Step.CONSUME not in skip:
+        consumed = {c.queue for c in topology.service_consumers(state.service)}
+        _refuse_queues(settings, [q for q in topology.base_queues if q.name in consumed], False)
+    return check
+
+
+def _refuse_running(worker: Worker | None) -> None:
+    """Raises `ActionError` where this row is of a worker that runs, or of a sensor."""
+    if worker is None:
         return
-    try:
-        queues = _queues(settings, name)
-    except (SourceError, ActionError):  # not reached, or refused
-        return
-    for queue, now in queues:
+    if worker.role == WorkerRole.SENSOR:
+        raise ActionError(f"{worker.name!r} is a sensor in the registry, not a worker. Choose another name")
+    age = worker.heartbeat_age(datetime.now(UTC))
+    if worker.is_registered_live and age is not None and age < FRESH:
+        raise ActionError(
+            f"worker {worker.name!r} is running: it is {worker.status}, and its heartbeat is {units.age(age)} old. A "
+            f"start-up would overwrite its capabilities. Stop the worker first or choose another name"
+        )
+
+
+def _refuse_queues(settings: Settings, queues: Iterable[Queue], without_consumer: bool) -> None:
+    """Raises `ActionError` where one of the queues has a consumer, or would be deleted with its messages."""
+    for queue, now in _depths(settings, queues):
         if now.consumers:
             raise ActionError(
-                f"worker {name!r} is running: its queue {queue.name!r} has {counted(now.consumers, 'consumer')}. A "
-                f"second process under this name would receive half of its messages, and set it to inactive at the "
-                f"end. Stop the worker first or choose another name"
+                f"queue {queue.name!r} has {counted(now.consumers, 'consumer')}: the service that consumes it is "
+                f"running. A second one would receive a part of its messages. Nothing was registered; stop the service "
+                f"first or choose another name"
             )
-        if now.messages and queue.auto_delete and Step.CONSUME not in skip:
+        if now.messages and queue.auto_delete and not without_consumer:
             save = line("messages", "drain", "--to", f"{queue.name}.jsonl", "--apply", "--", queue.name)
             raise ActionError(
                 f"queue {queue.name!r} has {counted(now.messages, 'message')}, and it is auto-deleted with its last "
@@ -106,14 +146,11 @@ def _refuse_harm(settings: Settings, name: str, skip: frozenset[Step]) -> None:
             )
 
 
-def _queues(settings: Settings, name: str) -> list[tuple[Queue, Depth]]:
-    """The queues that this worker has on the broker."""
-    if settings.database is None:
+def _depths(settings: Settings, queues: Iterable[Queue]) -> list[tuple[Queue, Depth]]:
+    """The queues that are on the broker; none where it is not reached or refuses, which the steps report."""
+    try:
+        with short_connection(settings, "startup") as connection:
+            found = [(q, depth(connection, q.name)) for q in queues]
+    except (SourceError, ActionError):
         return []
-    with session(settings.database, settings.timeout) as s:
-        worker = worker_named(s, name)
-    if worker is None:
-        return []
-    with short_connection(settings, "startup") as connection:
-        found = [(q, depth(connection, q.name)) for q in settings.topology.worker_queues(worker.id)]
     return [(q, now) for q, now in found if now is not None]

@@ -47,12 +47,13 @@ class Service:
         skip: Collection[Step] = (),
         on_step: OnStep = ignore,
         on_message: OnMessage | None = None,
+        guard: registry_write.Guard | None = None,
         explain: Explain | None = None,
     ) -> None:
         own_name = name or settings.own_worker if service == "worker" else service
         self.steps = steps_of(settings.topology, service)
         self.skip = frozenset(skip)
-        self.state = ServiceState(settings, service, own_name, concurrency, prefetch, amqp_heartbeat, on_message)
+        self.state = ServiceState(settings, service, own_name, concurrency, prefetch, amqp_heartbeat, on_message, guard)
         self._on_step, self._explain = on_step, explain
 
     def start(self) -> StartupReport:

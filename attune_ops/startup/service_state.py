@@ -11,7 +11,7 @@ from attune_ops.installation import registry_write
 from attune_ops.installation.amqp import depth
 from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking, cancel, delete_queue
 from attune_ops.installation.config.settings import Database, Settings
-from attune_ops.model.errors import ActionError, AttuneOpsError, ConfigError
+from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.topology import Consumer, Per, Queue
 from attune_ops.model.units import counted
 from attune_ops.startup.startup_report import Ending
@@ -43,7 +43,8 @@ class ServiceState:
     """One service: its options, and what its steps have opened, declared and registered so far.
 
     `prefetch` replaces the topology's; `amqp_heartbeat` is that of the connection, in s, the broker's where it is
-    None. Without `on_message` a message is counted in `held`, by consumer tag, and not acknowledged.
+    None. Without `on_message` a message is counted in `held`, by consumer tag, and not acknowledged. With a `guard`,
+    which may refuse the registration, the clean stop gives the row of a known worker its former values back.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class ServiceState:
     prefetch: int | None = None
     amqp_heartbeat: int | None = None
     on_message: OnMessage | None = None
+    guard: registry_write.Guard | None = None
     amqp: BlockingConnection | None = None
     declaring: BlockingChannel | None = None
     worker: registry_write.Registered | None = None
@@ -64,9 +66,7 @@ class ServiceState:
     @property
     def database(self) -> Database:
         """The registry's database; raises `ConfigError` where none is configured."""
-        if self.settings.database is None:
-            raise ConfigError("no worker registry configured; give --database-url (ATTUNE_OPS_DATABASE_URL)")
-        return self.settings.database
+        return self.settings.registry
 
     @property
     def connection(self) -> BlockingConnection:
@@ -198,9 +198,15 @@ class _CleanStop:
         self.left.append(f"queue {own.name} ({kind}, {counted(now.messages, 'ready message')})")
 
     def _deactivate(self, worker: registry_write.Registered) -> None:
+        database, timeout = self.state.database, self.state.settings.timeout
+        restores = worker.known and self.state.guard is not None
         try:
-            registry_write.deactivate(self.state.database, worker.id, timeout=self.state.settings.timeout)
+            if restores:
+                registry_write.give_back(database, worker, timeout=timeout)
+            else:
+                registry_write.deactivate(database, worker.id, timeout=timeout)
         except AttuneOpsError as e:
             self.left.append(f"worker {worker.id} {worker.name!r} is still registered as running: {e}")
         else:
-            self.done.append(f"worker {worker.id} {worker.name!r} is inactive")
+            how = f"has its former row again ({worker.before.get('status')})" if restores else "is inactive"
+            self.done.append(f"worker {worker.id} {worker.name!r} {how}")

@@ -98,7 +98,7 @@ def _setup(state: ServiceState) -> str:
 
 def _register(state: ServiceState) -> str:
     state.worker = registry_write.register(
-        state.database, state.name, concurrency=state.concurrency, timeout=state.settings.timeout
+        state.database, state.name, concurrency=state.concurrency, guard=state.guard, timeout=state.settings.timeout
     )
     known = "already registered, keeps its id" if state.worker.known else "new"
     return f"worker {state.worker.id} {state.name!r} ({known})"

@@ -35,7 +35,7 @@ def status_unread(
         os.close(writer)
 
 
-@pytest.mark.parametrize("command", ["startup", "doctor", "health broker"])
+@pytest.mark.parametrize("command", ["startup --service sensor", "doctor", "health broker"])
 @pytest.mark.parametrize("stderr_too", [False, True])
 def test_a_failure_stays_one(tmp_path: Path, command: str, stderr_too: bool) -> None:
     assert status_unread(tmp_path, [*NOBODY, *command.split()], stderr_too=stderr_too) == 3

@@ -8,7 +8,6 @@ from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -18,7 +17,6 @@ from attune_ops.installation.config.config_file import ConfigFile
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
 from attune_ops.model.errors import ConfigError, TopologyError
-from attune_ops.model.files import state_folder
 from attune_ops.model.secret import Secret
 from attune_ops.model.severity import Severity
 from attune_ops.model.topologies import DEFAULT as DEFAULT_TOPOLOGY
@@ -182,7 +180,7 @@ def _refuse(name: str) -> Layer:
 
 def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -> Settings:
     amqp = _amqp(said["amqp_url"])
-    database, database_origin = _database(said, amqp)
+    database = _database(said)
     env = said.get("env")
     return Settings(
         amqp=amqp,
@@ -202,7 +200,7 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
         severities=_severities(file),
         thresholds=file.thresholds,
         redact=file.redact,
-        origin=_origins(said, database_origin),
+        origin=_origins(said),
     )
 
 
@@ -214,13 +212,13 @@ def _management(said: Setting | None, amqp: Endpoint) -> Endpoint:
     return management_of(amqp) if said is None else parse_management(said.value, said.origin, amqp, said.password)
 
 
-def _database(said: Mapping[str, Setting], amqp: Endpoint) -> tuple[Database, str]:
-    """The registry's database: the given one, else a SQLite file of ours for this broker and virtual host."""
-    found, schema = said.get("database_url"), _text(said.get("database_schema")) or "attune"
-    if found is not None:
-        return parse_database(str(found.value), found.origin, schema, found.password), found.origin
-    path = state_folder("registry", f"{amqp.file_name}.sqlite")
-    return parse_database(f"sqlite:///{quote(str(path))}", "default"), "default"
+def _database(said: Mapping[str, Setting]) -> Database | None:
+    """The registry's database, None where none is given: only a lab has a file of ours, and sets its URL."""
+    found = said.get("database_url")
+    if found is None:
+        return None
+    schema = _text(said.get("database_schema")) or "attune"
+    return parse_database(str(found.value), found.origin, schema, found.password)
 
 
 def _topology(said: Setting | None) -> Topology:
@@ -251,9 +249,9 @@ def _seconds(said: Setting | None, default: float) -> float:
     return seconds
 
 
-def _origins(said: Mapping[str, Setting], database: str) -> dict[str, str]:
+def _origins(said: Mapping[str, Setting]) -> dict[str, str]:
     """The origin of each setting that has one."""
-    keys = {"amqp": "amqp_url", "management": "management_url"}
-    keys |= {key: key for key in (*Settings.__struct_fields__, "database_schema") if key not in ("database", *keys)}
+    keys = {"amqp": "amqp_url", "management": "management_url", "database": "database_url"}
+    keys |= {key: key for key in (*Settings.__struct_fields__, "database_schema") if key not in keys}
     found = {member: said[key].origin for member, key in keys.items() if key in said}
-    return {"management": "derived from the AMQP URL"} | found | {"database": database}
+    return {"management": "derived from the AMQP URL"} | found

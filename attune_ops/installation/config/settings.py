@@ -7,11 +7,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from attune_ops.model.errors import ConfigError
 from attune_ops.model.secret import MASK, Secret
 from attune_ops.model.severity import Severity
 from attune_ops.model.topology import Topology
 
 RUNNING_LAB = "the running lab"  # an origin
+NO_REGISTRY = "no worker registry is configured; give --database-url (ATTUNE_OPS_DATABASE_URL)"
 LONGEST_NAME = 200  # of a file; the file systems allow 255 bytes
 
 
@@ -115,6 +117,13 @@ class Settings(msgspec.Struct, frozen=True):
     def on_lab(self) -> bool:
         """Whether the installation is a running lab."""
         return self.lab is not None
+
+    @property
+    def registry(self) -> Database:
+        """The worker registry's database; raises `ConfigError` where none is configured."""
+        if self.database is None:
+            raise ConfigError(NO_REGISTRY)
+        return self.database
 
     @property
     def vhost(self) -> str:

@@ -26,7 +26,7 @@ import attune_ops
 from attune_ops.installation import audit
 from attune_ops.messages.message import Message
 from attune_ops.messages.message_file import decode_messages
-from attune_ops.model.errors import ConfigError, SourceError
+from attune_ops.model.errors import ConfigError
 from attune_ops.ops import Ops
 from attune_ops.topology.apply import apply_topology
 from tests.live.messages.ledger import SEED, say
@@ -191,7 +191,10 @@ def test_a_message_that_somebody_holds_keeps_the_queue(ops: Ops, vhost: Vhost, d
 
 
 def test_without_a_registry_nothing_is_deleted(vhost: Vhost, run: Run) -> None:
-    done = run("reap", "--grace", "0s", "--apply", target=vhost, status=3)
+    done = run("reap", "--grace", "0s", "--apply", target=vhost, status=2)
+    assert "no worker registry is configured" in done.stderr
+    none = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{run.folder}/none.sqlite"}
+    done = run("reap", "--grace", "0s", "--apply", target=vhost, env=none, status=3)
     assert "no worker has registered" in done.stderr
 
 
@@ -201,6 +204,6 @@ def test_a_protected_environment(ops: Ops, vhost: Vhost, database: str) -> None:
     guarded = Ops(msgspec.structs.replace(ops.settings, env="prod", protected=True))
     with pytest.raises(ConfigError, match="protected"):
         guarded.reap(apply=True)
-    with pytest.raises(SourceError):
+    with pytest.raises(ConfigError, match="no worker registry"):
         attune_ops.connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url).reap()
     assert guarded.reap(apply=True, confirm="prod").candidates == ()

@@ -337,7 +337,8 @@ def test_unknown_step(fails: Fails, vhost: Vhost) -> None:
 def test_no_configure_permission(run: Run, vhost: Vhost, user: Users, loud: tuple[str, ...]) -> None:
     """The start-up shows its steps, so the one clear line stands among them on stdout."""
     lesser = user(vhost, configure="^$", password=PASSWORD)
-    done = run("startup", *loud, target=lesser, status=1)
+    env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{run.folder}/registry.sqlite"}
+    done = run("startup", *loud, target=lesser, env=env, status=1)
     failed = [line for line in done.stdout.splitlines() if "ACCESS_REFUSED" in line]
     assert len(failed) == 1
     assert f"for user '{lesser.user}'" in failed[0]

@@ -31,7 +31,7 @@ def test_save_show_and_diff(vhost: Vhost, run: Run, user: Users) -> None:
     }
     assert (shown["broker"]["told"], shown["registry"]["told"]) == (True, False)
     assert "3 queues" in shown["broker"]["detail"]
-    assert "the file does not exist" in shown["registry"]["detail"]
+    assert "no worker registry is configured" in shown["registry"]["detail"]
 
     with vhost.channel() as channel:
         channel.queue_delete("attune.notifications.queue")

@@ -248,15 +248,18 @@ def test_this_hosts_worker() -> None:
     assert resolve({"amqp_url": "amqp://h"}, {"ATTUNE__WORKER__NAME": "w8"}).own_worker == "w8"
 
 
-def test_every_broker_has_a_registry_of_its_own(folder: Path) -> None:
-    names = set()
-    for url in ("amqp://h/a", "amqp://h/b", "amqp://h:1/a", "amqp://h/" + "%F0%9F%90%87" * 60, "amqp://h/..%2F.."):
-        found = resolve({"amqp_url": url}, {}).database
-        assert found is not None
-        assert found.file.parent.name == "registry"
-        assert len(found.file.name) < 255
-        names.add(found.file.name)
+def test_only_a_lab_has_a_registry_that_nobody_configured(folder: Path) -> None:
+    found = resolve({"amqp_url": "amqp://h/a"}, {})
+    assert found.database is None
+    with pytest.raises(ConfigError, match=r"no worker registry is configured; give --database-url"):
+        _ = found.registry
+
+
+def test_every_broker_has_files_of_its_own(folder: Path) -> None:
+    urls = ("amqp://h/a", "amqp://h/b", "amqp://h:1/a", "amqp://h/" + "%F0%9F%90%87" * 60, "amqp://h/..%2F..")
+    names = {resolve({"amqp_url": url}, {}).amqp.file_name for url in urls}
     assert len(names) == 5
+    assert all(len(name) < 240 and "/" not in name for name in names)
 
 
 @pytest.mark.parametrize(
