@@ -119,7 +119,10 @@ def _broker(settings: Settings) -> Health:
     check = HealthCheck("broker", settings.amqp.address)
     amqp.greet(settings.amqp, timeout=settings.timeout, ca_file=settings.ca_file)
     with open_management(settings, light=True) as management:
-        management.exchanges()
+        if not management.exchanges():  # a virtual host always has some
+            raise SourceError(
+                f"management API {settings.management} lists no exchanges: RabbitMQ does not answer there"
+            )
         alarms = management.alarms()
         down = settings.vhost in management.virtual_hosts_down()
     check.expect(True, "AMQP responds", "")

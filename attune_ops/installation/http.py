@@ -12,6 +12,7 @@ from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.unreachable import why
 from attune_ops.model.errors import SourceError
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for deeply nested JSON
 T = TypeVar("T")
 
 
@@ -66,7 +67,7 @@ def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
     """Decodes the JSON of an answer; raises `SourceError` for a web page, an incomplete answer or other fields."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except UNREADABLE as e:
         if _is_page(answer):
             what = "answered with a web page: a proxy or another server answers there; check host, port and prefix"
         elif _is_json(answer):
@@ -82,8 +83,8 @@ def _is_page(answer: Answer) -> bool:
 
 def _is_json(answer: Answer) -> bool:
     try:
-        msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        msgspec.json.decode(answer.body, type=msgspec.Raw)  # builds nothing of it
+    except UNREADABLE:
         return False
     return True
 
@@ -97,7 +98,7 @@ def _reason(answer: Answer) -> str:
     """The API's text of an error, or what came instead."""
     try:
         said = msgspec.json.decode(answer.body, type=_Complaint)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return "a web page" if _is_page(answer) else "no reason given"
     import html
 

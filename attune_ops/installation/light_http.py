@@ -1,7 +1,8 @@
 """The management API for a health probe: one request at a time over one socket.
 
 The standard library's http.client would do the same, but loads the e-mail parser and ssl first: 30 ms more for
-each run of a probe that must start fast. An answer that is not plain, complete HTTP/1.1 is refused.
+each run of a probe that must start fast. An answer that is not plain, complete HTTP/1.1 is refused, and so is one that
+is not complete in time or larger than `MOST_BYTES`: the socket counts (`sockets.timed`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import BinaryIO, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.http import Answer, basic, unreachable
-from attune_ops.installation.sockets import connect
+from attune_ops.installation.sockets import MOST_BYTES, TooMuch, connect, timed
 
 MOST_HEADERS = 100
 LONGEST_LINE = 65536
+MOST_DIGITS = 20
+MOST_INTERIM = 10  # answers like 100 Continue before the real one
 
 
 class NotHttp(OSError):
@@ -38,7 +41,7 @@ class Response(NamedTuple):
 class Connection:
     """A connection to one server, opened with the first request and reopened after the server closed it.
 
-    Raises `OSError` where the server cannot be reached or does not answer; `timeout` is for each wait, in s.
+    Raises `OSError` where the server cannot be reached or does not answer wholly within `timeout` s.
     """
 
     def __init__(self, host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> None:
@@ -46,13 +49,16 @@ class Connection:
         self._socket: socket.socket | None = None
         self._reader: BinaryIO | None = None
 
-    def request(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Response:
+    def request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes = b"", timeout: float | None = None
+    ) -> Response:
         """Sends a request and reads the whole answer."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         head = {"Host": f"{host}:{self._port}", "Content-Length": str(len(body)), **headers}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
         try:
             stream, reader = self._open()
+            stream.settimeout(timeout or self._timeout)
             stream.sendall("\r\n".join(lines).encode("latin-1") + body)
             response = _response(reader)
         except BaseException:
@@ -72,7 +78,8 @@ class Connection:
 
     def _open(self) -> tuple[socket.socket, BinaryIO]:
         if self._socket is None or self._reader is None:
-            self._socket = connect(self._host, self._port, self._timeout, self._tls, self._ca_file)
+            stream = connect(self._host, self._port, self._timeout, self._tls, self._ca_file)
+            self._socket = timed(stream, self._timeout)
             self._reader = self._socket.makefile("rb")
         return self._socket, self._reader
 
@@ -89,9 +96,11 @@ class LightHttp:
         """Sends one request and reads the whole answer."""
         started = time.perf_counter()
         try:
-            found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
+            found = self._connection.request(
+                method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"", timeout
+            )
         except OSError as e:
-            raise unreachable(self.endpoint, e, self._timeout) from None
+            raise unreachable(self.endpoint, e, timeout or self._timeout) from None
         return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
@@ -100,16 +109,16 @@ class LightHttp:
 
 
 def _response(reader: BinaryIO) -> Response:
-    start = _line(reader)
-    version, _, rest = start.partition(" ")
-    status = rest[:3]
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not status.isdecimal():
-        raise NotHttp("not an HTTP answer")
-    headers: dict[str, str] = {"connection": "close"} if version == "HTTP/1.0" else {}
-    headers |= dict(_headers(reader))
-    if status.startswith("1"):  # 100 Continue and the like: the real answer follows
-        return _response(reader)
-    return Response(int(status), headers, _body(reader, int(status), headers))
+    for _ in range(MOST_INTERIM):
+        version, _, rest = _line(reader).partition(" ")
+        status = rest[:3]
+        if version not in ("HTTP/1.1", "HTTP/1.0") or not (len(status) == 3 and status.isdecimal()):
+            raise NotHttp("not an HTTP answer")
+        headers: dict[str, str] = {"connection": "close"} if version == "HTTP/1.0" else {}
+        headers |= dict(_headers(reader))
+        if not status.startswith("1"):  # 100 Continue and the like: the real answer follows
+            return Response(int(status), headers, _body(reader, int(status), headers))
+    raise NotHttp("no answer after 100 Continue")
 
 
 def _headers(reader: BinaryIO) -> Iterator[tuple[str, str]]:
@@ -131,24 +140,29 @@ def _body(reader: BinaryIO, status: int, headers: dict[str, str]) -> bytes:
     if length is None:
         headers["connection"] = "close"
         return reader.read()
-    if not length.isdecimal():
-        raise NotHttp("the Content-Length is not a number")
-    return _exactly(reader, int(length))
+    return _exactly(reader, _number(length, 10))
 
 
 def _chunks(reader: BinaryIO) -> bytes:
     parts: list[bytes] = []
     while True:
-        size = _line(reader).partition(";")[0].strip()
-        try:
-            length = int(size, 16)
-        except ValueError:
-            raise NotHttp("a chunk without a size") from None
+        length = _number(_line(reader).partition(";")[0].strip(), 16)
         if length == 0:
             list(_headers(reader))  # trailers
             return b"".join(parts)
         parts.append(_exactly(reader, length))
         _exactly(reader, 2)
+
+
+def _number(digits: str, base: int) -> int:
+    """The size that the digits give; a sign, an underscore or a prefix, which Python reads, is not HTTP."""
+    try:
+        size = int(digits if digits.isalnum() and len(digits) <= MOST_DIGITS else "", base)
+    except ValueError:
+        raise NotHttp("a size that is not a number") from None
+    if size > MOST_BYTES:
+        raise TooMuch(f"{size} bytes are announced")
+    return size
 
 
 def _line(reader: BinaryIO) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.http import Answer, basic, unreachable
-from attune_ops.installation.sockets import tls_context
+from attune_ops.installation.sockets import MOST_BYTES, TooMuch, timed, tls_context
+
+QUIET = 1.5  # times the timeout: the longest wait for the next byte of a list, which may take longer as a whole
+RETRY_S = 1.0  # the timeout after a request that got no answer, until one gets an answer again
+MOST_AT_ONCE = 192 << 20  # bytes of all answers that are being read
+PART = 1 << 16
 
 
 class PooledHttp:
@@ -19,27 +27,55 @@ class PooledHttp:
 
     def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
         self.endpoint, self._timeout = endpoint, timeout
+        self._silent = False  # whether the last request got no answer
+        self._counting, self._reading = threading.Lock(), 0
         self._base = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}/api/"
         self._session = requests.Session()
-        self._session.mount(f"{endpoint.scheme}://", _Adapter(tls_context(ca_file) if endpoint.tls else None))
+        self._session.mount(
+            f"{endpoint.scheme}://", _Adapter(tls_context(ca_file) if endpoint.tls else None, QUIET * timeout)
+        )
         self._session.auth = _Basic(endpoint)
 
     def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
         """Sends one request and reads the whole answer."""
         started = time.perf_counter()
+        seconds = RETRY_S if self._silent else timeout or self._timeout
         try:
-            found = self._session.request(
+            with self._session.request(
                 method,
                 self._base + path,
                 data=body,
                 headers={"content-type": "application/json"} if body is not None else None,
-                timeout=(self._timeout, timeout or self._timeout),
+                timeout=(min(seconds, self._timeout), seconds),
                 allow_redirects=False,
-            )
-        except (requests.RequestException, OSError, ValueError) as e:
-            raise unreachable(self.endpoint, e, timeout or self._timeout) from None
+                stream=True,
+            ) as found:
+                content = self._content(found)
+        except TimeoutError as e:
+            self._silent = True
+            raise unreachable(self.endpoint, e, seconds) from None
+        except Exception as e:  # noqa: BLE001 - what a malformed answer raises is not documented
+            self._silent = isinstance(e, requests.Timeout) or "timed out" in str(e)
+            raise unreachable(self.endpoint, e, seconds) from None
+        self._silent = False
         headers = {k.lower(): v for k, v in found.headers.items()}
-        return Answer(found.status_code, headers, found.content, (time.perf_counter() - started) * 1000)
+        return Answer(found.status_code, headers, content, (time.perf_counter() - started) * 1000)
+
+    def _content(self, response: requests.Response) -> bytes:
+        """The body, decompressed part by part; raises `TooMuch`."""
+        content = bytearray()  # one block of memory: many small ones of several threads would not be given back
+        try:
+            for part in response.iter_content(PART):
+                content += part
+                with self._counting:
+                    self._reading += len(part)
+                if len(content) > MOST_BYTES or self._reading > MOST_AT_ONCE:
+                    raise TooMuch(f"more than {len(content)} bytes")
+            return bytes(content)
+        finally:
+            with self._counting:
+                self._reading -= len(content)
+            content.clear()  # else the traceback of an error keeps it
 
     def close(self) -> None:
         """Closes the connections."""
@@ -47,17 +83,43 @@ class PooledHttp:
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts the same authorities as the other connections; requests alone would use its own list."""
+    """Trusts the same authorities as the other connections; requests alone would use its own list.
 
-    def __init__(self, trust: ssl.SSLContext | None) -> None:
-        self._trust = trust
+    Its connections have a time for each whole answer, and wait at most `quiet` s for the next byte.
+    """
+
+    def __init__(self, trust: ssl.SSLContext | None, quiet: float) -> None:
+        self._trust, self._pools = trust, _pools(quiet)
         super().__init__(pool_connections=1, pool_maxsize=8)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._trust, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._trust, **kwargs)
+        manager = super().proxy_manager_for(*args, ssl_context=self._trust, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _pools(quiet: float) -> dict[str, type[HTTPConnectionPool]]:
+    class InTime(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = timed(self.sock, quiet)
+
+    class InTimeTls(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = timed(self.sock, quiet)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = InTime
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = InTimeTls
+
+    return {"http": Pool, "https": TlsPool}
 
 
 class _Basic:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.model.errors import ConfigError, SourceError
@@ -13,11 +13,61 @@ if TYPE_CHECKING:
     import ssl
 
 
+MOST_BYTES = 128 << 20  # of one answer, decompressed; 10,000 workers have lists of some 60 MB
+
+
+class TooMuch(OSError):
+    """The answer is larger than `MOST_BYTES`."""
+
+
+class _InTime:
+    """A socket whose timeout is for everything that is read until it is set again, not for each read.
+
+    So a server that sends a byte now and then cannot hold a reader for ever. `quiet` bounds each wait, in s.
+    """
+
+    quiet: float | None = None
+    _ends: float | None = None
+    _read = 0
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Starts the time anew, and the count of bytes."""
+        self._ends, self._read = (time.monotonic() + seconds if seconds else None), 0
+        super().settimeout(seconds)  # type: ignore[misc]
+
+    def recv_into(self, *where: Any) -> int:
+        """Reads what there is; raises `TimeoutError` or `TooMuch`."""
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(left if self.quiet is None else min(left, self.quiet))  # type: ignore[misc]
+        size: int = super().recv_into(*where)  # type: ignore[misc]
+        self._read += size
+        if self._ends is not None and self._read > MOST_BYTES:
+            raise TooMuch(f"more than {MOST_BYTES} bytes")
+        return size
+
+
+class InTimeSocket(_InTime, socket.socket):
+    """A socket over TCP with a time for each whole answer."""
+
+
+def timed(stream: socket.socket, quiet: float | None = None) -> socket.socket:
+    """The same connection with a time for each whole answer; one with TLS has it from `tls_context`."""
+    if not isinstance(stream, _InTime):
+        seconds = stream.gettimeout()
+        stream = InTimeSocket(fileno=stream.detach())
+        stream.settimeout(seconds)
+    stream.quiet = quiet
+    return stream
+
+
 def connect(host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> socket.socket:
     """Opens a TCP connection, with TLS on request; raises `OSError`. `timeout` in s."""
     # As bytes: a text would load the codec for international names, 7 ms; one that is not ASCII needs it.
     address = (host.encode() if host.isascii() else host, port)
-    stream = socket.create_connection(address, timeout)  # type: ignore[arg-type]
+    stream = timed(socket.create_connection(address, timeout))  # type: ignore[arg-type]
     # A request is one small packet: without this the kernel waits for the previous answer's acknowledgement.
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return tls_context(ca_file).wrap_socket(stream, server_hostname=host) if tls else stream
@@ -30,8 +80,12 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     """
     import ssl
 
+    class InTimeTls(_InTime, ssl.SSLSocket):
+        """The same with TLS."""
+
     try:
         made = ssl.create_default_context()
+        made.sslsocket_class = InTimeTls
         if ca_file is not None:
             made.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as e:

@@ -7,6 +7,7 @@ errors are searched.
 from __future__ import annotations
 
 from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.sockets import MOST_BYTES
 
 CERTIFICATE = ("certificate_verify_failed", "certificate verify failed")
 NO_TLS = ("wrong_version_number", "record_layer_failure", "packet_length_too_long", "unknown_protocol")
@@ -14,7 +15,10 @@ SLOW = ("timeout", "timed out")
 REFUSED = ("connectionrefused", "connection refused")
 UNKNOWN_HOST = ("gaierror", "name resolution", "name or service not known")
 UNREACHABLE = ("unreachable", "no route to host")
-OTHER_PROTOCOL = ("badstatusline", "nothttp", "incompatibleprotocol", "protocolversionmismatch", "notamqp")
+OTHER_PROTOCOL = (
+    "badstatusline", "nothttp", "incompatibleprotocol", "protocolversionmismatch", "notamqp", "linetoolong",
+    "httpexception", "invalidheader", "contentdecoding", "recursionerror", "valueerror",
+)  # fmt: skip
 BROKE_OFF = (
     "brokeoff", "incompleteread", "remotedisconnected", "connectionreset", "brokenpipe", "chunkedencoding",
     "streamlost", "eof occurred", "eoferror", "invalidframe", "invalidchunklength",
@@ -25,7 +29,7 @@ ASK_HTTP = (
     "(rabbitmq-plugins enable rabbitmq_management); --management-url sets another URL"
 )
 ASK_AMQP = "check that the broker is running and the port is correct (default 5672, with TLS 5671)"
-NOT_HTTP = "the server does not speak HTTP (an AMQP port?); the default port of the management API is 15672"
+NOT_HTTP = "the server does not speak HTTP properly (an AMQP port?); the default port of the management API is 15672"
 NOT_AMQP = "the server does not speak AMQP (an HTTP or TLS port?); the default port is 5672, 5671 with TLS"
 HALF = "the answer is incomplete; check that the port is correct (default 15672) and no proxy is in between"
 
@@ -38,6 +42,7 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
         (CERTIFICATE, "its certificate is not trusted for this host; set ca_file to its authority in the "
                       "configuration file"),
         (NO_TLS, f"the server does not speak TLS; try {plain}:// instead of {plain}s://"),
+        (("toomuch",), f"the answer is larger than {MOST_BYTES >> 20} MiB; check host and port"),
         (SLOW, f"no answer within {timeout:g} s; check host, port and firewall"),
         (REFUSED, f"connection refused; {ASK_HTTP if http else ASK_AMQP}"),
         (UNKNOWN_HOST, f"host name {endpoint.host!r} is unknown; check its spelling"),
