@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.http import Answer, basic, unreachable
-from attune_ops.installation.sockets import MOST_BYTES, TooMuch, connect, timed
+from attune_ops.installation.sockets import MOST_BYTES, TooMuch, connect
 
 MOST_HEADERS = 100
 LONGEST_LINE = 65536
@@ -49,16 +49,14 @@ class Connection:
         self._socket: socket.socket | None = None
         self._reader: BinaryIO | None = None
 
-    def request(
-        self, method: str, path: str, headers: dict[str, str], body: bytes = b"", timeout: float | None = None
-    ) -> Response:
+    def request(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Response:
         """Sends a request and reads the whole answer."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         head = {"Host": f"{host}:{self._port}", "Content-Length": str(len(body)), **headers}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
         try:
             stream, reader = self._open()
-            stream.settimeout(timeout or self._timeout)
+            stream.settimeout(self._timeout)
             stream.sendall("\r\n".join(lines).encode("latin-1") + body)
             response = _response(reader)
         except BaseException:
@@ -78,8 +76,7 @@ class Connection:
 
     def _open(self) -> tuple[socket.socket, BinaryIO]:
         if self._socket is None or self._reader is None:
-            stream = connect(self._host, self._port, self._timeout, self._tls, self._ca_file)
-            self._socket = timed(stream, self._timeout)
+            self._socket = connect(self._host, self._port, self._timeout, self._tls, self._ca_file)
             self._reader = self._socket.makefile("rb")
         return self._socket, self._reader
 
@@ -96,11 +93,10 @@ class LightHttp:
         """Sends one request and reads the whole answer."""
         started = time.perf_counter()
         try:
-            found = self._connection.request(
-                method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"", timeout
-            )
+            # A probe does not wait longer for a list: `timeout` is not used.
+            found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
         except OSError as e:
-            raise unreachable(self.endpoint, e, timeout or self._timeout) from None
+            raise unreachable(self.endpoint, e, self._timeout) from None
         return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
