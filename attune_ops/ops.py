@@ -62,7 +62,7 @@ class Ops:
         sources: Collection[Source] | None = None,
         *,
         samples: int = 1,
-        interval: float = 5.0,
+        interval: float = 7.0,
         skip_worker_statistics: bool = False,
     ) -> Facts:
         """Reads broker and registry: all sources, or only the given ones. Needs tag monitoring, changes nothing.
@@ -129,16 +129,17 @@ class Ops:
         skip: Collection[str] = (),
         *,
         facts: Facts | None = None,
-        samples: int = 1,
-        interval: float = 5.0,
+        samples: int | None = None,
+        interval: float = 7.0,
         target_version: str | None = None,
         baseline: str | None = None,
     ) -> Report:
         """Runs the checks; `only` and `skip` are codes, names or groups of checks.
 
-        Reads broker and registry (with `samples=2` twice, `interval` s apart, to see what grows), needs tag monitoring,
-        changes nothing. `target_version` is the RabbitMQ version of a planned upgrade; `baseline` is the JSON file of
-        an earlier report; its findings are left out. Raises `ConfigError`.
+        Reads broker and registry, needs tag monitoring, changes nothing. With `samples=2` it reads twice, `interval` s
+        apart, to see what grows; with None, twice only where a consumer may be stuck. `target_version` is the RabbitMQ
+        version of a planned upgrade; `baseline` is the JSON file of an earlier report; its findings are left out.
+        Raises `ConfigError`.
         """
         from attune_ops.doctor.diagnosis import diagnose_live, read_baseline
 
@@ -387,7 +388,7 @@ class Ops:
 
         return history.read(self.settings, since or history.KEPT)
 
-    def report(self, file: str, *, samples: int = 1, replace: bool = False) -> int:
+    def report(self, file: str, *, samples: int | None = None, replace: bool = False) -> int:
         """Writes one HTML file with the doctor's report and all tables, without secrets; returns its size in bytes.
 
         `replace` overwrites an existing file. Changes nothing on the installation. Raises `ConfigError` if the file

@@ -17,7 +17,12 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 confirm_option = click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
 
 samples_option = click.option(
-    "--samples", type=click.IntRange(1, 2), default=1, help="2: read twice, 5 s apart, to find growing queues."
+    "--samples", type=click.IntRange(1, 2), default=1, help="2: read twice, 7 s apart, to find growing queues."
+)
+automatic_samples_option = click.option(
+    "--samples",
+    type=click.IntRange(1, 2),
+    help="2: read twice, 7 s apart, to find growing queues; 1: read once (default: twice if a consumer may be stuck).",
 )
 from_option = click.option(
     "--from", "file", metavar="FILE", help="Read a snapshot or definitions export instead of the broker."

@@ -9,7 +9,7 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import duration, from_option, samples_option
+from attune_ops.cli._options import automatic_samples_option, duration, from_option
 from attune_ops.doctor.findings import Severity
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
     "--vhost", metavar="NAME", help="Virtual host of FILE, if it has several (default: the one with Attune's queues)."
 )
 @click.option("--baseline", metavar="FILE", help="Leave out the findings of this earlier report (--format json).")
-@samples_option
+@automatic_samples_option
 @click.option("--interval", type=duration, metavar="TIME",
               help="Time between the two samples; a longer one finds slower growth (10m).")  # fmt: skip
 @click.option("--target-version", metavar="VERSION", help="RabbitMQ version to check an upgrade for (default: 4.3).")
@@ -87,7 +87,7 @@ def _diagnosis(
     *,
     file: str | None,
     vhost: str | None,
-    samples: int,
+    samples: int | None,
     interval: float | None,
     baseline: str | None,
     **parameters: Any,
@@ -103,4 +103,4 @@ def _diagnosis(
     if vhost is not None:
         raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
     parameters |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
-    return lambda: diagnosis.diagnose_live(cli.settings, **parameters)
+    return lambda: diagnosis.diagnose_live(cli.settings, on_progress=cli.note, **parameters)

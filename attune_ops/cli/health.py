@@ -39,7 +39,8 @@ def command() -> None:
 def worker(cli: Cli, worker: str | None, wait: float, format: str) -> None:
     """A worker can receive work: it is registered, its heartbeat is fresh, its queues are bound and consumed.
 
-    Each queue of the worker in the topology must exist, have all its bindings and exactly the expected consumer.
+    Each queue of the worker in the topology must exist, have all its bindings and exactly the expected consumer, which
+    is not stuck: a consumer that holds its whole prefetch is checked again after 7 s.
     Without ID or NAME it checks this host's own worker: worker.name of Attune's configuration, else worker-HOSTNAME.
     """
     from attune_ops.doctor.health import worker_health

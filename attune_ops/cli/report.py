@@ -8,7 +8,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, pass_cli
-from attune_ops.cli._options import force_option, from_option, samples_option
+from attune_ops.cli._options import automatic_samples_option, force_option, from_option
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @_base.command(example="attune-ops report --output report.html")
 @click.option("--output", metavar="FILE", required=True, help="HTML file to write; - is standard output.")
 @from_option
-@samples_option
+@automatic_samples_option
 @force_option
 @pass_cli
-def command(cli: Cli, output: str, file: str | None, samples: int, force: bool) -> None:
+def command(cli: Cli, output: str, file: str | None, samples: int | None, force: bool) -> None:
     """Writes one HTML file to send: findings, tables, topology, queue depths and the snapshot, without passwords.
 
     The file needs no network and no JavaScript. Changes nothing on the installation. Exit status 3 if the broker could
@@ -40,12 +40,12 @@ def command(cli: Cli, output: str, file: str | None, samples: int, force: bool) 
     cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)
 
 
-def _diagnosis(cli: Cli, file: str | None, samples: int) -> Report:
+def _diagnosis(cli: Cli, file: str | None, samples: int | None) -> Report:
     """The diagnosis of the live installation, or of a file, which needs no configured installation."""
     from attune_ops.cli._target_options import with_target_options
-    from attune_ops.doctor.diagnosis import diagnose_file
+    from attune_ops.doctor.diagnosis import diagnose_file, diagnose_live
     from attune_ops.installation.config import check_settings
 
     if file is None:
-        return with_target_options(cli.ops.doctor(samples=samples), cli.options)
+        return with_target_options(diagnose_live(cli.settings, samples=samples, on_progress=cli.note), cli.options)
     return diagnose_file(file, check_settings(cli.options))

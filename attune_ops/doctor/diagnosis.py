@@ -11,15 +11,18 @@ from typing import TypedDict, Unpack
 import msgspec
 
 from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.checks.unacknowledged import consumers_move, may_be_stuck
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import Key, choose, diagnose, garbage_collection_paused, verify
 from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity, Subject
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
+from attune_ops.installation.management import SAMPLE_INTERVAL_S
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
 from attune_ops.model.snapshot_file import load_facts
+from attune_ops.model.units import listed
 from attune_ops.model.waiting import wait_until
 
 RETRY_INTERVAL_S = 2.0
@@ -79,17 +82,31 @@ def diagnose_live(
     settings: Settings,
     *,
     facts: Facts | None = None,
-    samples: int = 1,
-    interval: float = 5.0,
+    samples: int | None = None,
+    interval: float = SAMPLE_INTERVAL_S,
+    on_progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[DiagnosisOptions],
 ) -> Report:
     """Diagnoses an installation as it is now, or as in `facts`.
 
-    Reads broker and registry, with `samples=2` twice, `interval` s apart; needs tag monitoring, changes nothing.
+    Reads broker and registry, with `samples=2` twice, `interval` s apart; with `samples=None` twice where a consumer
+    may be stuck, which `on_progress` reports. Needs tag monitoring, changes nothing.
     """
 
     def read() -> Facts:
-        return facts or collect(settings, samples=samples, interval=interval, skip_worker_statistics=True)
+        if facts is not None:
+            return facts
+        first = collect(settings, samples=samples or 1, interval=interval, skip_worker_statistics=True)
+        chosen = choose(all_checks(), options.get("only", ()), options.get("skip", ()))
+        suspects = may_be_stuck(first) if samples is None and any(c.function is consumers_move for c in chosen) else {}
+        if not suspects:
+            return first
+        on_progress(
+            f"{listed(suspects)}: the consumer holds its whole prefetch; the second sample in {interval:g} s shows "
+            "whether it is stuck (--samples 1: no second sample)"
+        )
+        time.sleep(interval)
+        return collect(settings, earlier=first.broker, skip_worker_statistics=True)
 
     return read_and_diagnose(read, settings.check_settings, **options)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from attune_ops.installation import registry_read
 from attune_ops.installation.config.settings import NO_REGISTRY, Settings
-from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.installation.operations import Operations, operation
 from attune_ops.installation.release import recognised
@@ -75,8 +75,10 @@ class HealthCheck:
 def worker_health(settings: Settings, worker: str | None = None, *, wait: float = 0.0) -> Health:
     """Checks that a worker can receive work: registered, heartbeat fresh, queues bound and consumed as expected.
 
-    Reads registry and management API, needs tag management and any permission in the virtual host, changes nothing.
-    Retries for at most `wait` s. Raises `SourceError` if registry or management API cannot be read.
+    A consumer that holds its whole prefetch while messages are ready is checked again after 7 s: one that got nothing
+    in this time is stuck. Reads registry and management API, needs tag management and any permission in the virtual
+    host, changes nothing. Retries for at most `wait` s. Raises `SourceError` if registry or management API cannot be
+    read.
     """
     return _until_healthy(lambda: _worker(settings, worker or settings.own_worker), wait)
 
@@ -208,6 +210,7 @@ def _queues(
 ) -> None:
     topology = settings.topology
     bindings, consumers = topology.worker_bindings(worker_id), topology.worker_consumers(worker_id)
+    suspects: dict[str, OneQueue] = {}
     for queue in topology.worker_queues(worker_id):
         found = queues[queue.name]
         if found is None:
@@ -224,6 +227,35 @@ def _queues(
         tags = [c.consumer_tag for c in found.consumer_details]
         wrong = _drift(tags, [c for c in consumers if c.queue == queue.name])
         check.expect(not wrong, f"consumer {', '.join(tags) or 'none, as expected'}", f"{queue.name} has {wrong}")
+        if _is_at_prefetch(found, found.messages_ready, found.messages_unacknowledged):
+            suspects[queue.name] = found
+    _stuck(check, management, suspects)
+
+
+def _is_at_prefetch(queue: OneQueue, ready: int | None, held: int | None) -> bool:
+    """Whether messages are ready and the only consumer holds its whole prefetch."""
+    consumers = queue.consumer_details or ()
+    return len(consumers) == 1 and bool(ready) and 0 < (consumers[0].prefetch_count or 0) <= (held or 0)
+
+
+def _stuck(check: HealthCheck, management: Management, suspects: dict[str, OneQueue]) -> None:
+    """Reads the queues again after the statistics interval; the counts are live, an equal counter says no delivery."""
+    if suspects:
+        time.sleep(SAMPLE_INTERVAL_S)
+    for name, before in suspects.items():
+        after, live = management.queue(name), management.live_counts(name)
+        if after is None or live is None or after.message_stats is None or before.message_stats is None:
+            continue
+        ready, held = live.messages_ready, live.messages_unacknowledged
+        if not _is_at_prefetch(after, ready, held) or after.message_stats.deliver_get is None:
+            continue
+        stuck = after.message_stats.deliver_get == before.message_stats.deliver_get
+        check.expect(
+            not stuck,
+            f"{name} moves",
+            f"{name} is stuck: its consumer holds {units.counted(held or 0, 'unacknowledged message')} (its prefetch "
+            f"limit) and acknowledged none in {SAMPLE_INTERVAL_S:g} s; {ready:,} ready",
+        )
 
 
 def _drift(tags: list[str], desired: list[Consumer]) -> str | None:

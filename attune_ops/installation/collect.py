@@ -13,7 +13,7 @@ import msgspec
 from attune_ops.installation import http, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
-from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
 from attune_ops.installation.release import recognised_or_default
 from attune_ops.installation.side_by_side import SideBySide
@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 NOT_ASKED = "not requested"
 ONE_SAMPLE = "only one sample was taken; use --samples 2"
-SAMPLE_INTERVAL_S = 5.0  # RabbitMQ updates its statistics that often; two closer samples may be equal
 THREADS = 6  # 4 HTTP requests (more would wait in the broker), AMQP and the registry
 
 MOST_SUSPECTS = 50  # 1 to 2 ms each; where there are more, few of them are due to old statistics
@@ -44,23 +43,23 @@ def collect(
     listings: Collection[str] = LISTINGS,
     samples: int = 1,
     interval: float = SAMPLE_INTERVAL_S,
+    earlier: BrokerSnapshot | None = None,
     skip_worker_statistics: bool = False,
 ) -> Facts:
     """Reads the `sources` (default: all) of broker and registry in parallel; changes nothing.
 
     `listings` limits `Source.BROKER` to some of exchanges, queues, statistics (of the queues), bindings,
     policies and default_queue_type. With two `samples` the queues are read twice, `interval` s apart;
-    the first sample is `Facts.earlier`. What cannot be read is in `Facts.missing` with its reason; nothing is
-    raised for it. With `skip_worker_statistics`, rates and ages of worker queues are not read where the broker has more
-    than 2,000 queues: they take the longest.
+    the first sample is `Facts.earlier`; `earlier` is one that was read before. What cannot be read is in
+    `Facts.missing` with its reason; nothing is raised for it. With `skip_worker_statistics`, rates and ages of worker
+    queues are not read where the broker has more than 2,000 queues: they take the longest.
     """
     wanted = frozenset(Source if sources is None else sources)
     whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= set(listings)
     if not whole and MANAGED & wanted:
         settings = recognised_or_default(settings)
-    earlier = None
     if samples > 1:
-        depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
+        depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip_worker_statistics).read().broker
         time.sleep(interval)
     facts = Round(settings, wanted, frozenset(listings), skip_worker_statistics).read()

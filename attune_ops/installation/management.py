@@ -48,6 +48,7 @@ from attune_ops.model.snapshot import (
 
 T = TypeVar("T")
 
+SAMPLE_INTERVAL_S = 7.0  # RabbitMQ updates its statistics every 5 s; two closer samples may be equal
 LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
 PAGE = 500  # the most that the API gives on one
 MOST_EXCHANGES = 50  # whose bindings are read one by one

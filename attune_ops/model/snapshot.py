@@ -131,6 +131,7 @@ class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     state: str | None = None
     ack_rate: float | None = None
     global_prefetch: int | None = None  # of all its consumers together; 0 where none is set
+    delivered: int | None = None  # deliveries since it was opened
 
 
 class PolicyState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -77,7 +77,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
 def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: float = 10) -> Iterator[Problem]:
     """A queue that is filled faster than it is consumed grows until a limit or alarm is reached.
 
-    Compares two samples, 5 s apart by default. Short bursts are normal: only growth of 100 messages and 10 % is
+    Compares two samples, 7 s apart by default. Short bursts are normal: only growth of 100 messages and 10 % is
     reported. To find slower growth, use a longer interval (`attune-ops doctor --interval 10m`), lower thresholds, or
     a recording (`attune-ops watch`).
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
@@ -11,8 +11,11 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, starting_workers
-from attune_ops.model.snapshot import ChannelState, ConsumerState
+from attune_ops.model.snapshot import BrokerSnapshot, ChannelState, ConsumerState
 from attune_ops.model.units import age
+
+STATISTICS_INTERVAL_S = 5.5  # RabbitMQ updates them every 5 s
+RESTART_REMEDY = "Restart that process: its messages are requeued."
 
 
 def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[ConsumerState, ...], timedelta]]:
@@ -83,10 +86,53 @@ def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
             f"{listed(queues) or 'a queue'} for {age(since)} "
             f"({listed([repr(c.tag) for c in consumers]) or 'without a consumer'})",
             evidence=_evidence(facts, channel, consumers),
-            remedy="Restart that process: its messages are requeued.",
+            remedy=RESTART_REMEDY,
             inspect_commands=(command_lines.consumers(queues[0]),) if queues else (),
             severity=_severity(facts, queues),
         )
+
+
+def may_be_stuck(facts: Facts) -> Mapping[str, ConsumerState]:
+    """The queues with messages ready and one consumer that holds its whole prefetch, each with that consumer.
+
+    Message counts are live. A second sample shows whether the consumer is stuck or busy.
+    """
+    return {} if facts.broker is None else _at_prefetch(facts.broker)
+
+
+def _at_prefetch(broker: BrokerSnapshot) -> dict[str, ConsumerState]:
+    return {
+        queue: consumers[0]
+        for queue, consumers in broker.consumers_of.items()
+        if len(consumers) == 1
+        and (state := broker.queue_named.get(queue)) is not None
+        and state.messages_ready
+        and 0 < (consumers[0].prefetch or 0) <= (state.messages_unacknowledged or 0)
+    }
+
+
+def _stuck(facts: Facts) -> Iterator[tuple[str, ConsumerState, ChannelState, float]]:
+    """The queues with a consumer that is at its prefetch limit in both samples and got nothing between them.
+
+    An acknowledgement or a reject makes the broker deliver the next message. Thus equal delivery counters show that
+    there was none; unlike message counts, they change also where as much is published as is consumed.
+    """
+    now, before = facts.actual, facts.earlier
+    if before is None:
+        return
+    seconds = (now.taken_at - before.taken_at).total_seconds()
+    if seconds < STATISTICS_INTERVAL_S:
+        return
+    then = _at_prefetch(before)
+    for queue, consumer in _at_prefetch(now).items():
+        earlier, channel = then.get(queue), now.channel_named.get(consumer.channel)
+        if earlier is None or channel is None or (earlier.channel, earlier.tag) != (consumer.channel, consumer.tag):
+            continue
+        old = before.channel_named.get(consumer.channel)
+        if old is None or channel.delivered is None or channel.delivered != old.delivered:
+            continue
+        if (now.queue_named[queue].messages or 0) >= (before.queue_named[queue].messages or 0):
+            yield queue, consumer, channel, seconds
 
 
 @check(
@@ -100,13 +146,18 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
     """A consumer that holds as many messages as its prefetch gets no more. If it acknowledges none, it is stuck.
 
     Its connection is open and its heartbeat may be fresh, but it makes no progress. Other messages in the queue
-    wait.
+    wait. Two samples show it: in both, the queue has messages ready and its only consumer holds its whole prefetch,
+    and nothing was delivered between them. The doctor takes the second sample itself, 7 s later, if the first one
+    shows a full prefetch (`--samples 1` forbids it). A busy consumer acknowledges messages and gets new ones. With one sample, a
+    consumer is stuck if its channel is idle for 120 s.
     """
+    reported = set()
     for channel, consumers, since in _holding(facts, stuck_consumer_s):
         held = channel.messages_unacknowledged or 0
         if not _is_full(consumers, held):
             continue
         queues = sorted({c.queue for c in consumers})
+        reported.update(queues)
         named = facts.actual.queue_named
         behind = sum(named[q].messages_ready or 0 for q in queues if q in named)
         yield Problem(
@@ -114,10 +165,28 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
             f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds {held} unacknowledged "
             f"messages (its prefetch limit) for {age(since)}" + (f"; {behind:,} more are ready" if behind else ""),
             evidence={**_evidence(facts, channel, consumers), "ready": behind},
-            remedy="Restart that process: its messages are requeued.",
+            remedy=RESTART_REMEDY,
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=_severity(facts, queues) or (None if behind else Severity.WARNING),
         )
+    for queue, consumer, channel, seconds in _stuck(facts):
+        if queue in reported:
+            continue
+        state = facts.actual.queue_named[queue]
+        held, ready = state.messages_unacknowledged or 0, state.messages_ready or 0
+        yield Problem(
+            Subject("queue", queue),
+            f"{_client(facts, channel)} ({consumer.tag!r}) is stuck: it holds "
+            f"{counted(held, 'unacknowledged message')} (its prefetch limit) and acknowledged none in {seconds:.0f} s; "
+            f"{ready:,} more {'is' if ready == 1 else 'are'} ready",
+            evidence={
+                **_evidence(facts, channel, (consumer,)),
+                "unacknowledged": held, "ready": ready, "seconds": round(seconds, 1),
+            },
+            remedy=RESTART_REMEDY,
+            inspect_commands=(command_lines.consumers(queue),),
+            severity=_severity(facts, [queue]),
+        )  # fmt: skip
 
 
 @check(

@@ -108,4 +108,5 @@ class ChannelWire(msgspec.Struct):
             self.name, self.vhost, at.name if isinstance(at, ConnectionName) else "", self.number, self.prefetch_count,
             self.messages_unacknowledged, self.consumer_count, from_text(self.idle_since), self.state,
             rate(self.message_stats.ack_details) if self.message_stats else None, self.global_prefetch_count,
+            self.message_stats.deliver_get if self.message_stats else None,
         )  # fmt: skip

@@ -21,6 +21,7 @@ class MessageStats(msgspec.Struct):
     deliver_get_details: Rate | None = None
     ack_details: Rate | None = None
     redeliver_details: Rate | None = None
+    deliver_get: int | None = None
     publish_in: int | None = None
     publish_out: int | None = None
     return_unroutable: int | None = None

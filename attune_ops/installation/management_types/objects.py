@@ -113,7 +113,10 @@ class OneQueue(msgspec.Struct):
     effective_policy_definition: dict[str, Any] | list[Any] | None = None
     consumers: int | None = None
     messages: int | None = None
+    messages_ready: int | None = None
+    messages_unacknowledged: int | None = None
     consumer_details: list[ConsumerWire] | None = None
+    message_stats: MessageStats | None = None
 
 
 class QueuePage(msgspec.Struct):

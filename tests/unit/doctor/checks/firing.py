@@ -19,6 +19,7 @@ from tests.unit.doctor.checks.world import (
     NODE,
     SEPTEMBER,
     W1,
+    between,
     bound,
     change,
     consumer,
@@ -579,6 +580,7 @@ CASES = (
     Case("AT504", "foreign", more_queues(H, QueueState("theirs", "/", state="crashed")), "queue", "theirs", I),
     Case("AT505", "stuck", holding(H, W1, 10, 5, messages_ready=4), "queue", W1, E, "4 more are ready"),
     Case("AT505", "full", holding(H, W1, 10, 5, messages_ready=0), "queue", W1, W),
+    Case("AT505", "two samples", between(7), "queue", W1, E, "acknowledged none in 7 s; 4 more are ready"),
     Case(
         "AT506",
         "grows",

@@ -15,6 +15,7 @@ from tests.unit.doctor.checks.world import (
     SEPTEMBER,
     W1,
     ask,
+    between,
     bound,
     change,
     consumer,
@@ -43,6 +44,10 @@ CASES = {
     "a consumer that only the queue itself tells of": queues(without_consumers(H, W1), W1, consumers=1),
     "messages held for a while": holding(H, W1, 3, 10),
     "a whole prefetch held for a moment": holding(H, W1, 10, 1),
+    "a whole prefetch in two samples, and deliveries between them": between(7, delivered=1),
+    "a whole prefetch in two samples that are too close": between(2),
+    "a whole prefetch and fewer messages than before": between(7, messages=13, messages_ready=3),
+    "a whole prefetch and nothing that waits": between(7, messages=10, messages_ready=0),
     "a burst between two samples": since(H, queues(H, EXECUTIONS, messages=99)),
     "growth of a large backlog by little": since(
         queues(H, EXECUTIONS, messages=9000), queues(H, EXECUTIONS, messages=9500)

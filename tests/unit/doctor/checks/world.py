@@ -172,6 +172,19 @@ def holding(facts: Facts, queue_name: str, held: int, minutes: float, prefetch: 
     return change(facts, channels=(idle,), connections=(connection,))
 
 
+def between(seconds: float, delivered: int = 0, **now: Any) -> Facts:
+    """Two samples: worker 1 holds its prefetch of 10 messages and 4 are ready; some are delivered in between."""
+
+    def at(deliveries: int, **changes: Any) -> Facts:
+        facts = holding(healthy(), W1, 10, 0, **{"messages": 14, "messages_ready": 4, **changes})
+        channel = msgspec.structs.replace(facts.actual.channel_named["c9 (1)"], delivered=deliveries, idle_since=None)
+        return change(facts, channels=(channel,))
+
+    first, second = at(10), at(10 + delivered, **now)
+    taken = msgspec.structs.replace(first.actual, taken_at=second.actual.taken_at - timedelta(seconds=seconds))
+    return msgspec.structs.replace(second, earlier=taken)
+
+
 def registered(facts: Facts, *workers: Worker) -> Facts:
     """The facts with other workers in the registry."""
     assert facts.registry is not None
