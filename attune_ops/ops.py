@@ -115,6 +115,16 @@ class Ops:
         """All consumers and their connections; columns: `attune_ops/inventory/consumers.py`."""
         return self._inspect("consumers", **filters)
 
+    def connections(self, **filters: Unpack[TableFilters]) -> Table:
+        """All connections, what they consume and hold; columns: `attune_ops/inventory/connections.py`."""
+        return self._inspect("connections", **filters)
+
+    def close_connection(self, name: str, *, apply: bool = False, confirm: str | None = None) -> Table:
+        """Closes a client's connection; without `apply` a dry run; see `cleanup.close_connection`."""
+        from attune_ops.cleanup.close_connection import close_connection
+
+        return close_connection(self.settings, name, apply=apply, confirm=confirm)
+
     def workers(self, **filters: Unpack[TableFilters]) -> Table:
         """The registered workers and their queues on the broker; columns: `attune_ops/inventory/workers.py`."""
         return self._inspect("workers", **filters)

@@ -82,6 +82,13 @@ class ManagementWriter(Management):
         """
         self._send("PUT", f"permissions/{self._vhost}/{quote(user, safe='')}", rights)
 
+    def close_connection(self, name: str) -> None:
+        """Closes the connection that the broker names `name`; a closed one is no error.
+
+        Needs tag administrator, or the connection's own user. There is no undo: the client may reconnect.
+        """
+        self._delete(f"connections/{quote(name, safe='')}")
+
     def close_connections(self, client: str) -> int:
         """Closes the connections of the client named `client` to the virtual host, and returns how many.
 
@@ -91,7 +98,7 @@ class ManagementWriter(Management):
         found = self._get(f"vhosts/{self._vhost}/connections", list[_Connection])
         names = [c.name for c in found if c.client_name == client]
         for name in names:
-            self._delete(f"connections/{quote(name, safe='')}")
+            self.close_connection(name)
         return len(names)
 
     def set_policy(self, policy: PolicyState) -> None:

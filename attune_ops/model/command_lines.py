@@ -89,6 +89,11 @@ def consumers(queue: str) -> CommandLine:
     return line("consumers", only(queue))
 
 
+def close_connection(name: str) -> CommandLine:
+    """Closes the connection of a client."""
+    return line("connections", "close", "--apply", "--", name)
+
+
 def worker(name: str) -> CommandLine:
     """Shows one worker."""
     return line("workers", only(name))

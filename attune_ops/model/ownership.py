@@ -93,6 +93,29 @@ def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
     return next((c.service for c in expected if (c.queue, c.tag) == (consumer.queue, consumer.tag)), None)
 
 
+def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
+    """For `facts.memo`: the consumers of the topology's queues whose tag is not in the topology, by queue.
+
+    A topology may leave a tag to the broker, which names it `amq.ctag-…`. A queue of a replica is used by one
+    connection only, which made it.
+    """
+    found = {}
+    for queue in own_queues(facts):
+        if facts.actual.queue_named[queue].exclusive:
+            continue
+        owner = worker_id(facts.topology, queue)
+        expected = facts.topology.consumers if owner is None else facts.topology.worker_consumers(owner)
+        tags = {c.tag for c in expected if c.queue == queue}
+        unknown = tuple(
+            c
+            for c in facts.actual.consumers_of.get(queue, ())
+            if c.tag not in tags and not ("" in tags and c.tag.startswith("amq.ctag-"))
+        )
+        if unknown:
+            found[queue] = unknown
+    return found
+
+
 def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
     """The queues of a worker that are missing on the broker; none for a role without queues."""
     wanted = facts.topology.worker_queues(worker.id) if worker.has_queues else ()

@@ -25,6 +25,8 @@ TWINS = {
     "exchanges": "exchanges",
     "consumers": "consumers",
     "workers": "workers",
+    "connections": "connections list",
+    "close_connection": "connections close",
     "orphans": "orphans",
     "doctor": "doctor",
     "route": "route",

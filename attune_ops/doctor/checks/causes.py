@@ -55,7 +55,7 @@ EXPLAINED_BY: Rows = {
     "AT306": (("queue", "AT605"), ("binding", "AT207")),
     "AT307": (("subject", "AT405 AT606 AT510"),),
     # Workers, their consumers and executions
-    "AT403": (("consumer", "AT503"),),
+    "AT403": (("consumer", "AT503"), ("subject", "AT417")),
     "AT405": (("consumer", "AT503"),),
     "AT407": (("queue", "AT408"), ("worker", "AT409 AT410")),
     "AT408": (("subject", "AT403"), ("worker", "AT409")),

@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import worker_consumers as expected_of_wor
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues, starting_workers
+from attune_ops.model.ownership import own_queues, starting_workers, unknown_consumers
 from attune_ops.model.snapshot import ConsumerState
 
 
@@ -77,7 +77,8 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
     for worker_id, queues in facts.worker_queues.items():
         for queue in queues:
-            there = facts.actual.consumers_of.get(queue.name, ())
+            unknown = facts.memo(unknown_consumers).get(queue.name, ())  # AT417 reports them
+            there = [c for c in facts.actual.consumers_of.get(queue.name, ()) if c not in unknown]
             if len(there) < 2 or len(there) <= wanted[facts.memo(own_queues)[queue.name]]:
                 continue
             worker = facts.worker_named.get(worker_id)

@@ -28,6 +28,7 @@ from tests.unit.doctor.checks.world import (
     feature,
     healthy,
     holding,
+    joined,
     more_queues,
     other_release,
     policy,
@@ -66,6 +67,7 @@ class Case(NamedTuple):
 E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741 - a column of the table below
 
 H = healthy()
+OWN = H.actual.consumers_of[W1][0].connection
 F = healthy(FLAWLESS)
 S = healthy(SEPTEMBER)
 DOWN = NodeState("rabbit@b", False)
@@ -536,6 +538,10 @@ CASES = (
         E,
         "w1",
     ),
+    Case("AT417", "beside", joined(H, EXECUTIONS), "queue", EXECUTIONS, E, "'peek' of pika on 10.0.0.7 (user eve"),
+    Case("AT417", "of a worker", joined(H, W1), "queue", W1, E, "prefetch 50, holds 7 messages"),
+    Case("AT417", "where nobody reads", joined(H, EVENTS), "queue", EVENTS, W),
+    Case("AT417", "another tag of a service", joined(H, W1, connection=OWN), "queue", W1, W, "'peek'"),
     Case(
         "AT501",
         "unread",

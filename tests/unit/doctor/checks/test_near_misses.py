@@ -23,6 +23,7 @@ from tests.unit.doctor.checks.world import (
     execution,
     healthy,
     holding,
+    joined,
     more_queues,
     policy,
     queues,
@@ -30,6 +31,7 @@ from tests.unit.doctor.checks.world import (
     registered,
     since,
     stale,
+    topology,
     without_consumers,
     without_queues,
 )
@@ -76,6 +78,19 @@ CASES = {
     "somebody else's consumer that holds all it may": change(
         holding(H, W1, 10, 60, messages_ready=3),
         consumers=(*(H.actual.consumers or ()), ConsumerState("/", "shop", "shop", "c9 (1)", "c9", prefetch=10)),
+    ),
+    "somebody else's consumer on its own queue": joined(more_queues(H, queue("shop")), "shop"),
+    "tags that the topology leaves to the broker": change(
+        topology(
+            H,
+            consumers=tuple(
+                msgspec.structs.replace(c, tag="") if c.queue == EXECUTIONS else c for c in H.topology.consumers
+            ),
+        ),
+        consumers=tuple(
+            msgspec.structs.replace(c, tag="amq.ctag-x") if c.queue == EXECUTIONS else c
+            for c in H.actual.consumers or ()
+        ),
     ),
     "somebody else's consumer that went": since(
         change(H, consumers=(*(H.actual.consumers or ()), ConsumerState("/", "shop", "shop", connection="c1"))), H

@@ -16,6 +16,7 @@ from attune_ops.model.snapshot import (
     BindingState,
     ChannelState,
     ConnectionState,
+    ConsumerState,
     DeprecatedFeature,
     NodeState,
     PolicyState,
@@ -183,6 +184,18 @@ def between(seconds: float, delivered: int = 0, **now: Any) -> Facts:
     first, second = at(10), at(10 + delivered, **now)
     taken = msgspec.structs.replace(first.actual, taken_at=second.actual.taken_at - timedelta(seconds=seconds))
     return msgspec.structs.replace(second, earlier=taken)
+
+
+def joined(facts: Facts, queue_name: str, tag: str = "peek", connection: str = "c7") -> Facts:
+    """The facts with one consumer more, which holds 7 messages."""
+    made = ConsumerState("/", queue_name, tag, "c7 (1)", connection, "10.0.0.7", 50, user="eve")
+    seen = facts.actual
+    return change(
+        facts,
+        consumers=(*(seen.consumers or ()), made),
+        channels=(*(seen.channels or ()), ChannelState("c7 (1)", "/", connection, 1, 50, 7)),
+        connections=(*(seen.connections or ()), ConnectionState("c7", "/", "eve", product="pika")),
+    )
 
 
 def registered(facts: Facts, *workers: Worker) -> Facts:

@@ -1,0 +1,75 @@
+"""Consumers on the topology's queues that the topology does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._common import counted, listed
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues, unknown_consumers
+from attune_ops.model.snapshot import ConsumerState
+
+
+@check(
+    "AT417",
+    "no-unknown-consumers",
+    "only known consumers read Attune's queues",
+    Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS),
+)
+def no_unknown_consumers(facts: Facts) -> Iterator[Problem]:
+    """The consumers of a queue share its messages: what an unknown consumer gets, the service does not get.
+
+    The topology names each consumer of a queue by its tag. Another tag is a forgotten tool or script, or a program that
+    reads the wrong queue. It may acknowledge messages that it does not process, reject them or hold them. Closing its
+    connection requeues what it holds; a client may reconnect, so stop the program too. It is a warning where no
+    service consumes from the queue, and where the same connection also has a known consumer: then a service uses
+    another tag than the topology.
+    """
+    strangers = facts.memo(unknown_consumers)
+    services = {c.queue for c in facts.topology.consumers}
+    serving = {c.connection for c in facts.actual.consumers or () if c not in strangers.get(c.queue, ())}
+    printed: set[str] = set()  # a connection is closed once
+    for queue, consumers in strangers.items():
+        is_read = facts.memo(own_queues)[queue] in services
+        foreign = [c for c in consumers if c.connection not in serving]
+        connections = sorted({c.connection for c in foreign if c.connection} - printed)
+        printed.update(connections)
+        yield Problem(
+            Subject("queue", queue),
+            f"{queue} has {'an unknown consumer' if len(consumers) == 1 else f'{len(consumers)} unknown consumers'}: "
+            + listed(_described(facts, c) for c in consumers),
+            evidence={"consumers": [_evidence(facts, c) for c in consumers]},
+            remedy="Stop that program. Closing its connection requeues what it holds."
+            if foreign
+            else "Correct the consumer tag in the topology file.",
+            commands=tuple(command_lines.close_connection(name) for name in connections),
+            inspect_commands=(command_lines.consumers(queue),),
+            severity=None if is_read and foreign else Severity.WARNING,
+        )
+
+
+def _described(facts: Facts, c: ConsumerState) -> str:
+    held = _evidence(facts, c)["held"]
+    return (
+        f"{c.tag!r} of {_client(facts, c) or 'an unnamed client'} on {c.peer_host or 'an unknown host'} "
+        f"(user {c.user or 'unknown'}, connection {c.connection or 'unknown'}, "
+        f"prefetch {c.prefetch or 'unlimited'}" + ("" if held is None else f", holds {counted(held, 'message')}") + ")"
+    )
+
+
+def _client(facts: Facts, c: ConsumerState) -> str | None:
+    connection = facts.actual.connection_named.get(c.connection)
+    return connection.client_name or connection.product if connection else None
+
+
+def _evidence(facts: Facts, c: ConsumerState) -> dict[str, Any]:
+    channel = facts.actual.channel_named.get(c.channel)
+    return {
+        "tag": c.tag, "connection": c.connection, "channel": c.channel, "client": _client(facts, c), "user": c.user,
+        "host": c.peer_host, "prefetch": c.prefetch, "held": channel.messages_unacknowledged if channel else None,
+    }  # fmt: skip
