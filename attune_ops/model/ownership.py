@@ -94,7 +94,7 @@ def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
 
 
 def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
-    """For `facts.memo`: the consumers of the topology's queues whose tag is not in the topology, by queue.
+    """For `facts.memo`: the consumers of the topology's queues with a tag that the topology does not have.
 
     A topology may leave a tag to the broker, which names it `amq.ctag-…`. A queue of a replica is used by one
     connection only, which made it.

@@ -148,8 +148,8 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
     Its connection is open and its heartbeat may be fresh, but it makes no progress. Other messages in the queue
     wait. Two samples show it: in both, the queue has messages ready and its only consumer holds its whole prefetch,
     and nothing was delivered between them. The doctor takes the second sample itself, 7 s later, if the first one
-    shows a full prefetch (`--samples 1` forbids it). A busy consumer acknowledges messages and gets new ones. With one sample, a
-    consumer is stuck if its channel is idle for 120 s.
+    shows a full prefetch (`--samples 1` forbids it). A busy consumer acknowledges messages and gets new ones.
+    With one sample, a consumer is stuck if its channel is idle for 120 s.
     """
     reported = set()
     for channel, consumers, since in _holding(facts, stuck_consumer_s):

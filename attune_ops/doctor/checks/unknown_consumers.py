@@ -22,7 +22,7 @@ from attune_ops.model.snapshot import ConsumerState
     needs=(Source.BROKER, Source.CONSUMERS),
 )
 def no_unknown_consumers(facts: Facts) -> Iterator[Problem]:
-    """The consumers of a queue share its messages: what an unknown consumer gets, the service does not get.
+    """Each message of a queue goes to one of its consumers: what an unknown one gets, the service does not get.
 
     The topology names each consumer of a queue by its tag. Another tag is a forgotten tool or script, or a program that
     reads the wrong queue. It may acknowledge messages that it does not process, reject them or hold them. Closing its
