@@ -14,11 +14,11 @@ from typing import Literal
 import msgspec
 
 from attune_ops.installation import registry_read
+from attune_ops.installation.broker_release import recognised
 from attune_ops.installation.config.settings import NO_REGISTRY, Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.installation.operations import Operations, operation
-from attune_ops.installation.release import recognised
 from attune_ops.model import units
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import SourceError
@@ -84,7 +84,6 @@ def worker_health(settings: Settings, worker: str | None = None, *, wait: float 
 
 
 def _worker(settings: Settings, id_or_name: str) -> Health:
-    settings = recognised(settings, light=True)
     check = HealthCheck("worker", id_or_name)
     worker = _registered(settings, id_or_name)
     if worker is None:
@@ -97,6 +96,7 @@ def _worker(settings: Settings, id_or_name: str) -> Health:
         _heartbeat(check, worker, limit, now)
         return check.health()
     with open_management(settings, light=True) as management:
+        settings = recognised(settings, management)
         found = {q.name: management.queue(q.name) for q in settings.topology.worker_queues(worker.id)}
         if worker.can_be_starting(now, limit) and all(q and q.consumer_details == [] for q in found.values()):
             check.expect(False, "", f"starting: its queues exist, no consumer yet; heartbeat {_ago(worker, now)}")

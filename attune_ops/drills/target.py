@@ -13,18 +13,17 @@ from attune_ops.drills.broker import settings_of_lab, start_lab
 from attune_ops.drills.catalog import Drill
 from attune_ops.drills.undo import Record, UndoList, writer
 from attune_ops.installation import audit
+from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
 from attune_ops.installation.config.settings import Settings
-from attune_ops.installation.release import recognised_or_default
 from attune_ops.lab import Lab
-from attune_ops.model.definitions import UNKNOWN
 from attune_ops.model.errors import AttuneOpsError, DrillRefused
-from attune_ops.model.facts import Facts, Source
+from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.snapshot_file import load_facts
-from attune_ops.model.topologies import DEFAULT, load, names
+from attune_ops.model.topologies import DEFAULT, load
 from attune_ops.model.topology import Per, Topology
 from attune_ops.topology.export import live_topology
 
@@ -123,25 +122,14 @@ def declared(drill: Drill, settings: Settings | None, topology: str | None, like
 def rehearsal(file: str, known: Topology | None = None) -> Declarations:
     """Topology and policies of a snapshot or definitions file; worker queues that it lacks are from `known`.
 
-    Without `known` that is the topology of the snapshot; for definitions it is the shipped topology with the most
-    objects in common. Raises `ConfigError`, and `SourceError` where a snapshot holds no broker.
+    Without `known` that is the topology of the snapshot; for definitions it is the shipped topology that fits best.
+    Raises `ConfigError`, and `SourceError` where a snapshot holds no broker.
     """
     facts = load_facts(file, known)
     require(facts, Source.BROKER)
-    if known is None:
-        known = _closest(facts) if facts.missing == UNKNOWN else facts.topology
-        facts = msgspec.structs.replace(facts, topology=known)
+    known = facts.topology
     made = live_topology(facts, f"{known.name}, like {Path(file).name}")
     return Declarations(_with_workers(made, known), facts.actual.policies or ())
-
-
-def _closest(facts: Facts) -> Topology:
-    exchanges, queues = facts.actual.exchange_named.keys(), facts.actual.queue_named.keys()
-
-    def in_common(topology: Topology) -> int:
-        return len({e.name for e in topology.exchanges} & exchanges) + len({q.name for q in topology.queues} & queues)
-
-    return max((load(name) for name in names()), key=in_common)
 
 
 def _with_workers(made: Topology, known: Topology) -> Topology:

@@ -12,10 +12,10 @@ import msgspec
 
 from attune_ops.installation import http, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
+from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
-from attune_ops.installation.release import recognised_or_default
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 from attune_ops.model.facts import Facts, Reach, Source, with_topology
@@ -54,17 +54,20 @@ def collect(
     `Facts.missing` with its reason; nothing is raised for it. With `skip_worker_statistics`, rates and ages of worker
     queues are not read where the broker has more than 2,000 queues: they take the longest.
     """
-    wanted = frozenset(Source if sources is None else sources)
-    whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= set(listings)
+    wanted, asked = frozenset(Source if sources is None else sources), frozenset(listings)
+    whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= asked
     if not whole and MANAGED & wanted:
         settings = recognised_or_default(settings)
+    known = candidates(settings.topology) if whole else {settings.topology.name: settings.topology}
+    judged = known.values() if settings.recognise else (settings.topology,)
+    skip = "|".join(t.worker_queue_pattern for t in judged) if skip_worker_statistics else None
     if samples > 1:
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS}
-        earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip_worker_statistics).read().broker
+        earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip).read().broker
         time.sleep(interval)
-    facts = Round(settings, wanted, frozenset(listings), skip_worker_statistics).read()
+    facts = Round(settings, wanted, asked, skip).read()
     if whole:
-        facts = with_topology(facts, candidates(settings.topology), given=not settings.recognise)
+        facts = with_topology(facts, known, given=not settings.recognise)
     facts = _with_live_consumers(settings, facts)
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
@@ -76,7 +79,7 @@ def check_release(settings: Settings, force: bool) -> None:
     Reads exchanges, queues and bindings, needs tag management. Raises `ConfigError`; `SourceError` where they cannot be
     read, since a change by the wrong topology damages what runs.
     """
-    if force:
+    if force or settings.recognise:  # a topology that was not given is the one that fits best
         return
     facts = require(collect(settings, (Source.BROKER,), listings=("exchanges", "queues", "bindings")), Source.BROKER)
     better = facts.recognition.better_than(facts.topology.name) if facts.recognition else None
@@ -95,12 +98,10 @@ class Round:
         settings: Settings,
         sources: frozenset[Source],
         listings: frozenset[str],
-        skip_worker_statistics: bool = False,
+        skip_statistics: str | None = None,
     ) -> None:
         self._settings, self._sources, self._listings = settings, sources, listings
-        known = candidates(settings.topology).values() if settings.recognise else (settings.topology,)
-        patterns = "|".join(t.worker_queue_pattern for t in known)
-        self._skip_statistics = f"(?:{patterns})" if skip_worker_statistics else None
+        self._skip_statistics = skip_statistics
         self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in sources | {Source.EARLIER}}
         self._reach: dict[Source, Reach] = {}
 

@@ -212,8 +212,8 @@ def check_registry(facts: Facts, *, may_be_empty: bool = False) -> None:
     if not facts.registry.workers and facts.worker_queues and not may_be_empty:
         raise ConfigError(f"{where} has no workers, the broker has worker queues; {WRONG_REGISTRY}")
     consumed = {i for i, queues in facts.worker_queues.items() if any(has_consumer(facts, q) for q in queues)}
-    at, interval = facts.taken_at, facts.registry.interval
-    live = {w.id for w in facts.registry.workers if w.is_registered_live or not w.is_stale(at, interval)}
+    at, limit = facts.taken_at, facts.registry.limit
+    live = {w.id for w in facts.registry.workers if w.is_registered_live or not w.is_stale(at, limit)}
     if consumed and not consumed & live:
         ids = ", ".join(map(str, sorted(consumed)[:MOST_IDS])) + (" and others" if len(consumed) > MOST_IDS else "")
         raise ConfigError(

@@ -12,10 +12,10 @@ from attune_ops.doctor.explain import explain
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import Depth, depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused
+from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.registry_read import session, worker_named
-from attune_ops.installation.release import recognised_or_default
 from attune_ops.installation.registry_write import Guard
 from attune_ops.model import units
 from attune_ops.model.command_lines import line

@@ -8,11 +8,11 @@ from typing import Any, Unpack
 import msgspec
 
 from attune_ops.installation import audit
+from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import Management
 from attune_ops.installation.operations import Operations, operation
-from attune_ops.installation.release import recognised_or_default
 from attune_ops.inventory import TableFilters, filtered
 from attune_ops.model.definitions import policy_body
 from attune_ops.model.errors import ConfigError

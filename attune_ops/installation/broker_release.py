@@ -15,7 +15,7 @@ from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Topology
 
 
-def recognised(settings: Settings, *, light: bool = False) -> Settings:
+def recognised(settings: Settings, management: Management) -> Settings:
     """The settings with the topology of the broker, where none was given; with the default where it has none.
 
     Reads the exchanges, and one queue for each that tells two releases apart. Needs tag management and any permission
@@ -23,15 +23,16 @@ def recognised(settings: Settings, *, light: bool = False) -> Settings:
     """
     if not settings.recognise:
         return settings
-    with open_management(settings, light=light) as management:
-        topology = _recognise(management, settings)
-    return msgspec.structs.replace(settings, topology=topology, recognise=False)
+    return msgspec.structs.replace(settings, topology=_recognise(management, settings), recognise=False)
 
 
 def recognised_or_default(settings: Settings) -> Settings:
     """Like `recognised`, with the default topology where the broker cannot be read: whoever reads next says why."""
+    if not settings.recognise:
+        return settings
     try:
-        return recognised(settings)
+        with open_management(settings) as management:
+            return recognised(settings, management)
     except SourceError:
         return settings
 
