@@ -21,9 +21,9 @@ class TooMuch(OSError):
 
 
 class _InTime:
-    """A socket whose timeout is for everything that is read until it is set again, not for each read.
+    """A socket with one timeout for everything that is read until it is set again, not for each read.
 
-    So a server that sends a byte now and then cannot hold a reader for ever. `quiet` bounds each wait, in s.
+    So a server that sends a byte now and then cannot hold a reader endlessly. `quiet` bounds each wait, in s.
     """
 
     quiet: float | None = None
@@ -31,7 +31,7 @@ class _InTime:
     _read = 0
 
     def settimeout(self, seconds: float | None) -> None:
-        """Starts the time anew, and the count of bytes."""
+        """Restarts the time and the count of bytes."""
         self._ends, self._read = (time.monotonic() + seconds if seconds else None), 0
         super().settimeout(seconds)  # type: ignore[misc]
 
