@@ -92,12 +92,13 @@ class Ops:
         worker: str | None = None,
         skip: Collection[str] = (),
         *,
+        like_attune: bool = False,
         confirm: str | None = None,
     ) -> StartupReport:
         """Runs a service's start-up sequence against the broker, and stops it cleanly; see `startup.sequence`."""
         from attune_ops.startup.sequence import run_startup
 
-        return run_startup(self.settings, service, worker, skip, confirm=confirm)
+        return run_startup(self.settings, service, worker, skip, like_attune=like_attune, confirm=confirm)
 
     def queues(self, **filters: Unpack[TableFilters]) -> Table:
         """All queues: depth, consumers, owner; columns: `attune_ops/inventory/queues.py`."""

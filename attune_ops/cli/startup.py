@@ -33,12 +33,20 @@ if TYPE_CHECKING:
     type=click.Choice([str(s) for s in Step]),
     help="Skip this step; repeatable.",
 )
+@click.option("--like-attune", is_flag=True, help="Go on after a refused set-up, as Attune's own services do.")
 @confirm_option
 @click.option("--hold", is_flag=True, help="Keep running until Ctrl-C, with heartbeats.")
 @format_option()
 @pass_cli
 def command(
-    cli: Cli, service: str, worker: str | None, skip: tuple[str, ...], confirm: str | None, hold: bool, format: str
+    cli: Cli,
+    service: str,
+    worker: str | None,
+    skip: tuple[str, ...],
+    like_attune: bool,
+    confirm: str | None,
+    hold: bool,
+    format: str,
 ) -> None:
     """Runs a service's start-up sequence against the broker: connect, setup, register, declare, bind, consume, ready.
 
@@ -48,7 +56,9 @@ def command(
     are messages that arrived meanwhile; the output counts them and lists what remains. The command refuses to start
     where a worker of that name is running, where a queue that it would consume from has a consumer, where the
     auto-delete queue has messages, and where the registry is not configured or is not the one of this broker's workers.
-    A failed step is explained. `--skip declare` reproduces the incident of 2026-01-16.
+    A failed step is explained, and the start-up ends there. Attune's own services only log a refused set-up and go on,
+    until they fail at declare, bind or consume: so does `--like-attune`. `--skip declare` reproduces the incident of
+    2026-01-16.
 
     Exit status: 0 ready, 1 refused or a step failed, 2 wrong registry, 3 broker or database not reached.
     """
@@ -65,7 +75,7 @@ def command(
     def meanwhile(running: Service, report: StartupReport) -> None:
         if table:
             cli.show(msgspec.structs.replace(report, steps=()), "table")
-        if hold and report.ok:
+        if hold and report.runs:
             if not table:
                 cli.show(report, format)
             _hold(cli, running)
@@ -75,7 +85,7 @@ def command(
             cli.show(ending, "table")
 
     report = run_startup(
-        cli.settings, service, worker, skip, confirm=confirmed(cli, confirm),
+        cli.settings, service, worker, skip, like_attune=like_attune, confirm=confirmed(cli, confirm),
         on_step=on_step, meanwhile=meanwhile, on_end=on_end,
     )  # fmt: skip
     if not table:

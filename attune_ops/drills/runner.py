@@ -172,7 +172,7 @@ class _DrillRun:
         context = self.context
         context.broker.set_policies()
         for service in ("executor", "sensor"):
-            if context.topology.service_consumers(service):
+            if context.topology.service_consumers(service) or context.topology.queues_of(service):
                 context.services.start(service, service, reconnect=True)
         for n in range(self.drill.workers if self.drill.workers is not None else context.parameters.workers):
             behaviour = dict(self.drill.worker)

@@ -7,7 +7,7 @@ the channel, or the whole connection, as the broker decides.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attune_ops.installation.amqp import in_time
@@ -78,6 +78,20 @@ def declare_queue(channel: BlockingChannel, queue: Queue, *, server_named: bool 
             arguments=queue.arguments or None,
         ).method
     return Declared(answer.queue, answer.message_count, answer.consumer_count)
+
+
+def read_back(channel: BlockingChannel, exchanges: Iterable[Exchange], queues: Iterable[str]) -> None:
+    """Confirms with passive declares that what was declared is on the broker; changes nothing.
+
+    Raises `BrokerRefused` for the first that is missing, as a silent refusal or a deletion meanwhile leaves it. It
+    cannot tell what a broker that is killed in the next moment has on disk (docs/failover.md, declare-then-kill).
+    """
+    for exchange in exchanges:
+        with asking(f"exchange {exchange.name!r} was declared, and is missing"):
+            channel.exchange_declare(exchange.name, passive=True)
+    for queue in queues:
+        with asking(f"queue {queue!r} was declared, and is missing"), in_time(channel.connection, ANSWER_S):
+            channel.queue_declare(queue, passive=True)
 
 
 def bind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:

@@ -140,7 +140,8 @@ def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
 def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterator[Sequence[RunningService]]:
     """Workers, executor, sensor and notifier, started one after the other; stopped at the end unless kept."""
     planned = [("worker", f"w{n}", 0.0) for n in range(1, plan.workers + 1)]
-    planned += [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
+    others = [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
+    planned += [other for other in others if settings.topology.is_set_up_by(other[0])]
     running: list[RunningService] = []
     kept = False
     try:

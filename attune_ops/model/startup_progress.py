@@ -16,7 +16,7 @@ from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import BrokerSnapshot
 from attune_ops.model.topology import Topology
 
-SERVICES = ("worker", "executor", "sensor", "notifier")
+SERVICES = ("worker", "executor", "sensor", "notifier", "api", "supervisor")
 
 
 class Step(StrEnum):
@@ -42,12 +42,19 @@ class Step(StrEnum):
 def steps_of(topology: Topology, service: str) -> tuple[Step, ...]:
     """The steps of `service`: only workers register; a service without a queue of its own declares none.
 
-    Raises `ConfigError` for an unknown service.
+    Raises `ConfigError` for an unknown service, and for one that does not use RabbitMQ in this topology.
     """
     if service not in SERVICES:
         raise ConfigError(f"no service {service!r}; the services are {', '.join(SERVICES)}")
+    if not topology.is_set_up_by(service):
+        known = ", ".join(topology.set_up_by)
+        raise ConfigError(
+            f"the {service} does not use RabbitMQ in topology {topology.name}; these services do: {known}"
+        )
     worker = service == "worker"
-    own_queues = bool(topology.replica_queues(service)) or (worker and bool(topology.worker_queues(0)))
+    own_queues = (
+        *topology.queues_of(service), *topology.replica_queues(service), *(topology.worker_queues(0) if worker else ())
+    )  # fmt: skip
     consumes = any(c.service == service for c in topology.consumers)
     absent = {
         Step.REGISTER: not worker,

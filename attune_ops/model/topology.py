@@ -114,6 +114,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     bindings: tuple[Binding, ...] = ()
     publishes: tuple[Publish, ...] = ()
     consumers: tuple[Consumer, ...] = ()
+    set_up_by: tuple[str, ...] = ()  # the services that run the common set-up and use RabbitMQ at all; (): every one
     description: str = ""
     released: str = ""  # the day of the release that declares it first, YYYY-MM-DD
 
@@ -123,14 +124,33 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
     @cached_property
     def base_queues(self) -> tuple[Queue, ...]:
-        """The queues that set-up declares once."""
+        """The queues that exist once: those of the common set-up, and those that one service declares."""
         return tuple(q for q in self.queues if q.per is Per.ONCE)
 
     @cached_property
     def base_bindings(self) -> tuple[Binding, ...]:
-        """The bindings that set-up makes: all but those of worker and replica queues."""
+        """The bindings that are made once: all but those of worker and replica queues."""
         late = {q.name for q in self.queues if q.per is not Per.ONCE}
         return tuple(b for b in self.bindings if b.destination_kind == "exchange" or b.destination not in late)
+
+    @cached_property
+    def common_queues(self) -> tuple[Queue, ...]:
+        """The queues that the common set-up of every service declares."""
+        return tuple(q for q in self.base_queues if not q.service)
+
+    @cached_property
+    def common_bindings(self) -> tuple[Binding, ...]:
+        """The bindings that the common set-up makes."""
+        others = {q.name for q in self.base_queues if q.service}
+        return tuple(b for b in self.base_bindings if b.destination_kind == "exchange" or b.destination not in others)
+
+    def queues_of(self, service: str) -> tuple[Queue, ...]:
+        """The queues that exist once and that this service alone declares."""
+        return tuple(q for q in self.base_queues if q.service == service)
+
+    def is_set_up_by(self, service: str) -> bool:
+        """Whether a service runs the common set-up; one that does not makes no use of RabbitMQ."""
+        return not self.set_up_by or service in self.set_up_by
 
     @cached_property
     def _worker_templates(self) -> tuple[Queue, ...]:

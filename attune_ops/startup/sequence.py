@@ -40,6 +40,7 @@ def run_startup(
     worker: str | None = None,
     skip: Collection[str] = (),
     *,
+    like_attune: bool = False,
     confirm: str | None = None,
     on_step: OnStep = ignore,
     meanwhile: Callable[[Service, StartupReport], None] | None = None,
@@ -48,7 +49,8 @@ def run_startup(
     """Runs the start-up sequence of a service, and stops it cleanly.
 
     Declares, binds, registers and consumes what the service does. `worker` is the worker's name in the registry, `skip`
-    the names of steps to skip. `meanwhile` is called while the service runs, whether or not it became ready. The
+    the names of steps to skip; with `like_attune` it goes on after a refused set-up, as Attune's own services do.
+    `meanwhile` is called while the service runs, whether or not it became ready. The
     clean stop runs whatever happens, Ctrl-C included; it undoes what is the service's own and leaves the base
     infrastructure (`report.ending`). `confirm` is the environment's name where it is protected.
 
@@ -58,7 +60,9 @@ def run_startup(
     """
     steps = [Step.named(s) for s in skip]
     settings = recognised_or_default(settings)
-    started = Service(settings, service, name=worker, skip=steps, on_step=on_step, explain=explained)
+    started = Service(
+        settings, service, name=worker, skip=steps, on_step=on_step, explain=explained, like_attune=like_attune
+    )
     name = started.state.name
     audit.check_confirmation(settings, confirm)
     started.state.guard = _refuse_harm(started)

@@ -32,7 +32,8 @@ class Service:
 
     As a context manager it stops at the end whatever happens. `name` is a worker's name in the registry; `skip` are
     steps to skip; `on_step` is called with each result; `explain` turns a refusal of the broker into the error of a
-    step (see `attune_ops.startup.sequence`). The other options are those of `ServiceState`.
+    step (see `attune_ops.startup.sequence`). With `like_attune` the start-up goes on after a refused set-up: Attune's
+    own services log a warning and go on. The other options are those of `ServiceState`.
     """
 
     def __init__(
@@ -49,30 +50,36 @@ class Service:
         on_message: OnMessage | None = None,
         guard: registry_write.Guard | None = None,
         explain: Explain | None = None,
+        like_attune: bool = False,
     ) -> None:
         own_name = name or settings.own_worker if service == "worker" else service
         self.steps = steps_of(settings.topology, service)
         self.skip = frozenset(skip)
         self.state = ServiceState(settings, service, own_name, concurrency, prefetch, amqp_heartbeat, on_message, guard)
-        self._on_step, self._explain = on_step, explain
+        self._on_step, self._explain, self._like_attune = on_step, explain, like_attune
 
     def start(self) -> StartupReport:
-        """Runs the steps in order, up to the first that fails. Changes what the steps change; `stop` undoes it."""
+        """Runs the steps in order, up to the first that ends the start-up; `stop` undoes what they change."""
         import pika  # noqa: F401 - loaded before the clock starts
 
         results: list[StepResult] = []
         for step in self.steps:
-            failed = next((r for r in results if r.status is StepStatus.FAILED), None)
-            results.append(self._run(step, failed))
+            ended = next((r for r in results if r.status is StepStatus.FAILED and not self._goes_on_after(r)), None)
+            results.append(self._run(step, ended))
             self._on_step(results[-1])
-        worker = self.state.worker
+        worker, failed = self.state.worker, [r for r in results if r.status is StepStatus.FAILED]
         return StartupReport(
             service=self.state.service,
             worker=WorkerRef(worker.id, worker.name) if worker else None,
-            ok=all(r.status is not StepStatus.FAILED for r in results),
+            ok=not failed,
             duration_ms=round(sum(r.duration_ms for r in results), 3),
             steps=tuple(results),
+            runs=results[-1].status is not StepStatus.FAILED and all(map(self._goes_on_after, failed)),
         )
+
+    def _goes_on_after(self, failed: StepResult) -> bool:
+        """Whether the start-up goes on although this step failed."""
+        return self._like_attune and failed.step is Step.SETUP
 
     def serve(self, seconds: float) -> None:
         """Handles messages, timers and heartbeats of the connection for at most that long.
@@ -143,6 +150,7 @@ class Service:
         try:
             detail = STEPS[step](self.state)
         except AttuneOpsError as e:
+            self.state.forget_closed_channel()
             return StepResult(step, StepStatus.FAILED, _ms_since(began), str(e), self._error(step, e))
         return StepResult(step, StepStatus.OK, _ms_since(began), detail)
 

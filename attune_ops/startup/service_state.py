@@ -101,6 +101,11 @@ class ServiceState:
         else:
             self.on_message(channel, method, properties, body)
 
+    def forget_closed_channel(self) -> None:
+        """Forgets the channel for declarations where the broker has closed it, so that the next use opens another."""
+        if self.declaring is not None and self.declaring.is_closed:
+            self.declaring = None
+
     def forget_connection(self) -> None:
         """Drops the connection without closing it."""
         self.amqp = self.declaring = None

@@ -56,7 +56,10 @@ class Ending(Shown, msgspec.Struct, frozen=True):
 
 
 class StartupReport(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag="attune-ops/startup/1"):
-    """One start-up, step by step, and its clean stop; `ending` is None while the service runs."""
+    """One start-up, step by step, and its clean stop; `ending` is None while the service runs.
+
+    `ok`: no step failed. `runs`: it became ready, which it can with `--like-attune` after a refused set-up, too.
+    """
 
     service: str
     worker: WorkerRef | None
@@ -64,10 +67,11 @@ class StartupReport(Shown, msgspec.Struct, frozen=True, tag_field="schema", tag=
     duration_ms: float
     steps: tuple[StepResult, ...]
     ending: Ending | None = None
+    runs: bool = False
 
     @property
     def failed(self) -> StepResult | None:
-        """The step that failed, or None."""
+        """The step that failed first, or None."""
         return next((s for s in self.steps if s.status is StepStatus.FAILED), None)
 
     def result(self, step: Step) -> StepResult | None:

@@ -15,9 +15,10 @@ from attune_ops.installation.amqp_write import (
     declare_queue,
     delete_exchange,
     delete_queue,
+    read_back,
 )
 from attune_ops.model.startup_progress import Step, steps_of
-from attune_ops.model.topology import Consumer, Per, Topology
+from attune_ops.model.topology import Consumer, Per, Queue, Topology
 from attune_ops.model.units import counted
 from attune_ops.startup.service_state import OwnConsumer, OwnQueue, ServiceState
 
@@ -54,7 +55,7 @@ class SetUp(NamedTuple):
 
 
 def set_up(channel: BlockingChannel, topology: Topology) -> SetUp:
-    """Declares the exchanges, queues and bindings that exist once, in this order.
+    """Declares the exchanges, queues and bindings of the common set-up, in this order, and reads the first two back.
 
     What is there and equal stays as it is, so a second setup changes nothing. What is there and different ends the
     setup with `BrokerRefused`, which names the argument, the desired and the actual value. Undo: `take_down`; but all
@@ -62,15 +63,16 @@ def set_up(channel: BlockingChannel, topology: Topology) -> SetUp:
     """
     for exchange in topology.exchanges:
         declare_exchange(channel, exchange)
-    for queue in topology.base_queues:
+    for queue in topology.common_queues:
         declare_queue(channel, queue)
-    for binding in topology.base_bindings:
+    for binding in topology.common_bindings:
         bind(channel, binding)
-    return SetUp(len(topology.exchanges), len(topology.base_queues), len(topology.base_bindings))
+    read_back(channel, topology.exchanges, [q.name for q in topology.common_queues])
+    return SetUp(len(topology.exchanges), len(topology.common_queues), len(topology.common_bindings))
 
 
 def take_down(channel: BlockingChannel, topology: Topology) -> None:
-    """Deletes the queues and exchanges that `set_up` declares, with their bindings and messages.
+    """Deletes the queues that exist once and the exchanges, with their bindings and messages.
 
     What is not there is no error. There is no undo for the messages, and other services lose their queues too.
     """
@@ -106,19 +108,25 @@ def _register(state: ServiceState) -> str:
 
 def _declare(state: ServiceState) -> str:
     topology = state.settings.topology
-    for queue in topology.worker_queues(state.worker_id) if state.service == "worker" else ():
+    for queue in (*topology.queues_of(state.service), *_worker_queues(state)):
         declared = declare_queue(state.channel, queue)
         state.queues.append(OwnQueue(queue, declared.name, declared.consumers))
     for queue in topology.replica_queues(state.service):
         declared = declare_queue(state.channel, queue, server_named=True)
         state.queues.append(OwnQueue(queue, declared.name, 0))
+    read_back(state.channel, (), [own.name for own in state.queues])
     return _few([_described(own) for own in state.queues])
+
+
+def _worker_queues(state: ServiceState) -> tuple[Queue, ...]:
+    return state.settings.topology.worker_queues(state.worker_id) if state.service == "worker" else ()
 
 
 def _bind(state: ServiceState) -> str:
     topology = state.settings.topology
     worker = topology.worker_bindings(state.worker_id) if state.service == "worker" else ()
-    bindings = [(b, b.destination) for b in worker]
+    once = [b for q in topology.queues_of(state.service) for b in topology.bindings_to(q.name)]
+    bindings = [(b, b.destination) for b in (*once, *worker)]
     for own in state.queues:
         if own.queue.per is Per.REPLICA:
             bindings += [(b, own.name) for b in topology.bindings_to(own.queue.name)]

@@ -60,5 +60,7 @@ def verdict(report: StartupReport) -> str:
         who = f"worker {report.worker.id} {text.visible(repr(report.worker.name))}"
     if report.ok:
         return f"{who} is ready after {number(report.duration_ms)} ms"
+    if report.runs:
+        return f"{who} is ready after {number(report.duration_ms)} ms, but its set-up was refused"
     where = f" at {report.failed.step}" if report.failed else ""
     return f"start-up of {who} failed{where} after {number(report.duration_ms)} ms"

@@ -87,6 +87,7 @@ def live_topology(facts: Facts, name: str) -> Topology:
         bindings=(*bindings.values(), *kept),
         publishes=tuple(p for p in known.publishes if p.exchange in there | {""}),
         consumers=tuple(c for c in known.consumers if c.queue in labels),
+        set_up_by=known.set_up_by,
     )
 
 

@@ -32,8 +32,10 @@ def _missing(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) ->
     name, kind, topology = occurrence.groups["subject"], occurrence.kind, facts.topology
     owner = topology.worker_of(name) if kind == "queue" else None
     known = [d.name for d in (topology.base_queues if kind == "queue" else topology.exchanges)]
-    declared = f"It is the queue of worker {owner[0]}" if owner else f"Set-up declares {name!r}"
-    step = Step.DECLARE if owner else Step.SETUP
+    service = next((q.service for q in topology.base_queues if kind == "queue" and q.name == name), "")
+    declared = f"The {service} declares {name!r}" if service else f"Set-up declares {name!r}"
+    declared = f"It is the queue of worker {owner[0]}" if owner else declared
+    step = Step.DECLARE if owner or service else Step.SETUP
     if step in skipped and (owner or name in known):
         yield f"{declared}: the {step} step was skipped."
         return

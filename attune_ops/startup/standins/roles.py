@@ -16,7 +16,9 @@ from attune_ops.startup.standins.publishing import EnvelopePublisher, Pace, numb
 from attune_ops.startup.standins.standin import TICK_S, StandIn
 
 REGISTRY_AGE_S = 1.0  # the longest time that the executor uses its list of workers
-PUBLISHED = {"sensor": "EventCreated", "notifier": "NotificationCreated"}
+PUBLISHED = {
+    "sensor": "EventCreated", "notifier": "NotificationCreated", "api": "EventCreated", "supervisor": "EventCreated",
+}  # fmt: skip
 ACTION: dict[str, Any] = {"action_ref": "core.echo", "action_id": None, "config": {}}
 
 
@@ -219,4 +221,6 @@ STAND_INS: dict[str, type[MessageHandler]] = {
     "executor": ExecutorStandIn,
     "sensor": PublisherStandIn,
     "notifier": PublisherStandIn,
+    "api": PublisherStandIn,
+    "supervisor": PublisherStandIn,
 }

@@ -12,7 +12,7 @@ from attune_ops.model.startup_progress import SERVICES, Step, progress, steps_of
 from attune_ops.model.topologies import load
 from tests.unit.facts import facts, worker
 
-JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
+JANUARY, SEPTEMBER, RELEASE_0_6 = "attune-2026-01", "attune-2026-09", "attune-0.6"
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,21 @@ JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
         (JANUARY, "notifier", "connect setup ready"),
         (SEPTEMBER, "worker", "connect setup register declare bind consume ready"),
         (SEPTEMBER, "executor", "connect setup declare bind consume ready"),
-        (SEPTEMBER, "sensor", "connect setup consume ready"),
-        (SEPTEMBER, "notifier", "connect setup ready"),
+        (SEPTEMBER, "sensor", "connect setup declare bind consume ready"),
+        (SEPTEMBER, "supervisor", "connect setup ready"),
+        (RELEASE_0_6, "executor", "connect setup declare bind consume ready"),
+        (RELEASE_0_6, "sensor", "connect setup declare bind consume ready"),
+        (RELEASE_0_6, "api", "connect setup declare bind consume ready"),
     ],
 )
 def test_each_service_has_the_steps_that_the_topology_gives_it(topology: str, service: str, steps: str) -> None:
     assert " ".join(steps_of(load(topology), service)) == steps
+
+
+@pytest.mark.parametrize("topology", [SEPTEMBER, RELEASE_0_6])
+def test_the_notifier_of_a_later_release_is_refused(topology: str) -> None:
+    with pytest.raises(ConfigError, match=f"the notifier does not use RabbitMQ in topology {topology}; .*: api, exec"):
+        steps_of(load(topology), "notifier")
 
 
 def test_an_unknown_service_or_step_is_told_those_there_are() -> None:
