@@ -152,14 +152,15 @@ class Vhost:
         """A pika channel with publisher confirms on a connection of its own."""
         import pika
 
+        from attune_ops.installation.amqp import close
+
         connection = pika.BlockingConnection(pika.URLParameters(self.amqp_url))
         try:
             channel = connection.channel()
             channel.confirm_delivery()
             yield channel
         finally:
-            if connection.is_open:
-                connection.close()
+            close(connection)
 
 
 class Users:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attune_ops.drills.journal import DepthSample, Event, EventKind
-from attune_ops.installation.amqp import Depth, depth, open_connection
+from attune_ops.installation.amqp import Depth, close, depth, open_connection
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import AttuneOpsError, SourceError
 
@@ -98,11 +98,11 @@ class Sampler:
         """Closes the connection; the next reading opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(Exception):
-                connection.close()
+            close(connection)
 
     def _open(self) -> BlockingConnection:
-        if self._connection is None or self._connection.is_closed:
+        if self._connection is None or not self._connection.is_open:
+            self.close()
             self._connection = open_connection(
                 self.settings.amqp, name="attune-ops drill", timeout=TIMEOUT_S, ca_file=self.settings.ca_file,
                 heartbeat=6,

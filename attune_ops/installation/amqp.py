@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.sockets import connect, tls_context
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
+CLOSE_S = 5.0  # for the broker's answer to connection.close
 
 
 class NotAmqp(OSError):
@@ -61,10 +62,82 @@ def open_connection(
         stack_timeout=timeout,
         client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
     )
+    opening = _Opening(implementation or pika.SelectConnection)
     try:
-        return pika.BlockingConnection(parameters, _impl_class=implementation)
+        return pika.BlockingConnection(parameters, _impl_class=opening)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
         raise _unreachable(endpoint, e, timeout) from None
+    except BaseException:  # after an interrupt pika keeps its sockets
+        opening.abort()
+        raise
+
+
+class _Opening:
+    """The connection that pika is making, so that its sockets can be closed when it is interrupted."""
+
+    def __init__(self, implementation: type[pika.SelectConnection]) -> None:
+        self._implementation = implementation
+        self._loop: Any = None
+        self._workflow: Any = None
+
+    def create_connection(self, configs: Any, on_done: Any, custom_ioloop: Any) -> None:
+        """Begins to connect; called by pika."""
+        self._loop = custom_ioloop
+        self._workflow = self._implementation.create_connection(configs, on_done=on_done, custom_ioloop=custom_ioloop)
+
+    def abort(self) -> None:
+        """Stops connecting and closes the sockets."""
+        with contextlib.suppress(Exception):  # pika was interrupted anywhere, and its own `abort` fails
+            connector = self._workflow._connector
+            if connector._amqp_conn is not None:
+                _close_stream(connector._amqp_conn)
+                connector._amqp_conn = None
+            connector._close()
+        with contextlib.suppress(Exception):
+            self._loop.close()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raises KeyboardInterrupt where an interrupt made pika raise another error from its inconsistent state."""
+    try:
+        yield
+    except Exception as e:
+        cause = e.__context__
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise KeyboardInterrupt from None
+
+
+def close(connection: pika.BlockingConnection, timeout: float = CLOSE_S) -> None:
+    """Closes a connection in any state, within `timeout` s; the broker requeues what was not acknowledged.
+
+    Raises nothing but an interrupt. With a timeout of 0 the broker is not waited for.
+    """
+    try:
+        if connection.is_open and timeout:
+            with contextlib.suppress(Exception), interruptible(), in_time(connection, timeout):
+                connection.close()
+    finally:
+        _free(connection)
+
+
+def _free(connection: pika.BlockingConnection) -> None:
+    """Closes the sockets, which pika keeps where a connection was lost or its close was interrupted."""
+    impl = connection._impl
+    impl.connection_state = impl.CONNECTION_CLOSED
+    _close_stream(impl)
+    with contextlib.suppress(Exception):
+        connection._cleanup()
+
+
+def _close_stream(connection: Any) -> None:
+    """Closes the TCP connection of one of pika's own connections."""
+    with contextlib.suppress(Exception):
+        if connection._transport is not None:
+            connection._transport._close_and_finalize()
 
 
 @contextlib.contextmanager
@@ -79,8 +152,7 @@ def short_connection(settings: Settings, purpose: str) -> Iterator[pika.Blocking
     try:
         yield connection
     finally:
-        with contextlib.suppress(Exception):  # pika also raises where the connection was lost meanwhile
-            connection.close()
+        close(connection)
 
 
 def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:

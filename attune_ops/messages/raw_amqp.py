@@ -16,7 +16,7 @@ import pika
 import pika.exceptions as refusals
 from pika import frame, spec
 
-from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.amqp import CLOSE_S, close, interruptible, open_connection
 from attune_ops.installation.amqp_write import asking
 from attune_ops.installation.config import Settings
 from attune_ops.messages import interrupts
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 HEADER = struct.Struct(">BHI")  # type, channel, size
-CLOSE_S = 5.0  # for the broker's answer to connection.close
-INTERRUPT_S = 1.0  # the same after an error or an interrupt
+INTERRUPT_S = 1.0  # for the broker's answer to connection.close after an error or an interrupt
 TURN_S = 0.25  # the longest wait before a signal is looked at
 CONNECTION_FORCED = 320  # sent by a broker that shuts down
 
@@ -65,20 +64,6 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Raises KeyboardInterrupt where an interrupt made pika raise another error from its inconsistent state."""
-    try:
-        yield
-    except Exception as e:
-        cause = e.__context__
-        while cause is not None and not isinstance(cause, KeyboardInterrupt):
-            cause = cause.__context__
-        if cause is None:
-            raise
-        raise KeyboardInterrupt from None
-
-
-@contextlib.contextmanager
 def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection]:
     """Connects for raw messages and closes the connection at the end; raises `SourceError`.
 
@@ -98,7 +83,7 @@ def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection
             yield connection
             timeout = CLOSE_S
         finally:
-            _close(connection, timeout)
+            close(connection, 0 if interrupts.forced() else timeout)  # forced: pika is unusable
 
 
 def enable_confirms(
@@ -131,21 +116,6 @@ def process_events(channel: BlockingChannel, timeout: float) -> None:
     """Reads and writes pending frames, for at most `timeout` seconds or TURN_S; raises what closed the channel."""
     interrupts.interruption_point()
     channel._process_data_events(time_limit=min(timeout, TURN_S))
-
-
-def _close(connection: pika.BlockingConnection, timeout: float) -> None:
-    """Closes the connection in any state; waits for the broker's answer with a timeout, which pika lacks."""
-    inner = connection._impl
-    # None: interrupted while connecting. Forced: the broker sees the end of the process.
-    if inner is None or not connection.is_open or interrupts.forced():
-        return
-    no_answer = refusals.StreamLostError("no answer to connection.close")
-    timer = inner.ioloop.call_later(timeout, lambda: inner._terminate_stream(no_answer))
-    try:
-        with interruptible(), contextlib.suppress(refusals.AMQPError):
-            connection.close()
-    finally:
-        inner.ioloop.remove_timeout(timer)
 
 
 @contextlib.contextmanager

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import Self
 
 from attune_ops.installation import registry_write
+from attune_ops.installation.amqp import close
 from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError, AttuneOpsError, SourceError
 from attune_ops.model.startup_progress import Step, steps_of
-from attune_ops.startup.service_state import ServiceState, close, stop
+from attune_ops.startup.service_state import ServiceState, stop
 from attune_ops.startup.startup_report import Ending, StartupReport, StepError, StepResult, StepStatus, WorkerRef
 from attune_ops.startup.steps import CONSEQUENCES, NOT_DONE, STEPS
 
@@ -126,8 +127,10 @@ class Service:
     def abandon(self) -> None:
         """Drops a connection that does not answer: a broker that blocks a connection stops reading from it.
 
-        It ends with the process, and the broker then requeues what was not acknowledged.
+        The broker requeues what was not acknowledged.
         """
+        if self.state.amqp is not None:
+            close(self.state.amqp, timeout=0)
         self.state.forget_connection()
 
     def disconnect(self) -> None:

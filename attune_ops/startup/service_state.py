@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attune_ops.installation import registry_write
-from attune_ops.installation.amqp import depth
+from attune_ops.installation.amqp import close, depth
 from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking, cancel, delete_queue
 from attune_ops.installation.config.settings import Database, Settings
 from attune_ops.model.errors import ActionError, AttuneOpsError
@@ -120,15 +120,6 @@ def stop(state: ServiceState) -> Ending:
     Raises nothing: what failed is listed among what remains.
     """
     return _CleanStop(state).run()
-
-
-def close(connection: BlockingConnection) -> None:
-    """Closes a connection that may be broken already; the broker requeues what was not acknowledged. Raises nothing."""
-    import pika.exceptions
-
-    with contextlib.suppress(pika.exceptions.AMQPError, OSError):
-        if connection.is_open:
-            connection.close()
 
 
 class _CleanStop:

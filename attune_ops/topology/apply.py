@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from attune_ops.installation import audit
-from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.amqp import close, open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exchange, declare_queue
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config.settings import Settings
@@ -133,7 +133,8 @@ class _Declarer:
         return None
 
     def _open(self) -> BlockingChannel:
-        if self._connection is None or self._connection.is_closed:
+        if self._connection is None or not self._connection.is_open:
+            self.close()
             s = self._settings
             self._connection = open_connection(
                 s.amqp, name="attune-ops topology apply", timeout=s.timeout, ca_file=s.ca_file
@@ -145,5 +146,5 @@ class _Declarer:
 
     def close(self) -> None:
         """Closes the connection."""
-        if self._connection is not None and self._connection.is_open:
-            self._connection.close()
+        if self._connection is not None:
+            close(self._connection)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import socket
+import threading
 import time
+from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
+from pika import BlockingConnection
 
 from attune_ops.drills.relay import Relay
+from attune_ops.drills.sampler import DrillLog, Sampler
 from attune_ops.installation import amqp
 from attune_ops.installation.config.urls import parse_amqp
 from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.model.topology import Exchange
+from attune_ops.topology.apply import _Declarer
 from tests.world import Users, Vhost, eventually
 
 
@@ -99,3 +109,84 @@ def test_a_queue_that_does_not_answer_is_left(vhost: Vhost) -> None:
         assert connection.is_closed
     finally:
         relay.close()
+
+
+def sockets() -> set[str]:
+    """The open sockets of this process, by inode."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if (target := os.readlink(each)).startswith("socket:"):
+                found.add(target)
+    return found
+
+
+def close_from_the_broker(vhost: Vhost) -> None:
+    for each in eventually(lambda: vhost.api("GET", "vhosts/{vhost}/connections").json()):
+        vhost.api("DELETE", f"connections/{quote(each['name'], safe='')}")
+
+
+def notice_the_loss(connection: BlockingConnection) -> None:
+    """Pika reads that the connection ends; no call of the blocking layer, which would free the sockets, fails."""
+    while connection.is_open:
+        connection._impl.ioloop.poll()
+        connection._impl.ioloop.process_timeouts()
+
+
+@pytest.mark.parametrize("fault", ["closed", "closed, noticed", "cut off", "cut off, noticed", "silent"])
+def test_a_lost_connection_keeps_no_socket(vhost: Vhost, fault: str) -> None:
+    """Pika keeps the sockets of a connection that was lost: its `close` raises and frees nothing."""
+    endpoint, before = parse_amqp(vhost.amqp_url, "test"), sockets()
+    relay = Relay((endpoint.host, endpoint.port))
+    try:
+        connection = amqp.open_connection(
+            msgspec.structs.replace(endpoint, host="127.0.0.1", port=relay.port), name="t"
+        )
+        assert len(sockets() - before) > 3
+        if fault.startswith("closed"):
+            close_from_the_broker(vhost)
+        elif fault == "silent":
+            relay.cut()
+        else:
+            relay.close()
+        if fault.endswith("noticed"):
+            notice_the_loss(connection)
+        began = time.monotonic()
+        amqp.close(connection, timeout=1)
+        amqp.close(connection, timeout=1)
+        assert time.monotonic() - began < 5
+        assert connection.is_closed
+    finally:
+        relay.close()
+    assert sockets() <= before
+
+
+def test_a_connection_that_is_replaced_keeps_no_socket(vhost: Vhost) -> None:
+    """The sampler of a drill and `topology apply` open another connection where the first was lost."""
+    before, settings = sockets(), vhost.settings("")
+    sampler, declarer = Sampler(settings, DrillLog(lambda event: None)), _Declarer(settings)
+    try:
+        for _ in range(2):
+            assert sampler.depth("missing") is None
+            assert declarer.declare(Exchange("x", "topic")) is None
+            firsts = [sampler._connection, declarer._connection]
+            close_from_the_broker(vhost)
+            for first in firsts:
+                assert first is not None
+                notice_the_loss(first)
+    finally:
+        sampler.close()
+        declarer.close()
+    assert sockets() <= before
+
+
+@pytest.mark.parametrize("after", [0.0, 0.002, 0.3])
+def test_an_interrupt_while_connecting_keeps_no_socket(after: float) -> None:
+    before, alarm = sockets(), threading.Timer(after, signal.raise_signal, (signal.SIGINT,))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"amqp://u:p@127.0.0.1:{silent.getsockname()[1]}"
+        alarm.start()
+        with pytest.raises(KeyboardInterrupt) as e:
+            amqp.open_connection(parse_amqp(place, "test"), name="test", timeout=5)
+    assert sockets() <= before
+    assert e  # the traceback keeps what pika left open

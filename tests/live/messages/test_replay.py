@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from attune_ops.installation.amqp import interruptible
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.publisher import WINDOW
-from attune_ops.messages.raw_amqp import interruptible
 from attune_ops.messages.transfer import Outcome, Transfer
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.ops import Ops

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from attune_ops import connect, lab
+from attune_ops.installation.amqp import CLOSE_S
 from attune_ops.messages.publisher import open_publisher
-from attune_ops.messages.raw_amqp import CLOSE_S
 from attune_ops.model.errors import ActionError
 from attune_ops.ops import Ops
 from tests.conftest import lacking
