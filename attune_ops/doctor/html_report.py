@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from importlib.resources import files
 from itertools import groupby
@@ -24,9 +24,11 @@ from attune_ops.doctor import view_report
 from attune_ops.doctor.findings import CheckResult, Finding, Report
 from attune_ops.model.errors import SourceError
 from attune_ops.model.files import write_file
+from attune_ops.model.ownership import orphaned_queues
 from attune_ops.model.secret import Secret, mask_url, without
 from attune_ops.model.snapshot_file import masked, packed
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.units import counted
 from attune_ops.render import html, text
 from attune_ops.render.graph_svg import as_svg
 from attune_ops.render.text import RIGHT, remarks
@@ -57,7 +59,15 @@ class _Listing(NamedTuple):
 class _Bar(NamedTuple):
     name: str
     messages: int
+    consumers: int | None  # None: unknown
     width: float  # per cent of the deepest
+
+
+class _Card(NamedTuple):
+    name: str
+    number: str
+    detail: str
+    tone: str = ""  # class of the colour: error, warning or ok; none where the number is unknown
 
 
 def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
@@ -77,7 +87,9 @@ def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
         "report_page.html",
         report=diagnosis,
         title=_title(facts),
-        heading=view_report.heading(diagnosis),
+        said=diagnosis.verdict.partition(": ")[2],
+        heading=_pairs(view_report.heading(diagnosis)),
+        cards=list(_cards(diagnosis, facts)),
         counts=view_report.counts(diagnosis),
         marks=view_report.MARKS,
         verdicts=view_report.VERDICTS,
@@ -123,6 +135,42 @@ def _title(facts: Facts) -> str:
     return text.visible(f"Attune on RabbitMQ: {where}virtual host {facts.vhost}")
 
 
+def _pairs(heading: list[str]) -> list[tuple[str, str]]:
+    """The lines of the heading, each with its label."""
+    first, *others = heading
+    return [("read", first), *((line[: view_report.LABEL].strip(), line[view_report.LABEL :]) for line in others)]
+
+
+def _cards(diagnosis: Report, facts: Facts) -> Iterator[_Card]:
+    """The four numbers that matter: findings, live workers, waiting messages, orphaned queues."""
+    counts = view_report.counts(diagnosis)
+    worst = next((s for s in ("error", "warning") if counts[s]), "ok" if diagnosis.status == "healthy" else "")
+    yield _Card(
+        "errors", str(counts["error"]), f"{counted(counts['warning'], 'warning')}, {counts['info']} info", worst
+    )
+    if facts.registry is None:
+        yield _Card("live workers", text.UNKNOWN, "the registry was not read")
+    else:
+        live, known = len(facts.live_workers), len(facts.registry.workers)
+        yield _Card("live workers", f"{live} of {known}", "registered", "ok" if live == known else "warning")
+    queues = () if facts.broker is None else facts.broker.queue_named.values()
+    depths = [q.messages for q in queues if q.messages is not None]
+    if not depths:
+        yield _Card("messages", text.UNKNOWN, "queue depths were not read")
+    else:
+        unread = sum(q.messages or 0 for q in queues if q.name in facts.actual.unconsumed)
+        said = f"{unread:,} in queues without a consumer" if unread else f"in {counted(len(depths), 'queue')}"
+        yield _Card("messages", f"{sum(depths):,}", said, "warning" if unread else "ok")
+    if facts.registry is None or facts.broker is None or facts.broker.queues is None:
+        yield _Card("orphaned queues", text.UNKNOWN, "broker and registry are needed")
+    else:
+        orphans = list(orphaned_queues(facts))
+        held = sum(o.state.messages or 0 for o in orphans if o.state is not None)
+        yield _Card(
+            "orphaned queues", str(len(orphans)), f"with {counted(held, 'message')}", "warning" if orphans else "ok"
+        )
+
+
 def _findings(diagnosis: Report) -> list[tuple[str, list[Any], list[Any]]]:
     """By check: its code, the findings shown in full, and the others."""
     found = [(code, list(fs)) for code, fs in groupby(diagnosis.findings, key=lambda f: f.code)]
@@ -139,9 +187,10 @@ def _bars(tables: Iterable[Table]) -> list[_Bar]:
     queues = next((t for t in tables if t.name == "queues"), None)
     if queues is None:
         return []
-    depths = [(str(r["name"]), int(str(r["messages"]))) for r in queues.records() if r["messages"]]
-    depths.sort(key=lambda depth: (-depth[1], depth[0]))
-    return [_Bar(name, n, 100 * n / depths[0][1]) for name, n in depths[:DEEPEST]]
+    deep = [r for r in queues.records() if r["messages"]]
+    deep.sort(key=lambda r: (-int(str(r["messages"])), str(r["name"])))
+    depths = [(str(r["name"]), int(str(r["messages"])), r["consumers"]) for r in deep[:DEEPEST]]
+    return [_Bar(name, n, None if c is None else int(str(c)), 100 * n / depths[0][1]) for name, n, c in depths]
 
 
 def _listing(table: Table) -> _Listing:

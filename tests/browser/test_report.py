@@ -91,6 +91,21 @@ def test_many_rows_are_cut_on_the_screen_until_asked_for_and_never_on_paper(page
     expect(rows).to_have_count(WORKERS + 3)
 
 
+def test_a_command_is_copied_and_the_contents_stay_in_sight(page: Page, tmp_path: Path) -> None:
+    facts = change(healthy(), queues=tuple(q for q in healthy().actual.queue_named.values() if "worker" not in q.name))
+    write_report(read_and_diagnose(lambda: facts, check_settings({})), str(tmp_path / "report.html"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto((tmp_path / "report.html").as_uri())
+    command = page.locator(".command", has_text="attune-ops").first
+    command.get_by_role("button", name="Copy").click()
+    expect(command.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == command.locator("code").text_content()
+    page.get_by_role("link", name="Snapshot", exact=True).click()
+    expect(page.get_by_role("navigation")).to_be_in_viewport()
+    page.emulate_media(media="print")
+    expect(page.get_by_role("button", name="Copy").first).to_be_hidden()
+
+
 def test_it_reads_without_javascript(browser: Browser, report: str) -> None:
     page = browser.new_page(java_script_enabled=False)
     try:

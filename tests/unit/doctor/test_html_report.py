@@ -105,7 +105,17 @@ def test_it_holds_every_table_the_numbers_and_the_findings() -> None:
     )
     assert "4321" in page.text_of("td")
     assert "heap" in page.text_of("th"), "it is in the chart of depths"
-    assert any("AT6" in text for text in page.text_of("h3"))
+    assert any("AT6" in text for text in page.text_of("span"))
+    assert page.text_of("dt")[:4] == ["errors", "live workers", "messages", "orphaned queues"]
+    assert "4,321 in queues without a consumer" in page.text_of("dd")
+    assert any(text.startswith("attune.events.queue receives messages") for text in page.text_of("h3"))
+
+
+def test_a_number_that_was_not_read_is_no_zero() -> None:
+    facts = msgspec.structs.replace(healthy(), registry=None, missing={Source.REGISTRY: "no database URL"})
+    page = Page(page_of(facts))
+    assert page.text_of("dd")[2:4] == ["—", "the registry was not read"]
+    assert "broker and registry are needed" in page.text_of("dd")
 
 
 def test_the_snapshot_is_attached(tmp_path: Path) -> None:
