@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attune_ops.model.errors import ConfigError
@@ -47,8 +48,8 @@ def as_json(history: History) -> dict[str, Any]:
     return view_table.as_json(history.table)
 
 
-def as_chart(history: History) -> Any:
-    """A line for each of the deepest queues. JupyterLab draws it without the network."""
+def as_chart(history: History, colors: Mapping[str, str] | None = None) -> Any:
+    """A line for each of the deepest queues. JupyterLab draws it without the network. `colors` by queue, as #rrggbb."""
     try:
         import altair as alt
     except ImportError:
@@ -72,6 +73,8 @@ def as_chart(history: History) -> Any:
     ]
     top = max((s.messages or 0 for s in history.samples if s.queue in deepest), default=0)
     whole = alt.Axis(tickMinStep=1)
+    shown = {visible(q): c for q, c in (colors or {}).items() if q in deepest}
+    scale = alt.Scale(domain=list(shown), range=list(shown.values())) if shown else alt.Undefined
     return (
         Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(history.vhost)}")
         .mark_line(point=True)
@@ -79,7 +82,7 @@ def as_chart(history: History) -> Any:
         .encode(
             x=alt.X("time:T", title="time"),
             y=alt.Y("messages:Q", title="messages", scale=alt.Scale(domain=[0, max(top, 1)]), axis=whole),
-            color=alt.Color("queue:N", title="queue"),
+            color=alt.Color("queue:N", title="queue", scale=scale),
             tooltip=["queue:N", "time:T", "messages:Q"],
         )
     )

@@ -14,7 +14,8 @@ from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.startup_progress import Step
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.collector import BackgroundTask, State
-from attune_ops.notebook.dashboard.tabs import ROWS, Tab, bar, pane
+from attune_ops.notebook.dashboard.tabs import Tab, bar, draw
+from attune_ops.notebook.dashboard.widgets import Grid
 from attune_ops.render import form
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class OrphansTab(_ActionTab):
 
     def __init__(self, ops: Ops, refresh: Callable[[], None]) -> None:
         super().__init__(ops, refresh)
-        self.body = pane()
+        self.grid = Grid("orphans", "queue")
         self.queue = w.Dropdown(options=(), description="Queue")
         self.grace = w.BoundedFloatText(10, min=0, max=1440, step=1, description="grace (min)")
         self.plan = w.Button(description="Dry run", disabled=True)
@@ -70,17 +71,19 @@ class OrphansTab(_ActionTab):
         for control in (self.queue, self.grace):
             control.observe(lambda change: self._unplan(), "value")
         controls = bar(self.queue, self.grace, self.confirm, self.plan, self.delete)
-        self.widget = w.VBox([self.body, controls, self.outcome])
+        self.grid.observe(self._again, ["filter", "order", "descending"])
+        self.widget = w.VBox([self.grid, controls, self.outcome])
 
     def show(self, state: State) -> None:
         """Draws what was read."""
         assert state.facts is not None
+        self._state = state
         try:
             table = orphans(state.facts)
         except SourceError as e:
-            self.body.value = html.message(str(e))
+            self.grid.say(str(e))
             return
-        self.body.value = html.listing(table.select(SHOWN).limit(ROWS), {}, state.stale)
+        draw(self.grid, table.select(SHOWN), {}, state.stale)
         names = tuple(str(r["queue"]) for r in table.records() if r["kind"] == "queue")
         if names != self.queue.options:
             chosen = self.queue.value

@@ -12,10 +12,12 @@ from attune_ops.drills.journal import Timeline
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
 from attune_ops.model.units import age, number
+from attune_ops.notebook.dashboard.widgets import Content, Heading
 from attune_ops.render import html, text
 
 WIDTH, HEIGHT = 120, 18
 LINES = 200  # of a timeline
+TONED = ("messages", "ready", "consumers")  # columns that are coloured where messages wait without a consumer
 
 
 def message(said: str) -> str:
@@ -33,15 +35,24 @@ def picture(timeline: Timeline) -> str:
     return html.pictured(timeline_svg.svg(timeline))
 
 
-def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, reads: int) -> str:
-    """The status line: the verdict, or the age of the shown facts and the reason why the last read failed."""
+def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, reads: int, where: str) -> str:
+    """The status line: the verdict, or what was read last and the reason why the last read failed."""
     if facts is None or diagnosis is None:
-        return message(stale or "reading …")
-    verdict = diagnosis.verdict if stale is None else f"stale for {_age(facts)}: {stale}"
-    mark = view_report.MARKS[view_report.VERDICTS[diagnosis.status]][0] if stale is None else "?"
+        return banner("error", "no connection", stale) if stale else banner("skipped", "reading", where)
+    if facts.broker is None and stale is not None:
+        return banner("error", "broker not read", stale, facts, reads)
+    if stale is not None:
+        return banner("warning", f"stale for {_age(facts)}", stale, facts, reads)
+    tone = view_report.VERDICTS[diagnosis.status]
+    return banner(tone, diagnosis.status, diagnosis.verdict.partition(": ")[2], facts, reads)
+
+
+def banner(tone: str, word: str, said: str, facts: Facts | None = None, reads: int = 0) -> str:
+    """A badge in the colour of the `tone`, a sentence, and when the facts were read."""
+    mark = "…" if word == "reading" else view_report.MARKS[tone][0]
     return html.fragment(
-        "dashboard_status.html", mark=mark, verdict=text.visible(verdict), taken_at=facts.taken_at, reads=reads,
-        stale=stale is not None,
+        "dashboard_status.html", tone=tone, mark=mark, word=word, said=text.visible(said), reads=reads,
+        taken_at=facts and facts.taken_at,
     )  # fmt: skip
 
 
@@ -50,13 +61,23 @@ def overview(facts: Facts, stale: str | None) -> str:
     return html.fragment("dashboard_overview.html", numbers=_numbers(facts), stale=_stale(facts, stale))
 
 
-def listing(shown: Table, depths: Mapping[str, Sequence[int]], stale: str | None) -> str:
-    """A table; a queue with known `depths` has a chart line of them."""
-    rows = list(zip(text.cells(shown), (_points(depths.get(str(r[0]), ())) for r in shown.rows), strict=True))
-    return html.fragment(
-        "dashboard_listing.html", table=shown, rows=rows, right=text.RIGHT, lines=bool(depths),
-        width=WIDTH, height=HEIGHT, remarks=text.remarks(shown)[1:], stale=stale is not None,
-    )  # fmt: skip
+def content(shown: Table, depths: Mapping[str, Sequence[int]], stale: str | None) -> Content:
+    """A table for the grid; a queue with known `depths` has a chart line of them beside its name."""
+    headings: list[Heading] = [
+        {"name": c.name, "doc": f"{c.doc} ({c.unit})" if c.unit else c.doc, "right": c.kind in text.RIGHT}
+        for c in shown.columns
+    ]
+    rows = []
+    for cells, record in zip(text.cells(shown), shown.records(), strict=True):
+        tone = "warning" if record.get("messages") and record.get("consumers") == 0 else ""
+        row = [(cell, tone if c.name in TONED else "", "") for cell, c in zip(cells, shown.columns, strict=True)]
+        if depths:
+            row.insert(1, ("", "", _points(depths.get(str(record["name"]), ()))))
+        rows.append(row)
+    if depths:
+        headings.insert(1, {"name": "", "doc": "the depth since the dashboard was opened", "right": False})
+    notes = text.remarks(shown)[1:] if rows else ["No rows."]
+    return {"columns": headings, "rows": rows, "notes": notes, "stale": stale is not None}
 
 
 def findings(diagnosis: Report, severity: str, group: str, stale: str | None) -> str:
@@ -70,24 +91,34 @@ def findings(diagnosis: Report, severity: str, group: str, stale: str | None) ->
     )  # fmt: skip
 
 
-def _numbers(facts: Facts) -> list[tuple[str, str]]:
+def _numbers(facts: Facts) -> list[tuple[str, str, str]]:
+    """Name, value and colour of each number; what was not read has no colour and is no zero."""
     broker = facts.broker
     if broker is None:
         return []
     queues = list(broker.queue_named.values())
     depths = [q.messages for q in queues if q.messages is not None]
+    unread = sum(q.messages or 0 for q in queues if q.name in broker.unconsumed)
     numbers = [
-        ("broker", f"{broker.product} {broker.version or ''}".strip()),
-        ("queues", str(len(queues))),
-        ("messages", f"{sum(depths):,}" if depths else text.UNKNOWN),
-        ("in", _rate([q.publish_rate for q in queues])),
-        ("out", _rate([q.deliver_rate for q in queues])),
-        ("consumers", text.UNKNOWN if broker.consumers is None else str(len(broker.consumers))),
-        ("workers", text.UNKNOWN if facts.registry is None
-         else f"{len(facts.live_workers)} live of {len(facts.registry.workers)}"),
-        ("alarms", text.UNKNOWN if broker.alarms is None else str(len(broker.alarms) or "none")),
+        ("broker", f"{broker.product} {broker.version or ''}".strip(), ""),
+        ("queues", str(len(queues)), ""),
+        ("messages", f"{sum(depths):,}" if depths else text.UNKNOWN, ""),
+        ("without a consumer", f"{unread:,}" if depths else text.UNKNOWN, "warning" if unread else ""),
+        ("in", _rate([q.publish_rate for q in queues]), ""),
+        ("out", _rate([q.deliver_rate for q in queues]), ""),
+        ("consumers", text.UNKNOWN if broker.consumers is None else str(len(broker.consumers)), ""),
+        ("workers", *_workers(facts)),
+        ("alarms", text.UNKNOWN if broker.alarms is None else str(len(broker.alarms) or "none"),
+         "error" if broker.alarms else ""),
     ]  # fmt: skip
-    return [(name, text.visible(value)) for name, value in numbers]
+    return [(name, text.visible(value), tone) for name, value, tone in numbers]
+
+
+def _workers(facts: Facts) -> tuple[str, str]:
+    if facts.registry is None:
+        return text.UNKNOWN, ""
+    live, known = len(facts.live_workers), len(facts.registry.workers)
+    return f"{live} live of {known}", "ok" if live == known else "warning"
 
 
 def _rate(rates: Sequence[float | None]) -> str:

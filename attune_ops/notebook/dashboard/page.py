@@ -32,12 +32,14 @@ class Dashboard(w.VBox):  # type: ignore[misc]
             OverviewTab(), queue_list(), binding_list(), OrphansTab(ops, self._refresh), DoctorTab(),
             StartupTab(ops, self._refresh), DrillsTab(ops, self._refresh),
         )  # fmt: skip
-        self.status = w.HTML("reading …")
+        self._where = str(ops.settings.amqp)
+        self.status = w.HTML(html.status(None, None, None, 0, self._where))
         self.pause = w.ToggleButton(description="Pause", tooltip="Stop reading")
         self.interval = w.BoundedFloatText(interval, min=SHORTEST_S, max=3600, step=1, description="interval (s)")
         self.now = w.Button(description="Refresh")
         self.stop = w.Button(description="Close", tooltip="Stop everything")
         self.tabs = w.Tab([v.widget for v in self.views], titles=[v.title for v in self.views])
+        self.tabs.layout.display = "none"  # until something was read
         self.pause.observe(self._on_pause, "value")
         self.interval.observe(self._on_interval, "value")
         self.tabs.observe(lambda change: self._draw(), "selected_index")
@@ -62,7 +64,8 @@ class Dashboard(w.VBox):  # type: ignore[misc]
         return facts, self._ops.doctor(facts=facts)
 
     def _show(self, state: State) -> None:
-        self.status.value = html.status(state.facts, state.report, state.stale, state.reads)
+        self.status.value = html.status(state.facts, state.report, state.stale, state.reads, self._where)
+        self.tabs.layout.display = None if state.facts is not None else "none"
         self._draw()
 
     def _draw(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -13,14 +13,16 @@ from attune_ops.inventory.queues import queues
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
+from attune_ops.monitoring import view_history
 from attune_ops.monitoring.history import History, Sample
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.collector import State
-from attune_ops.render import form
+from attune_ops.notebook.dashboard.widgets import Findings, Grid
 
 ROWS = 200  # drawn at most: a browser has to stay usable
 SHOWN = ("name", "messages", "ready", "unacked", "consumers", "publish_rate", "deliver_rate")
 CHARTED = 5  # queues in the chart: the deepest
+COLORS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756")  # as many as queues in the chart
 ANY = "any"
 
 
@@ -55,11 +57,6 @@ def bar(*controls: w.Widget) -> w.HBox:
     return w.HBox(controls, layout=w.Layout(flex_flow="row wrap", grid_gap="4px 12px"))
 
 
-def pane() -> w.HTML:
-    """A container for a long list. It scrolls itself, so that it keeps its scroll position when it is redrawn."""
-    return w.HTML(layout=w.Layout(max_height="40em", overflow="auto"))
-
-
 class OverviewTab(Tab):
     """The verdict, alarms and rates, and the queue depths since the dashboard was opened."""
 
@@ -67,14 +64,24 @@ class OverviewTab(Tab):
 
     def __init__(self) -> None:
         self.body, self.chart = w.HTML(), w.Output()
+        self._colors: dict[str, str] = {}
         self.widget = w.VBox([self.body, self.chart])
 
     def show(self, state: State) -> None:
         """Draws what was read."""
         assert state.facts is not None
         self.body.value = html.overview(state.facts, state.stale)
-        data = form(self._history(state), "chart")._repr_mimebundle_()
+        history = self._history(state)
+        data = view_history.as_chart(history, self._colored(history))._repr_mimebundle_()
         self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+    def _colored(self, history: History) -> dict[str, str]:
+        """A colour for each queue of the chart: the same as before, or the first one that is free."""
+        names = dict.fromkeys(s.queue for s in history.samples)
+        self._colors = {n: c for n, c in self._colors.items() if n in names}
+        free = (c for c in COLORS if c not in self._colors.values())
+        self._colors |= {n: next(free) for n in names if n not in self._colors}
+        return self._colors
 
     def _history(self, state: State) -> History:
         assert state.facts is not None
@@ -89,45 +96,44 @@ class OverviewTab(Tab):
 
 
 class TableTab(Tab):
-    """A table with a filter and a sort order; with `lines` each row has a chart line of its queue's depths."""
+    """A table with a filter and headings that sort; with `lines` each row has a chart line of its queue's depths."""
 
-    def __init__(self, title: str, read: Callable[[Facts], Table], orders: Sequence[str], *, lines: bool = False):
+    def __init__(self, title: str, read: Callable[[Facts], Table], order: str, *, lines: bool = False):
         self.title, self._read, self._lines = title, read, lines
-        self.filter = w.Text(placeholder="part of a name, or /regular expression/", description="Filter")
-        self.order = w.Dropdown(options=orders, value=orders[0], description="Sort by")
-        self.descending = w.ToggleButton(description="largest first", value=False)
-        self.body = pane()
-        for control in (self.filter, self.order, self.descending):
-            control.observe(self._again, "value")
-        self.widget = w.VBox([bar(self.filter, self.order, self.descending), self.body])
+        self.widget = self.grid = Grid(title.lower(), order)
+        self.grid.observe(self._again, ["filter", "order", "descending"])
 
     def show(self, state: State) -> None:
         """Draws what was read."""
         assert state.facts is not None
         self._state = state
         try:
-            table = self._filtered(self._read(state.facts))
-        except (SourceError, ConfigError) as e:  # not read, or an incomplete regular expression
-            self.body.value = html.message(str(e))
-            return
-        self.body.value = html.listing(table, state.depths if self._lines else {}, state.stale)
+            draw(self.grid, self._read(state.facts), state.depths if self._lines else {}, state.stale)
+        except SourceError as e:
+            self.grid.say(str(e))
 
-    def _filtered(self, table: Table) -> Table:
-        """The rows that match the filter, sorted, at most `ROWS`."""
-        words = self.filter.value.strip()
+
+def draw(grid: Grid, table: Table, depths: Mapping[str, Sequence[int]], stale: str | None) -> None:
+    """Draws the rows that match the grid's filter in its order, at most `ROWS`."""
+    words = grid.filter.strip()
+    try:
         if words:
             table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
-        return table.sorted(("-" if self.descending.value else "") + self.order.value).limit(ROWS)
+        table = table.sorted(("-" if grid.descending else "") + grid.order).limit(ROWS)
+    except ConfigError as e:  # an incomplete regular expression
+        grid.say(str(e))
+        return
+    grid.content = dict(html.content(table, depths, stale))
 
 
 def queue_list() -> TableTab:
     """The queues, each with a chart line of its depths."""
-    return TableTab("Queues", lambda facts: queues(facts).select(SHOWN), SHOWN, lines=True)
+    return TableTab("Queues", lambda facts: queues(facts).select(SHOWN), "name", lines=True)
 
 
 def binding_list() -> TableTab:
     """The bindings."""
-    return TableTab("Bindings", bindings, ("source", "destination", "routing_key"))
+    return TableTab("Bindings", bindings, "source")
 
 
 class DoctorTab(Tab):
@@ -138,7 +144,7 @@ class DoctorTab(Tab):
     def __init__(self) -> None:
         self.severity = w.Dropdown(options=(ANY, "error", "warning", "info"), description="Severity")
         self.group = w.Dropdown(options=(ANY,), description="Group")
-        self.body = w.HTML()
+        self.body = Findings()
         self.severity.observe(self._again, "value")
         self.group.observe(self._again, "value")
         self.widget = w.VBox([bar(self.severity, self.group), self.body])

@@ -87,15 +87,19 @@ def threads() -> list[threading.Thread]:
 
 
 def test_a_number_changes_after_a_real_publish(board: Dashboard, vhost: Vhost) -> None:
-    view = choose(board, "Queues")
-    view.filter.value = "events"
-    assert "attune.events.queue" in view.body.value
-    assert "attune.executions.queue" not in view.body.value
+    grid = choose(board, "Queues").grid
+    grid.filter = "events"
+    assert names(grid) == ["attune.events.queue"]
     with vhost.channel() as channel:
         for _ in range(37):
             channel.basic_publish("attune.events", "event.created", b"{}")
-    eventually(lambda: ">37<" in view.body.value, within=60)
-    eventually(lambda: "<polyline" in view.body.value, within=60)
+    waiting = ("37", "warning", "")  # that nobody consumes is in the statistics after up to 5 s
+    eventually(lambda: tuple(grid.content["rows"][0][2]) == waiting, within=60)
+    assert "," in grid.content["rows"][0][1][2], "the points of the line of its depths"
+
+
+def names(grid: Any) -> list[str]:
+    return [row[0][0] for row in grid.content["rows"]]
 
 
 def test_filter_and_order(board: Dashboard, vhost: Vhost) -> None:
@@ -104,16 +108,19 @@ def test_filter_and_order(board: Dashboard, vhost: Vhost) -> None:
         with vhost.channel() as channel:
             for _ in range(messages):
                 channel.basic_publish("", name, b"x")
-    view = choose(board, "Queues")
+    grid = choose(board, "Queues").grid
     eventually(lambda: {"alpha": 3, "beta": 1}.items() <= depths(board).items(), within=60)
     look(board)
-    view.filter.value = "/^(alpha|beta)$/"
-    view.order.value, view.descending.value = "messages", False
-    assert view.body.value.index("beta") < view.body.value.index("alpha")
-    view.descending.value = True
-    assert view.body.value.index("alpha") < view.body.value.index("beta")
-    view.filter.value = "/(/"
-    assert "is not a regular expression" in view.body.value
+    grid.filter = "/^(alpha|beta)$/"
+    grid.order, grid.descending = "messages", False
+    assert names(grid) == ["beta", "alpha"]
+    grid.descending = True
+    assert names(grid) == ["alpha", "beta"]
+    grid.filter = "/(/"
+    assert names(grid) == []
+    assert "is not a regular expression" in grid.content["notes"][0]
+    grid.filter = "no such queue"
+    assert grid.content["notes"] == ["No rows."]
 
 
 def depths(board: Dashboard) -> dict[str, int | None]:
@@ -130,7 +137,7 @@ def test_every_tab_draws_and_one_read_serves_all(board: Dashboard, ops: Counted)
     look(board)
     assert ops.reads - before == board.collector.state.reads - looks
     assert "RabbitMQ" in choose(board, "Overview").body.value
-    assert "attune.executions" in choose(board, "Bindings").body.value
+    assert "attune.executions" in names(choose(board, "Bindings").grid)
     view = choose(board, "Doctor")
     view.group.value = "design"
     assert "AT606" in view.body.value
@@ -165,6 +172,42 @@ def test_a_start_up_shows_the_error_of_a_step_left_out(board: Dashboard) -> None
     view.skip.value = ("declare", "bind")
     view.run.click()
     eventually(lambda: "404 NOT_FOUND" in view.outcome.value, within=60)
+
+
+def test_what_cannot_be_read_is_said_before_anything_was(ops: Ops) -> None:
+    amqp = msgspec.structs.replace(ops.settings.amqp, port=1)
+    management = msgspec.structs.replace(ops.settings.management, port=1)
+    ops.settings = msgspec.structs.replace(ops.settings, amqp=amqp, management=management)
+    board = dashboard(ops, interval=3600)
+    assert isinstance(board, Dashboard)
+    try:
+        assert "reading" in board.status.value
+        assert board.tabs.layout.display == "none"
+        eventually(lambda: "broker not read" in board.status.value, within=60)
+        assert "refused" in board.status.value
+        assert "not read" in choose(board, "Overview").body.value
+        assert choose(board, "Queues").grid.content["rows"] == []
+        assert "refused" in choose(board, "Queues").grid.content["notes"][0]
+    finally:
+        board.close()
+
+
+def test_a_queue_keeps_its_colour_in_the_chart(board: Dashboard, vhost: Vhost) -> None:
+    def colors() -> dict[str, str]:
+        look(board)
+        data = choose(board, "Overview").chart.outputs[0]["data"]["application/vnd.vegalite.v5+json"]
+        scale = data["encoding"]["color"]["scale"]
+        return dict(zip(scale["domain"], scale["range"], strict=True))
+
+    before = colors()
+    vhost.api("PUT", "queues/{vhost}/aaa", {"durable": True})
+    with vhost.channel() as channel:
+        for _ in range(9):
+            channel.basic_publish("", "aaa", b"x")
+    eventually(lambda: "aaa" in colors(), within=60)
+    after = colors()
+    assert {q: c for q, c in after.items() if q in before} == {q: c for q, c in before.items() if q in after}
+    assert len(set(after.values())) == len(after)
 
 
 def test_a_broker_that_goes_and_comes_back(board: Dashboard, ops: Ops) -> None:
