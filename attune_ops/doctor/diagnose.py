@@ -25,6 +25,7 @@ from attune_ops.doctor.findings import (
     Report,
     Severity,
     Subject,
+    Unknown,
 )
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
@@ -130,13 +131,17 @@ def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
         return _Run(CheckStatus.SKIPPED, reason=reason)
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
+    problems: list[Problem] = []
+    reason = None
     try:
-        problems = tuple(check.function(facts, **changed))
+        problems.extend(check.function(facts, **changed))
+        status = CheckStatus.FAILED if problems else CheckStatus.PASSED
+    except Unknown as e:
+        status, reason = (CheckStatus.FAILED, None) if problems else (CheckStatus.SKIPPED, str(e))
     except Exception as e:  # noqa: BLE001 - a crashed check must not stop the others
+        problems, status = [], CheckStatus.CRASHED
         reason = f"the check itself failed: {type(e).__name__}: {e}"
-        return _Run(CheckStatus.CRASHED, reason=reason, duration_ms=(now() - started) * 1000)
-    status = CheckStatus.FAILED if problems else CheckStatus.PASSED
-    return _Run(status, problems, duration_ms=(now() - started) * 1000)
+    return _Run(status, tuple(problems), reason, (now() - started) * 1000)
 
 
 def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> Finding:

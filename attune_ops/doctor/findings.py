@@ -107,6 +107,10 @@ class Check(msgspec.Struct, frozen=True):
         return inspect.getdoc(self.function) or ""
 
 
+class Unknown(Exception):
+    """Raised by a check that cannot answer, with the reason: it is skipped, unless it yielded problems before."""
+
+
 class CheckPages(Shown, msgspec.Struct, frozen=True):
     """The explanation pages of some checks: the output of `doctor --explain` and the content of docs/checks.md."""
 

@@ -135,7 +135,7 @@ class Round:
         except SourceError as e:
             self._lost(Source.AMQP, str(endpoint), e)
         else:
-            self._reach[Source.AMQP] = msgspec.structs.replace(found, certificate_days=self._certificate(endpoint))
+            self._reach[Source.AMQP] = self._with_certificate(found, endpoint)
 
     def _registry(self) -> RegistryView | None:
         from attune_ops.installation import registry_read
@@ -187,7 +187,7 @@ class Round:
                         if admin
                         else f"user {me.name!r} does not have the administrator tag and cannot see its permissions"
                     )
-                self._reach[Source.MANAGEMENT] = Reach(
+                reached = Reach(
                     Source.MANAGEMENT,
                     target=str(settings.management),
                     latency_ms=answer.elapsed_ms,
@@ -196,8 +196,8 @@ class Round:
                     permissions=rights,
                     version=overview.rabbitmq_version,
                     clock_offset_s=_clock_offset(answer, before),
-                    certificate_days=self._certificate(settings.management),
                 )
+                self._reach[Source.MANAGEMENT] = self._with_certificate(reached, settings.management)
                 return self._objects(management, overview, me, pool)
             except SourceError as e:
                 # The first request failed: so would the others.
@@ -212,10 +212,14 @@ class Round:
         self._missing |= reading.missing
         return snapshot
 
-    def _certificate(self, endpoint: Endpoint) -> int | None:
+    def _with_certificate(self, reach: Reach, endpoint: Endpoint) -> Reach:
         if not endpoint.tls:
-            return None
-        return _or_none(lambda: sockets.certificate_days(endpoint, self._settings.ca_file, self._settings.timeout))
+            return reach
+        try:
+            days = sockets.certificate_days(endpoint, self._settings.ca_file, self._settings.timeout)
+        except SourceError as e:
+            return msgspec.structs.replace(reach, certificate_error=str(e))
+        return msgspec.structs.replace(reach, certificate_days=days)
 
     def _lost(self, source: Source, target: str, error: SourceError) -> None:
         self._missing[source] = str(error)

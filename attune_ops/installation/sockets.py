@@ -100,6 +100,6 @@ def certificate_days(endpoint: Endpoint, ca_file: str | None, timeout: float) ->
     try:
         with connect(endpoint.host, endpoint.port, timeout, tls=True, ca_file=ca_file) as stream:
             ends = (stream.getpeercert() or {}).get("notAfter")  # type: ignore[attr-defined]
-    except OSError as e:
+        return int((ssl.cert_time_to_seconds(str(ends)) - time.time()) // 86400)
+    except (OSError, ValueError) as e:
         raise SourceError(f"{endpoint}: cannot read its certificate: {e}") from None
-    return int((ssl.cert_time_to_seconds(str(ends)) - time.time()) // 86400)

@@ -67,7 +67,7 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `error` is the one-line reason where it did not answer. `target` is its URL without the password.
     `tags` are the user's management tags; `permissions` its configure, write and read patterns.
-    `certificate_days` is None without TLS.
+    `certificate_days` is None without TLS, and where the certificate could not be read: `certificate_error` says why.
     """
 
     source: Source
@@ -80,6 +80,7 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str | None = None
     clock_offset_s: float | None = None
     certificate_days: int | None = None
+    certificate_error: str | None = None
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):

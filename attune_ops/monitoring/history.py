@@ -17,7 +17,7 @@ import msgspec
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.model import display
-from attune_ops.model.errors import ActionError
+from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import make_private, state_folder
 from attune_ops.model.ownership import require
@@ -25,6 +25,8 @@ from attune_ops.model.table import Cell, Column, Kind, Table
 
 SOURCES = (Source.BROKER, Source.DEPTHS)
 KEPT = timedelta(days=30)
+LEAST_INTERVAL_S = 0.5
+LONGEST_S = 366 * 86400.0
 
 _TABLES = """
 create table if not exists sample (
@@ -141,8 +143,11 @@ def watch(
     """Records the queues every `interval` s, for `seconds` or until interrupted; returns the number of samples.
 
     Reads the broker, needs tag monitoring; writes this tool's own file, nothing on the installation. `on_progress` gets
-    the facts of each sample. Raises `SourceError` if the first read fails; later it retries.
+    the facts of each sample. Raises `SourceError` if the first read fails; later it retries. Raises `ConfigError` for
+    an interval below 0.5 s: the broker would do nothing else.
     """
+    if not (LEAST_INTERVAL_S <= interval <= LONGEST_S and (seconds is None or 0 <= seconds <= LONGEST_S)):
+        raise ConfigError(f"the interval is {LEAST_INTERVAL_S:g} s or more, and no time is longer than a year")
     started, samples = time.monotonic(), 0
     while True:
         facts = collect(settings, SOURCES)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model.command_lines import FULLEST
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import NodeState
@@ -53,13 +53,14 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
     """During a memory or disk alarm the whole cluster blocks connections that publish. Publishers get no error.
 
     Consumers continue, so draining queues helps against a memory alarm. Services see a slow broker: confirms do not
-    arrive, and publishes time out. The alarm clears as soon as there is enough memory or disk space.
+    arrive, and publishes time out. The alarm clears as soon as there is enough memory or disk space. Alarms are read
+    live; the numbers of the node are statistics, up to 10 s old.
     """
     blocked = [c.client_name or c.name for c in facts.actual.connections or () if c.state in _BLOCKED]
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
-    for node, resources in _alarms(facts).items():
-        room = next((n for n in _nodes(facts) if n.name == node), None)
-        numbers = f" ({_tight(room, resources)})" if room else ""
+    for node, resources in facts.memo(_alarms).items():
+        room = next((n for n in _nodes(facts) if n.name == node and _flags(n).issuperset(resources)), None)
+        numbers = f" ({_tight(room, resources)})" if room else ""  # only where they are as new as the alarm
         yield Problem(
             Subject("node", node) if node else Subject("broker", facts.actual.cluster or facts.vhost),
             f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
@@ -70,16 +71,17 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
 
 
 def _alarms(facts: Facts) -> dict[str, list[str]]:
-    """The resources in alarm by node, '' where it is unknown; the list is live, the nodes' flags are statistics."""
+    """The resources in alarm by node, '' where it is unknown; live, unlike the flags of the nodes."""
     found: dict[str, list[str]] = {}
     for text in facts.actual.alarms or ():
         resource, _, where = text.partition(" alarm on ")
-        found.setdefault(where, []).append(resource.removesuffix(" alarm"))
-    for node in _nodes(facts):
-        for resource, raised in (("memory", node.memory_alarm), ("disk", node.disk_alarm)):
-            if raised and resource not in found.get(node.name, ()):
-                found.setdefault(node.name, []).append(resource)
+        found.setdefault(where, []).append(resource.removesuffix(" alarm").removesuffix(" space"))
     return found
+
+
+def _flags(node: NodeState) -> set[str]:
+    """The resources in alarm by the node's statistics, up to 10 s old."""
+    return {resource for resource, raised in (("memory", node.memory_alarm), ("disk", node.disk_alarm)) if raised}
 
 
 def _tight(node: NodeState, resources: list[str]) -> str:
@@ -93,28 +95,44 @@ def _tight(node: NodeState, resources: list[str]) -> str:
 _BLOCKED = ("blocked", "blocking")
 
 
-@check("AT113", "headroom", "memory, disk and file descriptors have headroom", Severity.WARNING, needs=(Source.NODES,))
+@check(
+    "AT113",
+    "headroom",
+    "memory, disk and file descriptors have headroom",
+    Severity.WARNING,
+    needs=(Source.NODES, Source.ALARMS),
+    required=False,
+)
 def headroom(
     facts: Facts, *, memory_percent: float = 80, descriptors_percent: float = 80, disk_factor: float = 1.5
 ) -> Iterator[Problem]:
     """A node close to a limit raises an alarm soon.
 
     Memory is compared with the high watermark, not with the memory of the host; free disk space with a multiple of
-    `disk_free_limit`; file descriptors with the limit of the process (each connection and open file uses one).
+    `disk_free_limit`; file descriptors with the limit of the process (each connection and open file uses one). The
+    numbers are statistics, up to 10 s old. Alarms are read live: AT112 reports them, and the check is skipped while
+    the numbers are older than the end of an alarm, or missing.
     """
+    alarms = facts.memo(_alarms)
+    old = []
     for node in _nodes(facts):
+        in_alarm = {*alarms.get(node.name, ()), *alarms.get("", ())}
+        if node.running and (node.memory_used is None or _flags(node) - in_alarm):
+            old.append(node.name)
+            continue
         tight = []
         memory, descriptors = (
             _percent(node.memory_used, node.memory_limit),
             _percent(node.descriptors_used, node.descriptors_total),
         )
-        if memory > memory_percent and not node.memory_alarm:
+        if memory > memory_percent and "memory" not in in_alarm:
             tight.append(f"memory at {memory:.0f} % of its limit of {size(node.memory_limit or 0)}")
         if descriptors > descriptors_percent:
             tight.append(f"{node.descriptors_used} of {node.descriptors_total} file descriptors used")
         limit = node.disk_free_limit or 0
-        if node.disk_free is not None and limit and node.disk_free < disk_factor * limit and not node.disk_alarm:
-            tight.append(f"disk {size(node.disk_free)} free, alarm at {size(limit)}")
+        tight_disk = node.disk_free is not None and limit and node.disk_free < disk_factor * limit
+        if tight_disk and "disk" not in in_alarm:
+            tight.append(f"disk {size(node.disk_free or 0)} free, alarm at {size(limit)}")
         if tight:
             yield Problem(
                 Subject("node", node.name),
@@ -123,6 +141,8 @@ def headroom(
                 remedy="Raise the limit of the node, or find the growing queue.",
                 inspect_commands=(FULLEST,),
             )
+    if old:
+        raise Unknown(f"no current statistics of {listed(old)} yet; they are up to 10 s old")
 
 
 @check(
@@ -141,7 +161,7 @@ def connections_flow(facts: Facts) -> Iterator[Problem]:
     for a moment.
     """
     broker = facts.actual
-    if broker.alarms or any(n.memory_alarm or n.disk_alarm for n in _nodes(facts)):
+    if broker.alarms or any(map(_flags, _nodes(facts))):  # the flags are as old as the states of the connections
         return
     blocked = [c for c in broker.connections or () if c.state in _BLOCKED]
     if blocked:

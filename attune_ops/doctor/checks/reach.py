@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
-from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind
+from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind, Unknown
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Reach, Source
 
 SHOWS_ALL = {"monitoring", "administrator"}
 ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
+TLS = ("amqps://", "https://")
 OLDEST, NEWEST = (3, 10), (4, 3)  # the versions that were measured and tested
 
 
@@ -215,8 +216,9 @@ def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator
     """When a certificate expires, services can no longer connect, and disconnected ones cannot reconnect.
 
     The certificate is the one that this tool's own connection received, so behind a proxy it is the proxy's. Less
-    than three days is an error.
+    than three days is an error. Where a certificate cannot be read, the check is skipped.
     """
+    unread = [r for r in facts.reach if r.target.startswith(TLS) and r.certificate_days is None]
     for reach in facts.reach:
         days = reach.certificate_days
         if days is not None and days < certificate_days:
@@ -228,6 +230,9 @@ def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator
                 remedy="Renew the certificate and reload the listener.",
                 severity=Severity.ERROR if days < 3 else None,
             )
+    if unread:
+        reason = unread[0].certificate_error or unread[0].error or "unknown reason"
+        raise Unknown(f"a certificate was not read: {reason}")
 
 
 def _subject(reach: Reach) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import signal
 import socket
@@ -15,6 +16,8 @@ from urllib.parse import quote
 
 import pytest
 
+import attune_ops
+from attune_ops.model.errors import ConfigError
 from tests.world import Broker, Run, Users, Vhost, eventually
 
 PASSWORD = "hunter2/ü@%:?#"
@@ -326,6 +329,23 @@ def relay(address: str) -> socket.socket:
 )
 def test_wrong_command_line(fails: Fails, vhost: Vhost, command: str, options: tuple[str, ...], says: str) -> None:
     assert says in fails(*command.split(), *options, status=2, target=vhost).line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(f"--interval={time}", "--for=1s") for time in ("0", "0s", "1ms", "-1s", "nan", "inf", "9" * 30 + "h")]
+    + [("--for=" + "9" * 400,)],
+)
+def test_watch_at_no_interval(fails: Fails, vhost: Vhost, options: tuple[str, ...]) -> None:
+    line = fails("watch", *options, status=2, target=vhost).line
+    assert "the interval is 0.5 s or more, and no time is longer than a year" in line or "not a duration" in line
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, math.nan, math.inf])
+def test_watch_at_no_interval_from_python(vhost: Vhost, interval: float) -> None:
+    ops = attune_ops.connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url)
+    with pytest.raises(ConfigError, match=r"the interval is 0.5 s or more"):
+        ops.watch(1, interval=interval)
 
 
 def test_unknown_step(fails: Fails, vhost: Vhost) -> None:

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from attune_ops.doctor.findings import CheckResult, CheckStatus, Report
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.facts import Source
+from attune_ops.ops import Ops
 from tests.world import Run, Vhost
 
 DAYS = 40
@@ -36,8 +38,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def encrypted(address: str, certificate: Path) -> Iterator[int]:
-    """A port that takes TLS and passes everything on to a host:port."""
+def encrypted(address: str, certificate: Path, most: int = 1000) -> Iterator[int]:
+    """A port that takes TLS and passes everything on to a host:port; from the `most`th connection on it hangs up."""
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
@@ -61,8 +63,10 @@ def encrypted(address: str, certificate: Path) -> Iterator[int]:
 
     def serve(listening: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while True:
+            for _ in range(most):
                 threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
+            while True:
+                listening.accept()[0].close()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, args=(listening,), daemon=True).start()
@@ -106,6 +110,34 @@ def test_not_trusted(behind_tls: dict[str, str]) -> None:
     facts = collect(resolve(behind_tls, {}), {Source.AMQP, Source.MANAGEMENT})
     for source in (Source.AMQP, Source.MANAGEMENT):
         assert "its certificate is not trusted for this host; set ca_file to its authority" in facts.missing[source]
+
+
+def certificate_check(report: Report) -> CheckResult:
+    return next(r for r in report.results if r.code == "AT109")
+
+
+def test_a_certificate_that_was_not_read_is_not_fine(
+    behind_tls: dict[str, str], vhost: Vhost, certificate: Path, run: Run
+) -> None:
+    """AMQPS is not trusted, or takes the first connection only; the management API is fine."""
+    plain = behind_tls | {"management_url": vhost.management_url}
+    result = certificate_check(Ops(resolve(plain, {})).doctor(["AT109"]))
+    assert result.status is CheckStatus.SKIPPED
+    assert result.reason is not None
+    assert result.reason.startswith("a certificate was not read: AMQP amqps://")
+    assert "its certificate is not trusted for this host" in result.reason
+
+    login = urlsplit(behind_tls["amqp_url"]).netloc.rpartition("@")[0]
+    with encrypted(vhost.broker.amqp_address, certificate, most=1) as port:
+        once = {"amqp_url": f"amqps://{login}@localhost:{port}/{vhost.quoted}", "management_url": vhost.management_url}
+        report = Ops(trusting(once, run.folder, certificate)).doctor(["AT109"])
+    assert next(r for r in report.facts.reach if r.source is Source.AMQP).error is None
+    result = certificate_check(report)
+    assert result.status is CheckStatus.SKIPPED
+    assert "cannot read its certificate" in str(result.reason)
+
+    both = Ops(trusting(behind_tls, run.folder, certificate)).doctor(["AT109"])
+    assert certificate_check(both).status is CheckStatus.PASSED
 
 
 def test_not_trusted_by_a_probe(behind_tls: dict[str, str], vhost: Vhost, run: Run) -> None:

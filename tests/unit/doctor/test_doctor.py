@@ -16,7 +16,7 @@ from attune_ops import render
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import choose, diagnose, verify
-from attune_ops.doctor.findings import Check, CheckStatus, Problem, Severity, Subject
+from attune_ops.doctor.findings import Check, CheckStatus, Problem, Severity, Subject, Unknown
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source, decode, encode
 from attune_ops.render import wire
@@ -106,6 +106,21 @@ def test_a_check_that_raises_is_crashed_and_the_others_go_on() -> None:
     assert [r.status for r in report.results] == [CheckStatus.CRASHED, CheckStatus.FAILED]
     assert report.results[0].reason == "the check itself failed: ZeroDivisionError: division by zero"
     assert report.status == "unknown"
+
+
+def test_a_check_that_cannot_answer_is_skipped_but_keeps_what_it_found() -> None:
+    def function(facts: Facts) -> Iterator[Problem]:
+        yield from found
+        raise Unknown("it was not read")
+
+    found: list[Problem] = []
+    check = Check("AT501", "c", "flow", "all is well", Severity.WARNING, (), function)
+    assert [(r.status, r.reason) for r in diagnose(healthy(), [check]).results] == [
+        (CheckStatus.SKIPPED, "it was not read")
+    ]
+    found.append(problem("q"))
+    report = diagnose(healthy(), [check])
+    assert [(r.status, r.findings) for r in report.results] == [(CheckStatus.FAILED, 1)]
 
 
 def test_a_source_that_is_missing_skips_with_its_reason() -> None:

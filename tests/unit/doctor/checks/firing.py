@@ -123,11 +123,11 @@ CASES = (
     Case(
         "AT112",
         "memory",
-        change(H, nodes=(msgspec.structs.replace(NODE, memory_alarm=True),)),
+        change(H, alarms=("memory alarm on rabbit@a",)),
         "node",
         "rabbit@a",
         E,
-        "publishers are blocked",
+        "memory alarm on rabbit@a: publishers are blocked",
     ),
     Case(
         "AT112",

@@ -12,6 +12,7 @@ from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
     FLAWLESS,
+    NODE,
     SEPTEMBER,
     W1,
     ask,
@@ -94,6 +95,9 @@ CASES = {
     ),
     "somebody else's consumer that went": since(
         change(H, consumers=(*(H.actual.consumers or ()), ConsumerState("/", "shop", "shop", connection="c1"))), H
+    ),
+    "an alarm that has cleared, in older statistics": change(
+        H, nodes=(msgspec.structs.replace(NODE, memory_alarm=True, memory_limit=1_000_000),)
     ),
     "a certificate of three weeks": reaching(H, Source.MANAGEMENT, certificate_days=22),
     "a clock a little off": reaching(H, Source.REGISTRY, clock_offset_s=9.0),
