@@ -35,10 +35,16 @@ def status_of_drill(made: Journal | JournalComparison) -> int:
     return OK if (made if isinstance(made, Journal) else made.second).verdict == "held" else FOUND
 
 
-def status_of_report(report: Report, fail_on: Severity | None) -> int:
-    """The exit status of a diagnosis: what could not be reached goes before what was found; None never fails."""
+def status_of_report(report: Report, fail_on: Severity | None, ignore_unread: bool = False) -> int:
+    """The exit status of a diagnosis; `fail_on` None never fails.
+
+    What could not be reached at all goes before what was found; what was found before what could not be read
+    otherwise, which `ignore_unread` leaves out.
+    """
     if fail_on is None:
         return OK
-    if any(f.code in UNREACHED for f in report.findings):
+    if any(f.code in UNREACHED and f.severity is Severity.ERROR for f in report.findings):
         return UNREACHABLE
-    return FOUND if report.at_least(fail_on) else OK
+    if any(f.code not in UNREACHED for f in report.at_least(fail_on)):
+        return FOUND
+    return UNREACHABLE if report.unread and not ignore_unread else OK

@@ -15,7 +15,8 @@ from attune_ops.doctor.findings import Severity
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
 
-FAIL_ON = {**{str(s): s for s in reversed(Severity)}, "never": None}
+ERROR_ONLY = "error-only"
+FAIL_ON = {**{str(s): s for s in reversed(Severity)}, ERROR_ONLY: Severity.ERROR, "never": None}
 
 
 def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
     type=click.Choice(list(FAIL_ON)),
     default="error",
     show_default=True,
-    help="Exit with status 1 for a finding of this severity or worse.",
+    help="Exit with status 1 for a finding of this severity or worse; error-only: also ignore what could not be read.",
 )
 @click.option(
     "--wait",
@@ -68,7 +69,8 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
     """Diagnoses lost, stuck and misrouted messages; prints cause and fix. Changes nothing.
 
     Exit status: 0 no finding at or above --fail-on, 1 findings, 2 wrong command line or configuration,
-    3 broker, management API or registry not reachable.
+    3 broker, management API or registry not reachable, or (without findings) queues, bindings, consumers or the
+    registry could not be read.
     """
     from attune_ops.cli._exit import status_of_report
     from attune_ops.doctor import diagnosis
@@ -79,7 +81,7 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
     threshold = FAIL_ON[fail_on]
     report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
     cli.show(report, format)
-    cli.exit(status_of_report(report, threshold))
+    cli.exit(status_of_report(report, threshold, ignore_unread=fail_on == ERROR_ONLY))
 
 
 def _diagnosis(

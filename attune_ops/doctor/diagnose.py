@@ -124,11 +124,12 @@ class _Run(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     reason: str | None = None
     duration_ms: float = 0.0
+    unread: bool = False
 
 
 def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Callable[[], float]) -> _Run:
     if reason := check.skip_reason(facts):
-        return _Run(CheckStatus.SKIPPED, reason=reason)
+        return _Run(CheckStatus.SKIPPED, reason=reason, unread=any(map(facts.could_not_read, check.needs)))
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
     problems: list[Problem] = []
@@ -141,7 +142,7 @@ def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
     except Exception as e:  # noqa: BLE001 - a crashed check must not stop the others
         problems, status = [], CheckStatus.CRASHED
         reason = f"the check itself failed: {type(e).__name__}: {e}"
-    return _Run(status, tuple(problems), reason, (now() - started) * 1000)
+    return _Run(status, tuple(problems), reason, (now() - started) * 1000, status is CheckStatus.CRASHED)
 
 
 def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> Finding:
@@ -229,6 +230,7 @@ def _results(
             findings=counts[c.code],
             duration_ms=run.duration_ms,
             required=c.required,
+            unread=c.required and run.unread,
             may_recover=c.may_recover,
         )
         for c, run in runs

@@ -150,7 +150,8 @@ class Finding(Shown, msgspec.Struct, frozen=True):
 class CheckResult(msgspec.Struct, frozen=True):
     """How one check ended, with the number of its findings.
 
-    `reason` says why it was skipped, or which findings of other checks explain its own.
+    `reason` says why it was skipped, or which findings of other checks explain its own. `unread`: it is required and
+    gave no answer, because what it needs was asked for and could not be read, or because it crashed.
     """
 
     code: str
@@ -164,6 +165,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     duration_ms: float = 0.0
     required: bool = True
     may_recover: bool = True
+    unread: bool = False
 
 
 class Report(Shown, msgspec.Struct, frozen=True):
@@ -201,6 +203,11 @@ class Report(Shown, msgspec.Struct, frozen=True):
         return tuple(r for r in self.results if r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED))
 
     @property
+    def unread(self) -> tuple[CheckResult, ...]:
+        """The required checks that gave no answer although what they need was asked for: exit status 3."""
+        return tuple(r for r in self.not_run if r.unread)
+
+    @property
     def verdict(self) -> str:
         """The summary line: the status, the numbers, and the worst finding or the reason of `unknown`."""
         return f"{self.status}: {self._counts}{self._remark}"
@@ -217,7 +224,7 @@ class Report(Shown, msgspec.Struct, frozen=True):
     def _remark(self) -> str:
         serious = self.at_least(Severity.WARNING)
         if self.status == "unknown":
-            return f" ({next(r for r in self.not_run if r.required).reason})"
+            return f" ({next(r for r in (*self.unread, *self.not_run) if r.required).reason})"
         if self.status == "degraded" and all(f.group == "design" for f in serious):
             checked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
             remark = f"; all warnings are about the design of {self.facts.topology.name}"

@@ -62,6 +62,15 @@ _LABELS = {
 }
 
 
+# What matters, and the source that has to answer for it.
+ASKED_OF = {
+    Source.BROKER: Source.MANAGEMENT,
+    Source.DEPTHS: Source.MANAGEMENT,
+    Source.CONSUMERS: Source.MANAGEMENT,
+    Source.REGISTRY: Source.REGISTRY,
+}
+
+
 class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one source answered: latency in ms, as whom, with what rights, and how far its clock is off (s).
 
@@ -115,6 +124,15 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             if need in self.missing or not self._holds(need):
                 return self.missing.get(need, f"{need.label} was not read")
         return None
+
+    def could_not_read(self, source: Source) -> bool:
+        """Whether queues, bindings, consumers or the registry were asked for and could not be read.
+
+        What nobody asked for (no registry is configured, a file is read) does not count.
+        """
+        if source not in ASKED_OF or self.missing_reason((source,)) is None:
+            return False
+        return any(r.source is ASKED_OF[source] for r in self.reach)
 
     def _holds(self, source: Source) -> bool:
         """Whether the data of a source is there, whatever `missing` says."""

@@ -73,7 +73,7 @@ def test_explanations(run: Run) -> None:
         (["--baseline", "nowhere.json"], "baseline 'nowhere.json': not a report of doctor --format json: No such file"),
         (["--baseline", "SNAPSHOT"], "not a report of doctor --format json"),
         (["--wait", "soon"], "'soon' is not a duration"),
-        (["--fail-on", "fatal"], "'fatal' is not one of 'error', 'warning', 'info', 'never'"),
+        (["--fail-on", "fatal"], "'fatal' is not one of 'error', 'warning', 'info', 'error-only', 'never'"),
         (["--target-version", "next"], "invalid target version 'next': expected a version like 4.3"),
         (["--samples", "3"], "3 is not in the range"),
         (["--from", "nowhere.json"], "cannot read nowhere.json: No such file"),
