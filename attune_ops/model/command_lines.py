@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from attune_ops.model.snapshot import BindingState
+from attune_ops.model.snapshot import BindingState, PolicyState
 from attune_ops.model.topology import Binding
 
 PROGRAM = "attune-ops"
@@ -18,16 +18,18 @@ WITHOUT_TARGET = ("lab", "completion")
 
 
 class CommandLine(msgspec.Struct, frozen=True):
-    """A command of this tool by its words; `str()` gives the line to copy, quoted for bash and zsh."""
+    """A command of this tool, or of `program`, by its words; `str()` gives the line to copy, for bash and zsh."""
 
     words: tuple[str, ...]
+    program: str = PROGRAM
 
     def __str__(self) -> str:
-        return " ".join([PROGRAM, *map(quoted, self.words)])
+        return " ".join([self.program, *map(quoted, self.words)])
 
     def with_target_options(self, options: Mapping[str, str]) -> CommandLine:
         """The same command for the installation that these options choose; they are printed, so none is a secret."""
-        return self if self.words[0] in WITHOUT_TARGET else CommandLine((*option_words(options), *self.words))
+        without = self.program != PROGRAM or self.words[0] in WITHOUT_TARGET
+        return self if without else CommandLine((*option_words(options), *self.words))
 
 
 def option_words(options: Mapping[str, str]) -> tuple[str, ...]:
@@ -38,6 +40,11 @@ def option_words(options: Mapping[str, str]) -> tuple[str, ...]:
 def line(*words: str) -> CommandLine:
     """The command with these words."""
     return CommandLine(words)
+
+
+def broker_line(*words: str) -> CommandLine:
+    """The command of `rabbitmqctl` with these words: what the management API cannot do, or not with this user."""
+    return CommandLine(words, "rabbitmqctl")
 
 
 def quoted(word: str) -> str:
@@ -92,6 +99,37 @@ def consumers(queue: str) -> CommandLine:
 def close_connection(name: str) -> CommandLine:
     """Closes the connection of a client."""
     return line("connections", "close", "--apply", "--", name)
+
+
+def remove_policy(name: str) -> CommandLine:
+    """Removes a policy."""
+    return line("policy", "remove", "--apply", "--", name)
+
+
+def set_policy(policy: PolicyState) -> CommandLine:
+    """Sets a policy with exactly these settings."""
+    return line(
+        "policy", "apply", f"--pattern={policy.pattern}", "--apply-to", policy.apply_to,
+        "--priority", str(policy.priority), "--definition", json.dumps(policy.definition), "--apply", "--", policy.name,
+    )  # fmt: skip
+
+
+def clear_operator_policy(vhost: str, name: str) -> CommandLine:
+    """Removes an operator policy."""
+    return broker_line("clear_operator_policy", "-p", vhost, "--", name)
+
+
+def set_operator_policy(policy: PolicyState) -> CommandLine:
+    """Sets an operator policy with exactly these settings."""
+    return broker_line(
+        "set_operator_policy", "-p", policy.vhost, "--priority", str(policy.priority), "--apply-to", policy.apply_to,
+        "--", policy.name, policy.pattern, json.dumps(policy.definition),
+    )  # fmt: skip
+
+
+def set_permissions(vhost: str, user: str, configure: str, write: str, read: str) -> CommandLine:
+    """Gives a user these permissions in a virtual host."""
+    return broker_line("set_permissions", "-p", vhost, "--", user, configure, write, read)
 
 
 def worker(name: str) -> CommandLine:

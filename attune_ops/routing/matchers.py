@@ -70,6 +70,13 @@ class ChoiceMatcher:
         return self.all
 
 
+class HashMatcher(ChoiceMatcher):
+    """As `ChoiceMatcher`, without the bindings of weight 0: the key is the weight, the number of hash buckets."""
+
+    def __init__(self, steps: Sequence[RouteStep]) -> None:
+        super().__init__([s for s in steps if (s.binding_key or "").strip("0")])
+
+
 class UnknownMatcher:
     """An unknown type: each binding may match or not."""
 
@@ -181,7 +188,7 @@ _BY_TYPE: dict[str, Callable[[Sequence[RouteStep]], Matcher]] = {
     "x-recent-history": FanoutMatcher,
     "x-random": ChoiceMatcher,
     "x-local-random": ChoiceMatcher,
-    "x-consistent-hash": ChoiceMatcher,
+    "x-consistent-hash": HashMatcher,
     "x-modulus-hash": ChoiceMatcher,
 }
 

@@ -95,7 +95,9 @@ def reasons(router: Router, queue: str) -> Iterator[Reason]:
     yield "rejected"
     if "message-ttl" in settings:
         yield "expired"
-    if {"max-length", "max-length-bytes"} & settings.keys():
+    overflow = settings.get("overflow")
+    rejects = overflow is not None and overflow.value == "reject-publish"  # the new message, which is nacked
+    if {"max-length", "max-length-bytes"} & settings.keys() and not rejects:
         yield "maxlen"
     if state is not None and state.type == "quorum":
         yield "delivery_limit"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 from attune_ops.installation.http import Answer
 from attune_ops.installation.pooled_http import PooledHttp
+from attune_ops.lab.folder import names
+from tests.conftest import LAB, lacking
 from tests.live.places import JANUARY, Place
 from tests.world import Broker
 
@@ -26,6 +30,23 @@ def place(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Place]]:
             return made
 
         yield make
+
+
+@pytest.fixture
+def rabbitmqctl(broker: Broker, tmp_path: Path) -> str:
+    """A search path whose `rabbitmqctl` is that of the suite's own broker, as on the broker's host."""
+    from attune_ops import lab
+    from attune_ops.lab import node, server
+
+    if broker.amqp_url != getattr(lab.up(LAB).state if LAB in names() else None, "amqp_url", None):
+        lacking("rabbitmqctl needs the suite's own broker")
+    state = lab.up(LAB).state
+    environment = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in node.environment(state).items())
+    script = tmp_path / "bin" / "rabbitmqctl"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\n{environment}exec {server.find(state.server).ctl} -q -n {state.node.name} "$@"\n')
+    script.chmod(0o755)
+    return f"{script.parent}:{os.environ['PATH']}"
 
 
 @pytest.fixture

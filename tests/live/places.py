@@ -31,6 +31,7 @@ class Place:
         self.vhost = vhost
         self._topology = topology
         self.services: dict[str, Service] = {}
+        self.more_environment: dict[str, str] = {}
         self._stack = ExitStack()
         file = folder / f"{vhost.name.replace('/', '_')}.sqlite"
         self.use_registry(f"sqlite:///{file}")
@@ -85,7 +86,7 @@ class Place:
     def environment(self) -> dict[str, str]:
         """The environment variables that point the command here."""
         named = {"ATTUNE_OPS_DATABASE_URL": self.database, "ATTUNE_OPS_TOPOLOGY": self.settings.topology.name}
-        return self.vhost.environment | named
+        return self.vhost.environment | named | self.more_environment
 
     def sql(self, statement: str) -> None:
         """Changes the registry."""

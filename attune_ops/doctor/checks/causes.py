@@ -41,8 +41,9 @@ EXPLAINED_BY: Rows = {
     "AT401": (("vhost", "AT201"), ("denied feature", "AT702"), ("consumer", "AT503")),
     "AT402": (("source", "AT201"), ("missing worker queue", "AT401"), ("destination", "AT504")),
     # What is there and should not be
-    "AT203": (("subject", "AT211"),),
-    "AT213": (("subject", "AT211"),),
+    "AT203": (("subject", "AT215 AT211"),),
+    "AT213": (("subject", "AT215 AT211"),),
+    "AT215": NO_CONSUMER,  # where messages expire because nobody consumes
     "AT207": (("subject", "AT208"), ("missing binding", "AT204 AT402")),
     "AT208": (("source", "AT205"),),
     "AT209": (("exchange", "AT412"),),

@@ -140,10 +140,15 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
 def policies_expected(facts: Facts) -> Iterator[Problem]:
     """The effective policy can add to a queue's arguments: a TTL, a length limit, a dead-letter exchange.
 
-    This can be intended, and it can be the reason for missing messages: a length limit drops the oldest messages (or
-    rejects new ones), a TTL expires waiting messages, and `expires` deletes the whole queue.
+    A length limit drops the oldest messages (or rejects new ones), a TTL expires waiting messages, and `expires`
+    deletes the whole queue. AT215 reports where this loses messages of a service; this finding lists the rest.
     """
-    yield from _by_policy(facts, DiffKind.SET_BY_POLICY, "sets", "No action is needed if it is intended.")
+    yield from _by_policy(
+        facts,
+        DiffKind.SET_BY_POLICY,
+        "sets",
+        "Compare it with the settings that you want; AT215 reports policies that lose messages.",
+    )
 
 
 def _by_policy(facts: Facts, kind: DiffKind, does: str, remedy: str) -> Iterator[Problem]:

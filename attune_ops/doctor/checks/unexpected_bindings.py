@@ -60,14 +60,15 @@ def _missing(facts: Facts) -> dict[tuple[str, str], list[str]]:
 def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     """On a direct exchange `#` and `*` are plain characters: such a binding key matches no published routing key.
 
-    Checks the bindings on Attune's exchanges that are not part of the topology (AT603 checks the topology's own). If
-    the exchange has the wrong type, AT205 explains this finding.
+    Checks all bindings that are not part of the topology (AT603 checks the topology's own). If an exchange of Attune
+    has the wrong type, AT205 explains this finding. On a foreign exchange it is only an info.
     """
     found = facts.actual.exchange_named
     for d in (*facts.memo(diff).of(DiffKind.UNEXPECTED), *facts.memo(diff).of(DiffKind.UNMANAGED)):
         b = d.item
-        if not isinstance(b, Binding) or facts.topology.exchange(b.source) is None:
+        if not isinstance(b, Binding):
             continue
+        own = facts.topology.exchange(b.source) is not None
         kind = found[b.source].type if b.source in found else ""
         if taken_literally(kind, b.routing_key):
             yield Problem(
@@ -75,9 +76,12 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
                 f"{b.destination} is bound to {b.source} with key {b.routing_key!r}: literal on a {kind} exchange",
                 evidence={"source": b.source, "type": kind, "destination": b.destination,
                           "routing_key": b.routing_key},
-                remedy="Remove the binding and bind each intended key, or use a topic exchange.",
-                commands=(command_lines.binding("unbind", b),),
-                severity=None if d.kind is DiffKind.UNEXPECTED else Severity.INFO,
+                remedy="Remove the binding and bind each intended key, or use a topic exchange."
+                if own
+                else "Ask the owner of this exchange.",
+                commands=(command_lines.binding("unbind", b),) if own else (),
+                inspect_commands=() if own else (command_lines.exchange(b.source),),
+                severity=None if own and d.kind is DiffKind.UNEXPECTED else Severity.INFO,
                 related={"source": (b.source,)},
             )  # fmt: skip
 

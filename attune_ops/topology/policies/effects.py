@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from attune_ops.inventory import arguments
-from attune_ops.model.command_lines import CommandLine, line
+from attune_ops.model import command_lines
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, PolicyState, QueueState
@@ -123,12 +123,7 @@ def _change(facts: Facts, name: str, after: PolicyState | None) -> PolicyChange:
 
 def undo(name: str, before: PolicyState | None) -> CommandLine:
     """The command line that restores the policy as it is now."""
-    if before is None:
-        return line("policy", "remove", "--apply", "--", name)
-    return line(
-        "policy", "apply", f"--pattern={before.pattern}", "--apply-to", before.apply_to,
-        "--priority", str(before.priority), "--definition", json.dumps(before.definition), "--apply", "--", name,
-    )  # fmt: skip
+    return command_lines.remove_policy(name) if before is None else command_lines.set_policy(before)
 
 
 def _effects(

@@ -11,9 +11,11 @@ from attune_ops.installation import amqp_write as act
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topology import Binding, Exchange, Queue, binding_name
 from tests.live.places import JANUARY, SEPTEMBER, Place
+from tests.world import eventually
 
 EVENTS, EXECUTIONS, NOTIFICATIONS = "attune.events.queue", "attune.executions.queue", "attune.notifications.queue"
 W1, W2, W3 = (f"worker.{i}.executions" for i in (1, 2, 3))
+LONG = {"max-length": 100_000, "overflow": "reject-publish"}  # loses nothing
 DLX = {"x-dead-letter-exchange": "attune.dlx"}
 
 
@@ -85,7 +87,7 @@ def wrong_argument(p: Place) -> None:
 
 def hiding_policy(p: Place) -> None:
     p.vhost.api("PUT", "policies/{vhost}/ttl", {"pattern": "^attune", "definition": {"message-ttl": 60_000}})
-    p.vhost.api("PUT", "policies/{vhost}/cap", {"pattern": "", "priority": 9, "definition": {"max-length": 100_000}})
+    p.vhost.api("PUT", "policies/{vhost}/cap", {"pattern": "", "priority": 9, "definition": dict(LONG)})
 
 
 def orphan(p: Place) -> None:
@@ -161,6 +163,13 @@ def literal_wildcard(p: Place) -> None:
     bound(p, "attune.executions", EVENTS, "execution.#")
 
 
+def foreign_wildcard(p: Place) -> None:
+    with p.vhost.channel() as channel:
+        channel.exchange_declare("theirs", "direct")
+        channel.queue_declare("their queue")
+        act.bind(channel, Binding("theirs", "their queue", "a.#"))
+
+
 def idle_exchange(p: Place) -> None:
     with p.vhost.channel() as channel:
         channel.exchange_declare("theirs", "topic")
@@ -187,6 +196,45 @@ def shorter_ttl(p: Place) -> None:
 
 def cap(p: Place) -> None:
     policy(p, "cap", "^attune.events", max_length=1000)
+
+
+def few(p: Place) -> None:
+    policy(p, "few", "^attune.executions", max_length=3)
+
+
+def full(p: Place) -> None:
+    policy(p, "full", r"^worker\.", max_length=12, overflow="reject-publish", queue_mode="lazy")
+    p.publish("attune.executions", "worker.1", 10)  # the worker holds them
+    eventually_held(p, W1, 10)
+    p.publish("attune.executions", "worker.1", 12)
+
+
+def eventually_held(p: Place, queue: str, count: int) -> None:
+    """Waits until the queue's consumer holds that many messages."""
+
+    def held() -> bool:
+        listed = p.vhost.api("GET", "queues/{vhost}?disable_stats=true&enable_queue_totals=true").json()
+        return bool(next(q["messages_unacknowledged"] for q in listed if q["name"] == queue) == count)
+
+    eventually(held)
+
+
+def full_prefetch(p: Place) -> None:
+    """The worker holds its prefetch and acknowledges nothing: what is published now waits longer than the TTL."""
+    policy(p, "hasty", r"^worker\.", message_ttl=2000)
+    p.publish("attune.executions", "worker.1", 14)
+
+
+def expires_early(p: Place) -> None:
+    policy(p, "gone", r"^worker\.", expires=120_000)
+
+
+def harmless(p: Place) -> None:
+    """Limits that drop nothing confirmed, or only where nobody reads."""
+    policy(p, "a", "^attune.executions", max_length=100_000, overflow="reject-publish")
+    policy(p, "b", r"^worker\.", expires=1_800_000)
+    policy(p, "c", "^attune.events", max_length=1000, message_ttl=86_400_000)
+    policy(p, "d", "^attune.notifications", queue_mode="lazy")
 
 
 def half_bound(p: Place) -> None:
@@ -305,10 +353,24 @@ STATES = {
         warnings={("AT208", binding_name("attune.executions", EVENTS, "execution.#"))},
         prints={"AT208 topology unbind"},
     ),
+    "foreign wildcard": State(foreign_wildcard, prints={"AT208 exchanges"}),
     "idle exchange": State(idle_exchange, prints={"AT209 exchanges"}),
     "hiding policy": State(hiding_policy, warnings={("AT211", "cap")}, prints={"AT211 policy show"}),
     "policy for others": State(not_for_classic, warnings={("AT212", "limit")}, prints={"AT212 policy show"}),
-    "shorter ttl": State(shorter_ttl, warnings={("AT203", "short")}, prints={"AT203 policy show"}, topology=SEPTEMBER),
+    "shorter ttl": State(
+        shorter_ttl, warnings={("AT203", "short")}, prints={"AT203 policy show"}, topology=SEPTEMBER, only=("AT203",)
+    ),
+    "a ttl": State(
+        shorter_ttl,
+        warnings={("AT215", "short")},
+        prints={"AT215 policy remove", "AT215 policy show"},
+        topology=SEPTEMBER,
+    ),
+    "few": State(few, {("AT215", "few")}, prints={"AT215 policy remove"}),
+    "full": State(full, {("AT215", "full")}, prints={"AT215 policy apply"}, only=("AT215",)),
+    "full prefetch": State(full_prefetch, {("AT215", "hasty")}, prints={"AT215 policy remove"}, only=("AT215",)),
+    "expires early": State(expires_early, {("AT215", "gone")}, prints={"AT215 policy remove"}),
+    "harmless": State(harmless),
     "capped": State(cap, prints={"AT213 policy show"}),
     "dropped": State(wrong_key, {("AT301", "attune.executions worker.1")}, prints={"AT301 route"}, only=("AT301",)),
     "half bound": State(

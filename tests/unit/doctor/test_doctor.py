@@ -260,7 +260,14 @@ class TestOneCauseGivesOneFinding:
         assert serious(facts) == {("AT702", "transient_nonexcl_queues")}
 
     def test_a_policy_that_hides_another(self) -> None:
-        facts = policy(policy(healthy(), "ttl", "events", message_ttl=1000), "cap", ".*", 9, max_length=10)
+        facts = policy(
+            policy(healthy(), "ttl", "events", message_ttl=1000),
+            "cap",
+            ".*",
+            9,
+            max_length=900,
+            overflow="reject-publish",
+        )
         assert serious(facts) == {("AT211", "cap")}
 
     @pytest.mark.parametrize(

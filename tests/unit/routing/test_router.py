@@ -96,5 +96,7 @@ def test_cc_that_is_no_array_is_refused() -> None:
 def test_choice_of_one_is_certain_and_of_two_is_not() -> None:
     one = router(exchange("r", "x-random"), bind("r", "q", "1"), bind("r", "q", "2")).route("r", "k")
     assert (one.queues, one.uncertain) == (("q",), ())
+    weighed = router(exchange("h", "x-consistent-hash"), bind("h", "q", "3"), bind("h", "p", "0")).route("h", "k")
+    assert (weighed.queues, weighed.possible) == (("q",), ()), "weight 0 has no bucket"
     two = router(exchange("r", "x-random"), bind("r", "q"), bind("r", "p")).route("r", "k")
     assert (two.queues, two.possible, two.uncertain, two.unroutable) == ((), ("p", "q"), ("r",), False)

@@ -82,6 +82,14 @@ def old_heads(facts: Facts) -> Facts:
     return queues(facts, EXECUTIONS, messages=3, head_message_timestamp=NOW - timedelta(hours=1))
 
 
+def quorum() -> Facts:
+    """A topology without a flaw whose jobs wait in a quorum queue."""
+    kind = {"x-queue-type": "quorum"}
+    jobs = msgspec.structs.replace(FLAWLESS.queues[0], arguments=FLAWLESS.queues[0].arguments | kind)
+    facts = topology(F, queues=(jobs, *FLAWLESS.queues[1:]))
+    return queues(facts, "x.jobs", type="quorum", arguments=jobs.arguments)
+
+
 CASES = (
     Case("AT101", "refused", reaching(H, Source.AMQP, error="connection refused"), "broker", "amqp://h", E, "refused"),
     Case("AT102", "no plug-in", reaching(H, Source.MANAGEMENT, error="refused"), "broker", "http://h", E),
@@ -244,6 +252,20 @@ CASES = (
         "direct",
     ),
     Case(
+        "AT208",
+        "literal on a foreign exchange",
+        bound(
+            change(H, exchanges=(*(H.actual.exchanges or ()), ExchangeState("theirs", "/", "direct"))),
+            "theirs",
+            EVENTS,
+            "a.#",
+        ),
+        "binding",
+        f"theirs → {EVENTS} ('a.#')",
+        I,
+        "literal on a direct exchange",
+    ),
+    Case(
         "AT209",
         "foreign",
         change(H, exchanges=(*(H.actual.exchanges or ()), ExchangeState("theirs", "/", "topic"))),
@@ -288,6 +310,126 @@ CASES = (
         "the broker runs attune-2026-09 (",
     ),
     Case("AT213", "adds", policy(H, "cap", EVENTS, max_length=1000), "policy", "cap", I, "max-length = 1000"),
+    Case(
+        "AT215",
+        "below the prefetch",
+        policy(H, "few", EXECUTIONS, max_length=5),
+        "policy",
+        "few",
+        E,
+        "max-length 5 is below the prefetch of 30",
+    ),
+    Case(
+        "AT215",
+        "full",
+        policy(queues(H, EXECUTIONS, messages=50, messages_ready=50), "full", EXECUTIONS, max_length=50),
+        "policy",
+        "full",
+        E,
+        "max-length 50 is reached: the oldest messages are dropped",
+    ),
+    Case(
+        "AT215",
+        "full, rejects",
+        policy(
+            queues(H, EXECUTIONS, messages=50, messages_ready=50),
+            "full",
+            EXECUTIONS,
+            max_length=50,
+            overflow="reject-publish",
+        ),
+        "policy",
+        "full",
+        E,
+        "new messages are refused",
+    ),
+    Case(
+        "AT215",
+        "drops",
+        policy(queues(H, EXECUTIONS, messages=7, messages_ready=7), "cap", EXECUTIONS, max_length=5000),
+        "policy",
+        "cap",
+        W,
+        "(7 messages at risk now)",
+    ),
+    Case("AT215", "bytes", policy(H, "cap", EXECUTIONS, max_length_bytes=5000), "policy", "cap", W, "4.88 KiB"),
+    Case(
+        "AT215",
+        "bytes, full",
+        policy(
+            queues(H, EXECUTIONS, messages=9, messages_ready=9, message_bytes=900),
+            "cap",
+            EXECUTIONS,
+            max_length_bytes=950,
+        ),
+        "policy",
+        "cap",
+        E,
+        "is reached",
+    ),
+    Case("AT215", "ttl", policy(H, "ttl", EXECUTIONS, message_ttl=60_000), "policy", "ttl", W, "1 min"),
+    Case(
+        "AT215",
+        "ttl, unread",
+        policy(
+            queues(without_consumers(H, EXECUTIONS), EXECUTIONS, messages=3, messages_ready=3),
+            "ttl",
+            EXECUTIONS,
+            message_ttl=60_000,
+        ),
+        "policy",
+        "ttl",
+        E,
+        "have no consumer and expire",
+    ),
+    Case(
+        "AT215",
+        "ttl, old",
+        policy(
+            queues(H, EXECUTIONS, messages=3, messages_ready=3, head_message_timestamp=NOW - timedelta(minutes=5)),
+            "ttl",
+            EXECUTIONS,
+            message_ttl=60_000,
+        ),
+        "policy",
+        "ttl",
+        E,
+        "wait 300 s and expire",
+    ),
+    Case(
+        "AT215",
+        "ttl, busy",
+        policy(
+            queues(H, EXECUTIONS, messages=79, messages_ready=49, messages_unacknowledged=30, ack_rate=2.0),
+            "ttl",
+            EXECUTIONS,
+            message_ttl=20_000,
+        ),
+        "policy",
+        "ttl",
+        E,
+        "wait 25 s and expire",
+    ),
+    Case("AT215", "expires", policy(H, "gone", W1, expires=60_000), "policy", "gone", E, "to start"),
+    Case("AT215", "base expires", policy(H, "gone", EXECUTIONS, expires=7_200_000), "policy", "gone", W, "2 h"),
+    Case(
+        "AT215",
+        "deliveries",
+        policy(quorum(), "few", "x.jobs", delivery_limit=3),
+        "policy",
+        "few",
+        W,
+        "returned more often",
+    ),
+    Case(
+        "AT215",
+        "no delivery more",
+        policy(quorum(), "few", "x.jobs", delivery_limit=0),
+        "policy",
+        "few",
+        E,
+        "a restart loses what it holds",
+    ),
     Case(
         "AT301",
         "not bound",

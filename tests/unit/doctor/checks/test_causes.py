@@ -14,7 +14,7 @@ from attune_ops.doctor.findings import Unknown
 from attune_ops.model.facts import Facts
 from tests.unit.doctor.checks.firing import CASES
 from tests.unit.doctor.checks.test_near_misses import CASES as NEAR_MISSES
-from tests.unit.doctor.checks.world import FLAWLESS, W1, bound, healthy, queues, since, without_consumers
+from tests.unit.doctor.checks.world import FLAWLESS, W1, bound, healthy, policy, queues, since, without_consumers
 from tests.unit.facts import NOW
 
 CODES = {c.code for c in all_checks()}
@@ -35,6 +35,7 @@ def every_facts() -> Iterator[Facts]:
     yield from NEAR_MISSES.values()
     h, f = healthy(), healthy(FLAWLESS)
     old = NOW - timedelta(hours=1)
+    yield policy(queues(without_consumers(h, W1), W1, messages=1, messages_ready=1), "ttl", W1, message_ttl=60_000)
     yield since(h, queues(h, W1, messages=20_000, messages_ready=20_000, head_message_timestamp=old))
     yield queues(
         bound(without_consumers(f, "worker.1.jobs"), "x.dead", "worker.1.jobs", ""), "worker.1.jobs", messages=1

@@ -74,6 +74,13 @@ CASES = {
     "an old row that is inactive": registered(H, worker(1), worker(2), worker(3), stale(4, status="inactive")),
     "a policy on other queues": policy(H, "shop", "^shop", max_length=1),
     "an operator policy that sets nothing less": policy(S, "ttl", "^worker", message_ttl=900_000_000),
+    "a limit that refuses, on a queue with a dead-letter exchange": policy(
+        F, "cap", "x.jobs", max_length=1000, overflow="reject-publish"
+    ),
+    "a limit that refuses and a limit where nobody reads": policy(
+        policy(H, "cap", EXECUTIONS, max_length=1000, overflow="reject-publish"), "all", EVENTS, max_length=10
+    ),
+    "worker queues that expire when unused for half an hour": policy(S, "gone", "^worker", expires=1_800_000),
     "somebody else's backlog": more_queues(H, queue("shop", messages=50_000, messages_ready=50_000, consumers=0)),
     "somebody else's dead letters": more_queues(H, queue("shop", arguments={"x-dead-letter-exchange": "none"})),
     "somebody else's consumer that holds all it may": change(

@@ -18,6 +18,7 @@ import pytest
 
 from attune_ops.doctor.checks import all_checks
 from attune_ops.model import command_lines
+from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.table import matcher
 from attune_ops.model.topology import Binding
 from tests.live.doctor.broken import STATES
@@ -27,11 +28,15 @@ from tests.world import words_of
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "binding": ("unbind", Binding("x", "q", "k")),
     "retire": (1,),
+    "set_policy": (PolicyState("/", "p", "q", definition={"max-length": 1}),),
+    "set_operator_policy": (PolicyState("/", "p", "q", definition={"max-length": 1}),),
+    "clear_operator_policy": ("/", "p"),
+    "set_permissions": ("/", "attune", ".*", ".*", ".*"),
     "route": ("x", "k"),
     "dead_letter": ("q", "rejected", "k"),
 }
 LIVE = Path(__file__).parents[4] / "tests" / "live"
-NO_LINES = {"line", "only", "quoted", "option_words"}
+NO_LINES = {"line", "broker_line", "only", "quoted", "option_words"}
 
 
 def lines() -> dict[str, str]:
