@@ -15,6 +15,7 @@ from attune_ops.doctor.findings import Severity
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
 
+FLAGS = {"every": "all", "design": "design", "upgrade": "upgrade", "quiet": "quiet", "summary": "summary"}
 ERROR_ONLY = "error-only"
 FAIL_ON = {**{str(s): s for s in reversed(Severity)}, ERROR_ONLY: Severity.ERROR, "never": None}
 
@@ -63,9 +64,27 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
               help="Time between the two samples; a longer one finds slower growth (10m).")  # fmt: skip
 @click.option("--target-version", metavar="VERSION", help="RabbitMQ version to check an upgrade for (default: 4.3).")
 @click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check and exit.")
+@click.option("--all", "every", is_flag=True, help="Show every check, and every finding in full.")
+@click.option("--design", is_flag=True, help="Show the known weaknesses of the topology in full.")
+@click.option("--upgrade", is_flag=True, help="Show the notes for an upgrade of RabbitMQ in full.")
+@click.option("-q", "--quiet", is_flag=True, help="Show the verdict and the findings alone.")
+@click.option("--summary", is_flag=True, help="Show one line: the verdict, the worst finding and its command.")
 @format_option("html", "junit")
 @pass_cli
-def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format: str, **parameters: Any) -> None:
+def command(
+    cli: Cli,
+    /,
+    explain: str | None,
+    fail_on: str,
+    wait: float,
+    format: str,
+    every: bool,
+    design: bool,
+    upgrade: bool,
+    quiet: bool,
+    summary: bool,
+    **parameters: Any,
+) -> None:
     """Diagnoses lost, stuck and misrouted messages; prints cause and fix. Changes nothing.
 
     Exit status: 0 no finding at or above --fail-on, 1 findings, 2 wrong command line or configuration,
@@ -74,13 +93,17 @@ def command(cli: Cli, /, explain: str | None, fail_on: str, wait: float, format:
     """
     from attune_ops.cli._exit import status_of_report
     from attune_ops.doctor import diagnosis
+    from attune_ops.doctor.screen import Screen
 
+    choice = {"every": every, "design": design, "upgrade": upgrade, "quiet": quiet, "summary": summary}
+    if format != "table" and any(choice.values()):
+        raise click.UsageError(f"--{FLAGS[next(n for n, v in choice.items() if v)]} is for --format table")
     if explain:
         cli.show(diagnosis.pages(explain), format)
         return
     threshold = FAIL_ON[fail_on]
     report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
-    cli.show(report, format)
+    cli.show(Screen(report, **choice) if format == "table" else report, format)
     cli.exit(status_of_report(report, threshold, ignore_unread=fail_on == ERROR_ONLY))
 
 

@@ -27,6 +27,7 @@ from attune_ops.doctor.findings import (
     Subject,
     Unknown,
 )
+from attune_ops.doctor.urgency import worst_first
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 
@@ -59,11 +60,11 @@ def diagnose(
     problems = [(c, p) for c, run in runs for p in run.problems]
     found = [_finding(facts, c, p, severities.get(c.code)) for c, p in problems]
     causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
-    findings = _without_damage(_with_consequences(found, causes))
+    findings = _without_damage(worst_first(_with_consequences(found, causes), facts))
     new = tuple(f for f in findings if f.key not in known)
     return Report(
         facts=facts,
-        results=_results(runs, found, causes, new),
+        results=_results(runs, found, causes, findings, new),
         findings=new,
         taken_at=facts.taken_at,
         duration_ms=(now() - started) * 1000,
@@ -161,6 +162,7 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         remedy=problem.remedy,
         commands=problem.commands,
         inspect_commands=problem.inspect_commands,
+        cause=problem.cause,
     )
 
 
@@ -208,10 +210,16 @@ def _without_damage(findings: list[Finding]) -> list[Finding]:
 
 
 def _results(
-    runs: Sequence[tuple[Check, _Run]], found: Sequence[Finding], causes: Sequence[int], new: Sequence[Finding]
+    runs: Sequence[tuple[Check, _Run]],
+    found: Sequence[Finding],
+    causes: Sequence[int],
+    findings: Sequence[Finding],
+    new: Sequence[Finding],
 ) -> tuple[CheckResult, ...]:
     severities: dict[str, list[Severity]] = {}
     explained: dict[str, set[str]] = {}
+    for finding in findings:  # as severe as the worst consequence, as every form shows it
+        severities.setdefault(finding.code, []).append(finding.severity)
     for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
         severities.setdefault(finding.code, []).append(finding.severity)
         if cause != i:

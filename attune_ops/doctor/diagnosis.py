@@ -143,7 +143,7 @@ def wait_until_ok(
         nonlocal reported
         first, *others = recoverable(report, fail_on)
         more = f" (and {len(others)} more)" if others else ""
-        message = f"waiting for {first.code} {first.title}: {first.detail}{more}"
+        message = f"waiting for {first.code}: {first.detail}{more}"
         if message != reported:
             on_progress(f"{message}; {left:.0f} s left")
             reported = message

@@ -44,7 +44,8 @@ class Subject(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True):
     """What a check yields: one problem of one subject.
 
-    `message` says what is wrong, with numbers; `evidence` holds the same as data; `remedy` says what to do.
+    `message` says what is wrong, with numbers; it is the heading of the finding. `cause` says why, where that is known;
+    `evidence` holds the numbers as data; `remedy` says what to do.
     `commands` fix it when run as printed, `inspect_commands` only show more (both are made in
     `attune_ops.model.command_lines`). `severity` overrides the check's own.
     `related` names what the problem depends on, by role; `checks.causes` says which findings about it explain this.
@@ -58,6 +59,7 @@ class Problem(msgspec.Struct, frozen=True):
     inspect_commands: tuple[CommandLine, ...] = ()
     severity: Severity | None = None
     related: dict[str, tuple[str, ...]] = {}
+    cause: str = ""
 
 
 # Takes `Facts`; keyword-only parameters are thresholds, whose defaults the settings may replace by name.
@@ -140,6 +142,7 @@ class Finding(Shown, msgspec.Struct, frozen=True):
     commands: tuple[CommandLine, ...]
     inspect_commands: tuple[CommandLine, ...] = ()
     consequences: tuple[Consequence, ...] = ()
+    cause: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -166,6 +169,11 @@ class CheckResult(msgspec.Struct, frozen=True):
     required: bool = True
     may_recover: bool = True
     unread: bool = False
+
+    @property
+    def explained(self) -> bool:
+        """Whether all of its findings are consequences of findings of other checks."""
+        return self.status is CheckStatus.FAILED and not self.findings and self.reason is not None
 
 
 class Report(Shown, msgspec.Struct, frozen=True):
@@ -208,31 +216,54 @@ class Report(Shown, msgspec.Struct, frozen=True):
         return tuple(r for r in self.not_run if r.unread)
 
     @property
+    def weaknesses(self) -> tuple[Finding, ...]:
+        """The findings about the design of the topology that are not errors: known weaknesses of every installation."""
+        return tuple(f for f in self.findings if f.group == "design" and f.severity is not Severity.ERROR)
+
+    @property
+    def upgrade_notes(self) -> tuple[Finding, ...]:
+        """The findings about a later RabbitMQ version that are not errors."""
+        return tuple(f for f in self.findings if f.group == "upgrade" and f.severity is not Severity.ERROR)
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings about this installation as it is now, worst first: all but weaknesses and upgrade notes."""
+        others = {f.key for f in (*self.weaknesses, *self.upgrade_notes)}
+        return tuple(f for f in self.findings if f.key not in others)
+
+    @property
+    def headline(self) -> str:
+        """The status with the numbers, in one line; of `unknown` also the first reason."""
+        first = (
+            next((r.reason for r in (*self.unread, *self.not_run) if r.required), None)
+            if self.status == "unknown"
+            else None
+        )
+        return f"{self.status}: {self._counts}" + (f" ({first})" if first else "")
+
+    @property
     def verdict(self) -> str:
-        """The summary line: the status, the numbers, and the worst finding or the reason of `unknown`."""
-        return f"{self.status}: {self._counts}{self._remark}"
+        """The summary line: the headline and the worst finding."""
+        serious = [f for f in self.problems if f.severity is not Severity.INFO]
+        worst = [f for f in serious if f.severity is Severity.ERROR] or serious[:1]
+        if not worst:
+            return self.headline
+        return f"{self.headline}; {worst[0].detail}" + (f" (and {len(worst) - 1} more)" if len(worst) > 1 else "")
 
     @property
     def _counts(self) -> str:
-        passed = sum(r.status is CheckStatus.PASSED for r in self.results)
-        errors, warnings, infos = map(self.count, (Severity.ERROR, Severity.WARNING, Severity.INFO))
-        parts = [counted(errors, "error"), counted(warnings, "warning")] if errors or warnings else []
-        parts += [f"{passed} passed" if passed or not infos else counted(infos, "finding") + " of severity info"]
-        return ", ".join([*parts, *([f"{len(self.not_run)} skipped"] if self.not_run else [])])
-
-    @property
-    def _remark(self) -> str:
-        serious = self.at_least(Severity.WARNING)
-        if self.status == "unknown":
-            return f" ({next(r for r in (*self.unread, *self.not_run) if r.required).reason})"
-        if self.status == "degraded" and all(f.group == "design" for f in serious):
-            checked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
-            remark = f"; all warnings are about the design of {self.facts.topology.name}"
-            return remark + (", no problems on the broker" if checked else "")
-        if not serious:
-            return ""
-        worst = self.at_least(Severity.ERROR) or serious[:1]
-        return f"; {worst[0].detail}" + (f" (and {len(worst) - 1} more)" if len(worst) > 1 else "")
+        passed, problems = sum(r.status is CheckStatus.PASSED for r in self.results), self.problems
+        errors, warnings = (sum(f.severity is s for f in problems) for s in (Severity.ERROR, Severity.WARNING))
+        found = [counted(errors, "error")] if errors else []
+        found += [counted(warnings, "warning")] if warnings else []
+        checked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
+        if not found and self.weaknesses and checked and self.status != "unknown":
+            found = ["no problems on the broker"]
+        found += [counted(len(self.weaknesses), "known weakness", "known weaknesses")] if self.weaknesses else []
+        if not passed and not found and problems:
+            return counted(len(problems), "finding") + " of severity info"
+        ran = [f"{passed} passed"] + ([f"{len(self.not_run)} skipped"] if self.not_run else [])
+        return "; ".join(", ".join(part) for part in (found, ran) if part)
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of that severity or worse."""

@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def as_table(finding: Finding) -> Any:
-    """Severity and check first, evidence last."""
+    """Severity, code and what is wrong first, evidence last."""
     from rich.console import Group
     from rich.text import Text
 
@@ -40,7 +40,8 @@ def as_table(finding: Finding) -> Any:
 
     mark, style = MARKS[str(finding.severity)]
     head = Text(overflow="fold")
-    head.append(f"{mark} {finding.severity}", style=style).append(f" {text.visible(f'{finding.code} {finding.title}')}")
+    head.append(f"{mark} {finding.severity}", style=style)
+    head.append(f" {text.visible(f'{finding.code} {finding.detail}')}")
     lines = (Text(text.visible(line), overflow="fold") for line in _lines(finding))
     commands = [CommandText("$ ", text.visible(str(c)), "bold") for c in finding.commands]
     looks = [CommandText("see $ ", text.visible(str(c)), "dim") for c in finding.inspect_commands]
@@ -49,7 +50,8 @@ def as_table(finding: Finding) -> Any:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    yield finding.detail
+    if finding.cause:
+        yield f"cause: {finding.cause}"
     yield from (f"causes {c.code}: {c.detail}" for c in finding.consequences)
     if finding.remedy:
         yield f"→ {finding.remedy}"
@@ -69,6 +71,7 @@ def data(finding: Finding) -> dict[str, Any]:
         "subject": _subject(finding.subject),
         "title": finding.title,
         "detail": finding.detail,
+        "cause": finding.cause or None,
         "evidence": finding.evidence,
         "remedy": finding.remedy,
         "commands": [str(c) for c in finding.commands],

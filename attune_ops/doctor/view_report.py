@@ -1,31 +1,27 @@
-"""How a diagnosis is shown: the checks by group with their findings, and one summary line."""
+"""How a diagnosis is shown: its data, Markdown and HTML; `view_screen` is the form for a terminal."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from attune_ops.doctor import view_finding
-from attune_ops.doctor.findings import CheckResult, CheckStatus, Finding, Report, Severity
-from attune_ops.model.command_lines import CommandLine
+from attune_ops.doctor.findings import CheckResult, CheckStatus, Report, Severity
 from attune_ops.model.table import Table
 from attune_ops.model.units import counted
 from attune_ops.render import html, text, view_table, wire
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.text import Text
-
-    from attune_ops.render.terminal import CommandText, Hanging
-
-Line = tuple[int, "Text | CommandText | Hanging"]  # indent, renderable
 
 SCHEMA = "attune-ops/doctor/1"
-FOLDED = 2  # skipped checks of one reason with a line each; more are on one line
-FOLLOWING = 3  # consequences of one finding that a terminal shows
-MARK, LABEL = 10, 12  # width of the mark of a check, and of the label of a heading line
-SHOWN = 5  # findings of one check that a terminal shows; other formats have them all
+LABEL = 12  # width of the label of a heading line
+SHOWN = 20  # consequences of one finding that a page shows
+PAGE = Path("docs", "checks.md")
 
 # Mark and style of each outcome of a check: colour is never the only difference.
 MARKS = {
@@ -46,24 +42,26 @@ def word(result: CheckResult) -> str:
 
 
 def as_table(report: Report) -> Any:
-    """Groups of checks, a line each, their findings below them; the summary last. Wraps to the terminal."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.text import Text
+    """The screen of `attune-ops doctor`, without its options."""
+    from attune_ops.doctor import view_screen
+    from attune_ops.doctor.screen import Screen
 
-    first, *others = heading(report)
-    lines: list[Line] = [(0, Text(first, overflow="fold")), *((0, _hanging(Text(line), LABEL)) for line in others)]
-    printed = {f.detail: f.code for f in reversed(report.findings)}  # each reason is printed in full once
-    for group, results in groupby(sorted(report.results, key=_order), key=lambda r: r.group):
-        title = group.capitalize()
-        lines += [(0, Text("")), (0, Text(title, style="bold")), (0, Text("─" * len(title)))]
-        lines += _group(report, list(results), printed)
-    if report.findings:
-        worst = max(report.findings, key=lambda f: f.severity.rank)
-        lines += [(0, Text("")), (0, Text(f"Why: attune-ops doctor --explain {worst.code}"))]
-    mark, style = MARKS[VERDICTS[report.status]]
-    lines += [(0, Text("")), (0, Text(f"{mark} {text.visible(report.verdict)}", style=style, overflow="fold"))]
-    return Group(*(Padding(line, (0, 0, 0, indent)) if indent else line for indent, line in lines))
+    return view_screen.as_table(Screen(report))
+
+
+def outcome(result: CheckResult) -> str:
+    """What a list of checks says of one: its title where it passed, else its name, its findings or the reason."""
+    if result.status is CheckStatus.PASSED:
+        return result.title
+    found = [counted(result.findings, "finding")] if result.findings else []
+    return f"{result.check}: " + ", ".join([*found, *([result.reason] if result.reason else [])] or ["known finding"])
+
+
+def page(code: str, check: str) -> str | None:
+    """The URL of the page that explains a check, on this host; None where it is not installed."""
+    package = Path(__file__).parents[1]
+    file = next((f for f in (package / PAGE, package.parent / PAGE) if f.is_file()), None)
+    return f"file://{socket.gethostname()}{quote(f'{file}')}#{quote(f'{code.lower()}-{check}')}" if file else None
 
 
 def _order(result: CheckResult) -> int:
@@ -71,85 +69,32 @@ def _order(result: CheckResult) -> int:
     return int(result.code[2]) if result.code[2:3].isdigit() else 9
 
 
-def _group(report: Report, results: list[CheckResult], printed: dict[str, str]) -> Iterator[Line]:
-    for result in (r for r in results if r.status is not CheckStatus.SKIPPED):
-        yield 0, _marked(result, f"{result.title} ({result.reason})" if result.reason else result.title)
-        yield from _findings([f for f in report.findings if f.code == result.code])
-    skipped = [r for r in results if r.status is CheckStatus.SKIPPED]
-    for reason in dict.fromkeys(r.reason for r in skipped):
-        alike = [r for r in skipped if r.reason == reason]
-        if len(alike) <= FOLDED:
-            yield from ((0, _marked(r, r.title)) for r in alike)
-        else:
-            mark, style = MARKS["skipped"]
-            codes = f"{len(alike)} checks: {', '.join(r.code for r in alike)}"
-            yield 0, _hanging(_plain(f"{mark} {'skipped':<8}{codes}", style), MARK)
-        first = printed.setdefault(reason or "", alike[0].code)
-        yield 4, _plain("reason: " + (str(reason) if first == alike[0].code else f"see {first}"), "dim")
-
-
-def _findings(findings: list[Finding]) -> Iterator[Line]:
-    for i, found in enumerate(findings[:SHOWN]):
-        yield 4, _plain(found.detail)
-        for consequence in found.consequences[:FOLLOWING]:
-            yield 6, _plain(f"causes {consequence.code}: {consequence.detail}", "dim")
-        if len(found.consequences) > FOLLOWING:
-            yield 6, _plain(f"and {len(found.consequences) - FOLLOWING} more consequences", "dim")
-        following = findings[i + 1] if i + 1 < min(len(findings), SHOWN) else None
-        if following is None or _remedy(following) != _remedy(found):
-            if found.remedy:
-                yield 6, _hanging(_plain(f"→ {found.remedy}"), len("→ "))
-            for command in found.commands:
-                yield 6, _command("$ ", command, "bold")
-            for look in found.inspect_commands:
-                yield 6, _command("see $ ", look, "dim")
-    if len(findings) > SHOWN:
-        names = ", ".join(f.subject.name for f in findings[SHOWN : 4 * SHOWN])
-        rest = len(findings) - SHOWN
-        yield 4, _plain(f"and {rest} more: {names}" + (", …" if rest > 3 * SHOWN else ""))
-
-
-def _remedy(found: Finding) -> tuple[str, tuple[CommandLine, ...], tuple[CommandLine, ...]]:
-    return found.remedy, found.commands, found.inspect_commands
-
-
-def _hanging(line: Text, indent: int) -> Hanging:
-    from attune_ops.render.terminal import Hanging
-
-    return Hanging(line, indent)
-
-
-def _marked(result: CheckResult, said: str) -> Hanging:
-    from rich.text import Text
-
-    mark, style = MARKS[word(result)]
-    line = Text(overflow="fold")
-    line.append(f"{mark} {word(result):<8}", style=style).append(f"{result.code} {text.visible(said)}")
-    return _hanging(line, MARK)
-
-
-def _command(before: str, line: CommandLine, style: str) -> CommandText:
-    from attune_ops.render.terminal import CommandText
-
-    return CommandText(before, text.visible(str(line)), style)
-
-
-def _plain(said: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(text.visible(said), style=style, overflow="fold")
-
-
 def heading(report: Report) -> list[str]:
     """The sources that were read, the users, and the response times; visible text, a line each."""
+    return _visible([_first(report), *(f"{label:<{LABEL}}{said}" for label, said in _sources(report))], report)
+
+
+def short_heading(report: Report) -> list[str]:
+    """What was checked, in a few lines: topology, virtual host, workers, time; the broker; notes. Visible text."""
+    facts = report.facts
+    workers = counted(len(facts.registry.workers), "worker") if facts.registry else ""
+    live = f"{len(facts.live_workers)} of {workers} live, " if workers else ""
+    said = dict(_sources(report))
+    address = next((a for name, a in said.items() if name in ("amqp", "management")), None)
+    broker = ", ".join(part for part in (said.get("broker"), address and address.split(" as ")[0]) if part)
+    return _visible([_first(report, live), *([broker] if broker else [])], report)
+
+
+def _first(report: Report, workers: str = "") -> str:
     facts = report.facts
     env = f", environment {facts.env}" if facts.env else ""
     source = "" if report.file is None else f"not live: file {report.file} of "
     topology = facts.recognition.line if facts.recognised and facts.recognition else facts.topology.name
-    lines = [f"{topology} in virtual host {facts.vhost}{env}, {source}{text.moment(facts.taken_at)}"]
-    lines += [f"{label:<{LABEL}}{said}" for label, said in _sources(report)]
-    lines += [f"{'note':<{LABEL}}{note}" for note in report.notes]
-    return [text.visible(line) for line in lines]
+    return f"{topology} in virtual host {facts.vhost}{env}, {workers}{source}{text.moment(facts.taken_at)}"
+
+
+def _visible(lines: list[str], report: Report) -> list[str]:
+    return [text.visible(line) for line in (*lines, *(f"{'note':<{LABEL}}{note}" for note in report.notes))]
 
 
 def _sources(report: Report) -> Iterator[tuple[str, str]]:
@@ -244,7 +189,8 @@ def as_markdown(report: Report) -> str:
     lines += ["", "| check | | |", "| --- | --- | --- |"]
     for r in report.results:
         reason = text.markdown(text.visible(r.reason or ""))
-        lines.append(f"| {r.code} {text.markdown(r.title)} | {word(r)} | {reason} |")
+        said = r.title if r.status is CheckStatus.PASSED else r.check
+        lines.append(f"| {r.code} {text.markdown(said)} | {word(r)} | {reason} |")
     return "\n".join(lines)
 
 
@@ -264,7 +210,8 @@ def as_html(report: Report) -> str:
         groups=groups,
         word=word,
         heading=heading(report),
+        outcome=outcome,
         marks=MARKS,
         verdicts=VERDICTS,
-        shown=4 * SHOWN,
+        shown=SHOWN,
     )

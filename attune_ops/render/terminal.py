@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from attune_ops.model.secret import Secret, scrub
@@ -84,6 +85,69 @@ class CommandText:
         # The terminal wraps a word that does not fit, without a line break.
         for part in broken(self.before + self.line, options.max_width):
             yield Text(part, style=self.style, no_wrap=True, overflow="ignore")
+
+
+class Narrow:
+    """A renderable that is at most `width` columns wide at a terminal: long lines of text are hard to read."""
+
+    def __init__(self, renderable: RenderableType, width: int) -> None:
+        self.renderable, self.width = renderable, width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrow = options if options.no_wrap else options.update_width(min(self.width, options.max_width))
+        yield from console.render(self.renderable, narrow)
+
+
+class Indented:
+    """A renderable that is moved to the right, wrapped or not."""
+
+    def __init__(self, renderable: RenderableType, indent: int) -> None:
+        self.renderable, self.indent = renderable, indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        indent = self.indent if options.max_width > 3 * self.indent else 0
+        lines = console.render_lines(self.renderable, options.update_width(options.max_width - indent), pad=False)
+        for line in lines:
+            yield Segment(" " * indent)
+            yield from line
+            yield Segment.line()
+
+
+class Headline:
+    """A renderable of a label, a sentence that wraps under itself, and a code at the right, which may be a link."""
+
+    def __init__(self, label: str, style: str, sentence: str, code: str, link: str | None = None) -> None:
+        self.label, self.style, self.sentence, self.code, self.link = label, style, sentence, code, link
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = Text(self.code, style=Style(dim=True, link=self.link))
+        head = Text(self.label, style=self.style)
+        room = options.max_width - len(self.label) - len(self.code) - 2
+        if options.no_wrap or room < len(self.label):
+            yield Text("", overflow="fold").append_text(head).append(f"{self.sentence}   ", "bold").append_text(code)
+            return
+        first, *others = Text(self.sentence, style="bold").wrap(console, room, overflow="fold")
+        first.rstrip()
+        gap = options.max_width - len(self.label) - first.cell_len - len(self.code)
+        yield head + first + Text(" " * gap) + code
+        for line in others:
+            yield Text(" " * len(self.label)) + line
+
+
+class Closing:
+    """A renderable of a sentence and a command: one line in a pipe, the command to copy on its own at a terminal."""
+
+    def __init__(self, sentence: str, command: str, style: str) -> None:
+        self.sentence, self.command, self.style = sentence, command, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        after = f"; $ {self.command}" if self.command else ""
+        if options.no_wrap or cell_len(self.sentence + after) <= options.max_width:
+            yield Text(self.sentence, style=self.style).append(after, "bold")
+            return
+        yield Hanging(Text(self.sentence, style=self.style), 2)
+        if self.command:
+            yield Indented(CommandText("$ ", self.command, "bold"), 2)
 
 
 def broken(line: str, width: int) -> Iterator[str]:

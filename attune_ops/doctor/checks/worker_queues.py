@@ -16,7 +16,9 @@ from attune_ops.doctor.checks._common import (
 from attune_ops.doctor.checks.declarations import declare, not_bound
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.registry import Worker
 from attune_ops.model.topology import Binding
+from attune_ops.model.units import age
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind
 from attune_ops.topology.redeclaration import TRANSIENT
@@ -43,7 +45,8 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
         remedy, commands = declare(differences[0])
         yield Problem(
             Subject("queue", names[0]),
-            f"{worker_name(worker)} is registered as {worker.status}, but has no queue {listed(names)}",
+            f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost",
+            cause=_cause(facts, worker),
             evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names},
             remedy=f"{RESTART} Until then, declare its queues." if commands else remedy,
             commands=commands,
@@ -52,6 +55,13 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
                 "consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker_id)),
             },
         )
+
+
+def _cause(facts: Facts, worker: Worker) -> str:
+    """What the registry says of a worker without its queue."""
+    heartbeat = worker.heartbeat_age(facts.taken_at)
+    sent = "no heartbeat yet" if heartbeat is None else f"its last heartbeat is {age(heartbeat)} old"
+    return f"it is registered as {worker.status} ({sent}), but the broker has no such queue"
 
 
 def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ...]]) -> Problem:

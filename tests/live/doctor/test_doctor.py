@@ -192,8 +192,9 @@ def test_the_command(place: Callable[..., Place], run: Run, tmp_path: Path) -> N
     missing_worker_queue(p)
     arguments = ("doctor", "--baseline", baseline, "--only", "workers,routes", "--wait", "1s")
     done = run(*arguments, target=p.vhost, env=environment, status=1)
-    assert "waiting for AT401 every live worker has its queues" in done.stderr
-    assert "× error   AT401" in done.stdout
+    assert "waiting for AT401: worker." in done.stderr
+    assert "ERROR    worker." in done.stdout
+    assert "is missing: work for worker " in done.stdout
     run("doctor", "--skip", "AT401,AT402,AT301", "--only", "workers", target=p.vhost, env=environment, status=0)
     run("doctor", "--only", "nonsense", target=p.vhost, status=2)
     unreached = {"ATTUNE_OPS_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/", "ATTUNE_OPS_MANAGEMENT_URL": ""}

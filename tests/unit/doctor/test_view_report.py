@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from attune_ops import render
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, CheckPages, Report, Severity
+from attune_ops.doctor.screen import Screen
+from attune_ops.model.facts import Source
 from attune_ops.model.snapshot import QueueState
 from attune_ops.render import wire
 from attune_ops.render.terminal import Hanging
@@ -26,7 +29,9 @@ from tests.hostile import NAMES, is_safe, names
 from tests.unit.doctor.checks.firing import CASES
 from tests.unit.doctor.checks.world import (
     EXECUTIONS,
+    FLAWLESS,
     JANUARY,
+    SEPTEMBER,
     W1,
     change,
     healthy,
@@ -34,7 +39,7 @@ from tests.unit.doctor.checks.world import (
     without_exchange,
     without_queues,
 )
-from tests.unit.facts import worker
+from tests.unit.facts import queue, worker
 
 ROOT = Path(__file__).parents[3]
 FORMS = ("table", "text", "json", "csv", "markdown", "html", "junit")
@@ -51,7 +56,7 @@ def hostile(name: str) -> Report:
     return diagnose(msgspec.structs.replace(facts, env=name, vhost=name))
 
 
-def on_terminal(report: Report, width: int = 80) -> str:
+def on_terminal(report: Report | Screen, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(render.form(report, "table"), markup=False, emoji=False)
     written = console.file
@@ -90,14 +95,81 @@ def test_json_has_the_promised_members() -> None:
     assert {c["status"] for c in data["checks"]} <= {"ok", "info", "warning", "error", "skipped"}
 
 
-def test_the_terminal_form_reads_as_assurances_with_reasons_below() -> None:
+def test_a_finding_is_headed_by_its_own_sentence() -> None:
     lines = on_terminal(broken()).splitlines()
-    at = lines.index("× error   AT401 every live worker has its queues")
-    assert lines[at + 1].strip() == "worker 1 (w1) is registered as active, but has no queue worker.1.executions"
-    assert any("→ Restart the worker" in line for line in lines[at + 1 : at + 16])
-    assert "√ ok      AT403 every live worker consumes from its queues" in lines
-    assert "Workers" in lines
-    assert next(line for line in lines[-4:] if line.startswith("×")).startswith("× unhealthy: 2 errors, 4 warnings, ")
+    assert lines[0].startswith("× unhealthy: 2 errors, ")
+    at = next(i for i, line in enumerate(lines) if line.startswith("ERROR    worker.1.executions is missing: work for"))
+    assert lines[at].endswith("   AT401")
+    block = lines[at : at + 12]
+    assert any("→ Restart the worker" in line for line in block)
+    assert "         $ attune-ops topology apply --apply" in block
+    assert "every live worker has its queues" not in "".join(lines), "the title is only for a check that passed"
+
+
+def test_the_rest_is_a_line_each() -> None:
+    lines = on_terminal(broken(), 200).splitlines()
+    assert next(line for line in lines if "Workers" in line).startswith("√ Workers          15 passed")
+    assert "! Known weaknesses 5 of attune-2026-01: AT606, AT607, AT610, AT611; --design shows them" in lines
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_choices_of_the_screen(width: int) -> None:
+    report = diagnose(change(without_queues(healthy(), W1, EXECUTIONS), version="4.0.5"))
+    assert "i Upgrade notes    1: AT703; --upgrade shows it" in on_terminal(report, width).splitlines()
+    every = on_terminal(Screen(report, every=True), width)
+    assert all(r.code in every for r in report.results)
+    assert "√ ok      AT403 every live worker consumes from its queues" in every.splitlines()
+    assert "causes AT301: " in every
+    assert "AT607" not in on_terminal(Screen(report), width).replace("AT606, AT607", "")
+    assert "deleted with its last consumer" in on_terminal(Screen(report, design=True), width)
+    assert "RabbitMQ 4.3 denies" in on_terminal(Screen(report, upgrade=True), width)
+    quiet = on_terminal(Screen(report, quiet=True), width).splitlines()
+    assert quiet[0] == f"× {report.headline}"
+    assert quiet[2].startswith("ERROR ")
+    assert not [line for line in quiet if "passed" in line and line != quiet[0]]
+
+
+def test_the_summary_is_one_line_and_the_last() -> None:
+    report = broken()
+    summary = render.form(Screen(report, summary=True), "text")
+    assert "\n" not in summary
+    assert summary == render.form(report, "text").splitlines()[-1]
+    assert summary.startswith(f"× {report.headline}; {report.findings[0].detail} (and 1 more); $ attune-ops ")
+
+
+def test_a_live_worker_comes_before_an_orphaned_queue() -> None:
+    orphan = queue("worker.77.executions", durable=True, arguments={"x-message-ttl": 1}, messages=5, consumers=0)
+    report = diagnose(without_queues(more_queues(healthy(), orphan), W1))
+    assert [f.subject.name for f in report.at_least(Severity.ERROR)] == [W1, orphan.name, orphan.name]
+    assert "worker.1.executions" in report.verdict
+    lines = on_terminal(report).splitlines()
+    assert lines.index(next(x for x in lines if W1 in x)) < lines.index(next(x for x in lines if orphan.name in x))
+
+
+def test_a_severity_is_the_same_in_every_form() -> None:
+    for case in CASES:
+        report = diagnose(case.facts)
+        data = render.form(report, "json")
+        worst: dict[str, str] = {}
+        for f in data["findings"]:
+            worst.setdefault(f["code"], f["severity"])
+        assert {c["code"]: c["status"] for c in data["checks"] if c["findings"]} == worst
+        shown = on_terminal(Screen(report, every=True), 200).splitlines()
+        for f in report.findings:
+            assert [line for line in shown if line.startswith(str(f.severity).upper()) and line.endswith(f.code)], f
+
+
+def test_a_code_is_a_link_where_the_terminal_can() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(render.form(broken(), "table"))
+    link = re.search(r"\x1b\]8;id=[0-9-]+;file://[^/]*([^\x1b]*)\x1b\\(?:\x1b\[[0-9;]*m)?(AT[0-9]+)", capture.get())
+    assert link is not None
+    code = link[2]
+    file, _, fragment = link[1].partition("#")
+    assert f"### {code} " in Path(file).read_text()
+    assert fragment.startswith(f"{code.lower()}-")
+    assert "\x1b" not in render.form(broken(), "text")
 
 
 @pytest.mark.parametrize("report", [broken(), *(diagnose(c.facts) for c in CASES[::5])], ids=lambda r: r.verdict[:40])
@@ -108,7 +180,8 @@ def test_the_terminal_form_fits_80_columns(report: Report) -> None:
 def test_many_findings_of_a_check_are_folded_for_people_alone() -> None:
     fifty = healthy(JANUARY, tuple(worker(i) for i in range(1, 52)))
     report = diagnose(without_queues(fifty, *(f"worker.{i}.executions" for i in range(1, 51))))
-    assert "and 45 more: worker.6.executions" in on_terminal(report)
+    assert "and 47 more AT401: worker.4.executions" in on_terminal(report)
+    assert "worker.50.executions" in on_terminal(Screen(report, every=True))
     assert sum(f["code"] == "AT401" for f in render.form(report, "json")["findings"]) == 50
 
 
@@ -194,18 +267,24 @@ def test_the_page_of_checks_is_what_the_checks_say() -> None:
 
 
 def test_verdicts() -> None:
-    assert diagnose(healthy()).verdict == (
-        f"degraded: 0 errors, 4 warnings, {len(all_checks()) - 6} passed; all warnings are about the design of "
-        f"{JANUARY}, no problems on the broker"
-    )
+    passed = len(all_checks()) - 6
+    assert diagnose(healthy()).verdict == f"degraded: no problems on the broker, 5 known weaknesses; {passed} passed"
     assert broken().count(Severity.ERROR) == 2
+    assert diagnose(healthy(FLAWLESS)).headline.startswith("healthy: ")
+
+
+def test_a_healthy_screen_fits_a_terminal() -> None:
+    for facts in (healthy(), healthy(SEPTEMBER), healthy(FLAWLESS)):
+        lines = on_terminal(diagnose(facts)).splitlines()
+        assert len(lines) <= 24
+        assert lines[0] == lines[-1], "the verdict is first and last"
 
 
 def test_a_check_that_wraps_goes_on_under_its_code() -> None:
-    lines = on_terminal(broken(), 50).splitlines()
-    wrapped = [line for line in lines if line.startswith(" " * 10) and "explained by" in line]
-    assert wrapped
-    assert not [line for line in lines if line.startswith(("(explained", "explained", "AT"))]
+    facts = msgspec.structs.replace(healthy(), missing={Source.NODES: "the reason is long " * 4})
+    lines = on_terminal(Screen(diagnose(facts), every=True), 50).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("– skipped AT110"))
+    assert lines[at + 1].startswith(" " * 10 + "the reason")
 
 
 @pytest.mark.parametrize("width", [24, 40, 79])

@@ -99,11 +99,11 @@ class Tags(HTMLParser):
 
 
 def terminal(renderable: Any) -> str:
-    """What a terminal gets, but for rich's own colours."""
+    """What a terminal gets, but for rich's own colours and links."""
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard", force_jupyter=False)
     with console.capture() as capture:
         console.print(Visible(renderable))
-    return re.sub(r"\x1b\[[0-9;]*m", "", capture.get())
+    return re.sub(r"\x1b\[[0-9;]*m|\x1b\]8;[!-~]*\x1b\\", "", capture.get())
 
 
 # A route's parts refer to each other, a page is this package's own text: their own tests fill them.

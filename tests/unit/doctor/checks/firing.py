@@ -476,7 +476,7 @@ CASES = (
         "x.graveyard",
         I,
     ),
-    Case("AT401", "missing", without_queues(H, W1), "queue", W1, E, "worker 1 (w1) is registered as active"),
+    Case("AT401", "missing", without_queues(H, W1), "queue", W1, E, "work for worker 1 (w1) is lost"),
     Case("AT401", "four missing", without_queues(S, *ALL_OF_1), "queue", W1, E, "worker.1.packtests"),
     Case(
         "AT402",
