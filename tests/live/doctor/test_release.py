@@ -34,7 +34,7 @@ def test_each_release_is_named_and_has_no_error(name: str, place: Callable[..., 
         return not report["summary"]["counts"]["error"] and not [c for c in commands if any(w in c for w in CHANGING)]
 
     eventually(settled, within=30, every=2)
-    first = run("doctor", env=without_topology(here)).stdout.splitlines()[0]
+    first = run("doctor", env=without_topology(here)).stdout.splitlines()[1]
     assert first.startswith(f"{name}, recognised: ")
     assert run("health", "worker", "w1", "--wait", "20s", env=without_topology(here)).stdout.startswith("healthy: ")
 

@@ -79,7 +79,7 @@ def test_the_main_job(run: Run, words: list[str]) -> None:
     published, confirmed = int(sent["executor"][1]), int(sent["executor"][2])
     assert published - 1 <= confirmed <= published, "each is confirmed, the last one maybe not yet"
     assert "no orphans" in out
-    assert "0 errors" in out.splitlines()[-1] + out.splitlines()[-2]
+    assert "no problems on the broker" in out.splitlines()[-1] + out.splitlines()[-2]
     name = words[3]
     assert not lab_folder(name).exists()
     assert stand_ins(name) == []
