@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from attune_ops import inventory as package
-from attune_ops.doctor import view_report
+from attune_ops.doctor import report_text, view_report
 from attune_ops.doctor.findings import CheckResult, Finding, Report
 from attune_ops.model.errors import SourceError
 from attune_ops.model.files import write_file
@@ -88,12 +88,12 @@ def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
         report=diagnosis,
         title=_title(facts),
         said=diagnosis.verdict.partition(": ")[2],
-        heading=_pairs(view_report.heading(diagnosis)),
+        heading=_pairs(report_text.heading(diagnosis)),
         cards=list(_cards(diagnosis, facts)),
         counts=view_report.counts(diagnosis),
-        marks=view_report.MARKS,
-        verdicts=view_report.VERDICTS,
-        word=view_report.word,
+        marks=report_text.MARKS,
+        verdicts=report_text.VERDICTS,
+        word=report_text.word,
         findings=_findings(diagnosis),
         evidence=_evidence,
         svg=as_svg(topology_graph(facts.topology if facts.broker is None else facts)),
@@ -138,7 +138,7 @@ def _title(facts: Facts) -> str:
 def _pairs(heading: list[str]) -> list[tuple[str, str]]:
     """The lines of the heading, each with its label."""
     first, *others = heading
-    return [("read", first), *((line[: view_report.LABEL].strip(), line[view_report.LABEL :]) for line in others)]
+    return [("read", first), *((line[: report_text.LABEL].strip(), line[report_text.LABEL :]) for line in others)]
 
 
 def _cards(diagnosis: Report, facts: Facts) -> Iterator[_Card]:

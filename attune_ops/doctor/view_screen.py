@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.doctor import view_report
+from attune_ops.doctor import report_text
 from attune_ops.doctor.checks import GROUPS
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Finding, Report, Severity
 from attune_ops.doctor.screen import Screen
@@ -46,15 +46,15 @@ def as_table(screen: Screen) -> Any:
 
 
 def _verdict(report: Report) -> RenderableType:
-    mark, style = view_report.MARKS[view_report.VERDICTS[report.status]]
+    mark, style = report_text.MARKS[report_text.VERDICTS[report.status]]
     return _hanging(_text(f"{mark} {report.headline}", f"bold {style}"), 2)
 
 
 def _target(report: Report, *, full: bool) -> Iterator[RenderableType]:
     """What was checked: in full, or topology, workers, time and broker."""
-    first, *others = view_report.heading(report) if full else view_report.short_heading(report)
+    first, *others = report_text.heading(report) if full else report_text.short_heading(report)
     yield _hanging(_text(first), 2)
-    yield from (_hanging(_text(line), view_report.LABEL) for line in others)
+    yield from (_hanging(_text(line), report_text.LABEL) for line in others)
 
 
 # The findings
@@ -100,7 +100,7 @@ def _head(found: Finding) -> RenderableType:
     from attune_ops.render.terminal import Headline
 
     label = f"{str(found.severity).upper():<{MARGIN}}"
-    link = view_report.page(found.code, found.check)
+    link = report_text.page(found.code, found.check)
     return Headline(label, STYLES[found.severity], text.visible(found.detail), found.code, link)
 
 
@@ -137,7 +137,7 @@ def _more(code: str, others: Sequence[Finding]) -> Iterator[RenderableType]:
 def _sums(screen: Screen) -> Iterator[RenderableType]:
     """A line for each group of passed checks, one for the skipped, for known weaknesses and for upgrade notes."""
     report = screen.report
-    mark, style = view_report.MARKS["ok"]
+    mark, style = report_text.MARKS["ok"]
     for group in GROUPS:
         passed = sum(r.status is CheckStatus.PASSED for r in report.results if r.group == group)
         if passed:
@@ -183,9 +183,9 @@ def _every_check(report: Report) -> Iterator[RenderableType]:
 
 
 def _check(r: CheckResult, printed: dict[str | None, str]) -> RenderableType:
-    word = view_report.word(r)
-    mark, style = view_report.MARKS[word]
-    said = view_report.outcome(r)
+    word = report_text.word(r)
+    mark, style = report_text.MARKS[word]
+    said = report_text.outcome(r)
     if r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED):
         first = printed.setdefault(r.reason, r.code)
         said = f"{r.check}: {r.reason if first == r.code else f'see {first}'}"
@@ -205,7 +205,7 @@ def _closing(report: Report) -> RenderableType:
     """The verdict again, with the worst finding and the command that fixes it: a line to quote."""
     from attune_ops.render.terminal import Closing
 
-    mark, style = view_report.MARKS[view_report.VERDICTS[report.status]]
+    mark, style = report_text.MARKS[report_text.VERDICTS[report.status]]
     worst = next((f for f in report.problems if f.severity is not Severity.INFO), None)
     commands = worst.commands or worst.inspect_commands if worst else ()
     command = text.visible(str(commands[0])) if commands else ""

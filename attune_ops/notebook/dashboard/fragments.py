@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from attune_ops.doctor import view_report
+from attune_ops.doctor import report_text
 from attune_ops.doctor.findings import Report
 from attune_ops.drills import timeline_svg
 from attune_ops.drills.journal import Timeline
@@ -43,13 +43,13 @@ def status(facts: Facts | None, diagnosis: Report | None, stale: str | None, rea
         return banner("error", "broker not read", stale, facts, reads)
     if stale is not None:
         return banner("warning", f"stale for {_age(facts)}", stale, facts, reads)
-    tone = view_report.VERDICTS[diagnosis.status]
+    tone = report_text.VERDICTS[diagnosis.status]
     return banner(tone, diagnosis.status, diagnosis.verdict.partition(": ")[2], facts, reads)
 
 
 def banner(tone: str, word: str, said: str, facts: Facts | None = None, reads: int = 0) -> str:
     """A badge in the colour of the `tone`, a sentence, and when the facts were read."""
-    mark = "…" if word == "reading" else view_report.MARKS[tone][0]
+    mark = "…" if word == "reading" else report_text.MARKS[tone][0]
     return html.fragment(
         "dashboard_status.html", tone=tone, mark=mark, word=word, said=text.visible(said), reads=reads,
         taken_at=facts and facts.taken_at,
@@ -86,7 +86,7 @@ def findings(diagnosis: Report, severity: str, group: str, stale: str | None) ->
         f for f in diagnosis.findings if severity in ("any", str(f.severity)) and group in ("any", f.group)
     ]  # fmt: skip
     return html.fragment(
-        "dashboard_findings.html", findings=found[:LINES], more=max(0, len(found) - LINES), marks=view_report.MARKS,
+        "dashboard_findings.html", findings=found[:LINES], more=max(0, len(found) - LINES), marks=report_text.MARKS,
         stale=stale is not None,
     )  # fmt: skip
 
