@@ -10,7 +10,7 @@ from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
-from attune_ops.cli._options import confirm_option, confirmed
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed
 from attune_ops.model.startup_progress import SERVICES, Step
 from attune_ops.startup.startup_report import Ending, StartupReport, StepResult
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     help="Skip this step; repeatable.",
 )
 @click.option("--like-attune", is_flag=True, help="Go on after a refused set-up, as Attune's own services do.")
-@confirm_option
 @click.option("--hold", is_flag=True, help="Keep running until Ctrl-C, with heartbeats.")
+@change_options("With --hold: hold the service (on a lab always)")
 @format_option()
 @pass_cli
 def command(
@@ -44,18 +44,27 @@ def command(
     worker: str | None,
     skip: tuple[str, ...],
     like_attune: bool,
-    confirm: str | None,
     hold: bool,
+    apply: bool,
+    confirm: str | None,
     format: str,
 ) -> None:
     """Runs a service's start-up sequence against the broker: connect, setup, register, declare, bind, consume, ready.
 
-    It declares, binds, registers and consumes as the service does. Messages it receives are not acknowledged, so the
-    broker requeues them. Then it stops cleanly: it cancels the consumers, closes the connection and sets a new worker
-    to inactive; a known one has its former row again. An auto-delete queue is deleted with its last consumer, and so
-    are messages that arrived meanwhile; the output counts them and lists what remains. The command refuses to start
-    where a worker of that name is running, where a queue that it would consume from has a consumer, where the
-    auto-delete queue has messages, and where the registry is not configured or is not the one of this broker's workers.
+    It declares, binds, registers and consumes as the service does. Then it stops cleanly. The scheduler sends nothing
+    to the worker: it is cordoned, or inactive where the release cannot cordon. Messages that arrive nevertheless are
+    not acknowledged, and none is lost: they remain in the worker's queue, or, where that is auto-deleted, in a durable
+    queue of copies, which the output names. A known worker has its former row again; a new row is deleted, and so are
+    new queues that are empty. The output lists what remains.
+
+    `--hold` keeps the service running. It is a dry run until `--apply`, except on a lab. Ctrl-C and SIGTERM end it
+    cleanly. After `kill -9` no message is lost, but row and queues remain; the same command without --hold, 90 s later,
+    removes them.
+
+    The command refuses to start where a worker of that name is running, where a queue that it would consume from has a
+    consumer, where the auto-delete queue has messages, and where the registry is not configured or is not the one of
+    this broker's workers.
+
     A failed step is explained, and the start-up ends there. Attune's own services only log a refused set-up and go on,
     until they fail at declare, bind or consume: so does `--like-attune`. `--skip declare` reproduces the incident of
     2026-01-16.
@@ -64,6 +73,8 @@ def command(
     """
     import msgspec
 
+    from attune_ops.startup.plan import plan_startup
+    from attune_ops.startup.sequence import hold as hold_until_signal
     from attune_ops.startup.sequence import run_startup
 
     table = format == "table"
@@ -78,12 +89,19 @@ def command(
         if hold and report.runs:
             if not table:
                 cli.show(report, format)
-            _hold(cli, running)
+            cli.note("running until Ctrl-C; messages it receives are not acknowledged")
+            hold_until_signal(running, lambda e: cli.note(str(e)))
 
     def on_end(ending: Ending) -> None:
         if table and (ending.stopped or ending.left):
             cli.show(ending, "table")
 
+    if hold and not apply and not cli.settings.on_lab:
+        report = plan_startup(cli.settings, service, worker, skip, on_step=on_step)
+        if not table:
+            cli.show(report, format)
+        cli.note(DRY_RUN)
+        cli.exit(_status(report))
     report = run_startup(
         cli.settings, service, worker, skip, like_attune=like_attune, confirm=confirmed(cli, confirm),
         on_step=on_step, meanwhile=meanwhile, on_end=on_end,
@@ -91,14 +109,6 @@ def command(
     if not table:
         cli.show(report, format)
     cli.exit(_status(report))
-
-
-def _hold(cli: Cli, running: Service) -> None:
-    """Keeps the service running until Ctrl-C or a lost connection."""
-    cli.note("running until Ctrl-C; messages it receives are not acknowledged")
-    with running.heartbeats(lambda e: cli.note(str(e))):
-        while True:
-            running.serve(0.5)
 
 
 def _status(report: StartupReport) -> int:

@@ -102,11 +102,12 @@ def bind(channel: BlockingChannel, binding: Binding, destination: str | None = N
         make(to, binding.source, binding.routing_key, arguments=binding.arguments or None)
 
 
-def unbind(channel: BlockingChannel, binding: Binding) -> None:
-    """Removes a binding; a missing one is no error. Undo: `bind`."""
-    with asking(f"removing the binding {binding.source!r} → {binding.destination!r} by key {binding.routing_key!r}"):
+def unbind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:
+    """Removes a binding, from `destination` where that is given; a missing one is no error. Undo: `bind`."""
+    at = binding.destination if destination is None else destination
+    with asking(f"removing the binding {binding.source!r} → {at!r} by key {binding.routing_key!r}"):
         remove = channel.queue_unbind if binding.destination_kind == "queue" else channel.exchange_unbind
-        remove(binding.destination, binding.source, binding.routing_key, arguments=binding.arguments or None)
+        remove(at, binding.source, binding.routing_key, arguments=binding.arguments or None)
 
 
 def delete_queue(channel: BlockingChannel, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int:

@@ -34,11 +34,15 @@ Guard = Callable[[int, Worker | None], None]  # gets the id, and the worker of a
 
 IDENTITY = ("host", "port", "capabilities", "cordon_reason")  # what tells one registration from the next
 
+# The reason of a cordon of ours. Only a row that we added ourselves is deleted, also one that a killed run left.
+CORDONED, ADDED = "attune-ops startup", "attune-ops startup added this worker"
+
 
 class Registered(NamedTuple):
     """A registration: the worker's id, and whether the name was known (it then keeps its id).
 
-    `before` is what a known row held in the columns that registering changes, `after` what it holds since.
+    `before` is what a known row held in the columns that registering changes, `after` what it holds since. `status` is
+    what it was registered as: inactive where it shall get no work and the release cannot cordon.
     """
 
     id: int
@@ -46,6 +50,12 @@ class Registered(NamedTuple):
     known: bool
     before: Row
     after: Row
+    status: WorkerStatus = WorkerStatus.ACTIVE
+
+    @property
+    def left_over(self) -> bool:
+        """Whether a killed run has added the row."""
+        return not self.known and bool(self.before)
 
 
 def register(
@@ -55,17 +65,17 @@ def register(
     host: str | None = None,
     port: int | None = None,
     concurrency: int | None = None,
-    cordon: str | None = None,
+    cordon: bool = False,
     guard: Guard | None = None,
     timeout: float = 10.0,
 ) -> Registered:
     """Registers a worker as running: updates the newest row of that name, which keeps its id, or adds a row.
 
-    Changes one row of the worker table, without columns that the release lacks. With the reason `cordon` the worker is
-    cordoned, so that the scheduler sends it nothing. `guard` is called before the row is changed, in the same
-    transaction; what it raises leaves everything as it is. Undo: `give_back`; or `deactivate`, which keeps the row, as
-    Attune does. Raises `SourceError` where the database or its table is missing, and `ActionError` where it
-    refuses; nothing was changed then. `timeout` in s.
+    Changes one row of the worker table, without columns that the release lacks. With `cordon` the scheduler sends the
+    worker nothing: it is cordoned, or inactive where the release cannot cordon. `guard` is called before the row is
+    changed, in the same transaction; what it raises leaves everything as it is. Undo: `give_back`; or `deactivate`,
+    which keeps the row, as Attune does. Raises `SourceError` where the database or its table is missing, and
+    `ActionError` where it refuses; nothing was changed then. `timeout` in s.
     """
     if not name:
         raise ConfigError("the worker's name is empty")
@@ -75,19 +85,22 @@ def register(
         "port": port,
         "capabilities": msgspec.json.encode(capabilities).decode(),
     }
-    if cordon is not None:
-        values |= {"cordoned": True, "cordon_reason": cordon}
+    if cordon:
+        values |= {"cordoned": True, "cordon_reason": CORDONED}
     with _writing(database, f"registering worker {name!r}", timeout, create=True) as table:
-        return table.register(name, {k: v for k, v in values.items() if k in table.columns}, guard)
+        status = WorkerStatus.INACTIVE if cordon and "cordoned" not in table.columns else WorkerStatus.ACTIVE
+        return table.register(name, {k: v for k, v in values.items() if k in table.columns}, status, guard)
 
 
-def heartbeat(database: Database, worker_id: int, *, timeout: float = 10.0) -> None:
-    """Sets a worker's heartbeat to now and its status to active; raises as `register`, also for a missing row.
+def heartbeat(
+    database: Database, worker_id: int, status: WorkerStatus = WorkerStatus.ACTIVE, *, timeout: float = 10.0
+) -> None:
+    """Sets a worker's heartbeat to now, and its status; raises as `register`, also for a missing row.
 
     There is no undo; a heartbeat becomes stale by itself.
     """
     with _writing(database, f"heartbeat of worker {worker_id}", timeout) as table:
-        table.mark(worker_id, WorkerStatus.ACTIVE, beat=True)
+        table.mark(worker_id, status, beat=True)
 
 
 def deactivate(database: Database, worker_id: int, *, timeout: float = 10.0) -> None:
@@ -124,7 +137,7 @@ class _Table(NamedTuple):
     session: source.Session
     columns: frozenset[str]
 
-    def register(self, name: str, values: dict[str, Any], guard: Guard | None) -> Registered:
+    def register(self, name: str, values: dict[str, Any], status: WorkerStatus, guard: Guard | None) -> Registered:
         """Updates the newest row of that name, or inserts one."""
         if self.session.kind == "postgresql":
             # Attune's schema does not make a name unique: two registrations at once would both insert.
@@ -137,17 +150,34 @@ class _Table(NamedTuple):
             if guard is not None:
                 guard(worker_id, source.read_worker(self.session, str(worker_id)))
             before = self.row(worker_id, ("status", "updated", "last_heartbeat", *values))
-            self.mark(worker_id, WorkerStatus.ACTIVE, beat=True, values=values)
-            return Registered(worker_id, name, True, before, self.row(worker_id, IDENTITY))
+            added = "cordon_reason" in values and self._is_ours(worker_id, values)
+            if added:  # by a run that was killed before it could delete it
+                values["cordon_reason"] = ADDED
+            elif before.get("cordon_reason") == CORDONED:  # by a run that was killed before it could give it back
+                before |= {"cordoned": False, "cordon_reason": None, "status": WorkerStatus.INACTIVE.value}
+            self.mark(worker_id, status, beat=True, values=values)
+            return Registered(worker_id, name, not added, before, self.row(worker_id, IDENTITY), status)
+        if "cordon_reason" in values:
+            values["cordon_reason"] = ADDED
         row = {"name": name, "worker_type": "local", "worker_role": WorkerRole.ACTION.value, **values}
-        row |= {"status": WorkerStatus.ACTIVE.value, "last_heartbeat": _now(), "created": _now(), "updated": _now()}
+        row |= {"status": status.value, "last_heartbeat": _now(), "created": _now(), "updated": _now()}
         row = {column: value for column, value in row.items() if column in self.columns}
         marks = ", ".join("?" * len(row))
         sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) RETURNING id"
         worker_id = int(self.session.rows(sql, *row.values())[0][0])
         if guard is not None:
             guard(worker_id, None)
-        return Registered(worker_id, name, False, {}, self.row(worker_id, IDENTITY))
+        return Registered(worker_id, name, False, {}, self.row(worker_id, IDENTITY), status)
+
+    def _is_ours(self, worker_id: int, values: dict[str, Any]) -> bool:
+        """Whether we added this row, and no worker has registered with its own host, port and capabilities since."""
+        there = self.row(worker_id, ("host", "port", "capabilities", "cordon_reason"))
+        capabilities = msgspec.json.decode(there["capabilities"] or "null")
+        return (
+            there["cordon_reason"] == ADDED
+            and (there["host"], there["port"]) == (values["host"], values["port"])
+            and capabilities == msgspec.json.decode(values["capabilities"])
+        )
 
     def row(self, worker_id: int, columns: Iterable[str]) -> Row:
         """These columns of one row, where the table has them; from PostgreSQL as text, which it reads back equal."""

@@ -258,6 +258,11 @@ def _pattern(names: Iterable[str]) -> str:
     return "^(?:" + "|".join(re.escape(n).replace(re.escape(ID), "-?[0-9]+") for n in names) + ")$"
 
 
+def kept_queue(name: str) -> str:
+    """The name of the queue that keeps copies of what a borrowed worker's queue is sent."""
+    return f"attune-ops.kept.{name}"
+
+
 def binding_name(source: str, destination: str, routing_key: str) -> str:
     """The name of a binding in a message."""
     return f"{source} → {destination} ({routing_key!r})"

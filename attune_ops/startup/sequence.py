@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,9 +18,10 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.registry_read import session, worker_named
 from attune_ops.installation.registry_write import Guard
+from attune_ops.messages.interrupts import held, interruption_point
 from attune_ops.model import units
 from attune_ops.model.command_lines import line
-from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.model.errors import ActionError, AttuneOpsError, SourceError
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import check_registry
 from attune_ops.model.registry import Worker, WorkerRole
@@ -31,6 +33,7 @@ from attune_ops.startup.startup_report import Ending, StartupReport, StepError
 
 SOURCES = (Source.BROKER, Source.CONSUMERS, Source.DEPRECATED, Source.REGISTRY)
 BEFORE = (Source.BROKER, Source.CONSUMERS, Source.REGISTRY)
+HOLD_S = 0.5  # how long until a signal is noticed
 FRESH = timedelta(seconds=90)  # Attune's own limit, whatever the interval
 
 
@@ -50,9 +53,12 @@ def run_startup(
 
     Declares, binds, registers and consumes what the service does. `worker` is the worker's name in the registry, `skip`
     the names of steps to skip; with `like_attune` it goes on after a refused set-up, as Attune's own services do.
-    `meanwhile` is called while the service runs, whether or not it became ready. The
-    clean stop runs whatever happens, Ctrl-C included; it undoes what is the service's own and leaves the base
-    infrastructure (`report.ending`). `confirm` is the environment's name where it is protected.
+    `meanwhile` is called while the service runs, whether or not it became ready.
+
+    A worker is registered so that the scheduler sends it nothing. The clean stop runs whatever happens, Ctrl-C and
+    SIGTERM included: a known row has its former values again; a new row and new, empty queues are deleted; messages
+    remain in a queue. The base infrastructure remains (`report.ending`). `confirm` is the environment's name where it
+    is protected.
 
     Raises `ConfigError` where that name is missing, for an unknown service or step, and for a registry that is not
     configured or is not the one of this broker's workers; `ActionError` where the start-up would disturb a running
@@ -65,8 +71,11 @@ def run_startup(
     )
     name = started.state.name
     audit.check_confirmation(settings, confirm)
-    started.state.guard = _refuse_harm(started)
-    with audit.change(settings, "startup", f"{service} {name}".strip(), confirm=confirm, skip=list(skip)) as outcome:
+    started.state.guard = refuse_harm(started).guard
+    with (
+        audit.change(settings, "startup", f"{service} {name}".strip(), confirm=confirm, skip=list(skip)) as outcome,
+        held(),  # a signal waits for `interruption_point`, or for the end of the clean stop
+    ):
         try:
             report = started.start()
             outcome["ok"] = report.ok
@@ -80,6 +89,17 @@ def run_startup(
     return msgspec.structs.replace(report, ending=ending)
 
 
+def hold(running: Service, on_failure: Callable[[AttuneOpsError], None]) -> None:
+    """Keeps a service of `run_startup` running, with heartbeats, until a signal or a lost connection.
+
+    Raises `KeyboardInterrupt`, and `BrokerRefused` where the connection is lost.
+    """
+    with running.heartbeats(on_failure):
+        while True:
+            running.serve(HOLD_S)
+            interruption_point()
+
+
 def explained(error: BrokerRefused, settings: Settings, skipped: Collection[Step]) -> StepError:
     """What a refusal means on this installation. Reads management API and registry, changes and raises nothing."""
     facts = collect(settings, SOURCES, listings=("exchanges", "queues", "bindings"))
@@ -90,8 +110,15 @@ def explained(error: BrokerRefused, settings: Settings, skipped: Collection[Step
     return StepError(error.code, error.text, "\n".join(p for p in paragraphs if p), found.commands)
 
 
-def _refuse_harm(started: Service) -> Guard:
-    """Raises `ActionError` where the start-up, or its clean stop, would do harm; returns the same for its registration.
+class HarmCheck(NamedTuple):
+    """The same checks for the moment of the registration, and the worker of that name, if there is one."""
+
+    guard: Guard
+    known: Worker | None
+
+
+def refuse_harm(started: Service) -> HarmCheck:
+    """Raises `ActionError` where the start-up, or its clean stop, would do harm.
 
     A second consumer receives half of a queue's messages. Registering overwrites a running worker's row. An auto-delete
     queue without a consumer is deleted, with its messages, when the start-up's consumer leaves. What cannot be read is
@@ -116,7 +143,7 @@ def _refuse_harm(started: Service) -> Guard:
     if Step.CONSUME not in skip:
         consumed = {c.queue for c in topology.service_consumers(state.service)}
         _refuse_queues(settings, [q for q in topology.base_queues if q.name in consumed], False)
-    return check
+    return HarmCheck(check, worker)
 
 
 def _refuse_running(worker: Worker | None) -> None:

@@ -14,7 +14,8 @@ from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError, AttuneOpsError, SourceError
 from attune_ops.model.startup_progress import Step, steps_of
-from attune_ops.startup.service_state import ServiceState, stop
+from attune_ops.startup.clean_stop import stop
+from attune_ops.startup.service_state import ServiceState
 from attune_ops.startup.startup_report import Ending, StartupReport, StepError, StepResult, StepStatus, WorkerRef
 from attune_ops.startup.steps import CONSEQUENCES, NOT_DONE, STEPS
 
@@ -66,7 +67,7 @@ class Service:
         results: list[StepResult] = []
         for step in self.steps:
             ended = next((r for r in results if r.status is StepStatus.FAILED and not self._goes_on_after(r)), None)
-            results.append(self._run(step, ended))
+            results.append(self.run_step(step, ended))
             self._on_step(results[-1])
         worker, failed = self.state.worker, [r for r in results if r.status is StepStatus.FAILED]
         return StartupReport(
@@ -108,7 +109,9 @@ class Service:
         def beat() -> None:
             while not closed.wait(settings.heartbeat_interval):
                 try:
-                    registry_write.heartbeat(self.state.database, worker.id, timeout=settings.heartbeat_interval)
+                    registry_write.heartbeat(
+                        self.state.database, worker.id, worker.status, timeout=settings.heartbeat_interval
+                    )
                 except AttuneOpsError as e:
                     on_failure(e)
 
@@ -121,7 +124,7 @@ class Service:
             thread.join()  # none is under way afterwards, so that it cannot undo a clean stop
 
     def stop(self) -> Ending:
-        """Stops the service cleanly, as Attune's services stop; see `service_state.stop`."""
+        """Stops the service cleanly, as Attune's services stop; see `clean_stop.stop`."""
         return stop(self.state)
 
     def abandon(self) -> None:
@@ -144,7 +147,8 @@ class Service:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def _run(self, step: Step, failed: StepResult | None) -> StepResult:
+    def run_step(self, step: Step, failed: StepResult | None) -> StepResult:
+        """Runs one step and returns its result; after a `failed` one it is not reached."""
         if failed is not None:
             return StepResult(step, StepStatus.SKIPPED, 0.0, f"not reached: {failed.step} failed")
         if step in self.skip:

@@ -1,20 +1,16 @@
-"""What a service holds on broker and registry, and the clean stop that gives it back."""
+"""What a service holds on broker and registry."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attune_ops.installation import registry_write
-from attune_ops.installation.amqp import close, depth
-from attune_ops.installation.amqp_write import BrokerRefused, OnMessage, asking, cancel, delete_queue
+from attune_ops.installation.amqp_write import OnMessage, asking
 from attune_ops.installation.config.settings import Database, Settings
-from attune_ops.model.errors import ActionError, AttuneOpsError
-from attune_ops.model.topology import Consumer, Per, Queue
-from attune_ops.model.units import counted
-from attune_ops.startup.startup_report import Ending
+from attune_ops.model.errors import ActionError
+from attune_ops.model.topology import Binding, Consumer, Queue
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
@@ -22,11 +18,15 @@ if TYPE_CHECKING:
 
 
 class OwnQueue(NamedTuple):
-    """A queue that the service declared: its definition in the topology, and its real name."""
+    """A queue that the service declared: its definition in the topology, and its real name.
+
+    `new`: it did not exist before, which is looked up for a service that gives everything back.
+    """
 
     queue: Queue
     name: str
     consumers_before: int
+    new: bool = False
 
 
 class OwnConsumer(NamedTuple):
@@ -43,8 +43,11 @@ class ServiceState:
     """One service: its options, and what its steps have opened, declared and registered so far.
 
     `prefetch` replaces the topology's; `amqp_heartbeat` is that of the connection, in s, the broker's where it is
-    None. Without `on_message` a message is counted in `held`, by consumer tag, and not acknowledged. With a `guard`,
-    which may refuse the registration, the clean stop gives the row of a known worker its former values back.
+    None. Without `on_message` a message is counted in `held`, by consumer tag, and not acknowledged.
+
+    With a `guard`, which may refuse the registration, the service `borrows` the worker: it is registered so that the
+    scheduler sends it nothing, a copy of what it is sent nevertheless is kept where its queue is auto-deleted, and the
+    clean stop gives everything back: a known row its former values, and a new row and new, empty queues are deleted.
     """
 
     settings: Settings
@@ -62,6 +65,14 @@ class ServiceState:
     queues: list[OwnQueue] = field(default_factory=list)
     consumers: list[OwnConsumer] = field(default_factory=list)
     held: Counter[str] = field(default_factory=Counter)
+    kept: dict[str, tuple[Binding, ...]] = field(
+        default_factory=dict
+    )  # queues with copies, by the name of the original
+
+    @property
+    def borrows(self) -> bool:
+        """Whether the clean stop leaves nothing of this service behind."""
+        return self.guard is not None
 
     @property
     def database(self) -> Database:
@@ -110,99 +121,3 @@ class ServiceState:
         """Drops the connection without closing it."""
         self.amqp = self.declaring = None
         self.consumers = []
-
-
-def stop(state: ServiceState) -> Ending:
-    """Cancels the consumers, closes the connection and sets the worker to inactive, as far as each is still there.
-
-    An auto-delete queue is deleted with its last consumer, messages included. One that never had a consumer would
-    remain, so it is deleted if it is empty and unused. Returns what was done and what remains. Undo: start again.
-    Raises nothing: what failed is listed among what remains.
-    """
-    return _CleanStop(state).run()
-
-
-class _CleanStop:
-    def __init__(self, state: ServiceState) -> None:
-        self.state = state
-        self.done: list[str] = []
-        self.left: list[str] = []
-
-    def run(self) -> Ending:
-        state = self.state
-        try:
-            if state.amqp is not None:
-                self._leave_broker(state.amqp)
-        finally:  # also where the stop was interrupted because the broker hangs
-            if state.worker is not None:
-                self._deactivate(state.worker)
-        if state.base is not None:
-            self.left.append(f"base infrastructure, used by all services: {state.base}")
-        state.forget_connection()
-        state.worker, state.base, state.queues = None, None, []
-        return Ending(tuple(self.done), tuple(self.left))
-
-    def _leave_broker(self, connection: BlockingConnection) -> None:
-        if connection.is_open:
-            for consumer in self.state.consumers:
-                if consumer.channel.is_open:
-                    self._cancel(connection, consumer)
-            for own in self.state.queues:
-                self._check_queue(connection, own)
-        close(connection)
-        self.done.append("connection closed")
-
-    def _cancel(self, connection: BlockingConnection, consumer: OwnConsumer) -> None:
-        try:
-            lost = self._lost_with(connection, consumer)
-            cancel(consumer.channel, consumer.tag)
-        except AttuneOpsError as e:
-            self.left.append(str(e))
-            return
-        self.done.append(f"consumer {consumer.tag} cancelled")
-        if lost:
-            self.done.append(f"{counted(lost, 'message')} lost: {consumer.queue} was auto-deleted with its messages")
-
-    def _lost_with(self, connection: BlockingConnection, consumer: OwnConsumer) -> int:
-        """The number of messages that are deleted with the service's own queue when this consumer is cancelled."""
-        if not any(o.name == consumer.queue and o.queue.auto_delete for o in self.state.queues):
-            return 0
-        with asking(f"inspecting queue {consumer.queue!r}"):
-            now = depth(connection, consumer.queue)
-        return now.messages + self.state.held[consumer.tag] if now is not None and now.consumers == 1 else 0
-
-    def _check_queue(self, connection: BlockingConnection, own: OwnQueue) -> None:
-        """Reports whether a declared queue remains, and deletes one that auto-delete would never delete."""
-        if own.queue.exclusive and own.queue.per is Per.REPLICA:
-            return  # it is deleted with the connection
-        try:
-            with asking(f"inspecting queue {own.name!r}"):
-                now = depth(connection, own.name)
-        except AttuneOpsError as e:
-            self.left.append(f"queue {own.name} (state unknown: {e})")
-            return
-        if now is None:
-            how = "auto-deleted with its last consumer" if own.queue.auto_delete else "gone"
-            self.done.append(f"queue {own.name} {how}")
-            return
-        if own.queue.auto_delete and own.name not in {c.queue for c in self.state.consumers}:
-            with contextlib.suppress(BrokerRefused), asking("opening a channel"):
-                delete_queue(connection.channel(), own.name, if_unused=True, if_empty=True)
-                self.done.append(f"queue {own.name} deleted: it never had a consumer, so auto-delete does not apply")
-                return
-        kind = "durable" if own.queue.durable else "auto-delete, used by another client"
-        self.left.append(f"queue {own.name} ({kind}, {counted(now.messages, 'ready message')})")
-
-    def _deactivate(self, worker: registry_write.Registered) -> None:
-        database, timeout = self.state.database, self.state.settings.timeout
-        restores = worker.known and self.state.guard is not None
-        try:
-            if restores:
-                registry_write.give_back(database, worker, timeout=timeout)
-            else:
-                registry_write.deactivate(database, worker.id, timeout=timeout)
-        except AttuneOpsError as e:
-            self.left.append(f"worker {worker.id} {worker.name!r} is still registered as running: {e}")
-        else:
-            how = f"has its former row again ({worker.before.get('status')})" if restores else "is inactive"
-            self.done.append(f"worker {worker.id} {worker.name!r} {how}")

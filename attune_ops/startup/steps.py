@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from attune_ops.installation import registry_write
-from attune_ops.installation.amqp import open_connection, server_version
+from attune_ops.installation.amqp import depth, open_connection, server_version
 from attune_ops.installation.amqp_write import (
     asking,
     bind,
@@ -17,9 +17,12 @@ from attune_ops.installation.amqp_write import (
     delete_queue,
     read_back,
 )
+from attune_ops.model.errors import ActionError
+from attune_ops.model.registry import WorkerStatus
 from attune_ops.model.startup_progress import Step, steps_of
 from attune_ops.model.topology import Consumer, Per, Queue, Topology
 from attune_ops.model.units import counted
+from attune_ops.startup.kept_messages import keep, keep_all
 from attune_ops.startup.service_state import OwnConsumer, OwnQueue, ServiceState
 
 if TYPE_CHECKING:
@@ -100,22 +103,39 @@ def _setup(state: ServiceState) -> str:
 
 def _register(state: ServiceState) -> str:
     state.worker = registry_write.register(
-        state.database, state.name, concurrency=state.concurrency, guard=state.guard, timeout=state.settings.timeout
-    )
-    known = "already registered, keeps its id" if state.worker.known else "new"
-    return f"worker {state.worker.id} {state.name!r} ({known})"
+        state.database, state.name, concurrency=state.concurrency, cordon=state.borrows, guard=state.guard,
+        timeout=state.settings.timeout,
+    )  # fmt: skip
+    words = "already registered, keeps its id" if state.worker.known else "new"
+    if state.borrows:
+        words += ", cordoned" if state.worker.status is WorkerStatus.ACTIVE else ", inactive: no cordon in this release"
+    return f"worker {state.worker.id} {state.name!r} ({words})"
 
 
 def _declare(state: ServiceState) -> str:
     topology = state.settings.topology
     for queue in (*topology.queues_of(state.service), *_worker_queues(state)):
+        new = state.borrows and queue.per is Per.WORKER and _is_ours(state, queue)
         declared = declare_queue(state.channel, queue)
-        state.queues.append(OwnQueue(queue, declared.name, declared.consumers))
+        state.queues.append(OwnQueue(queue, declared.name, declared.consumers, new))
     for queue in topology.replica_queues(state.service):
         declared = declare_queue(state.channel, queue, server_named=True)
         state.queues.append(OwnQueue(queue, declared.name, 0))
     read_back(state.channel, (), [own.name for own in state.queues])
-    return _few([_described(own) for own in state.queues])
+    return few([_described(own) for own in state.queues])
+
+
+def _is_ours(state: ServiceState, queue: Queue) -> bool:
+    """Whether the queue does not exist yet, or a killed start-up has made it.
+
+    False where the broker refuses to say: it then refuses the declare, too.
+    """
+    if state.worker is not None and state.worker.left_over:
+        return True
+    try:
+        return depth(state.connection, queue.name) is None
+    except ActionError:
+        return False
 
 
 def _worker_queues(state: ServiceState) -> tuple[Queue, ...]:
@@ -124,6 +144,8 @@ def _worker_queues(state: ServiceState) -> tuple[Queue, ...]:
 
 def _bind(state: ServiceState) -> str:
     topology = state.settings.topology
+    for own in state.queues if state.borrows else ():
+        keep(state, own.queue)
     worker = topology.worker_bindings(state.worker_id) if state.service == "worker" else ()
     once = [b for q in topology.queues_of(state.service) for b in topology.bindings_to(q.name)]
     bindings = [(b, b.destination) for b in (*once, *worker)]
@@ -132,11 +154,14 @@ def _bind(state: ServiceState) -> str:
             bindings += [(b, own.name) for b in topology.bindings_to(own.queue.name)]
     for binding, destination in bindings:
         bind(state.channel, binding, destination)
-    return _few([f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings])
+    return few([f"{b.source} → {to} by {b.routing_key!r}" for b, to in bindings])
 
 
 def _consume(state: ServiceState) -> str:
-    for consumer, queue in _consumers(state):
+    consumers = _consumers(state)
+    if state.borrows and state.service == "worker":
+        keep_all(state)
+    for consumer, queue in consumers:
         with asking("opening a channel"):
             channel = state.connection.channel()
         tag = consume(channel, consumer.tag, queue, state.receive, prefetch=state.prefetch_of(consumer))
@@ -144,7 +169,7 @@ def _consume(state: ServiceState) -> str:
     by_queue: dict[tuple[str, int], list[str]] = {}
     for c in state.consumers:
         by_queue.setdefault((c.queue, state.prefetch_of(c.consumer)), []).append(c.tag)
-    return _few([f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items()])
+    return few([f"{', '.join(tags)} on {queue} (prefetch {n})" for (queue, n), tags in by_queue.items()])
 
 
 def _ready(state: ServiceState) -> str:
@@ -182,7 +207,7 @@ def _consumers(state: ServiceState) -> list[tuple[Consumer, str]]:
     return found + [(c, replicas[c.queue]) for c in topology.consumers if c.queue in replicas]
 
 
-def _few(items: Sequence[str]) -> str:
+def few(items: Sequence[str]) -> str:
     """The first items, and how many more there are."""
     rest = len(items) - FEW
     return ", ".join(items[:FEW]) + (f" and {rest} more" if rest > 0 else "")

@@ -26,9 +26,9 @@ def env(tmp_path: Path) -> dict[str, str]:
     return {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{tmp_path}/registry.sqlite"}
 
 
-def status_of(tmp_path: Path) -> str:
+def status_of(tmp_path: Path) -> list[str]:
     with sqlite3.connect(tmp_path / "registry.sqlite") as connection:
-        return str(connection.execute("SELECT status FROM worker").fetchone()[0])
+        return [str(row[0]) for row in connection.execute("SELECT status FROM worker").fetchall()]
 
 
 def test_a_worker_from_connect_to_ready(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
@@ -38,7 +38,7 @@ def test_a_worker_from_connect_to_ready(run: Run, vhost: Vhost, env: dict[str, s
     assert all(line.startswith(" ✓ ") and " ms " in line for line in lines[:7])
     assert lines[7].startswith("worker 1 'w1' is ready after ")
     assert any("queue worker.1.executions auto-deleted" in line for line in lines[8:])
-    assert "worker 1 'w1' is inactive" in done.stdout
+    assert "worker 1 'w1': its new row is deleted" in done.stdout
     assert done.stderr == ""
 
 
@@ -79,9 +79,11 @@ def test_the_other_formats(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
 def test_hold_stays_up_until_it_is_interrupted_and_then_stops_cleanly(
     run: Run, vhost: Vhost, env: dict[str, str], tmp_path: Path, number: int
 ) -> None:
-    with run.start("startup", "--worker", "w1", "--hold", "--format", "json", target=vhost, env=env) as process:
+    with run.start(
+        "startup", "--worker", "w1", "--hold", "--apply", "--format", "json", target=vhost, env=env
+    ) as process:
         eventually(lambda: "worker.1.executions" in vhost.names("queues"))
-        eventually(lambda: (tmp_path / "registry.sqlite").exists() and status_of(tmp_path) == "active")
+        eventually(lambda: (tmp_path / "registry.sqlite").exists() and status_of(tmp_path) == ["active"])
         eventually(lambda: vhost.api("GET", "consumers/{vhost}").json(), within=30)
         process.send_signal(number)
         out, said = process.communicate(timeout=30)
@@ -89,7 +91,7 @@ def test_hold_stays_up_until_it_is_interrupted_and_then_stops_cleanly(
     assert "Traceback" not in said
     assert json.loads(out)["ok"] is True
     assert "worker.1.executions" not in vhost.names("queues")
-    assert status_of(tmp_path) == "inactive"
+    assert status_of(tmp_path) == []
 
 
 def test_a_held_service_that_loses_its_connection_says_so(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
@@ -97,13 +99,13 @@ def test_a_held_service_that_loses_its_connection_says_so(run: Run, vhost: Vhost
         found: list[dict[str, Any]] = vhost.api("GET", "vhosts/{vhost}/connections").json()
         return [c for c in found if c.get("client_properties", {}).get("connection_name") == "attune worker w1"]
 
-    with run.start("startup", "--worker", "w1", "--hold", target=vhost, env=env) as process:
+    with run.start("startup", "--worker", "w1", "--hold", "--apply", target=vhost, env=env) as process:
         for connection in eventually(connections, within=40):
             vhost.api("DELETE", f"connections/{quote(connection['name'], safe='')}")
         out, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "320 CONNECTION_FORCED" in said
-    assert "worker 1 'w1' is inactive" in out
+    assert "worker 1 'w1': its new row is deleted" in out
 
 
 def test_what_cannot_be_reached_is_exit_status_3(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
@@ -134,6 +136,7 @@ def test_a_wrong_command_line_is_exit_status_2(run: Run, vhost: Vhost, options: 
 def test_explain_looks_at_the_installation(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
     text = NO_QUEUE.format(vhost.name)
     with run.start("startup", "--worker", "w1", "--skip", "declare", "--skip", "bind", "--skip", "consume", "--hold",
+                   "--apply",
                    target=vhost, env=env):  # fmt: skip
         eventually(lambda: "active" in run("workers", "--format", "csv", target=vhost, env=env).stdout)
         done = run("explain", text, target=vhost, env=env, status=0)

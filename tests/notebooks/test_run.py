@@ -67,7 +67,7 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             "ATTUNE_OPS_TOPOLOGY": topology,
         }
         for service in (["--service", "executor"], ["--worker", "w1"], ["--worker", "w2"]):
-            held.enter_context(run.start("startup", *service, "--hold", env=environment))
+            held.enter_context(run.start("startup", *service, "--hold", "--apply", env=environment))
         made = Site(run, vhost, environment)
         eventually(lambda: len(made.vhost.api("GET", "consumers/{vhost}").json()) >= 3, within=60)
         run("snapshot", "save", "before.json.gz", env=environment, status=0)

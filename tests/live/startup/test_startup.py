@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from attune_ops.doctor.explain import explain
+from attune_ops.installation import registry_write
 from attune_ops.installation.amqp_write import BrokerRefused
+from attune_ops.installation.config import resolve
 from attune_ops.model.errors import ActionError
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topologies import load
@@ -27,6 +29,8 @@ from tests.hostile import NAMES
 from tests.world import Vhost, eventually
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
+
+KEPT = "attune-ops.kept.worker.1.executions"
 
 Start = Callable[..., StartupReport]
 
@@ -89,13 +93,11 @@ def test_a_worker_starts_and_stops(start: Start, vhost: Vhost, registry: Path, t
     assert ready is not None
     assert ready.detail.startswith("1 consumer on ")
 
-    assert rows(registry) == [(1, "w1", "inactive")]
+    assert rows(registry) == [], "it gives back what it made"
+    assert vhost.names("queues") == {q.name for q in wanted.common_queues}
     assert report.ending is not None
-    own = {q.name: q.auto_delete for q in wanted.worker_queues(1)}
-    assert vhost.names("queues") & own.keys() == {name for name, goes in own.items() if not goes}
-    for name, goes in own.items():
-        told = report.ending.stopped if goes else report.ending.left
-        assert any(name in line for line in told), (name, report.ending)
+    for queue in wanted.worker_queues(1):
+        assert any(queue.name in line for line in report.ending.stopped), (queue.name, report.ending)
 
 
 @pytest.mark.parametrize("service", ["executor", "sensor", "notifier"])
@@ -236,8 +238,6 @@ def test_a_database_that_is_down_leaves_no_queue(vhost: Vhost) -> None:
 
 
 def test_a_broker_that_is_down_fails_the_first_step(registry: Path) -> None:
-    from attune_ops.installation.config import resolve
-
     settings = resolve({"amqp_url": "amqp://u:hush@127.0.0.1:1/", "database_url": f"sqlite:///{registry}"}, {})
     report = run_startup(settings, "worker", "w1")
     step, _, text, _ = failure(report)
@@ -254,7 +254,7 @@ def test_hostile_names_of_workers(start: Start, registry: Path) -> None:
         assert report.ok, failure(report)
         assert (report.worker and report.worker.id, report.worker and report.worker.name) == (number, name)
         assert hostile.is_safe(form(report, "text"))
-    assert [row[1] for row in rows(registry)] == names
+    assert rows(registry) == []
 
 
 def test_a_user_without_the_configure_right(start: Start, vhost: Vhost, user: Any, registry: Path) -> None:
@@ -296,7 +296,7 @@ def test_many_at_once(vhost: Vhost, registry: Path) -> None:
     ids = {r.worker.name: r.worker.id for r in reports if r.worker}
     assert sorted(ids) == ["a", "b", "c"]
     assert len(set(ids.values())) == 3
-    assert [row[1] for row in rows(registry)].count("c") == 1
+    assert rows(registry) == []
     assert not any(q.startswith("worker.") for q in vhost.names("queues"))
 
 
@@ -325,9 +325,16 @@ def test_a_worker_that_runs_is_left_alone(start: Start, vhost: Vhost, registry: 
         assert start(worker="another").ok
 
 
-def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vhost) -> None:
+def known(registry: Path) -> None:
+    """Registers the worker w1 as id 1, stopped long ago."""
+    database = resolve({"database_url": f"sqlite:///{registry}", "amqp_url": "amqp://u@127.0.0.1"}, {}).registry
+    registry_write.deactivate(database, registry_write.register(database, "w1").id)
+
+
+def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vhost, registry: Path) -> None:
     left_out = ["consume"]
-    assert start(skip=left_out).ok  # it gives the worker its id
+    known(registry)
+    assert start("executor").ok  # sets the base infrastructure up
     with vhost.channel() as channel:
         channel.queue_declare("worker.1.executions", auto_delete=True)
         channel.queue_bind("worker.1.executions", "attune.executions", "worker.1")
@@ -339,15 +346,15 @@ def test_messages_that_wait_are_not_lost_with_the_queue(start: Start, vhost: Vho
         assert channel.queue_declare("worker.1.executions", passive=True).method.message_count == 3
 
 
-def test_a_queue_that_cannot_be_looked_at_is_left_to_the_steps(start: Start, vhost: Vhost) -> None:
-    assert start(skip=["consume"]).ok  # it gives the worker its id
+def test_a_queue_that_cannot_be_looked_at_is_left_to_the_steps(start: Start, vhost: Vhost, registry: Path) -> None:
+    known(registry)
     with vhost.channel() as channel:
         channel.queue_declare("worker.1.executions", exclusive=True)
         step, code, _, _ = failure(start())
     assert (step, code) == (Step.DECLARE, 405)
 
 
-def test_what_is_lost_with_the_queue_is_counted(start: Start, vhost: Vhost) -> None:
+def test_what_it_is_sent_outlives_its_auto_delete_queue(start: Start, vhost: Vhost, registry: Path) -> None:
     def dispatch(service: Service, report: StartupReport) -> None:
         with vhost.channel() as channel:
             for _ in range(15):  # more than its prefetch
@@ -361,4 +368,10 @@ def test_what_is_lost_with_the_queue_is_counted(start: Start, vhost: Vhost) -> N
 
     report = start(meanwhile=dispatch)
     assert report.ending is not None
-    assert "15 messages lost: worker.1.executions was auto-deleted with its messages" in report.ending.stopped
+    assert vhost.names("queues") == {q.name for q in load(JANUARY).base_queues} | {KEPT}
+    assert any(line.startswith(f"queue {KEPT}: 15 messages") for line in report.ending.left)
+    assert rows(registry) == [(1, "w1", "inactive")]
+    with vhost.channel() as channel:
+        assert channel.queue_declare(KEPT, passive=True).method.message_count == 15
+    bindings = vhost.api("GET", "bindings/{vhost}").json()
+    assert not [b for b in bindings if b["destination"] == KEPT and b["source"]], "it collects no more"
