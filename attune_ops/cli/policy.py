@@ -77,7 +77,7 @@ command.add_command(
 @format_option()
 @pass_cli
 def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str, **how: Any) -> None:
-    """Sets the policy NAME: worker-queues, base-queues or exchanges; any other name needs --pattern.
+    """Sets the policy NAME: worker-queues, base-queues, exchanges or dead-letters; any other name needs --pattern.
 
     Shows the queues and exchanges that it would be effective for, the policies and settings that it would shadow (an
     object has one effective policy, policies are never merged), and what the broker would refuse.

@@ -114,6 +114,11 @@ def set_policy(policy: PolicyState) -> CommandLine:
     )  # fmt: skip
 
 
+def safety_policy(name: str, *options: str) -> CommandLine:
+    """Sets one of the safety policies, which have their own pattern and settings."""
+    return line("policy", "apply", name, *options, "--apply")
+
+
 def clear_operator_policy(vhost: str, name: str) -> CommandLine:
     """Removes an operator policy."""
     return broker_line("clear_operator_policy", "-p", vhost, "--", name)

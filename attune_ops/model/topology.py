@@ -238,6 +238,12 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         """The pattern of a policy for the exchanges."""
         return _pattern(e.name for e in self.exchanges)
 
+    def dead_letter_pattern(self, exchange: str) -> str | None:
+        """The pattern of a policy for the queues that dead-letter to this exchange with the messages' own keys."""
+        own_keys = (q for q in self.queues if "x-dead-letter-routing-key" not in q.arguments)
+        names = [q.name for q in own_keys if q.arguments.get("x-dead-letter-exchange") == exchange]
+        return _pattern(names) if names else None
+
     @cached_property
     def _worker_patterns(self) -> tuple[tuple[re.Pattern[str], Queue], ...]:
         return tuple(

@@ -6,7 +6,7 @@ broker's bindings are routed for every live worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, own_queues
-from attune_ops.model.snapshot import QueueState
+from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.topology import ID, Binding, Per, Publish, Queue, Topology
 from attune_ops.routing import Router
 from attune_ops.routing.route import Reason, Route, RouteStep
@@ -25,11 +25,11 @@ MOST_KEYS = 10  # binding keys of an unmanaged queue that are followed
 
 
 class TopologyRoutes:
-    """The routes of a topology's publishes, and of its dead letters."""
+    """The routes of a topology's publishes, and of its dead letters, under the policies of a broker."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, policies: Iterable[PolicyState] = (), version: str | None = None) -> None:
         self.topology = topology
-        self.router = Router.from_topology(topology, WORKERS)
+        self.router = Router.from_topology(topology, WORKERS, version=version, policies=policies)
         self.replicas = frozenset(q.name for q in topology.queues if q.per is Per.REPLICA)
 
     @cached_property
@@ -85,8 +85,10 @@ class TopologyRoutes:
 
 
 def desired_routes(facts: Facts) -> TopologyRoutes:
-    """For `facts.memo`: the topology's own routes."""
-    return TopologyRoutes(facts.topology)
+    """For `facts.memo`: the topology's own routes, with the policies of the broker where they were read."""
+    if facts.broker is None:
+        return TopologyRoutes(facts.topology)
+    return TopologyRoutes(facts.topology, facts.broker.policies or (), facts.broker.version)
 
 
 def reasons(router: Router, queue: str) -> Iterator[Reason]:

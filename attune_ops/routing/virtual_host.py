@@ -72,7 +72,12 @@ class VirtualHost:
 
     @classmethod
     def from_topology(
-        cls, topology: Topology, worker_ids: Sequence[int] = (), vhost: str = "/", version: str | None = None
+        cls,
+        topology: Topology,
+        worker_ids: Sequence[int] = (),
+        vhost: str = "/",
+        version: str | None = None,
+        policies: Iterable[PolicyState] = (),
     ) -> Self:
         """From a topology, with the queues of these workers; the queue of a replica has its label as name."""
         queues = [q for q in topology.queues if q.per is not Per.WORKER]
@@ -92,7 +97,8 @@ class VirtualHost:
                 BindingState(vhost, b.source, b.destination, b.routing_key, b.destination_kind, b.arguments)
                 for b in bindings
             ],
-            version=version,
+            policies,
+            version,
         )
 
     def _add_exchange(self, state: ExchangeState) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from msgspec import structs
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed, step_name
@@ -10,9 +12,18 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues
+from attune_ops.model.snapshot import BindingState
 from attune_ops.model.topology import binding_name
 from attune_ops.routing.route import Route
 from attune_ops.routing.topology_routes import LiveDeadLetters, dead_letters, live_router
+from attune_ops.topology.policies.effects import (
+    DEAD_LETTER_KEY,
+    DEAD_LETTERS,
+    PRIORITY,
+    effective_objects,
+    presets,
+)
 
 
 @check(
@@ -23,22 +34,20 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
 
     Checks every queue with a dead-letter exchange, set by argument or policy, for each reason (rejected, expired,
     length limit) and each routing key of its messages. A missing dead-letter exchange is not an error for the
-    broker. Faults of the topology itself are reported in the group design.
+    broker. In releases 0.5 and 0.6 the dead-letter exchange is direct and its queue is bound with the key `#`, so no
+    dead letter is routed. A policy that gives dead letters the routing key `#` fixes it without a change to Attune.
     """
-    lost: dict[str, list[LiveDeadLetters]] = {}
-    for letters in facts.memo(dead_letters):
-        first = letters.route.hops[0]
-        if first.unroutable and not first.dropped and first.exchange is not None:
-            lost.setdefault(first.exchange, []).append(letters)
-    for exchange, several in lost.items():
+    for exchange, several in facts.memo(lost_dead_letters).items():
         queues = list(dict.fromkeys(q for letters in several for q in letters.queues))
         bindings = [b for b in facts.topology.bindings if b.source == exchange]
+        remedy, commands = fix(facts, exchange)
         yield Problem(
             Subject("exchange", exchange),
             f"dead letters of {listed(queues)} are lost in {exchange or 'the default exchange'}: "
             f"{several[0].route.hops[0].end}",
             evidence={"queues": queues, "routing_keys": sorted({letters.route.routing_key for letters in several})},
-            remedy=f"Bind a queue to {exchange} with these keys." if exchange else "Correct the routing key.",
+            remedy=remedy,
+            commands=commands,
             inspect_commands=(_route(several[0]),),
             severity=None if any(letters.own for letters in several) else Severity.INFO,
             related={
@@ -46,6 +55,53 @@ def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
                 "destination": tuple(b.destination for b in bindings),
             },
         )
+
+
+def lost_dead_letters(facts: Facts) -> Mapping[str, tuple[LiveDeadLetters, ...]]:
+    """For `facts.memo`: the dead letters that no binding of their exchange routes, by exchange."""
+    lost: dict[str, list[LiveDeadLetters]] = {}
+    for letters in facts.memo(dead_letters):
+        first = letters.route.hops[0]
+        if first.unroutable and not first.dropped and first.exchange is not None:
+            lost.setdefault(first.exchange, []).append(letters)
+    return {exchange: tuple(several) for exchange, several in lost.items()}
+
+
+def fix(facts: Facts, exchange: str) -> tuple[str, tuple[CommandLine, ...]]:
+    """What routes the lost dead letters: the policy of the topology, merged into the policies that are effective now.
+
+    An object has one effective policy. One that also applies to objects that are not Attune's is not changed.
+    """
+    queues = [q for letters in facts.memo(lost_dead_letters).get(exchange, ()) if letters.own for q in letters.queues]
+    preset, router = presets(facts.topology).get(DEAD_LETTERS), facts.memo(live_router)
+    key = preset.definition[DEAD_LETTER_KEY] if preset else ""
+    there = facts.actual.exchange_named.get(exchange)
+    bound = [b for b in facts.actual.bindings_from.get(exchange, ()) if b.routing_key == key and _is_queue(facts, b)]
+    if there is None or preset is None or there.type != "direct" or not bound or not queues:
+        return f"Bind a queue to {exchange} with these keys." if exchange else "Correct the routing key.", ()
+    states = {q: facts.actual.queue_named[q] for q in dict.fromkeys(queues)}
+    effective = {q: router.policies.of("queue", q, s.type, s.policy) for q, s in states.items()}
+    present = {p.name: p for p in effective.values() if p is not None}
+    objects, known = effective_objects(facts), facts.memo(own_queues)
+    foreign = [name for name in present if set(objects[name]) - known.keys()]
+    fixed = [q for q, s in states.items() if f"x-{DEAD_LETTER_KEY}" in s.arguments]  # an argument overrides a policy
+    wanted = f"routing key {key!r}: {exchange} then routes them to {listed(b.destination for b in bound)}"
+    if fixed or foreign:
+        where = f"in policy {listed(foreign)}, which also applies to other objects" if foreign else "in the queues"
+        return f"Give the dead letters the {wanted}. Set {DEAD_LETTER_KEY} {where}.", ()
+    commands = [
+        command_lines.set_policy(structs.replace(p, definition=p.definition | preset.definition))
+        for p in present.values()
+    ]
+    if None in effective.values():
+        lowest = min((p.priority for p in present.values()), default=PRIORITY + 1) - 1
+        priority = () if lowest == PRIORITY else ("--priority", str(lowest))
+        commands.append(command_lines.safety_policy(DEAD_LETTERS, *priority))
+    return f"Set a policy that gives the dead letters the {wanted}.", tuple(commands)
+
+
+def _is_queue(facts: Facts, binding: BindingState) -> bool:
+    return binding.destination_kind == "queue" and binding.destination in facts.actual.queue_named
 
 
 @check("AT306", "dead-letters-end", "no dead-letter cycles", Severity.WARNING, needs=(Source.BROKER,))

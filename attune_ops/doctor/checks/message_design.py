@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed, route_name
+from attune_ops.doctor.checks.dead_letters import fix
 from attune_ops.doctor.findings import Problem, Severity, Subject
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import ID, Topology, binding_name
 from attune_ops.routing.topology_routes import WORKERS, desired_routes
 
@@ -68,19 +69,25 @@ def wildcards(facts: Facts) -> Iterator[Problem]:
     """`#` and `*` are wildcards only on a topic exchange, and only as whole words between dots.
 
     On a direct exchange the binding key `#` matches only the routing key `#`. On a topic exchange `worker.#1` and
-    `a*` are literal as well. Headers and fanout exchanges ignore the key.
+    `a*` are literal as well. Headers and fanout exchanges ignore the key. A binding that matches literally is not
+    reported: a policy of the broker can give dead letters the routing key `#`.
     """
+    desired = facts.memo(desired_routes)
     for binding in facts.topology.bindings:
         exchange = facts.topology.exchange(binding.source)
-        if exchange is None or not taken_literally(exchange.type, binding.routing_key):
+        if exchange is None or not taken_literally(exchange.type, binding.routing_key) or desired.uses(binding):
             continue
+        by_policy, commands = fix(facts, binding.source) if facts.missing_reason((Source.BROKER,)) is None else ("", ())
         yield Problem(
             Subject("binding", binding_name(binding.source, binding.destination, binding.routing_key)),
             f"{binding.routing_key!r} is literal on the {exchange.type} exchange {binding.source}: "
             f"{binding.destination} receives only messages with exactly this key",
             evidence={"source": binding.source, "type": exchange.type, "routing_key": binding.routing_key,
                       "destination": binding.destination},
-            remedy=f"Make {binding.source} a topic exchange (or fanout, if all keys are intended), or bind each key.",
+            remedy=by_policy
+            if commands
+            else f"Make {binding.source} a topic exchange (or fanout, if all keys are intended), or bind each key.",
+            commands=commands,
         )  # fmt: skip
 
 

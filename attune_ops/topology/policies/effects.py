@@ -21,6 +21,8 @@ from attune_ops.topology.policies.drops import drain_commands, with_drops
 from attune_ops.topology.policies.policy_change import Effect, PolicyChange, Precedence
 from attune_ops.topology.policies.validation import refusals, warnings
 
+DEAD_LETTERS = "dead-letters"  # the name of its safety policy
+DEAD_LETTER_KEY = "dead-letter-routing-key"
 PRIORITY = 1  # above a catch-all of priority 0
 
 COLUMNS = (
@@ -50,8 +52,23 @@ def presets(topology: Topology) -> dict[str, Preset]:
         Preset("worker-queues", "queues", topology.worker_queue_pattern, {"expires": 1_800_000}),
         Preset("base-queues", "queues", topology.base_queue_pattern),
         Preset("exchanges", "exchanges", topology.exchange_pattern),
+        *_dead_letters(topology),
     )
     return {preset.name: preset for preset in made}
+
+
+def _dead_letters(topology: Topology) -> Iterator[Preset]:
+    """The policy that gives dead letters the key by which a queue is bound to their direct exchange.
+
+    Without it they keep their own routing keys, and a direct exchange routes none of them.
+    """
+    for b in topology.bindings:
+        exchange = topology.exchange(b.source)
+        if exchange is not None and exchange.type == "direct" and b.destination_kind == "queue":
+            pattern = topology.dead_letter_pattern(b.source)
+            if pattern:
+                yield Preset(DEAD_LETTERS, "queues", pattern, {DEAD_LETTER_KEY: b.routing_key})
+                return
 
 
 def policies(facts: Facts) -> Table:

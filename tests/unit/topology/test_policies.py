@@ -154,6 +154,18 @@ def test_a_removed_policy_was_in_force() -> None:
     assert "removed; it was effective for 1 object" in str(msgspec.structs.replace(said, applied=True))
 
 
+@pytest.mark.parametrize("topology", ["attune-2026-09", "attune-0.6"])
+def test_the_dead_letter_policy_gives_the_key_of_the_binding(topology: str) -> None:
+    """It is for the queues that dead-letter with the messages' own keys; January's exchange has no queue to name."""
+    wanted = load(topology)
+    made = presets(wanted)["dead-letters"]
+    assert made.definition == {"dead-letter-routing-key": "#"}
+    queues = [*wanted.base_queues, *wanted.worker_queues(7)]
+    chosen = {q.name for q in queues if re.search(made.pattern, q.name)}
+    assert chosen == {q.name for q in queues if "x-dead-letter-exchange" in q.arguments}
+    assert "dead-letters" not in presets(load("attune-2026-01"))
+
+
 @pytest.mark.parametrize("topology", ["attune-2026-01", "attune-2026-09"])
 def test_the_safety_policies_mean_their_own_queues_and_no_others(topology: str) -> None:
     wanted = load(topology)
