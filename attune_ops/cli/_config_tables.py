@@ -18,6 +18,7 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Cell, Column, Kind, Table
 
 SHOWN = (Column("member"), Column("value"), Column("origin", doc="Where it was set."))
+TARGET = "target of this command"
 CHECKED = (Column("subject"), Column("ok", Kind.FLAG), Column("detail"))
 
 
@@ -25,6 +26,7 @@ def settings_table(settings: Settings) -> Table:
     """Every setting with its origin, passwords masked."""
     shown: dict[str, Cell] = {
         "env": settings.env,
+        "attune_config": settings.attune_config,
         "amqp": str(settings.amqp),
         "vhost": settings.vhost,
         "management": str(settings.management),
@@ -34,7 +36,7 @@ def settings_table(settings: Settings) -> Table:
         "protected": settings.protected,
         "drills": settings.drills,
         "ca_file": settings.ca_file,
-        "worker_name": settings.worker_name,
+        "worker_name": settings.own_worker,
         "heartbeat_interval": f"{settings.heartbeat_interval:g} s",
         "stale_after": f"{settings.stale_after:g} s",
         "timeout": f"{settings.timeout:g} s",
@@ -42,13 +44,15 @@ def settings_table(settings: Settings) -> Table:
         "thresholds": ", ".join(f"{name} {value:g}" for name, value in settings.thresholds.items()) or None,
         "redact": ", ".join(settings.redact) or None,
     }
-    origins = {"vhost": settings.origin.get("amqp")} | settings.origin
+    origins = {"vhost": settings.origin.get("amqp"), "worker_name": "default: worker-<hostname>"} | settings.origin
+    if settings.attune_config and settings.database is None:
+        origins["database"] = f"not in {settings.attune_config}: set ATTUNE__DATABASE__URL"
     rows = tuple((member, value, origins.get(member, "default")) for member, value in shown.items())
     return Table("config", SHOWN, rows, datetime.now(UTC))
 
 
 def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table:
-    """Checks the configuration file, each environment in it, and the target of this call; connects to nothing.
+    """Checks the configuration file, each environment in it, and the target of this command; connects to nothing.
 
     A row that is not ok has the reason. Raises `ConfigError` only if there is nothing to check.
     """
@@ -57,8 +61,8 @@ def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table
     path = config_file.find(named, environ)
     if path is not None:
         rows += _file_rows(path, environ)
-    call = _row("this call", options, environ)
-    # A file of environments is valid also if this call names none of them.
+    call = _row(TARGET, options, environ)
+    # A file of environments is valid also if this command names none of them.
     if not rows or call[-1] != NOTHING_FOUND:
         rows.append(call)
     return Table("config", CHECKED, tuple(rows), datetime.now(UTC))
@@ -108,8 +112,11 @@ def _row(subject: str, options: Mapping[str, str], environ: Mapping[str, str]) -
         found = resolve(options, environ)
     except ConfigError as e:
         return (subject, False, str(e))
-    protected = ", protected" if found.protected else ""
-    return (subject, True, f"{found.amqp}, topology {found.topology.name}{protected}")
+    detail = f"{found.amqp}, topology {found.topology.name}{', protected' if found.protected else ''}"
+    if subject == TARGET:
+        registry = f"{found.database.shown} from {found.origin['database']}" if found.database else "none"
+        detail = f"{detail}, from {found.origin['amqp']}; registry: {registry}"
+    return (subject, True, detail)
 
 
 def _readable(path: Path) -> str:

@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -58,15 +58,6 @@ class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     thresholds: dict[str, float] = {}
     redact: tuple[str, ...] = ()
 
-
-# Our name for it, and its path in the YAML; as a variable it is ATTUNE__MESSAGE_QUEUE__URL.
-ATTUNE = {
-    "amqp_url": ("message_queue", "url"),
-    "database_url": ("database", "url"),
-    "database_schema": ("database", "schema"),
-    "worker_name": ("worker", "name"),
-    "heartbeat_interval": ("worker", "heartbeat_interval"),
-}
 
 FILES = ("attune_config", "password_file", "management_password_file", "database_password_file", "ca_file")
 
@@ -153,51 +144,6 @@ def _beside(path: Path, field: str, value: str) -> str:
     if field in FILES or (field == "topology" and ("/" in value or value.endswith(".toml"))):
         return str(path.parent / Path(value).expanduser())
     return value
-
-
-def read_attune(file: str | None, environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
-    """Attune's own settings by our names, each with its origin; raises `ConfigError` for an invalid file.
-
-    Only URLs, the database schema and the worker's settings are read. Queue and exchange names in the YAML
-    change nothing on the broker, so they are not taken as the topology.
-    """
-    said = _from_file(Path(file).expanduser()) if file else {}
-    variables = {name.upper(): (name, value) for name, value in environ.items() if value}
-    for member, path in ATTUNE.items():
-        found = variables.get("__".join(("ATTUNE", *path)).upper())
-        if found:
-            said[member] = (found[1], found[0])
-    return said
-
-
-def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
-    import yaml
-
-    try:
-        data = yaml.safe_load(read_text(path, "configuration of Attune"))
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not YAML: {getattr(e, 'problem', None) or 'cannot read it'}") from None
-    said = {}
-    for member, names in ATTUNE.items():
-        value = _member(data, names, path)
-        if value is not None:
-            said[member] = (value, f"{path} {'.'.join(names)}")
-    return said
-
-
-def _member(data: Any, names: tuple[str, ...], path: Path) -> Any:
-    for depth, name in enumerate(names):
-        if data is None:
-            return None
-        if not isinstance(data, dict):
-            place = ".".join(names[:depth]) or "the file"
-            raise ConfigError(f"{path}: {place}: found {type(data).__name__}; allowed is a table with {name}")
-        data = data.get(name)
-    if isinstance(data, dict | list):
-        raise ConfigError(f"{path}: {'.'.join(names)}: found {type(data).__name__}; allowed is one value")
-    return data
 
 
 def example() -> str:

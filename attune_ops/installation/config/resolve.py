@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from attune_ops.installation.config import attune_files, running_lab
 from attune_ops.installation.config import config_file as config_file
-from attune_ops.installation.config import running_lab
+from attune_ops.installation.config.attune_files import AttuneConfig
 from attune_ops.installation.config.config_file import ConfigFile
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
@@ -39,8 +40,8 @@ URLS = ("amqp_url", "management_url", "database_url")  # a lab sets all of them
 
 NOTHING_FOUND = (
     "no installation given: use --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
-    "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG), or --lab (ATTUNE_OPS_LAB), or set "
-    "ATTUNE__MESSAGE_QUEUE__URL, or start a lab: attune-ops lab up"
+    "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG, ATTUNE_CONFIG, ./config.yaml), or --lab "
+    "(ATTUNE_OPS_LAB), or set ATTUNE__MESSAGE_QUEUE__URL, or start a lab: attune-ops lab up"
 )
 
 
@@ -77,11 +78,13 @@ def resolve(
     if named_lab:
         said.maps.append(_lab(named_lab))
     else:
-        named = said["attune_config"].value if "attune_config" in said else None
-        said.maps.append({key: Setting(*found) for key, found in config_file.read_attune(named, environ).items()})
+        attune = _attune(said, environ, search="amqp_url" not in said and not name)
+        said.maps.append({key: Setting(*found) for key, found in attune.values.items()})
+        if attune.files:
+            said.maps.insert(0, {"attune_config": Setting(", ".join(map(str, attune.files)), attune.origin)})
         if "amqp_url" not in said:
-            # The lab instead of the environment that the user named would hide the problems of that environment.
-            said.maps.append(_lab() if not name else _refuse(name))
+            # The lab instead of the installation that the user named would hide the problems of that installation.
+            said.maps.append(_refuse(name, attune) if name or attune.files else _lab())
     return _settings(said, file, name)
 
 
@@ -171,7 +174,18 @@ def _lab(named: Setting | None = None) -> Layer:
     return {key: Setting(value, RUNNING_LAB if named is None else named.origin) for key, value in said.items()}
 
 
-def _refuse(name: str) -> Layer:
+def _attune(said: Mapping[str, Setting], environ: Mapping[str, str], *, search: bool) -> AttuneConfig:
+    """Attune's own configuration. ./config.yaml is only searched for where nothing else names an installation.
+
+    The registry of a file that merely lies in the current folder could be that of another installation.
+    """
+    named = said.get("attune_config")
+    return attune_files.read((str(named.value), named.origin) if named else None, environ, search=search)
+
+
+def _refuse(name: str | None, attune: AttuneConfig) -> Layer:
+    if not name:
+        raise ConfigError(attune.lacking)
     raise ConfigError(
         f"environment {name!r} has no amqp_url, and neither --amqp-url, ATTUNE_OPS_AMQP_URL nor Attune's own "
         "configuration sets one"
@@ -193,6 +207,7 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
         drills=_flag(said.get("drills")),
         lab=_text(said.get("lab")),
         ca_file=_text(said.get("ca_file")),
+        attune_config=_text(said.get("attune_config")),
         worker_name=_text(said.get("worker_name")),
         heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),
         stale_after=_seconds(said.get("stale_after"), 90.0),

@@ -98,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True):
     protected: bool = False
     drills: bool = False
     ca_file: str | None = None
+    attune_config: str | None = None  # the files of Attune's own configuration that were read
     worker_name: str | None = None
     heartbeat_interval: float = 30.0
     stale_after: float = 90.0

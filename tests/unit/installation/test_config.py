@@ -59,7 +59,7 @@ def test_nothing_named_names_every_way() -> None:
         resolve({}, {})
     for way in (
         "--amqp-url", "ATTUNE_OPS_AMQP_URL", "--env", "ATTUNE_OPS_ENV", "attune-ops.toml", "--attune-config",
-        "ATTUNE_OPS_ATTUNE_CONFIG", "ATTUNE__MESSAGE_QUEUE__URL", "attune-ops lab up",
+        "ATTUNE_OPS_ATTUNE_CONFIG", "ATTUNE_CONFIG", "./config.yaml", "ATTUNE__MESSAGE_QUEUE__URL", "attune-ops lab up",
     ):  # fmt: skip
         assert way in str(e.value)
 
@@ -243,9 +243,18 @@ worker: {name: w7, heartbeat_interval: 10}
     assert found.topology.name == "attune-2026-01"
 
 
-def test_this_hosts_worker() -> None:
-    assert resolve({"amqp_url": "amqp://h"}, {}).own_worker == f"worker-{socket.gethostname()}"
-    assert resolve({"amqp_url": "amqp://h"}, {"ATTUNE__WORKER__NAME": "w8"}).own_worker == "w8"
+def test_this_hosts_worker(folder: Path) -> None:
+    (folder / "c.yaml").write_text("worker: {name: w7}\n")
+    pod = {"ATTUNE_WORKER_NAME": "pod-1"}
+    for options, environ, name, origin in (
+        ({}, {}, f"worker-{socket.gethostname()}", "default: worker-<hostname>"),
+        ({}, pod, "pod-1", "ATTUNE_WORKER_NAME"),
+        ({"attune_config": "c.yaml"}, pod, "w7", "c.yaml worker.name"),
+        ({"attune_config": "c.yaml"}, pod | {"ATTUNE__WORKER__NAME": "w8"}, "w8", "ATTUNE__WORKER__NAME"),
+    ):
+        found = resolve({"amqp_url": "amqp://h", **options}, environ)
+        assert found.own_worker == name
+        assert ("worker_name", name, origin) in settings_table(found).rows
 
 
 def test_only_a_lab_has_a_registry_that_nobody_configured(folder: Path) -> None:
@@ -297,7 +306,7 @@ def test_wrong_file(folder: Path, text: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"\xff", "byte 0 of this configuration of Attune is not UTF-8"),
+        (b"\xff", "byte 0 of this configuration of Attune (--attune-config) is not UTF-8"),
         (b"a: [", "c.yaml, line 1: not YAML"),
         (b"- 1", "the file: found list; allowed is a table with"),
         (b"message_queue: 3", "message_queue: found int; allowed is a table with url"),
@@ -308,7 +317,7 @@ def test_wrong_file(folder: Path, text: str, says: str) -> None:
             "found 'soon'; allowed is a number of seconds",
         ),
         (b"message_queue: {url: !!python/object:os.system {}}", "not YAML"),
-        (b"", "no installation given"),
+        (b"", "c.yaml has no message_queue.url: set ATTUNE__MESSAGE_QUEUE__URL or use --amqp-url"),
     ],
 )
 def test_wrong_configuration_of_attune(folder: Path, data: bytes, says: str) -> None:
@@ -362,7 +371,7 @@ def test_check_finds_what_reading_does_not() -> None:
     assert not ok
     assert "AT999" in why
     assert found["default_env"][0] is False
-    assert found["this call"][0] is False
+    assert found["target of this command"][0] is False
 
 
 def test_check_minds_who_may_read_a_password(folder: Path) -> None:
