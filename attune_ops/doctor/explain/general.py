@@ -47,7 +47,8 @@ RULES = (
     rule(
         "NOT_AMQP",
         r"IncompatibleProtocolError\b|The protocol returned by the server is not supported|"
-        r"wrong version number|WRONG_VERSION_NUMBER|InvalidProtocolVersion|ProtocolVersionMismatch\b",
+        r"wrong version number|WRONG_VERSION_NUMBER|InvalidProtocolVersion|ProtocolVersionMismatch\b|"
+        r"the server only supports AMQP|\bParsingError\(",
         "The server at that port does not speak AMQP, or one side uses TLS and the other does not. The management API "
         "(15672) is not the AMQP port (5672, with TLS 5671).",
         "Correct the port or the scheme of the AMQP URL.",
@@ -55,7 +56,7 @@ RULES = (
     ),
     rule(
         "CONNECTION_REFUSED",
-        r"Connection refused|ConnectionRefusedError\b|ECONNREFUSED|\beconnrefused\b",
+        r"Connection refused|ConnectionRefused(?:Error)?\b|ECONNREFUSED|\beconnrefused\b",
         "No process listens at that address and port: the broker is down or still starting, or the URL is wrong.",
         "Start the broker, or correct host and port.",
         commands=_REACH,
@@ -69,7 +70,8 @@ RULES = (
     ),
     rule(
         "NO_ANSWER",
-        r"TimeoutError\b|Connection timed out|ETIMEDOUT|timed out after \d+|AMQPConnectionWorkflowFailed\b",
+        r"TimeoutError\b|\bTimedOut\b|Connection timed out|ETIMEDOUT|timed out after \d+|"
+        r"AMQPConnectionWorkflowFailed\b",
         "The host did not respond in time: it is down, or a firewall drops the packets.",
         "Connect to the port from this machine with another tool. Check firewalls and network routes.",
         commands=_REACH,
@@ -87,7 +89,8 @@ RULES = (
     rule(
         "CONNECTION_LOST",
         r"StreamLostError\b(?![^\n]*heartbeat)|Connection reset by peer|ECONNRESET|Broken pipe|Transport indicated EOF|"
-        r"pop from an empty deque|ConnectionReset\b|ConnectionAborted\b|unexpected end of file",
+        r"pop from an empty deque|ConnectionReset\b|ConnectionAborted\b|unexpected end of file|[Cc]onnection aborted|"
+        r"\bUnexpectedEof\b|\bBrokenPipe\b|\bNotConnected\b|Socket (?:is )?not connected",
         "The connection was lost without an AMQP close: the broker was killed, a proxy or firewall cut the "
         "connection, or the broker closed it after missed heartbeats.",
         "Read the broker's log at that time. Reconnect and run the whole start-up again.",
@@ -96,9 +99,28 @@ RULES = (
     ),
     rule(
         "CHANNEL_CLOSED",
-        r"ChannelWrongStateError\b|Channel is closed|InvalidChannelState|invalid channel state",
-        "The client uses a channel that the broker closed after an earlier error.",
-        "Find the error before this one (404, 406, 403 …). Open a new channel after each channel error.",
+        r"ChannelWrongStateError\b|Channel is closed|InvalidChannelState|invalid channel state|\bInvalidChannel\(\d|"
+        r"invalid channel: \d",
+        "The client uses a channel that the broker closed after an earlier error. A service can stop consuming while "
+        "its heartbeats continue.",
+        "Find the error before this one (404, 406, 403 …). Open a new channel after each channel error. If the service "
+        "has no consumers any more, restart it.",
+        commands=("attune-ops consumers", "attune-ops doctor --only workers"),
+    ),
+    rule(
+        "CONNECTION_CLOSED",
+        r"InvalidConnectionState\b|invalid connection state",
+        "The client uses a connection that is closed, or is not open yet. Before 0.4.1 a service of Attune did not "
+        "consume again after a lost connection, while its heartbeats continued.",
+        "Find the error before this one: it closed the connection. If the service has no consumers, restart it.",
+        commands=("attune-ops consumers", "attune-ops health broker", "attune-ops doctor --only workers"),
+    ),
+    rule(
+        "CHANNEL_LIMIT",
+        r"ChannelsLimitReached\b|the maximum number of channels for this connection has been reached",
+        "The connection has reached its negotiated channel_max: the client opens channels and does not close them.",
+        "Close channels after use. A restart of the service closes all its channels.",
+        commands=("attune-ops connections list", "rabbitmqctl list_connections name channels"),
     ),
     # The rest: a reply code with a wording that no other rule knows.
     rule(

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from attune_ops.doctor.explain.occurrence import Occurrence
+from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.startup_progress import Step, progress
 from attune_ops.model.topology import Queue
+from attune_ops.model.units import counted, listed
+from attune_ops.routing.topology_routes import dead_letters
 
 
 def local_facts(occurrence: Occurrence, facts: Facts | None, skipped: tuple[Step, ...] = ()) -> tuple[str, ...]:
@@ -150,6 +153,36 @@ def _silent_workers(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, .
     yield f"{len(stale)} of {len(running)} workers registered as running have a stale heartbeat{names}."
 
 
+def _rejected(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    """Where the dead letter of a rejected message is now."""
+    if facts.missing_reason((Source.BROKER,)):
+        return
+    hops = [d.route.hops[0] for d in facts.memo(dead_letters) if d.own and d.route.reason == "rejected"]
+    if any(hop.unroutable for hop in hops):
+        lost = dict.fromkeys(hop.queue for hop in hops if hop.unroutable)
+        yield f"No queue receives the messages that are rejected in {listed(lost, 3)}: they are lost (AT305)."
+    for name in sorted({q for hop in hops for q in hop.queues}):
+        depth = facts.actual.queue_named[name].messages
+        if depth:
+            yield f"{name} holds {counted(depth, 'dead letter')}: {command_lines.peek(name)}."
+
+
+def _schedulable(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    if facts.registry is None:
+        return
+    cordoned = [w for w in facts.live_workers if w.cordoned]
+    yield f"Live workers now: {len(facts.live_workers)}; cordoned: {listed([w.name for w in cordoned], 3) or 'none'}."
+
+
+def _registered(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    name = occurrence.groups.get("subject")
+    for worker in facts.registry.workers if facts.registry else ():
+        if worker.name == name:
+            age = worker.heartbeat_age(facts.taken_at)
+            beat = "never" if age is None else f"{age.total_seconds():.0f} s ago"
+            yield f"Worker {worker.id} has this name, on host {worker.host or 'unknown'}; last heartbeat: {beat}."
+
+
 _ABOUT: dict[str, Callable[[Occurrence, Facts, tuple[Step, ...]], Iterator[str]]] = {
     "404 queue": _missing,
     "404 exchange": _missing,
@@ -160,5 +193,9 @@ _ABOUT: dict[str, Callable[[Occurrence, Facts, tuple[Step, ...]], Iterator[str]]
     "403 exchange": _permissions,
     "BLOCKED": _alarms,
     "HEARTBEAT_LOST": _silent_workers,
+    "HEARTBEAT_STALE": _silent_workers,
+    "BODY_NOT_DECODED": _rejected,
+    "NO_WORKER": _schedulable,
+    "WORKER_NAME_TAKEN": _registered,
     "CLIENT_GONE": _silent_workers,
 }

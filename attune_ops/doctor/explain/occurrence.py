@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from attune_ops.doctor.explain import access, connection, general, precondition_failed
+from attune_ops.doctor.explain import access, attune, connection, general, lapin, precondition_failed
 from attune_ops.doctor.explain.rule import Rule
 
 # Where two rules match the same text, the first one wins.
-RULES: tuple[Rule, ...] = (*access.RULES, *precondition_failed.RULES, *connection.RULES, *general.RULES)
+_SENTENCES = (*access.RULES, *precondition_failed.RULES, *connection.RULES, *general.RULES)
+RULES: tuple[Rule, ...] = (*attune.RULES, *_SENTENCES, *lapin.rules(_SENTENCES))
 
 # AMQP 0-9-1's own numbers, as lapin's log gives them.
 _METHODS = {

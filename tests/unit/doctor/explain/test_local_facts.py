@@ -12,6 +12,7 @@ from attune_ops.doctor.explain import explain
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import DeprecatedFeature
 from attune_ops.model.startup_progress import Step
+from tests.unit.doctor.checks.world import healthy, policy, queues
 from tests.unit.facts import NOW, facts, worker
 
 NO_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
@@ -119,3 +120,25 @@ def test_silent_workers_and_alarms() -> None:
 def test_a_broker_that_was_not_seen_is_said_nothing_about() -> None:
     unseen = msgspec.structs.replace(facts(), broker=None, missing={Source.BROKER: "down"})
     assert "now" not in here(NO_QUEUE.format("attune.events.queue"), unseen)
+
+
+def test_where_a_rejected_body_is_now() -> None:
+    text = "Failed to deserialize message: missing field `payload` at line 1 column 12"
+    lost = here(text, healthy("attune-0.6"))
+    assert lost.startswith("No queue receives the messages that are rejected in attune.executor.events.queue")
+    routed = policy(healthy("attune-0.6"), "dead", "^(attune|worker)", dead_letter_routing_key="#")
+    assert here(text, queues(routed, "attune.dlx.queue", messages=2)) == (
+        "attune.dlx.queue holds 2 dead letters: attune-ops messages peek -- attune.dlx.queue."
+    )
+
+
+def test_which_workers_could_be_scheduled() -> None:
+    found = facts((worker(1, cordoned=True), worker(2, status="inactive")))
+    assert here("No active, uncordoned workers available", found) == "Live workers now: 1; cordoned: w1."
+
+
+def test_who_has_the_name_and_who_is_silent() -> None:
+    taken = 'duplicate key value violates unique constraint "worker_name_key"\nDETAIL:  Key (name)=(w1) already exists.'
+    found = facts((worker(1, host="pod-a"),))
+    assert "Worker 1 has this name, on host pod-a; last heartbeat: " in here(taken, found)
+    assert "0 of 1 workers registered as running" in here("Worker w1 heartbeat is stale", found)

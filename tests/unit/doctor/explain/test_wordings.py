@@ -187,6 +187,24 @@ CLIENTS = {
     "pika.exceptions.ChannelWrongStateError: Channel is closed.": "CHANNEL_CLOSED",
     "<0.3630.0> {bad_header,<<\"GET / HT\">>}": "HANDSHAKE_TIMEOUT",
     "{handshake_timeout,frame_header}": "HANDSHAKE_TIMEOUT",
+    "InvalidChannelState(Error)": "CHANNEL_CLOSED",
+    'InvalidChannelState(Closed, "basic.publish")': "CHANNEL_CLOSED",
+    "invalid channel state: Closed (basic.ack)": "CHANNEL_CLOSED",
+    "InvalidChannel(7)": "CHANNEL_CLOSED",
+    "InvalidConnectionState(Closed)": "CONNECTION_CLOSED",
+    "invalid connection state: Error": "CONNECTION_CLOSED",
+    "ChannelsLimitReached": "CHANNEL_LIMIT",
+    'IOError(Custom { kind: ConnectionAborted, error: "connection aborted" })': "CONNECTION_LOST",
+    'IOError(Os { code: 104, kind: ConnectionReset, message: "Connection reset by peer" })': "CONNECTION_LOST",
+    "Error { kind: IOError(Kind(UnexpectedEof)), notifier: None }": "CONNECTION_LOST",
+    "IO error: Socket not connected (os error 107)": "CONNECTION_LOST",
+    'IOError(Os { code: 111, kind: ConnectionRefused, message: "Connection refused" })': "CONNECTION_REFUSED",
+    "IOError(Kind(TimedOut))": "NO_ANSWER",
+    'IOError(Custom { kind: Uncategorized, error: "failed to lookup address information: Name or service not known" })': (
+        "NO_SUCH_HOST"
+    ),
+    "MissingHeartbeatError": "HEARTBEAT_LOST",
+    "the server only supports AMQP 0-9-1": "NOT_AMQP",
     "pika.exceptions.UnroutableError: 1 unroutable message(s) returned": "NO_ROUTE",
     "basic.return (312, 'NO_ROUTE')": "NO_ROUTE",
     "Consumer 'worker-1' on channel 1 and queue 'worker.1.executions' in vhost '/' has timed out waiting for a consumer "
@@ -197,6 +215,71 @@ CLIENTS = {
     "Feature `management_metrics_collection` is deprecated.\n2026-11-24 05:39:16.614724+00:00 [warning] <0.883.0> By "
     "default, this feature can still be used for now.": "DEPRECATED",
 }  # fmt: skip
+
+
+SOFT = {311: "CONTENT_TOO_LARGE", 312: "NO_ROUTE", 313: "NO_CONSUMERS", 403: "ACCESS_REFUSED", 404: "NOT_FOUND",
+        405: "RESOURCE_LOCKED", 406: "PRECONDITION_FAILED"}  # fmt: skip
+HARD = {320: "CONNECTION_FORCED", 402: "INVALID_PATH", 501: "FRAME_ERROR", 502: "SYNTAX_ERROR", 503: "COMMAND_INVALID",
+        504: "CHANNEL_ERROR", 505: "UNEXPECTED_FRAME", 506: "RESOURCE_ERROR", 530: "NOT_ALLOWED",
+        540: "NOT_IMPLEMENTED", 541: "INTERNAL_ERROR"}  # fmt: skip
+KINDS = {**{c: ("Soft", n) for c, n in SOFT.items()}, **{c: ("Hard", n) for c, n in HARD.items()}}
+
+
+@pytest.mark.parametrize("message", ['"{}"', 'ShortString("{}")'])
+@pytest.mark.parametrize("sentence", ["", "said by the client itself", "{name} - said by the broker"])
+@pytest.mark.parametrize("code", KINDS)
+def test_the_error_kinds_of_rust(code: int, sentence: str, message: str) -> None:
+    """The debug format of amq-protocol, in one line, in many (`{:#?}`), and within lapin's own two formats."""
+    group, name = KINDS[code]
+    text = message.format(sentence.format(name=name))
+    debug = f"AMQPError {{ kind: {group}({name.replace('_', '')}), message: {text} }}"
+    pretty = f"AMQPError {{\n    kind: {group}(\n        {name.replace('_', '')},\n    ),\n    message: {text},\n}}"
+    for spelling in (
+        debug,
+        pretty,
+        f"ProtocolError({debug})",
+        f"Error {{ kind: ProtocolError({debug}), notifier: None }}",
+    ):
+        assert (only(spelling).code, only(spelling).name) == (code, name)
+    shown = f"protocol error: AMQP {group.lower()} error: {name.replace('_', '-')}"
+    for spelling in (shown, f"{shown}: {sentence.format(name=name)}"):
+        assert (only(spelling).code, only(spelling).name) == (code, name)
+
+
+ATTUNE = {
+    "2026-02-03T14:02:11.482Z ERROR attune_common::mq::consumer: Failed to deserialize message envelope: missing field "
+    "`payload` at line 1 column 312 queue=attune.execution.status.queue": ("BODY_NOT_DECODED", "payload", "routes,flow"),
+    'Serialization(Error("missing field `action_ref`", line: 1, column: 87))': (
+        "BODY_NOT_DECODED", "action_ref", "routes,flow",
+    ),
+    "Failed to parse payload: invalid type: null, expected i64 at line 1 column 55": ("BODY_NOT_DECODED", None, "flow"),
+    "unknown variant `ExecutionDone`, expected one of `EventCreated`, `RuleCreated` at line 1 column 40": (
+        "BODY_NOT_DECODED", None, "flow",
+    ),
+    "WARN attune_executor::scheduler: Worker worker-a1 heartbeat is stale: last seen 121 s ago (max 90 s)": (
+        "HEARTBEAT_STALE", "worker-a1", "workers",
+    ),
+    "worker=7 heartbeat is stale, skipping": ("HEARTBEAT_STALE", "7", "workers"),
+    "ERROR attune_executor::scheduler: Failed to process scheduling: Scheduling error: No active, uncordoned workers "
+    "available": ("NO_WORKER", None, "workers"),
+    'error returned from database: duplicate key value violates unique constraint "worker_name_key"': (
+        "WORKER_NAME_TAKEN", None, "AT404",
+    ),
+    'Database(PgDatabaseError { severity: Error, code: "23505", message: "duplicate key value violates unique '
+    'constraint \\"worker_name_key\\"", detail: Some("Key (name)=(worker-a1) already exists.") })': (
+        "WORKER_NAME_TAKEN", "worker-a1", "AT404",
+    ),
+    'ERROR:  duplicate key value violates unique constraint "worker_name_key"\nDETAIL:  Key (name)=(worker-a1) already '
+    "exists.": ("WORKER_NAME_TAKEN", "worker-a1", "AT404"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ATTUNE, ids=lambda t: t[:60])
+def test_what_attune_s_services_say(text: str) -> None:
+    name, subject, leads_to = ATTUNE[text]
+    found = only(text)
+    assert (found.name, found.subject) == (name, subject)
+    assert any(c.startswith("attune-ops doctor --only") and leads_to in c for c in found.commands)
 
 
 @pytest.mark.parametrize("text", CLIENTS, ids=lambda t: t[:60])
