@@ -1,4 +1,4 @@
-"""`attune-ops messages`: peek, drain, restore and move without losing a message."""
+"""`attune-ops messages`: peek, tap, drain, restore and move without losing a message."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration
 
 if TYPE_CHECKING:
+    from attune_ops.messages.preview import Preview
     from attune_ops.messages.transfer import Transfer
 
 FILTER = click.option(
@@ -43,7 +44,7 @@ def _publishing(function: Any) -> Any:
 
 @group()
 def command() -> None:
-    """Peeks at, drains, restores and moves messages. No message is lost, even if the command is killed."""
+    """Peeks at, taps, drains, restores and moves messages. No message is lost, even if the command is killed."""
 
 
 @command.command(example="attune-ops messages peek attune.events.queue --count 3")
@@ -69,6 +70,54 @@ def peek(
     if reveal:
         confirm = _may_reveal(cli, confirm)
     cli.show(cli.ops.messages.peek(queue, count, filters=filters, reveal=reveal, confirm=confirm), format)
+
+
+@command.command(example="attune-ops messages tap attune.events --limit 1 --for 2s")
+@click.argument("exchange")
+@click.argument("key", required=False)
+@FILTER
+@LIMIT
+@click.option("--for", "seconds", type=duration, metavar="TIME", help="Duration (default: until Ctrl-C).")
+@click.option("--save", metavar="FILE", help="Also write the messages to FILE, secrets included; restore reads it.")
+@click.option("--json-lines", is_flag=True, help="One message a line, as JSON, as it passes.")
+@click.option("--reveal", is_flag=True, help="Show secrets, after a confirmation.")
+@click.option(
+    "--confirm", metavar="NAME", help="Confirm without a prompt: `reveal`, or the name of a protected environment."
+)
+@format_option()
+@pass_cli
+def tap(cli: Cli, /, exchange: str, key: str | None, json_lines: bool, format: str, **how: Any) -> None:
+    """Shows copies of the messages that pass EXCHANGE, live; no queue of an application is touched.
+
+    The broker copies each message to an exclusive queue of the tap, at most 10,000 at a time, and deletes that queue
+    with the connection. Without KEY the tap is bound like the bindings that are there, so no message takes another
+    route. With a KEY that nothing else binds, messages count as routed that would be returned to their publisher; this
+    is refused where they would go to an alternate exchange.
+    """
+    if how["reveal"]:
+        how["confirm"] = _may_reveal(cli, how["confirm"])
+    elif how["save"]:
+        how["confirm"] = confirmed(cli, how["confirm"])
+    import sys
+
+    from attune_ops.messages import view_tap_result
+    from attune_ops.render import written
+
+    def on_message(message: Preview) -> bool:
+        if json_lines:
+            return cli.write(written(message, "json", cli.secrets).replace("\n", " "))
+        if not sys.stdout.isatty():
+            return cli.write(written(message, "text", cli.secrets) + "\n")
+        cli.show(message, "table")
+        return True
+
+    cli.note(f"tapping exchange {exchange}" + ("" if how["seconds"] or how["limit"] else "; Ctrl-C ends it"))
+    live = json_lines or format == "table"
+    done = cli.ops.messages.tap(exchange, key, **how, on_message=on_message if live else None)
+    if not live:
+        cli.show(done, format)
+    for line in (view_tap_result.summary(done), *done.notes):
+        cli.note(line)
 
 
 @command.command(example="attune-ops messages drain attune.events.queue --to events.jsonl --filter 'age>1h' --apply")

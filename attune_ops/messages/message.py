@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -13,6 +14,8 @@ import msgspec
 
 from attune_ops.messages.properties import BadProperties, Properties, decode, moment
 
+LARGEST = 1 << 20  # bytes of a body that is still shown, decompressed
+ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # how zlib calls them
 REPLAYS = "x-attune-ops-replays"  # consumers and dead-lettering preserve this header
 # Why a queue dead-lettered a message, in words.
 DEATHS = {
@@ -58,6 +61,13 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     key: bytes | None = None
     run: int = 1
 
+    @classmethod
+    def received(cls, n: int, method: Any, properties: Any, body: bytes) -> Message:
+        """The message that pika delivered with raw properties."""
+        key = method.routing_key  # pika gives bytes where it is not UTF-8
+        shown, odd = (key, None) if isinstance(key, str) else (key.decode(errors="replace"), key)
+        return cls(n, method.exchange, shown, properties.raw, body, method.redelivered, odd)
+
     @property
     def publish_key(self) -> str | bytes:
         """The routing key, byte for byte."""
@@ -84,10 +94,23 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return _deaths(self.headers)
 
     @cached_property
-    def data(self) -> Any:
-        """The body as JSON, or None where it is not JSON."""
+    def content(self) -> bytes:
+        """The body, decompressed where its content encoding says gzip or deflate and it is at most `LARGEST`."""
+        encoding = (self.decoded.content_encoding or "").lower()
+        if encoding not in ENCODINGS:
+            return self.body
+        unpack = zlib.decompressobj(ENCODINGS[encoding])
         try:
-            return msgspec.json.decode(self.body)
+            content = unpack.decompress(self.body, LARGEST)
+        except zlib.error:
+            return self.body
+        return content if unpack.eof else self.body
+
+    @cached_property
+    def data(self) -> Any:
+        """The content as JSON, or None where it is not JSON."""
+        try:
+            return msgspec.json.decode(self.content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 

@@ -8,18 +8,17 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.messages.message import Message
+from attune_ops.messages.message import LARGEST, Message
 from attune_ops.model.display import Shown
 from attune_ops.model.redaction import Redactor
 from attune_ops.model.units import size
 
-LARGEST = 1 << 20  # bytes of a body that is still shown
 TEXT = 4096  # bytes shown of a body that is not JSON, with --reveal
 HISTORY = ("x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-exchange",
            "x-last-death-queue", "x-last-death-reason")  # fmt: skip
 
 
-class Preview(msgspec.Struct, frozen=True):
+class Preview(Shown, msgspec.Struct, frozen=True):
     """One message, ready to be shown: secrets are masked, unless they were asked for.
 
     `here` says why it is in this queue, newest first. `body` is the JSON; where it is not JSON or too large, `body`

@@ -171,10 +171,7 @@ class QueueReader:
         return int(self._channel.queue_declare(self.queue, passive=True).method.message_count)
 
     def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        key = method.routing_key  # pika gives bytes where it is not UTF-8
-        shown, odd = (key, None) if isinstance(key, str) else (key.decode(errors="replace"), key)
-        n = self.read + len(self._arrived) + 1
-        message = Message(n, method.exchange, shown, properties.raw, body, method.redelivered, odd)
+        message = Message.received(self.read + len(self._arrived) + 1, method, properties, body)
         self._arrived.append(Delivery(method.delivery_tag, message))
         self._bytes += len(body)
 

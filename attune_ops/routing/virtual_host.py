@@ -137,6 +137,11 @@ class VirtualHost:
         found = self._exchanges.get(exchange)
         return found.steps if found else ()
 
+    def alternates(self, exchange: str) -> Sequence[str | None]:
+        """The possible alternate exchanges of an exchange: none, one, or several where policies contradict."""
+        found = self._exchanges.get(exchange)
+        return found.alternates if found else ()
+
     @property
     def exchange_names(self) -> Sequence[str]:
         """The names of all exchanges, the default exchange included."""

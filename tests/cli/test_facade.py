@@ -47,6 +47,7 @@ TWINS = {
     "history": "watch --since",
     "report": "report",
     "messages peek": "messages peek",
+    "messages tap": "messages tap",
     "messages drain": "messages drain",
     "messages restore": "messages restore",
     "messages move": "messages move",

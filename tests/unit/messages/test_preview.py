@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attune_ops
-from attune_ops.messages.message import Message
-from attune_ops.messages.preview import LARGEST, PeekResult, Preview, preview
+from attune_ops.messages.message import LARGEST, Message
+from attune_ops.messages.preview import PeekResult, Preview, preview
 from attune_ops.model.redaction import Redactor
 from attune_ops.render import form
 from tests.unit.messages.wire import properties
