@@ -123,7 +123,8 @@ def _key(arguments: Arguments) -> str:
 def _templates(broker: BrokerSnapshot, topology: Topology) -> list[bool]:
     """For each worker template that has queues on the broker, whether most are as the topology declares them."""
     equal: dict[str, list[bool]] = {}
-    for queue in islice((q for q in broker.queues or () if q.name.startswith("worker.")), SAMPLE):
+    starts = tuple({q.name.partition("{id}")[0] for q in topology.queues if q.per is Per.WORKER})
+    for queue in islice((q for q in broker.queues or () if q.name.startswith(starts)), SAMPLE):
         owner = topology.worker_of(queue.name)
         if owner is not None:
             template = owner[1]

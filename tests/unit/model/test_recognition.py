@@ -136,3 +136,16 @@ def test_a_consumer_on_the_lifecycle_queue_is_release_0_5() -> None:
 
 def _matched(fits: tuple[Fit, ...], name: str) -> int:
     return next(f.matched for f in fits if f.name == name)
+
+
+def test_worker_queues_of_any_name_count() -> None:
+    topology = load("attune-2026-01")
+    renamed = msgspec.json.decode(
+        msgspec.json.encode(topology).replace(b"worker.{id}.executions", b"agent-{id}-jobs"), type=Topology
+    )
+    there = broker(topology)
+    queues = [q for q in there.queues or () if not q.name.startswith("worker.")]
+    queues += [QueueState(f"agent-{i}-jobs", "/", durable=False, auto_delete=True) for i in (1, 2)]
+    (fit,) = recognise(msgspec.structs.replace(there, queues=tuple(queues)), [renamed]).fits
+    (old,) = recognise(msgspec.structs.replace(there, queues=tuple(queues)), [topology]).fits
+    assert fit.total == old.total + 1, "the template has queues, so it is an object"
