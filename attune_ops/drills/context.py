@@ -70,6 +70,11 @@ class Context:
         self.allow("lost")
         self.lost_queues[queue] = reason
 
+    def allow_loss_at_dispatch(self) -> None:
+        """Allows that a killed worker loses what it acknowledged at dispatch, where the topology's workers do so."""
+        if self.topology.dispatch_loses:
+            self.allow("lost")
+
     def send(self, *to: RunningService, **more: Any) -> Expectation:
         """Starts a load for these workers (`Services.load`), and expects that all its messages are sent."""
         return self.expect.sent(self.services.load(*to, **more), self.count)

@@ -108,7 +108,10 @@ def _deliveries(context: Context) -> Iterator[ConsumerEvent]:
     for service in context.services.all:
         for e in service.events() if service not in context.services.loads else ():
             if e["event"] in DELIVERIES and e["message_id"] in ids:
-                yield ConsumerEvent(e["number"], e["event"], e["queue"], bool(e.get("redelivered")))
+                early, crashed = bool(e.get("before_handling")), bool(service.status)
+                yield ConsumerEvent(
+                    e["number"], e["event"], e["queue"], bool(e.get("redelivered")), early=early, crashed=crashed
+                )
 
 
 def _auto_deleted(context: Context) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from attune_ops.drills.journal import CLASSES, NONE_IS, Expected, Ledger, Loss, Verdict
 
 FORGOTTEN = "acknowledged by a consumer that never handled it"
+WITH_WORKER = "acknowledged at dispatch by a worker that crashed before it had handled it"
 REJECTED = "rejected, and no dead-letter queue took it"
 EXPIRED = "expired, and no dead-letter queue took it"
 # Classes that no drill expects unless it allows them.
@@ -24,12 +25,17 @@ class Attempt(NamedTuple):
 
 
 class ConsumerEvent(NamedTuple):
-    """One event of a consumer: received, handled, acked, rejected or requeued."""
+    """One event of a consumer: received, handled, acked, rejected or requeued.
+
+    `early`: acknowledged before it was handled. `crashed`: the process of the consumer did not end by a clean stop.
+    """
 
     number: int
     event: str
     queue: str
     redelivered: bool = False
+    early: bool = False
+    crashed: bool = False
 
 
 class Leftover(NamedTuple):
@@ -47,7 +53,7 @@ class _Life:
         self.outcomes: Counter[str] = Counter()
         self.queues: list[str] = []
         self.events: Counter[str] = Counter()
-        self.redelivered = False
+        self.redelivered = self.early = self.crashed = False
         self.queued = 0
         self.died: list[str] = []
 
@@ -72,6 +78,8 @@ def account(
         if delivery.number in lives:
             lives[delivery.number].events[delivery.event] += 1
             lives[delivery.number].redelivered |= delivery.redelivered
+            lives[delivery.number].early |= delivery.early
+            lives[delivery.number].crashed |= delivery.early and delivery.crashed
     for leftover in leftovers:
         if leftover.number in lives:
             life = lives[leftover.number]
@@ -85,6 +93,10 @@ def account(
 def _judge(life: _Life, gone: Mapping[str, str], expires: frozenset[str]) -> tuple[str, str]:
     """The class of one number, and the reason where it is lost; the class is '' where nothing explains it."""
     acked, handled = life.events["acked"], life.events["handled"]
+    if life.early:  # then it counts when it is handled; a broker that did not get the acknowledgement requeues it
+        if not handled and not life.queued and not life.died:
+            return "lost", WITH_WORKER if life.crashed else FORGOTTEN
+        acked = handled
     if acked and not handled:
         return "lost", FORGOTTEN
     if acked + life.queued + len(life.died) > 1:

@@ -24,6 +24,7 @@ Arguments = dict[str, Argument]
 
 ExchangeType = str  # direct, topic, fanout, headers, or a plug-in's type
 DestinationKind = Literal["queue", "exchange"]
+Acknowledges = Literal["after-handling", "at-dispatch"]
 
 
 class Per(StrEnum):
@@ -90,6 +91,10 @@ class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """One consumer of a service; the broker chooses an empty tag.
 
     `prefetch` is a number of messages, or `"concurrency+N"` where it follows the worker's setting.
+
+    `acknowledges`: after a message is handled, or at its dispatch, before its handling begins. In the second case a
+    crash loses what was being handled. `at_once` is how many messages are handled at the same time; None: as many as
+    the service's concurrency.
     """
 
     service: str
@@ -97,6 +102,8 @@ class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     tag: str = ""
     prefetch: int | str = 10
     exclusive: bool = False
+    acknowledges: Acknowledges = "after-handling"
+    at_once: int | None = None
 
     def prefetch_at(self, concurrency: int) -> int:
         """The prefetch in messages for a worker with this concurrency."""
@@ -193,6 +200,11 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
             for c in self.consumers
             if c.queue in templates
         )
+
+    @cached_property
+    def dispatch_loses(self) -> bool:
+        """Whether a crash of a worker loses the executions that it runs: they are acknowledged at dispatch."""
+        return any(c.acknowledges == "at-dispatch" for c in self.worker_consumers(0))
 
     def replica_queues(self, service: str) -> tuple[Queue, ...]:
         """The server-named queues that each replica of `service` holds; their names are labels only."""

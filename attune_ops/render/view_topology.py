@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.model.topology import Arguments, Exchange, Queue, Topology
+from attune_ops.model.topology import Arguments, Consumer, Exchange, Queue, Topology
 from attune_ops.model.topology_file import to_dict
 from attune_ops.render import html, text, view_table
 
@@ -67,16 +67,31 @@ def _parts(topology: Topology) -> list[Table]:
     t, declared = topology, Column("declared", Kind.LIST, doc="how, with its arguments")
     per = Column("per", Kind.CATEGORY, doc="once, each worker, or each replica")
     publishes = (Column("message_type"), Column("exchange"), Column("routing_key"), Column("by", Kind.LIST))
-    consumers = (Column("service"), Column("queue"), Column("tag"), Column("prefetch", unit="messages"))
+    by = Column("declared_by", doc="the service that declares it; else every service, by the common set-up")
+    consumers = (
+        Column("service"),
+        Column("queue"),
+        Column("tag"),
+        Column("prefetch", unit="messages"),
+        Column("acknowledges"),
+    )
     parts = (
         _table("exchanges", (Column("exchange"), Column("type"), declared),
                ((e.name, e.type, _declared(e)) for e in t.exchanges)),
-        _table("queues", (Column("queue"), per, declared), ((q.name, str(q.per), _declared(q)) for q in t.queues)),
+        _table("queues", (Column("queue"), per, declared, by),
+               ((q.name, str(q.per), _declared(q), q.service or "common set-up") for q in t.queues)),
         _bindings(t),
         _table("publishes", publishes, ((p.message_type, p.exchange, p.routing_key, p.by) for p in t.publishes)),
-        _table("consumers", consumers, ((c.service, c.queue, c.tag, str(c.prefetch)) for c in t.consumers)),
+        _table("consumers", consumers,
+               ((c.service, c.queue, c.tag, str(c.prefetch), _acknowledges(c)) for c in t.consumers)),
     )  # fmt: skip
     return [part for part in parts if part.rows]
+
+
+def _acknowledges(consumer: Consumer) -> str:
+    """When it acknowledges, and how many it handles at once where the topology says so."""
+    when = consumer.acknowledges.replace("-", " ")
+    return when if consumer.at_once is None else f"{when}, {consumer.at_once} at a time"
 
 
 def _bindings(t: Topology) -> Table:

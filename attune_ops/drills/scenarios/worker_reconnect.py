@@ -24,6 +24,7 @@ def worker_reconnect(context: Context) -> Steps:
     load = context.services.load(*context.services.workers, count=count, rate=context.parameters.rate / 4)
     yield context.expect.logged(first, "acked", count=5)
     context.faults.kill(first)
+    context.allow_loss_at_dispatch()
     queue = context.services.queue_of(first)
     if queue.auto_delete:
         context.allow("lost", "returned")

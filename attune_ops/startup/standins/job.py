@@ -6,7 +6,8 @@ The log is one JSON object a line, written at once, so that a killed process los
 - `step` with the members of a `StepResult`; `ready` with the `worker` id
 - `attempted`, then exactly one of `confirmed`, `returned` (unroutable), `nacked`, `indeterminate` (no answer
   came; it may have arrived), each with `message_id`, `number`, `exchange`, `routing_key`, `message_type`
-- `received` with `queue`, `tag`, `redelivered`; `handled`; then one of `acked`, `rejected` (not requeued), `requeued`
+- `received` with `queue`, `tag`, `redelivered`; `handled`; then one of `acked`, `rejected` (not requeued), `requeued`.
+  Where the topology's consumer acknowledges at dispatch, `acked` has `before_handling` true and is before `handled`
 - `undecodable`, `no_worker`: why a message is rejected
 - `cancelled` (the broker cancelled a consumer), `blocked`, `unblocked`, `lost` with `code` and `text`, `reconnecting`
 - `heartbeat_failed`, `registry_failed`, `stopping`, `stopped`, `crashing`, `ended` with the exit `status`
@@ -35,7 +36,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests for executions to its own queue, or with `direct` straight to workers; `targets` are worker ids
     to dispatch to instead of those in the registry; `redispatch` tries the next worker where a message is returned.
 
-    Handling: `handler_s` seconds for each message, `concurrency` at once, `prefetch` instead of the topology's.
+    Handling: `handler_s` seconds for each message, `concurrency` at once (at most the topology's `at_once`), `prefetch`
+    instead of the topology's.
     `outcome` is the answer to a message (`hold`: none, `lose`: acknowledged without handling), for all messages or for
     the numbers in `only`.
 

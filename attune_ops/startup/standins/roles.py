@@ -11,6 +11,7 @@ from attune_ops.installation.registry_read import read_registry, session
 from attune_ops.model.envelope import Envelope, NotAnEnvelope, parse
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts
+from attune_ops.model.topology import Consumer
 from attune_ops.startup.standins.job import Answer
 from attune_ops.startup.standins.publishing import EnvelopePublisher, Pace, number_of
 from attune_ops.startup.standins.standin import TICK_S, StandIn
@@ -29,6 +30,7 @@ class PendingMessage(NamedTuple):
     delivery_tag: int
     message_id: str | None
     envelope: Envelope | None
+    consumer: Consumer | None
     queue: str
 
     @property
@@ -39,7 +41,10 @@ class PendingMessage(NamedTuple):
 
 
 class MessageHandler(StandIn):
-    """Handles up to `concurrency` messages at once; other deliveries wait.
+    """Handles up to `concurrency` messages at once, or as many as the topology's consumer does; others wait.
+
+    It acknowledges as the topology's consumer does: after handling, or at dispatch. What it acknowledged at dispatch it
+    handles to its end, also where the connection is lost meanwhile, and at a clean stop for at most `GRACE_S`.
 
     A subclass defines in `follow` what it does with a message. A body that is no envelope is rejected, as Attune does.
     """
@@ -48,6 +53,7 @@ class MessageHandler(StandIn):
         super().__init__(*args)
         self._waiting: deque[PendingMessage] = deque()
         self._busy = 0
+        self._dispatched: list[PendingMessage] = []  # acknowledged, and not handled yet
 
     def follow(self, publisher: EnvelopePublisher, envelope: Envelope) -> Answer:
         """Publishes what follows from a message, and returns the answer to the message itself."""
@@ -60,8 +66,14 @@ class MessageHandler(StandIn):
             envelope = parse(body)
         except NotAnEnvelope as e:
             error = str(e)
+        own = next((c for c in self.service.state.consumers if c.tag == method.consumer_tag), None)
         message = PendingMessage(
-            channel, method.delivery_tag, properties.message_id, envelope, self._queue_of(method.consumer_tag)
+            channel,
+            method.delivery_tag,
+            properties.message_id,
+            envelope,
+            own and own.consumer,
+            own.queue if own else "",
         )
         self.log.write(
             "received",
@@ -81,18 +93,39 @@ class MessageHandler(StandIn):
             self._work()
 
     def on_lost(self) -> None:
-        """Drops all pending messages: the broker has requeued them."""
+        """Drops what was not acknowledged: the broker has requeued it."""
         self._waiting.clear()
-        self._busy = 0
+        self._busy = len(self._dispatched)
+
+    def on_ready(self) -> None:
+        """Handles what was acknowledged before the connection was lost."""
+        for message in self._dispatched:
+            self._handle(message)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is acknowledged and not handled yet."""
+        return bool(self._dispatched)
 
     def _work(self) -> None:
-        while self._waiting and self._busy < self.behaviour.concurrency:
+        while self._waiting and not self.stopping and self._busy < self._at_once(self._waiting[0]):
             message = self._waiting.popleft()
             self._busy += 1
-            if self.behaviour.handler_s:
-                self.service.state.connection.call_later(self.behaviour.handler_s, lambda m=message: self._handled(m))
-            else:
-                self._handled(message)
+            at_dispatch = message.consumer is not None and message.consumer.acknowledges == "at-dispatch"
+            if at_dispatch and self._answer_to(message) == "ack" and self._answer(message, "ack", before_handling=True):
+                self._dispatched.append(message)
+            self._handle(message)
+
+    def _at_once(self, message: PendingMessage) -> int:
+        """How many messages may be handled at once where this is the next one."""
+        topology = message.consumer.at_once if message.consumer else None
+        return min(self.behaviour.concurrency, topology or self.behaviour.concurrency)
+
+    def _handle(self, message: PendingMessage) -> None:
+        if self.behaviour.handler_s:
+            self.service.state.connection.call_later(self.behaviour.handler_s, lambda: self._handled(message))
+        else:
+            self._handled(message)
 
     def _handled(self, message: PendingMessage) -> None:
         self._busy -= 1
@@ -101,6 +134,9 @@ class MessageHandler(StandIn):
             answer = self.follow(self.publisher, message.envelope)
         if answer != "hold":
             self.log.write("handled", **message.log_members)
+        if message in self._dispatched:
+            self._dispatched.remove(message)
+        elif answer != "hold":
             self._answer(message, answer)
         self._work()
 
@@ -108,19 +144,17 @@ class MessageHandler(StandIn):
         b = self.behaviour
         return b.outcome if not b.only or message.log_members["number"] in b.only else "ack"
 
-    def _answer(self, message: PendingMessage, answer: Answer) -> None:
-        """Acknowledges, rejects or requeues one message, on the channel that delivered it."""
+    def _answer(self, message: PendingMessage, answer: Answer, *, before_handling: bool = False) -> bool:
+        """Acknowledges, rejects or requeues one message, on the channel that delivered it; False where that is gone."""
         if not message.channel.is_open:
-            return  # the broker has requeued its deliveries
+            return False  # the broker has requeued its deliveries
         if answer in ("ack", "lose"):
             message.channel.basic_ack(message.delivery_tag)
-            self.log.write("acked", **message.log_members)
+            self.log.write("acked", **message.log_members, before_handling=before_handling)
         else:
             message.channel.basic_nack(message.delivery_tag, requeue=answer == "requeue")
             self.log.write("requeued" if answer == "requeue" else "rejected", **message.log_members)
-
-    def _queue_of(self, tag: str) -> str:
-        return next((c.queue for c in self.service.state.consumers if c.tag == tag), "")
+        return True
 
 
 class WorkerStandIn(MessageHandler):

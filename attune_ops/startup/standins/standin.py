@@ -55,6 +55,14 @@ class StandIn:
     def on_lost(self) -> None:
         """Called when the connection is gone, and every unacknowledged message with it."""
 
+    def on_ready(self) -> None:
+        """Called when its start-up, or the one after a lost connection, is complete."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a clean stop has to wait for something."""
+        return False
+
     def act(self, publisher: EnvelopePublisher) -> float:
         """Does what is due without a message; returns the seconds until it is due again."""
         return TICK_S
@@ -119,8 +127,9 @@ class StandIn:
             consumer.channel.add_on_cancel_callback(self._on_cancel)
         try:
             self.publisher = EnvelopePublisher(connection, self.job, self.log, self.random)
-            while not self.stopping:
-                wait = self.act(self.publisher)
+            self.on_ready()
+            while not self.stopping or self.unfinished:
+                wait = TICK_S if self.stopping else self.act(self.publisher)
                 self.service.serve(max(0.0, min(wait, TICK_S)))
                 if self.cancelled and self.behaviour.reconnect:
                     self.cancelled = False

@@ -15,6 +15,7 @@ import pytest
 
 from attune_ops.drills.catalog import Drill, all_drills
 from attune_ops.drills.journal import Journal, JournalComparison
+from attune_ops.drills.ledger import FORGOTTEN, WITH_WORKER
 from attune_ops.drills.runner import run
 from attune_ops.drills.undo import UndoEntry, UndoList, records
 from attune_ops.installation.config import Settings, resolve
@@ -108,6 +109,34 @@ def test_a_broken_consumer_is_a_violation(settings: Settings) -> None:
     assert journal.verdict == "violated"
     assert [loss.numbers for loss in journal.ledger.losses] == [(3, 5)]
     assert "lost" in journal.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["attune-2026-09", "attune-0.6"])
+def test_a_crash_loses_what_was_acknowledged_at_dispatch(topology: str, settings: Settings) -> None:
+    """The durable queue keeps the backlog; the one message that the worker was handling is lost, as predicted."""
+    journal = drilled("worker-crash", settings, topology=topology)
+    assert journal.verdict == "held", journal
+    assert [(loss.reason, len(loss.numbers)) for loss in journal.ledger.losses] in ([(WITH_WORKER, 1)], [])
+    assert journal.ledger.classes["duplicated"] == 0
+
+
+@pytest.mark.slow
+def test_a_crash_of_january_s_worker_loses_nothing_of_a_durable_queue(settings: Settings) -> None:
+    """It acknowledges after handling: what it was handling is delivered again."""
+    made = run("worker-crash", settings, confirm="test", remedy="durable", rate=60)
+    assert isinstance(made, JournalComparison)
+    assert made.second.verdict == "held"
+    assert (made.second.ledger.lost, made.second.ledger.redelivered > 0) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_worker_that_forgets_what_it_acknowledged_is_a_violation(settings: Settings) -> None:
+    drill = all_drills()["worker-crash"]
+    broken = msgspec.structs.replace(drill, worker={**drill.worker, "outcome": "lose", "only": (3,)})
+    journal = drilled(broken, settings, topology="attune-0.6")
+    assert journal.verdict == "violated"
+    assert FORGOTTEN in [loss.reason for loss in journal.ledger.losses]
 
 
 def test_an_environment_has_to_allow_it_and_be_named(settings: Settings) -> None:

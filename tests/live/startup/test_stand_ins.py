@@ -7,8 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -257,6 +260,8 @@ def test_heartbeats_reach_the_registry_and_their_failure_the_log(vhost: Vhost, t
 def test_a_stand_in_does_not_outlive_who_started_it(vhost: Vhost, tmp_path: Path) -> None:
     code = f"""
 import os, sys
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from attune_ops.installation.config import resolve
 from attune_ops.startup.processes import start_service
@@ -302,3 +307,96 @@ def test_a_worker_without_a_binding_gets_nothing(start: Start, vhost: Vhost) -> 
     start("worker", "w1", skip=(Step.BIND,))
     executor = start("executor", rate=100, count=1, direct=True)
     executor.wait_for("returned")
+
+
+RELEASES = [JANUARY, SEPTEMBER, "attune-0.6"]
+
+
+def lives(worker: RunningService) -> dict[int, list[str]]:
+    """The events of each message, in order."""
+    found: dict[int, list[str]] = {}
+    for e in worker.events():
+        if e["event"] in ("received", "handled", "acked") and str(e["queue"]).endswith(".executions"):
+            found.setdefault(e["number"], []).append(e["event"])
+    return found
+
+
+def dispatch(start: Start, topology: str, count: int) -> RunningService:
+    """Sends executions to worker 1 at once."""
+    made = start(
+        "executor", "scheduler", topology, rate=1000, count=count, direct=True, targets=(1,), skip=("consume",)
+    )
+    eventually(lambda: len(numbers(made, "confirmed")) == count)
+    return made
+
+
+@pytest.mark.parametrize("topology", RELEASES)
+def test_a_worker_acknowledges_as_its_release_does(start: Start, topology: str) -> None:
+    """January: one at a time, after handling; later: as many as it may at once, before handling."""
+    start("sensor", topology=topology)
+    start("executor", topology=topology)
+    worker = start("worker", "w1", topology, handler_s=0.3, concurrency=4)
+    dispatch(start, topology, 4)
+    eventually(lambda: sum(life[-1] in ("acked", "handled") and len(life) == 3 for life in lives(worker).values()) == 4)
+    orders = {tuple(life) for life in lives(worker).values()}
+    busy, most = 0, 0
+    for e in worker.events():
+        begins = "acked" if topology != JANUARY else "received"
+        busy += (e["event"] == begins) - (e["event"] == "handled")
+        most = max(most, busy)
+    if topology == JANUARY:
+        assert orders == {("received", "handled", "acked")}
+        at = [e["at"] for e in worker.events() if e["event"] == "handled"]
+        took = [(datetime.fromisoformat(b) - datetime.fromisoformat(a)).total_seconds() for a, b in pairwise(at)]
+        assert min(took) > 0.25, "one at a time"
+    else:
+        assert orders == {("received", "acked", "handled")}
+        assert most == 4, "its concurrency at once"
+
+
+@pytest.mark.parametrize("topology", RELEASES[1:])
+def test_what_a_killed_worker_was_handling_is_not_delivered_again(start: Start, vhost: Vhost, topology: str) -> None:
+    for service in ("executor", "sensor"):
+        start(service, topology=topology)
+    worker = start("worker", "w1", topology, handler_s=30, concurrency=3)
+    dispatch(start, topology, 10)
+    eventually(lambda: count(worker, "acked") == 3)
+    time.sleep(0.3)  # the acknowledgements are on their way
+    worker.kill()
+    gone = set(numbers(worker, "acked"))
+    again = start("worker", "w1", topology, concurrency=20)
+    eventually(lambda: len(numbers(again, "handled")) == 7)
+    time.sleep(0.5)
+    assert set(numbers(again, "received")) == set(range(1, 11)) - gone
+
+
+def close_connections(vhost: Vhost, name: str) -> None:
+    """Closes the connections of a client."""
+
+    def there() -> list[Any]:
+        found = vhost.api("GET", "vhosts/{vhost}/connections").json()
+        return [c for c in found if c.get("client_properties", {}).get("connection_name") == name]
+
+    for connection in eventually(there, within=30):
+        vhost.api("DELETE", f"connections/{quote(connection['name'], safe='')}")
+
+
+@pytest.mark.parametrize("topology", RELEASES[1:])
+@pytest.mark.parametrize("how", ["connection lost", "clean stop"])
+def test_what_was_acknowledged_is_handled_to_its_end(start: Start, vhost: Vhost, topology: str, how: str) -> None:
+    for service in ("executor", "sensor"):
+        start(service, topology=topology)
+    handler_s = 1.0 if how == "clean stop" else 12.0  # the management API lists a connection some seconds late
+    worker = start("worker", "w1", topology, handler_s=handler_s, concurrency=2, reconnect=True)
+    dispatch(start, topology, 2)
+    eventually(lambda: count(worker, "acked") == 2)
+    time.sleep(0.2)
+    if how == "clean stop":
+        assert worker.stop() == 0
+    else:
+        close_connections(vhost, f"attune worker {worker.name}")
+        worker.wait_for("lost")
+        assert count(worker, "handled") == 0
+        eventually(lambda: count(worker, "handled") == 2, within=30)
+    assert numbers(worker, "handled") == [1, 2]
+    assert all(life.count("received") == 1 for life in lives(worker).values())

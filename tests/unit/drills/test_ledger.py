@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attune_ops.drills.journal import CLASSES
-from attune_ops.drills.ledger import EXPIRED, FORGOTTEN, REJECTED, Attempt, ConsumerEvent, Leftover, account
+from attune_ops.drills.ledger import (
+    EXPIRED,
+    FORGOTTEN,
+    REJECTED,
+    WITH_WORKER,
+    Attempt,
+    ConsumerEvent,
+    Leftover,
+    account,
+)
 
 Q = "worker.1.executions"
 NUMBERS = st.integers(1, 5)
@@ -15,7 +24,7 @@ ATTEMPTS = st.builds(
 )
 DELIVERIES = st.builds(
     ConsumerEvent, NUMBERS, st.sampled_from(["received", "handled", "acked", "rejected", "requeued"]), st.just(Q),
-    st.booleans(),
+    st.booleans(), st.booleans(), st.booleans(),
 )  # fmt: skip
 LEFTOVERS = st.builds(Leftover, NUMBERS, st.just(Q), st.sampled_from([None, "expired", "rejected", "maxlen"]))
 
@@ -33,9 +42,23 @@ def test_every_number_is_in_exactly_one_class(
     assert ledger.adds_up is (ledger.unaccounted == 0)
 
 
-def one(outcome: str, *events: str, left: tuple[str | None, ...] = (), gone: bool = False, ttl: bool = False) -> str:
-    """The class of a message, or of a lost one its reason; '' where nothing explains it."""
-    deliveries = [ConsumerEvent(1, event.removesuffix("!"), Q, event.endswith("!")) for event in events]
+def one(
+    outcome: str,
+    *events: str,
+    left: tuple[str | None, ...] = (),
+    gone: bool = False,
+    ttl: bool = False,
+    crashed: bool = False,
+) -> str:
+    """The class of a message, or of a lost one its reason; '' where nothing explains it.
+
+    An event with `!` is of a redelivered message, `early` is an acknowledgement before handling.
+    """
+    deliveries = [
+        ConsumerEvent(1, "acked" if event == "early" else event.removesuffix("!"), Q, event.endswith("!"),
+                      early=event == "early", crashed=crashed)
+        for event in events
+    ]  # fmt: skip
     ledger = account(
         [Attempt(1, outcome, Q)], deliveries, [Leftover(1, Q, x) for x in left],
         {Q: "its queue went"} if gone else {}, [Q] if ttl else [],
@@ -63,6 +86,17 @@ def test_classes() -> None:
     assert one("nacked") == "returned"
     assert one("indeterminate") == "indeterminate"
     assert one("confirmed") == "", "nothing explains it, so it is not accounted for"
+
+
+def test_what_is_acknowledged_at_dispatch_counts_when_it_is_handled() -> None:
+    assert one("confirmed", "received", "early", "handled") == "acknowledged_once"
+    assert one("confirmed", "received", "early", crashed=True) == WITH_WORKER
+    assert one("confirmed", "received", "early") == FORGOTTEN, "a worker that lives on has no such excuse"
+    assert one("confirmed", "received", "early", crashed=True, gone=True) == WITH_WORKER
+    # The acknowledgement did not arrive, and the broker requeued the message.
+    assert one("confirmed", "received", "early", "received!", "early", "handled", crashed=True) == "redelivered"
+    assert one("confirmed", "received", "early", left=(None,), crashed=True) == "queued"
+    assert one("confirmed", "received", "early", "handled", "received!", "early", "handled") == "duplicated"
 
 
 def test_a_second_attempt_that_arrived_settles_the_number() -> None:
