@@ -62,8 +62,9 @@ EXPLAINED_BY: Rows = {
     "AT408": (("subject", "AT403"), ("worker", "AT409")),
     "AT409": (("clock", "AT107"),),
     "AT410": (("clock", "AT107"),),
-    "AT413": (("queue", "AT401 AT202"), *NO_CONSUMER, ("queue", "AT501")),
-    "AT414": (("worker", "AT409 AT410"),),
+    "AT413": (("queue", "AT401 AT202"), *NO_CONSUMER, ("queue", "AT501"), ("monitor", "AT418")),
+    "AT414": (("worker", "AT409 AT410"), ("monitor", "AT418")),
+    "AT418": (("clock", "AT107"), ("service", "AT405")),
     # Messages that wait
     "AT501": NO_CONSUMER,
     "AT504": (("node", "AT110"),),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, worker_name
@@ -11,7 +12,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import why_not_live
-from attune_ops.model.registry import Execution
+from attune_ops.model.registry import Execution, WorkerStatus
 from attune_ops.model.topology import ID
 from attune_ops.model.units import age
 from attune_ops.routing.topology_routes import desired_routes
@@ -19,6 +20,11 @@ from attune_ops.routing.topology_routes import desired_routes
 REQUESTED = ("requested", "scheduling")
 ADMISSION = "execution_admission_entry"
 WITH_WORKER = ("scheduled", "running", "canceling")
+
+EXECUTOR = "executor"
+MONITORS_SINCE = "2026-02-09"
+ABANDONED_AFTER_S, FAILED_AFTER_S = 60.0, 300.0  # Attune's own limits
+SLACK_S = 30.0  # for the interval of a monitor and for clocks
 
 
 @check(
@@ -58,7 +64,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             remedy="Start the consumer of that queue." if depth else "Cancel the executions, or request them again.",
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth else None,
-            related=expected_consumers_of(facts, *queues),
+            related={**expected_consumers_of(facts, *queues), "monitor": _monitored(facts, executions)},
         )  # fmt: skip
 
 
@@ -91,10 +97,12 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str
     required=False,
 )
 def executions_have_workers(facts: Facts) -> Iterator[Problem]:
-    """An execution on a stopped or dead worker never ends by itself.
+    """An execution on a stopped or dead worker gets no result from it.
 
     `scheduled` and `running` executions name their worker. If that worker is not live (no row, inactive, stale
-    heartbeat), nobody reports their result, and they count as running.
+    heartbeat), nobody reports their result, and they count as running. Since 2026-02-09 the executor ends them: AT418
+    reports where it does not. An execution that runs for long on a live worker is not reported: how long an action
+    may take is unknown.
     """
     lost: dict[int, list[Execution]] = {}
     for e in _executions(facts):
@@ -112,8 +120,102 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
             evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why},
             remedy="Restart that worker, or mark the executions abandoned and request them again.",
             inspect_commands=(command_lines.worker(worker.name if worker else str(worker_id)),),
-            related={"worker": (worker.name,) if worker else ()},
+            related={"worker": (worker.name,) if worker else (), "monitor": _monitored(facts, executions)},
         )
+
+
+class Overdue(NamedTuple):
+    """An execution that the executor should have ended, since when, and after how many seconds it should have."""
+
+    execution: Execution
+    since: datetime
+    limit_s: float
+
+    def by(self, facts: Facts) -> timedelta:
+        """How long after the limit the facts were read."""
+        return facts.taken_at - self.since - timedelta(seconds=self.limit_s)
+
+
+def overdue(facts: Facts) -> tuple[Overdue, ...]:
+    """For `facts.memo`: the executions that a running executor would have abandoned or failed."""
+    released = facts.topology.released
+    if released and released < MONITORS_SINCE:
+        return ()
+    found = []
+    for e in _executions(facts):
+        entered = e.updated or e.created
+        if entered is None or e.worker is None:
+            continue
+        if e.status == "scheduled":
+            found.append(Overdue(e, entered, FAILED_AFTER_S + SLACK_S))
+        elif e.status == "running" and (dead := _dead_since(facts, e.worker)) is not None:
+            found.append(Overdue(e, max(entered, dead), ABANDONED_AFTER_S + SLACK_S))
+    return tuple(o for o in found if o.by(facts) > timedelta())
+
+
+def _dead_since(facts: Facts, worker_id: int) -> datetime | None:
+    """The time from which the executor counts this worker as dead; None for a live one, and where it is unknown."""
+    worker, registry = facts.worker_named.get(worker_id), facts.registry
+    if registry is None or why_not_live(facts, worker_id) is None:
+        return None
+    if worker is None:
+        return datetime.min.replace(tzinfo=UTC)  # its row is deleted long after its death
+    if not worker.has_queues or worker.status == WorkerStatus.BUSY:  # the executor leaves a busy one alone
+        return None
+    if worker.is_registered_live:
+        return None if worker.last_heartbeat is None else worker.last_heartbeat + registry.limit
+    return worker.updated
+
+
+def _monitored(facts: Facts, executions: Sequence[Execution]) -> tuple[str, ...]:
+    """For `Problem.related`: the subject of AT418 where one of these executions is overdue."""
+    late = facts.memo(overdue)
+    return (str(late[0].execution.id),) if {e.id for e in executions} & {o.execution.id for o in late} else ()
+
+
+@check(
+    "AT418",
+    "executor-monitors",
+    "executor ends the executions of dead workers",
+    Severity.ERROR,
+    needs=(Source.EXECUTIONS, Source.ASSIGNMENTS),
+    required=False,
+)
+def executor_monitors(facts: Facts) -> Iterator[Problem]:
+    """The executor's monitors abandon a `running` execution of a dead worker, and fail a `scheduled` one in time.
+
+    Since 2026-02-09 the executor abandons a running execution within 60 s after its worker is dead (inactive, or its
+    heartbeat is older than 90 s), and fails a scheduled one after 300 s. If an execution is 30 s older than that, the
+    monitors do not run, or are slow: the executor is down, hangs, or cannot reach the database. Executions that a
+    concurrency policy parks are `requested`, and not meant here. Topologies of older releases have no monitors.
+    """
+    late = facts.memo(overdue)
+    if not late:
+        return
+    running = [o.execution for o in late if o.execution.status == "running"]
+    scheduled = [o.execution for o in late if o.execution.status == "scheduled"]
+    what = [f"{_some(running)} running on a dead worker for more than {ABANDONED_AFTER_S:g} s"] if running else []
+    what += [f"{_some(scheduled)} scheduled for more than {FAILED_AFTER_S:g} s"] if scheduled else []
+    longest = max(o.by(facts) for o in late)
+    queues = [c.queue for c in facts.topology.consumers if c.service == EXECUTOR]
+    yield Problem(
+        Subject("execution", str(late[0].execution.id)),
+        f"the executor's monitors do not run or are slow: {' and '.join(what)}, up to {age(longest)} over the limit",
+        evidence={
+            "running": [e.id for e in running], "scheduled": [e.id for e in scheduled],
+            "workers": sorted({o.execution.worker for o in late if o.execution.worker is not None}),
+            "over_s": longest.total_seconds(),
+        },
+        remedy="Check that the executor runs and can connect to the database, and restart it. It then ends them.",
+        inspect_commands=(command_lines.consumers(queues[0]),) if queues else (),
+        related={"service": (EXECUTOR,), "clock": _skewed(facts, longest)},
+    )  # fmt: skip
+
+
+def _skewed(facts: Facts, beyond: timedelta) -> tuple[str, ...]:
+    """The registries with a clock that is off by as much."""
+    of = (r for r in facts.reach if r.source is Source.REGISTRY)
+    return tuple(r.target for r in of if abs(r.clock_offset_s or 0) >= beyond.total_seconds())
 
 
 def _executions(facts: Facts) -> Sequence[Execution]:

@@ -672,6 +672,24 @@ CASES = (
         "AT413", "waits", queues(executing(H, execution(6, "requested")), EXECUTIONS, messages=2), "execution", "6", W
     ),
     Case(
+        "AT418",
+        "running",
+        executing(S, execution(7, "running", minutes=2, worker=9)),
+        "execution",
+        "7",
+        E,
+        "1 execution (7) running on a dead worker for more than 60 s",
+    ),
+    Case(
+        "AT418",
+        "scheduled",
+        executing(S, execution(8, "scheduled", minutes=6, worker=1)),
+        "execution",
+        "8",
+        E,
+        "1 execution (8) scheduled for more than 300 s",
+    ),
+    Case(
         "AT414",
         "dead worker",
         executing(registered(H, stale(1), worker(2), worker(3)), execution(7, "running", worker=1)),

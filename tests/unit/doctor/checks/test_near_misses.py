@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import msgspec
 import pytest
 
+from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.findings import Severity
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import ConsumerState, QueueState
@@ -12,6 +16,7 @@ from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
     FLAWLESS,
+    JANUARY,
     NODE,
     SEPTEMBER,
     W1,
@@ -36,7 +41,7 @@ from tests.unit.doctor.checks.world import (
     without_consumers,
     without_queues,
 )
-from tests.unit.facts import queue, worker
+from tests.unit.facts import NOW, queue, worker
 
 H, S, F = healthy(), healthy(SEPTEMBER), healthy(FLAWLESS)
 E1 = H.actual.consumers_of[EXECUTIONS]
@@ -58,6 +63,8 @@ CASES = {
     "some redeliveries": queues(H, W1, redeliver_rate=4.0, deliver_rate=5.0),
     "executions that wait since a minute": executing(H, execution(1, "scheduled", minutes=1, worker=1)),
     "executions that run": executing(H, execution(1, "running", minutes=600, worker=1)),
+    "an execution that runs for long on a live worker": executing(S, execution(1, "running", minutes=600, worker=1)),
+    "a concurrency policy that parks executions": executing(S, execution(1, "requested", minutes=600, parked=True)),
     "executions that a concurrency policy parks": executing(H, execution(1, "requested", minutes=600, parked=True)),
     "three replicas of the executor": change(
         H, consumers=(*(H.actual.consumers or ()), *(msgspec.structs.replace(c, connection="c2") for c in E1))
@@ -118,3 +125,41 @@ CASES = {
 def test_quiet(facts: Facts) -> None:
     said = [(f.code, f.detail) for f in ask(facts).at_least(Severity.WARNING) if f.group != "design"]
     assert said == []
+
+
+def _monitored(minutes: float, **worker_changes: Any) -> list[str]:
+    """What AT418 says of an execution of worker 1, which is in its status for some minutes."""
+    row = worker(1, **{"last_heartbeat": NOW - timedelta(minutes=minutes), **worker_changes})
+    facts = executing(registered(healthy(SEPTEMBER), row, worker(2)), execution(1, "running", minutes=600, worker=1))
+    return [f.detail for f in ask(facts, *[c for c in all_checks() if c.code == "AT418"]).findings]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "row", "found"),
+    [
+        (2.9, {}, False),  # stale after 90 s, abandoned within another 60 s, and 30 s of slack
+        (3.1, {}, True),
+        (60, {"status": "inactive", "updated": NOW - timedelta(seconds=80)}, False),
+        (60, {"status": "inactive", "updated": NOW - timedelta(seconds=100)}, True),
+        (60, {"status": "inactive"}, False),  # since when is unknown
+        (60, {"status": "busy"}, False),  # the executor leaves it alone
+        (60, {"role": "sensor"}, False),
+        (60, {"last_heartbeat": None}, False),
+    ],
+)
+def test_an_execution_is_overdue_after_the_monitors_should_have_ended_it(
+    minutes: float, row: dict[str, Any], found: bool
+) -> None:
+    assert bool(_monitored(minutes, **row)) is found
+
+
+@pytest.mark.parametrize(("minutes", "found"), [(5.4, False), (5.6, True)])
+def test_a_scheduled_execution_is_overdue_on_a_live_worker_too(minutes: float, found: bool) -> None:
+    facts = executing(healthy(SEPTEMBER), execution(1, "scheduled", minutes=minutes, worker=1))
+    report = ask(facts, *[c for c in all_checks() if c.code == "AT418"])
+    assert bool(report.findings) is found
+
+
+def test_a_release_without_monitors_has_none_to_miss() -> None:
+    facts = executing(healthy(JANUARY), execution(1, "running", minutes=600, worker=9))
+    assert not [f for f in ask(facts).findings if f.code == "AT418"]
