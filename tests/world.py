@@ -291,6 +291,5 @@ def clean_environment(home: Path) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "LANG": "C.UTF-8",
-        "COLUMNS": "80",
         "PYTHONFAULTHANDLER": "1",
     }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import check_registry
+from attune_ops.model.snapshot import QueueState
 from attune_ops.model.table import Cell, Column, Table
 from attune_ops.model.topology import Arguments
 from attune_ops.model.units import counted
@@ -91,6 +92,18 @@ def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] 
 def row(columns: tuple[Column, ...], item: object, **computed: Cell) -> tuple[Cell, ...]:
     """The cells of a row: those computed, by the column's name; each other is the item's attribute of that name."""
     return tuple(computed[c.name] if c.name in computed else getattr(item, c.name) for c in columns)
+
+
+def consumer_count(facts: Facts, queue: QueueState) -> int | None:
+    """The consumers of a queue: those in the list, which is more recent than the queue's statistics.
+
+    None where the broker reports neither yet. A list without consumers of the queue does not make a young queue's 0.
+    """
+    unread = facts.missing_reason((Source.CONSUMERS,)) is not None
+    listed = None if unread else len(facts.actual.consumers_of.get(queue.name, ()))
+    if listed is None or (not listed and queue.consumers is None):
+        return queue.consumers
+    return listed
 
 
 def arguments(values: Arguments) -> tuple[str, ...]:

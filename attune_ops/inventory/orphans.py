@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from attune_ops.inventory import freshness, row
+from attune_ops.inventory import consumer_count, freshness, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.model.table import Cell, Column, Kind, Table
@@ -50,7 +50,7 @@ def _row(facts: Facts, orphan: Orphan) -> tuple[Cell, ...]:
         orphan,
         worker=None if worker is None else worker.name,
         messages=None if state is None else state.messages,
-        consumers=None if state is None else state.consumers,
+        consumers=None if state is None else consumer_count(facts, state),
         status=None if worker is None else worker.status,
         heartbeat=None if worker is None else worker.heartbeat_age(facts.taken_at),
     )

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import arguments, freshness, row
+from attune_ops.inventory import arguments, consumer_count, freshness, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, queue_kind, worker_id
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.table import Cell, Column, Kind, Table
 
-SOURCES = (Source.BROKER, Source.DEPTHS, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
 
 COLUMNS = (
     Column("name", doc="the queue's name"),
     Column("messages", Kind.INTEGER, "messages", "ready and unacknowledged"),
+    Column("bytes", Kind.INTEGER, "bytes", "size of the message bodies; unknown in the first seconds of a message", 2),
+    Column("consumers", Kind.INTEGER, "consumers", "attached consumers; unknown in the first seconds of a queue"),
+    Column(
+        "alert",
+        Kind.CATEGORY,
+        doc="no consumer: a backlog without consumers, unread where the queue is foreign; stuck: the consumers hold "
+        "their whole prefetch and acknowledge nothing; prefetch full: the same, acknowledgements unknown; "
+        "unavailable: no answer from the queue; else ok",
+    ),
     Column("ready", Kind.INTEGER, "messages", "ready for delivery", 2),
     Column("unacked", Kind.INTEGER, "messages", "delivered, not acknowledged", 2),
-    Column("consumers", Kind.INTEGER, "consumers", "attached consumers; unknown in the first seconds of a queue"),
     Column("kind", Kind.CATEGORY, doc="base, worker, replica: of the topology; foreign: unmanaged", priority=3),
     Column("worker", doc="the registered name of the worker that owns it", priority=2),
     Column("worker_id", Kind.INTEGER, doc="the worker id in its name", priority=8),
@@ -45,7 +53,7 @@ def queues(facts: Facts) -> Table:
         notes=freshness(
             facts,
             live={"messages": Source.DEPTHS, "worker": Source.REGISTRY},
-            sampled={"consumers, rates": Source.BROKER},
+            sampled={"consumers": Source.CONSUMERS, "bytes, rates": Source.BROKER},
         ),
     ).sorted("name")
 
@@ -56,15 +64,35 @@ def _row(facts: Facts, queue: QueueState) -> tuple[Cell, ...]:
     policy = queue.effective_policy or {}
     dead_letters = queue.arguments.get("x-dead-letter-exchange", policy.get("dead-letter-exchange"))
     head = queue.head_message_timestamp
+    kind, consumers = queue_kind(facts, queue), consumer_count(facts, queue)
     return row(
         COLUMNS,
         queue,
+        bytes=queue.message_bytes or (None if queue.messages else queue.message_bytes),  # not yet in the statistics
+        consumers=consumers,
+        alert=_alert(facts, queue, kind, consumers),
         ready=queue.messages_ready,
         unacked=queue.messages_unacknowledged,
-        kind=queue_kind(facts, queue),
+        kind=kind,
         worker=None if worker is None else worker.name,
         worker_id=owner,
         dead_letter_exchange=None if dead_letters is None else str(dead_letters),
         oldest=None if head is None else facts.taken_at - head,
         arguments=arguments(queue.arguments),
     )
+
+
+def _alert(facts: Facts, queue: QueueState, kind: str, consumers: int | None) -> str | None:
+    """What an operator must notice about a queue; None where that is unknown."""
+    if queue.is_silent and facts.missing_reason((Source.DEPTHS,)) is None:
+        return "unavailable"
+    if queue.messages is None or consumers is None:
+        return None
+    if not consumers:
+        return "ok" if not queue.messages else "unread" if kind == "foreign" else "no consumer"
+    limits = [c.prefetch for c in facts.actual.consumers_of.get(queue.name, ()) if c.ack_required is not False]
+    prefetch = sum(limit or 0 for limit in limits)
+    full = len(limits) == consumers and all(limits) and (queue.messages_unacknowledged or 0) >= prefetch
+    if not full or not queue.messages_ready or queue.ack_rate:
+        return "ok"
+    return "stuck" if queue.ack_rate == 0 else "prefetch full"

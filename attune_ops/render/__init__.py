@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import io
 import os
 import re
 import sys
@@ -49,21 +50,37 @@ def show(
 ) -> None:
     """Prints a value on stdout in one of its formats, `secrets` masked in it; CSV with `raw` is the data exactly.
 
-    A table fits the terminal; in a pipe it is uncut and without colours. `color` False switches colours off.
+    A table fits the terminal, or COLUMNS where that is set; in a pipe without it, it is uncut. Colours are for a
+    terminal, or where FORCE_COLOR is set; `color` False and NO_COLOR switch them off.
     Raises `ConfigError` naming the formats that the value has.
     """
     if format not in formats(value):
         raise ConfigError(f"no format {format!r} for {_name(value)}; it has {', '.join(formats(value))}")
-    if format != "table" or not sys.stdout.isatty():
+    terminal, columns, forced = sys.stdout.isatty(), _columns(), os.environ.get("FORCE_COLOR", "0") not in ("", "0")
+    if format != "table" or not (terminal or columns or forced):
         wire.write(written(value, "text" if format == "table" else format, secrets, raw=raw))
         return
     from rich.console import Console
 
-    from attune_ops.render.terminal import Visible
+    from attune_ops.render.terminal import UNCUT, Visible
 
-    colourless = color is False or bool(os.environ.get("NO_COLOR"))
-    console = Console(file=sys.stdout, color_system=None if colourless else "auto", highlight=False)
-    console.print(Visible(form(value, "table"), secrets), crop=False)  # a command to copy is wrapped by the terminal
+    colour: Any = None if color is False or os.environ.get("NO_COLOR") else "auto" if terminal else "standard"
+    console = Console(
+        file=sys.stdout if terminal else io.StringIO(),
+        width=None if terminal else columns or UNCUT,
+        color_system=colour if terminal or forced else None,
+        highlight=False,
+    )
+    # A command to copy is wrapped by the terminal.
+    console.print(Visible(form(value, "table"), secrets), crop=False, soft_wrap=not (terminal or columns))
+    if isinstance(console.file, io.StringIO):
+        wire.write("\n".join(line.rstrip() for line in console.file.getvalue().splitlines()))
+
+
+def _columns() -> int | None:
+    """The width that `watch` and others give to a command in a pipe; None where it is not set or no number."""
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else None
 
 
 def written(value: object, format: str, secrets: tuple[Secret, ...] = (), *, raw: bool = False) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from attune_ops.model.table import Kind, Table
 from attune_ops.model.units import counted
-from attune_ops.render.text import RIGHT, UNKNOWN, cells, remarks, visible
+from attune_ops.render.text import RIGHT, UNKNOWN, cells, heading, remarks
 
 GAP = 2  # characters between two columns
 WIDEST = 36, 0.4  # characters, part of the width: a longer text wraps instead of pushing out other columns
@@ -22,12 +22,20 @@ STYLES = {
     "builtin": "dim",
     "stopped": "dim",
     "ready": "green",
+    "ok": "green",
+    "starting": "cyan",
+    "unread": "cyan",
+    "prefetch full": "yellow",
+    "stuck": "red",
+    "unavailable": "red",
+    "crashed": "red",
     "stale": "yellow",
     "unregistered": "yellow",
     "no queue": "red",
     "no consumer": "red",
     "error": "red",
 }
+SEVERE = ("red", "yellow")
 
 
 def fitted(table: Table, width: int) -> Table:
@@ -56,10 +64,12 @@ class Fitting:
         for i in picked:
             column = self.table.columns[i]
             right = column.kind in RIGHT
-            header = Text(visible(column.name), style="bold")
+            header = Text(heading(column), style="bold")
             made.add_column(header, justify="right" if right else "left", no_wrap=right, overflow="fold")
         for line in lines:
-            made.add_row(*(Text(line[i], style=self._style(i, line[i])) for i in picked))
+            styles = [self._style(i, value) for i, value in enumerate(line)]
+            styles[0] = styles[0] or next((s for s in SEVERE if s in styles), "")  # what the row is about
+            made.add_row(*(Text(line[i], style=styles[i]) for i in picked))
         yield made
         notes, hidden = remarks(self.table), len(self.table.columns) - len(picked)
         if hidden:
@@ -71,7 +81,7 @@ class Fitting:
         columns = self.table.columns
         widest = max(WIDEST[0], int(WIDEST[1] * width))
         needs = [
-            min(max(cell_len(column.name), *(cell_len(line[i]) for line in lines), 0), widest) + GAP
+            min(max(cell_len(heading(column)), *(cell_len(line[i]) for line in lines), 0), widest) + GAP
             for i, column in enumerate(columns)
         ]
         picked = list(range(len(columns)))

@@ -61,6 +61,13 @@ def cell(value: Cell, column: Column) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
+def heading(column: Column) -> str:
+    """The heading of a column for people, one word: its name with the unit that its cells lack: `publish_rate/s`."""
+    name, _, per = column.unit.rpartition("/")
+    shown = column.kind is Kind.AGE or not (name or per == "s")
+    return visible(column.name) if shown else visible(f"{column.name}/{per}" if name else f"{column.name}_{per}")
+
+
 def cells(table: Table) -> list[list[str]]:
     """Every cell of a table for people."""
     return [[cell(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]

@@ -41,7 +41,7 @@ def as_text(table: Table) -> str:
 
     if not table.rows:
         return "\n".join(remarks(table))
-    lines = [[text.visible(c.name) for c in table.columns], *cells(table)]
+    lines = [[text.heading(c) for c in table.columns], *cells(table)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     right = [c.kind in RIGHT for c in table.columns]
 
@@ -83,7 +83,7 @@ def as_markdown(table: Table) -> str:
     if not table.rows:
         return "\n".join(map(text.markdown, remarks(table)))
     rules = ["---:" if c.kind in RIGHT else "---" for c in table.columns]
-    lines = [[text.markdown(text.visible(c.name)) for c in table.columns], rules]
+    lines = [[text.markdown(text.heading(c)) for c in table.columns], rules]
     lines += [[text.markdown(v) for v in row] for row in cells(table)]
     return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), *map(text.markdown, remarks(table))])
 

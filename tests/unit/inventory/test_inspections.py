@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -222,3 +223,33 @@ def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> Non
 def test_where_there_is_nothing_the_pattern_is_not_to_blame() -> None:
     nothing = msgspec.structs.replace(queues(facts()), rows=())
     assert filtered(nothing, {"pattern": "["}).notes == nothing.notes
+
+
+@pytest.mark.parametrize(
+    ("state", "consuming", "alert"),
+    [
+        ({"messages": 3, "consumers": 0}, False, "unread"),
+        ({"messages": 0, "consumers": 0}, False, "ok"),
+        ({"messages": 3, "consumers": None}, False, None),
+        ({"messages": 9, "messages_ready": 7, "messages_unacknowledged": 2, "ack_rate": 0.0}, True, "stuck"),
+        ({"messages": 9, "messages_ready": 7, "messages_unacknowledged": 2, "ack_rate": None}, True, "prefetch full"),
+        ({"messages": 9, "messages_ready": 7, "messages_unacknowledged": 2, "ack_rate": 0.2}, True, "ok"),
+        ({"messages": 2, "messages_ready": 0, "messages_unacknowledged": 2, "ack_rate": 0.0}, True, "ok"),
+        ({"messages": None, "messages_ready": None}, False, "unavailable"),
+    ],
+)
+def test_the_alert_of_a_queue(state: dict[str, Any], consuming: bool, alert: str | None) -> None:
+    here = facts()
+    consumer = ConsumerState("/", "q", "tag", prefetch=2, ack_required=True)
+    seen = broker(here.topology, queues=(queue("q", **state),), consumers=(consumer,) if consuming else ())
+    (row,) = queues(msgspec.structs.replace(here, broker=seen)).records()
+    assert row["alert"] == alert
+    if consuming:
+        assert row["consumers"] == 1, "the list of consumers is more recent than the statistics"
+
+
+def test_bytes_of_a_young_message_are_unknown() -> None:
+    here = facts()
+    young, old = queue("young", messages=1, message_bytes=0), queue("old", messages=0, message_bytes=0)
+    table = queues(msgspec.structs.replace(here, broker=broker(here.topology, queues=(young, old))))
+    assert table.column("bytes") == (0, None)

@@ -1,0 +1,178 @@
+"""The screens of the commands as a person sees them: at a terminal of 80 columns, on a real broker."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.live.doctor.broken import W1, missing_worker_queue
+from tests.live.places import Place
+from tests.terminal import Printed, printed
+from tests.world import COMMAND, Run, eventually
+
+FIX = "         $ attune-ops topology apply --apply"
+
+
+@pytest.fixture
+def here(place: Callable[..., Place]) -> Place:
+    """A healthy installation, once the statistics say so."""
+    made = place().populate()
+    eventually(lambda: not made.look().at_least(made.look().findings[0].severity) or made.look().status == "degraded")
+    return made
+
+
+@pytest.fixture
+def shows(here: Place, run: Run) -> Callable[..., Printed]:
+    """`shows("doctor", "--all", width=80)` runs a command at a terminal."""
+
+    def shown(*arguments: str, width: int = 80, env: dict[str, str] | None = None) -> Printed:
+        environment = run.environment(env={**here.environment, **(env or {})})
+        done = printed([COMMAND, *arguments], environment, width=width)
+        assert max(map(len, done.lines)) <= width
+        return done
+
+    return shown
+
+
+def test_healthy(shows: Callable[..., Printed]) -> None:
+    for width in (80, 160):
+        done = shows("doctor", width=width)
+        lines = done.lines
+        assert done.status == 0
+        assert len(lines) <= 25, "\n".join(lines)
+        assert lines[0].startswith("! degraded: no problems on the broker, 5 known weaknesses; ")
+        assert lines[-1] == lines[0]
+        assert [line for line in lines if line.startswith("√ Topology ")]
+        assert not [line for line in lines if line.startswith(("ERROR", "WARNING"))]
+    assert "worker.{id}.executions is deleted" in "\n".join(shows("doctor", "--design").lines)
+    every = shows("doctor", "--all").lines
+    assert "√ ok      AT101 can connect to the broker over AMQP" in every
+    assert len(every) > 80
+
+
+def test_one_error(shows: Callable[..., Printed], here: Place) -> None:
+    missing_worker_queue(here)
+    for width in (80, 160):
+        done = shows("doctor", width=width)
+        first = done.lines[:20]
+        assert done.status == 1
+        assert first[0].startswith("× unhealthy: 1 error, ")
+        head = next(line for line in first if line.startswith("ERROR"))
+        assert head.startswith(f"ERROR    {W1} is missing: work for worker 1 (w1) is lost  ")
+        assert head.endswith(" AT401")
+        assert first.index(head) < first.index(FIX)
+        assert [line for line in first if line.startswith("         causes 2 more findings: ")]
+        assert "every live worker has its queues" not in "\n".join(done.lines)
+        assert [line for line in done.lines[-3:] if line.endswith("$ attune-ops topology apply --apply")]
+    quiet = shows("doctor", "-q").lines
+    assert len(quiet) < 12
+    assert FIX in quiet
+    assert not [line for line in quiet if line.startswith(("√", "–"))]
+    summary = shows("doctor", "--summary").lines
+    assert len(summary) <= 3
+    every = shows("doctor", "--all").lines
+    assert "× error   AT401 worker-queues: 1 finding" in every
+    assert "× error   AT301 publishes-arrive: explained by AT401" in every
+
+
+def test_the_summary_in_a_pipe_is_one_line(here: Place, run: Run) -> None:
+    missing_worker_queue(here)
+    done = run("doctor", "--summary", env=here.environment, status=1)
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.endswith("; $ attune-ops topology apply --apply\n")
+    assert f"; {W1} is missing: work for worker 1 (w1) is lost; " in done.stdout
+
+
+def test_thirty_dead_workers_are_a_few_lines(shows: Callable[..., Printed], here: Place) -> None:
+    rows = ", ".join(
+        f"({n}, 'dead{n}', 'local', 'action', 'active', '2025-01-01 00:00:00', '2025-01-01 00:00:00')"
+        for n in range(100, 130)
+    )
+    here.sql(f"INSERT INTO worker (id, name, worker_type, worker_role, status, last_heartbeat, created) VALUES {rows}")
+    lines = shows("doctor").lines
+    assert len(lines) <= 45, "\n".join(lines)
+    named = [line for line in lines if "AT409" in line]
+    assert named
+    assert lines.index(named[0]) < 8
+    assert sum(line.startswith(("ERROR", "WARNING")) for line in lines) <= 4
+
+
+def test_a_young_queue_has_no_consumers_0(place: Callable[..., Place], run: Run) -> None:
+    """The statistics of a queue with a consumer say 0 until the next interval; the list of consumers does not."""
+    for _ in range(3):
+        made = place()
+        made.populate()
+        text = run("queues", env=made.environment, status=0).stdout
+        consumed = [line for line in text.splitlines() if line.startswith(("worker.", "attune.executions.queue"))]
+        assert len(consumed) == 3
+        heading = text.splitlines()[0]
+        assert "bytes" in heading
+        assert not [line for line in consumed if line[: heading.index("consumers") + 9].split()[-1] == "0"], text
+        made.close()
+
+
+def test_a_backlog_without_a_consumer_is_red(shows: Callable[..., Printed], here: Place, run: Run) -> None:
+    here.publish("attune.notifications", "", 3)
+    red = "\x1b[31mno consumer"
+    eventually(lambda: red in shows("queues").raw, within=20)  # consumers of a young queue are unknown
+    assert "\x1b" not in shows("queues", env={"NO_COLOR": "1"}).raw
+    assert "\x1b" not in run("queues", env=here.environment).stdout
+    assert red in run("queues", env={**here.environment, "FORCE_COLOR": "1"}).stdout
+    assert "\x1b" not in run("queues", "--no-color", env={**here.environment, "FORCE_COLOR": "1"}).stdout
+
+
+def test_a_consumer_that_acknowledges_nothing(here: Place, run: Run) -> None:
+    with here.vhost.channel() as channel:
+        channel.queue_declare("slow", durable=True)
+        channel.basic_qos(prefetch_count=2)
+        channel.basic_consume("slow", lambda *_: None)
+        for _ in range(5):
+            channel.basic_publish("", "slow", b"{}")
+
+        def alert() -> str:
+            done = run("queues", "slow", "--columns", "alert", "--format", "csv", env=here.environment, status=0)
+            return done.stdout.splitlines()[1]
+
+        eventually(lambda: alert() in ("prefetch full", "stuck"), within=20)
+
+
+def test_a_pipe_obeys_columns(here: Place, run: Run) -> None:
+    uncut = run("queues", env=here.environment, status=0).stdout
+    assert "arguments" in uncut
+    for width in (60, 80, 120):
+        fitted = run("queues", env={**here.environment, "COLUMNS": str(width)}, status=0).stdout
+        assert max(map(len, fitted.splitlines())) <= width
+        assert "more columns: " in fitted
+        doctor = run("doctor", env={**here.environment, "COLUMNS": str(width)}, status=0).stdout
+        assert max(map(len, doctor.splitlines())) <= width
+    assert "arguments" in run("queues", env={**here.environment, "COLUMNS": "wide"}, status=0).stdout
+
+
+@pytest.mark.skipif(shutil.which("watch") is None, reason="needs `watch`")
+def test_watch(here: Place, run: Run) -> None:
+    """`watch -n 2 attune-ops queues` shows each queue on a line of its own."""
+    environment = run.environment(env=here.environment) | {"TERM": "xterm", "LINES": "24", "COLUMNS": "80"}
+    ours, theirs = pty.openpty()
+    command = ["watch", "-t", "-n", "2", str(COMMAND), "queues"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        time.sleep(3)
+        process.terminate()
+        shown = b""
+        try:
+            while part := os.read(ours, 65536):
+                shown += part
+        except OSError:
+            pass  # the terminal goes with the last process on it
+    os.close(ours)
+    text = shown.decode(errors="replace")
+    for name in ("attune.events.queue", "attune.notifications.queue", "worker.2.executions"):
+        assert text.count(name) == 1, text
+    assert "more columns: " in text
+    assert "dead_letter_exchange" not in text
