@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from attune_ops.cli import _complete
+from attune_ops.cli._duration import duration
+from attune_ops.model.deadline import Deadline
 
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
@@ -29,6 +31,7 @@ TARGET = (
     ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
 )
 COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied
+PATIENCE = 1.5  # the time of the whole command without progress, in times of one answer's
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 
 
@@ -40,6 +43,8 @@ class Cli:
         self.color: bool | None = None
         self.verbose = 0
         self.raw = False
+        self.timeout: float | None = None
+        self.deadline = Deadline()
         self._settings: Settings | None = None
         self._ops: Ops | None = None
 
@@ -49,8 +54,17 @@ class Cli:
         if self._settings is None:
             from attune_ops.installation.config import resolve
 
-            self._settings = resolve(self.options)
+            self._settings = self._with_timeout(resolve(self.options))
         return self._settings
+
+    def _with_timeout(self, settings: Settings) -> Settings:
+        """The settings with `--timeout`; a longer timeout of the configuration lets the whole command wait longer."""
+        if self.timeout is None:
+            self.deadline.seconds = max(self.deadline.seconds, PATIENCE * settings.timeout)
+            return settings
+        import msgspec
+
+        return msgspec.structs.replace(settings, timeout=self.timeout)
 
     @property
     def ops(self) -> Ops:
@@ -168,6 +182,15 @@ def _common_options() -> list[click.Parameter]:
         for name, metavar, help in TARGET
     ]
     hidden: dict[str, Any] = {"expose_value": False}  # their callbacks keep the values
+    made.append(
+        click.Option(
+            ["--timeout"],
+            metavar="TIME",
+            callback=_timeout,
+            help="Longest wait without progress, e.g. 30s; then exit status 3 (default: 15s).",
+            **hidden,
+        )
+    )
     made.append(click.Option(["--no-color"], is_flag=True, callback=_no_color, help="No colours.", **hidden))
     made.append(click.Option(["-v", "--verbose"], count=True, callback=_verbose, help="-vv: tracebacks.", **hidden))
     return made
@@ -185,6 +208,14 @@ def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 def _raw(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     ctx.ensure_object(Cli).raw = value
+
+
+def _timeout(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        cli = ctx.ensure_object(Cli)
+        cli.timeout = cli.deadline.seconds = duration(value)
+        if not cli.timeout:
+            raise click.BadParameter("it must be more than 0")
 
 
 def _verbose(ctx: click.Context, param: click.Parameter, value: int) -> None:

@@ -17,6 +17,7 @@ import click
 
 import attune_ops.cli as package
 from attune_ops.cli._base import Cli, Group
+from attune_ops.model.deadline import whole_command
 from attune_ops.model.errors import AttuneOpsError, Interrupted
 from attune_ops.model.version import __version__
 
@@ -63,9 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for an ASCII terminal
     try:
-        with _terminable(interrupted):
+        with _terminable(interrupted), whole_command(cli.deadline):
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
-        return result if isinstance(result, int) else _exit.OK
+        status = result if isinstance(result, int) else _exit.OK
+        if cli.deadline.silent and status in (_exit.OK, _exit.FOUND):
+            cli.error("attune-ops: there was no answer in time: the result is incomplete")
+            return _exit.UNREACHABLE
+        return status
     except click.exceptions.NoArgsIsHelpError as e:
         click.echo(e.format_message(), err=True)  # not masked: it has an example of a URL
         return _exit.USAGE
@@ -84,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
             cli.note(f"attune-ops: interrupted; {e}")
             return _exit.INTERRUPTED
         _error(cli, str(e), e)
-        return _exit.status_of(e)
+        status = _exit.status_of(e)
+        return _exit.UNREACHABLE if cli.deadline.silent and status == _exit.FOUND else status
     except Exception as e:  # noqa: BLE001 - a bug ends in one line too
         if interrupted:
             cli.note("attune-ops: interrupted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,6 @@ import click
 from attune_ops.cli._base import Cli
 
 DRY_RUN = "dry run: nothing was changed; to change it, add --apply"
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 confirm_option = click.option("--confirm", metavar="NAME", help="Name of the environment, if it is protected.")
 
@@ -46,14 +44,6 @@ def confirmed(cli: Cli, confirm: str | None, apply: bool = True) -> str | None:
     if apply and confirm is None and cli.settings.protected and sys.stdin.isatty():
         return str(click.prompt(f"{cli.settings.env!r} is protected; type its name", err=True))
     return confirm
-
-
-def duration(text: str) -> float:
-    """Option type: `500ms`, `30s`, `5m`, `1h` in seconds; a number without unit is seconds. Else exit status 2."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text.strip(), re.ASCII)
-    if not found:
-        raise click.BadParameter(f"{text!r} is not a duration; use for example 500ms, 30s, 5m, 1h")
-    return float(found[1]) * UNITS[found[2]]
 
 
 def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:

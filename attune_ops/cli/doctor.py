@@ -9,7 +9,8 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import automatic_samples_option, duration, from_option
+from attune_ops.cli._duration import duration
+from attune_ops.cli._options import automatic_samples_option, from_option
 from attune_ops.doctor.findings import Severity
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.model import deadline
 
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @group()
 def command() -> None:
     """Failover drills: cause a failure on a private broker, and account for every message."""
+    deadline.do_not_apply()  # failures are made on purpose; each step has its own limit
 
 
 @command.command(name="list", example="attune-ops drill list")

@@ -8,8 +8,8 @@ import click
 
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._duration import duration
 from attune_ops.cli._exit import FOUND, OK
-from attune_ops.cli._options import duration
 
 if TYPE_CHECKING:
     from attune_ops.doctor.health import Health

@@ -10,7 +10,8 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._options import duration
+from attune_ops.cli._duration import duration
+from attune_ops.model import deadline
 
 WIDTH = 100  # columns of a table in a pipe, which has no width
 
@@ -39,6 +40,7 @@ config_option = click.option(
 @group()
 def command() -> None:
     """A private RabbitMQ on loopback: own ports, own data, own password; other brokers are not affected."""
+    deadline.do_not_apply()  # each step has its own limit
 
 
 @command.command(example="attune-ops lab up")

@@ -10,7 +10,8 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration
+from attune_ops.cli._duration import duration
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed
 
 if TYPE_CHECKING:
     from attune_ops.messages.preview import Preview

@@ -10,11 +10,13 @@ import click
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._options import force_option
+from attune_ops.model import deadline
 
 
 @group()
 def command() -> None:
     """Runbooks for Jupyter: each answers one question, on a named environment or on its own lab."""
+    deadline.do_not_apply()  # each step has its own limit
 
 
 @command.command("list", example="attune-ops notebook list")

@@ -8,7 +8,8 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, duration, other_release_option
+from attune_ops.cli._duration import duration
+from attune_ops.cli._options import DRY_RUN, change_options, confirmed, other_release_option
 
 
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")

@@ -9,7 +9,7 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import duration
+from attune_ops.cli._duration import duration
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint, Settings
-from attune_ops.installation.sockets import connect, tls_context
-from attune_ops.installation.unreachable import why
+from attune_ops.installation.sockets import LEAST_S, connect, tls_context
+from attune_ops.installation.unreachable import is_late, why
+from attune_ops.model import deadline
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Reach, Source
 from attune_ops.model.version import __version__
 
 if TYPE_CHECKING:
     import pika
+
+    from attune_ops.installation.timed_connection import TimedConnection
 
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
@@ -42,7 +45,7 @@ def open_connection(
     ca_file: str | None = None,
     heartbeat: int | None = None,
     implementation: type[pika.SelectConnection] | None = None,
-) -> pika.BlockingConnection:
+) -> TimedConnection:
     """Connects and logs in; the broker lists the connection under `name`. Times in s.
 
     `implementation` reads and writes the frames in pika's place. For a few requests, use `short_connection`.
@@ -51,6 +54,9 @@ def open_connection(
     """
     import pika
 
+    from attune_ops.installation.timed_connection import Opening, TimedConnection
+
+    at_most = max(min(timeout, deadline.left()), LEAST_S)
     parameters = pika.ConnectionParameters(
         host=endpoint.host,
         port=endpoint.port,
@@ -58,43 +64,21 @@ def open_connection(
         credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
         ssl_options=pika.SSLOptions(tls_context(ca_file), endpoint.host) if endpoint.tls else None,
         heartbeat=heartbeat,
-        socket_timeout=timeout,
-        stack_timeout=timeout,
+        socket_timeout=at_most,
+        stack_timeout=at_most,
         client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
     )
-    opening = _Opening(implementation or pika.SelectConnection)
+    opening = Opening(implementation)
     try:
-        return pika.BlockingConnection(parameters, _impl_class=opening)
+        connection = TimedConnection(parameters, _impl_class=opening)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
         raise _unreachable(endpoint, e, timeout) from None
     except BaseException:  # after an interrupt pika keeps its sockets
         opening.abort()
         raise
-
-
-class _Opening:
-    """The connection that pika is making, so that its sockets can be closed when it is interrupted."""
-
-    def __init__(self, implementation: type[pika.SelectConnection]) -> None:
-        self._implementation = implementation
-        self._loop: Any = None
-        self._workflow: Any = None
-
-    def create_connection(self, configs: Any, on_done: Any, custom_ioloop: Any) -> None:
-        """Begins to connect; called by pika."""
-        self._loop = custom_ioloop
-        self._workflow = self._implementation.create_connection(configs, on_done=on_done, custom_ioloop=custom_ioloop)
-
-    def abort(self) -> None:
-        """Stops connecting and closes the sockets."""
-        with contextlib.suppress(Exception):  # pika was interrupted anywhere, and its own `abort` fails
-            connector = self._workflow._connector
-            if connector._amqp_conn is not None:
-                _close_stream(connector._amqp_conn)
-                connector._amqp_conn = None
-            connector._close()
-        with contextlib.suppress(Exception):
-            self._loop.close()
+    deadline.ended()
+    connection.watch(str(endpoint))
+    return connection
 
 
 @contextlib.contextmanager
@@ -116,43 +100,42 @@ def close(connection: pika.BlockingConnection, timeout: float = CLOSE_S) -> None
 
     Raises nothing but an interrupt. With a timeout of 0 the broker is not waited for.
     """
+    from attune_ops.installation.timed_connection import free
+
     try:
         if connection.is_open and timeout:
             with contextlib.suppress(Exception), interruptible(), in_time(connection, timeout):
                 connection.close()
     finally:
-        _free(connection)
-
-
-def _free(connection: pika.BlockingConnection) -> None:
-    """Closes the sockets, which pika keeps where a connection was lost or its close was interrupted."""
-    impl = connection._impl
-    impl.connection_state = impl.CONNECTION_CLOSED
-    _close_stream(impl)
-    with contextlib.suppress(Exception):
-        connection._cleanup()
-
-
-def _close_stream(connection: Any) -> None:
-    """Closes the TCP connection of one of pika's own connections."""
-    with contextlib.suppress(Exception):
-        if connection._transport is not None:
-            connection._transport._close_and_finalize()
+        free(connection)
 
 
 @contextlib.contextmanager
-def short_connection(settings: Settings, purpose: str) -> Iterator[pika.BlockingConnection]:
+def short_connection(settings: Settings, purpose: str) -> Iterator[TimedConnection]:
     """Connects for the block, under the name `attune-ops PURPOSE`, and disconnects at its end.
 
-    Raises `SourceError` where it cannot connect.
+    Raises `SourceError` where it cannot connect, and where the connection is lost in the block.
     """
     connection = open_connection(
         settings.amqp, name=f"attune-ops {purpose}", timeout=settings.timeout, ca_file=settings.ca_file
     )
     try:
-        yield connection
+        with losable(settings.amqp):
+            yield connection
     finally:
         close(connection)
+
+
+@contextlib.contextmanager
+def losable(endpoint: Endpoint) -> Iterator[None]:
+    """Raises `SourceError` where the connection is lost in the block."""
+    from pika.exceptions import AMQPConnectionError
+
+    try:
+        yield
+    except AMQPConnectionError as e:
+        reason = " ".join(str(e).split()) or type(e).__name__
+        raise SourceError(f"AMQP {endpoint}: the connection to the broker was lost ({reason})") from None
 
 
 def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
@@ -163,9 +146,10 @@ def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = No
     try:
         with connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream:
             stream.sendall(PROTOCOL_HEADER)
-            answer = stream.recv(11)
+            answer = stream.makefile("rb").read(11)
     except OSError as e:
         raise _unreachable(endpoint, e, timeout) from None
+    deadline.ended()
     if not (answer[:1] == b"\x01" and answer[7:11] == CONNECTION_START):
         raise _unreachable(endpoint, NotAmqp(), timeout)
 
@@ -234,6 +218,7 @@ def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 1
 
 
 def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
+    deadline.ended(late=is_late(error))
     reason = _refusal(endpoint, error) or why(endpoint, error, timeout)
     return SourceError(f"AMQP {endpoint} (virtual host {endpoint.path!r}): {reason}")
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from attune_ops.installation.config.settings import Endpoint
-from attune_ops.installation.unreachable import why
+from attune_ops.installation.unreachable import is_late, why
+from attune_ops.model import deadline
 from attune_ops.model.errors import SourceError
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for deeply nested JSON
@@ -141,4 +142,5 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
 
 def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:
     """The error for a management API that did not answer, whichever transport failed."""
+    deadline.ended(late=is_late(error))
     return SourceError(f"management API {endpoint}: {why(endpoint, error, timeout)}")

@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.http import Answer, basic, unreachable
 from attune_ops.installation.sockets import MOST_BYTES, TooMuch, connect
+from attune_ops.model import deadline
 
 MOST_HEADERS = 100
 LONGEST_LINE = 65536
@@ -97,6 +98,7 @@ class LightHttp:
             found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
         except OSError as e:
             raise unreachable(self.endpoint, e, self._timeout) from None
+        deadline.ended()
         return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
 
     def close(self) -> None:

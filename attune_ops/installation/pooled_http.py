@@ -14,7 +14,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.http import Answer, basic, unreachable
-from attune_ops.installation.sockets import MOST_BYTES, TooMuch, timed, tls_context
+from attune_ops.installation.sockets import LEAST_S, MOST_BYTES, TooMuch, timed, tls_context
+from attune_ops.model import deadline
 
 QUIET = 1.5  # times the timeout: the longest wait for the next byte of a list, which may take longer as a whole
 RETRY_S = 1.0  # the timeout after a request that got no answer, until one gets an answer again
@@ -40,13 +41,14 @@ class PooledHttp:
         """Sends one request and reads the whole answer."""
         started = time.perf_counter()
         seconds = RETRY_S if self._silent else timeout or self._timeout
+        first = max(min(seconds, self._timeout, deadline.left()), LEAST_S)
         try:
             with self._session.request(
                 method,
                 self._base + path,
                 data=body,
                 headers={"content-type": "application/json"} if body is not None else None,
-                timeout=(min(seconds, self._timeout), seconds),
+                timeout=(first, seconds),
                 allow_redirects=False,
                 stream=True,
             ) as found:
@@ -58,6 +60,7 @@ class PooledHttp:
             self._silent = isinstance(e, requests.Timeout) or "timed out" in str(e)
             raise unreachable(self.endpoint, e, seconds) from None
         self._silent = False
+        deadline.ended()
         headers = {k.lower(): v for k, v in found.headers.items()}
         return Answer(found.status_code, headers, content, (time.perf_counter() - started) * 1000)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.management_types.fields import from_text
+from attune_ops.model import deadline
 from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.registry import STALE_AFTER, Execution, RegistryView, Worker
 
@@ -300,19 +301,24 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
     """Connects to PostgreSQL; raises `SourceError` naming the database and what to try. `timeout` in s."""
     try:
         import psycopg
+
+        from attune_ops.installation.timed_postgresql import TimedPostgresql
     except ImportError:
         raise SourceError(
             f"registry {database.shown}: PostgreSQL needs psycopg; pip install 'attune-ops[postgres]'"
         ) from None
-    options = (
-        f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={int(timeout * 1000)}"
-    )
+    timeout = min(timeout, deadline.left())
+    at_most = max(1, int(timeout * 1000))
+    options = f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={at_most}"
     try:
-        return psycopg.connect(
+        connection = TimedPostgresql.connect(
             database.url.reveal(), connect_timeout=max(2, int(timeout)), options=options, application_name="attune-ops"
         )
     except psycopg.Error as e:
+        deadline.ended(late="timeout" in str(e).lower())
         raise SourceError(f"registry {database.shown}: {_why(e)}") from None
+    deadline.ended()
+    return connection
 
 
 def _why(error: Exception) -> str:

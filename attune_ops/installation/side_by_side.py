@@ -6,6 +6,7 @@ each request.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -27,7 +28,8 @@ class SideBySide:
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """Runs the call in one of the threads; the future has its result or its exception."""
         future: Future[T] = Future()
-        self._calls.put((future, call))
+        context = contextvars.copy_context()  # the deadline of the command
+        self._calls.put((future, lambda: context.run(call)))
         return future
 
     def _work(self) -> None:

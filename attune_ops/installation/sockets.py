@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.installation.config.settings import Endpoint
+from attune_ops.model import deadline
 from attune_ops.model.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     import ssl
 
 
+LEAST_S = 0.01  # a timeout of 0 is none
+PROGRESS = 1 << 16  # bytes of an answer that show that the server goes on; a byte now and then does not
 MOST_BYTES = 128 << 20  # of one answer, decompressed; 10,000 workers have lists of some 60 MB
 
 
@@ -37,16 +41,33 @@ class _InTime:
 
     def recv_into(self, *where: Any) -> int:
         """Reads what there is; raises `TimeoutError` or `TooMuch`."""
-        if self._ends is not None:
-            left = self._ends - time.monotonic()
+        began = time.monotonic()
+        while True:
+            own = self._own_limit(began)
+            left = min(own, deadline.left())
             if left <= 0:
                 raise TimeoutError("timed out")
-            super().settimeout(left if self.quiet is None else min(left, self.quiet))  # type: ignore[misc]
-        size: int = super().recv_into(*where)  # type: ignore[misc]
-        self._read += size
+            if left < math.inf:
+                super().settimeout(left)  # type: ignore[misc]
+            try:
+                size: int = super().recv_into(*where)  # type: ignore[misc]
+                break
+            except TimeoutError:
+                if self._own_limit(began) <= 0:
+                    raise  # else there was progress elsewhere: `left` says how long this may last
+        before, self._read = self._read, self._read + size
+        if self._read // PROGRESS > before // PROGRESS:
+            deadline.ended()
         if self._ends is not None and self._read > MOST_BYTES:
             raise TooMuch(f"more than {MOST_BYTES} bytes")
         return size
+
+    def _own_limit(self, began: float) -> float:
+        """How long a read that began then may still last, by the timeout of the answer and by `quiet`; in s."""
+        if self._ends is None:
+            return math.inf
+        quiet = math.inf if self.quiet is None else began + self.quiet
+        return min(self._ends, quiet) - time.monotonic()
 
 
 class InTimeSocket(_InTime, socket.socket):
@@ -66,6 +87,7 @@ def timed(stream: socket.socket, quiet: float | None = None) -> socket.socket:
 def connect(host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> socket.socket:
     """Opens a TCP connection, with TLS on request; raises `OSError`. `timeout` in s."""
     # As bytes: a text would load the codec for international names, 7 ms; one that is not ASCII needs it.
+    timeout = max(min(timeout, deadline.left()), LEAST_S)
     address = (host.encode() if host.isascii() else host, port)
     stream = timed(socket.create_connection(address, timeout))  # type: ignore[arg-type]
     # A request is one small packet: without this the kernel waits for the previous answer's acknowledgement.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.sockets import MOST_BYTES
+from attune_ops.model import deadline
 
 CERTIFICATE = ("certificate_verify_failed", "certificate verify failed")
 NO_TLS = ("wrong_version_number", "record_layer_failure", "packet_length_too_long", "unknown_protocol")
@@ -36,6 +37,7 @@ HALF = "the answer is incomplete; check that the port is correct (default 15672)
 
 def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
     """Why `endpoint` did not answer, and what to try, in half a sentence. `timeout` in s."""
+    timeout = min(timeout, deadline.seconds() or timeout)
     http = endpoint.scheme.startswith("http")
     plain = endpoint.scheme.removesuffix("s")
     known = (
@@ -53,6 +55,12 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
     text = _chain(error)
     low = text.lower()
     return next((sentence for words, sentence in known if any(w in low for w in words)), text[:200])
+
+
+def is_late(error: BaseException) -> bool:
+    """Whether the error means that no answer came in time."""
+    low = _chain(error).lower()
+    return any(word in low for word in SLOW)
 
 
 def _chain(error: BaseException | None) -> str:

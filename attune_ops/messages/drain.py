@@ -55,7 +55,9 @@ def drain(
                 return f"{counted(counts['drained'], 'message is', 'messages are')} safe in {str(path)!r}"
 
             try:
-                with raw_amqp.resume_hint(safe, "; run it again to resume", lambda: counts["drained"] > 0):
+                with raw_amqp.resume_hint(
+                    safe, ", the rest is on the broker; run it again to resume", lambda: counts["drained"] > 0
+                ):
                     notes += _drain(settings, info, path, selected, limit, counts, on_progress)
             finally:
                 outcome |= counts

@@ -14,10 +14,12 @@ from pika import spec
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
 from attune_ops.messages.properties import decode
-from attune_ops.model.errors import ActionError, AttuneOpsError
+from attune_ops.model import deadline
+from attune_ops.model.errors import AttuneOpsError, SourceError
+from attune_ops.model.units import counted
 
 if TYPE_CHECKING:
-    import pika
+    from attune_ops.installation.timed_connection import TimedConnection
 
 WINDOW = 2000  # messages published and not yet confirmed
 WINDOW_BYTES = 16 << 20
@@ -67,7 +69,7 @@ class Publisher:
     publishing: so it belongs to the first identical message in flight.
     """
 
-    def __init__(self, connection: pika.BlockingConnection, rate: float | None = None) -> None:
+    def __init__(self, connection: TimedConnection, rate: float | None = None) -> None:
         self._connection = connection
         self._channel = connection.channel()
         self._publish = raw_amqp.enable_confirms(self._channel, self._on_confirm, self._on_return)
@@ -77,7 +79,7 @@ class Publisher:
         self._settled: list[Settled] = []
         self._exchanges: dict[str, bool] = {"": True}
         self._every = 0.0 if rate is None else 1 / rate
-        self._next = time.monotonic()
+        self._next = self._since = time.monotonic()  # _since: the last confirm, or the first message without one
 
     def publish(self, messages: Iterable[tuple[int, Destination, bytes]]) -> None:
         """Publishes messages (key, destination, body); waits while too many are in flight, or for the rate."""
@@ -92,6 +94,8 @@ class Publisher:
                 if len(self._in_flight) >= WINDOW or self._bytes >= WINDOW_BYTES:
                     self._wait(lambda: len(self._in_flight) < WINDOW and self._bytes < WINDOW_BYTES)
                 self._number += 1
+                if not self._in_flight:
+                    self._since = time.monotonic()
                 self._in_flight[self._number] = _Sent(key, to, body)
                 self._bytes += len(body)
                 self._publish(to.exchange, to.routing_key, body, raw_amqp.RawProperties(to.properties), True)
@@ -138,20 +142,27 @@ class Publisher:
 
     def _pace(self) -> None:
         while (now := time.monotonic()) < self._next:
-            raw_amqp.process_events(self._channel, self._next - now)
+            self._turn(self._next - now)
         self._next = max(self._next, now - self._every) + self._every
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        answered, since = len(self._settled), time.monotonic()
         while not done():
-            raw_amqp.process_events(self._channel, 1)
-            if len(self._settled) > answered:
-                answered, since = len(self._settled), time.monotonic()
-            elif time.monotonic() - since > STUCK_S:
-                raise ActionError(
-                    f"no publisher confirm for {STUCK_S:g} s (a resource alarm?); it is unknown whether "
-                    f"{len(self._in_flight)} messages arrived"
-                )
+            self._turn(1)
+
+    def _turn(self, seconds: float) -> None:
+        """Handles events for at most `seconds`; raises `SourceError` where the broker has stopped confirming."""
+        answered = len(self._settled)
+        raw_amqp.process_events(self._channel, seconds)
+        now = time.monotonic()
+        if len(self._settled) > answered or not self._in_flight or self._connection.blocked is not None:
+            self._since = now
+            deadline.ended()
+        elif now - self._since > STUCK_S or deadline.left() <= 0:
+            deadline.ended(late=True)
+            raise SourceError(
+                f"no publisher confirm for {now - self._since:.0f} s; it is unknown whether "
+                f"{counted(len(self._in_flight), 'message')} arrived"
+            )
 
     def _on_return(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         found = next((s for s in self._in_flight.values() if s.fits(method, properties.raw, body)), None)

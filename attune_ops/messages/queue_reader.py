@@ -22,8 +22,9 @@ from attune_ops.model.errors import ActionError
 from attune_ops.model.units import counted
 
 if TYPE_CHECKING:
-    import pika
     from pika.adapters.blocking_connection import BlockingChannel
+
+    from attune_ops.installation.timed_connection import TimedConnection
 
 PREFETCH = 1000  # unacknowledged messages
 BATCH = 500  # messages made safe and acknowledged at once
@@ -42,7 +43,7 @@ class Delivery(NamedTuple):
 class QueueReader:
     """Reads one queue. Messages that are not acknowledged at the end are requeued."""
 
-    def __init__(self, connection: pika.BlockingConnection, info: QueueInfo, consume: bool, prefetch: int) -> None:
+    def __init__(self, connection: TimedConnection, info: QueueInfo, consume: bool, prefetch: int) -> None:
         self.queue = queue = info.name
         self._republished = 0
         self._connection = connection

@@ -20,10 +20,13 @@ from attune_ops.installation.amqp import CLOSE_S, close, interruptible, open_con
 from attune_ops.installation.amqp_write import asking
 from attune_ops.installation.config import Settings
 from attune_ops.messages import interrupts
+from attune_ops.model import deadline
 from attune_ops.model.errors import ActionError, AttuneOpsError, ConfigError, Interrupted, SourceError
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
+
+    from attune_ops.installation.timed_connection import TimedConnection
 
 HEADER = struct.Struct(">BHI")  # type, channel, size
 INTERRUPT_S = 1.0  # for the broker's answer to connection.close after an error or an interrupt
@@ -64,7 +67,7 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def connected(settings: Settings, name: str) -> Iterator[pika.BlockingConnection]:
+def connected(settings: Settings, name: str) -> Iterator[TimedConnection]:
     """Connects for raw messages and closes the connection at the end; raises `SourceError`.
 
     A signal interrupts only where `process_events` is called, or at the end.
@@ -108,6 +111,10 @@ def enable_confirms(
     )
     while not is_on:
         process_events(channel, 1)
+        if deadline.left() <= 0:
+            deadline.ended(late=True)
+            raise SourceError("the broker does not answer confirm.select in time")
+    deadline.ended()
     publish: Callable[..., None] = inner.basic_publish
     return publish
 

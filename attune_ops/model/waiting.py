@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from attune_ops.model import deadline
+
 T = TypeVar("T")
 
 
@@ -28,5 +30,6 @@ def wait_until(
         if on_wait is not None:
             on_wait(value, left)
         time.sleep(min(interval, left))
+        deadline.ended()  # the loop has its own limit: each read has the whole time
         value = read()
     return value

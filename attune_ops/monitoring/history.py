@@ -16,7 +16,7 @@ import msgspec
 
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
-from attune_ops.model import display
+from attune_ops.model import deadline, display
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import make_private, state_folder
@@ -159,6 +159,7 @@ def watch(
         if left is not None and left <= 0:
             return samples
         time.sleep(max(0.0, interval if left is None else min(interval, left)))
+        deadline.ended()  # each sample has the whole time
 
 
 @contextmanager

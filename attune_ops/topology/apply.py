@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from attune_ops.installation import audit
-from attune_ops.installation.amqp import close, open_connection
+from attune_ops.installation.amqp import close, losable, open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exchange, declare_queue
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config.settings import Settings
@@ -141,7 +141,8 @@ class _Declarer:
             )
             self._channel = None
         if self._channel is None or self._channel.is_closed:
-            self._channel = self._connection.channel()
+            with losable(self._settings.amqp):
+                self._channel = self._connection.channel()
         return self._channel
 
     def close(self) -> None:

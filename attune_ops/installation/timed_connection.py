@@ -1,0 +1,136 @@
+"""pika's blocking connection with the deadline of the command on every answer, and its sockets freed in the end.
+
+Loaded on use: pika takes 60 ms. Pika alone waits for an answer until the broker's heartbeats stop, or endlessly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pika
+from pika.exceptions import AMQPHeartbeatTimeout
+
+from attune_ops.model import deadline
+from attune_ops.model.errors import SourceError
+
+
+class TimedConnection(pika.BlockingConnection):  # type: ignore[misc]
+    """A connection; where the broker does not answer in time, it is closed and `SourceError` is raised.
+
+    `blocked` is the broker's reason while an alarm blocks this connection (it published); such a wait has no limit but
+    the heartbeat's. `on_blocked` is called with each change of it.
+    """
+
+    place = ""  # for the sentence of an error
+    blocked: str | None = None
+    on_blocked: Callable[[str | None], None] | None = None
+    _idle = 0
+
+    def watch(self, place: str) -> None:
+        """Follows the alarms of the broker from now on; `place` is its URL without the password."""
+        self.place = place
+        # Below pika's blocking layer, which reports an alarm only between two calls: the blocked call does not end.
+        self._impl.add_on_connection_blocked_callback(lambda _, frame: self._alarm(_text(frame.method.reason)))
+        self._impl.add_on_connection_unblocked_callback(lambda _, frame: self._alarm(None))
+
+    def _alarm(self, reason: str | None) -> None:
+        self.blocked = reason
+        if self.on_blocked is not None:
+            self.on_blocked(reason)
+
+    def process_data_events(self, time_limit: float | None = 0) -> None:
+        """Waits for events, no answer among them: the deadline does not apply."""
+        self._idle += 1
+        try:
+            super().process_data_events(time_limit)
+        finally:
+            self._idle -= 1
+
+    def _flush_output(self, *waiters: Callable[[], bool]) -> None:
+        """Every wait of pika for an answer, and for its output to be sent."""
+        seconds = deadline.seconds()
+        if self._idle or seconds is None or not self.is_open:
+            super()._flush_output(*waiters)
+            return
+        impl, frames = self._impl, self._frames()
+        late = AMQPHeartbeatTimeout(f"no answer within {seconds:g} s")
+        timer: Any = None
+
+        def look() -> None:
+            nonlocal timer, frames
+            if frames != self._frames() or self.blocked is not None:
+                frames = self._frames()
+                deadline.ended()
+            left = deadline.left()
+            if left > 0:
+                timer = impl._adapter_call_later(left, look)
+            else:
+                impl._terminate_stream(late)
+
+        look()
+        try:
+            super()._flush_output(*waiters)
+        except AMQPHeartbeatTimeout as e:
+            deadline.ended(late=True)
+            if e is late:
+                raise SourceError(f"AMQP {self.place}: the broker does not answer ({e})") from None
+            raise
+        except Exception:
+            deadline.ended()
+            raise
+        finally:
+            if timer is not None:
+                impl._adapter_remove_timeout(timer)
+        deadline.ended()
+
+    def _frames(self) -> int:
+        """The number of frames that came, without heartbeats, which are no answer."""
+        beats = getattr(self._impl._heartbeat_checker, "_heartbeat_frames_received", 0)
+        return int(self._impl.frames_received) - int(beats)
+
+
+class Opening:
+    """The connection that pika is making, so that its sockets can be closed when it is interrupted."""
+
+    def __init__(self, implementation: type[pika.SelectConnection] | None) -> None:
+        self._implementation = implementation or pika.SelectConnection
+        self._loop: Any = None
+        self._workflow: Any = None
+
+    def create_connection(self, configs: Any, on_done: Any, custom_ioloop: Any) -> None:
+        """Begins to connect; called by pika."""
+        self._loop = custom_ioloop
+        self._workflow = self._implementation.create_connection(configs, on_done=on_done, custom_ioloop=custom_ioloop)
+
+    def abort(self) -> None:
+        """Stops connecting and closes the sockets."""
+        with contextlib.suppress(Exception):  # pika was interrupted anywhere, and its own `abort` fails
+            connector = self._workflow._connector
+            if connector._amqp_conn is not None:
+                _close_stream(connector._amqp_conn)
+                connector._amqp_conn = None
+            connector._close()
+        with contextlib.suppress(Exception):
+            self._loop.close()
+
+
+def free(connection: pika.BlockingConnection) -> None:
+    """Closes the sockets of a connection, which pika keeps where it was lost or its close was interrupted."""
+    impl = connection._impl
+    impl.connection_state = impl.CONNECTION_CLOSED
+    _close_stream(impl)
+    with contextlib.suppress(Exception):
+        connection._cleanup()
+
+
+def _close_stream(connection: Any) -> None:
+    """Closes the TCP connection of one of pika's own connections."""
+    with contextlib.suppress(Exception):
+        if connection._transport is not None:
+            connection._transport._close_and_finalize()
+
+
+def _text(reason: str | bytes) -> str:
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else reason

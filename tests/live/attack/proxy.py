@@ -1,0 +1,163 @@
+"""A TCP proxy in front of a broker (both ports) or a database that turns hostile in the middle, and a measured run."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from tests.world import Vhost, clean_environment
+
+Fault = Literal["none", "silent", "cut", "drip", "delay"]
+DRIP_S = 0.3  # a byte
+DELAY_S = 0.03  # a packet
+
+
+class Proxy:
+    """Ports in front of several servers; after `after` bytes in both directions together the fault begins.
+
+    silent: connections are accepted and stay open, nothing is forwarded. cut: all are reset, new ones too. drip: to the
+    client a byte now and then. delay: each packet is late.
+    """
+
+    def __init__(self, fault: Fault = "none", after: int = 0) -> None:
+        self.bytes = 0
+        self._fault, self._after = fault, after
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._listeners: list[socket.socket] = []
+        self.over = threading.Event()
+
+    @property
+    def fault(self) -> Fault:
+        """The fault that is there now."""
+        return self._fault if self.bytes >= self._after else "none"
+
+    def port(self, address: str) -> int:
+        """A new port in front of that server (host:port)."""
+        host, _, port = address.rpartition(":")
+        listener = socket.create_server(("127.0.0.1", 0))
+        self._listeners.append(listener)
+        threading.Thread(target=self._serve, args=(listener, (host, int(port))), daemon=True).start()
+        return int(listener.getsockname()[1])
+
+    def close(self) -> None:
+        """Ends it with all connections."""
+        self.over.set()
+        for each in [*self._listeners, *self._open]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _serve(self, listener: socket.socket, target: tuple[str, int]) -> None:
+        with suppress(OSError):
+            while True:
+                near = listener.accept()[0]
+                with self._lock:
+                    self._open.add(near)
+                if self.fault == "cut":
+                    self._reset(near)
+                elif self.fault != "silent":
+                    far = socket.create_connection(target, 5)
+                    with self._lock:
+                        self._open.add(far)
+                    threading.Thread(target=self._forward, args=(near, far, False), daemon=True).start()
+                    threading.Thread(target=self._forward, args=(far, near, True), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket, to_client: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(16384):
+                with self._lock:
+                    self.bytes += len(data)
+                fault = self.fault
+                if fault == "silent":
+                    self.over.wait()
+                elif fault == "cut":
+                    self._reset(source)
+                    self._reset(sink)
+                    return
+                elif fault == "drip" and to_client:
+                    for byte in data:
+                        sink.sendall(bytes([byte]))
+                        if self.over.wait(DRIP_S):
+                            return
+                    continue
+                elif fault == "delay" and self.over.wait(DELAY_S):
+                    return
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _reset(one: socket.socket) -> None:
+        with suppress(OSError):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+            one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+@contextmanager
+def between(
+    vhost: Vhost, fault: Fault = "none", after: int = 0, database: str = ""
+) -> Iterator[tuple[Proxy, dict[str, str]]]:
+    """A proxy in front of both ports of the broker, and of the database; with the environment that points to it."""
+    with ExitStack() as stack:
+        proxy = Proxy(fault, after)
+        stack.callback(proxy.close)
+        environment = dict(vhost.environment)
+        amqp, api = proxy.port(vhost.broker.amqp_address), proxy.port(vhost.broker.management_address)
+        environment["ATTUNE_OPS_AMQP_URL"] = vhost.amqp_url.replace(vhost.broker.amqp_address, f"127.0.0.1:{amqp}")
+        environment["ATTUNE_OPS_MANAGEMENT_URL"] = vhost.management_url.replace(
+            vhost.broker.management_address, f"127.0.0.1:{api}"
+        )
+        if database:
+            place = urlsplit(database)
+            at = f"{place.hostname}:{place.port}"
+            environment["ATTUNE_OPS_DATABASE_URL"] = database.replace(at, f"127.0.0.1:{proxy.port(at)}")
+        yield proxy, environment
+
+
+class Spent(NamedTuple):
+    """What one run of the command was: exit status, both streams, duration in s, most memory in KiB."""
+
+    status: int
+    said: str
+    seconds: float
+    memory: int
+
+
+def spend(folder: Path, environment: Mapping[str, str], *arguments: str, most: float = 60) -> Spent:
+    """Runs the command and measures it; killed after `most` s."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "attune_ops", *arguments],
+        cwd=folder, env={**clean_environment(folder), "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    ending = threading.Timer(most, process.kill)
+    ending.start()
+    assert process.stdout is not None
+    said = process.stdout.read().decode()
+    usage: resource.struct_rusage
+    _, status, usage = os.wait4(process.pid, 0)
+    ending.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    return Spent(process.returncode, said, time.monotonic() - began, usage.ru_maxrss)
+
+
+def points(total: int, count: int, seed: int) -> list[int]:
+    """So many moments of a run that takes `total` bytes, spread evenly and each a little off."""
+    chance = random.Random(seed)
+    return [int(total * (n + chance.random()) / count) for n in range(count)]
