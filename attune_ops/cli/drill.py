@@ -73,6 +73,8 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
     its configuration has `drills = true`; an --amqp-url is refused. A drill that breaks a node always starts its own
     broker.
 
+    While a memory or disk alarm blocks publishers, the drill says so and waits. Ctrl-C undoes everything.
+
     Mitigations for --remedy are durable, quorum and expires-policy for worker queues, alternate-exchange for unroutable
     messages, dead-letter-queue for dead-lettered messages, and redispatch for a scheduler that tries the next worker.
 

@@ -12,6 +12,7 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.model import deadline
+from attune_ops.model.command_lines import quoted
 
 WIDTH = 100  # columns of a table in a pipe, which has no width
 
@@ -84,8 +85,22 @@ def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None
     found = lab.status(name if name is not None else cli.options.get("lab"))
     cli.show(found.select(columns.split(",")) if columns else found, format)
     if "running" not in found.column("state"):
-        cli.note("no lab is running; `attune-ops lab up` starts one")
+        cli.note(_nothing_runs(name if name is not None else cli.options.get("lab")))
         cli.exit(_exit.FOUND)
+
+
+def _nothing_runs(name: str | None) -> str:
+    """That no lab is running, or not the one of that name, with the others that are."""
+    from attune_ops import lab
+
+    if name is None:
+        return "no lab is running; `attune-ops lab up` starts one"
+    there = lab.status()
+    states = zip(there.column("lab"), there.column("state"), strict=True)
+    running = sorted({str(other) for other, state in states if state == "running"})
+    others = f"; running: {', '.join(running)}" if running else "; no other lab is running"
+    start = "attune-ops lab up" if name == "default" else f"attune-ops lab up --name {quoted(name)}"
+    return f"lab {name!r} is not running{others}; to start it: {start}"
 
 
 @command.command(example="attune-ops lab run")

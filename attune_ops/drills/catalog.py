@@ -36,7 +36,7 @@ class Drill(msgspec.Struct, frozen=True):
     `needs` is what it breaks: objects in a virtual host, a node, or nodes of a cluster of three; the latter two run on
     a broker that the drill starts. `worker` is the behaviour of its workers; `heartbeat_s` is their heartbeat in the
     registry. `config` are lines of rabbitmq.conf for its own broker, `since` is the oldest RabbitMQ release that it
-    runs on.
+    runs on. `alarms`: it sets resource alarms off itself.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Drill(msgspec.Struct, frozen=True):
     workers: int | None = None
     config: tuple[str, ...] = ()
     since: str | None = None
+    alarms: bool = False
 
     @property
     def explanation(self) -> str:

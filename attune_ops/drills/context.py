@@ -21,6 +21,7 @@ Steps = Iterator[Expectation]  # what a drill yields, one after the other
 DELETED = "deleted together with its queue"
 BROKER_RESTART = "not kept over the restart of the broker"
 NODE_LOST = "deleted with the node that held it"
+MEASURED = "measured: "  # begins a step that docs/failover.md lists
 TIMELINE_S = 0.5  # how often `on_timeline` is called
 
 

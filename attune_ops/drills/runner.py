@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.drills import evidence, remedies, scratch_registry
+from attune_ops.drills.alarm_wait import is_blocked, wait_while_alarmed
 from attune_ops.drills.catalog import Drill, find
 from attune_ops.drills.context import Context
 from attune_ops.drills.expectations import OUTCOMES, Expectation, events
@@ -145,6 +146,7 @@ class _DrillRun:
         versions = _versions(context.settings)
         try:
             try:
+                self._wait_while_alarmed()
                 self._populate()
                 before = self._steady()
                 self._play()
@@ -166,6 +168,15 @@ class _DrillRun:
             remedy=context.remedy.name if context.remedy else None, queues=tuple(context.sampler.queues),
             samples=context.sampler.padded,
         )  # fmt: skip
+
+    def _wait_while_alarmed(self) -> float:
+        """Waits while an alarm that is not of this drill blocks publishers; returns the seconds."""
+        if self.drill.alarms:
+            return 0.0
+        waited = wait_while_alarmed(self.context.settings, self._on_progress)
+        if waited:
+            self.context.log.add(f"waited {waited:.0f} s for the end of an alarm that blocked publishers")
+        return waited
 
     def _populate(self) -> None:
         """Sets the policies, then starts the services that consume and the workers."""
@@ -211,6 +222,8 @@ class _DrillRun:
         began = time.monotonic()
         while True:
             self.context.sample()
+            if is_blocked(self.context.services.all):
+                began += self._wait_while_alarmed()
             true, spent = _checked(expectation), time.monotonic() - began
             if spent >= expectation.within or true is not expectation.stays:
                 break

@@ -12,6 +12,7 @@ from attune_ops.drills.scenarios._shared import alarm
     promise="When free disk space falls below the limit the broker blocks connections that publish.",
     source="https://www.rabbitmq.com/docs/disk-alarms",
     needs="node",
+    alarms=True,
 )
 def disk_alarm(context: Context) -> Steps:
     """Sets the disk limit above the free space of any disk, and back.

@@ -12,6 +12,7 @@ from attune_ops.drills.scenarios._shared import alarm
     promise="During an alarm the broker stops reading from connections that publish; consumers continue.",
     source="https://www.rabbitmq.com/docs/alarms",
     needs="node",
+    alarms=True,
 )
 def memory_alarm(context: Context) -> Steps:
     """Sets the memory watermark so low that the alarm is in effect, and back.
