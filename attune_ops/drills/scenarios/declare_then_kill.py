@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from attune_ops.drills.catalog import drill
 from attune_ops.drills.context import MEASURED, Context, Steps
@@ -10,6 +11,9 @@ from attune_ops.drills.expectations import Expectation
 from attune_ops.installation.amqp import close, depth, open_connection, short_connection
 from attune_ops.installation.amqp_write import declare_queue, publish, read_back
 from attune_ops.model.topology import Queue
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingChannel
 
 ROUNDS = 10  # kills of each kind
 PAUSE_S = 2.0  # of the kind that waits before the kill
@@ -20,7 +24,8 @@ KINDS = ("at once", "with a confirmed message", f"{PAUSE_S:g} s later")
 
 @drill(
     hypothesis="The answer to a declare, and a passive declare after it, prove that a durable queue is there now. They "
-    "do not prove that it is there after the broker is killed in the next moment.",
+    "do not prove that it is there after the broker is killed in the next moment; a confirmed message in it is gone "
+    "with it.",
     promise="A durable queue is recovered when a node starts. The guide does not say from which moment on.",
     source="https://www.rabbitmq.com/docs/queues#durability",
     needs="node",
@@ -32,8 +37,9 @@ def declare_then_kill(context: Context) -> Steps:
     Of each three rounds, one kills at once, one after a publisher confirm of a persistent message in that queue, one
     after 2 s. Another RabbitMQ is named with --server.
 
-    To do: after a crash of the broker run `topology diff`, or restart the services, which declare their queues at each
-    start-up. "declared" in the output of this tool means: read back from the broker that runs.
+    To do: send nothing important to a queue in its first two seconds. After a crash of the broker run `topology diff`,
+    or restart the services, which declare their queues at each start-up. "declared" in the output of this tool means:
+    read back from the broker that runs.
     """
     there, messages = dict.fromkeys(KINDS, 0), 0
     for n in range(ROUNDS * len(KINDS)):
@@ -64,12 +70,12 @@ def declare_then_kill(context: Context) -> Steps:
     context.log.add(f"{MEASURED}{messages} of {ROUNDS} confirmed messages are there after the restart")
 
 
-def _publish(channel: object, queue: str) -> None:
+def _publish(channel: BlockingChannel, queue: str) -> None:
     """Publishes one persistent message to the queue, and waits for the confirm."""
     from pika import BasicProperties
 
-    channel.confirm_delivery()  # type: ignore[attr-defined]
-    publish(channel, "", queue, b"x", BasicProperties(delivery_mode=PERSISTENT))  # type: ignore[arg-type]
+    channel.confirm_delivery()
+    publish(channel, "", queue, b"x", BasicProperties(delivery_mode=PERSISTENT))
 
 
 def _answers(context: Context) -> bool:
