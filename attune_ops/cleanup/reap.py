@@ -83,6 +83,7 @@ class _Reaper:
 
     def __init__(self, settings: Settings, facts: Facts, folder: Path, confirm: str | None) -> None:
         self._settings, self._facts, self._folder, self._confirm = settings, facts, folder, confirm
+        self._latest: Candidate | None = None  # with the file of its messages, also where the deletion then fails
 
     def reap(self, candidate: Candidate) -> Candidate:
         """Saves and deletes one queue; an error becomes its verdict, and the next queue follows."""
@@ -91,6 +92,7 @@ class _Reaper:
             "why": candidate.why,
             "queue": _definition(self._facts, candidate.queue),
         }
+        self._latest = candidate
         try:
             with audit.change(self._settings, "reap", candidate.queue, confirm=self._confirm, **detail) as outcome:
                 done = self._save_and_delete(candidate)
@@ -99,7 +101,7 @@ class _Reaper:
                     outcome["file"] = done.saved
                 return done
         except AttuneOpsError as e:
-            return candidate.judged("kept", f"failed: {e}")
+            return self._latest.judged("kept", f"failed: {e}")
 
     def _save_and_delete(self, candidate: Candidate) -> Candidate:
         for _ in range(TRIES):
@@ -131,7 +133,8 @@ class _Reaper:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         count = drain(self._settings, candidate.queue, file, apply=True, confirm=self._confirm).count("drained")
         saved = str(file) if count else candidate.saved
-        return msgspec.structs.replace(candidate, saved=saved, saved_messages=candidate.saved_messages + count)
+        self._latest = msgspec.structs.replace(candidate, saved=saved, saved_messages=candidate.saved_messages + count)
+        return self._latest
 
     def _objection(self, candidate: Candidate) -> str | None:
         """Why it must not be deleted now: its worker is live again, or a client has unacknowledged messages."""

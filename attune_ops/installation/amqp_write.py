@@ -18,16 +18,24 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 ANSWER_S = 30.0  # a broker that does not answer a declare within this time never does: see `in_time`
+ACCESS_REFUSED = 403
+CONFIGURE, WRITE, READ = (f"{right} permission on it" for right in ("configure", "write", "read"))
+DECLARE = f"{CONFIGURE}; with a dead-letter exchange also read on it, and write on that exchange"
+BIND = "write permission on the destination, and read permission on the source"
 OnMessage = Callable[["BlockingChannel", Any, Any, bytes], None]
 
 
 class BrokerRefused(ActionError):
-    """The broker, or pika on its behalf, refused a write. `code` is None where there is no reply code."""
+    """The broker, or pika on its behalf, refused a write. `code` is None where there is no reply code.
 
-    def __init__(self, doing: str, code: int | None, text: str) -> None:
+    `reason` is its text with the permission that the write `needs`: RabbitMQ 3 does not report which one is missing.
+    """
+
+    def __init__(self, doing: str, code: int | None, text: str, needs: str = "") -> None:
         self.code = code
         self.text = text
-        super().__init__(f"{doing}: {text if code is None else f'{code} {text}'}")
+        self.reason = f"{text} (needs {needs})" if needs and code == ACCESS_REFUSED else text
+        super().__init__(f"{doing}: {self.reason if code is None else f'{code} {self.reason}'}")
 
 
 class Declared(NamedTuple):
@@ -39,21 +47,24 @@ class Declared(NamedTuple):
 
 
 @contextlib.contextmanager
-def asking(doing: str) -> Iterator[None]:
-    """Raises `BrokerRefused` for what pika raises in the block; `doing` begins its sentence."""
+def asking(doing: str, needs: str = "") -> Iterator[None]:
+    """Raises `BrokerRefused` for what pika raises in the block.
+
+    `doing` begins its sentence; `needs` is the permission that is missing where the broker refuses.
+    """
     import pika.exceptions as refusals
 
     try:
         yield
     except (refusals.ChannelClosedByBroker, refusals.ConnectionClosedByBroker) as e:
-        raise BrokerRefused(doing, e.reply_code, e.reply_text) from None
+        raise BrokerRefused(doing, e.reply_code, e.reply_text, needs) from None
     except (refusals.AMQPError, refusals.ChannelError) as e:
         raise BrokerRefused(doing, None, f"{type(e).__name__}: {e}") from None
 
 
 def declare_exchange(channel: BlockingChannel, exchange: Exchange) -> None:
     """Declares an exchange; an equal one stays as it is. Undo: `delete_exchange`."""
-    with asking(f"exchange {exchange.name!r}"):
+    with asking(f"exchange {exchange.name!r}", CONFIGURE):
         channel.exchange_declare(
             exchange.name,
             exchange.type,
@@ -69,7 +80,7 @@ def declare_queue(channel: BlockingChannel, queue: Queue, *, server_named: bool 
 
     With `server_named` the broker chooses the name, and `queue.name` is only the topology's label.
     """
-    with asking(f"queue {queue.name!r}"), in_time(channel.connection, ANSWER_S):
+    with asking(f"queue {queue.name!r}", DECLARE), in_time(channel.connection, ANSWER_S):
         answer = channel.queue_declare(
             "" if server_named else queue.name,
             durable=queue.durable,
@@ -97,7 +108,7 @@ def read_back(channel: BlockingChannel, exchanges: Iterable[Exchange], queues: I
 def bind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:
     """Makes a binding; an equal one stays. `destination` is the real name of a server-named queue. Undo: `unbind`."""
     to = binding.destination if destination is None else destination
-    with asking(f"binding {binding.source!r} → {to!r} by key {binding.routing_key!r}"):
+    with asking(f"binding {binding.source!r} → {to!r} by key {binding.routing_key!r}", BIND):
         make = channel.queue_bind if binding.destination_kind == "queue" else channel.exchange_bind
         make(to, binding.source, binding.routing_key, arguments=binding.arguments or None)
 
@@ -105,7 +116,7 @@ def bind(channel: BlockingChannel, binding: Binding, destination: str | None = N
 def unbind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:
     """Removes a binding, from `destination` where that is given; a missing one is no error. Undo: `bind`."""
     at = binding.destination if destination is None else destination
-    with asking(f"removing the binding {binding.source!r} → {at!r} by key {binding.routing_key!r}"):
+    with asking(f"removing the binding {binding.source!r} → {at!r} by key {binding.routing_key!r}", BIND):
         remove = channel.queue_unbind if binding.destination_kind == "queue" else channel.exchange_unbind
         remove(at, binding.source, binding.routing_key, arguments=binding.arguments or None)
 
@@ -116,19 +127,19 @@ def delete_queue(channel: BlockingChannel, name: str, *, if_unused: bool = False
     A missing queue is no error (RabbitMQ answers 0). There is no undo for the messages; they are not dead-lettered.
     With `if_unused` or `if_empty` the broker refuses (406) to delete a queue with consumers or messages.
     """
-    with asking(f"deleting queue {name!r}"):
+    with asking(f"deleting queue {name!r}", CONFIGURE):
         return int(channel.queue_delete(name, if_unused=if_unused, if_empty=if_empty).method.message_count)
 
 
 def purge_queue(channel: BlockingChannel, name: str) -> int:
     """Removes the ready messages of a queue, and returns how many. No undo; they are not dead-lettered."""
-    with asking(f"purging queue {name!r}"):
+    with asking(f"purging queue {name!r}", READ):
         return int(channel.queue_purge(name).method.message_count)
 
 
 def delete_exchange(channel: BlockingChannel, name: str, *, if_unused: bool = False) -> None:
     """Deletes an exchange with its bindings; a missing one is no error. Undo: declare and bind it again."""
-    with asking(f"deleting exchange {name!r}"):
+    with asking(f"deleting exchange {name!r}", CONFIGURE):
         channel.exchange_delete(name, if_unused=if_unused)
 
 
@@ -137,7 +148,7 @@ def consume(channel: BlockingChannel, tag: str, queue: str, on_message: OnMessag
 
     The queue delivers to it from then on; what it does not acknowledge is requeued afterwards.
     """
-    with asking(f"consumer {tag!r} on queue {queue!r}"):
+    with asking(f"consumer {tag!r} on queue {queue!r}", READ):
         channel.basic_qos(prefetch_count=prefetch)
         return str(channel.basic_consume(queue, on_message, auto_ack=False, consumer_tag=tag or None))
 
@@ -162,7 +173,7 @@ def publish(channel: BlockingChannel, exchange: str, routing_key: str, body: byt
     """
     import pika.exceptions
 
-    with asking(f"publishing to exchange {exchange!r} by key {routing_key!r}"):
+    with asking(f"publishing to exchange {exchange!r} by key {routing_key!r}", WRITE):
         try:
             channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
         except pika.exceptions.UnroutableError:

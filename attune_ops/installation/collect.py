@@ -165,10 +165,11 @@ class Round:
             self._missing |= dict.fromkeys(REGISTERED & self._sources, str(e))
             return None
         if executions and view.executions is None:
-            reason = f"registry {shown} has no execution table"
+            reason = f"registry {shown}: {view.unreadable or 'no execution table'}"
             self._missing |= dict.fromkeys({Source.EXECUTIONS, Source.ASSIGNMENTS} & self._sources, reason)
         elif executions and not view.assigned:
-            reason = f"registry {shown}: the execution table has no column worker, it is of an older release"
+            why = view.unreadable or "the execution table has no column worker, it is of an older release"
+            reason = f"registry {shown}: {why}"
             self._missing[Source.ASSIGNMENTS] = reason
         return view
 

@@ -127,6 +127,8 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
         return f"user {user} has no administrator tag; {tag} administrator"
     if answer.status == 401 and "access object" in low:  # the change needs a higher tag
         return f"the tags of user {user} do not allow it; {tag} policymaker, or administrator"
+    if answer.status == 401 and "access refused" in low:  # by the broker itself: the login was right
+        return f"user {user} lacks a permission for it; a binding needs write on its destination and read on its source"
     prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
         return (

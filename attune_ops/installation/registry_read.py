@@ -67,6 +67,20 @@ class Session(NamedTuple):
         sql = "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY 1"
         return tuple(r[0] for r in self.rows(sql, self.database.schema, table))
 
+    def unreadable(self, table: str, columns: Sequence[str]) -> str:
+        """Which of these columns of an existing table the user may not read, with the GRANT; '' where none."""
+        if self.kind == "sqlite":
+            return ""
+        sql = (
+            "SELECT a.attname FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ? AND c.relname = ? "
+            "AND a.attnum > 0 AND NOT a.attisdropped"
+        )
+        there = {str(r[0]) for r in self.rows(sql, self.database.schema, table)}
+        hidden = ", ".join(sorted(there & set(columns) - set(self.columns(table))))
+        name = self.table(table)
+        return f"the user may not read {hidden} of {name}; GRANT SELECT ({hidden}) ON {name}" if hidden else ""
+
     def has_table(self, table: str) -> bool:
         """Whether the table exists, readable or not; `columns` of PostgreSQL omits what the user may not see."""
         if self.kind == "sqlite":
@@ -100,7 +114,7 @@ def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
     except AttuneOpsError:  # of whoever uses the session
         raise
     except Exception as e:  # noqa: BLE001 - whatever the driver raises
-        raise SourceError(f"registry {database.shown}: {first_line(e)}") from None
+        raise SourceError(f"registry {database.shown}: {first_line(e)}{_grant(e, database)}") from None
     finally:
         connection.close()
 
@@ -115,12 +129,14 @@ def read_registry(
     columns = s.columns("worker")
     workers = _workers(s, columns)
     there = s.columns("execution") if executions else ()
+    lacking = executions and not set(EXECUTION) <= set(there)
+    unreadable = s.unreadable("execution", EXECUTION) if lacking else ""
     if not set(EXECUTION_NEEDS) <= set(there):
-        return RegistryView(s.kind, workers, None, _notes(columns), stale_after)
+        return RegistryView(s.kind, workers, None, _notes(columns), stale_after, unreadable=unreadable)
     parked = _parked(s)
     running = _executions(s, there, parked or frozenset())
     assigned, known = "worker" in there, parked is not None
-    return RegistryView(s.kind, workers, running, _notes(columns), stale_after, assigned, known)
+    return RegistryView(s.kind, workers, running, _notes(columns), stale_after, assigned, known, unreadable)
 
 
 def read_worker(s: Session, id_or_name: str) -> Worker | None:
@@ -228,6 +244,12 @@ def check_table(s: Session, table: str, columns: tuple[str, ...], needs: tuple[s
     missing = [c for c in needs if c not in columns]
     if missing:
         raise SourceError(f"registry {shown}: table {table} has no column {', '.join(missing)}; it is not Attune's")
+
+
+def _grant(error: Exception, database: Database) -> str:
+    """The GRANT that a user lacks who may read a table and not use its schema."""
+    missing = "permission denied for schema" in str(error)
+    return f'; GRANT USAGE ON SCHEMA "{database.schema}"' if missing else ""
 
 
 def _no_table(s: Session, table: str) -> str:

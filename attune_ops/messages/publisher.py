@@ -11,6 +11,7 @@ import msgspec
 import pika.exceptions as refusals
 from pika import spec
 
+from attune_ops.installation.amqp_write import WRITE
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
 from attune_ops.messages.properties import decode
@@ -83,7 +84,7 @@ class Publisher:
 
     def publish(self, messages: Iterable[tuple[int, Destination, bytes]]) -> None:
         """Publishes messages (key, destination, body); waits while too many are in flight, or for the rate."""
-        with raw_amqp.broker_errors("publishing"):
+        with raw_amqp.broker_errors("publishing", WRITE):
             for key, to, body in messages:
                 if not self._has_exchange(to.exchange):
                     # Publishing there would close the channel, with all messages in flight unknown.
@@ -105,7 +106,7 @@ class Publisher:
     def settled(self, *, all: bool = False) -> list[Settled]:
         """The answers since the last call; with `all` it waits until every message is answered."""
         if all:
-            with raw_amqp.broker_errors("waiting for the broker's confirms"):
+            with raw_amqp.broker_errors("waiting for the broker's confirms", WRITE):
                 self._wait(lambda: not self._in_flight)
         done, self._settled = self._settled, []
         return done
@@ -123,7 +124,7 @@ class Publisher:
 
     def _await_confirms(self) -> None:
         until = time.monotonic() + raw_amqp.INTERRUPT_S
-        with contextlib.suppress(AttuneOpsError), raw_amqp.broker_errors("waiting for the broker's confirms"):
+        with contextlib.suppress(AttuneOpsError), raw_amqp.broker_errors("waiting for the broker's confirms", WRITE):
             while self._in_flight and time.monotonic() < until:
                 raw_amqp.process_events(self._channel, raw_amqp.INTERRUPT_S / 10)
 

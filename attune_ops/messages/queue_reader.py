@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from attune_ops.installation.amqp_write import READ
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
 from attune_ops.messages.message import Message
@@ -79,7 +80,7 @@ class QueueReader:
         Raises `ActionError` where no message arrives although messages are ready.
         """
         wanted = BATCH if limit is None else min(BATCH, limit)
-        with raw_amqp.broker_errors(f"reading queue {self.queue!r}"):
+        with raw_amqp.broker_errors(f"reading queue {self.queue!r}", READ):
             if self._tag is not None and self._to_requeue > self._prefetch // 2:
                 self._stop_consuming()
             self.empty = self._get(wanted) if self._tag is None else self._consume(wanted)
@@ -196,7 +197,7 @@ def open_reader(
     where the broker cannot be reached, `ActionError` where it refuses.
     """
     with raw_amqp.connected(settings, f"reading {info.name}") as connection:
-        with raw_amqp.broker_errors(f"reading queue {info.name!r}"):
+        with raw_amqp.broker_errors(f"reading queue {info.name!r}", READ):
             reader = QueueReader(connection, info, info.may_consume and ahead, prefetch)
         yield reader
         reader.close()

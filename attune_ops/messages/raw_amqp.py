@@ -126,9 +126,9 @@ def process_events(channel: BlockingChannel, timeout: float) -> None:
 
 
 @contextlib.contextmanager
-def broker_errors(doing: str) -> Iterator[None]:
+def broker_errors(doing: str, needs: str = "") -> Iterator[None]:
     """Turns pika's errors into this package's; a lost connection is a `SourceError`, a refusal an `ActionError`."""
-    with asking(doing):
+    with asking(doing, needs):
         try:
             yield
         except (refusals.StreamLostError, refusals.AMQPHeartbeatTimeout, refusals.ConnectionWrongStateError) as e:

@@ -109,6 +109,7 @@ class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `kind` is postgresql or sqlite. `notes` name missing and unknown columns. A heartbeat is stale after `stale_after`
     seconds. `assigned`: executions name their worker. `parking_known`: executions that are parked are marked so.
+    `unreadable` says which columns of the executions the user may not read, and the GRANT.
     """
 
     kind: str
@@ -118,6 +119,7 @@ class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
     stale_after: float = STALE_AFTER.total_seconds()
     assigned: bool = True
     parking_known: bool = True
+    unreadable: str = ""
 
     @property
     def limit(self) -> timedelta:

@@ -129,7 +129,7 @@ class _Declarer:
             else:
                 bind(channel, desired)
         except BrokerRefused as e:
-            return BrokerError(e.code or 0, e.text, "connection" if channel.connection.is_closed else "channel")
+            return BrokerError(e.code or 0, e.reason, "connection" if channel.connection.is_closed else "channel")
         return None
 
     def _open(self) -> BlockingChannel:
