@@ -126,16 +126,22 @@ class Cli:
         self.note(self.wrapped(sentence))
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Yields a function that prints a line on stderr; a terminal also shows `what` and the elapsed time."""
+    def progress(self, what: str, seconds: float | None = None) -> Iterator[Callable[[str], None]]:
+        """Yields a function that prints a line on stderr; a terminal also shows `what` and the elapsed time.
+
+        Where the `seconds` that it takes are known, the terminal shows a bar with that total.
+        """
         if not sys.stderr.isatty():
             yield self.note
             return
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+        from attune_ops.render.terminal import ElapsedBar
+
         console = Console(stderr=True, no_color=self.color is False)
-        with Progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=console, transient=True) as clock:
+        time = (TimeElapsedColumn(),) if seconds is None else (ElapsedBar(seconds),)
+        with Progress(SpinnerColumn(), TextColumn(what), *time, console=console, transient=True) as clock:
             clock.add_task(what)
             yield lambda line: console.print(self.wrapped(line), markup=False, highlight=False, soft_wrap=True)
 

@@ -14,7 +14,7 @@ from attune_ops.cli._duration import duration
 from attune_ops.model import deadline
 from attune_ops.model.command_lines import quoted
 
-WIDTH = 100  # columns of a table in a pipe, which has no width
+WIDTH = 80  # columns of a table in a pipe, which has no width
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str:

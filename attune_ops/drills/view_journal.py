@@ -10,6 +10,7 @@ import msgspec
 from attune_ops.drills import timeline_svg
 from attune_ops.drills.journal import CLASSES, NONE_IS, VERDICTS, DoctorStatus, Expected, Journal
 from attune_ops.model.table import Column, Kind, Table
+from attune_ops.model.units import counted
 from attune_ops.render import html, text, view_table
 from attune_ops.render.text import Line
 
@@ -28,16 +29,41 @@ SHOWN = 20  # runs of message numbers in a text; the JSON has all
 
 
 def lines(journal: Journal, limit: int | None) -> Iterator[Line]:
-    """The verdict and the ledger, then the expectations."""
+    """What was lost, then the verdict, the other messages, and the expectations."""
+    yield 0, outcome(journal), STYLES[journal.verdict]
+    yield from ((2, f"{text.visible(loss.reason)}: {numbers(loss.numbers)}", "") for loss in journal.ledger.losses)
+    yield from ((2, line, "") for line in _others(journal))
+    yield 0, "", ""
     yield 0, headline(journal), STYLES[journal.verdict]
     yield 2, journal.hypothesis, ""
-    yield 0, "", ""
-    yield from ((2, line, "") for line in accounts(journal))
     yield 0, "", ""
     for e in _summed(journal):
         yield 2, f"{'passed' if e.held else 'FAILED'}  {_expectation(e)}", "" if e.held else "bold red"
     yield 0, "", ""
     yield 2, _doctor(journal), ""
+
+
+def outcome(journal: Journal) -> str:
+    """One line: how many messages were lost, and whether that was predicted."""
+    ledger = journal.ledger
+    lost = f"{ledger.lost} of {counted(ledger.attempted, 'message')} lost"
+    if ledger.missing:
+        return f"{lost}, {len(ledger.missing)} not accounted for"
+    if journal.verdict == "held":
+        return f"{lost}, as predicted"
+    return f"{lost}; {'a prediction failed' if journal.verdict == 'violated' else 'the drill is inconclusive'}"
+
+
+def _others(journal: Journal) -> Iterator[str]:
+    """The messages that were not lost, by class, and the numbers of those that nobody expects."""
+    ledger = journal.ledger
+    found = [f"{n} {name.replace('_', ' ')}" for name, n in ledger.classes.items() if n and name != "lost"]
+    if found:
+        yield f"the other messages: {', '.join(found)}" if ledger.lost else ", ".join(found)
+    if ledger.duplicates:
+        yield f"duplicated: {numbers(ledger.duplicates)}"
+    if ledger.missing:
+        yield f"not accounted for: {numbers(ledger.missing)}"
 
 
 def _summed(journal: Journal) -> list[Expected]:

@@ -42,8 +42,9 @@ def as_table(comparison: JournalComparison) -> Any:
     from rich.text import Text
 
     heads = (
-        Text(view_journal.headline(j), style=view_journal.STYLES[j.verdict])
+        Text(line, style=view_journal.STYLES[j.verdict])
         for j in (comparison.first, comparison.second)
+        for line in (view_journal.outcome(j), f"  {view_journal.headline(j)}")
     )
     ledger = rows(comparison)
     used = msgspec.structs.replace(ledger, rows=tuple(row for row in ledger.rows if row[1] or row[2]))
@@ -75,7 +76,9 @@ def as_markdown(comparison: JournalComparison) -> str:
 
 def as_html(comparison: JournalComparison) -> str:
     """The two verdicts and the numbers side by side, then both journals with their timelines."""
-    heads = Notice(view_journal.headline(comparison.first), (view_journal.headline(comparison.second),))
+    runs = (comparison.first, comparison.second)
+    first, *others = [said(j) for j in runs for said in (view_journal.outcome, view_journal.headline)]
+    heads = Notice(first, tuple(others))
     journals = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
     return "\n".join([view_notice.as_html(heads), view_table.as_html(rows(comparison)), *journals])
 

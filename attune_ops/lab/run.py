@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from attune_ops.doctor import diagnosis
+from attune_ops.doctor.screen import Screen
 from attune_ops.installation.amqp import short_connection
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import resolve
@@ -25,8 +26,9 @@ from attune_ops.inventory.workers import workers
 from attune_ops.lab.control import down, up
 from attune_ops.lab.lab_nodes import Lab, Note
 from attune_ops.model.errors import ActionError
-from attune_ops.model.facts import Source
+from attune_ops.model.facts import Facts, Source
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.units import counted
 from attune_ops.model.waiting import wait_until
 from attune_ops.startup.processes import RunningService, start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
@@ -38,6 +40,12 @@ START_TIMEOUT_S = 30.0
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
 DENIED = 541  # the reply code for transient queues where the broker does not permit them
 
+NEXT = (
+    ("a diagnosis", "doctor"),
+    ("every queue", "queues"),
+    ("the incident", "startup --worker w9 --skip declare --skip bind"),
+    ("a crash, measured", "drill run worker-crash"),
+)
 COUNTED = {"published": "attempted", "confirmed": "confirmed", "returned": "returned", "received": "received",
            "acknowledged": "acked", "rejected": "rejected"}  # fmt: skip
 
@@ -47,7 +55,7 @@ class Out(NamedTuple):
 
     show: Callable[[object], None]
     write: Callable[[str], object]
-    progress: Callable[[str], AbstractContextManager[Note]]
+    progress: Callable[..., AbstractContextManager[Note]]  # what, and the seconds that it takes if they are known
 
 
 class StartFailed(ActionError):
@@ -92,11 +100,16 @@ def run(
         if not kept and not ran_before:
             with out.progress("stopping RabbitMQ") as note:
                 down(name, note=note)
+    down_line = "attune-ops lab down" + ("" if name == "default" else f" --name {name}")
     if kept:
-        which = "" if name == "default" else f" --name {name}"
-        out.write(f"Everything keeps running; `attune-ops lab down{which}` stops it.")
+        out.write(f"\nEverything keeps running; `{down_line}` stops it.")
     elif not ran_before:
-        out.write("Everything stopped; use --keep to leave it running.")
+        out.write("\nEverything stopped; use --keep to leave it running.")
+    out.write("\ntry next")
+    program = "attune-ops" if name == "default" else f"attune-ops --lab {name}"
+    first = () if kept or ran_before else (("the same, kept", "lab run --keep"),)
+    for what, command in (*first, *NEXT):
+        out.write(f"  {what:<17}  {program} {command}")
 
 
 def _demonstrate_or_explain(lab: Lab, out: Out, plan: Plan, topology: str | None, *, may_delete: bool) -> None:
@@ -130,10 +143,10 @@ def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
     folder.mkdir(exist_ok=True)
     with _stand_ins(settings, folder, out, plan) as services:
         publishing = f"publishing messages for {plan.seconds:g} s"
-        with out.progress(publishing) as note:
+        with out.progress(publishing, plan.seconds) as note:
             note(publishing)
             time.sleep(plan.seconds)
-        _show(settings, services, out)
+        _show(settings, services, out, plan)
 
 
 @contextmanager
@@ -184,17 +197,34 @@ def _step(event: dict[str, object]) -> StepResult:
     return msgspec.convert({name: event[name] for name in StepResult.__struct_fields__}, StepResult)
 
 
-def _show(settings: Settings, services: Sequence[RunningService], out: Out) -> None:
-    """Shows the message counts, the tables of the installation, and the doctor's report."""
+def _show(settings: Settings, services: Sequence[RunningService], out: Out, plan: Plan) -> None:
+    """Shows what happened in four lines, the tables of the installation, and the doctor's verdict."""
+    messages, facts = _messages(services), collect(settings)
+    for line in ("\nwhat happened", *(f"  {line}" for line in _story(facts, messages, plan))):
+        out.write(line)
     out.write("\nmessages")
-    out.show(_messages(services))
-    facts = collect(settings)
+    out.show(messages)
     for inspect in (queues, bindings, workers, orphans):
         table = inspect(facts)
         out.write(f"\n{table.name}")
         out.show(table)
     out.write("\ndoctor")
-    out.show(diagnosis.diagnose_live(settings, facts=facts))
+    out.show(Screen(diagnosis.diagnose_live(settings, facts=facts), quiet=True))
+
+
+def _story(facts: Facts, messages: Table, plan: Plan) -> Iterator[str]:
+    """Four lines for somebody who sees this for the first time."""
+    records, broker = messages.records(), facts.actual
+    published, returned = (sum(int(str(row[name])) for row in records) for name in ("published", "returned"))
+    handled = sum(int(str(row["acknowledged"])) for row in records if str(row["service"]).startswith("worker"))
+    unread = [q for q in broker.queues or () if q.messages and not broker.consumers_of.get(q.name)]
+    waiting = counted(sum(q.messages or 0 for q in unread), "message")
+    workers = counted(plan.workers, "worker")
+    yield f"{broker.product} {broker.version}: {workers}, executor, sensor, notifier (stand-ins)"
+    yield "each worker registered, then declared, bound and consumed its own queue"
+    yield f"{counted(published, 'message')} published in {plan.seconds:g} s, {returned} returned as unroutable"
+    executions, where = counted(handled, "execution"), counted(len(unread), "queue")
+    yield f"{executions} handled by workers; {waiting} in {where} without a consumer"
 
 
 def _messages(services: Sequence[RunningService]) -> Table:

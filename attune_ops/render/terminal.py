@@ -10,8 +10,11 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.progress import ProgressColumn, Task
+from rich.progress_bar import ProgressBar
 from rich.segment import Segment
 from rich.style import Style
+from rich.table import Table
 from rich.text import Text
 
 from attune_ops.model.secret import Secret, scrub
@@ -132,6 +135,21 @@ class Headline:
         yield head + first + Text(" " * gap) + code
         for line in others:
             yield Text(" " * len(self.label)) + line
+
+
+class ElapsedBar(ProgressColumn):
+    """A column of a progress display: the elapsed part of a time that is known, in seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def render(self, task: Task) -> RenderableType:
+        """The bar, and the elapsed seconds of the total."""
+        elapsed = min(task.elapsed or 0.0, self.seconds)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(ProgressBar(self.seconds, elapsed, width=30), f"{elapsed:.0f} of {self.seconds:g} s")
+        return row
 
 
 class Closing:

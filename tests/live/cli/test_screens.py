@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import time
@@ -14,7 +15,7 @@ import pytest
 from tests.live.doctor.broken import W1, missing_worker_queue
 from tests.live.places import Place
 from tests.terminal import Printed, printed
-from tests.world import COMMAND, Run, eventually
+from tests.world import COMMAND, Broker, Run, eventually
 
 FIX = "         $ attune-ops topology apply --apply"
 
@@ -176,3 +177,13 @@ def test_watch(here: Place, run: Run) -> None:
         assert text.count(name) == 1, text
     assert "more columns: " in text
     assert "dead_letter_exchange" not in text
+
+
+def test_a_drill_leads_with_what_was_lost(run: Run, broker: Broker) -> None:
+    with broker.vhost() as vhost:
+        done = run("drill", "run", "worker-crash", target=vhost, status=0, timeout=120)
+    lines = done.stdout.splitlines()
+    found = re.fullmatch(r"(\d+) of 100 messages lost, as predicted", lines[0])
+    assert found is not None, done.stdout
+    assert lines[1].startswith("  deleted together with its queue: ")
+    assert not [line for line in lines[1:] if f"{found[1]} lost" in line]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 from collections.abc import Iterator
@@ -79,7 +80,15 @@ def test_the_main_job(run: Run, words: list[str]) -> None:
     published, confirmed = int(sent["executor"][1]), int(sent["executor"][2])
     assert published - 1 <= confirmed <= published, "each is confirmed, the last one maybe not yet"
     assert "no orphans" in out
-    assert "no problems on the broker" in out.splitlines()[-1] + out.splitlines()[-2]
+    assert "! degraded: no problems on the broker, " in out
+    story = out.partition("\nwhat happened\n")[2].splitlines()
+    assert ": 2 workers, executor, sensor, notifier" in story[0]
+    assert re.match(r"  \d+ messages published in 3 s, 0 returned", story[2])
+    assert int(story[2].split()[0].replace(",", "")) >= published + int(sent["sensor"][1])
+    assert re.match(r"  \d+ executions handled by workers; \d+ messages in 2 queues without a consumer", story[3])
+    assert story[4] == ""
+    following = out.partition("\ntry next\n")[2].splitlines()
+    assert f"  a crash, measured  attune-ops --lab {words[3]} drill run worker-crash" in following
     name = words[3]
     assert not lab_folder(name).exists()
     assert stand_ins(name) == []

@@ -17,6 +17,7 @@ from attune_ops.drills.journal import (
     JournalComparison,
     Ledger,
     Loss,
+    Verdict,
     decode,
 )
 from attune_ops.drills.view_journal import numbers
@@ -73,3 +74,21 @@ def test_numbers_are_runs() -> None:
 )
 def test_only_what_was_found_is_called_design(look: DoctorStatus, words: str) -> None:
     assert words in form(msgspec.structs.replace(journal("a drill"), before=look), "text")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "missing", "says"),
+    [
+        ("held", (), "95 of 100 messages lost, as predicted"),
+        ("violated", (), "95 of 100 messages lost; a prediction failed"),
+        ("held", (3, 4), "95 of 100 messages lost, 2 not accounted for"),
+    ],
+)
+def test_what_was_lost_comes_first_and_once(verdict: Verdict, missing: tuple[int, ...], says: str) -> None:
+    lost = Loss("deleted together with its queue", tuple(range(6, 101)))
+    classes = {"acknowledged_once": 5, "lost": 95}
+    ledger = Ledger(attempted=100, lost=95, classes=classes, losses=(lost,), missing=missing)
+    made = msgspec.structs.replace(journal("a drill"), verdict=verdict, ledger=ledger)
+    lines = form(made, "text").splitlines()
+    assert lines[:3] == [says, "  deleted together with its queue: 6–100", "  the other messages: 5 acknowledged once"]
+    assert sum("95" in line for line in lines) == 1
