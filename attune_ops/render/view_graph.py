@@ -9,9 +9,10 @@ import msgspec
 
 from attune_ops.model.graph import Graph
 from attune_ops.model.table import Column, Kind, Table
+from attune_ops.render import graph_text
 from attune_ops.render.graph_svg import as_svg as as_svg
 from attune_ops.render.graph_svg import joined, linked_edges
-from attune_ops.render.text import visible
+from attune_ops.render.text import Line, visible
 
 EDGES = (
     Column("source", doc="start of the arrow"),
@@ -21,9 +22,12 @@ EDGES = (
 )
 
 
-def as_table(graph: Graph) -> str:
-    """The arrows in words, one a line, then the nodes that have none."""
-    return "\n".join(_lines(graph))
+def lines(graph: Graph, limit: int | None) -> Iterator[Line]:
+    """The drawing of `graph_text`; of a graph without exchanges its arrows, one a line."""
+    if any(n.kind == "exchange" for n in graph.nodes):
+        yield from graph_text.lines(graph)
+    else:
+        yield from ((0, line, "") for line in _lines(graph))
 
 
 def as_json(graph: Graph) -> dict[str, Any]:

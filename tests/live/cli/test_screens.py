@@ -161,16 +161,12 @@ def test_watch(here: Place, run: Run) -> None:
     environment = run.environment(env=here.environment) | {"TERM": "xterm", "LINES": "24", "COLUMNS": "80"}
     ours, theirs = pty.openpty()
     command = ["watch", "-t", "-n", "2", str(COMMAND), "queues"]
+    shown, deadline = b"", time.monotonic() + 30
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
-        time.sleep(3)
+        while b"more columns: " not in shown and time.monotonic() < deadline:
+            shown += os.read(ours, 65536)
         process.terminate()
-        shown = b""
-        try:
-            while part := os.read(ours, 65536):
-                shown += part
-        except OSError:
-            pass  # the terminal goes with the last process on it
     os.close(ours)
     text = shown.decode(errors="replace")
     for name in ("attune.events.queue", "attune.notifications.queue", "worker.2.executions"):
@@ -187,3 +183,16 @@ def test_a_drill_leads_with_what_was_lost(run: Run, broker: Broker) -> None:
     assert found is not None, done.stdout
     assert lines[1].startswith("  deleted together with its queue: ")
     assert not [line for line in lines[1:] if f"{found[1]} lost" in line]
+
+
+def test_the_live_graph_differs_from_the_desired_one(shows: Callable[..., Printed], here: Place) -> None:
+    here.vhost.api("DELETE", "queues/{vhost}/attune.notifications.queue")
+    here.publish("attune.events", "event.created", 3)
+    desired, live = shows("topology", "graph").lines, shows("topology", "graph", "--live")
+    assert desired != live.lines
+    assert "sensor ──event.created──► attune.events  topic" in live.lines
+    missing = live.lines.index("   └──► attune.notifications.queue")
+    assert live.lines[missing + 1].strip() == "missing"
+    assert "        3 messages, 0 consumers" in live.lines
+    assert [line for line in live.lines if line.startswith("        2 queues, 0 messages")], live.lines
+    assert "\x1b[31m" in live.raw, "what is missing is red"

@@ -8,8 +8,10 @@ from itertools import combinations, pairwise
 import pytest
 
 from attune_ops.model.graph import Graph, GraphEdge, GraphNode
+from attune_ops.model.topologies import load, names
 from attune_ops.render import form
 from attune_ops.render.layout import place
+from attune_ops.topology.topology_graph import topology_graph
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -66,3 +68,49 @@ def test_nodes_never_overlap() -> None:
 
 def test_empty_graph() -> None:
     ET.fromstring(form(Graph("nothing", ()), "svg"))
+
+
+def drawn(*nodes: GraphNode, edges: tuple[GraphEdge, ...] = ()) -> list[str]:
+    text = form(Graph("a graph", nodes, edges), "text")
+    assert isinstance(text, str)
+    return text.splitlines()
+
+
+def test_the_drawing_of_a_topology() -> None:
+    nodes = (
+        GraphNode("s", "sensor", "service"), GraphNode("e", "x.events", "exchange", ("topic",)),
+        GraphNode("q", "x.queue", "queue", ("7 messages", "0 consumers"), ("warning",)),
+        GraphNode("r", "x.other", "queue", ("missing",), ("error", "missing")), GraphNode("c", "executor", "service"),
+        GraphNode("d", "x.dlx", "exchange", ("direct",), ("error", "missing")),
+    )  # fmt: skip
+    edges = (
+        GraphEdge("s", "e", "a.b"), GraphEdge("e", "q", "#"), GraphEdge("e", "r", "k"), GraphEdge("r", "c", "tag"),
+        GraphEdge("q", "d", dashed=True),
+    )  # fmt: skip
+    assert drawn(*nodes, edges=edges) == [
+        "a graph",
+        "",
+        "sensor ──a.b──► x.events  topic",
+        "   ├──#──► x.queue",
+        "   │    7 messages, 0 consumers",
+        "   └──k──► x.other ──► executor",
+        "        missing",
+        "",
+        "x.queue ┄┄dead letters┄┄► x.dlx  direct  missing",
+        "   no queue is bound",
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_in_the_drawing(name: str) -> None:
+    nodes = (GraphNode("s", name, "service"), GraphNode("e", name, "exchange", (name,)), GraphNode("q", name, "queue"))
+    edges = (GraphEdge("s", "e", name), GraphEdge("e", "q", name), GraphEdge("q", "e", name, dashed=True))
+    assert all(line.isprintable() for line in drawn(*nodes, edges=edges))
+
+
+def test_every_topology_fits_80_columns() -> None:
+    for name in names():
+        lines = form(topology_graph(load(name)), "text").splitlines()
+        assert max(map(len, lines)) <= 80
+        labels = {q.name for q in load(name).queues}
+        assert not [label for label in labels if not any(label in line for line in lines)]
