@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pika
 
 from attune_ops.doctor.findings import Report, Severity
 from attune_ops.installation.config import resolve
@@ -67,6 +69,27 @@ class Place:
                 connection.execute("UPDATE attune.worker SET created = now() - interval '1 year'")
         elif self.settings.database is not None and self.settings.database.file.exists():
             self.sql("UPDATE worker SET created = '2025-01-01 00:00:00'")
+
+    def consume(self, queue: str, tag: str, requeue: bool = False) -> None:
+        """A client that consumes from a queue, holds what it gets or, with `requeue`, gives it back without a delay."""
+        ready = threading.Event()
+
+        def serve() -> None:
+            connection = pika.BlockingConnection(pika.URLParameters(self.vhost.amqp_url))
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=10)
+            channel.basic_consume(
+                queue, lambda c, m, *_: c.basic_nack(m.delivery_tag) if requeue else None, consumer_tag=tag
+            )
+            self._stack.callback(thread.join)
+            self._stack.callback(connection.add_callback_threadsafe, channel.stop_consuming)
+            ready.set()
+            channel.start_consuming()
+            connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert ready.wait(20)
 
     def judged(self, **thresholds: float) -> None:
         """Changes thresholds of the doctor."""

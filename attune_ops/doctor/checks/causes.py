@@ -40,6 +40,7 @@ EXPLAINED_BY: Rows = {
     "AT204": (("vhost", "AT201"), ("source", "AT201"), ("destination", "AT201 AT202 AT504")),
     "AT401": (("vhost", "AT201"), ("denied feature", "AT702"), ("consumer", "AT503")),
     "AT402": (("source", "AT201"), ("missing worker queue", "AT401"), ("destination", "AT504")),
+    "AT206": (("orphan", "AT407"),),
     # What is there and should not be
     "AT203": (("subject", "AT215 AT211"),),
     "AT213": (("subject", "AT215 AT211"),),
@@ -56,8 +57,8 @@ EXPLAINED_BY: Rows = {
     "AT306": (("queue", "AT605"), ("binding", "AT207")),
     "AT307": (("subject", "AT405 AT606 AT510"),),
     # Workers, their consumers and executions
-    "AT403": (("consumer", "AT503"), ("subject", "AT417")),
-    "AT405": (("consumer", "AT503"),),
+    "AT403": (("consumer", "AT503"), ("subject", "AT417 AT206")),  # a declare that fails with 406 comes before consume
+    "AT405": (("consumer", "AT503"), ("subject", "AT206")),
     "AT407": (("queue", "AT408"), ("worker", "AT409 AT410")),
     "AT408": (("subject", "AT403"), ("worker", "AT409")),
     "AT409": (("clock", "AT107"),),

@@ -25,6 +25,9 @@ from attune_ops.topology.policies.effects import (
     presets,
 )
 
+# Settings of a policy that can lose messages.
+LIMITING = frozenset({"message-ttl", "max-length", "max-length-bytes", "delivery-limit"})
+
 
 @check(
     "AT305", "dead-letters-arrive", "every dead letter is routed to a queue", Severity.WARNING, needs=(Source.BROKER,)
@@ -70,7 +73,8 @@ def lost_dead_letters(facts: Facts) -> Mapping[str, tuple[LiveDeadLetters, ...]]
 def fix(facts: Facts, exchange: str) -> tuple[str, tuple[CommandLine, ...]]:
     """What routes the lost dead letters: the policy of the topology, merged into the policies that are effective now.
 
-    An object has one effective policy. One that also applies to objects that are not Attune's is not changed.
+    An object has one effective policy. One that also applies to objects that are not Attune's is not changed, and one
+    that limits queues is left to AT215: two findings must not print different settings of one policy.
     """
     queues = [q for letters in facts.memo(lost_dead_letters).get(exchange, ()) if letters.own for q in letters.queues]
     preset, router = presets(facts.topology).get(DEAD_LETTERS), facts.memo(live_router)
@@ -79,25 +83,22 @@ def fix(facts: Facts, exchange: str) -> tuple[str, tuple[CommandLine, ...]]:
     bound = [b for b in facts.actual.bindings_from.get(exchange, ()) if b.routing_key == key and _is_queue(facts, b)]
     if there is None or preset is None or there.type != "direct" or not bound or not queues:
         return f"Bind a queue to {exchange} with these keys." if exchange else "Correct the routing key.", ()
+    wanted = f"routing key {key!r}: {exchange} then routes them to {listed(b.destination for b in bound)}"
     states = {q: facts.actual.queue_named[q] for q in dict.fromkeys(queues)}
+    if any(f"x-{DEAD_LETTER_KEY}" in s.arguments for s in states.values()):  # an argument overrides a policy
+        return f"Give the dead letters the {wanted}: set x-{DEAD_LETTER_KEY} where the queues are declared.", ()
     effective = {q: router.policies.of("queue", q, s.type, s.policy) for q, s in states.items()}
     present = {p.name: p for p in effective.values() if p is not None}
     objects, known = effective_objects(facts), facts.memo(own_queues)
-    foreign = [name for name in present if set(objects[name]) - known.keys()]
-    fixed = [q for q, s in states.items() if f"x-{DEAD_LETTER_KEY}" in s.arguments]  # an argument overrides a policy
-    wanted = f"routing key {key!r}: {exchange} then routes them to {listed(b.destination for b in bound)}"
-    if fixed or foreign:
-        where = f"in policy {listed(foreign)}, which also applies to other objects" if foreign else "in the queues"
-        return f"Give the dead letters the {wanted}. Set {DEAD_LETTER_KEY} {where}.", ()
-    commands = [
-        command_lines.set_policy(structs.replace(p, definition=p.definition | preset.definition))
-        for p in present.values()
-    ]
+    kept = [n for n, p in present.items() if set(objects[n]) - known.keys() or p.definition.keys() & LIMITING]
+    merged = (structs.replace(p, definition=p.definition | preset.definition) for n, p in present.items())
+    commands = [command_lines.set_policy(p) for p in merged if p.name not in kept]
     if None in effective.values():
         lowest = min((p.priority for p in present.values()), default=PRIORITY + 1) - 1
         priority = () if lowest == PRIORITY else ("--priority", str(lowest))
         commands.append(command_lines.safety_policy(DEAD_LETTERS, *priority))
-    return f"Set a policy that gives the dead letters the {wanted}.", tuple(commands)
+    also = f" Add it to policy {listed(kept)} too." if kept else ""
+    return f"Set a policy that gives the dead letters the {wanted}.{also}", tuple(commands)
 
 
 def _is_queue(facts: Facts, binding: BindingState) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed
+from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
@@ -159,11 +160,15 @@ def queues_equal(facts: Facts) -> Iterator[Problem]:
 
 
 def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
-    alike: dict[tuple[str, str], list[Difference]] = {}
+    alike: dict[tuple[str, str, bool], list[Difference]] = {}
+    orphans = {}  # their queues are to be deleted, not redeclared
     for d in facts.memo(diff).of(DiffKind.DIFFERENT):
         if d.subject == subject:
             owner = facts.topology.worker_of(d.name) if subject == "queue" else None
-            alike.setdefault((owner[1].name if owner else d.name, repr(d.attributes)), []).append(d)
+            orphan = facts.memo(removable_queues).get(owner[0]) if owner else None
+            orphans[d.name] = orphan
+            template = owner[1].name if owner else d.name
+            alike.setdefault((template, repr(d.attributes), orphan is not None), []).append(d)
     for differences in alike.values():
         first, names = differences[0], [d.name for d in differences]
         answer = (
@@ -183,6 +188,7 @@ def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
             + f" and redeclare the {subject}.{hint}",
             inspect_commands=(DIFF,),
             severity=None if first.declaring else Severity.WARNING,
+            related={"orphan": (orphan,)} if (orphan := orphans[first.name]) else {},
         )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, expected_consumers_of, own
+from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues
+from attune_ops.model.ownership import own_queues, why_not_live
 from attune_ops.model.units import age
 
 
@@ -31,14 +32,19 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     for q in own(facts):
         if not q.messages or q.name not in facts.actual.unconsumed:
             continue
-        has_owner = q.name in expected or facts.topology.worker_of(q.name) is not None
+        owner = facts.topology.worker_of(q.name)
+        orphaned = owner is not None and owner[0] in facts.memo(removable_queues)
         yield Problem(
             Subject("queue", q.name),
             f"{q.name} holds {counted(q.messages, 'message')} and has no consumer",
             evidence={"messages": q.messages, "consumers": 0},
-            remedy="Start the service that consumes from it.",
+            remedy=f"Its worker is not live: {why_not_live(facts, owner[0])}. Start it, or delete the queue; "
+            "its messages are saved to a file."
+            if owner and orphaned
+            else "Start the service that consumes from it.",
+            commands=(command_lines.reap(q.name),) if orphaned else (),
             inspect_commands=(command_lines.queue(q.name),),
-            severity=None if has_owner else Severity.WARNING,
+            severity=None if q.name in expected or owner else Severity.WARNING,
             related=expected_consumers_of(facts, q.name),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
@@ -46,6 +46,23 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
             severity=severity,
             related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
         )
+
+
+def removable_queues(facts: Facts) -> Mapping[int, str]:
+    """For `facts.memo`: the workers with queues that AT407 advises to delete, with the subject of that finding."""
+    if facts.registry is None:
+        return {}
+    found = {}
+    for worker_id, queues in facts.worker_queues.items():
+        if why_not_live(facts, worker_id) is None:
+            continue
+        worker = facts.worker_named.get(worker_id)
+        depth = sum(q.messages or 0 for q in queues)
+        consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
+        severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
+        if not consumers and severity is not Severity.INFO:
+            found[worker_id] = queues[0].name
+    return found
 
 
 def _orphan_remedy(consumers: int, severity: Severity) -> str:

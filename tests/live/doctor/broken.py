@@ -411,6 +411,9 @@ STATES = {
     ),
     "stopped but consuming": State(stopped_but_consuming, warnings={("AT407", W2)}, prints={"AT407 consumers"}),
     "orphan": State(orphan, {("AT408", "worker.99.executions")}, prints={"AT408 reap", "AT408 queues"}),
+    "orphan alone": State(
+        orphan, {("AT501", "worker.99.executions")}, prints={"AT501 reap", "AT501 queues"}, only=("AT501",)
+    ),
     "died": State(died, {("AT409", "w2")}, prints={"AT409 retire"}),
     "heartbeat lost": State(heartbeat_lost, warnings={("AT410", "w2")}, prints={"AT410 workers"}),
     "cordoned": State(cordoned, prints={"AT411 workers"}),
@@ -427,7 +430,7 @@ STATES = {
         {("AT413", "1"), ("AT414", "2")},
         prints={"AT413 consumers", "AT414 workers"},
     ),
-    "catch-all fills": State(catch_all_fills, warnings={("AT501", EVENTS)}, prints={"AT501 queues"}, only=("AT501",)),
+    "catch-all fills": State(catch_all_fills, warnings={("AT501", EVENTS)}, only=("AT501",)),
     "held": State(held, warnings={("AT502", W1)}, prints={"AT502 consumers"}),
     "unconsumed": State(unconsumed, {("AT503", "worker-1")}, prints={"AT503 consumers"}, topology=SEPTEMBER),
     "stuck": State(stuck, {("AT505", W1)}, prints={"AT505 consumers"}),

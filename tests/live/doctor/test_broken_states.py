@@ -12,19 +12,21 @@ import pytest
 
 from attune_ops.doctor.findings import Severity
 from tests.live.doctor.broken import STATES
+from tests.live.doctor.incidents import INCIDENTS
 from tests.live.places import Place, found
 from tests.live.printed import fix, look_further, printed
 from tests.world import Run, eventually
 
 pytestmark = pytest.mark.slow
 
-PARTS = 4
+PARTS = 5
+ALL = {**STATES, **INCIDENTS}
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_broken_states(part: int, place: Callable[..., Place], run: Run) -> None:
     """Each state gives its findings and no other of severity error or warning; printed commands fix it."""
-    states = dict(list(STATES.items())[part::PARTS])
+    states = dict(list(ALL.items())[part::PARTS])
     places = {name: place(state.topology).populate() for name, state in states.items()}
     for name, p in places.items():
         states[name].breaks(p)

@@ -90,4 +90,4 @@ def test_a_policy_of_others_is_not_changed(place: Callable[..., Place]) -> None:
     eventually(lambda: p.vhost.api("GET", "queues/{vhost}/theirs").json().get("policy") == "all")
     (finding,) = [f for f in p.look(["AT305"]).findings if f.severity == "warning"]
     assert finding.commands == ()
-    assert "policy all, which also applies to other objects" in finding.remedy
+    assert finding.remedy.endswith("Add it to policy all too.")

@@ -12,13 +12,14 @@ from pika.exceptions import AMQPError
 
 from attune_ops.doctor.findings import Severity
 from tests.live.doctor.broken import EXECUTIONS, W1
-from tests.live.places import Place, found
+from tests.live.doctor.test_dead_letters import SIX, STATUS
+from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.live.printed import fix, proves
 from tests.world import Run, Vhost, eventually
 
 
 @contextmanager
-def consuming(vhost: Vhost, *queues: str) -> Iterator[pika.BlockingConnection]:
+def consuming(vhost: Vhost, *queues: str, tag: str = "eats") -> Iterator[pika.BlockingConnection]:
     """A client "night shift" that takes up to 3 messages of each queue and keeps them."""
     parameters = pika.URLParameters(vhost.amqp_url)
     parameters.client_properties = {"connection_name": "night shift"}
@@ -27,7 +28,7 @@ def consuming(vhost: Vhost, *queues: str) -> Iterator[pika.BlockingConnection]:
     for queue in queues:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=3)
-        channel.basic_consume(queue, lambda *_: None, consumer_tag="eats")
+        channel.basic_consume(queue, lambda *_: None, consumer_tag=tag)
     try:
         yield connection
     finally:
@@ -35,15 +36,25 @@ def consuming(vhost: Vhost, *queues: str) -> Iterator[pika.BlockingConnection]:
             connection.close()
 
 
-def test_a_stranger_is_found_and_closed(place: Callable[..., Place], run: Run) -> None:
-    p = place().populate()
-    with consuming(p.vhost, EXECUTIONS, W1) as connection:
-        p.publish("attune.executions", "worker.1", 4)
+@pytest.mark.parametrize(
+    ("release", "base", "key"),
+    [
+        (JANUARY, EXECUTIONS, "worker.1"),
+        (SEPTEMBER, STATUS, "execution.dispatch.worker.1"),
+        (SIX, STATUS, "execution.dispatch.worker.1"),
+    ],
+)
+def test_a_stranger_is_found_and_closed(
+    release: str, base: str, key: str, place: Callable[..., Place], run: Run
+) -> None:
+    p = place(release).populate()
+    with consuming(p.vhost, base, W1) as connection:
+        p.publish("attune.executions", key, 4)
 
         def seen() -> bool:
             report = p.look()
             held = [c["held"] for f in report.findings if f.code == "AT417" for c in f.evidence["consumers"]]
-            return found(report, Severity.ERROR) == {("AT417", EXECUTIONS), ("AT417", W1)} and any(held)
+            return found(report, Severity.ERROR) == {("AT417", base), ("AT417", W1)} and any(held)
 
         eventually(seen, within=40, every=1)
         report = p.look()
@@ -58,7 +69,7 @@ def test_a_stranger_is_found_and_closed(place: Callable[..., Place], run: Run) -
         # The list, and a dry run that closes nothing.
         done = run("connections", "list", "night*", "--format", "json", target=p.vhost, status=0)
         (row,) = json.loads(done.stdout)["rows"]
-        assert (row["name"], row["consumers"], row["queues"]) == (stranger["connection"], 2, [EXECUTIONS, W1])
+        assert (row["name"], row["consumers"], row["queues"]) == (stranger["connection"], 2, sorted([base, W1]))
         dry = run("connections", "close", "night shift", target=p.vhost, status=0)
         assert "add --apply" in dry.stderr
         connection.process_data_events(0.2)
@@ -71,3 +82,38 @@ def test_a_stranger_is_found_and_closed(place: Callable[..., Place], run: Run) -
             connection.process_data_events(1)
     missing = run("connections", "close", "no such", "--apply", target=p.vhost, status=1)
     assert "no connection 'no such'" in missing.stderr
+
+
+@pytest.mark.parametrize(("tag", "queue"), [("executor.completion", STATUS), ("worker-2", W1)])
+def test_a_service_on_the_queue_of_another_one(tag: str, queue: str, place: Callable[..., Place]) -> None:
+    """Named as what it is, and never closed: the connection may be that of a live service."""
+    p = place(SIX).populate()
+    with consuming(p.vhost, queue, tag=tag):
+
+        def seen() -> bool:
+            return found(p.look(["AT417"]), Severity.ERROR) == {("AT417", queue)}
+
+        eventually(seen, within=40, every=1)
+        (finding,) = p.look(["AT417"]).findings
+        assert f"{tag!r} (the tag of the " in finding.detail
+        assert finding.commands == ()
+        assert finding.evidence["consumers"][0]["service"] in ("executor", "worker")
+
+
+def test_a_server_named_queue_has_its_own_consumer_only(place: Callable[..., Place]) -> None:
+    """The broker refuses a second one; another program's own queue takes nothing from a replica."""
+    p = place(SIX).populate()
+    made = p.vhost.api("GET", "queues/{vhost}?disable_stats=true").json()
+    replicas = [q["name"] for q in made if q["name"].startswith("amq.gen-")]
+    assert len(replicas) == 4  # the executor's, the sensor's and those of two workers
+    with p.vhost.channel() as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
+        channel.basic_consume(replicas[0], lambda *_: None)
+    assert refused.value.reply_code == 405
+    connection = pika.BlockingConnection(pika.URLParameters(p.vhost.amqp_url))
+    channel = connection.channel()
+    own = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(own, "attune.metadata", "metadata.action.changed")
+    channel.basic_consume(own, lambda *_: None, consumer_tag="eats")
+    eventually(lambda: own in p.look(["AT417"]).facts.actual.consumers_of, within=20, every=1)
+    assert not p.look(["AT417"]).findings
+    connection.close()

@@ -224,6 +224,18 @@ CASES = (
         E,
         "durable is false (desired: true); declaring it fails with 406",
     ),
+    Case(
+        "AT206",
+        "of a removed worker",
+        queues(
+            without_consumers(registered(H, worker(1), worker(2)), "worker.3.executions"),
+            "worker.3.executions",
+            durable=True,
+        ),
+        "queue",
+        "worker.3.executions",
+        E,
+    ),
     Case("AT206", "argument", queues(H, EXECUTIONS, arguments={}), "queue", EXECUTIONS, E, "x-dead-letter-exchange"),
     Case(
         "AT206",
