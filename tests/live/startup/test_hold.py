@@ -69,18 +69,20 @@ class Sender(threading.Thread):
         ]
         self.exchange, self.key = to_worker[0].exchange, to_worker[0].routing_key
         self.confirmed: list[str] = []
+        self.nacked: list[str] = []  # as RabbitMQ 4 answers where one of the two queues is deleted under a message
         self.returned = 0
 
     def run(self) -> None:
         properties = pika.BasicProperties(delivery_mode=2)
         with self._vhost.channel() as channel:
-            channel.confirm_delivery()
             number = 0
             while not self._ends.is_set():
                 number += 1
                 try:
                     channel.basic_publish(self.exchange, self.key, str(number).encode(), properties, mandatory=True)
                     self.confirmed.append(str(number))
+                except pika.exceptions.NackError:
+                    self.nacked.append(str(number))
                 except pika.exceptions.UnroutableError:
                     self.returned += 1
                 time.sleep(0.005)
@@ -170,7 +172,9 @@ def test_every_message_outlives_it(run: Run, vhost: Vhost, file: Path, topology:
     assert process.returncode == (-number if number == signal.SIGKILL else 130), said
     found = Counter(drained(vhost))
     kept = KEPT if auto_delete else QUEUE
-    assert found == Counter((kept, body) for body in sender.confirmed)
+    nacked = {(kept, body) for body in sender.nacked}
+    assert Counter({m: n for m, n in found.items() if m not in nacked}) == Counter((kept, b) for b in sender.confirmed)
+    assert len(nacked) <= 1
     if number == signal.SIGKILL:
         return
     assert f"queue {kept}" in out
