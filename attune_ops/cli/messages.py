@@ -161,6 +161,7 @@ def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
     FILE.restored; after a kill, run the same command again. A message that is not published (unroutable, nacked,
     replayed too often, execution finished) stays in the file and is reported (exit status 1).
     """
+    how["on_notice"] = lambda text: cli.error(f"attune-ops: {text}")
     _transfer(cli, how, format, lambda: cli.ops.messages.restore(file, **how))
 
 
@@ -179,6 +180,7 @@ def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> No
     A message is acknowledged only when the broker has confirmed its copy. A message that is not published (unroutable,
     nacked, replayed too often, execution finished) stays in FROM and is reported (exit status 1).
     """
+    how["on_notice"] = lambda text: cli.error(f"attune-ops: {text}")
     _transfer(cli, how, format, lambda: cli.ops.messages.move(queue, to, **how))
 
 

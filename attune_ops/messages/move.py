@@ -37,14 +37,16 @@ def move(
     apply: bool = False,
     confirm: str | None = None,
     on_progress: Callable[[int], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Transfer:
     """Moves messages from `queue` to queue `to`, to an exchange, or dead letters back to where they came from.
 
     Publishes each as mandatory, waits for its confirm, then acknowledges it. At most as many are moved as were ready
     at the beginning, so what comes back is not moved again. Killed at any moment it loses none; what was confirmed and
     not yet acknowledged (at most PREFETCH messages) is then in both places. What is not published stays. Without
-    `apply` it is a dry run. Undo: move them back. Raises `ConfigError` where both `to` and an exchange or key are
-    given, `ActionError`, or `SourceError` where the connection breaks.
+    `apply` it is a dry run. Undo: move them back. `on_notice` gets a sentence while an alarm blocks publishers. Raises
+    `ConfigError` where both `to` and an exchange or key are given, `ActionError`, or `SourceError` where the connection
+    breaks.
     """
     if to is not None and (exchange is not None or routing_key is not None):
         raise ConfigError("give a queue to move to, or an exchange and key, not both")
@@ -62,7 +64,7 @@ def move(
             with audit.change(settings, "messages move", queue, confirm=confirm, **selector.detail) as outcome:
                 try:
                     with raw_amqp.resume_hint(lambda: f"{run.counter.were_published} moved", ", the others stayed"):
-                        run.publish(selector, rate, on_progress)
+                        run.publish(selector, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
         else:
@@ -108,11 +110,17 @@ class _Run:
         before = counted(self._redelivered, "message was redelivered", "messages were redelivered")
         return (*self._notes, f"{before}: possible duplicates, if an earlier move was killed")
 
-    def publish(self, selector: Selector, rate: float | None, on_progress: Callable[[int], None] | None) -> None:
+    def publish(
+        self,
+        selector: Selector,
+        rate: float | None,
+        on_progress: Callable[[int], None] | None,
+        on_notice: Callable[[str], None] | None,
+    ) -> None:
         """Moves batch by batch."""
         ahead = self._limit is None or self._limit > PREFETCH
         with (
-            open_publisher(self._settings, rate) as publisher,
+            open_publisher(self._settings, rate, on_notice) as publisher,
             open_reader(self._settings, self._info, ahead=ahead, prefetch=PREFETCH) as reader,
             publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, reader)),
         ):

@@ -26,6 +26,7 @@ WINDOW = 2000  # messages published and not yet confirmed
 WINDOW_BYTES = 16 << 20
 WRITE_EVERY = 50  # messages
 STUCK_S = 60.0  # without a confirm
+NOTICE_S = 10.0  # between two sentences about an alarm that lasts
 NOT_FOUND = 404
 
 PublishResult = Literal["published", "unroutable", "nacked", "exchange not found"]
@@ -70,7 +71,9 @@ class Publisher:
     publishing: so it belongs to the first identical message in flight.
     """
 
-    def __init__(self, connection: TimedConnection, rate: float | None = None) -> None:
+    def __init__(
+        self, connection: TimedConnection, rate: float | None = None, on_notice: Callable[[str], None] | None = None
+    ) -> None:
         self._connection = connection
         self._channel = connection.channel()
         self._publish = raw_amqp.enable_confirms(self._channel, self._on_confirm, self._on_return)
@@ -80,6 +83,9 @@ class Publisher:
         self._settled: list[Settled] = []
         self._exchanges: dict[str, bool] = {"": True}
         self._every = 0.0 if rate is None else 1 / rate
+        self._on_notice = on_notice
+        self._blocked_since: float | None = None
+        self._noticed = 0.0
         self._next = self._since = time.monotonic()  # _since: the last confirm, or the first message without one
 
     def publish(self, messages: Iterable[tuple[int, Destination, bytes]]) -> None:
@@ -155,6 +161,7 @@ class Publisher:
         answered = len(self._settled)
         raw_amqp.process_events(self._channel, seconds)
         now = time.monotonic()
+        self._tell_of_alarm(now)
         if len(self._settled) > answered or not self._in_flight or self._connection.blocked is not None:
             self._since = now
             deadline.ended()
@@ -164,6 +171,17 @@ class Publisher:
                 f"no publisher confirm for {now - self._since:.0f} s; it is unknown whether "
                 f"{counted(len(self._in_flight), 'message')} arrived"
             )
+
+    def _tell_of_alarm(self, now: float) -> None:
+        """Shows that it still waits for the end of an alarm."""
+        reason = self._connection.blocked
+        if reason is None:
+            self._blocked_since = None
+        elif self._blocked_since is None:
+            self._blocked_since = self._noticed = now
+        elif self._on_notice is not None and now - self._noticed >= NOTICE_S:
+            self._noticed = now
+            self._on_notice(blocked(reason, now - self._blocked_since))
 
     def _on_return(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         found = next((s for s in self._in_flight.values() if s.fits(method, properties.raw, body)), None)
@@ -193,12 +211,25 @@ class Publisher:
 
 
 @contextlib.contextmanager
-def open_publisher(settings: Settings, rate: float | None = None) -> Iterator[Publisher]:
+def open_publisher(
+    settings: Settings, rate: float | None = None, on_notice: Callable[[str], None] | None = None
+) -> Iterator[Publisher]:
     """Connects to publish, at most `rate` messages per second. Raises `SourceError`.
 
-    On its own connection: in an alarm the broker blocks publishing connections, acknowledgements included.
+    On its own connection: in an alarm the broker blocks publishing connections, acknowledgements included. `on_notice`
+    gets a sentence when it does, every NOTICE_S while it does, and when it no longer does.
     """
     with raw_amqp.connected(settings, "publishing") as connection:
+        if on_notice is not None:
+            connection.on_blocked = lambda reason: on_notice(blocked(reason))
         with raw_amqp.broker_errors("opening a channel"):
-            publisher = Publisher(connection, rate)
+            publisher = Publisher(connection, rate, on_notice)
         yield publisher
+
+
+def blocked(reason: str | None, seconds: float = 0.0) -> str:
+    """The sentence about an alarm that blocks publishers (for so long), None where it has ended."""
+    if reason is None:
+        return "the broker accepts messages again"
+    since = f" for {seconds:.0f} s" if seconds else ""
+    return f"the broker blocks publishers{since}: {reason}; waiting until the alarm ends (Ctrl-C: nothing is lost)"

@@ -42,14 +42,16 @@ def restore(
     apply: bool = False,
     confirm: str | None = None,
     on_progress: Callable[[int], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Transfer:
     """Publishes the messages of a file where each came from, or to an exchange; without `apply` it is a dry run.
 
     `again` includes messages that were restored before, `copies` duplicates in the file. Each message is published as
     mandatory and confirmed. Killed at any moment it loses none: run it again, and what the broker had confirmed is not
     published again; what was in flight (at most `publisher.WINDOW` messages) is, and is counted. What is not published
-    stays in the file, unmarked. There is no undo: consumers may already have the messages. Raises `ActionError`, or
-    `SourceError` where the connection breaks.
+    stays in the file, unmarked. There is no undo: consumers may already have the messages. While an alarm of the broker
+    blocks publishers it waits, and `on_notice` gets a sentence about it at once and every 10 s. Raises `ActionError`,
+    or `SourceError` where the connection breaks.
     """
     began = time.perf_counter()
     path = Path(file)
@@ -66,7 +68,7 @@ def restore(
                     with raw_amqp.resume_hint(
                         lambda: f"{run.counter.were_published} published", "; run it again to resume"
                     ):
-                        run.publish(settings, header, rate, on_progress)
+                        run.publish(settings, header, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
         else:
@@ -108,12 +110,17 @@ class _Run:
                 self.counter.add(decision)
 
     def publish(
-        self, settings: Settings, header: Header, rate: float | None, on_progress: Callable[[int], None] | None
+        self,
+        settings: Settings,
+        header: Header,
+        rate: float | None,
+        on_progress: Callable[[int], None] | None,
+        on_notice: Callable[[str], None] | None,
     ) -> None:
         """Decides on every message and publishes the selected ones."""
         with (
             open_progress(self._path, header.id) as progress,
-            open_publisher(settings, rate) as publisher,
+            open_publisher(settings, rate, on_notice) as publisher,
             publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, progress)),
         ):
             for i, chunk in enumerate(_chunks(read_messages(self._path))):

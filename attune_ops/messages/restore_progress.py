@@ -7,6 +7,7 @@ it may or may not have arrived. The memory map is shared with the kernel: it sur
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -23,9 +24,12 @@ GROWS = 1 << 16
 class Progress:
     """The marks of one file's messages, by position from 1."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._pages = mmap.mmap(descriptor, 0)
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor, self._name = descriptor, name
+        with _writing(name):
+            # A hole that is written through the map when the disk is full would end the process (SIGBUS).
+            os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+            self._pages = mmap.mmap(descriptor, 0)
 
     def __getitem__(self, n: int) -> bytes:
         at = LINE + n - 1
@@ -39,7 +43,8 @@ class Progress:
 
     def sync(self) -> None:
         """Returns once all marks are on disk: a kill needs no sync, a power cut does."""
-        self._pages.flush()
+        with _writing(self._name):
+            self._pages.flush()
 
     def close(self) -> None:
         """Unmaps the file."""
@@ -47,18 +52,24 @@ class Progress:
 
     def _grow(self, size: int) -> None:
         old = len(self._pages)
-        _write(self._descriptor, NOT_SENT * (size - old), old)
-        self._pages.close()
-        self._pages = mmap.mmap(self._descriptor, 0)
+        with _writing(self._name):
+            _write(self._descriptor, NOT_SENT * (size - old), old)
+            self._pages.close()
+            self._pages = mmap.mmap(self._descriptor, 0)
+
+
+@contextlib.contextmanager
+def _writing(name: str) -> Iterator[None]:
+    """Raises `ActionError` where the progress file of that name cannot be written."""
+    try:
+        yield
+    except OSError as e:
+        raise ActionError(f"cannot write the progress file {name!r}: {e.strerror}") from e
 
 
 def _write(descriptor: int, data: bytes, at: int) -> None:
-    try:
-        written = os.pwrite(descriptor, data, at)
-    except OSError as e:
-        raise ActionError(f"cannot write the progress file: {e.strerror}") from e
-    if written < len(data):
-        raise ActionError("cannot write the progress file: no space left")
+    if os.pwrite(descriptor, data, at) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def progress_file(path: Path) -> Path:
@@ -73,19 +84,18 @@ def open_progress(path: Path, id: str) -> Iterator[Progress]:
     Raises `ConfigError` where it belongs to another message file, `ActionError` where it cannot be written.
     """
     marks = progress_file(path)
-    try:
+    with _writing(str(marks)):
         check_regular(marks, str(marks))
         descriptor = os.open(marks, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, PRIVATE)
-    except OSError as e:
-        raise ActionError(f"cannot write {str(marks)!r}: {e.strerror}") from e
     try:
         if not lock(descriptor, wait=False):
             raise ActionError(f"{str(path)!r} is being restored by another process")
-        check_regular(descriptor, str(marks))
-        if _first_line(id).startswith(os.pread(descriptor, LINE, 0)):
-            _write(descriptor, _first_line(id), 0)
+        with _writing(str(marks)):
+            check_regular(descriptor, str(marks))
+            if _first_line(id).startswith(os.pread(descriptor, LINE, 0)):
+                _write(descriptor, _first_line(id), 0)
         check(os.pread(descriptor, LINE, 0), path, id)
-        progress = Progress(descriptor)
+        progress = Progress(descriptor, str(marks))
         try:
             yield progress
             progress.sync()
