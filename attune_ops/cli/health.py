@@ -12,7 +12,7 @@ from attune_ops.cli._duration import duration
 from attune_ops.cli._exit import FOUND, OK
 
 if TYPE_CHECKING:
-    from attune_ops.doctor.health import Health
+    from attune_ops.doctor.health_check import Health
 
 WAIT = click.option(
     "--wait",

@@ -30,6 +30,7 @@ from attune_ops.doctor.findings import (
 from attune_ops.doctor.urgency import worst_first
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
+from attune_ops.model.passive import PASSIVE_DECLARE
 
 IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy")
 
@@ -130,6 +131,9 @@ class _Run(msgspec.Struct, frozen=True):
 
 def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Callable[[], float]) -> _Run:
     if reason := check.skip_reason(facts):
+        passive = facts.by_passive_declare
+        if check.passive and passive is not facts and check.skip_reason(passive) is None:
+            return _by_passive_declare(_run(passive, check, thresholds, now))
         return _Run(CheckStatus.SKIPPED, reason=reason, unread=any(map(facts.could_not_read, check.needs)))
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
@@ -144,6 +148,21 @@ def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
         problems, status = [], CheckStatus.CRASHED
         reason = f"the check itself failed: {type(e).__name__}: {e}"
     return _Run(status, tuple(problems), reason, (now() - started) * 1000, status is CheckStatus.CRASHED)
+
+
+def _by_passive_declare(run: _Run) -> _Run:
+    """What a check said of facts by passive declare: named so, and without commands, which need the management API."""
+    problems = tuple(
+        msgspec.structs.replace(
+            p,
+            message=f"{p.message} ({PASSIVE_DECLARE})",
+            evidence={**p.evidence, "origin": PASSIVE_DECLARE},
+            commands=(),
+            inspect_commands=(),
+        )
+        for p in run.problems
+    )
+    return msgspec.structs.replace(run, problems=problems, reason=run.reason or f"by {PASSIVE_DECLARE}")
 
 
 def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> Finding:

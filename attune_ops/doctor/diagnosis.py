@@ -70,11 +70,12 @@ def read_and_diagnose(
             clock=time.perf_counter,
         )
     note = target_note(facts)
+    notes = (*((note,) if note else ()), *(facts.passive.notes if facts.passive else ()))
     return msgspec.structs.replace(
         report,
         duration_ms=(time.perf_counter() - started) * 1000,
         file=None if file is None else shown(file),
-        notes=(note,) if note else (),
+        notes=notes,
     )
 
 
@@ -96,7 +97,7 @@ def diagnose_live(
     def read() -> Facts:
         if facts is not None:
             return facts
-        first = collect(settings, samples=samples or 1, interval=interval, skip_worker_statistics=True)
+        first = collect(settings, samples=samples or 1, interval=interval, skip_worker_statistics=True, passive=True)
         chosen = choose(all_checks(), options.get("only", ()), options.get("skip", ()))
         suspects = may_be_stuck(first) if samples is None and any(c.function is consumers_move for c in chosen) else {}
         if not suspects:

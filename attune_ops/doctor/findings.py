@@ -74,6 +74,7 @@ class Check(msgspec.Struct, frozen=True):
     The function's docstring is the explanation page. The check is skipped where one source of `needs` is missing,
     where no connection to one of `needs_attempt` was attempted, or where none of `needs_response` responded.
     `required`: skipping it makes the status `unknown`. `may_recover`: the problem can disappear without a change.
+    `passive`: it can also run on what passive declares report (`Facts.by_passive_declare`).
     """
 
     code: str
@@ -87,6 +88,7 @@ class Check(msgspec.Struct, frozen=True):
     needs_attempt: tuple[Source, ...] = ()
     needs_response: tuple[Source, ...] = ()
     may_recover: bool = True
+    passive: bool = False
 
     def skip_reason(self, facts: Facts) -> str | None:
         """The reason to skip this check for these facts, or None."""

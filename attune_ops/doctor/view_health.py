@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attune_ops.doctor.health import SCHEMA, Health
+from attune_ops.doctor.health_check import SCHEMA, Health
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render.text import visible
 from attune_ops.render.wire import plain
@@ -15,6 +15,8 @@ COLUMNS = (
     Column("healthy", Kind.FLAG),
     Column("reasons", Kind.LIST),
     Column("seen", Kind.LIST),
+    Column("origin", Kind.CATEGORY),
+    Column("skipped", Kind.LIST),
     Column("taken_at", Kind.TIME),
 )
 
@@ -38,6 +40,8 @@ def as_json(health: Health) -> dict[str, Any]:
         "healthy": health.healthy,
         "reasons": list(health.reasons),
         "seen": list(health.seen),
+        "origin": health.origin,
+        "skipped": list(health.skipped),
         "taken_at": plain(health.taken_at),
         "duration_ms": round(health.duration_ms, 3),
     }

@@ -52,6 +52,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "duration_ms": round(report.duration_ms, 3),
         "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known,
                     "unread": [r.code for r in report.unread],
+                    "origin": facts.by_passive_declare.origin,
                     "notes": list(report.notes)},
         "findings": [view_finding.data(f) for f in report.findings],
         "checks": [_check(r) for r in report.results],

@@ -30,6 +30,10 @@ class NotAmqp(OSError):
     """The server does not speak AMQP 0-9-1."""
 
 
+class Exclusive(ActionError):
+    """The queue can be used by another connection only."""
+
+
 class Depth(NamedTuple):
     """The answer of a passive declare, 1 ms old: ready messages and consumers of a queue."""
 
@@ -210,9 +214,7 @@ def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 1
         if e.reply_code == 404:
             return None
         if e.reply_code == 405:
-            raise ActionError(
-                f"queue {queue!r} is exclusive: only the connection that declared it can use it"
-            ) from None
+            raise Exclusive(f"queue {queue!r} is exclusive: only the connection that declared it can use it") from None
         raise ActionError(f"the broker refused to report on queue {queue!r}: {e.reply_code} {e.reply_text}") from None
     return Depth(found.message_count, found.consumer_count)
 

@@ -16,9 +16,10 @@ from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
+from attune_ops.installation.passive import with_passive_declares
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
-from attune_ops.model.facts import Facts, Reach, Source, with_topology
+from attune_ops.model.facts import NOT_ASKED, Facts, Reach, Source, with_topology
 from attune_ops.model.ownership import require
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.snapshot import BrokerSnapshot
@@ -26,7 +27,6 @@ from attune_ops.model.topologies import candidates
 
 T = TypeVar("T")
 
-NOT_ASKED = "not requested"
 ONE_SAMPLE = "only one sample was taken; use --samples 2"
 THREADS = 6  # 4 HTTP requests (more would wait in the broker), AMQP and the registry
 
@@ -45,6 +45,7 @@ def collect(
     interval: float = SAMPLE_INTERVAL_S,
     earlier: BrokerSnapshot | None = None,
     skip_worker_statistics: bool = False,
+    passive: bool = False,
 ) -> Facts:
     """Reads the `sources` (default: all) of broker and registry in parallel; changes nothing.
 
@@ -52,7 +53,8 @@ def collect(
     policies and default_queue_type. With two `samples` the queues are read twice, `interval` s apart;
     the first sample is `Facts.earlier`; `earlier` is one that was read before. What cannot be read is in
     `Facts.missing` with its reason; nothing is raised for it. With `skip_worker_statistics`, rates and ages of worker
-    queues are not read where the broker has more than 2,000 queues: they take the longest.
+    queues are not read where the broker has more than 2,000 queues: they take the longest. With `passive`, what the
+    management API does not tell of the expected queues is asked by passive declares over AMQP (`Facts.passive`).
     """
     wanted, asked = frozenset(Source if sources is None else sources), frozenset(listings)
     whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= asked
@@ -69,6 +71,8 @@ def collect(
     if whole:
         facts = with_topology(facts, known, given=not settings.recognise)
     facts = _with_live_consumers(settings, facts)
+    if passive:
+        facts = with_passive_declares(settings, facts)
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 

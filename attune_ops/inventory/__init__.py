@@ -10,16 +10,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+import msgspec
+
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import check_registry
+from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
 from attune_ops.model.snapshot import QueueState
-from attune_ops.model.table import Cell, Column, Table
+from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.topology import Arguments
 from attune_ops.model.units import counted
 
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
 
+BY_PASSIVE_DECLARE = ("queues", "consumers", "orphans", "workers")  # they use what passive declares tell
 STATISTICS = "statistics, up to 10 s old"
 
 
@@ -46,9 +50,11 @@ def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> T
     if facts is None:
         if name == "orphans":
             _ = settings.registry
-        facts = collect(settings, inspection.SOURCES)
+        facts = collect(settings, inspection.SOURCES, passive=name in BY_PASSIVE_DECLARE)
         if name == "orphans":
-            check_registry(facts)
+            check_registry(facts.by_passive_declare)
+    if name in BY_PASSIVE_DECLARE:
+        facts = facts.by_passive_declare
     return filtered(getattr(inspection, name)(facts), filters)
 
 
@@ -63,8 +69,6 @@ def filtered(table: Table, filters: TableFilters) -> Table:
 
 def _matching(table: Table, pattern: str) -> Table:
     """The rows that match; where none does, with a note on how a pattern is read."""
-    import msgspec
-
     found = table.matching(pattern)
     if found.rows or not table.rows:
         return found
@@ -75,6 +79,10 @@ def _matching(table: Table, pattern: str) -> Table:
 
 def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] | None = None) -> tuple[str, ...]:
     """Notes on how old the columns are, and why some are unknown; `live` and `sampled` map columns to their source."""
+    if facts.passive is not None and facts.origin == PASSIVE_DECLARE:
+        unknown_sources = () if facts.passive.only_consumers else (Source.BROKER, Source.DEPTHS, Source.CONSUMERS)
+        live = {columns: source for columns, source in live.items() if source not in unknown_sources}
+        return (*facts.passive.notes, *freshness(msgspec.structs.replace(facts, passive=None), live))
     known: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     for columns, age in ((live, "live"), (sampled or {}, STATISTICS)):
@@ -99,11 +107,16 @@ def consumer_count(facts: Facts, queue: QueueState) -> int | None:
 
     None where the broker reports neither yet. A list without consumers of the queue does not make a young queue's 0.
     """
-    unread = facts.missing_reason((Source.CONSUMERS,)) is not None
+    unread = facts.actual.consumers is None or facts.missing_reason((Source.CONSUMERS,)) is not None
     listed = None if unread else len(facts.actual.consumers_of.get(queue.name, ()))
     if listed is None or (not listed and queue.consumers is None):
         return queue.consumers
     return listed
+
+
+def origin() -> Column:
+    """The column that names where a row is from."""
+    return Column("origin", Kind.CATEGORY, doc=f"{MANAGEMENT_API}, or {PASSIVE_DECLARE} over AMQP", priority=9)
 
 
 def arguments(values: Arguments) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import freshness, row
+from collections.abc import Iterator
+
+from attune_ops.inventory import freshness, origin, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, require, service_of
 from attune_ops.model.snapshot import ConsumerState
@@ -25,6 +27,7 @@ COLUMNS = (
     Column("connected", Kind.AGE, "s", "age of its connection", 5),
     Column("connection", doc="the broker's name for the connection", priority=6),
     Column("channel", doc="the broker's name for the channel", priority=6),
+    origin(),
 )
 
 
@@ -34,7 +37,7 @@ def consumers(facts: Facts) -> Table:
     return Table(
         name="consumers",
         columns=COLUMNS,
-        rows=tuple(_row(facts, c) for c in broker_of(facts).consumers or ()),
+        rows=tuple(_rows(facts)),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
@@ -43,6 +46,16 @@ def consumers(facts: Facts) -> Table:
         ),
         key=("queue", "tag"),
     ).sorted("queue", "tag")
+
+
+def _rows(facts: Facts) -> Iterator[tuple[Cell, ...]]:
+    broker = broker_of(facts)
+    if broker.consumers is not None:
+        yield from (_row(facts, c) for c in broker.consumers)
+        return
+    for queue in broker.queues or ():  # by passive declare only their number is known
+        known: dict[str, Cell] = {"queue": queue.name, "origin": facts.origin}
+        yield from (tuple(known.get(c.name) for c in COLUMNS) for _ in range(queue.consumers or 0))
 
 
 def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
@@ -59,4 +72,5 @@ def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
         connected=None if since is None else facts.taken_at - since,
         connection=consumer.connection or None,
         channel=consumer.channel or None,
+        origin=facts.origin,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from attune_ops.inventory import consumer_count, freshness, row
+from attune_ops.inventory import consumer_count, freshness, origin, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.model.table import Cell, Column, Kind, Table
@@ -23,6 +23,7 @@ COLUMNS = (
     Column("why", doc="why it is orphaned"),
     Column("status", Kind.CATEGORY, doc="the worker's status in the registry", priority=5),
     Column("heartbeat", Kind.AGE, "s", "age of the worker's last heartbeat", 3),
+    origin(),
 )
 
 
@@ -53,4 +54,5 @@ def _row(facts: Facts, orphan: Orphan) -> tuple[Cell, ...]:
         consumers=None if state is None else consumer_count(facts, state),
         status=None if worker is None else worker.status,
         heartbeat=None if worker is None else worker.heartbeat_age(facts.taken_at),
+        origin=facts.origin,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.inventory import arguments, consumer_count, freshness, row
+from attune_ops.inventory import arguments, consumer_count, freshness, origin, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, queue_kind, worker_id
 from attune_ops.model.snapshot import QueueState
@@ -40,7 +40,12 @@ COLUMNS = (
     Column("memory", Kind.INTEGER, "bytes", "memory of the queue process", 9),
     Column("node", doc="the node that hosts the queue (leader)", priority=9),
     Column("arguments", Kind.LIST, doc="as declared", priority=9),
+    origin(),
 )
+
+
+# What a passive declare does not tell.
+_UNKNOWN: dict[str, Cell] = dict.fromkeys(("type", "durable", "auto_delete", "exclusive", "arguments"))
 
 
 def queues(facts: Facts) -> Table:
@@ -78,13 +83,14 @@ def _row(facts: Facts, queue: QueueState) -> tuple[Cell, ...]:
         worker_id=owner,
         dead_letter_exchange=None if dead_letters is None else str(dead_letters),
         oldest=None if head is None else facts.taken_at - head,
-        arguments=arguments(queue.arguments),
+        origin=facts.origin,
+        **(_UNKNOWN if facts.only_names else {"arguments": arguments(queue.arguments)}),
     )
 
 
 def _alert(facts: Facts, queue: QueueState, kind: str, consumers: int | None) -> str | None:
     """What an operator must notice about a queue; None where that is unknown."""
-    if queue.is_silent and facts.missing_reason((Source.DEPTHS,)) is None:
+    if queue.is_silent and not facts.only_names and facts.missing_reason((Source.DEPTHS,)) is None:
         return "unavailable"
     if queue.messages is None or consumers is None:
         return None

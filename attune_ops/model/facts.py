@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE, PassiveReading
 from attune_ops.model.recognition import Recognition, recognise
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.snapshot import BrokerSnapshot, QueueState
 from attune_ops.model.topology import Topology
 
 SCHEMA = "attune-ops/snapshot/1"
+NOT_ASKED = "not requested"
 
 Made = TypeVar("Made")
 
@@ -96,7 +98,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What is desired, what is actual, what is registered, when it was read, and what is missing and why.
 
     `target_version` is the RabbitMQ version of a planned upgrade. `recognition` says how well each known topology fits
-    the broker, `recognised` that `topology` was chosen by it because none was given.
+    the broker, `recognised` that `topology` was chosen by it because none was given. `passive` is what passive declares
+    report where the management API does not; `origin` names which of the two `broker` is from.
     """
 
     topology: Topology
@@ -111,6 +114,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     target_version: str | None = None
     recognition: Recognition | None = None
     recognised: bool = False
+    passive: PassiveReading | None = None
+    origin: str = MANAGEMENT_API
     schema: str = msgspec.field(default_factory=lambda: SCHEMA)  # a factory's value is never left out of the JSON
 
     def __repr__(self) -> str:
@@ -125,18 +130,43 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
                 return self.missing.get(need, f"{need.label} was not read")
         return None
 
+    @cached_property
+    def by_passive_declare(self) -> Facts:
+        """These facts with what passive declares report as the broker; the same facts where nothing was read so.
+
+        Queues, message counts and consumers count as read then. A check or table that takes them knows no bindings,
+        no queue of another name, no consumer's tag, and no property of an exchange or queue.
+        """
+        if self.passive is None:
+            return self
+        reported = {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
+        made: Facts = msgspec.structs.replace(
+            self,
+            broker=self.passive.snapshot(self.broker, self.vhost, self.taken_at),
+            missing={s: reason for s, reason in self.missing.items() if s not in reported},
+            origin=PASSIVE_DECLARE,
+        )
+        return made
+
+    @property
+    def only_names(self) -> bool:
+        """Whether of exchanges and queues only their existence is known, by passive declares."""
+        return self.origin == PASSIVE_DECLARE and self.actual.bindings is None
+
     def could_not_read(self, source: Source) -> bool:
         """Whether queues, bindings, consumers or the registry were asked for and could not be read.
 
         What nobody asked for (no registry is configured, a file is read) does not count.
         """
-        if source not in ASKED_OF or self.missing_reason((source,)) is None:
+        if source not in ASKED_OF or self.missing_reason((source,)) in (None, NOT_ASKED):
             return False
         return any(r.source is ASKED_OF[source] for r in self.reach)
 
     def _holds(self, source: Source) -> bool:
         """Whether the data of a source is there, whatever `missing` says."""
         broker, registry = self.broker, self.registry
+        if self.origin == PASSIVE_DECLARE and source in (Source.BROKER, Source.DEPTHS, Source.CONSUMERS):
+            return True
         match source:
             case Source.REGISTRY:
                 return registry is not None

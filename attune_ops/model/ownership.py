@@ -123,11 +123,11 @@ def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
 
 
 def is_consumed(facts: Facts, worker: Worker) -> bool | None:
-    """Whether the worker has all its consumers, by queue and tag; None where consumers are unknown."""
+    """Whether the worker has all its consumers, by queue and tag; None where tags are unknown and none is missing."""
     broker = facts.actual
-    if broker.consumers is None:
-        return None
     wanted = facts.topology.worker_consumers(worker.id)
+    if broker.consumers is None:
+        return False if any(c.queue in broker.unconsumed for c in wanted) else None
     return all(any(found.tag == c.tag for found in broker.consumers_of.get(c.queue, ())) for c in wanted)
 
 
@@ -178,7 +178,7 @@ def starting_workers(facts: Facts) -> Mapping[int, Worker]:
 
     Their row is of the last 10 minutes, all their queues exist, and none of them has a consumer yet.
     """
-    if facts.registry is None or facts.broker is None or None in (facts.broker.queues, facts.broker.consumers):
+    if facts.registry is None or facts.broker is None or facts.broker.queues is None:
         return {}
     limit = facts.registry.limit
     able = (w for w in facts.registry.workers if w.can_be_starting(facts.taken_at, limit))

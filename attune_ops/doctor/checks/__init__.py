@@ -32,6 +32,7 @@ def check(
     required: bool | None = None,
     may_recover: bool | None = None,
     group: str | None = None,
+    passive: bool = False,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence, and its denial is the finding.
 
@@ -44,7 +45,18 @@ def check(
 
     def mark(function: CheckFunction) -> CheckFunction:
         function.check = Check(  # type: ignore[attr-defined]
-            code, name, group, title, severity, needs, function, required, needs_attempt, needs_response, may_recover
+            code,
+            name,
+            group,
+            title,
+            severity,
+            needs,
+            function,
+            required,
+            needs_attempt,
+            needs_response,
+            may_recover,
+            passive,
         )
         return function
 

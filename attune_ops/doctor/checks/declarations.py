@@ -29,7 +29,14 @@ def declare(difference: Difference) -> tuple[str, tuple[CommandLine, ...]]:
     return f"The broker refuses its declaration{reason}: fix that first.", ()
 
 
-@check("AT201", "exchanges-exist", "all exchanges of the topology exist", Severity.ERROR, needs=(Source.BROKER,))
+@check(
+    "AT201",
+    "exchanges-exist",
+    "all exchanges of the topology exist",
+    Severity.ERROR,
+    needs=(Source.BROKER,),
+    passive=True,
+)
 def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     """Publishing to a missing exchange closes the publisher's channel with 404, some time later.
 
@@ -65,7 +72,9 @@ def _no_queue(facts: Facts) -> bool:
     return not any(q.name in facts.actual.queue_named for q in facts.topology.base_queues)
 
 
-@check("AT202", "queues-exist", "all queues of the topology exist", Severity.ERROR, needs=(Source.BROKER,))
+@check(
+    "AT202", "queues-exist", "all queues of the topology exist", Severity.ERROR, needs=(Source.BROKER,), passive=True
+)
 def queues_exist(facts: Facts) -> Iterator[Problem]:
     """A service that consumes from a missing queue fails with 404 NOT_FOUND. Messages for the queue are dropped.
 

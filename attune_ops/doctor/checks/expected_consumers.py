@@ -20,6 +20,7 @@ from attune_ops.model.snapshot import ConsumerState
     "every live worker consumes from its queues",
     Severity.ERROR,
     needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
+    passive=True,
 )
 def worker_consumers(facts: Facts) -> Iterator[Problem]:
     """Messages in a queue without a consumer wait until they expire, or are dropped by a length limit.
@@ -66,6 +67,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     "each worker queue has exactly one consumer",
     Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
+    passive=True,
 )
 def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     """Two consumers on one worker queue alternate: each gets every second execution.
@@ -79,13 +81,15 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
         for queue in queues:
             unknown = facts.memo(unknown_consumers).get(queue.name, ())  # AT417 reports them
             there = [c for c in facts.actual.consumers_of.get(queue.name, ()) if c not in unknown]
-            if len(there) < 2 or len(there) <= wanted[facts.memo(own_queues)[queue.name]]:
+            number = len(there) if facts.actual.consumers is not None else queue.consumers or 0
+            if number < 2 or number <= wanted[facts.memo(own_queues)[queue.name]]:
                 continue
             worker = facts.worker_named.get(worker_id)
             hosts = sorted({c.peer_host or "?" for c in there})
+            whose = f" (from {listed(hosts)}): {listed(map(_name, there))}" if there else ""
             yield Problem(
                 Subject("worker", worker.name) if worker else Subject("queue", queue.name),
-                f"{queue.name} has {len(there)} consumers (from {listed(hosts)}): {listed(map(_name, there))}",
+                f"{queue.name} has {number} consumers{whose}",
                 evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
                 remedy="Stop the second process, or give each worker process its own name.",
                 inspect_commands=(command_lines.consumers(queue.name),),
@@ -99,6 +103,7 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     "every service consumes from its queues",
     Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
+    passive=True,
 )
 def service_consumers(facts: Facts) -> Iterator[Problem]:
     """If a queue of a service has no consumer, the service is down or its consumer was cancelled.

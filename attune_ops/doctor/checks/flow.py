@@ -20,6 +20,7 @@ from attune_ops.model.units import age
     "no backlog without consumers",
     Severity.ERROR,
     needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS),
+    passive=True,
 )
 def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
     """Messages without a consumer wait until a consumer starts, the queue expires, or the broker runs out of disk.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind, Unknown
@@ -50,10 +52,12 @@ def management_reachable(facts: Facts) -> Iterator[Problem]:
 
     The API is a plug-in (`rabbitmq-plugins enable rabbitmq_management` on the broker's host). It listens on port
     15672 by default, and requires a user with the tag management, policymaker, monitoring or administrator. Attune's
-    services do not use it: they can work while this check fails.
+    services do not use it: they can work while this check fails. Where passive declares over AMQP show which queues
+    exist and are consumed, it is only a warning.
     """
     remedy = "Enable the plug-in rabbitmq_management, correct the URL, or give the user the tag monitoring."
-    yield from _unreached(facts, Source.MANAGEMENT, "broker", remedy)
+    for problem in _unreached(facts, Source.MANAGEMENT, "broker", remedy):
+        yield problem if facts.passive is None else msgspec.structs.replace(problem, severity=Severity.WARNING)
 
 
 @check("AT103", "registry-reachable", "worker registry is reachable", Severity.ERROR, needs_attempt=(Source.REGISTRY,))

@@ -18,6 +18,7 @@ from attune_ops.model.facts import Facts, Source
     severity=Severity.ERROR,
     needs=(Source.BROKER,),
     may_recover=False,
+    passive=True,
 )
 def topology_of_the_release(facts: Facts) -> Iterator[Problem]:
     """Every known topology is compared with the broker: exchanges, queues and bindings with type and arguments.

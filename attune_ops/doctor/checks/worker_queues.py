@@ -25,7 +25,12 @@ from attune_ops.topology.redeclaration import TRANSIENT
 
 
 @check(
-    "AT401", "worker-queues", "every live worker has its queues", Severity.ERROR, needs=(Source.REGISTRY, Source.BROKER)
+    "AT401",
+    "worker-queues",
+    "every live worker has its queues",
+    Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER),
+    passive=True,
 )
 def worker_queues(facts: Facts) -> Iterator[Problem]:
     """A registered worker without its queue is sent executions that are dropped.

@@ -172,7 +172,7 @@ def test_virtual_host_without_permission(fails: Fails, vhost: Vhost, user: Users
     assert f"user '{stranger.user}' has no permissions in it" in said.line
 
 
-@each_command
+@pytest.mark.parametrize("command", [("bindings",), ("health", "broker")], ids=" ".join)
 def test_no_management_tag(fails: Fails, vhost: Vhost, user: Users, command: tuple[str, ...]) -> None:
     untagged = user(vhost, tags="")
     said = fails(*command, target=untagged, secret=untagged.password)

@@ -60,7 +60,7 @@ def test_a_list_that_is_cut_off(place: Callable[..., Place], doctor: Doctor) -> 
         env = p.environment | {"ATTUNE_OPS_MANAGEMENT_URL": f"http://{account}@127.0.0.1:{port}"}
         report = doctor(status=3, target=p.vhost, env=env)
     required = {c.code for c in all_checks() if c.required and c.group == "topology"}
-    assert {"AT202", "AT204"} <= unread(report) & required
+    assert "AT204" in unread(report) & required
     assert report["summary"]["status"] == "unknown"
 
 

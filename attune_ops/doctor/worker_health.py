@@ -1,0 +1,144 @@
+"""Health of one worker: its row in the registry, its queues, their bindings and consumers."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from attune_ops.doctor.health_check import Health, HealthCheck, heartbeat, starting
+from attune_ops.installation import registry_read
+from attune_ops.installation.broker_release import recognised
+from attune_ops.installation.config.settings import NO_REGISTRY, Settings
+from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
+from attune_ops.installation.management_types.objects import OneQueue
+from attune_ops.model import units
+from attune_ops.model.errors import SourceError
+from attune_ops.model.registry import Worker
+from attune_ops.model.topology import Binding, Consumer, Topology
+
+
+def check_worker(settings: Settings, id_or_name: str) -> Health:
+    """Checks one worker once; raises `SourceError` as `health.worker_health` does."""
+    check = HealthCheck("worker", id_or_name)
+    worker = _registered(settings, id_or_name)
+    if worker is None:
+        shown = settings.database.shown if settings.database else "none"
+        check.expect(False, "", f"not registered (registry {shown})")
+        return check.health()
+    check.name = f"{worker.id} ({worker.name})"
+    limit, now = timedelta(seconds=settings.stale_after), datetime.now(UTC)
+    if not worker.has_queues:
+        heartbeat(check, worker, limit, now)
+        return check.health()
+    with open_management(settings, light=True) as management:
+        try:
+            _by_management(check, management, settings, worker, now)
+        except SourceError as e:
+            from attune_ops.doctor.passive_health import by_passive_declare
+
+            check = HealthCheck("worker", check.name)
+            topology = e.topology if isinstance(e, NoConsumers) else None
+            by_passive_declare(check, settings, worker, now, e, topology)
+            if isinstance(e, NoConsumers):
+                for queue in e.queues:
+                    _bound(check, management, e.topology, worker.id, queue)
+    return check.health()
+
+
+class NoConsumers(SourceError):
+    """The management API has no statistics: it knows these queues of the worker and their bindings, no consumers."""
+
+    def __init__(self, settings: Settings, queues: list[str]) -> None:
+        super().__init__(f"management API {settings.management} lists no consumers: its statistics are disabled")
+        self.topology, self.queues = settings.topology, queues
+
+
+def _by_management(
+    check: HealthCheck, management: Management, settings: Settings, worker: Worker, now: datetime
+) -> None:
+    limit = timedelta(seconds=settings.stale_after)
+    settings = recognised(settings, management)
+    found = {q.name: management.queue(q.name) for q in settings.topology.worker_queues(worker.id)}
+    there = [q for q in found.values() if q is not None]
+    if any(q.consumer_details is None for q in there):
+        raise NoConsumers(settings, [q.name for q in there])
+    if worker.can_be_starting(now, limit) and all(q and q.consumer_details == [] for q in found.values()):
+        starting(check, worker, now)
+        return
+    heartbeat(check, worker, limit, now)
+    _queues(check, management, settings, worker.id, found)
+
+
+def _registered(settings: Settings, id_or_name: str) -> Worker | None:
+    if settings.database is None:
+        raise SourceError(NO_REGISTRY)
+    with registry_read.session(settings.database, settings.timeout) as session:
+        return registry_read.read_worker(session, id_or_name)
+
+
+def _queues(
+    check: HealthCheck, management: Management, settings: Settings, worker_id: int, queues: dict[str, OneQueue | None]
+) -> None:
+    topology = settings.topology
+    consumers = topology.worker_consumers(worker_id)
+    suspects: dict[str, OneQueue] = {}
+    for queue in topology.worker_queues(worker_id):
+        found = queues[queue.name]
+        if found is None:
+            management.exchanges()  # raises if the virtual host is missing
+            check.expect(False, "", f"queue {queue.name} is missing")
+            continue
+        _bound(check, management, topology, worker_id, queue.name)
+        tags = [c.consumer_tag for c in found.consumer_details or ()]
+        wrong = _drift(tags, [c for c in consumers if c.queue == queue.name])
+        check.expect(not wrong, f"consumer {', '.join(tags) or 'none, as expected'}", f"{queue.name} has {wrong}")
+        if _is_at_prefetch(found, found.messages_ready, found.messages_unacknowledged):
+            suspects[queue.name] = found
+    _stuck(check, management, suspects)
+
+
+def _bound(check: HealthCheck, management: Management, topology: Topology, worker_id: int, queue: str) -> None:
+    actual = {(b.source, b.routing_key) for b in management.bindings_of(queue)}
+    desired = [b for b in topology.worker_bindings(worker_id) if b.destination == queue]
+    missing = [b for b in desired if (b.source, b.routing_key) not in actual]
+    check.expect(not missing, f"{queue} bound ({_keys(desired)})", f"{queue} is not bound: {_keys(missing)}")
+
+
+def _is_at_prefetch(queue: OneQueue, ready: int | None, held: int | None) -> bool:
+    """Whether messages are ready and the only consumer holds its whole prefetch."""
+    consumers = queue.consumer_details or ()
+    return len(consumers) == 1 and bool(ready) and 0 < (consumers[0].prefetch_count or 0) <= (held or 0)
+
+
+def _stuck(check: HealthCheck, management: Management, suspects: dict[str, OneQueue]) -> None:
+    """Reads the queues again after the statistics interval; the counts are live, an equal counter says no delivery."""
+    if suspects:
+        time.sleep(SAMPLE_INTERVAL_S)
+    for name, before in suspects.items():
+        after, live = management.queue(name), management.live_counts(name)
+        if after is None or live is None or after.message_stats is None or before.message_stats is None:
+            continue
+        ready, held = live.messages_ready, live.messages_unacknowledged
+        if not _is_at_prefetch(after, ready, held) or after.message_stats.deliver_get is None:
+            continue
+        stuck = after.message_stats.deliver_get == before.message_stats.deliver_get
+        check.expect(
+            not stuck,
+            f"{name} moves",
+            f"{name} is stuck: its consumer holds {units.counted(held or 0, 'unacknowledged message')} (its prefetch "
+            f"limit) and acknowledged none in {SAMPLE_INTERVAL_S:g} s; {ready:,} ready",
+        )
+
+
+def _drift(tags: list[str], desired: list[Consumer]) -> str | None:
+    """How a queue's consumers differ from the topology, or None; a topology may leave a tag to the broker."""
+    expected = sorted(c.tag for c in desired if c.tag)
+    if not tags and desired:
+        return "no consumer (a new one is listed after up to 10 s)"
+    if len(tags) != len(desired):
+        return f"{len(tags)} consumers ({', '.join(sorted(tags))}) instead of {len(desired)}"
+    return f"consumer {', '.join(sorted(tags))} instead of {', '.join(expected)}" if set(expected) - set(tags) else None
+
+
+def _keys(bindings: list[Binding]) -> str:
+    return ", ".join(f"{b.source} / {b.routing_key}" for b in bindings)
