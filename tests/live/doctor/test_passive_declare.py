@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ class Site:
 
 def own_broker(stack: ExitStack, how: str) -> tuple[lab.Lab, Broker]:
     """A broker of the test's own, without statistics where that is the way."""
-    made = lab.up(f"t{secrets.token_hex(4)}", config=[COLLECTOR_OFF] if how == "collector off" else [])
+    config = [COLLECTOR_OFF] if how == "collector off" else []
+    made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=config)
     stack.callback(lab.down, made.name)
     return made, Broker(made.state.amqp_url, made.state.management_url)
 
@@ -171,7 +173,8 @@ def test_doctor(site: Site) -> None:
     finding = errors["AT401"]
     assert finding["subject"]["name"] == W2
     if not listed:
-        assert finding["detail"].endswith(f"has no queue {W2} ({PASSIVE})")
+        assert finding["detail"].startswith(f"{W2} is missing: ")
+        assert finding["detail"].endswith(f"({PASSIVE})")
         assert (finding["evidence"]["origin"], finding["commands"]) == (PASSIVE, [])
     with site.place.vhost.channel() as channel:
         channel.queue_declare(W2, auto_delete=True)
