@@ -82,6 +82,7 @@ COMMAND_ONLY = {
     "notebook open": "starts JupyterLab",
     "notebook run": "runs a notebook from outside",
     "snapshot show": "needs no installation; `load_facts` reads the file",
+    "serve": "a process that runs until it is stopped",
     "topology list": "needs no installation",
     "topology show": "`Ops.settings.topology` shows itself",
 }

@@ -1,0 +1,258 @@
+"""`attune-ops serve`: one reading every interval, from which every request is answered."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from attune_ops.doctor.diagnosis import diagnose_live
+from attune_ops.doctor.findings import Report
+from attune_ops.doctor.html_report import report_html
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config.settings import Settings
+from attune_ops.installation.management import SAMPLE_INTERVAL_S
+from attune_ops.inventory.workers import workers
+from attune_ops.model import units
+from attune_ops.model.errors import ActionError, AttuneOpsError
+from attune_ops.model.facts import Source
+from attune_ops.monitoring.metrics import MOST_WORKERS, families
+from attune_ops.monitoring.web_config import WebConfig
+from attune_ops.render import text
+
+log = logging.getLogger(__name__)
+
+TOO_OLD = 3  # intervals: an older reading answers no question about health
+REQUEST_S = 10.0  # for a client to send its request
+FIT = ("ready", "starting")  # states of a worker that needs nobody
+
+PLAIN, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+
+
+class Reading:
+    """One diagnosis, and what is made of it: at most once, whatever asks."""
+
+    def __init__(self, report: Report, most_workers: int, settings: Settings) -> None:
+        self.report = report
+        self.at = time.monotonic()
+        self._settings = settings
+        # Now, in the reading's thread: a scrape only sends it.
+        self.metrics = generate_latest(_Registry(lambda: families(report, most_workers)))
+        self._lock = threading.Lock()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was taken."""
+        return time.monotonic() - self.at
+
+    @cached_property
+    def _page(self) -> str:
+        return report_html(self.report, self._settings.secrets)
+
+    @property
+    def page(self) -> str:
+        """The HTML report."""
+        with self._lock:
+            return self._page
+
+
+class Answer(NamedTuple):
+    """What a request gets."""
+
+    status: HTTPStatus
+    kind: str
+    body: bytes
+
+
+class _Registry:
+    """What `generate_latest` asks of a registry."""
+
+    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        self.collect = collect
+
+
+class Exporter:
+    """Reads an installation every `interval` s in one thread, and answers requests from the last good reading.
+
+    While the broker cannot be read, what the last reading had stays, with its age.
+    """
+
+    def __init__(self, settings: Settings, *, interval: float = 15.0, most_workers: int = MOST_WORKERS) -> None:
+        self.settings, self.interval, self._most = settings, interval, most_workers
+        self.reading: Reading | None = None
+        self.failure: str | None = "nothing was read yet"
+        self.readings = self.failures = 0
+        self.duration = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="attune-ops reading", daemon=True)
+
+    def start(self) -> None:
+        """Starts to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Starts no further reading; one that is under way ends by itself, or with the process."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            self.read_once()
+            self.duration = time.monotonic() - began
+            self._ended.wait(max(0.0, self.interval - self.duration))
+
+    def read_once(self) -> None:
+        """Takes one reading; what could not be read is counted as a failure, with its reason."""
+        earlier = self.reading
+        fresh = earlier is not None and earlier.age >= SAMPLE_INTERVAL_S
+        first = earlier.report.facts.broker if earlier is not None and fresh else None
+        self.readings += 1
+        try:
+            facts = collect(self.settings, earlier=first, skip_worker_statistics=True)
+            if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
+                self.reading = Reading(diagnose_live(self.settings, facts=facts), self._most, self.settings)
+            needed = (Source.BROKER, Source.REGISTRY) if self.settings.database else (Source.BROKER,)
+            self.failure = facts.missing_reason(needed)
+        except AttuneOpsError as e:
+            self.failure = str(e)
+        except Exception as e:  # the next reading may succeed; the metric says that this one did not
+            log.exception("a reading failed")
+            self.failure = f"unexpected {type(e).__name__} (a bug)"
+        self.failures += self.failure is not None
+
+    @property
+    def unknown(self) -> str | None:
+        """Why the last reading answers no question about health, or None."""
+        if self.reading is None or self.failure is not None:
+            return self.failure
+        if self.reading.age > TOO_OLD * self.interval:
+            return f"the last reading is {self.reading.age:.0f} s old"
+        return None
+
+    def answer(self, path: str) -> Answer:
+        """What a GET of this path gets."""
+        parts = [unquote(p) for p in urlsplit(path).path.strip("/").split("/")]
+        match parts:
+            case ["metrics"]:
+                mine = generate_latest(_Registry(self._own))
+                return Answer(
+                    HTTPStatus.OK, CONTENT_TYPE_LATEST, mine + (self.reading.metrics if self.reading else b"")
+                )
+            case ["readyz"]:
+                return _line(self.unknown is None, self.unknown or f"ready: {self._taken()}")
+            case ["healthz", "broker"]:
+                return self._broker()
+            case ["healthz", "worker", name]:
+                return self._worker(name)
+            case [""] if self.reading is not None:
+                return Answer(HTTPStatus.OK, HTML, self.reading.page.encode())
+            case [""]:
+                return _line(False, self.failure or "")
+            case _:
+                known = "/, /metrics, /readyz, /healthz/broker, /healthz/worker/NAME"
+                return Answer(HTTPStatus.NOT_FOUND, PLAIN, f"not found; there are {known}\n".encode())
+
+    def _own(self) -> Iterator[Metric]:
+        """The metrics of the readings themselves."""
+        success = GaugeMetricFamily("attune_ops_reading_success", "1: the last reading succeeded.")
+        success.add_metric([], self.failure is None)
+        took = GaugeMetricFamily("attune_ops_reading_duration_seconds", "Of the last reading.")
+        took.add_metric([], self.duration)
+        count = CounterMetricFamily("attune_ops_readings", "Readings since the start.")
+        count.add_metric([], self.readings)
+        failed = CounterMetricFamily("attune_ops_reading_failures", "Readings that failed.")
+        failed.add_metric([], self.failures)
+        yield from (success, took, count, failed)
+        if self.reading is not None:
+            age = GaugeMetricFamily("attune_ops_reading_age_seconds", "Age of the reading that all other metrics show.")
+            age.add_metric([], self.reading.age)
+            yield age
+
+    def _broker(self) -> Answer:
+        if self.unknown is not None or self.reading is None:
+            return _line(False, f"unknown: {self.unknown}")
+        alarms = self.reading.report.facts.actual.alarms
+        if alarms:
+            return _line(False, f"not healthy: an alarm blocks publishers: {', '.join(alarms)}")
+        return _line(True, f"healthy: {self._taken()}")
+
+    def _worker(self, name: str) -> Answer:
+        if self.unknown is not None or self.reading is None:
+            return _line(False, f"unknown: {self.unknown}")
+        facts = self.reading.report.facts
+        missing = facts.missing_reason((Source.BROKER, Source.REGISTRY))
+        if missing is not None:
+            return _line(False, f"unknown: {missing}")
+        rows = [r for r in workers(facts).records() if name in (r["name"], str(r["id"]))]
+        if not rows:
+            return _line(False, f"not healthy: worker {name} is not registered; {self._taken()}")
+        state = rows[0]["state"] or "unknown"
+        return _line(
+            state in FIT, f"{'healthy' if state in FIT else 'not healthy'}: worker {name}: {state}; {self._taken()}"
+        )
+
+    def _taken(self) -> str:
+        return f"read {units.counted(round(self.reading.age), 'second')} ago" if self.reading else "not read"
+
+
+def _line(good: bool, said: str) -> Answer:
+    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    return Answer(status, PLAIN, f"{text.visible(said)}\n".encode())
+
+
+def http_server(exporter: Exporter, host: str, port: int, web: WebConfig) -> ThreadingHTTPServer:
+    """The server, bound and not yet serving; raises `ActionError` where it cannot listen."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = REQUEST_S
+        server_version, sys_version = "attune-ops", ""
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if not web.allows(self.headers.get("Authorization")):
+                self._send(Answer(HTTPStatus.UNAUTHORIZED, PLAIN, b"user and password are wrong or missing\n"))
+                return
+            self._send(exporter.answer(self.path))
+
+        do_HEAD = do_GET  # noqa: N815 - its name in the standard library
+
+        def _send(self, answer: Answer) -> None:
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.kind)
+            self.send_header("Content-Length", str(len(answer.body)))
+            if answer.status is HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", 'Basic realm="attune-ops"')
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: a path could hold what a client has sent by mistake."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        block_on_close = False
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Nothing: a client that went away is no error."""
+
+    try:
+        server = Server((host, port), Handler)
+    except OSError as e:
+        raise ActionError(f"cannot listen on {host}:{port}: {e.strerror or e}") from None
+    context = web.tls_context()
+    if context is not None:
+        # Not at accept: one client that does not speak would hold all others.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server

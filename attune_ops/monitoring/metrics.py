@@ -1,0 +1,157 @@
+"""The metrics of one reading, by Prometheus' conventions: https://prometheus.io/docs/practices/naming/.
+
+What was not read has no sample. A registered worker that is gone has its samples, reading 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+
+from attune_ops.doctor.findings import CheckStatus, Report, Severity
+from attune_ops.inventory.workers import workers
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import orphaned_queues
+from attune_ops.model.registry import Worker
+from attune_ops.model.snapshot import QueueState
+from attune_ops.model.startup_progress import Step, progress
+from attune_ops.model.topology import Per
+from attune_ops.model.version import __version__
+
+MOST_WORKERS = 1_000  # workers with series of their own, 8 each
+WORKER, QUEUE = ("worker", "id"), ("queue",)
+
+
+def families(report: Report, most_workers: int = MOST_WORKERS) -> Iterator[Metric]:
+    """The metrics of a diagnosis and its facts; workers that are not ready come first where there are too many."""
+    facts = report.facts
+    info = {"version": __version__, "topology": facts.topology.name, "vhost": facts.vhost}
+    yield InfoMetricFamily("attune_ops", "This exporter and what it judges by.", value=info)
+    yield from _findings(report)
+    if facts.broker is not None and facts.broker.alarms is not None:
+        yield _gauge("broker_alarms", "Memory and disk alarms in effect: each blocks publishers.", facts.broker.alarms)
+    if facts.missing_reason((Source.BROKER,)) is None:
+        yield from _service_queues(facts)
+    if facts.missing_reason((Source.REGISTRY,)) is None:
+        yield from _workers(facts, most_workers)
+    if facts.missing_reason((Source.BROKER, Source.REGISTRY)) is None:
+        orphans = [o.state for o in orphaned_queues(facts) if o.state is not None]
+        yield _gauge("orphaned_queues", "Worker queues that no registered live worker owns.", orphans)
+        held = GaugeMetricFamily("attune_ops_orphaned_queue_messages", "Messages in orphaned queues.")
+        held.add_metric([], sum(q.messages or 0 for q in orphans))
+        yield held
+
+
+def _gauge(name: str, doc: str, counted: Iterable[object]) -> Metric:
+    made = GaugeMetricFamily(f"attune_ops_{name}", doc)
+    made.add_metric([], len(list(counted)))
+    return made
+
+
+def _findings(report: Report) -> Iterator[Metric]:
+    found = GaugeMetricFamily("attune_ops_findings", "Findings by check; no sample: none.", labels=("code", "severity"))
+    for (code, severity), count in sorted(Counter((f.code, str(f.severity)) for f in report.findings).items()):
+        found.add_metric([code, severity], count)
+    yield found
+    by_severity = GaugeMetricFamily("attune_ops_severity_findings", "Findings by severity.", labels=("severity",))
+    for severity in Severity:
+        by_severity.add_metric([str(severity)], report.count(severity))
+    yield by_severity
+    checks = GaugeMetricFamily("attune_ops_checks", "Checks by outcome.", labels=("status",))
+    for status in CheckStatus:
+        checks.add_metric([str(status)], sum(r.status is status for r in report.results))
+    yield checks
+
+
+def _service_queues(facts: Facts) -> Iterator[Metric]:
+    named = facts.actual.queue_named
+    queues = {q.name: named.get(q.name) for q in facts.topology.queues if q.per is Per.ONCE}
+    present = GaugeMetricFamily("attune_ops_queue_present", "1: the service's queue is on the broker.", labels=QUEUE)
+    for name, queue in queues.items():
+        present.add_metric([name], queue is not None)
+    yield present
+    for metric, doc, read in _DEPTHS:
+        family = GaugeMetricFamily(f"attune_ops_queue_{metric}", f"{doc} of a service's queue.", labels=QUEUE)
+        for name, queue in queues.items():
+            value = 0 if queue is None else read(facts, queue)
+            if value is not None:
+                family.add_metric([name], value)
+        yield family
+
+
+def _consumers(facts: Facts, queue: QueueState) -> int | None:
+    if facts.missing_reason((Source.CONSUMERS,)) is None:
+        return len(facts.actual.consumers_of.get(queue.name, ()))
+    return queue.consumers
+
+
+_DEPTHS = (
+    ("messages_ready", "Ready messages", lambda facts, q: q.messages_ready),
+    ("messages_unacknowledged", "Delivered, unacknowledged messages", lambda facts, q: q.messages_unacknowledged),
+    ("consumers", "Consumers", _consumers),
+)
+
+
+def _workers(facts: Facts, most: int) -> Iterator[Metric]:
+    assert facts.registry is not None
+    states = {r["id"]: str(r["state"]) for r in workers(facts).records() if r["state"] is not None}
+    counts = GaugeMetricFamily("attune_ops_workers", "Registered workers by state.", labels=("state",))
+    for state, count in sorted(Counter(states.values()).items()):
+        counts.add_metric([state], count)
+    yield counts
+    known = sorted(facts.registry.workers, key=lambda w: (states.get(w.id) == "ready", w.id))
+    left_out = GaugeMetricFamily("attune_ops_workers_without_series", "Registered workers beyond --max-workers.")
+    left_out.add_metric([], max(0, len(known) - most))
+    yield left_out
+    known = known[:most]
+    present = GaugeMetricFamily("attune_ops_worker_state", "1: the worker is in this state.", labels=(*WORKER, "state"))
+    for w in known:
+        if w.id in states:
+            present.add_metric([w.name, str(w.id), states[w.id]], 1)
+    yield present
+    yield _per_worker("ready", "1: it can take executions.", ((w, states.get(w.id) == "ready") for w in known))
+    yield _per_worker("cordoned", "1: it gets no new executions.", ((w, bool(w.cordoned)) for w in known))
+    yield _per_worker("heartbeat_age_seconds", "Age of the last heartbeat.", ((w, _age(facts, w)) for w in known))
+    if facts.missing_reason((Source.BROKER,)) is None:
+        yield from _worker_queues(facts, [w for w in known if w.has_queues])
+
+
+def _age(facts: Facts, worker: Worker) -> float | None:
+    age = worker.heartbeat_age(facts.taken_at)
+    return None if age is None else max(0.0, age.total_seconds())
+
+
+def _worker_queues(facts: Facts, known: list[Worker]) -> Iterator[Metric]:
+    """What the broker has for each worker; the queues of one that is gone read 0."""
+    named = facts.actual.queue_named
+    own = {w.id: [named.get(q.name) for q in facts.topology.worker_queues(w.id)] for w in known}
+    present = ((w, bool(own[w.id]) and None not in own[w.id]) for w in known)
+    yield _per_worker("queues_present", "1: all its queues are on the broker.", present)
+    for metric, doc, read in _DEPTHS:
+        values = ((w, _sum(0 if q is None else read(facts, q) for q in own[w.id])) for w in known)
+        yield _per_worker(metric, f"{doc} of the worker's queues.", values)
+    steps = {p.worker.id: _done(p.stuck_at) for p in progress(facts) if not p.unknown}
+    bound = ((w, steps[w.id] > _done(Step.BIND)) for w in known if w.id in steps)
+    yield _per_worker("bound", "1: all its queues are bound.", bound)
+    done = ((w, steps[w.id]) for w in known if w.id in steps)
+    yield _per_worker("startup_steps_done", f"Of the {len(Step)} steps of a start-up, in order.", done)
+
+
+def _done(stuck_at: Step | None) -> int:
+    return len(Step) if stuck_at is None else list(Step).index(stuck_at)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """The sum, None where one is unknown."""
+    known = list(values)
+    return None if None in known else sum(v for v in known if v is not None)
+
+
+def _per_worker(name: str, doc: str, values: Iterable[tuple[Worker, float | None]]) -> Metric:
+    family = GaugeMetricFamily(f"attune_ops_worker_{name}", doc, labels=WORKER)
+    for worker, value in values:
+        if value is not None:
+            family.add_metric([worker.name, str(worker.id)], value)
+    return family
