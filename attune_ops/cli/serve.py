@@ -6,7 +6,7 @@ import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, pass_cli
-from attune_ops.cli._options import duration
+from attune_ops.cli._duration import duration
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
