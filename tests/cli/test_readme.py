@@ -18,7 +18,8 @@ PRINTED = dict(re.findall(r"<!-- printed by: (.+?) -->\n```\n(.*?)```", README, 
 
 
 def shape(line: str) -> str:
-    """A line without what differs from run to run: numbers, and how far they are padded."""
+    """A line without what differs from run to run: numbers, sizes, and how far they are padded."""
+    line = re.sub(r"[0-9.]+ (?:[KM]i)?B\b|—", "SIZE", line)  # unknown is a size, too
     return re.sub(r"\s+", " ", re.sub(r"[0-9]+(\.[0-9]+)*", "N", line)).strip()
 
 
@@ -28,7 +29,7 @@ def assert_printed(excerpt: str, output: str) -> None:
     for wanted in excerpt.splitlines():
         if wanted.strip() in ("", "…"):
             continue
-        assert any(line.startswith(shape(wanted)) for line in lines), f"not printed, or not there: {wanted!r}"
+        assert any(line.startswith(shape(wanted)) for line in lines), f"not printed, or not there: {wanted!r}\n{output}"
 
 
 @pytest.mark.slow
