@@ -91,8 +91,9 @@ def _alike(findings: Sequence[Finding], *, every: bool) -> Iterator[RenderableTy
         yield _head(found)
         yield from _reasons(found, every=every)
         if following is None or (following.remedy, following.commands) != (found.remedy, found.commands):
-            alike = following is not None and following.remedy == found.remedy
-            yield from _fix(found, remedy=not alike, every=every)
+            before = shown[i - 1] if i else None
+            again = before and before.remedy == found.remedy and before.commands != found.commands
+            yield from _fix(found, remedy=not again, every=every)
     yield from _more(findings[0].code, findings[len(shown) :])
 
 
