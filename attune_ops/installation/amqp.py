@@ -195,7 +195,7 @@ def in_time(connection: pika.BlockingConnection, seconds: float) -> Iterator[Non
 def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 10.0) -> Depth | None:
     """Reads one queue's ready messages and consumers, live; None where the queue is missing. Changes nothing.
 
-    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. A missing queue closes a channel. Raises
+    Needs no permission up to RabbitMQ 4.0, any of the three from 4.3 on. A missing queue closes a channel. Raises
     `ActionError` where the broker refuses, and `SourceError` where it does not answer within `timeout` s, which closes
     the connection.
     """

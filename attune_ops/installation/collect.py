@@ -253,7 +253,7 @@ def _with_live_consumers(settings: Settings, facts: Facts) -> Facts:
     """The facts with live consumer counts for queues that lack consumers by the statistics, which are up to 10 s old.
 
     Only a passive declare reports the live number. Opens one AMQP connection where there is such a queue; changes
-    nothing. Needs configure permission from RabbitMQ 4.3 on; where it is refused, the statistics stand.
+    nothing. Needs a permission on the queue from RabbitMQ 4.3 on; where it is refused, the statistics stand.
     """
     from attune_ops.installation.amqp import depth, short_connection
 

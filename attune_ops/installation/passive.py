@@ -28,8 +28,8 @@ STATISTICS_OFF = "the broker collects no statistics (management_agent.disable_me
 class PassiveReader:
     """Passive declares on one connection, each name once; changes nothing.
 
-    Needs no permission up to RabbitMQ 4.0, configure from 4.3 on. Raises `ActionError` where the broker refuses, and
-    `SourceError` where it does not answer.
+    Needs no permission up to RabbitMQ 4.0, any of the three from 4.3 on. Raises `ActionError` where the broker refuses,
+    and `SourceError` where it does not answer.
     """
 
     def __init__(self, connection: pika.BlockingConnection, settings: Settings) -> None:

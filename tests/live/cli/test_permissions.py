@@ -150,9 +150,11 @@ def test_one_tag_less_is_named(world: World) -> None:
                 assert world(f"{command} {WORDS.get(command, '')}", manager, database).returncode == 0, command
         for command in ("doctor", "consumers", "connections list", "reap", "retire"):
             done = world(command, manager, database)
-            assert done.returncode == 3, command
+            # A passive declare needs a permission from 4.3 on, which this user does not have.
+            passive = command == "consumers" and world.place.vhost.broker.version < (4, 3)
+            assert done.returncode == (0 if passive else 3), command
             assert "no monitoring tag" in done.stdout + done.stderr
-        done = world("queues", nobody, database)
+        done = world("bindings", nobody, database)
         assert done.returncode == 3
         assert f"rabbitmqctl set_user_tags {nobody.user} monitoring" in done.stderr
         stranger = world._users(world.place.vhost, tags="monitoring", configure=None)
