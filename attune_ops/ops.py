@@ -372,15 +372,14 @@ class Ops:
 
         return Probes(self.settings)
 
-    def changes(self, before: str, after: str | None = None) -> Table:
-        """What was added, removed and changed between two snapshot files, or a file and now.
+    def changes(self, before: str, after: str | None = None, *, vhost: str | None = None) -> Table:
+        """What was added, removed and changed between two files, or a file and now; of all virtual hosts, or one.
 
         Changes nothing. Raises `ConfigError`, `SourceError`.
         """
-        from attune_ops.inventory.snapshot_diff import changes
-        from attune_ops.model.snapshot_file import load_facts
+        from attune_ops.inventory.snapshot_diff import file_changes
 
-        return changes(load_facts(before), self.facts() if after is None else load_facts(after))
+        return file_changes(before, self.facts() if after is None else after, vhost)
 
     def watch(self, seconds: float, *, interval: float = 10.0) -> History:
         """Records all queues every `interval` s for `seconds`, and returns everything that is recorded.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attune_ops.cli._base import Cli
+
+if TYPE_CHECKING:
+    from attune_ops.model.facts import Facts
 
 DRY_RUN = "dry run: nothing was changed; to change it, add --apply"
 
@@ -22,9 +25,33 @@ automatic_samples_option = click.option(
     type=click.IntRange(1, 2),
     help="2: read twice, 7 s apart, to find growing queues; 1: read once (default: twice if a consumer may be stuck).",
 )
-from_option = click.option(
-    "--from", "file", metavar="FILE", help="Read a snapshot or definitions export instead of the broker."
+vhost_option = click.option(
+    "--vhost", metavar="NAME", help="Virtual host of FILE, if several of its virtual hosts are not empty."
 )
+
+
+def from_option(function: Any) -> Any:
+    """`--from FILE`, and `--vhost NAME` for a file with several virtual hosts."""
+    file = click.option(
+        "--from", "file", metavar="FILE", help="Read a snapshot or definitions export instead of the broker."
+    )
+    return file(vhost_option(function))
+
+
+def read_file(cli: Cli, file: str, vhost: str | None) -> Facts:
+    """The facts of a file by the topology that is configured; needs no configured installation."""
+    from attune_ops.installation.config import check_settings
+    from attune_ops.model.snapshot_file import load_facts
+
+    return load_facts(file, check_settings(cli.options).topology, vhost, on_progress=cli.note)
+
+
+def check_vhost(file: str | None, vhost: str | None) -> None:
+    """Raises `UsageError` for `--vhost` without a file."""
+    if vhost is not None and file is None:
+        raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
+
+
 force_option = click.option("--force", is_flag=True, help="Overwrite an existing file.")
 
 

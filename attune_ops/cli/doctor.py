@@ -10,7 +10,7 @@ import click
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import duration
-from attune_ops.cli._options import automatic_samples_option, from_option
+from attune_ops.cli._options import automatic_samples_option, check_vhost, from_option
 from attune_ops.doctor.findings import Severity
 
 if TYPE_CHECKING:
@@ -56,9 +56,6 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
     help="Repeat while the findings may recover, at most for this time (30s, 5m).",
 )
 @from_option
-@click.option(
-    "--vhost", metavar="NAME", help="Virtual host of FILE, if it has several (default: the one with Attune's queues)."
-)
 @click.option("--baseline", metavar="FILE", help="Leave out the findings of this earlier report (--format json).")
 @automatic_samples_option
 @click.option("--interval", type=duration, metavar="TIME",
@@ -123,10 +120,11 @@ def _diagnosis(
     from attune_ops.installation.config import check_settings
 
     parameters["known"] = diagnosis.read_baseline(baseline)
+    check_vhost(file, vhost)
     if file is not None:
-        report = diagnosis.diagnose_file(file, check_settings(cli.options), vhost=vhost, **parameters)
+        report = diagnosis.diagnose_file(
+            file, check_settings(cli.options), vhost=vhost, on_progress=cli.note, **parameters
+        )
         return lambda: report
-    if vhost is not None:
-        raise click.UsageError("--vhost is for --from; a live virtual host is part of --amqp-url")
     parameters |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
     return lambda: diagnosis.diagnose_live(cli.settings, on_progress=cli.note, **parameters)

@@ -61,6 +61,7 @@ def _remedies(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     "--remedy", metavar="NAME", shell_complete=_remedies, help="Run a second time with this mitigation, and compare."
 )
 @click.option("--like", metavar="FILE", help="Use topology and policies of a snapshot or definitions file.")
+@click.option("--vhost", metavar="NAME", help="Virtual host of the --like file, if it has several.")
 @click.option("--server", metavar="DIR|PATH", help="RabbitMQ to start: its folder, or its rabbitmq-server.")
 @click.option("--confirm", metavar="NAME", help="Name of the environment to run the drill on.")
 @click.option("--save", metavar="FILE", help="Also write the journal to this file; - is stdout.")
@@ -83,6 +84,8 @@ def run(cli: Cli, /, name: str, remedy: str | None, save: str | None, format: st
     from attune_ops.drills.runner import run as run_drill
     from attune_ops.model.files import STDOUT
 
+    if given["vhost"] is not None and given["like"] is None:
+        raise click.UsageError("--vhost is for --like")
     parameters = {key: value for key, value in given.items() if value is not None}
     environment, topology = _environment(cli), cli.options.get("topology")
     parameters["confirm"] = _confirmed(environment, parameters.get("confirm"))

@@ -8,7 +8,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, pass_cli
-from attune_ops.cli._options import automatic_samples_option, force_option, from_option
+from attune_ops.cli._options import automatic_samples_option, check_vhost, force_option, from_option
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @automatic_samples_option
 @force_option
 @pass_cli
-def command(cli: Cli, output: str, file: str | None, samples: int | None, force: bool) -> None:
+def command(cli: Cli, output: str, file: str | None, vhost: str | None, samples: int | None, force: bool) -> None:
     """Writes one HTML file to send: findings, tables, topology, queue depths and the snapshot, without passwords.
 
     The file needs no network and no JavaScript. Changes nothing on the installation. Exit status 3 if the broker could
@@ -29,8 +29,9 @@ def command(cli: Cli, output: str, file: str | None, samples: int | None, force:
     from attune_ops.doctor import html_report
     from attune_ops.model.files import check_target
 
+    check_vhost(file, vhost)
     check_target(output, replace=force)
-    report = _diagnosis(cli, file, samples)
+    report = _diagnosis(cli, file, vhost, samples)
     if output == "-":
         cli.write(html_report.report_html(report, cli.secrets))
     else:
@@ -40,7 +41,7 @@ def command(cli: Cli, output: str, file: str | None, samples: int | None, force:
     cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)
 
 
-def _diagnosis(cli: Cli, file: str | None, samples: int | None) -> Report:
+def _diagnosis(cli: Cli, file: str | None, vhost: str | None, samples: int | None) -> Report:
     """The diagnosis of the live installation, or of a file, which needs no configured installation."""
     from attune_ops.cli._target_options import with_target_options
     from attune_ops.doctor.diagnosis import diagnose_file, diagnose_live
@@ -48,4 +49,4 @@ def _diagnosis(cli: Cli, file: str | None, samples: int | None) -> Report:
 
     if file is None:
         return with_target_options(diagnose_live(cli.settings, samples=samples, on_progress=cli.note), cli.options)
-    return diagnose_file(file, check_settings(cli.options))
+    return diagnose_file(file, check_settings(cli.options), vhost=vhost, on_progress=cli.note)

@@ -9,8 +9,7 @@ import click
 
 from attune_ops.cli import _base, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
-from attune_ops.cli._options import confirm_option, confirmed, json_object
-from attune_ops.model.errors import ConfigError
+from attune_ops.cli._options import check_vhost, confirm_option, confirmed, json_object
 from attune_ops.model.units import counted
 from attune_ops.routing.route import REASONS, Reason
 
@@ -39,7 +38,7 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
               help="A text header; CC=KEY and BCC=KEY add routing keys. Repeatable.")  # fmt: skip
 @click.option("--headers", metavar="JSON", callback=json_object, help="Headers of any type: '{\"retries\": 3}'.")
 @click.option("--from", "file", metavar="FILE", help="Use a definitions export or snapshot; no connection.")
-@click.option("--vhost", metavar="NAME", help="The virtual host, if FILE has several (default: /).")
+@click.option("--vhost", metavar="NAME", help="The virtual host, if FILE has several (default: /, if it is not empty).")
 @click.option("--batch", type=click.File("rb"), metavar="FILE.jsonl",
               help="Answer each line {vhost?, exchange, routing_key, headers?}, or {vhost?, dead_letter, reason, "
                    "routing_key, headers?}, in order; - is standard input.")  # fmt: skip
@@ -63,7 +62,7 @@ def command(cli: Cli, /, batch: IO[bytes] | None, canary: bool, confirm: str | N
     where = {name: asked.pop(name) for name in ("file", "vhost")}
     _check(batch, canary, **where, **asked)
     if batch is not None:
-        cli.exit(_answer_lines(cli, batch, *_routers(cli, **where)))
+        cli.exit(_answer_lines(cli, batch, *_routers(cli, **where, batch=True)))
     headers = {**(asked.pop("headers") or {}), **asked.pop("texts")}
     if canary:
         typed = confirmed(cli, confirm)
@@ -97,26 +96,26 @@ def _check(
         raise click.UsageError("give EXCHANGE and KEY, or --dead-letter QUEUE and KEY, or --batch FILE.jsonl")
     elif dead_letter is not None and exchange is None:
         raise click.UsageError("--dead-letter needs KEY, the routing key of the message")
-    if vhost is not None and file is None:
-        raise click.UsageError("--vhost is for --from; for a live broker set it in --amqp-url")
+    check_vhost(file, vhost)
 
 
-def _routers(cli: Cli, file: str | None, vhost: str | None) -> tuple[Mapping[str, Router], str | None]:
-    """A router for each virtual host, and the default virtual host."""
+def _routers(
+    cli: Cli, file: str | None, vhost: str | None, batch: bool = False
+) -> tuple[Mapping[str, Router], str | None]:
+    """A router for each virtual host, and the default virtual host: each line of a batch may name its own."""
     from attune_ops.routing import Router
 
     if file is None:
         return {cli.settings.vhost: cli.ops.router()}, cli.settings.vhost
-    from attune_ops.model.snapshot_file import load_brokers
+    from attune_ops.model.snapshot_file import choose_vhost, load_brokers
 
     brokers = load_brokers(file)
     routers = {name: Router.from_snapshot(broker) for name, broker in brokers.items()}
     if brokers.nameless:
         return _Nameless(routers), next(iter(routers))
-    if vhost is not None and vhost not in routers:
-        raise ConfigError(f"{file}: no virtual host {vhost!r}; it has {', '.join(map(repr, routers))}")
-    only = next(iter(routers)) if len(routers) == 1 else "/" if "/" in routers else None
-    return routers, vhost if vhost is not None else only
+    if vhost is None and len(brokers.filled) > 1 and ("/" in brokers.filled or batch):
+        return routers, "/" if "/" in brokers.filled else None
+    return routers, choose_vhost(brokers, file, vhost, cli.note)
 
 
 class _Nameless(dict[str, "Router"]):
@@ -139,8 +138,7 @@ def _answer(
     from attune_ops.routing.route_notes import with_notes
 
     routers, name = _routers(cli, file, vhost)
-    if name is None:
-        raise ConfigError(f"{file} has several virtual hosts, give --vhost: {', '.join(map(repr, routers))}")
+    assert name is not None
     if dead_letter is None:
         route = routers[name].route(exchange, key or "", headers)
     elif key is None:  # a single argument with --dead-letter is the key

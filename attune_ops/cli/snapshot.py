@@ -8,7 +8,7 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
-from attune_ops.cli._options import force_option, samples_option
+from attune_ops.cli._options import force_option, samples_option, vhost_option
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
@@ -43,9 +43,10 @@ def save(cli: Cli, file: str | None, samples: int, force: bool) -> None:
 
 @command.command(example="attune-ops snapshot show before.json.gz")
 @click.argument("file")
+@vhost_option
 @format_option()
 @pass_cli
-def show(cli: Cli, file: str, format: str) -> None:
+def show(cli: Cli, file: str, vhost: str | None, format: str) -> None:
     """Shows the contents of FILE (a snapshot or a definitions export), and why data is missing in it.
 
     `doctor --from FILE` diagnoses it.
@@ -53,24 +54,24 @@ def show(cli: Cli, file: str, format: str) -> None:
     from attune_ops.inventory.snapshot_diff import contents
     from attune_ops.model.snapshot_file import load_facts
 
-    cli.show(contents(load_facts(file)), format)
+    cli.show(contents(load_facts(file, vhost=vhost, on_progress=cli.note)), format)
 
 
 @command.command(example="attune-ops snapshot diff before.json.gz after.json.gz")
 @click.argument("before")
 @click.argument("after")
+@click.option("--vhost", metavar="NAME", help="Compare this virtual host only (default: all).")
 @format_option()
 @pass_cli
-def diff(cli: Cli, before: str, after: str, format: str) -> None:
+def diff(cli: Cli, before: str, after: str, vhost: str | None, format: str) -> None:
     """Lists the objects that are new, gone or changed in AFTER, compared with BEFORE.
 
     Each is a snapshot or a definitions export. Rates, sizes and times, which always change, are left out. Exit
     status 1: there are differences, as with diff(1).
     """
-    from attune_ops.inventory.snapshot_diff import changes
-    from attune_ops.model.snapshot_file import load_facts
+    from attune_ops.inventory.snapshot_diff import file_changes
 
-    found = changes(load_facts(before), load_facts(after))
+    found = file_changes(before, after, vhost)
     cli.show(found, format)
     cli.exit(_exit.FOUND if found.rows else _exit.OK)
 

@@ -9,7 +9,16 @@ import click
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
-from attune_ops.cli._options import DRY_RUN, change_options, confirmed, from_option, json_object, other_release_option
+from attune_ops.cli._options import (
+    DRY_RUN,
+    change_options,
+    check_vhost,
+    confirmed,
+    from_option,
+    json_object,
+    other_release_option,
+    read_file,
+)
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source
@@ -45,7 +54,7 @@ def show(cli: Cli, name: str | None, format: str) -> None:
 @from_option
 @format_option()
 @pass_cli
-def diff(cli: Cli, file: str | None, format: str) -> None:
+def diff(cli: Cli, file: str | None, vhost: str | None, format: str) -> None:
     """Compares the topology with the broker: missing, different, overridden by a policy, unexpected.
 
     For each difference it shows the fix, and the error that a service gets from the broker. Unmanaged objects in the
@@ -54,7 +63,8 @@ def diff(cli: Cli, file: str | None, format: str) -> None:
     """
     from attune_ops.topology.diff import diff as compare
 
-    found = cli.ops.topology_diff() if file is None else compare(_facts(cli, file))
+    check_vhost(file, vhost)
+    found = cli.ops.topology_diff() if file is None else compare(_facts(cli, file, vhost))
     cli.show(found, format)
     cli.exit(_exit.FOUND if found.drift else _exit.OK)
 
@@ -140,7 +150,7 @@ def _changed(cli: Cli, change: Callable[..., Table], format: str, **how: Any) ->
 @click.option("--worker", "workers", type=click.IntRange(0), multiple=True, metavar="ID",
               help="Include the queues of this worker (desired definitions only).")  # fmt: skip
 @pass_cli
-def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, ...]) -> None:
+def export(cli: Cli, to: str, live: bool, file: str | None, vhost: str | None, workers: tuple[int, ...]) -> None:
     """Prints RabbitMQ definitions, to be imported into any virtual host, or a topology file.
 
     With --live or --from it exports what is on the broker. Worker queues are recognised by the patterns of the chosen
@@ -149,7 +159,8 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
     """
     from attune_ops.topology.export import SOURCES, export_topology
 
-    source = _facts(cli, file, SOURCES) if live or file is not None else _desired(cli)
+    check_vhost(file, vhost)
+    source = _facts(cli, file, vhost, SOURCES) if live or file is not None else _desired(cli)
     cli.write(export_topology(source, to, workers))
 
 
@@ -158,11 +169,13 @@ def export(cli: Cli, to: str, live: bool, file: str | None, workers: tuple[int, 
 @from_option
 @format_option("svg", "mermaid", "dot")
 @pass_cli
-def graph(cli: Cli, live: bool, file: str | None, format: str) -> None:
+def graph(cli: Cli, live: bool, file: str | None, vhost: str | None, format: str) -> None:
     """Draws the topology: publishers, exchanges, queues, consumers; dead-letter routes are dashed."""
     from attune_ops.topology.topology_graph import SOURCES, topology_graph
 
-    cli.show(topology_graph(_facts(cli, file, SOURCES) if live or file is not None else _desired(cli)), format)
+    check_vhost(file, vhost)
+    source = _facts(cli, file, vhost, SOURCES) if live or file is not None else _desired(cli)
+    cli.show(topology_graph(source), format)
 
 
 def _desired(cli: Cli, name: str | None = None) -> Topology:
@@ -173,12 +186,10 @@ def _desired(cli: Cli, name: str | None = None) -> Topology:
     return load(name) if name is not None else check_settings(cli.options).topology or load(DEFAULT)
 
 
-def _facts(cli: Cli, file: str | None, sources: tuple[Source, ...] = ()) -> Facts:
+def _facts(cli: Cli, file: str | None, vhost: str | None, sources: tuple[Source, ...] = ()) -> Facts:
     """The facts of a file or of the live broker; raises `SourceError` where it could not be read."""
-    from attune_ops.installation.config import check_settings
     from attune_ops.model.facts import Source
     from attune_ops.model.ownership import require
-    from attune_ops.model.snapshot_file import load_facts
 
-    facts = cli.ops.facts(sources) if file is None else load_facts(file, check_settings(cli.options).topology)
+    facts = cli.ops.facts(sources) if file is None else read_file(cli, file, vhost)
     return require(facts, Source.BROKER)

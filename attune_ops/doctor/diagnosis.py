@@ -117,10 +117,14 @@ def diagnose_file(
     check_settings: CheckSettings,
     *,
     vhost: str | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[DiagnosisOptions],
 ) -> Report:
-    """Diagnoses a snapshot or a definitions export; `vhost` chooses one of several in it. Raises `ConfigError`."""
-    facts = load_facts(file, check_settings.topology, vhost)
+    """Diagnoses a snapshot or a definitions export; `vhost` chooses one of several in it. Raises `ConfigError`.
+
+    Without `vhost`, `on_progress` reports which one of several it is.
+    """
+    facts = load_facts(file, check_settings.topology, vhost, on_progress=on_progress)
     return read_and_diagnose(lambda: facts, check_settings, file=file, **options)
 
 

@@ -49,6 +49,7 @@ def run(
     server: str | None = None,
     topology: str | None = None,
     like: str | None = None,
+    vhost: str | None = None,
     remedy: str | None = None,
     on_progress: OnProgress = lambda line: None,
     on_timeline: OnTimeline = lambda timeline: None,
@@ -57,16 +58,16 @@ def run(
     """Runs a drill, with a `remedy` first without and then with it; all that it made is removed, also after Ctrl-C.
 
     Without `settings` it runs on the lab; on an environment only where that allows drills and `confirm` is its name.
-    `like` is a snapshot or definitions file with the topology. `on_progress` gets each line of progress, `on_timeline`
-    the whole timeline twice a second. `parameters` are those of `Parameters`. Raises `ConfigError`, `DrillRefused`,
-    `SourceError`.
+    `like` is a snapshot or definitions file with the topology, `vhost` one of several virtual hosts in it.
+    `on_progress` gets each line of progress, `on_timeline` the whole timeline twice a second. `parameters` are those of
+    `Parameters`. Raises `ConfigError`, `DrillRefused`, `SourceError`.
     """
     drill = find(drill) if isinstance(drill, str) else drill
     checked = read_parameters(parameters)
     mitigation = remedies.find(remedy) if remedy else None
     if settings is not None:
         refuse_unless_allowed(settings, confirm)
-    wanted = declared(drill, settings, topology, like)
+    wanted = declared(drill, settings, topology, like, vhost)
     if abandoned():
         on_progress("a killed drill has left something behind; to undo it: attune-ops drill recover")
 

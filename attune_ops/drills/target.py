@@ -110,22 +110,25 @@ def settings_of_record(record: Record) -> Settings | None:
         return None
 
 
-def declared(drill: Drill, settings: Settings | None, topology: str | None, like: str | None) -> Declarations:
-    """What a drill declares: that of the file `like`, of the named topology, of the drill, or of the settings."""
+def declared(
+    drill: Drill, settings: Settings | None, topology: str | None, like: str | None, vhost: str | None = None
+) -> Declarations:
+    """What a drill declares: that of `vhost` in the file `like`, the named topology, the drill's, or the settings'."""
     if like is not None:
-        return rehearsal(like, load(topology) if topology else None)
+        return rehearsal(like, load(topology) if topology else None, vhost)
     if topology is None and drill.topology is None and settings is not None:
         return Declarations(recognised_or_default(settings).topology)
     return Declarations(load(topology or drill.topology or DEFAULT))
 
 
-def rehearsal(file: str, known: Topology | None = None) -> Declarations:
+def rehearsal(file: str, known: Topology | None = None, vhost: str | None = None) -> Declarations:
     """Topology and policies of a snapshot or definitions file; worker queues that it lacks are from `known`.
 
-    Without `known` that is the topology of the snapshot; for definitions it is the shipped topology that fits best.
+    `vhost` is needed where several virtual hosts of the file are not empty. Without `known` it is the topology of the
+    snapshot; for definitions the shipped topology that fits best.
     Raises `ConfigError`, and `SourceError` where a snapshot holds no broker.
     """
-    facts = load_facts(file, known)
+    facts = load_facts(file, known, vhost)
     require(facts, Source.BROKER)
     known = facts.topology
     made = live_topology(facts, f"{known.name}, like {Path(file).name}")

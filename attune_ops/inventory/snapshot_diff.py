@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
+import msgspec
+
+from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot_file import FileFacts, load_all
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.topology import binding_name
 from attune_ops.model.units import counted
 
 CHANGES = (
     Column("change", Kind.CATEGORY, doc="came (new), went (gone) or changed"),
-    Column("object", Kind.CATEGORY, doc="queue, exchange, binding, policy, consumer, connection, node, worker …"),
+    Column("object", Kind.CATEGORY, doc="vhost, queue, exchange, binding, policy, consumer, node, worker …"),
     Column("name", doc="its name"),
     Column("attribute", doc="the attribute that changed"),
     Column("before", doc="as JSON; a count of messages as a number"),
     Column("after", doc="as JSON, like before"),
 )  # fmt: skip
+VHOST = Column("vhost", Kind.CATEGORY, doc="the virtual host, where several are compared")
 
 CONTENTS = (
     Column("source", Kind.CATEGORY, doc="the source of the facts"),
@@ -79,8 +84,75 @@ def changes(before: Facts, after: Facts) -> Table:
     Counts of messages and consumers are compared; rates, sizes and times, which always change, are not. What one of
     the two does not hold is not compared; a note says so.
     """
+    return _table(*_changes(before, after), before, after)
+
+
+def file_changes(before: str, after: str | Facts, vhost: str | None = None) -> Table:
+    """The changes from a file to another file, or to facts: of all virtual hosts, or of one; raises `ConfigError`.
+
+    A virtual host that only one of two whole exports has is new or gone, with all its objects. Where a file is of one
+    virtual host, only this one is compared.
+    """
+    one = load_all(before)
+    other = load_all(after) if isinstance(after, str) else FileFacts({after.vhost: after})
+    names = (before, after if isinstance(after, str) else "the broker")
+    if vhost is not None:
+        one, other = (_only(found, name, vhost) for found, name in zip((one, other), names, strict=True))
+    if len(one) == len(other) == 1:
+        return changes(next(iter(one.values())), next(iter(other.values())))
+    rows: list[tuple[Cell, ...]] = []
+    notes: list[str] = []
+    compared = dict.fromkeys((*one, *other)) if one.whole and other.whole else [n for n in one if n in other]
+    if not compared:
+        raise ConfigError(f"{names[0]} and {names[1]} have no virtual host in common: {_hosts(one)}; {_hosts(other)}")
+    for name in compared:
+        pair = (one.get(name), other.get(name))
+        if None in pair:
+            rows.append(("went" if pair[1] is None else "came", "vhost", name, None, None, None, name))
+        found = next(f for f in pair if f is not None)
+        of_one, remarks = _changes(*(_empty(found) if f is None else f for f in pair))
+        rows += [(*row, name) for row in of_one]
+        notes += remarks
+    left_out = sorted({*one, *other} - {*compared})
+    if left_out:
+        notes.append(f"not compared, as one of the two is not an export of all virtual hosts: {', '.join(left_out)}")
+    times = (max(f.taken_at for f in found.values()) for found in (one, other))
+    first, last = next(iter(one.values())), next(iter(other.values()))
+    stamped = [msgspec.structs.replace(f, taken_at=t) for f, t in zip((first, last), times, strict=True)]
+    return _table(rows, list(dict.fromkeys(notes)), stamped[0], stamped[1], (*CHANGES, VHOST))
+
+
+def _only(found: FileFacts, name: str, vhost: str) -> FileFacts:
+    if vhost not in found:
+        raise ConfigError(f"{name}: no virtual host {vhost!r}; it has {_hosts(found)}")
+    return FileFacts({vhost: found[vhost]})
+
+
+def _hosts(found: FileFacts) -> str:
+    return ", ".join(map(repr, found))
+
+
+def _empty(like: Facts) -> Facts:
+    """Facts of a virtual host without objects, otherwise as `like`."""
+    broker = msgspec.structs.replace(like.actual, exchanges=(), queues=(), bindings=(), policies=())
+    return msgspec.structs.replace(like, broker=broker)
+
+
+def _table(
+    rows: list[tuple[Cell, ...]],
+    notes: list[str],
+    before: Facts,
+    after: Facts,
+    columns: tuple[Column, ...] = CHANGES,
+) -> Table:
+    span = f"from {before.taken_at:%Y-%m-%d %H:%M:%S}Z to {after.taken_at:%Y-%m-%d %H:%M:%S}Z"
+    return Table("changes", columns, tuple(rows), after.taken_at, (span, *notes))
+
+
+def _changes(before: Facts, after: Facts) -> tuple[list[tuple[Cell, ...]], list[str]]:
+    """The rows of one virtual host, and what could not be compared."""
     rows: list[tuple[Cell, ...]] = [*_broker_changes(before, after)]
-    notes = []
+    notes: list[str] = []
     for noun, source, listed, key in _LISTS:
         one, other = listed(before), listed(after)
         if one is None or other is None:
@@ -89,8 +161,7 @@ def changes(before: Facts, after: Facts) -> Table:
             notes.append(f"{noun}s not compared: {which} snapshot does not have them ({reason})")
             continue
         rows += _list_changes(noun, _keyed(one, key), _keyed(other, key))
-    span = f"from {before.taken_at:%Y-%m-%d %H:%M:%S}Z to {after.taken_at:%Y-%m-%d %H:%M:%S}Z"
-    return Table("changes", CHANGES, tuple(rows), after.taken_at, (span, *notes))
+    return rows, notes
 
 
 def _broker_changes(before: Facts, after: Facts) -> Iterator[tuple[Cell, ...]]:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.model.erlang_json import Flag, WireTable, flag, table
 from attune_ops.model.facts import Source
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
-from attune_ops.model.topology import Arguments, Binding, Exchange, Queue
+from attune_ops.model.topology import Binding, Exchange, Queue
 
 # What a definitions file does not contain.
 UNKNOWN = {
@@ -41,17 +42,17 @@ class _Named(msgspec.Struct):
 class _ExchangeDefinition(_Named, kw_only=True):
     name: str
     type: str
-    durable: bool = True
-    auto_delete: bool = False
-    internal: bool = False
-    arguments: Arguments = {}
+    durable: Flag = True
+    auto_delete: Flag = False
+    internal: Flag = False
+    arguments: WireTable = {}
 
 
 class _QueueDefinition(_Named, kw_only=True):
     name: str
-    durable: bool = True
-    auto_delete: bool = False
-    arguments: Arguments = {}
+    durable: Flag = True
+    auto_delete: Flag = False
+    arguments: WireTable = {}
     type: str | None = None
 
 
@@ -60,7 +61,7 @@ class _BindingDefinition(_Named, kw_only=True):
     destination: str
     destination_type: Literal["queue", "exchange"] = "queue"
     routing_key: str = ""
-    arguments: Arguments = {}
+    arguments: WireTable = {}
 
 
 class _PolicyDefinition(_Named, kw_only=True, rename={"apply_to": "apply-to"}):
@@ -68,7 +69,7 @@ class _PolicyDefinition(_Named, kw_only=True, rename={"apply_to": "apply-to"}):
     pattern: str = ""
     apply_to: str = "all"
     priority: int = 0
-    definition: dict[str, Any] = {}
+    definition: dict[str, Any] | tuple[()] | None = {}
 
 
 class _Parameter(_Named, kw_only=True):
@@ -99,6 +100,12 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
     bindings: list[_BindingDefinition] = []
     policies: list[_PolicyDefinition] = []
     parameters: list[_Parameter] = []
+
+    @property
+    def filled(self) -> frozenset[str]:
+        """The names of the virtual hosts that have an exchange, a queue or a binding."""
+        objects = (*self.exchanges, *self.queues, *self.bindings)
+        return frozenset(o.vhost or "/" for o in objects)
 
     @property
     def nameless(self) -> bool:
@@ -163,20 +170,23 @@ def _default_queue_type(source: _VirtualHost | Definitions) -> str | None:
 
 
 def _exchange(vhost: str, e: _ExchangeDefinition) -> ExchangeState:
-    return ExchangeState(e.name, vhost, e.type, e.durable, e.auto_delete, e.internal, e.arguments)
+    durable, internal = flag(e.durable) is not False, bool(flag(e.internal))
+    return ExchangeState(e.name, vhost, e.type, durable, flag(e.auto_delete), internal, table(e.arguments))
 
 
 def _queue(vhost: str, q: _QueueDefinition) -> QueueState:
-    kind = q.type or str(q.arguments.get("x-queue-type", "classic"))
-    return QueueState(q.name, vhost, kind, q.durable, q.auto_delete, arguments=q.arguments)
+    arguments = table(q.arguments)
+    kind = q.type or str(arguments.get("x-queue-type", "classic"))
+    # A broker refuses to import a queue without these two, so there is none that has no value.
+    return QueueState(q.name, vhost, kind, flag(q.durable) is not False, bool(flag(q.auto_delete)), arguments=arguments)
 
 
 def _binding(vhost: str, b: _BindingDefinition) -> BindingState:
-    return BindingState(vhost, b.source, b.destination, b.routing_key, b.destination_type, b.arguments)
+    return BindingState(vhost, b.source, b.destination, b.routing_key, b.destination_type, table(b.arguments))
 
 
 def _policy(vhost: str, name: str, p: _PolicyDefinition, operator: bool) -> PolicyState:
-    return PolicyState(vhost, name, p.pattern, p.apply_to, p.priority, p.definition, operator)
+    return PolicyState(vhost, name, p.pattern, p.apply_to, p.priority, table(p.definition), operator)
 
 
 def export(
@@ -197,7 +207,7 @@ def export(
         **({"rabbit_version": version} if version else {}),
         "rabbitmq_definition_format": "single_virtual_host",
         "exchanges": [
-            {"name": e.name, "type": e.type, "durable": e.durable, "auto_delete": e.auto_delete,
+            {"name": e.name, "type": e.type, "durable": e.durable, "auto_delete": bool(e.auto_delete),
              "internal": e.internal, "arguments": e.arguments}
             for e in exchanges if e.name and not e.name.startswith("amq.")
         ],

@@ -19,13 +19,17 @@ from attune_ops.model.topology import Arguments
 
 
 class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An exchange on the broker; the default exchange has the name ''."""
+    """An exchange on the broker; the default exchange has the name ''.
+
+    `auto_delete` is None where the broker itself has no value: an import of definitions without this member leaves it
+    out, and the broker then refuses every redeclaration of the exchange.
+    """
 
     name: str
     vhost: str
     type: str
     durable: bool = True
-    auto_delete: bool = False
+    auto_delete: bool | None = False
     internal: bool = False
     arguments: Arguments = {}
     policy: str | None = None

@@ -92,7 +92,7 @@ def live_topology(facts: Facts, name: str) -> Topology:
 
 
 def _exchange(found: ExchangeState) -> Exchange:
-    return Exchange(found.name, found.type, found.durable, found.auto_delete, found.internal, found.arguments)
+    return Exchange(found.name, found.type, found.durable, bool(found.auto_delete), found.internal, found.arguments)
 
 
 def _queue(found: QueueState, known: Topology) -> Queue:

@@ -200,6 +200,8 @@ class Answers(msgspec.Struct, frozen=True):
 
     def _received(self, first: Attribute) -> str:
         desired, actual = first.desired, first.actual
+        if first.name == "auto_delete" and actual is None:  # an exchange that was imported without it
+            return f"received '{_word(desired)}' but current is none"
         if first.name.startswith("x-") or first.name == "alternate-exchange":
             if desired is None:
                 return f"received none but current is {_typed(actual)}"

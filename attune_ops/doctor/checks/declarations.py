@@ -144,7 +144,9 @@ def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
 def exchanges_equal(facts: Facts) -> Iterator[Problem]:
     """An exchange of the wrong type routes differently, and every service that declares it fails with 406.
 
-    A broker never changes an existing exchange: it must be deleted (with all its bindings) and redeclared.
+    A broker never changes an existing exchange: it must be deleted (with all its bindings) and redeclared. An exchange
+    that older RabbitMQ imported from definitions without `auto_delete` has no value there: the broker refuses every
+    redeclaration ("received 'false' but current is none").
     """
     yield from _different(facts, "exchange")
 

@@ -8,6 +8,7 @@ import msgspec
 
 from attune_ops.installation.management_types.clients import ConsumerWire
 from attune_ops.installation.management_types.fields import MessageStats, from_seconds, from_text, rate
+from attune_ops.model.erlang_json import Flag, flag
 from attune_ops.model.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 
 
@@ -18,8 +19,8 @@ class ExchangeWire(msgspec.Struct):
     vhost: str
     type: str
     durable: bool = True
-    auto_delete: bool = False
-    internal: bool = False
+    auto_delete: Flag = False
+    internal: Flag = False
     arguments: dict[str, Any] = {}
     policy: str | None = None
     message_stats: MessageStats | None = None
@@ -28,7 +29,7 @@ class ExchangeWire(msgspec.Struct):
         """The exchange as the snapshot has it."""
         stats = self.message_stats or MessageStats()
         return ExchangeState(
-            self.name, self.vhost, self.type, self.durable, self.auto_delete, self.internal,
+            self.name, self.vhost, self.type, self.durable, flag(self.auto_delete), bool(flag(self.internal)),
             self.arguments, self.policy, stats.publish_in, stats.publish_out,
         )  # fmt: skip
 

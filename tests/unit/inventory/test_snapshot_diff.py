@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
-from attune_ops.inventory.snapshot_diff import changes, contents
+from attune_ops.inventory.snapshot_diff import changes, contents, file_changes
+from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.snapshot import (
@@ -18,6 +22,7 @@ from attune_ops.model.snapshot import (
     PolicyState,
     QueueState,
 )
+from attune_ops.model.snapshot_file import save_facts
 from attune_ops.model.topologies import load
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
@@ -102,3 +107,43 @@ def test_contents() -> None:
     assert rows["nodes"] == (False, None, "not permitted")
     assert contents(FACTS).notes == ("attune-2026-01 in virtual host /, RabbitMQ 4.0.5",)
     assert all(row[1] is False for row in contents(Facts(FACTS.topology, NOW)).rows)
+
+
+def exported(file: Path, **queues: list[str]) -> str:
+    """Writes the definitions of a whole broker with these virtual hosts and queues."""
+    listed = [{"name": name, "vhost": vhost} for vhost, names in queues.items() for name in names]
+    file.write_text(json.dumps({"vhosts": [{"name": v} for v in queues], "queues": listed, "exchanges": []}))
+    return str(file)
+
+
+def test_all_virtual_hosts_of_two_files_are_compared(tmp_path: Path) -> None:
+    before = exported(tmp_path / "one", a=["q"], b=["q", "old"], gone=["last"], empty=[])
+    after = exported(tmp_path / "two", a=["q"], b=["q", "new"], fresh=["first"], empty=[])
+    found = file_changes(before, after)
+    assert found.columns[-1].name == "vhost"
+    assert sorted((r[0], r[1], r[2], r[-1]) for r in found.rows) == [
+        ("came", "queue", "first", "fresh"),
+        ("came", "queue", "new", "b"),
+        ("came", "vhost", "fresh", "fresh"),
+        ("went", "queue", "last", "gone"),
+        ("went", "queue", "old", "b"),
+        ("went", "vhost", "gone", "gone"),
+    ]
+    assert [r[:3] for r in file_changes(before, after, "b").rows] == [
+        ("went", "queue", "old"),
+        ("came", "queue", "new"),
+    ]
+    assert file_changes(before, before).rows == ()
+    with pytest.raises(ConfigError, match="no virtual host 'gone'; it has 'a', 'b', 'fresh', 'empty'"):
+        file_changes(before, after, "gone")
+
+
+def test_a_snapshot_is_compared_with_its_own_virtual_host(tmp_path: Path) -> None:
+    whole = exported(tmp_path / "one", a=["q"], **{"/": ["q"]})
+    save_facts(FACTS, str(tmp_path / "snapshot"))
+    found = file_changes(whole, str(tmp_path / "snapshot"))
+    assert ("came", "queue", "gone", None, None, None, "/") in found.rows
+    assert not any(r[1] == "vhost" for r in found.rows), "a snapshot says nothing of other virtual hosts"
+    assert "not compared, as one of the two is not an export of all virtual hosts: a" in found.notes
+    with pytest.raises(ConfigError, match="no virtual host in common: 'a', 'b'; '/'"):
+        file_changes(exported(tmp_path / "two", a=["q"], b=["q"]), str(tmp_path / "snapshot"))

@@ -82,3 +82,19 @@ def test_export_leaves_out_what_lives_with_a_connection_or_belongs_to_the_broker
         "exchanges": [EXCHANGE | {"internal": False}], "queues": [QUEUE], "bindings": [BINDING], "policies": [POLICY],
         "parameters": [OPERATOR],
     }  # fmt: skip
+
+
+def test_what_erlang_writes_where_nothing_was_given() -> None:
+    """As 3.10 exports an exchange that was imported without `auto_delete`, and as other tools write empty tables."""
+    (broker,) = read({
+        "exchanges": [EXCHANGE | {"auto_delete": "undefined", "internal": "undefined", "arguments": []}],
+        "queues": [QUEUE | {"arguments": []}], "bindings": [BINDING | {"arguments": []}],
+        "policies": [POLICY | {"definition": []}],
+    }).values()  # fmt: skip
+    (exchange,), (queue,), (binding,), (policy,) = (
+        broker.exchanges or (), broker.queues or (), broker.bindings or (), broker.policies or (),
+    )  # fmt: skip
+    assert (exchange.auto_delete, exchange.internal, exchange.arguments) == (None, False, {})
+    assert (queue.arguments, binding.arguments, policy.definition) == ({}, {}, {})
+    made = export(broker.exchanges or (), (), ())
+    assert made["exchanges"][0]["auto_delete"] is False, "the copy can be imported and redeclared"

@@ -15,7 +15,7 @@ from attune_ops.model import snapshot_file
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import BrokerSnapshot, ConnectionState, QueueState
-from attune_ops.model.snapshot_file import load_brokers, load_facts, save_facts
+from attune_ops.model.snapshot_file import load_all, load_brokers, load_facts, save_facts
 from attune_ops.model.topologies import load
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
@@ -67,19 +67,33 @@ def test_another_topology_takes_the_place_of_the_snapshots_own(tmp_path: Path) -
 def test_definitions(tmp_path: Path, packed: bool) -> None:
     data = json.dumps(DEFINITIONS).encode()
     (tmp_path / "d.txt").write_bytes(gzip.compress(data) if packed else b"\xef\xbb\xbf" + data)
-    found = load_facts(str(tmp_path / "d.txt"))
-    assert found.vhost == "b", "the virtual host that holds most of the topology"
+    found = load_facts(str(tmp_path / "d.txt"), vhost="b")
+    assert found.vhost == "b"
     assert found.topology.name == "attune-2026-01"
     assert {s for s in Source if found.missing_reason((s,))} == set(Source) - {Source.BROKER}
     assert load_facts(str(tmp_path / "d.txt"), vhost="a").vhost == "a"
     with pytest.raises(ConfigError, match="no virtual host 'c'; it has 'a', 'b'"):
         load_facts(str(tmp_path / "d.txt"), vhost="c")
+    with pytest.raises(ConfigError, match="several virtual hosts, give --vhost: 'a', 'b'"):
+        load_facts(str(tmp_path / "d.txt"))
     assert list(load_brokers(str(tmp_path / "d.txt"))) == ["a", "b"]
+    assert {name: f.vhost for name, f in load_all(str(tmp_path / "d.txt")).items()} == {"a": "a", "b": "b"}
+
+
+def test_the_only_virtual_host_that_is_not_empty_is_taken_and_named(tmp_path: Path) -> None:
+    (tmp_path / "d").write_text(json.dumps(DEFINITIONS | {"queues": []}))
+    said: list[str] = []
+    assert load_facts(str(tmp_path / "d"), on_progress=said.append).vhost == "b"
+    assert said == [f"{tmp_path / 'd'}: virtual host 'b', the only one of 2 that is not empty"]
+    (tmp_path / "d").write_text(json.dumps(DEFINITIONS | {"queues": [], "exchanges": [], "vhosts": [{"name": "a"}]}))
+    assert load_facts(str(tmp_path / "d"), on_progress=said.append).vhost == "a"
+    assert len(said) == 1, "a single virtual host needs no choice"
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(json.dumps(DEFINITIONS).encode())))
-    assert load_facts("-").vhost == "b"
+    data = json.dumps(DEFINITIONS).encode()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    assert load_facts("-", vhost="b").vhost == "b"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +102,13 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"", "invalid or incomplete JSON"),
         (b"<html>", "invalid or incomplete JSON"),
         (b'{"exchanges": [', "invalid or incomplete JSON"),
+        (b'{"queues": [],\n "exchanges": [\n   {},\n  ]}', "trailing comma in array (line 3, column 6)"),
+        (b'{\n"queues": [], }', "trailing comma in object (line 2, column 13)"),
+        (b'{"queues": [] x', "(line 1, column 15)"),
+        (b'{"users": [], "permissions": []}', "a definitions export with users, permissions only; it has neither"),
+        (b'{"policies": [{"name": "p"}]}', "a definitions export with policies only; it has neither exchanges"),
+        (b'{"queues": [{"name": "q", "arguments": [3]}]}', "unexpected content"),
+        (b'{"exchanges": [{"name": "x", "type": "topic", "auto_delete": "maybe"}]}', "unexpected content"),
         (b"[]", "unexpected content: Expected `object`, got `array`"),
         (b"{}", "neither a snapshot nor a RabbitMQ definitions export: it has neither exchanges nor queues"),
         (b'{"schema": "attune-ops/doctor/1"}', "a RabbitMQ definitions export: it is 'attune-ops/d"),
