@@ -123,11 +123,15 @@ def short_connection(settings: Settings, purpose: str) -> Iterator[TimedConnecti
     connection = open_connection(
         settings.amqp, name=f"attune-ops {purpose}", timeout=settings.timeout, ca_file=settings.ca_file
     )
+    timeout = CLOSE_S
     try:
-        with losable(settings.amqp):
+        with interruptible(), losable(settings.amqp):
             yield connection
+    except KeyboardInterrupt:
+        timeout = 0.0  # pika was interrupted anywhere: it may wait for an answer that it has already read
+        raise
     finally:
-        close(connection)
+        close(connection, timeout)
 
 
 @contextlib.contextmanager

@@ -72,7 +72,11 @@ def signalled(vhost: Vhost, tmp_path: Path) -> Iterator[Run]:
             kinds += 1
             number = KINDS[kinds % len(KINDS)]
             process.send_signal(number)
-            status = process.wait(ENDS_S)
+            try:
+                status = process.wait(ENDS_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # prints where it hangs
+                pytest.fail(f"{line} goes on {ENDS_S:g} s after {number.name}: {process.stderr.read()}")
             said = process.stderr.read()
             assert "a bug" not in said, said
             assert status in (0, 130, -number), said  # the last: it had not begun

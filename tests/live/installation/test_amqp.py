@@ -111,6 +111,25 @@ def test_a_queue_that_does_not_answer_is_left(vhost: Vhost) -> None:
         relay.close()
 
 
+def test_an_interrupt_does_not_wait_for_the_broker(vhost: Vhost) -> None:
+    """Interrupted in a call, pika may have read the answer that it waits for: closing took 5 s more."""
+    endpoint, before = parse_amqp(vhost.amqp_url, "test"), sockets()
+    relay = Relay((endpoint.host, endpoint.port))
+    settings = msgspec.structs.replace(
+        vhost.settings(""), amqp=msgspec.structs.replace(endpoint, host="127.0.0.1", port=relay.port)
+    )
+    try:
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), amqp.short_connection(settings, "test"):  # noqa: PT012
+            relay.cut()
+            began = time.monotonic()
+            raise KeyboardInterrupt
+        assert time.monotonic() - began < 2
+    finally:
+        relay.close()
+    assert sockets() <= before
+
+
 def sockets() -> set[str]:
     """The open sockets of this process, by inode."""
     found = set()
