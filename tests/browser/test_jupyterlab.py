@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from attune_ops.ops import Ops
 from tests.browser.chromium import jupyterlab
 from tests.browser.contrast import contrasts
+from tests.live.places import stopped_worker
 from tests.world import Vhost, clean_environment, eventually
 
 CELLS = ("import attune_ops\nattune_ops.connect().dashboard(interval=1)", "print('the kernel', 'is free')")
@@ -25,7 +26,7 @@ def lab_url(vhost: Vhost, tmp_path: Path) -> Iterator[str]:
     database = f"sqlite:///{tmp_path}/registry.sqlite"
     ops = Ops(vhost.settings(database))
     ops.topology_apply(apply=True)
-    ops.startup(worker="w1")
+    stopped_worker(ops.settings, "w1")
     for name in ORPHANS:
         vhost.api("PUT", f"queues/{{vhost}}/{name}", {"durable": True})
     environment = clean_environment(tmp_path) | vhost.environment | {"ATTUNE_OPS_DATABASE_URL": database}

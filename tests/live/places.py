@@ -13,7 +13,8 @@ import msgspec
 import pika
 
 from attune_ops.doctor.findings import Report, Severity
-from attune_ops.installation.config import resolve
+from attune_ops.installation import registry_write
+from attune_ops.installation.config import Settings, resolve
 from attune_ops.ops import Ops
 from attune_ops.startup.service import Service
 from tests.world import Vhost
@@ -24,6 +25,13 @@ JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
 def found(report: Report, severity: Severity) -> set[tuple[str, str]]:
     """Code and subject of what is of that severity and not a flaw of the topology itself."""
     return {(f.code, f.subject.name) for f in report.findings if f.severity is severity and f.group != "design"}
+
+
+def stopped_worker(settings: Settings, name: str) -> None:
+    """Makes the registry, with a worker that has stopped cleanly."""
+    assert settings.database is not None
+    worker = registry_write.register(settings.database, name)
+    registry_write.deactivate(settings.database, worker.id)
 
 
 class Place:

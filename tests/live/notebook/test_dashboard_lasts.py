@@ -19,6 +19,7 @@ from attune_ops.lab import Lab
 from attune_ops.notebook.dashboard import collector
 from attune_ops.notebook.dashboard.page import Dashboard
 from attune_ops.ops import Ops
+from tests.live.places import stopped_worker
 from tests.world import Vhost, eventually
 
 REFRESHES = 200
@@ -71,7 +72,7 @@ def test_200_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
     monkeypatch.setattr(collector, "KEPT", HISTORY)
     ops = Ops(vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite"))
     ops.topology_apply(apply=True)
-    ops.startup(worker="w1")
+    stopped_worker(ops.settings, "w1")
     gc.collect()
     before, widgets = sockets(), len(instances())
     board = Dashboard(ops, interval=3600.0)
