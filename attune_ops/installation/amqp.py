@@ -188,6 +188,9 @@ def in_time(connection: pika.BlockingConnection, seconds: float) -> Iterator[Non
     from pika.exceptions import AMQPHeartbeatTimeout
 
     impl = connection._impl
+    if connection.is_closed:  # its timers are gone; the call itself raises
+        yield
+        return
     late = AMQPHeartbeatTimeout(f"no answer within {seconds:g} s")
     timer = impl._adapter_call_later(seconds, lambda: impl._terminate_stream(late))
     try:

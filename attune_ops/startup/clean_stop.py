@@ -94,7 +94,7 @@ class _CleanStop:
             self.inspected = True
             return
         try:
-            with short_connection(self.state.settings, "startup") as connection:
+            with asking("inspecting the queues"), short_connection(self.state.settings, "startup") as connection:
                 for kept in release(connection, self.state):
                     self._report_kept(kept)
                 for own in self.state.queues:
@@ -173,7 +173,7 @@ class _CleanStop:
     def _delete_new(self) -> None:
         """Deletes the new queues of a borrowed worker; the broker keeps one that has a message or consumer by now."""
         try:
-            with short_connection(self.state.settings, "startup") as connection:
+            with asking("deleting new queues"), short_connection(self.state.settings, "startup") as connection:
                 for name in self.new:
                     try:
                         delete_queue(connection.channel(), name, if_unused=True, if_empty=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from attune_ops.installation.amqp import depth
+from attune_ops.installation.amqp import Depth, depth
 from attune_ops.installation.amqp_write import BrokerRefused, asking, bind, declare_queue, delete_queue, unbind
 from attune_ops.model.errors import ActionError
 from attune_ops.model.topology import Per, Queue, kept_queue
@@ -55,10 +55,10 @@ def keep_all(state: ServiceState) -> None:
     Raises `ActionError` where such a queue has a message of which there is no copy, and `BrokerRefused`.
     """
     for queue in state.settings.topology.worker_queues(state.worker_id):
-        if not queue.auto_delete or depth(state.connection, queue.name) is None:
+        if not queue.auto_delete or _depth(state.connection, queue.name) is None:
             continue
         keep(state, queue)
-        own, copies = depth(state.connection, queue.name), depth(state.connection, kept_queue(queue.name))
+        own, copies = _depth(state.connection, queue.name), _depth(state.connection, kept_queue(queue.name))
         if own is not None and own.messages > (copies.messages if copies else 0):
             raise ActionError(
                 f"queue {queue.name!r} has {counted(own.messages, 'message')} from before this start-up, and it is "
@@ -84,6 +84,12 @@ def release(connection: BlockingConnection, state: ServiceState) -> Iterator[Kep
         except BrokerRefused:
             found = depth(connection, name)
             yield Kept(name, original, found.messages if found else None)
+
+
+def _depth(connection: BlockingConnection, queue: str) -> Depth | None:
+    """What a passive declare answers; raises `BrokerRefused` also where the connection is lost."""
+    with asking(f"inspecting queue {queue!r}"):
+        return depth(connection, queue)
 
 
 def _is_there(connection: BlockingConnection, queue: str, *, wait: bool) -> bool | None:

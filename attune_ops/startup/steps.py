@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from attune_ops.installation import registry_write
 from attune_ops.installation.amqp import depth, open_connection, server_version
 from attune_ops.installation.amqp_write import (
+    BrokerRefused,
     asking,
     bind,
     consume,
@@ -133,7 +134,10 @@ def _is_ours(state: ServiceState, queue: Queue) -> bool:
     if state.worker is not None and state.worker.left_over:
         return True
     try:
-        return depth(state.connection, queue.name) is None
+        with asking(f"inspecting queue {queue.name!r}"):
+            return depth(state.connection, queue.name) is None
+    except BrokerRefused:  # the connection is lost
+        raise
     except ActionError:
         return False
 

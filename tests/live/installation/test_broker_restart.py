@@ -44,7 +44,9 @@ def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path
     assert report.failed.step is Step.DECLARE
     assert report.failed.error is not None
     assert "connection was lost" in report.failed.error.explanation
-    assert status_of(settings, "w1") == "inactive"
+    assert settings.database is not None
+    with sqlite3.connect(settings.database.file) as connection:
+        assert not connection.execute("SELECT name FROM worker").fetchall(), "its new row is deleted"
 
     own_lab.start_node(node)
     with start_service(settings, "worker", "w2", tmp_path / "w2.jsonl", Behaviour(reconnect=True)) as worker:
