@@ -15,7 +15,7 @@ from attune_ops.model.display import Shown
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import lock, state_folder
-from attune_ops.model.ownership import Orphan, orphaned_queues, require
+from attune_ops.model.ownership import Orphan, leftover_queues, orphaned_queues, require
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age, counted
 
@@ -30,13 +30,13 @@ _decoder = msgspec.json.Decoder(dict[str, datetime])
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One orphaned queue. `why` it is orphaned, and `reason` for the verdict.
+    """One orphaned queue. `why` it is orphaned, and `reason` for the verdict; `worker_id` is None for a leftover.
 
     `seen_since` is the first run of those in a row that found it orphaned; `saved` the file with its messages.
     """
 
     queue: str
-    worker_id: int
+    worker_id: int | None
     why: str
     verdict: Verdict
     reason: str
@@ -72,7 +72,7 @@ def orphaned_since(facts: Facts, earlier: Mapping[str, datetime]) -> dict[str, d
     was not read.
     """
     require(facts, *SOURCES)
-    orphans = (o for o in orphaned_queues(facts) if not consumers(facts, o.queue))
+    orphans = (o for o in _unused(facts) if not consumers(facts, o.queue))
     return {o.queue: _since(o, earlier, facts.taken_at) for o in orphans}
 
 
@@ -80,8 +80,14 @@ def candidates(
     facts: Facts, since: Mapping[str, datetime], grace: timedelta, matches: Callable[[str], bool]
 ) -> tuple[Candidate, ...]:
     """Every orphaned queue that matches, with its verdict, by name."""
-    found = ((o, o.state) for o in orphaned_queues(facts) if matches(o.queue))
+    found = ((o, o.state) for o in _unused(facts) if matches(o.queue))
     return tuple(sorted((_candidate(o, q, facts, since, grace) for o, q in found if q), key=lambda c: c.queue))
+
+
+def _unused(facts: Facts) -> Iterator[Orphan]:
+    """The queues of workers that are not live, and those that an earlier release left behind."""
+    yield from orphaned_queues(facts)
+    yield from leftover_queues(facts)
 
 
 def consumers(facts: Facts, queue: str) -> int:

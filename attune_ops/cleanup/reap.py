@@ -1,4 +1,4 @@
-"""Deleting orphaned worker queues: messages are saved first, and the broker deletes only an unused, empty queue."""
+"""Deleting orphaned queues: messages are saved first, and the broker deletes only an unused, empty queue."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def reap(
 ) -> ReapResult:
     """Deletes worker queues that broker and registry show as orphaned in two runs at least `grace` apart.
 
+    So it does with the known leftovers of earlier releases (`Topology.leftovers`).
     Every run records which queues are orphaned; without `apply` it changes nothing else and returns what it would do.
     Messages are saved first, to a file in `save_to` (default: the user's state folder). The broker deletes only an
     unused and empty queue (`if-unused`, `if-empty`), so a worker that starts again keeps its queue. Undo: the worker
@@ -138,7 +139,7 @@ class _Reaper:
 
     def _objection(self, candidate: Candidate) -> str | None:
         """Why it must not be deleted now: its worker is live again, or a client has unacknowledged messages."""
-        if self._is_live(candidate.worker_id):
+        if candidate.worker_id is not None and self._is_live(candidate.worker_id):
             return "its worker is live again"
         with open_management(self._settings) as management:
             counts = management.live_counts(candidate.queue)
@@ -149,7 +150,7 @@ class _Reaper:
 
     def _after(self, candidate: Candidate) -> Candidate:
         """Redeclares the queue of a worker that registered during the deletion."""
-        if not self._is_live(candidate.worker_id):
+        if candidate.worker_id is None or not self._is_live(candidate.worker_id):
             return candidate.judged("deleted", "unused and empty")
         topology = self._facts.topology
         with short_connection(self._settings, "reap") as connection:

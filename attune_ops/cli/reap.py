@@ -33,6 +33,7 @@ def command(
 ) -> None:
     """Deletes worker queues that two runs found orphaned: no consumer on the broker, no live worker in the registry.
 
+    So it does with queues that an earlier release of Attune is known to have left behind.
     PATTERN is a glob on the queue name, or a regular expression between slashes. Messages are saved to a file first.
     The broker deletes only an unused and empty queue, so a worker that starts again keeps its queue. Every run, also a
     dry run, records the orphaned queues; the grace period starts at the first record. Exit status 1 after --apply: a

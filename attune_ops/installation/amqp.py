@@ -222,7 +222,9 @@ def depth(connection: pika.BlockingConnection, queue: str, *, timeout: float = 1
             return None
         if e.reply_code == 405:
             raise Exclusive(f"queue {queue!r} is exclusive: only the connection that declared it can use it") from None
-        raise ActionError(f"the broker refused to report on queue {queue!r}: {e.reply_code} {e.reply_text}") from None
+        needs = " (needs configure, write or read permission on it)" if e.reply_code == 403 else ""
+        why = f"{e.reply_code} {e.reply_text}{needs}"
+        raise ActionError(f"the broker refused to report on queue {queue!r}: {why}") from None
     return Depth(found.message_count, found.consumer_count)
 
 

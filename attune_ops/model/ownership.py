@@ -16,7 +16,7 @@ from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
-from attune_ops.model.topology import Binding, Per, Topology
+from attune_ops.model.topology import Binding, Leftover, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
@@ -30,7 +30,7 @@ class Orphan(msgspec.Struct, frozen=True):
 
     kind: Literal["queue", "worker"]
     queue: str
-    worker_id: int
+    worker_id: int | None  # None for a leftover that is not a worker's
     why: str
     worker: Worker | None = None
     state: QueueState | None = None  # None where the queue is missing
@@ -197,6 +197,35 @@ def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
         if why is not None:
             worker = facts.worker_named.get(owner)
             yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in queues)
+
+
+def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
+    """Which known leftover of an earlier release the queue is, or None."""
+    bound = {b.source for b in facts.actual.bindings_to_queue.get(queue.name, ())}
+    for known in facts.topology.leftovers:
+        if known.matches(queue.name, queue.durable) and not queue.exclusive and known.bound_to in ("", *bound):
+            return known
+    return None
+
+
+def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:
+    """Whether the release that uses such a queue fits this broker as well as the topology in use.
+
+    Then it may be that release that runs, without the service that consumes from the queue.
+    """
+    fits = {f.name: f.rank for f in facts.recognition.fits} if facts.recognition else {}
+    used, other = fits.get(facts.topology.name), fits.get(leftover.topology)
+    return bool(leftover.topology) and (used is None or other is None or other >= used)
+
+
+def leftover_queues(facts: Facts) -> Iterator[Orphan]:
+    """The known leftovers that are not a worker's and that the release on this broker does not use, for deletion."""
+    for queue in facts.actual.queues or ():
+        known = leftover_of(facts, queue)
+        if known is None or worker_id(facts.topology, queue.name) is not None:
+            continue
+        if not may_be_in_use(facts, known):
+            yield Orphan("queue", queue.name, None, f"a leftover of {known.release}", None, queue)
 
 
 def check_registry(facts: Facts, *, may_be_empty: bool = False) -> None:

@@ -112,6 +112,26 @@ class Consumer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return concurrency + int(self.prefetch.removeprefix("concurrency").lstrip("+") or 0)
 
 
+class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A queue that an earlier `release` made and an upgrade leaves on the broker.
+
+    In `queue`, `{id}` stands for a worker's id and `*` for any text. A queue of another program can have such a name:
+    with `bound_to` it is a leftover only if it is bound to that exchange, with `durable` only if it is so declared.
+    `topology` is the one that has this queue, if any.
+    """
+
+    queue: str
+    release: str
+    topology: str = ""
+    bound_to: str = ""
+    durable: bool | None = None
+
+    def matches(self, name: str, durable: bool) -> bool:
+        """Whether a queue of this name, so declared, can be this leftover."""
+        pattern = re.escape(self.queue).replace(re.escape(ID), "[0-9]+").replace(re.escape("*"), ".+")
+        return re.fullmatch(pattern, name) is not None and self.durable in (None, durable)
+
+
 class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """Everything that one Attune release declares on a broker, in the order of set-up."""
 
@@ -123,6 +143,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     consumers: tuple[Consumer, ...] = ()
     set_up_by: tuple[str, ...] = ()  # the services that run the common set-up and use RabbitMQ at all; (): every one
     description: str = ""
+    leftovers: tuple[Leftover, ...] = ()
     released: str = ""  # the day of the release that declares it first, YYYY-MM-DD
 
     def exchange(self, name: str) -> Exchange | None:

@@ -45,13 +45,13 @@ EXPLAINED_BY: Rows = {
     "AT203": (("subject", "AT215 AT211"),),
     "AT213": (("subject", "AT215 AT211"),),
     "AT215": NO_CONSUMER,  # where messages expire because nobody consumes
-    "AT207": (("subject", "AT208"), ("missing binding", "AT204 AT402")),
+    "AT207": (("destination", "AT407 AT408"), ("subject", "AT208"), ("missing binding", "AT204 AT402")),
     "AT208": (("source", "AT205"),),
     "AT209": (("exchange", "AT412"),),
     # Where messages go
     "AT301": NOT_ROUTED,
     "AT302": NOT_ROUTED,
-    "AT303": (("exchange", "AT205"), ("binding", "AT207 AT208")),
+    "AT303": (("subject", "AT412"), ("exchange", "AT205"), ("binding", "AT207 AT208")),
     "AT304": (*NO_CONSUMER, ("queue", "AT501")),
     "AT305": (("subject", "AT610 AT604 AT201 AT205"), ("binding", "AT603 AT204"), ("destination", "AT202")),
     "AT306": (("queue", "AT605"), ("binding", "AT207")),
@@ -63,6 +63,7 @@ EXPLAINED_BY: Rows = {
     "AT408": (("subject", "AT403"), ("worker", "AT409")),
     "AT409": (("clock", "AT107"),),
     "AT410": (("clock", "AT107"),),
+    "AT412": (("subject", "AT407 AT408 AT206"),),  # a worker's queue
     "AT413": (("queue", "AT401 AT202"), *NO_CONSUMER, ("queue", "AT501"), ("monitor", "AT418")),
     "AT414": (("worker", "AT409 AT410"), ("monitor", "AT418")),
     "AT418": (("clock", "AT107"), ("service", "AT405")),

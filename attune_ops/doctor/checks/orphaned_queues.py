@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from attune_ops.doctor.checks import check
@@ -10,10 +9,9 @@ from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import exchange_kind, own_queues, starting_workers, why_not_live
+from attune_ops.model.ownership import starting_workers, why_not_live
 from attune_ops.model.registry import WorkerStatus
 from attune_ops.model.snapshot import QueueState
-from attune_ops.model.topology import ID, Topology
 
 
 @check("AT407", "no-orphans", "no orphaned worker queues", Severity.WARNING, needs=(Source.REGISTRY, Source.BROKER))
@@ -107,48 +105,3 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
                 inspect_commands=(command_lines.queue(q.name),),
                 related={"worker": (worker.name,) if worker else ()},
             )
-
-
-@check("AT412", "no-leftovers", "no leftovers of other releases", Severity.WARNING, needs=(Source.BROKER,))
-def no_leftovers(facts: Facts) -> Iterator[Problem]:
-    """After an upgrade, queues of the old release remain bound and fill up without a consumer.
-
-    Checks objects that are named like the topology's (the common prefix of its exchanges, or `worker.<id>.`) and are
-    not part of it: another release made them, or the doctor uses the wrong topology. If such an object is intended,
-    add it to the topology file.
-    """
-    topology, broker = facts.topology, facts.actual
-    names = _namespace(topology)
-    if names is None:
-        return
-    known = facts.memo(own_queues)
-    foreign = [q for q in broker.queues or () if q.name not in known and names.match(q.name)]
-    queues = [q.name for q in foreign if not q.exclusive]
-    exchanges = [
-        e.name for e in broker.exchanges or () if names.match(e.name) and exchange_kind(topology, e.name) == "foreign"
-    ]
-    if queues or exchanges:
-        depth = sum(q.messages or 0 for q in foreign)
-        kinds = [counted(len(queues), "queue")] if queues else []
-        kinds += [counted(len(exchanges), "exchange")] if exchanges else []
-        yield Problem(
-            Subject("queue" if queues else "exchange", (queues or exchanges)[0]),
-            f"{' and '.join(kinds)} named like Attune's, but not part of {topology.name}: {listed(queues + exchanges)}"
-            + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
-            evidence={"queues": queues, "exchanges": exchanges, "messages": depth},
-            remedy=f"If this broker runs another release than {topology.name}, use --topology; else delete them.",
-            inspect_commands=(command_lines.queue(queues[0]) if queues else command_lines.exchange(exchanges[0]),),
-        )
-
-
-def _namespace(topology: Topology) -> re.Pattern[str] | None:
-    """Matches names that begin like the topology's; None where its names have no common prefix."""
-    words = [e.name.split(".")[:-1] for e in topology.exchanges]
-    common = []
-    for column in zip(*words, strict=False):
-        if len(set(column)) > 1:
-            break
-        common.append(column[0])
-    begins = [re.escape(".".join(common) + ".")] if common else []
-    begins += [re.escape(q.name.split(ID)[0]) + r"[0-9]+\." for q in topology.queues if ID in q.name]
-    return re.compile("|".join(dict.fromkeys(begins))) if begins else None

@@ -36,7 +36,10 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
                       "arguments": b.arguments, "worker": d.worker_id},
             remedy="Remove the binding, or add it to the topology file if it is intended.",
             commands=(command_lines.binding("unbind", b),),
-            related={"missing binding": tuple(facts.memo(_missing).get((b.source, b.destination), ()))},
+            related={
+                "destination": (b.destination,),
+                "missing binding": tuple(facts.memo(_missing).get((b.source, b.destination), ())),
+            },
         )  # fmt: skip
 
 

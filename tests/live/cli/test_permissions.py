@@ -246,7 +246,7 @@ def fewer(needs: Needs) -> Iterator[tuple[Needs, str]]:
     for right in ("configure", "write", "read"):
         if getattr(needs, right) != NOTHING:
             rights = needs._asdict() | {right: NOTHING}
-            yield Needs(**rights), f"needs? [^.]*{right}"
+            yield Needs(**rights), f"needs? [^.]*{right}|{right} access"
     if needs.tag != "monitoring":
         yield needs._replace(tag="monitoring"), needs.tag
 
