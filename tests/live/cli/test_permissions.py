@@ -225,6 +225,7 @@ def before(world: World, command: str) -> str:
         vhost.api("PUT", "policies/{vhost}/worker-queues", {"pattern": "^worker", "definition": {"expires": 3_600_000}})
     return {
         "messages peek": "attune.events.queue",
+        "messages tap": "attune.events --for 1s",
         "messages drain": "attune.events.queue --to d.jsonl --apply",
         "messages restore": "d.jsonl --again --apply",
         "messages move": "attune.events.queue attune.dlx.queue --apply",
