@@ -24,12 +24,14 @@ CHECKED = (Column("subject"), Column("ok", Kind.FLAG), Column("detail"))
 
 def settings_table(settings: Settings) -> Table:
     """Every setting with its origin, passwords masked."""
+    metrics = settings.prometheus
     shown: dict[str, Cell] = {
         "env": settings.env,
         "attune_config": settings.attune_config,
         "amqp": str(settings.amqp),
         "vhost": settings.vhost,
         "management": str(settings.management),
+        "prometheus": None if metrics is None else f"{metrics.scheme}://{metrics.address}{metrics.path}",
         "database": settings.database.shown if settings.database else None,
         "database_schema": settings.database.schema if settings.database else None,
         "topology": settings.topology.name,

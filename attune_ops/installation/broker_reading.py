@@ -40,8 +40,14 @@ class BrokerReading:
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
         self.missing: dict[Source, str] = {}
 
-    def ask(self, pool: SideBySide, sources: frozenset[Source], listings: frozenset[str]) -> None:
-        """Sends the requests, those with the slowest answers first."""
+    def ask(
+        self,
+        pool: SideBySide,
+        sources: frozenset[Source],
+        listings: frozenset[str],
+        dead_lettered: Callable[[], dict[str, int]],
+    ) -> None:
+        """Sends the requests, those with the slowest answers first; `dead_lettered` reads the counters."""
         m = self._management
         reads: list[tuple[str, Source, Callable[[], Any]]] = [
             ("statistics", Source.BROKER, self._statistics),
@@ -56,6 +62,7 @@ class BrokerReading:
             ("alarms", Source.ALARMS, m.alarms),
             ("nodes", Source.NODES, m.nodes),
             ("deprecated", Source.DEPRECATED, m.deprecated_features),
+            ("dead_lettered", Source.DEAD_LETTERED, dead_lettered),
         ]
         if not SEES_EVERYTHING & set(self._tags):
             # Such a user gets a list of its own objects only: those of others would seem to be missing.
@@ -79,6 +86,9 @@ class BrokerReading:
                 Source.DEPRECATED,
                 f"RabbitMQ {overview.rabbitmq_version} does not report deprecated features; 3.13 and later do",
             )
+        nodes = len(read.get("nodes") or ())
+        if nodes > 1:
+            self.missing.setdefault(Source.DEAD_LETTERED, f"each of the {nodes} nodes counts its own dead letters")
         if Source.BROKER in self.missing:
             self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
         return BrokerSnapshot(
@@ -98,6 +108,7 @@ class BrokerReading:
             nodes=read.get("nodes"),
             alarms=read.get("alarms"),
             deprecated=read.get("deprecated"),
+            dead_lettered=read.get("dead_lettered") if nodes <= 1 else None,
             default_queue_type=read.get("default_queue_type") or overview.default_queue_type,
             statistics_disabled=overview.disable_stats,
             returned_unroutable=stats.return_unroutable,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from attune_ops.installation import http, sockets
+from attune_ops.installation import http, prometheus, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
@@ -212,10 +212,16 @@ class Round:
 
     def _objects(self, management: Management, overview: Overview, me: WhoAmI, pool: SideBySide) -> BrokerSnapshot:
         reading = BrokerReading(management, overview, me.all_tags, self._skip_statistics)
-        reading.ask(pool, self._sources, self._listings)
+        reading.ask(pool, self._sources, self._listings, self._dead_lettered)
         snapshot = reading.snapshot()
         self._missing |= reading.missing
         return snapshot
+
+    def _dead_lettered(self) -> dict[str, int]:
+        settings = self._settings
+        if settings.prometheus is None:
+            raise SourceError("no Prometheus endpoint is configured; set prometheus_url")
+        return prometheus.dead_lettered(settings.prometheus, settings.timeout, settings.ca_file)
 
     def _with_certificate(self, reach: Reach, endpoint: Endpoint) -> Reach:
         if not endpoint.tls:

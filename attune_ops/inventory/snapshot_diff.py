@@ -36,7 +36,7 @@ IGNORED = frozenset({
     "publish_in", "publish_out", "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate", "memory",
     "message_bytes", "head_message_timestamp", "idle_since", "state", "node", "effective_policy", "properties_key",
     "vhost", "owner", "channel", "activity_status", "peer_port", "connected_at", "channels", "name", "queue", "tag",
-    "memory_used", "disk_free", "descriptors_used", "uptime_ms", "last_heartbeat", "updated",
+    "memory_used", "consumed", "published", "disk_free", "descriptors_used", "uptime_ms", "last_heartbeat", "updated",
 })  # fmt: skip
 
 
@@ -61,6 +61,8 @@ def _content(facts: Facts, source: Source) -> tuple[Cell, ...]:
     reach = next((r for r in facts.reach if r.source is source), None)
     if source is Source.DEPTHS:
         detail = counted(sum(q.messages or 0 for q in facts.actual.queues or ()), "message")
+    elif source is Source.DEAD_LETTERED:
+        detail = counted(sum((facts.actual.dead_lettered or {}).values()), "dead letter")
     elif reach is not None and not detail:
         detail = f"{reach.target}{f' as {reach.user}' if reach.user else ''}"
     return str(source), True, sum(counts.values()) if counts else None, detail or None
@@ -73,6 +75,7 @@ def _parts(facts: Facts, source: Source) -> dict[str, tuple[Any, ...] | None]:
         Source.CONNECTIONS: ("connections", "channels"),
         Source.REGISTRY: ("workers",),
         Source.DEPTHS: (),
+        Source.DEAD_LETTERED: (),
     }.get(source, (source.value,))
     holder = facts.registry if source in (Source.REGISTRY, Source.EXECUTIONS) else facts.broker
     return {name: getattr(holder, name) for name in members if hasattr(holder, name)}

@@ -42,6 +42,7 @@ class Source(StrEnum):
     CONNECTIONS = "connections"  # connections and channels
     NODES = "nodes"
     ALARMS = "alarms"
+    DEAD_LETTERED = "dead_lettered"  # counters of dead letters; from the Prometheus endpoint
     DEPRECATED = "deprecated"  # deprecated features and their state
     REGISTRY = "registry"  # workers
     EXECUTIONS = "executions"
@@ -58,6 +59,7 @@ _LABELS = {
     "amqp": "AMQP",
     "management": "the management API",
     "depths": "message counts",
+    "dead_lettered": "counters of dead letters",
     "deprecated": "deprecated features",
     "assignments": "the workers of executions",
     "earlier": "a first sample",

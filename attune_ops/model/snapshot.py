@@ -68,6 +68,8 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     deliver_rate: float | None = None
     ack_rate: float | None = None
     redeliver_rate: float | None = None
+    consumed: int | None = None  # messages acknowledged, or taken without an acknowledgement
+    published: int | None = None  # by clients: dead letters are not counted
 
     @property
     def is_silent(self) -> bool:
@@ -204,6 +206,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     nodes: tuple[NodeState, ...] | None = None
     alarms: tuple[str, ...] | None = None
     deprecated: tuple[DeprecatedFeature, ...] | None = None
+    dead_lettered: dict[str, int] | None = None  # messages since the node started, by reason, all virtual hosts
     default_queue_type: str | None = None
     statistics_disabled: bool = False
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts

@@ -55,6 +55,7 @@ EXPLAINED_BY: Rows = {
     "AT304": (*NO_CONSUMER, ("queue", "AT501")),
     "AT305": (("subject", "AT610 AT604 AT201 AT205"), ("binding", "AT603 AT204"), ("destination", "AT202")),
     "AT306": (("queue", "AT605"), ("binding", "AT207")),
+    "AT308": (("exchange", "AT305"),),
     "AT307": (("subject", "AT405 AT606 AT510"),),
     # Workers, their consumers and executions
     "AT403": (("consumer", "AT503"), ("subject", "AT417 AT206")),  # a declare that fails with 406 comes before consume

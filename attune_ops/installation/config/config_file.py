@@ -40,6 +40,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     database_password_file: str | None = None
     database_password_env: str | None = None
     database_schema: str | None = None
+    prometheus_url: str | None = None
     ca_file: str | None = None
     worker_name: str | None = None
     heartbeat_interval: float | None = None

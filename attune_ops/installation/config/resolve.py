@@ -16,7 +16,14 @@ from attune_ops.installation.config import config_file as config_file
 from attune_ops.installation.config.attune_files import AttuneConfig
 from attune_ops.installation.config.config_file import ConfigFile
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
-from attune_ops.installation.config.urls import management_of, parse_amqp, parse_database, parse_management
+from attune_ops.installation.config.urls import (
+    management_of,
+    parse_amqp,
+    parse_database,
+    parse_management,
+    parse_prometheus,
+    prometheus_of,
+)
 from attune_ops.model.errors import ConfigError, TopologyError
 from attune_ops.model.secret import Secret
 from attune_ops.model.severity import Severity
@@ -108,7 +115,7 @@ def _severities(file: ConfigFile) -> dict[str, Severity | None]:
 
 
 def _variables(environ: Mapping[str, str]) -> Layer:
-    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in KEYS}
+    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in (*KEYS, "prometheus_url")}
     return {key: Setting(environ[name], name) for key, name in names.items() if environ.get(name)}
 
 
@@ -166,6 +173,7 @@ def _lab(named: Setting | None = None) -> Layer:
     said = {
         "amqp_url": lab.amqp_url,
         "management_url": lab.management_url,
+        "prometheus_url": lab.prometheus_url,
         "database_url": lab.database_url,
         "env": "lab" if name == "default" else f"lab {name}",
         "drills": True,
@@ -196,9 +204,11 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
     amqp = _amqp(said["amqp_url"])
     database = _database(said)
     env = said.get("env")
+    management = _management(said.get("management_url"), amqp)
     return Settings(
         amqp=amqp,
-        management=_management(said.get("management_url"), amqp),
+        management=management,
+        prometheus=_prometheus(said.get("prometheus_url"), management),
         database=database,
         topology=_topology(said.get("topology")),
         recognise="topology" not in said,
@@ -225,6 +235,10 @@ def _amqp(said: Setting) -> Endpoint:
 
 def _management(said: Setting | None, amqp: Endpoint) -> Endpoint:
     return management_of(amqp) if said is None else parse_management(said.value, said.origin, amqp, said.password)
+
+
+def _prometheus(said: Setting | None, management: Endpoint) -> Endpoint:
+    return prometheus_of(management) if said is None else parse_prometheus(str(said.value), said.origin)
 
 
 def _database(said: Mapping[str, Setting]) -> Database | None:
@@ -266,7 +280,13 @@ def _seconds(said: Setting | None, default: float) -> float:
 
 def _origins(said: Mapping[str, Setting]) -> dict[str, str]:
     """The origin of each setting that has one."""
-    keys = {"amqp": "amqp_url", "management": "management_url", "database": "database_url"}
+    keys = {
+        "prometheus": "prometheus_url",
+        "amqp": "amqp_url",
+        "management": "management_url",
+        "database": "database_url",
+    }
     keys |= {key: key for key in (*Settings.__struct_fields__, "database_schema") if key not in keys}
     found = {member: said[key].origin for member, key in keys.items() if key in said}
-    return {"management": "derived from the AMQP URL"} | found
+    derived = {"management": "derived from the AMQP URL", "prometheus": "derived from the management URL"}
+    return derived | found

@@ -98,6 +98,11 @@ class RunningLab(msgspec.Struct, frozen=True):
         return f"http://{self._credentials}@127.0.0.1:{self.node.management_port}"
 
     @property
+    def prometheus_url(self) -> str:
+        """The URL of the broker's own metrics."""
+        return f"http://127.0.0.1:{self.node.prometheus_port}/metrics"
+
+    @property
     def database_url(self) -> str:
         """The URL of the lab's worker registry, a SQLite file in its folder."""
         return f"sqlite:///{Path(self.folder, REGISTRY_FILE)}"

@@ -86,13 +86,15 @@ class Settings(msgspec.Struct, frozen=True):
     `env` is the environment's name. `protected`: changes need its name as confirmation; `drills`: drills are allowed.
     `lab` is the name of the lab, if it is one.
     `severities` maps a check's code to another severity, or None to switch it off. A heartbeat older than
-    `stale_after` is stale. `heartbeat_interval`, `stale_after` and `timeout` are in seconds.
+    `stale_after` is stale. `heartbeat_interval`, `stale_after` and `timeout` are in seconds. `prometheus` is the
+    endpoint of the broker's own metrics, without credentials.
     """
 
     amqp: Endpoint
     management: Endpoint
     database: Database | None
     topology: Topology
+    prometheus: Endpoint | None = None
     recognise: bool = False  # no topology was given: the one of the broker is used
     env: str | None = None
     protected: bool = False

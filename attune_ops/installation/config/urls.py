@@ -54,6 +54,25 @@ def management_of(amqp: Endpoint) -> Endpoint:
     return Endpoint(scheme, amqp.host, port, amqp.user, amqp.password)
 
 
+def prometheus_of(management: Endpoint) -> Endpoint:
+    """The Prometheus endpoint where RabbitMQ has it by default: the host of the management API, port 15692."""
+    return Endpoint("http", management.host, 15692, "", Secret(""), "/metrics")
+
+
+def parse_prometheus(text: str, origin: str) -> Endpoint:
+    """Reads `http[s]://host:port/path` of the Prometheus endpoint; the path is `/metrics` by default."""
+    url = _split(text, origin, tuple(HTTP_PORTS))
+    if _credentials(url, origin, None) is not None:
+        raise ConfigError(f"{origin}: the Prometheus endpoint takes no credentials")
+    return Endpoint(
+        url.scheme,
+        *_address(url, origin, {"http": 15692, "https": 15691}),
+        "",
+        Secret(""),
+        quote(url.path.rstrip("/"), safe="/%") or "/metrics",
+    )
+
+
 def parse_database(text: str, origin: str, schema: str = "attune", password: Secret | None = None) -> Database:
     """Reads `postgresql://user:password@host/database` or `sqlite:///file` (`sqlite:////file` is an absolute path)."""
     url = _split(text, origin, (*POSTGRESQL, "sqlite"))

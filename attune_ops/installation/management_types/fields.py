@@ -22,10 +22,20 @@ class MessageStats(msgspec.Struct):
     ack_details: Rate | None = None
     redeliver_details: Rate | None = None
     deliver_get: int | None = None
+    publish: int | None = None
+    ack: int | None = None
+    deliver_no_ack: int | None = None
+    get_no_ack: int | None = None
     publish_in: int | None = None
     publish_out: int | None = None
     return_unroutable: int | None = None
     drop_unroutable: int | None = None
+
+
+def consumed(stats: MessageStats) -> int | None:
+    """The messages that consumers took for good; None where nothing was counted yet."""
+    counts = [n for n in (stats.ack, stats.deliver_no_ack, stats.get_no_ack) if n is not None]
+    return sum(counts) if counts else None
 
 
 def rate(details: Rate | None) -> float | None:

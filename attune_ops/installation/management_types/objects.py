@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.installation.management_types.clients import ConsumerWire
-from attune_ops.installation.management_types.fields import MessageStats, from_seconds, from_text, rate
+from attune_ops.installation.management_types.fields import MessageStats, consumed, from_seconds, from_text, rate
 from attune_ops.model.erlang_json import Flag, flag
 from attune_ops.model.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 
@@ -52,6 +52,7 @@ STATISTICS = ",".join((
     "name", "consumers", "operator_policy", "effective_policy_definition", "memory", "message_bytes",
     "head_message_timestamp", "idle_since", "message_stats.publish_details.rate",
     "message_stats.deliver_get_details.rate", "message_stats.ack_details.rate", "message_stats.redeliver_details.rate",
+    "message_stats.publish", "message_stats.ack", "message_stats.deliver_no_ack", "message_stats.get_no_ack",
 ))  # fmt: skip
 
 
@@ -96,6 +97,7 @@ class QueueWire(msgspec.Struct):
             head_message_timestamp=from_seconds(s.head_message_timestamp), idle_since=from_text(s.idle_since),
             publish_rate=rate(stats.publish_details), deliver_rate=rate(stats.deliver_get_details),
             ack_rate=rate(stats.ack_details), redeliver_rate=rate(stats.redeliver_details),
+            consumed=consumed(stats), published=stats.publish,
         )  # fmt: skip
 
 

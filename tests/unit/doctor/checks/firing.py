@@ -707,6 +707,33 @@ CASES = (
         "AT413", "waits", queues(executing(H, execution(6, "requested")), EXECUTIONS, messages=2), "execution", "6", W
     ),
     Case(
+        "AT308",
+        "lost",
+        change(S, dead_lettered={"rejected": 3, "disabled": 9}),
+        "broker",
+        "dead letters",
+        W,
+        "3 dead letters lost since the broker started: 3 rejected; attune.dlx.queue received 0",
+    ),
+    Case(
+        "AT308",
+        "some received, and routed now",
+        change(
+            queues(
+                policy(S, "d", "^(attune|worker)", dead_letter_routing_key="#"),
+                "attune.dlx.queue",
+                messages=1,
+                consumed=3,
+                published=2,
+            ),
+            dead_lettered={"rejected": 2, "expired": 2},
+        ),
+        "broker",
+        "dead letters",
+        I,
+        "2 dead letters lost",
+    ),
+    Case(
         "AT418",
         "running",
         executing(S, execution(7, "running", minutes=2, worker=9)),

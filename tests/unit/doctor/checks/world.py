@@ -78,7 +78,17 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
     workers = workers if workers is not None else (worker(1), worker(2), worker(3))
     wanted = load(topology) if isinstance(topology, str) else topology
     ids = tuple(w.id for w in workers)
-    seen = broker(wanted, ids, nodes=(NODE,), alarms=(), deprecated=(), policies=(), channels=(), dropped_unroutable=0)
+    seen = broker(
+        wanted,
+        ids,
+        nodes=(NODE,),
+        alarms=(),
+        deprecated=(),
+        policies=(),
+        dead_lettered={},
+        channels=(),
+        dropped_unroutable=0,
+    )
     prefetch = {c.tag: c.prefetch_at(8) for i in ids for c in (*wanted.worker_consumers(i), *wanted.consumers)}
     consumers = tuple(msgspec.structs.replace(c, prefetch=prefetch[c.tag]) for c in seen.consumers or ())
     seen = msgspec.structs.replace(seen, consumers=consumers)

@@ -1,0 +1,71 @@
+"""Dead letters that were lost since the broker started, by its own counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._common import counted, listed
+from attune_ops.doctor.checks.dead_letters import lost_dead_letters
+from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import QueueState
+from attune_ops.routing.topology_routes import dead_letters
+
+DISABLED = "disabled"  # the queue had no dead-letter exchange, or the exchange was missing
+
+
+@check(
+    "AT308",
+    "dead-letters-received",
+    "dead-letter queues received every dead letter",
+    Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.DEAD_LETTERED),
+    required=False,
+)
+def dead_letters_received(facts: Facts) -> Iterator[Problem]:
+    """The broker counts the messages that it dead-letters, and does not report that none of them reached a queue.
+
+    Compares the counters of its Prometheus endpoint with what the dead-letter queues received: the messages in them
+    and those that were consumed, without those that were published to them. The counters begin at the start of the
+    node and include all virtual hosts. A dead-letter queue that was purged, or in which messages expired, counts as
+    not having received them. If all dead letters are routed now, the finding is only info. In a cluster each node has
+    counters of its own, and the check is skipped. A rejected message says nothing of its body: AT308 counts a message
+    that lacks a field, `attune-ops explain` reads the error in the consumer's log.
+    """
+    counters, lost = facts.actual.dead_lettered or {}, facts.memo(lost_dead_letters)
+    sent = {reason: n for reason, n in counters.items() if n and reason != DISABLED}
+    if any(exchange not in facts.actual.exchange_named for exchange in lost):
+        sent |= {reason: n for reason, n in counters.items() if n and reason == DISABLED}
+    queues = _dead_letter_queues(facts)
+    received = sum(map(_received, queues))
+    missing = sum(sent.values()) - received
+    if missing <= 0:
+        return
+    by_reason = listed(f"{n:,} {reason}" for reason, n in sorted(sent.items()))
+    yield Problem(
+        Subject("broker", "dead letters"),
+        f"{counted(missing, 'dead letter')} lost since the broker started: {by_reason}; "
+        f"{listed([q.name for q in queues], 3) or 'no queue'} received {received:,}",
+        evidence={"lost": missing, "dead_lettered": dict(counters), "received": received,
+                  "queues": [q.name for q in queues]},
+        remedy="Route the dead letters to a queue (AT305)." if lost else "They are routed now: no action is needed.",
+        inspect_commands=(command_lines.FULLEST,),
+        severity=None if any(letters.own for several in lost.values() for letters in several) else Severity.INFO,
+        related={"exchange": tuple(lost)},
+    )  # fmt: skip
+
+
+def _dead_letter_queues(facts: Facts) -> list[QueueState]:
+    names = {q for letters in facts.memo(dead_letters) for hop in letters.route.hops for q in hop.queues}
+    exchanges = {hop.exchange for letters in facts.memo(dead_letters) for hop in letters.route.hops}
+    for exchange in exchanges - {None}:
+        bound = facts.actual.bindings_from.get(str(exchange), ())
+        names |= {b.destination for b in bound if b.destination_kind == "queue"}
+    return [q for q in facts.actual.queues or () if q.name in names]
+
+
+def _received(queue: QueueState) -> int:
+    """The dead letters that a queue received: the broker counts them neither as published nor otherwise."""
+    return max((queue.messages or 0) + (queue.consumed or 0) - (queue.published or 0), 0)

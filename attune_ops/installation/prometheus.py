@@ -1,0 +1,45 @@
+"""The broker's own counters of dead letters, which only its Prometheus endpoint has (plugin rabbitmq_prometheus)."""
+
+from __future__ import annotations
+
+import re
+
+from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.light_http import Connection
+from attune_ops.model.errors import SourceError
+
+PORT = 15692
+PATIENCE_S = 2.0  # a firewall that drops the packets must not hold up the rest
+
+# rabbitmq_global_messages_dead_lettered_rejected_total{queue_type="…",dead_letter_strategy="at_most_once"} 3
+_COUNTER = re.compile(
+    r"^rabbitmq_global_messages_dead_lettered_(expired|rejected|maxlen|delivery_limit)_total"
+    r"\{[^}\n]*dead_letter_strategy=\"(\w+)\"[^}\n]*\} ([0-9.e+]+)$",
+    re.MULTILINE,
+)
+NO_EXCHANGE = "disabled"  # the strategy of a queue without a dead-letter exchange, or with a missing one
+
+
+def dead_lettered(endpoint: Endpoint, timeout: float, ca_file: str | None = None) -> dict[str, int]:
+    """Reads how many messages were dead-lettered since the node started, by reason; of all virtual hosts.
+
+    Those of queues without a (present) dead-letter exchange are counted as "disabled". Needs no credentials, changes
+    nothing. Raises `SourceError` where the endpoint does not answer, or has no such counters (before RabbitMQ 3.10).
+    """
+    url = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}"
+    connection = Connection(endpoint.host, endpoint.port, min(timeout, PATIENCE_S), endpoint.tls, ca_file)
+    try:
+        answer = connection.request("GET", endpoint.path, {})
+    except OSError as e:
+        raise SourceError(f"Prometheus endpoint {url}: {e or type(e).__name__}; enable rabbitmq_prometheus") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise SourceError(f"Prometheus endpoint {url}: answered {answer.status}")
+    found: dict[str, int] = {}
+    for reason, strategy, number in _COUNTER.findall(answer.body.decode("utf-8", "replace")):
+        key = NO_EXCHANGE if strategy == NO_EXCHANGE else reason
+        found[key] = found.get(key, 0) + int(float(number))
+    if not found:
+        raise SourceError(f"Prometheus endpoint {url}: has no counters of dead letters; RabbitMQ 3.10 and later have")
+    return found
