@@ -50,7 +50,7 @@ def as_json(result: PeekResult) -> dict[str, Any]:
         "ready": result.ready,
         "taken_at": wire.plain(result.taken_at),
         "revealed": result.revealed,
-        "messages": [view_preview.as_json(m) for m in result.messages],
+        "messages": [view_preview.data(m) for m in result.messages],
         "notes": list(result.notes),
     }
 

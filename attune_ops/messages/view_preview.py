@@ -11,6 +11,8 @@ from attune_ops.model.units import age, counted, size
 from attune_ops.render import wire
 from attune_ops.render.text import Line
 
+SCHEMA = "attune-ops/message/1"
+
 # Members of an envelope that are shown in words or among the properties.
 SHOWN = ("message_id", "message_type", "timestamp", "correlation_id")
 
@@ -67,7 +69,12 @@ def json_of(value: Any) -> str:
 
 
 def as_json(m: Preview) -> dict[str, Any]:
-    """One message of `attune-ops/messages-peek/1`."""
+    """`attune-ops/message/1`."""
+    return {"schema": SCHEMA, **data(m)}
+
+
+def data(m: Preview) -> dict[str, Any]:
+    """One message as JSON, a part of what peek and tap print."""
     found = {name: getattr(m, name) for name in m.__struct_fields__ if name != "age"}
     plain = {"here": list(m.here), "made_at": wire.plain(m.made_at), "age_ms": wire.plain(m.age)}
     return found | plain

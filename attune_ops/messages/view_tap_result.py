@@ -44,7 +44,7 @@ def as_json(result: TapResult) -> dict[str, Any]:
         "taken_at": wire.plain(result.taken_at),
         "saved": result.saved,
         "revealed": result.revealed,
-        "messages": [view_preview.as_json(m) for m in result.messages],
+        "messages": [view_preview.data(m) for m in result.messages],
         "notes": list(result.notes),
     }
 
