@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import msgspec
 
 from attune_ops.doctor.checks import GROUPS, all_checks
-from attune_ops.doctor.checks.causes import EXPLAINED_BY, WRONG_RELEASE, Rows, causes_of
+from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, causes_of
 from attune_ops.doctor.findings import (
     Check,
     CheckResult,
@@ -221,8 +221,8 @@ def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> list[
 
 
 def _without_damage(findings: list[Finding]) -> list[Finding]:
-    """Where the topology is of another release: that first, and no command of another finding that changes anything."""
-    wrong = [f for f in findings if f.code == WRONG_RELEASE[0]]
+    """Of two brokers, or by another release: that first, and no command of another finding that changes anything."""
+    wrong = sorted((f for f in findings if f.code in MISLEADING), key=lambda f: f.code)
     if not wrong:
         return findings
     return wrong + [msgspec.structs.replace(f, commands=()) for f in findings if f not in wrong]

@@ -74,6 +74,7 @@ class Check(msgspec.Struct, frozen=True):
     The function's docstring is the explanation page. The check is skipped where one source of `needs` is missing,
     where no connection to one of `needs_attempt` was attempted, or where none of `needs_response` responded.
     `required`: skipping it makes the status `unknown`. `may_recover`: the problem can disappear without a change.
+    `unknown` gives the reason where a value that the check examines was not reported.
     `passive`: it can also run on what passive declares report (`Facts.by_passive_declare`).
     """
 
@@ -89,6 +90,7 @@ class Check(msgspec.Struct, frozen=True):
     needs_response: tuple[Source, ...] = ()
     may_recover: bool = True
     passive: bool = False
+    unknown: Callable[[Facts], str | None] | None = None
 
     def skip_reason(self, facts: Facts) -> str | None:
         """The reason to skip this check for these facts, or None."""
@@ -96,7 +98,7 @@ class Check(msgspec.Struct, frozen=True):
             return facts.missing.get(self.needs_attempt[0], "no connection was attempted")
         if self.needs_response and not any(r.source in self.needs_response and r.error is None for r in facts.reach):
             return facts.missing.get(self.needs_response[0], "no source responded")
-        return facts.missing_reason(self.needs)
+        return facts.missing_reason(self.needs) or (self.unknown(facts) if self.unknown else None)
 
     @property
     def thresholds(self) -> dict[str, float]:

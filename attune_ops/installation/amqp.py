@@ -168,14 +168,27 @@ def reach(settings: Settings) -> Reach:
 
     started = time.perf_counter()
     with short_connection(settings, "reach") as connection:
-        latency, version = (time.perf_counter() - started) * 1000, server_version(connection)
-    return Reach(Source.AMQP, target=str(settings.amqp), latency_ms=latency, user=settings.amqp.user, version=version)
+        latency = (time.perf_counter() - started) * 1000
+        version, cluster = server_version(connection), _server_property(connection, "cluster_name")
+    return Reach(
+        Source.AMQP,
+        target=str(settings.amqp),
+        latency_ms=latency,
+        user=settings.amqp.user,
+        version=version,
+        cluster=cluster,
+    )
 
 
 def server_version(connection: pika.BlockingConnection) -> str | None:
     """The version that the broker reported when the connection was opened."""
-    version = (connection._impl.server_properties or {}).get("version")
-    return version.decode(errors="replace") if isinstance(version, bytes) else version
+    return _server_property(connection, "version")
+
+
+def _server_property(connection: pika.BlockingConnection, name: str) -> str | None:
+    """A property that the broker reported when the connection was opened."""
+    value = (connection._impl.server_properties or {}).get(name)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 @contextlib.contextmanager

@@ -93,6 +93,7 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str | None = None
     clock_offset_s: float | None = None
     certificate_days: int | None = None
+    cluster: str | None = None  # the cluster name that the broker reports when an AMQP connection is opened
     certificate_error: str | None = None
 
 

@@ -64,6 +64,7 @@ def broker(topology: Topology, ids: tuple[int, ...] = (1, 2, 3), **changes: Any)
         "/",
         NOW,
         version="4.3.6",
+        cluster="attune",
         exchanges=(
             *(ExchangeState(e.name, "/", e.type) for e in topology.exchanges),
             ExchangeState("", "/", "direct"),

@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable
 
 from attune_ops.doctor.findings import Check, CheckFunction, Severity
-from attune_ops.model.facts import Source
+from attune_ops.model.facts import Facts, Source
 
 GROUPS = ("reach", "topology", "routes", "workers", "flow", "design", "upgrade")
 
@@ -33,6 +33,7 @@ def check(
     may_recover: bool | None = None,
     group: str | None = None,
     passive: bool = False,
+    unknown: Callable[[Facts], str | None] | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence, and its denial is the finding.
 
@@ -57,6 +58,7 @@ def check(
             needs_response,
             may_recover,
             passive,
+            unknown,
         )
         return function
 

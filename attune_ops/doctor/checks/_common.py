@@ -19,6 +19,11 @@ RESTART = "Restart the worker: its start-up declares and binds its queues and co
 SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
 
 
+def without_statistics(facts: Facts) -> str | None:
+    """For `check(unknown=…)`: the reason where the broker does not collect statistics, or None."""
+    return "the broker does not collect statistics" if facts.actual.statistics_disabled else None
+
+
 def route_name(exchange: str, key: str) -> str:
     """The subject of findings about a publish."""
     return f"{exchange} {key}".strip()

@@ -87,6 +87,8 @@ EXPLAINED_BY: Rows = {
 
 # With the topology of another release nothing that a check says about the topology's objects is true of the broker.
 WRONG_RELEASE = ("AT214", "topology")
+# With one of these no command of another finding may be run: the facts are not those of one installation.
+MISLEADING = ("AT116", WRONG_RELEASE[0])
 OF_THE_TOPOLOGY = ("AT2", "AT3", "AT6", "AT40", "AT412", "AT703")
 NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, own
+from attune_ops.doctor.checks._common import counted, expected_consumers_of, own, without_statistics
 from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
@@ -122,7 +122,14 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
             )
 
 
-@check("AT507", "no-redelivery-storm", "no redelivery storm", Severity.WARNING, needs=(Source.BROKER,))
+@check(
+    "AT507",
+    "no-redelivery-storm",
+    "no redelivery storm",
+    Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS),
+    unknown=without_statistics,
+)
 def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_percent: float = 50) -> Iterator[Problem]:
     """A message that is nacked with requeue is redelivered at once, and keeps its consumer busy.
 
@@ -171,7 +178,15 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
             )
 
 
-@check("AT509", "nothing-unroutable", "no unroutable messages", Severity.INFO, needs=(Source.BROKER,), required=False)
+@check(
+    "AT509",
+    "nothing-unroutable",
+    "no unroutable messages",
+    Severity.INFO,
+    needs=(Source.BROKER, Source.DEPTHS),
+    required=False,
+    unknown=without_statistics,
+)
 def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     """The broker counts unroutable messages: dropped silently, or returned to a publisher that set `mandatory`.
 

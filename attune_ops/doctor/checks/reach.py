@@ -190,6 +190,7 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
     Severity.INFO,
     needs=(Source.BROKER,),
     required=False,
+    unknown=lambda facts: None if facts.actual.version else "the broker's version is unknown",
 )
 def version_known(facts: Facts) -> Iterator[Problem]:
     """The doctor relies on broker behaviour that was measured on RabbitMQ 3.10, 4.0 and 4.3.

@@ -16,10 +16,14 @@ from attune_ops import render
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import choose, diagnose, verify
+from attune_ops.doctor.diagnosis import diagnose_file
 from attune_ops.doctor.findings import Check, CheckStatus, Problem, Severity, Subject, Unknown
+from attune_ops.installation.config.settings import CheckSettings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source, decode, encode
+from attune_ops.model.topologies import load
 from attune_ops.render import wire
+from attune_ops.topology.export import export_topology
 from tests.unit.doctor.checks.firing import CASES, Case
 from tests.unit.doctor.checks.world import (
     EXECUTIONS,
@@ -307,3 +311,18 @@ def test_an_ordinary_upgrade_needs_no_note() -> None:
     assert target_note(older) is None
     assert target_note(msgspec.structs.replace(older, target_version="4.3")) is None
     assert target_note(msgspec.structs.replace(older, target_version="4.4")) is not None
+
+
+def test_a_definitions_file_passes_no_check_of_what_it_does_not_contain(tmp_path: Path) -> None:
+    """It has exchanges, queues, bindings and policies, and no counters, rates or connections."""
+    file = tmp_path / "definitions.json"
+    file.write_text(export_topology(load("attune-0.6"), "definitions"))
+    report = diagnose_file(str(file), CheckSettings())
+    passed = {r.code for r in report.results if r.status is CheckStatus.PASSED}
+    needs = {c.code: set(c.needs) | {*c.needs_attempt, *c.needs_response} for c in all_checks()}
+    assert {code for code in passed if needs[code] - {Source.BROKER}} == set()
+    about_messages = {c.code for c in all_checks() if c.group in ("flow", "reach")}
+    assert passed & about_messages == set(), "it has neither messages nor connections, and no version"
+    skipped = {r.code: r.reason for r in report.results if r.status is CheckStatus.SKIPPED}
+    assert skipped["AT108"] == "the broker's version is unknown"
+    assert skipped["AT507"] == skipped["AT509"] == "a definitions file has no message counts"

@@ -108,6 +108,15 @@ CASES = (
     Case("AT106", "own only", reaching(H, Source.MANAGEMENT, tags=("management",)), "broker", "http://h", I),
     Case("AT107", "ahead", reaching(H, Source.REGISTRY, clock_offset_s=90.0), "registry", "postgresql://h", W, "90 s"),
     Case("AT108", "too new", change(H, version="5.1.0"), "broker", "/", I, "5.1.0"),
+    Case(
+        "AT116",
+        "two brokers",
+        reaching(change(H, cluster="b"), Source.AMQP, cluster="a"),
+        "broker",
+        "http://h",
+        E,
+        "AMQP is connected to cluster a, the management API is of cluster b",
+    ),
     Case("AT109", "soon", reaching(H, Source.MANAGEMENT, certificate_days=9), "broker", "http://h", W, "9 days"),
     Case(
         "AT109",

@@ -59,7 +59,7 @@ FLAWLESS = Topology(
 )
 
 REACH = (
-    Reach(Source.AMQP, "amqp://h", 3.0, user="attune", version="4.3.6"),
+    Reach(Source.AMQP, "amqp://h", 3.0, user="attune", version="4.3.6", cluster="attune"),
     Reach(
         Source.MANAGEMENT, "http://h", 5.0, user="attune", tags=("administrator",), permissions=(".*", ".*", ".*"),
         clock_offset_s=0.2, certificate_days=300,
