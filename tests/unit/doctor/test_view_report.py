@@ -81,7 +81,7 @@ def test_json_has_the_promised_members() -> None:
         "vhost": "/",
         "topology": JANUARY,
         "recognised": False,
-        "broker": {"product": "RabbitMQ", "version": "4.3.6", "cluster": None, "nodes": ["rabbit@a"]},
+        "broker": {"product": "RabbitMQ", "version": "4.3.6", "cluster": "attune", "nodes": ["rabbit@a"]},
         "registry": {"kind": "sqlite", "workers": 3},
     }
     assert data["taken_at"] == "2026-01-16T12:00:00Z"

@@ -131,9 +131,9 @@ CASES = (
     Case(
         "AT111",
         "partition",
-        change(H, nodes=(msgspec.structs.replace(NODE, partitions=("rabbit@b",)),), cluster="c"),
+        change(H, nodes=(msgspec.structs.replace(NODE, partitions=("rabbit@b",)),)),
         "broker",
-        "c",
+        "attune",
         E,
         "rabbit@a does not see rabbit@b",
     ),
