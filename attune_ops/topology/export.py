@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,9 +11,10 @@ import msgspec
 from attune_ops.model.definitions import export
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind, queue_kind
-from attune_ops.model.snapshot import ExchangeState, QueueState
+from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, QueueState
 from attune_ops.model.topology import ID, Binding, Exchange, Per, Queue, Topology
 from attune_ops.model.topology_file import to_toml
+from attune_ops.routing.virtual_host import BUILT_IN
 
 SOURCES = (Source.BROKER,)
 
@@ -63,7 +64,7 @@ def live_topology(facts: Facts, name: str) -> Topology:
     broker, known = facts.actual, facts.topology
     exchanges = tuple(
         _exchange(e)
-        for e in broker.exchanges or ()
+        for e in (*(broker.exchanges or ()), *_unlisted(broker))
         if e.name and (exchange_kind(known, e.name) != "builtin" or e.name in broker.bindings_from)
     )
     there = {e.name for e in exchanges}
@@ -89,6 +90,13 @@ def live_topology(facts: Facts, name: str) -> Topology:
         consumers=tuple(c for c in known.consumers if c.queue in labels),
         set_up_by=known.set_up_by,
     )
+
+
+def _unlisted(broker: BrokerSnapshot) -> Iterator[ExchangeState]:
+    """The broker's own exchanges that a definitions file does not list, although it has their bindings."""
+    for name, type, internal in BUILT_IN:
+        if name not in broker.exchange_named:
+            yield ExchangeState(name, broker.vhost, type, internal=internal)
 
 
 def _exchange(found: ExchangeState) -> Exchange:

@@ -91,3 +91,13 @@ def test_definitions() -> None:
     wanted = msgspec.json.decode(export_topology(load("attune-2026-09"), "definitions", (7,)))
     assert sum("worker.7." in q["name"] for q in wanted["queues"]) == 4
     assert parse_toml(export_topology(load("attune-2026-09"), "toml"), "again") == load("attune-2026-09")
+
+
+def test_bindings_of_the_brokers_own_exchanges_are_kept_from_a_definitions_file() -> None:
+    """A definitions file does not list `amq.topic`, but has the bindings to it."""
+    broker = BrokerSnapshot(
+        "/", NOW, exchanges=(), queues=(QueueState("q", "/"),), bindings=(BindingState("/", "amq.topic", "q", "k.#"),)
+    )
+    found = parse_toml(export_topology(Facts(load("attune-2026-01"), NOW, broker), "toml"), "live")
+    assert found.bindings == (Binding("amq.topic", "q", "k.#"),)
+    assert [(e.name, e.type) for e in found.exchanges] == [("amq.topic", "topic")]
