@@ -62,7 +62,7 @@ def diagnose(
     found = [_finding(facts, c, p, severities.get(c.code)) for c, p in problems]
     causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
     findings = _without_damage(worst_first(_with_consequences(found, causes), facts))
-    new = tuple(f for f in findings if f.key not in known)
+    new = tuple(f for f in findings if not f.keys <= set(known))
     return Report(
         facts=facts,
         results=_results(runs, found, causes, findings, new),
@@ -166,9 +166,10 @@ def _by_passive_declare(run: _Run) -> _Run:
 
 
 def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> Finding:
-    subject = problem.subject
-    if subject.vhost is None and subject.kind in IN_VHOST:
-        subject = Subject(subject.kind, subject.name, facts.vhost)
+    subject, *others = (
+        Subject(s.kind, s.name, facts.vhost) if s.vhost is None and s.kind in IN_VHOST else s
+        for s in (problem.subject, *problem.others)
+    )
     return Finding(
         code=check.code,
         check=check.name,
@@ -182,6 +183,7 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         commands=problem.commands,
         inspect_commands=problem.inspect_commands,
         cause=problem.cause,
+        others=tuple(others),
     )
 
 
@@ -189,7 +191,8 @@ def _causes(found: Sequence[Finding], possible: Sequence[tuple[tuple[str, str], 
     """For each finding the position of its root cause among the findings, its own where none explains it."""
     first: dict[tuple[str, str], int] = {}
     for i, finding in enumerate(found):
-        first.setdefault((finding.code, finding.subject.name), i)
+        for subject in finding.subjects:
+            first.setdefault((finding.code, subject.name), i)
     up = [next((first[c] for c in causes if first.get(c, i) != i), i) for i, causes in enumerate(possible)]
     return [_root(i, up) for i in range(len(found))]
 

@@ -171,6 +171,7 @@ def pages(code: str) -> CheckPages:
 class _BaselineFinding(msgspec.Struct):
     code: str
     subject: Subject
+    subjects: list[Subject] = []
 
 
 class _Baseline(msgspec.Struct):
@@ -190,4 +191,4 @@ def read_baseline(path: str | None) -> frozenset[Key]:
         raise ConfigError(f"baseline {path!r}: not a report of doctor --format json: {reason}") from None
     if not baseline.schema.startswith(REPORT):
         raise ConfigError(f"baseline {path!r}: schema is {baseline.schema!r}, expected {REPORT}1")
-    return frozenset((f.code, f.subject.kind, f.subject.name) for f in baseline.findings)
+    return frozenset((f.code, s.kind, s.name) for f in baseline.findings for s in (f.subject, *f.subjects))

@@ -49,6 +49,7 @@ class Problem(msgspec.Struct, frozen=True):
     `commands` fix it when run as printed, `inspect_commands` only show more (both are made in
     `attune_ops.model.command_lines`). `severity` overrides the check's own.
     `related` names what the problem depends on, by role; `checks.causes` says which findings about it explain this.
+    `others` are further subjects with the same problem, for example workers that died in the same way.
     """
 
     subject: Subject
@@ -60,6 +61,7 @@ class Problem(msgspec.Struct, frozen=True):
     severity: Severity | None = None
     related: dict[str, tuple[str, ...]] = {}
     cause: str = ""
+    others: tuple[Subject, ...] = ()
 
 
 # Takes `Facts`; keyword-only parameters are thresholds, whose defaults the settings may replace by name.
@@ -147,11 +149,22 @@ class Finding(Shown, msgspec.Struct, frozen=True):
     inspect_commands: tuple[CommandLine, ...] = ()
     consequences: tuple[Consequence, ...] = ()
     cause: str = ""
+    others: tuple[Subject, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """All that it is about, the named one first."""
+        return self.subject, *self.others
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What identifies a finding in another report: code, kind and name of the subject."""
         return self.code, self.subject.kind, self.subject.name
+
+    @property
+    def keys(self) -> frozenset[tuple[str, str, str]]:
+        """The keys of all its subjects."""
+        return frozenset((self.code, s.kind, s.name) for s in self.subjects)
 
 
 class CheckResult(msgspec.Struct, frozen=True):

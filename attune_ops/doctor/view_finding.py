@@ -69,6 +69,7 @@ def data(finding: Finding) -> dict[str, Any]:
         "check": finding.check,
         "severity": str(finding.severity),
         "subject": _subject(finding.subject),
+        **({"subjects": [_subject(s) for s in finding.subjects]} if finding.others else {}),
         "title": finding.title,
         "detail": finding.detail,
         "cause": finding.cause or None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import msgspec
@@ -71,14 +72,19 @@ def binding(word: Literal["bind", "unbind"], b: Binding | BindingState) -> Comma
     return line("topology", word, *options, "--apply", "--", b.source, b.destination, b.routing_key)
 
 
-def reap(queue: str) -> CommandLine:
-    """Deletes an orphaned queue and saves its messages."""
-    return line("reap", only(queue), "--grace", "0s", "--apply")
+def any_of(names: Collection[str]) -> str:
+    """The pattern that matches these names alone."""
+    return only(next(iter(names))) if len(names) == 1 else f"/^(?:{'|'.join(map(re.escape, names))})$/"
 
 
-def retire(worker_id: int) -> CommandLine:
-    """Sets a dead worker to inactive."""
-    return line("retire", str(worker_id), "--apply")
+def reap(*queues: str) -> CommandLine:
+    """Deletes orphaned queues and saves their messages."""
+    return line("reap", any_of(queues), "--grace", "0s", "--apply")
+
+
+def retire(*worker_ids: int) -> CommandLine:
+    """Sets dead workers to inactive."""
+    return line("retire", any_of(tuple(map(str, worker_ids))), "--apply")
 
 
 def queue(name: str) -> CommandLine:

@@ -11,7 +11,7 @@ from attune_ops.doctor.diagnose import diagnose
 from attune_ops.model.command_lines import line
 from attune_ops.model.startup_progress import Step
 from attune_ops.startup.startup_report import StartupReport, StepError, StepResult, StepStatus
-from tests.unit.doctor.checks.world import W1, healthy, without_queues
+from tests.unit.doctor.checks.world import EXECUTIONS, healthy, without_queues
 
 PROD = {"env": "prod", "amqp_url": "amqp://u:secret@h", "topology": "my topology.toml"}
 HERE = "--env prod --topology 'my topology.toml' "
@@ -44,10 +44,10 @@ def test_a_result_and_all_in_it() -> None:
 
 
 def test_the_commands_of_findings() -> None:
-    report = diagnose(without_queues(healthy(), W1))
+    report = diagnose(without_queues(healthy(), EXECUTIONS))
     assert with_target_options(report, {"amqp_url": "amqp://u:secret@h"}) is report
-    (before,) = [f for f in report.findings if f.code == "AT401"]
-    (after,) = [f for f in with_target_options(report, PROD).findings if f.code == "AT401"]
+    (before,) = [f for f in report.findings if f.code == "AT202"]
+    (after,) = [f for f in with_target_options(report, PROD).findings if f.code == "AT202"]
     assert [str(c) for c in before.commands] == ["attune-ops topology apply --apply"]
     assert [str(c) for c in after.commands] == [f"attune-ops {HERE}topology apply --apply"]
     assert render.form(after, "json")["commands"] == [f"attune-ops {HERE}topology apply --apply"]

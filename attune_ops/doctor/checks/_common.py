@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
+from attune_ops.doctor.findings import Problem, Severity
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import own_queues
 from attune_ops.model.registry import Worker
@@ -16,6 +20,10 @@ from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind
 
 RESTART = "Restart the worker: its start-up declares and binds its queues and consumes from them."
+START = (
+    "Start the worker's process again: only its start-up consumes. If it is not needed, wait until its heartbeat is "
+    "old; then AT409 prints how to retire it."
+)
 SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
 
 
@@ -68,6 +76,50 @@ def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ..
         found["consumer"] = tuple(c.tag for c in consumers)
         related |= {role: (*related.get(role, ()), *names) for role, names in found.items()}
     return related
+
+
+def merged(
+    found: Iterable[tuple[object, Problem]],
+    describe: Callable[[Sequence[Problem]], str],
+    commands: Callable[[Sequence[Problem]], tuple[CommandLine, ...]] = lambda _: (),
+) -> Iterator[Problem]:
+    """The problems; three or more with the same key and severity become one, with what each of them says as evidence.
+
+    `describe` gives the sentence about all of them, `commands` the commands that fix them together.
+    """
+    groups: dict[tuple[object, Severity | None], list[Problem]] = {}
+    for key, problem in found:
+        groups.setdefault((key, problem.severity), []).append(problem)
+    for problems in groups.values():
+        yield from problems if len(problems) < SEVERAL else (_one(problems, describe, commands),)
+
+
+def _one(
+    problems: Sequence[Problem],
+    describe: Callable[[Sequence[Problem]], str],
+    commands: Callable[[Sequence[Problem]], tuple[CommandLine, ...]],
+) -> Problem:
+    related: dict[str, list[str]] = {}
+    for problem in problems:
+        for role, names in problem.related.items():
+            related.setdefault(role, []).extend(names)
+    return msgspec.structs.replace(
+        problems[0],
+        message=describe(problems),
+        cause="",
+        evidence={
+            "count": len(problems),
+            "each": [{"subject": p.subject.name, "detail": p.message, **p.evidence} for p in problems],
+        },
+        commands=commands(problems) if any(p.commands for p in problems) else (),
+        related={role: tuple(dict.fromkeys(names)) for role, names in related.items()},
+        others=tuple(p.subject for p in problems[1:]),
+    )
+
+
+def names_of(problems: Sequence[Problem]) -> str:
+    """The workers of these problems, by the `name` in the evidence, as a list."""
+    return listed(str(p.evidence["name"]) for p in problems)
 
 
 def missing_worker_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:

@@ -25,8 +25,13 @@ def declare(difference: Difference) -> tuple[str, tuple[CommandLine, ...]]:
     """Remedy and commands for a missing object: declare it, or first remove what refuses the declaration."""
     if difference.fix is Fix.DECLARE:
         return "Declare it, or restart a service, which declares it at set-up.", (DECLARE,)
+    return refused(difference), ()
+
+
+def refused(difference: Difference) -> str:
+    """The remedy for a missing object that the broker refuses to declare."""
     reason = f" ({difference.declaring.text})" if difference.declaring else ""
-    return f"The broker refuses its declaration{reason}: fix that first.", ()
+    return f"The broker refuses its declaration{reason}: fix that first."
 
 
 @check(

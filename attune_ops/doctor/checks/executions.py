@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, worker_name
+from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, merged, names_of, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -15,6 +15,7 @@ from attune_ops.model.ownership import why_not_live
 from attune_ops.model.registry import Execution, WorkerStatus
 from attune_ops.model.topology import ID
 from attune_ops.model.units import age
+from attune_ops.model.worker_process import worker_process
 from attune_ops.routing.topology_routes import desired_routes
 
 REQUESTED = ("requested", "scheduling")
@@ -104,6 +105,16 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
     reports where it does not. An execution that runs for long on a live worker is not reported: how long an action
     may take is unknown.
     """
+    yield from merged(
+        _lost_executions(facts),
+        lambda problems: (
+            f"{sum(len(p.evidence['executions']) for p in problems)} executions on {len(problems)} workers "
+            f"that are not live ({problems[0].evidence['process']}): {names_of(problems)}"
+        ),
+    )
+
+
+def _lost_executions(facts: Facts) -> Iterator[tuple[object, Problem]]:
     lost: dict[int, list[Execution]] = {}
     for e in _executions(facts):
         if e.status in WITH_WORKER and e.worker is not None:
@@ -113,15 +124,20 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
         if why is None:
             continue
         worker = facts.worker_named.get(worker_id)
-        yield Problem(
+        process = None if worker is None or facts.broker is None else worker_process(facts, worker)
+        state = "" if process is None or process.state == "unknown" else f"; {process.words}"
+        summary = "not in the registry" if worker is None else process.summary if process else "unknown"
+        yield (worker is None, process and process.state), Problem(
             Subject("execution", str(executions[0].id)),
             f"{_some(executions)} {_status(executions)} on {worker_name(worker) if worker else f'worker {worker_id}'}, "
-            f"which is not live: {why}",
-            evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why},
+            f"which is not live: {why}{state}",
+            evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why,
+                      "name": worker.name if worker else str(worker_id),
+                      "process": summary},
             remedy="Restart that worker, or mark the executions abandoned and request them again.",
             inspect_commands=(command_lines.worker(worker.name if worker else str(worker_id)),),
             related={"worker": (worker.name,) if worker else (), "monitor": _monitored(facts, executions)},
-        )
+        )  # fmt: skip
 
 
 class Overdue(NamedTuple):

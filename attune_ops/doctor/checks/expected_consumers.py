@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import RESTART, counted, listed, worker_name
+from attune_ops.doctor.checks._common import RESTART, START, counted, listed, merged, names_of, worker_name
 from attune_ops.doctor.checks._common import worker_consumers as expected_of_workers
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, starting_workers, unknown_consumers
 from attune_ops.model.snapshot import ConsumerState
+from attune_ops.model.worker_process import worker_process
 
 
 @check(
@@ -30,6 +31,21 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     `consume`. A consumer with another tag than the worker's own is a foreign one: the worker does not get the
     messages that it takes. A worker that may be starting is reported by AT415.
     """
+    yield from merged(
+        _silent_workers(facts),
+        lambda problems: (
+            f"{len(problems)} workers do not consume from their queues ({problems[0].evidence['process']})"
+            f"{_backlog(problems)}: {names_of(problems)}"
+        ),
+    )
+
+
+def _backlog(problems: Sequence[Problem]) -> str:
+    depth = sum(p.evidence["messages"] for p in problems)
+    return f"; backlog: {counted(depth, 'message')}" if depth else ""
+
+
+def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for worker in facts.live_workers:
         if worker.id in facts.memo(starting_workers):
             continue
@@ -42,22 +58,27 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
                 strange.append((expected, there))
         if silent:
             depth = sum(facts.actual.queue_named[q].messages or 0 for q in silent)
-            yield Problem(
+            process = worker_process(facts, worker)
+            yield process.state, Problem(
                 Subject("queue", silent[0]),
-                f"{worker_name(worker)} does not consume from {listed(silent)}"
+                f"{worker_name(worker)} does not consume from {listed(silent)}: {process.words}"
                 + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
-                evidence={"worker": worker.id, "queues": silent, "messages": depth},
-                remedy=RESTART,
+                evidence={"worker": worker.id, "name": worker.name, "queues": silent, "messages": depth,
+                          "process": process.summary},
+                remedy=START if process.state == "gone" else RESTART,
                 inspect_commands=(command_lines.consumers(silent[0]),),
                 related={"consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker.id))},
-            )
+            )  # fmt: skip
         for expected, there in strange:
-            yield Problem(
-                Subject("queue", expected.queue),
-                f"{expected.queue} has the consumer {listed(map(_name, there))} instead of {expected.tag!r}",
-                evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
-                remedy=f"Stop that consumer; the queue belongs to {worker_name(worker)}.",
-                inspect_commands=(command_lines.consumers(expected.queue),),
+            yield (
+                expected.queue,
+                Problem(
+                    Subject("queue", expected.queue),
+                    f"{expected.queue} has the consumer {listed(map(_name, there))} instead of {expected.tag!r}",
+                    evidence={"worker": worker.id, "expected": expected.tag, "consumers": list(map(_evidence, there))},
+                    remedy=f"Stop that consumer; the queue belongs to {worker_name(worker)}.",
+                    inspect_commands=(command_lines.consumers(expected.queue),),
+                ),
             )
 
 

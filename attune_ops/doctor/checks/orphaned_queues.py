@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed
+from attune_ops.doctor.checks._common import counted, listed, merged
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import starting_workers, why_not_live
-from attune_ops.model.registry import WorkerStatus
+from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import QueueState
+from attune_ops.model.worker_process import WorkerProcess, worker_process
 
 
 @check("AT407", "no-orphans", "no orphaned worker queues", Severity.WARNING, needs=(Source.REGISTRY, Source.BROKER))
@@ -23,6 +24,22 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
     are only reported as info, because the worker may return. If every queue appears orphaned, this tool probably
     reads another registry than the workers use.
     """
+    yield from merged(
+        _orphans(facts),
+        lambda problems: (
+            f"{len(problems)} workers left queues ({problems[0].evidence['state']})"
+            + (
+                f"; {counted(depth, 'message')} in them"
+                if (depth := sum(p.evidence["messages"] for p in problems))
+                else ""
+            )
+            + f": {listed(p.subject.name for p in problems)}"
+        ),
+        lambda problems: (command_lines.reap(*(q for p in problems for q in p.evidence["queues"])),),
+    )
+
+
+def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for worker_id, queues in facts.worker_queues.items():
         why = why_not_live(facts, worker_id)
         if why is None:
@@ -31,19 +48,34 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
         depth = sum(q.messages or 0 for q in queues)
         consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
         names = [q.name for q in queues]
-        held = f"; {counted(depth, 'message')} in it" if depth else ""
+        process = None if worker is None else worker_process(facts, worker)
+        held = f"; {process.words}" if process and process.state in ("connected", "gone") else ""
+        held += f"; {counted(depth, 'message')} in it" if depth else ""
         held += f"; {counted(consumers, 'consumer')} on it" if consumers else ""
         severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
-        yield Problem(
+        state = _state(worker, process)
+        yield (state, bool(consumers)), Problem(
             Subject("queue", names[0]),
             f"{listed(names)}: {why}{held}",
-            evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why},
+            evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why,
+                      "state": state},
             remedy=_orphan_remedy(consumers, severity),
             commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,
             related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
-        )
+        )  # fmt: skip
+
+
+def _state(worker: Worker | None, process: WorkerProcess | None) -> str:
+    """Why the queues are orphaned, without the times: the same for workers that ended in the same way."""
+    if worker is None or process is None:
+        return "not in the registry"
+    if not worker.has_queues:
+        return f"their role is {worker.role}"
+    if worker.status != WorkerStatus.INACTIVE:
+        return f"old heartbeats; {process.summary}"
+    return {True: "crashed", False: "stopped cleanly", None: "stopped"}[worker.crashed] + f"; {process.summary}"
 
 
 def removable_queues(facts: Facts) -> Mapping[int, str]:

@@ -143,7 +143,8 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     """A message in a queue without a consumer is not processed.
 
     Checks every queue of the topology that receives messages and should have a consumer. If the cause is known (the
-    service is down, the worker's consumer is missing), this finding follows from it.
+    service is down, the worker's consumer is missing), this finding follows from it. The queues of a worker that is not
+    live are reported by AT407.
     """
     consumed = {c.queue for c in facts.topology.consumers}
     routed: dict[str, str] = {}
@@ -154,7 +155,10 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         if name not in facts.actual.unconsumed or facts.memo(own_queues).get(name) not in consumed:
             continue
         owner = facts.topology.worker_of(name)
-        if owner is not None and owner[0] in facts.memo(starting_workers):
+        if owner is not None and (
+            owner[0] in facts.memo(starting_workers)  # AT415 reports it
+            or (facts.registry is not None and owner[0] not in facts.live_ids)  # AT407 reports its queues
+        ):
             continue
         yield Problem(
             Subject("queue", name),

@@ -210,6 +210,8 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
         if c.queue not in consumed and facts.topology.worker_of(c.queue) is None:
             continue  # foreign
+        if c.queue not in facts.actual.queue_named:
+            continue  # its queue was deleted under it: AT401 and AT202 report the queue
         present = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in present and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))

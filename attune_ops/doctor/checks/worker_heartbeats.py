@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, worker_name
+from attune_ops.doctor.checks._common import counted, listed, merged, names_of, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, consumes, starting_workers
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.units import age
+from attune_ops.model.worker_process import worker_process
 
 
 def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[str, ...]], ...]:
@@ -46,20 +47,43 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     are dropped (no queue), or wait without a consumer. AT410 reports workers that still consume, AT415 workers that may
     be starting. A sensor renews a lease instead: its stale heartbeat is only a warning.
     """
+    yield from merged(
+        _dead(facts),
+        lambda problems: (
+            f"{len(problems)} workers are registered as running, but their heartbeats are old; "
+            f"{problems[0].evidence['process']}{_backlog(problems)}: {names_of(problems)}"
+        ),
+        lambda problems: (command_lines.retire(*(p.evidence["worker"] for p in problems)),),
+    )
+
+
+def _backlog(problems: Sequence[Problem]) -> str:
+    depth = sum(p.evidence["messages"] or 0 for p in problems)
+    return f"; backlog: {counted(depth, 'message')}" if depth else ""
+
+
+def _dead(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for worker, why, clocks in facts.memo(_stale):
         if facts.broker is not None and consumes(facts, worker):
             continue
         depth = backlog(facts, worker.id) if facts.missing_reason((Source.BROKER,)) is None else None
-        yield Problem(
+        process = worker_process(facts, worker)
+        retired = worker.has_queues and process.state != "connected"
+        remedy = f"Check that the {worker.role} runs and can connect to the database."
+        if worker.has_queues:
+            remedy = "Restart the worker."
+        if retired:
+            remedy = "Start the worker again. If it was removed, set its status to inactive:"
+        yield (process.state, worker.has_queues, clocks), Problem(
             Subject("worker", worker.name),
-            f"{worker_name(worker)} is registered as {worker.status}, but {why}"
+            f"{worker_name(worker)} is registered as {worker.status}, but {why}; {process.words}"
             + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
-            evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
-                      "host": worker.host, "messages": depth},
-            remedy="Restart the worker. If it was removed, set its status to inactive:" if worker.has_queues
-            else f"Check that the {worker.role} runs and can connect to the database.",
-            commands=(command_lines.retire(worker.id),) if worker.has_queues else (),
-            inspect_commands=() if worker.has_queues else (command_lines.worker(worker.name),),
+            evidence={"worker": worker.id, "name": worker.name, "status": worker.status,
+                      "last_heartbeat": worker.last_heartbeat, "host": worker.host, "messages": depth,
+                      "process": process.summary},
+            remedy=remedy,
+            commands=(command_lines.retire(worker.id),) if retired else (),
+            inspect_commands=() if retired else (command_lines.worker(worker.name),),
             severity=None if worker.has_queues else Severity.WARNING,
             related={"clock": clocks},
         )  # fmt: skip
@@ -79,13 +103,21 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     loop is stuck. Or the process is dead and its connection is half-open: the broker notices after two missed AMQP
     heartbeats, without heartbeats never. The scheduler treats the worker as dead and sends it no work.
     """
+    yield from merged(
+        _without_heartbeat(facts),
+        lambda problems: f"{len(problems)} workers have consumers, but their heartbeats are old: {names_of(problems)}",
+    )
+
+
+def _without_heartbeat(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for worker, why, clocks in facts.memo(_stale):
         if consumes(facts, worker):
-            yield Problem(
+            process = worker_process(facts, worker)
+            yield clocks, Problem(
                 Subject("worker", worker.name),
-                f"{worker_name(worker)} has consumers, but {why}",
-                evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
-                          "host": worker.host},
+                f"{worker_name(worker)} has consumers, but {why}; {process.words}",
+                evidence={"worker": worker.id, "name": worker.name, "status": worker.status,
+                          "last_heartbeat": worker.last_heartbeat, "host": worker.host, "process": process.summary},
                 remedy="Check that the worker can connect to the database. If it hangs, restart it.",
                 inspect_commands=(command_lines.worker(worker.name),),
                 related={"clock": clocks},
@@ -122,17 +154,30 @@ def started(facts: Facts) -> Iterator[Problem]:
     heartbeat or registration the worker counts as starting: it is not restarted, retired or reaped. After that other
     checks report it.
     """
+    yield from merged(
+        _starting(facts),
+        lambda problems: (
+            f"{len(problems)} workers may be starting: their queues exist and have no consumer yet"
+            f"{_backlog(problems)}: {names_of(problems)}"
+        ),
+    )
+
+
+def _starting(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for worker in facts.memo(starting_workers).values():
         names = [q.name for q in facts.topology.worker_queues(worker.id)]
         depth = backlog(facts, worker.id)
         old = worker.heartbeat_age(facts.taken_at)
-        yield Problem(
+        process = worker_process(facts, worker)
+        yield process.state, Problem(
             Subject("worker", worker.name),
             f"{worker_name(worker)} may be starting: its queues exist and have no consumer yet, "
             + ("it sent no heartbeat" if old is None else f"its heartbeat is {age(old)} old")
+            + ("" if process.state == "starting" else f"; {process.words}")
             + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
-            evidence={"worker": worker.id, "status": worker.status, "last_heartbeat": worker.last_heartbeat,
-                      "created": worker.created, "queues": names, "messages": depth},
+            evidence={"worker": worker.id, "name": worker.name, "status": worker.status,
+                      "last_heartbeat": worker.last_heartbeat, "created": worker.created, "queues": names,
+                      "messages": depth, "process": process.summary},
             remedy="Wait until it consumes; its log shows which environment it builds.",
             inspect_commands=(command_lines.worker(worker.name),),
         )  # fmt: skip

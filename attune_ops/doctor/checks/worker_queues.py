@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import (
     RESTART,
+    START,
     all_missing,
     listed,
+    merged,
     missing_queue_of,
     missing_worker_queues,
+    names_of,
     worker_name,
 )
-from attune_ops.doctor.checks.declarations import declare, not_bound
+from attune_ops.doctor.checks.declarations import declare, not_bound, refused
 from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import has_consumer
 from attune_ops.model.registry import Worker
 from attune_ops.model.topology import Binding
 from attune_ops.model.units import age
+from attune_ops.model.worker_process import worker_process
 from attune_ops.topology.diff import diff
-from attune_ops.topology.drift import Difference, DiffKind
+from attune_ops.topology.drift import Difference, DiffKind, Fix
 from attune_ops.topology.redeclaration import TRANSIENT
 
 
@@ -39,27 +46,52 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
     failed with 404 NOT_FOUND, and the broker silently dropped what the scheduler published to it (only a publisher
     that sets `mandatory` is informed). Causes: the worker died after it registered; its declare was refused (403,
     406, or 541 where the broker denies transient queues); the queue was auto-deleted with its last consumer; the
-    broker restarted, which removes queues that are not durable.
+    broker restarted, which removes queues that are not durable. The finding says whether the worker's process is
+    connected. Only its start-up consumes: a queue that is declared without it collects messages that nobody reads.
     """
     missing = facts.memo(missing_worker_queues)
     if facts.memo(all_missing):
         yield _none_has_its_queue(facts, missing)
         return
-    for worker_id, differences in missing.items():
-        worker, names = facts.worker_named[worker_id], [d.name for d in differences]
-        remedy, commands = declare(differences[0])
-        yield Problem(
-            Subject("queue", names[0]),
-            f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost",
-            cause=_cause(facts, worker),
-            evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names},
-            remedy=f"{RESTART} Until then, declare its queues." if commands else remedy,
-            commands=commands,
-            related={
-                **_related(facts, differences),
-                "consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker_id)),
-            },
-        )
+    yield from merged(
+        ((_problem_key(facts, i, ds), _no_queue(facts, i, ds)) for i, ds in missing.items()),
+        lambda problems: (
+            f"{len(problems)} workers have no queues ({problems[0].evidence['process']}): " + names_of(problems)
+        ),
+    )
+
+
+def _problem_key(facts: Facts, worker_id: int, differences: Sequence[Difference]) -> object:
+    return worker_process(facts, facts.worker_named[worker_id]).state, differences[0].fix
+
+
+def _no_queue(facts: Facts, worker_id: int, differences: Sequence[Difference]) -> Problem:
+    worker, names = facts.worker_named[worker_id], [d.name for d in differences]
+    process = worker_process(facts, worker)
+    deleted = "; its queue was deleted under it" if process.state == "connected" else ""
+    return Problem(
+        Subject("queue", names[0]),
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost; "
+        f"{process.words}{deleted}",
+        cause=_cause(facts, worker),
+        evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names,
+                  "process": process.summary},
+        remedy=_remedy(differences, process.state),
+        inspect_commands=(command_lines.worker(worker.name),),
+        related={
+            **_related(facts, differences),
+            "consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker_id)),
+        },
+    )  # fmt: skip
+
+
+def _remedy(differences: Sequence[Difference], state: str) -> str:
+    """What only a person can do: a command cannot start the process that consumes."""
+    if differences[0].fix is not Fix.DECLARE:
+        return refused(differences[0])
+    if state == "gone":
+        return START
+    return RESTART
 
 
 def _cause(facts: Facts, worker: Worker) -> str:
@@ -72,18 +104,21 @@ def _cause(facts: Facts, worker: Worker) -> str:
 def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ...]]) -> Problem:
     differences = [d for several in missing.values() for d in several]
     workers = [facts.worker_named[i] for i in missing]
-    remedy, commands = declare(differences[0])
+    states = Counter(worker_process(facts, w).summary for w in workers)
+    said = ", ".join(f"{count} {words}" for words, count in states.items())
     return Problem(
         Subject("queue", differences[0].name),
-        f"none of the {len(workers)} live workers has its queues ({listed(w.name for w in workers)}): the broker was "
-        "restarted or reset, refuses the queues, or is not the broker of this registry's workers",
-        evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences]},
+        f"none of the {len(workers)} live workers has its queues ({said}): the broker was restarted or reset, refuses "
+        f"the queues, or is not the broker of this registry's workers: {listed(w.name for w in workers)}",
+        evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences],
+                  "processes": dict(states)},
         remedy="Restart the workers: their start-up declares and binds their queues and consumes from them."
-        if commands
-        else remedy,
-        commands=commands,
+        if differences[0].fix is Fix.DECLARE
+        else refused(differences[0]),
+        inspect_commands=(command_lines.worker(workers[0].name),),
         related=_related(facts, differences),
-    )
+        others=tuple(Subject("queue", several[0].name) for several in list(missing.values())[1:]),
+    )  # fmt: skip
 
 
 def _related(facts: Facts, differences: Sequence[Difference]) -> dict[str, tuple[str, ...]]:
@@ -112,13 +147,16 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
         worker = facts.worker_named[d.worker_id]
         message, instead, unbind = not_bound(facts, b)
         remedy, commands = declare(d)
+        process = worker_process(facts, worker)
+        state = facts.actual.queue_named.get(b.destination)
+        read = state is not None and has_consumer(facts, state)  # else it would collect messages that nobody reads
         yield Problem(
             Subject("binding", d.name),
-            f"{worker_name(worker)}: {message}",
+            f"{worker_name(worker)}: {message}; {process.words}",
             evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
-                      "instead": instead},
-            remedy=f"{RESTART} Until then, bind its queue." if commands else remedy,
-            commands=(*unbind, *commands),
+                      "instead": instead, "process": process.summary},
+            remedy=f"{RESTART} Until then, bind its queue." if commands and read else RESTART if commands else remedy,
+            commands=(*unbind, *commands) if read else (),
             related={"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
                      "destination": (b.destination,)},
         )  # fmt: skip

@@ -323,8 +323,8 @@ def much_waits(p: Place) -> None:
 
 STATES = {
     "missing queue": State(missing_queue, {("AT202", EXECUTIONS)}, prints={"AT202 topology apply"}),
-    "missing worker queue": State(missing_worker_queue, {("AT401", W1)}, prints={"AT401 topology apply"}),
-    "the incident": State(incident, {("AT401", W3)}, prints={"AT401 topology apply"}),
+    "missing worker queue": State(missing_worker_queue, {("AT401", W1)}, prints={"AT401 workers"}),
+    "the incident": State(incident, {("AT401", W3)}, prints={"AT401 workers"}),
     "wrong key": State(
         wrong_key,
         {("AT402", binding_name("attune.executions", W1, "worker.1"))},

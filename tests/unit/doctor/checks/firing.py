@@ -795,7 +795,7 @@ CASES = (
     Case(
         "AT503",
         "between samples",
-        since(H, without_queues(H, W1)),
+        since(S, without_consumers(S, W1)),
         "consumer",
         "worker-1",
         E,

@@ -36,7 +36,7 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "dead_letter": ("q", "rejected", "k"),
 }
 LIVE = Path(__file__).parents[4] / "tests" / "live"
-NO_LINES = {"line", "broker_line", "only", "quoted", "option_words"}
+NO_LINES = {"line", "broker_line", "only", "any_of", "quoted", "option_words"}
 
 
 def lines() -> dict[str, str]:

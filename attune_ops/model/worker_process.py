@@ -1,0 +1,80 @@
+"""Whether the process of a registered worker is connected to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import starting_workers
+from attune_ops.model.registry import Worker, WorkerStatus
+from attune_ops.model.topology import ID
+from attune_ops.model.units import counted
+
+State = Literal["connected", "starting", "gone", "unknown"]
+
+
+class WorkerProcess(msgspec.Struct, frozen=True):
+    """The state of a worker's process; `connection` where it has one, `words` say it in a sentence."""
+
+    state: State
+    words: str
+    connection: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The same without the name of the connection."""
+        return "connected" if self.state == "connected" else self.words
+
+
+class _Clients(msgspec.Struct, frozen=True):
+    """Who is connected: connections by consumer tag and by the words of the client's name."""
+
+    by_tag: Mapping[str, str]
+    by_name: Mapping[str, str]
+    unnamed: int  # connections without a name and without a consumer: they can be anybody's
+
+
+def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
+    """Whether the worker's process is connected.
+
+    A connection is the worker's if it holds one of its consumers (its replica queue's too), held one in the first
+    sample, or has the worker's name. Without one the process is gone, unless an unnamed connection without consumers
+    can be the worker's: Attune's services do not name their connections.
+    """
+    reason = facts.missing_reason((Source.CONNECTIONS, Source.CONSUMERS))
+    if reason is not None:
+        return WorkerProcess("unknown", "connection unknown")
+    clients = facts.memo(_clients)
+    tags = [c.tag.replace(ID, str(worker.id)) for c in facts.topology.consumers if ID in c.tag]
+    found = next((clients.by_tag[t] for t in tags if t in clients.by_tag), None)
+    found = found or next((clients.by_name[n] for n in (worker.name, *tags) if n in clients.by_name), None)
+    if found is not None:
+        return WorkerProcess("connected", f"connected ({found})", found)
+    if worker.id in facts.memo(starting_workers):
+        return WorkerProcess("starting", "starting")
+    if clients.unnamed:
+        unnamed = counted(clients.unnamed, "unnamed connection")
+        return WorkerProcess("unknown", f"no connection is known to be its ({unnamed} without a consumer)")
+    stopped = worker.status == WorkerStatus.INACTIVE and worker.crashed is not True
+    return WorkerProcess("gone", "no connection" if stopped else "crashed: no connection")
+
+
+def _clients(facts: Facts) -> _Clients:
+    """For `facts.memo`."""
+    broker = facts.actual
+    before = facts.earlier.consumers if facts.earlier else None
+    by_tag = {c.tag: c.connection for c in before or () if c.connection in broker.connection_named}
+    by_tag |= {c.tag: c.connection for c in broker.consumers or () if c.connection}
+    by_name: dict[str, str] = {}
+    consuming = {c.connection for c in broker.consumers or ()}
+    unnamed = 0
+    for connection in broker.connections or ():
+        name = connection.client_name
+        if name:
+            by_name |= {name: connection.name, name.rpartition(" ")[2]: connection.name}
+        elif connection.name not in consuming:
+            unnamed += 1
+    return _Clients(by_tag, by_name, unnamed)

@@ -1,0 +1,149 @@
+"""Worker processes that are gone or lost their queue: what the doctor says, and that the fix ends healthy.
+
+A command cannot start a process: where only a person can, the test does what the finding says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from attune_ops.doctor.findings import Finding, Severity
+from attune_ops.startup.processes import RunningService, start_service, stop_all
+from tests.live.doctor.broken import W1, W2
+from tests.live.places import JANUARY, SEPTEMBER, Place, found
+from tests.live.printed import fix
+from tests.world import Run, eventually
+
+PERSON = ("Start the worker", "Restart the worker")
+
+
+@contextmanager
+def processes(p: Place, folder: Path, workers: int = 2) -> Iterator[dict[str, RunningService]]:
+    """Every service as a process of its own, as in an installation."""
+    names = [("executor", "executor"), ("sensor", "sensor"), ("api", "api")]
+    names += [("worker", f"w{i}") for i in range(1, workers + 1)]
+    if p.settings.topology.name == JANUARY:
+        names.remove(("api", "api"))
+    running = {name: start_service(p.settings, service, name, folder / f"{name}.log") for service, name in names}
+    try:
+        for service in running.values():
+            service.wait_for("ready", timeout=60)
+        p._registered_long_ago()
+        eventually(lambda: not found(p.look(), Severity.ERROR), within=40, every=1)
+        yield running
+    finally:
+        stop_all(running.values())
+
+
+def one_error(p: Place, code: str, words: str, within: float = 40) -> Finding:
+    """Waits until the doctor reports this error, with these words, and no other error."""
+
+    errors: tuple[Finding, ...] = ()
+
+    def seen() -> bool:
+        nonlocal errors
+        errors = p.look().at_least(Severity.ERROR)
+        return [e.code for e in errors] == [code] and words in errors[0].detail
+
+    try:
+        eventually(seen, within=within, every=1)
+    except AssertionError:
+        pytest.fail(f"found {[(e.code, e.detail) for e in errors]}")
+    (finding,) = errors
+    return finding
+
+
+def no_errors(p: Place) -> bool:
+    return not found(p.look(), Severity.ERROR)
+
+
+@pytest.mark.parametrize("topology", [JANUARY, SEPTEMBER])
+def test_a_killed_worker(topology: str, place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
+    """kill -9: its heartbeat is fresh at first, then old; the first finding is for a person, the second a command."""
+    p = place(topology)
+    with processes(p, tmp_path) as running:
+        running["w2"].kill()
+        # January's queue went with its consumer, September's is durable.
+        finding = one_error(p, "AT401" if topology == JANUARY else "AT403", "crashed: no connection")
+        assert finding.commands == ()
+        assert finding.remedy.startswith(PERSON)
+        assert p.look().findings[0].key == finding.key, "the first finding"
+        assert (W2 in p.vhost.names("queues")) is (topology == SEPTEMBER)
+
+        p.sql("UPDATE worker SET last_heartbeat = datetime('now', '-20 minutes') WHERE name = 'w2'")
+        finding = one_error(p, "AT409", "crashed: no connection")
+        assert [str(c) for c in finding.commands] == ["attune-ops retire 2 --apply"]
+        fix(p, p.look(), run)
+        eventually(lambda: no_errors(p), within=30, every=1)
+        assert not found(p.look(), Severity.WARNING)
+
+
+def test_a_killed_worker_that_is_started_again(place: Callable[..., Place], tmp_path: Path) -> None:
+    p = place(SEPTEMBER)
+    with processes(p, tmp_path) as running:
+        running["w1"].kill()
+        one_error(p, "AT403", "worker 1 (w1) does not consume from")
+        running["w1"].stop()
+        running["w1"] = start_service(p.settings, "worker", "w1", tmp_path / "again.log")
+        eventually(lambda: no_errors(p), within=40, every=1)
+
+
+def test_a_closed_connection(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
+    """The process exits without its connection (`reconnect` is off): a person starts it again."""
+    p = place(SEPTEMBER)
+    with processes(p, tmp_path) as running:
+        eventually(lambda: "attune worker w1" in {c.client_name for c in p.look().facts.actual.connections or ()})
+        run("connections", "close", "--apply", "attune worker w1", target=p.vhost, env=p.environment, status=0)
+        finding = one_error(p, "AT403", "crashed: no connection")
+        assert finding.remedy.startswith(PERSON)
+        running["w1"].stop()
+        running["w1"] = start_service(p.settings, "worker", "w1", tmp_path / "again.log")
+        eventually(lambda: no_errors(p), within=40, every=1)
+
+
+@pytest.mark.parametrize("topology", [JANUARY, SEPTEMBER])
+def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[..., Place]) -> None:
+    p = place(topology).populate()
+    eventually(lambda: no_errors(p), within=30, every=1)
+    p.vhost.api("DELETE", f"queues/{{vhost}}/{W1}")
+    finding = one_error(p, "AT401", "its queue was deleted under it")
+    assert "connected (" in finding.detail
+    assert finding.commands == ()
+    assert finding.remedy.startswith("Restart the worker")
+    p.services["w1"].disconnect()
+    p.start("worker", "w1")
+    eventually(lambda: no_errors(p), within=30, every=1)
+
+
+def test_the_registry_is_gone(place: Callable[..., Place], run: Run) -> None:
+    """Named first, with what to do; what needs it is skipped and not fine."""
+    p = place(JANUARY).populate()
+    file = Path(p.database.removeprefix("sqlite:///"))
+    away = file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    try:
+        report = p.look()
+        assert report.findings[0].code == "AT103"
+        assert {r.code for r in report.not_run} >= {"AT401", "AT403", "AT409"}
+        run("doctor", target=p.vhost, env=p.environment, status=3)
+    finally:
+        file.rmdir()
+        away.rename(file)
+    assert no_errors(p)
+
+
+def test_many_killed_workers_are_one_finding(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
+    p = place(JANUARY)
+    with processes(p, tmp_path, workers=6) as running:
+        for name in ("w1", "w2", "w3", "w4", "w5"):
+            running[name].kill()
+        finding = one_error(p, "AT401", "5 workers have no queues (crashed: no connection): ")
+        assert len(finding.subjects) == 5
+        p.sql("UPDATE worker SET last_heartbeat = datetime('now', '-20 minutes') WHERE name < 'w6'")
+        finding = one_error(p, "AT409", "5 workers are registered as running")
+        fix(p, p.look(), run)
+        eventually(lambda: no_errors(p), within=30, every=1)

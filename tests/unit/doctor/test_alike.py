@@ -1,0 +1,69 @@
+"""Workers that have the same problem are one finding."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from attune_ops import render
+from attune_ops.doctor.diagnose import diagnose
+from attune_ops.doctor.findings import Severity
+from tests.unit.doctor.checks.world import JANUARY, SEPTEMBER, healthy, queues, stale, without_consumers, without_queues
+from tests.unit.facts import worker
+from tests.world import words_of
+
+IDS = range(1, 26)
+
+
+def test_workers_that_died_in_the_same_way_are_one_finding() -> None:
+    """In each form with list and count; JSON has each worker's data too."""
+    many = tuple(stale(i) for i in IDS)
+    named = [f"worker.{i}.executions" for i in IDS]
+    facts = without_queues(healthy(JANUARY, (*many, worker(26))), *named)
+    report = diagnose(facts)
+    (finding,) = report.at_least(Severity.ERROR)
+    assert (finding.code, finding.subject.name, len(finding.others)) == ("AT409", "w1", 24)
+    said = "25 workers are registered as running, but their heartbeats are old; crashed: no connection"
+    assert finding.detail == f"{said}: w1, w2, w3, w4, w5 and 20 more"
+    (data,) = [f for f in render.form(report, "json")["findings"] if f["code"] == "AT409"]
+    assert [s["name"] for s in data["subjects"]] == [w.name for w in many]
+    assert [(e["subject"], e["worker"], e["process"]) for e in data["evidence"]["each"]] == [
+        (w.name, w.id, "crashed: no connection") for w in many
+    ]
+    (command,) = data["commands"]
+    ids = "|".join(str(i) for i in IDS)
+    assert words_of(command) == ["retire", f"/^(?:{ids})$/", "--apply"]
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(render.form(report, "table"), markup=False, emoji=False)
+    assert isinstance(console.file, io.StringIO)
+    for form in ("html", "markdown"):
+        assert said in render.form(report, form)
+    assert said.split(";")[0] in " ".join(console.file.getvalue().split())
+    # A baseline knows all of them, or it is a finding.
+    assert diagnose(facts, known=finding.keys).at_least(Severity.ERROR) == ()
+    assert diagnose(facts, known=[finding.key]).at_least(Severity.ERROR) == (finding,)
+
+
+def test_queues_of_workers_that_crashed_in_the_same_way_are_one_finding() -> None:
+    """They are set to inactive by the executor; the queues stay, with messages."""
+    crashed = tuple(stale(i, status="inactive", updated=None) for i in IDS)
+    names = [q.name for i in IDS for q in healthy(SEPTEMBER).topology.worker_queues(i)]
+    facts = without_consumers(healthy(SEPTEMBER, (*crashed, worker(26))), *names)
+    report = diagnose(queues(facts, names[::4], messages=2, messages_ready=2))
+    (finding,) = report.at_least(Severity.ERROR)
+    assert (finding.code, len(finding.others)) == ("AT407", 24)
+    assert finding.detail.startswith("25 workers left queues (stopped; no connection); 50 messages in them: ")
+    (command,) = map(str, finding.commands)
+    pattern = words_of(command)[1]
+    from attune_ops.model.table import matcher
+
+    assert all(matcher(pattern)(n) for n in names)
+    assert not matcher(pattern)("worker.26.executions")
+
+
+def test_two_are_two_findings() -> None:
+    facts = without_queues(
+        healthy(JANUARY, (stale(1), stale(2), worker(3))), *(f"worker.{i}.executions" for i in (1, 2))
+    )
+    assert [f.subject.name for f in diagnose(facts).at_least(Severity.ERROR)] == ["w1", "w2"]
