@@ -27,6 +27,7 @@ from attune_ops.lab.control import down, up
 from attune_ops.lab.lab_nodes import Lab, Note
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import is_consumed
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.model.waiting import wait_until
@@ -37,6 +38,7 @@ from attune_ops.startup.steps import take_down
 
 SERVICES = "services"  # the folder of the stand-ins' logs, in the lab's folder
 START_TIMEOUT_S = 30.0
+LISTED_S = 15.0
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
 DENIED = 541  # the reply code for transient queues where the broker does not permit them
 
@@ -199,7 +201,7 @@ def _step(event: dict[str, object]) -> StepResult:
 
 def _show(settings: Settings, services: Sequence[RunningService], out: Out, plan: Plan) -> None:
     """Shows what happened in four lines, the tables of the installation, and the doctor's verdict."""
-    messages, facts = _messages(services), collect(settings)
+    messages, facts = _messages(services), wait_until(lambda: collect(settings), _are_listed, timeout=LISTED_S)
     for line in ("\nwhat happened", *(f"  {line}" for line in _story(facts, messages, plan))):
         out.write(line)
     out.write("\nmessages")
@@ -210,6 +212,13 @@ def _show(settings: Settings, services: Sequence[RunningService], out: Out, plan
         out.show(table)
     out.write("\ndoctor")
     out.show(Screen(diagnosis.diagnose_live(settings, facts=facts), quiet=True))
+
+
+def _are_listed(facts: Facts) -> bool:
+    """Whether the consumers of executor and workers are listed: the statistics have them after up to 10 s."""
+    executor = [c.queue for c in facts.topology.consumers if c.service == "executor"]
+    listed = all(facts.actual.consumers_of.get(queue) for queue in executor)
+    return listed and bool(facts.live_workers) and all(is_consumed(facts, w) for w in facts.live_workers)
 
 
 def _story(facts: Facts, messages: Table, plan: Plan) -> Iterator[str]:

@@ -111,6 +111,12 @@ def without(text: str, secrets: Iterable[Secret]) -> str:
     return text
 
 
+def needles(secrets: Iterable[Secret]) -> tuple[str, ...]:
+    """What a text must contain, so that `without` could find one of the secrets in it."""
+    texts = {t for s in secrets for t in (s.reveal(), unquote(s.reveal())) if t}
+    return tuple(n for t in texts for n in (_spelled(t)[0], *(() if is_common(t) else in_base64(t))))
+
+
 @lru_cache(maxsize=64)
 def in_base64(secret: str) -> tuple[str, ...]:
     """A secret in base64 and its URL-safe form, wherever in the encoded text it begins: what its own bytes decide."""

@@ -72,7 +72,8 @@ def show(
         highlight=False,
     )
     # A command to copy is wrapped by the terminal.
-    console.print(Visible(form(value, "table"), secrets), crop=False, soft_wrap=not (terminal or columns))
+    with text.masking(secrets):
+        console.print(Visible(form(value, "table"), secrets), crop=False, soft_wrap=not (terminal or columns))
     if isinstance(console.file, io.StringIO):
         wire.write("\n".join(line.rstrip() for line in console.file.getvalue().splitlines()))
 

@@ -7,23 +7,40 @@ bidirectional override and special space; each human form goes through it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
+from attune_ops.model.secret import Secret, needles, without
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import age, number, size
 
 UNKNOWN = "—"
 RIGHT = (Kind.INTEGER, Kind.NUMBER, Kind.AGE)  # columns that are aligned right
 Line = tuple[int, str, str]  # indent, words, style of rich
+_masked: ContextVar[tuple[tuple[str, ...], tuple[Secret, ...]]] = ContextVar("masked", default=((), ()))
 COPY = "dim not italic"  # the style of a line that holds a command: the terminal wraps it, so that it can be copied
+
+
+@contextmanager
+def masking(secrets: tuple[Secret, ...]) -> Iterator[None]:
+    """Masks the secrets in every text that is made visible in the block: after wrapping they are not found whole."""
+    token = _masked.set((needles(secrets), secrets))
+    try:
+        yield
+    finally:
+        _masked.reset(token)
 
 
 def visible(text: str) -> str:
     r"""The text with invisible characters as escapes (`\n`, `\x1b`, `\u202e`), so that it is one line.
 
-    A space at the start or end is invisible too, and written `\x20`.
+    A space at the start or end is invisible too, and written `\x20`. Secrets of `masking` are masked.
     """
+    marks, secrets = _masked.get()
+    if marks and any(mark in text for mark in marks):
+        text = without(text, secrets)
     text = escaped(text)
     if text != text.strip(" "):
         text = re.sub(r"^ +| +$", lambda m: r"\x20" * len(m[0]), text)

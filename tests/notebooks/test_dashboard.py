@@ -17,7 +17,7 @@ CELLS = (
     "started = time.perf_counter(); print(f'free after {time.perf_counter() - started:.3f} s')\n"
     "deadline = time.monotonic() + 60\n"
     "while board.collector.state.reads < 3 and time.monotonic() < deadline: time.sleep(0.1)",
-    "board.tabs.selected_index = 1\ntime.sleep(0.5)\nprint(len(board.views[1].body.value) > 0)",
+    "board.tabs.selected_index = 1\ntime.sleep(0.5)\nprint(len(board.views[1].grid.content['rows']) > 0)",
     "board.close()\nprint([t.name for t in threading.enumerate() if t.name.startswith('attune-ops')])",
 )
 

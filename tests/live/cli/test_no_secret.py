@@ -32,12 +32,24 @@ TOKEN = CORE + "token"
 CUSTOMER = CORE + " Lovelace"
 
 # What needs no installation, prints what it was given, or ends only when it is told to.
-ELSEWHERE = ("completion", "explain", "lab", "notebook", "drill", "config init", "topology list", "snapshot", "watch")
+ELSEWHERE = (
+    "completion",
+    "explain",
+    "lab",
+    "notebook",
+    "drill",
+    "config init",
+    "topology list",
+    "snapshot",
+    "watch",
+    "serve",
+)
 MORE = {
     "health broker": (), "health route": ("work", "job.1"), "health worker": ("w1",), "route": ("work", "job.1"),
     "startup": ("--worker", "w1"), "messages peek": ("work",), "messages move": ("dead",), "reap": ("--grace", "0s"),
     "messages drain": ("work", "--to", "kept.jsonl", "--filter", f"$.payload.config.api_key={TOKEN}"),
-    "messages restore": ("old.jsonl",), "policy apply": ("worker-queues",), "policy remove": ("mine",),
+    "messages restore": ("old.jsonl",), "messages tap": ("work", "--for", "1s"), "connections close": ("no such one",),
+    "policy apply": ("worker-queues",), "policy remove": ("mine",),
     "report": ("--output", "-"), "topology export": ("--live",),
     "topology bind": ("work", "work", "job.2"), "topology unbind": ("work", "work", "job.#"),
 }  # fmt: skip

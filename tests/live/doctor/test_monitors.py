@@ -68,7 +68,7 @@ def test_a_missing_monitor(registry: tuple[Place, Execute], run: Run) -> None:
 
     def seen() -> bool:
         report = p.look()
-        return found(report, Severity.ERROR) == {("AT418", "1"), ("AT407", "worker.2.executions")}
+        return found(report, Severity.ERROR) == {("AT418", "1")}
 
     eventually(seen, within=40, every=1)
     report = p.look()

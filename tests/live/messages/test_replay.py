@@ -356,7 +356,7 @@ def test_a_full_disk_loses_nothing(ops: Ops, vhost: Vhost, run: Run) -> None:
     assert depth(vhost, "work") == 0
     full = with_files_up_to("20", run, vhost, "messages restore f --apply")
     assert full.returncode == 1
-    assert "cannot write the progress file: no space left" in full.stderr
+    assert "cannot write the progress file 'f.restored': No space left" in full.stderr
     assert depth(vhost, "work") == 0
     ops.messages.restore(run.folder / "f", apply=True)
     assert sorted(b["payload"]["n"] for b in bodies(ops, "work")) == list(range(300))
