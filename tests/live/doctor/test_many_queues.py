@@ -18,7 +18,7 @@ from tests.world import eventually
 
 MANY = 3000
 STATISTICS = ("node", "state", "effective_policy", "message_bytes", "memory", "head_message_timestamp", "idle_since",
-              "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate")  # fmt: skip
+              "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate", "consumed", "published")  # fmt: skip
 OF_CONSUMERS = ("ack_required", "exclusive", "active", "activity_status")  # which no check asks for
 
 
