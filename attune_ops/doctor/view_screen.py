@@ -21,6 +21,7 @@ NAMED = 8  # codes or names in one line
 WIDEST = 100  # columns of a text: a longer line is hard to read
 MARGIN = 9  # columns of the severity
 LABEL = 18  # columns of the label of a line that sums up
+REASON = 60  # characters of why a check was skipped
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "cyan"}
 
@@ -161,12 +162,17 @@ def _them(findings: Sequence[Finding]) -> str:
     return "it" if len(findings) == 1 else "them"
 
 
+def _short(reason: str) -> str:
+    """The begin of a reason; `--all` has it in full."""
+    return reason if len(reason) <= REASON else f"{reason[: REASON - 1].rstrip()}…"
+
+
 def _skipped(results: Sequence[CheckResult]) -> str:
     """How many checks were skipped, by reason."""
     reasons: dict[str, list[str]] = {}
     for r in results:
         reasons.setdefault(r.reason or "", []).append(r.code)
-    parts = (f"{_some(codes, 3)}" + (f": {reason}" if reason else "") for reason, codes in reasons.items())
+    parts = (f"{_some(codes, 3)}" + (f": {_short(reason)}" if reason else "") for reason, codes in reasons.items())
     return f"{len(results)}; " + "; ".join(parts)
 
 

@@ -84,7 +84,7 @@ def test_the_summary_in_a_pipe_is_one_line(here: Place, run: Run) -> None:
     missing_worker_queue(here)
     done = run("doctor", "--summary", env=here.environment, status=1)
     assert done.stdout.count("\n") == 1
-    assert done.stdout.endswith("; $ attune-ops topology apply --apply\n")
+    assert done.stdout.endswith("; $ attune-ops workers w1\n")
     assert f"; {W1} is missing: work for worker 1 (w1) is lost; " in done.stdout
 
 

@@ -28,10 +28,11 @@ def processes(p: Place, folder: Path, workers: int = 2) -> Iterator[dict[str, Ru
     names += [("worker", f"w{i}") for i in range(1, workers + 1)]
     if p.settings.topology.name == JANUARY:
         names.remove(("api", "api"))
-    running = {name: start_service(p.settings, service, name, folder / f"{name}.log") for service, name in names}
+    running: dict[str, RunningService] = {}
     try:
-        for service in running.values():
-            service.wait_for("ready", timeout=60)
+        for service, name in names:  # one after another, so that w1 gets id 1
+            running[name] = start_service(p.settings, service, name, folder / f"{name}.log")
+            running[name].wait_for("ready", timeout=60)
         p._registered_long_ago()
         eventually(lambda: not found(p.look(), Severity.ERROR), within=40, every=1)
         yield running
