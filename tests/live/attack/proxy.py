@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import resource
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -139,22 +138,21 @@ class Spent(NamedTuple):
 
 def spend(folder: Path, environment: Mapping[str, str], *arguments: str, most: float = 60) -> Spent:
     """Runs the command and measures it; killed after `most` s."""
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "attune_ops", *arguments],
-        cwd=folder, env={**clean_environment(folder), "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    ending = threading.Timer(most, process.kill)
-    ending.start()
-    assert process.stdout is not None
-    said = process.stdout.read().decode()
-    usage: resource.struct_rusage
-    _, status, usage = os.wait4(process.pid, 0)
-    ending.cancel()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    return Spent(process.returncode, said, time.monotonic() - began, usage.ru_maxrss)
+    with tempfile.TemporaryDirectory() as aside:
+        began, measured = time.monotonic(), Path(aside, "memory")
+        where = {"PYTHONPATH": str(Path(__file__).parents[3]), "MEASURED": str(measured)}
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("measured.py")), *arguments],
+            cwd=folder, env={**clean_environment(folder), **where, **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        ending = threading.Timer(most, process.kill)
+        ending.start()
+        said = process.communicate()[0].decode()
+        ending.cancel()
+        spent = time.monotonic() - began
+        assert measured.exists() or process.returncode < 0, said
+        return Spent(process.returncode, said, spent, int(measured.read_text()) if measured.exists() else 0)
 
 
 def points(total: int, count: int, seed: int) -> list[int]:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
-import resource
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import Vhost, clean_environment
+from tests.live.attack import proxy
+from tests.world import Vhost
 
 TIMEOUT_S = 1.0  # in the configuration; a list has six times as much, and 1.5 times for the next byte
 ENDS_S = 6 * TIMEOUT_S + 6  # and the start of the process, beside other load
@@ -119,22 +116,7 @@ def spend(
     (folder / "attune-ops.toml").write_text(
         f'[env.x]\namqp_url = "{amqp}"\nmanagement_url = "http://u:p@127.0.0.1:{management}"\ntimeout = {TIMEOUT_S}\n'
     )
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "attune_ops", *arguments, "--env", "x"],
-        cwd=folder, env=clean_environment(folder) | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    ending = threading.Timer(60, process.kill)
-    ending.start()
-    assert process.stdout is not None
-    said = process.stdout.read().decode()
-    usage: resource.struct_rusage
-    _, status, usage = os.wait4(process.pid, 0)
-    ending.cancel()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    return process.returncode, said, time.monotonic() - began, usage.ru_maxrss
+    return proxy.spend(folder, {}, *arguments, "--env", "x")
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

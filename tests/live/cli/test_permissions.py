@@ -193,7 +193,7 @@ def test_releases_that_lack_columns(postgres: Server, place: Place, vhost: Vhost
     with postgres.database(migrations.JANUARY) as url, narrow_user(url, "; ".join(older)) as database:
         reader = user(vhost, tags="monitoring", configure=NOTHING, write=NOTHING, read=NOTHING)
         run("workers", target=reader, env={"ATTUNE_OPS_DATABASE_URL": database}, status=0)
-        done = run("doctor", "--only", "AT414", target=reader, env={"ATTUNE_OPS_DATABASE_URL": database})
+        done = run("doctor", "--only", "AT414", "--all", target=reader, env={"ATTUNE_OPS_DATABASE_URL": database})
         assert "no column worker" in done.stdout
 
 
