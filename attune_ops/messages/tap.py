@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,7 @@ class _Tap:
         self._limit, self._filters, self._redactor = limit, filters, redactor
         self._ends = None if seconds is None else time.monotonic() + seconds
         self._ended = False
+        self._looked = time.monotonic()
         self.seen = self.matched = 0
         self.kept: list[Preview] = []
         self.notes: list[str] = []
@@ -183,11 +184,11 @@ class _Tap:
                 bind(channel, binding, queue)
             channel.basic_qos(prefetch_count=PREFETCH)
             channel.basic_consume(queue, self._received)
-            looks = self._looks(channel, queue)
             while not self._done:
+                matched = self.matched
                 raw_amqp.process_events(channel, 0.25)
-                next(looks)
-                if self.file is not None:
+                self._look(channel, queue)
+                if self.file is not None and self.matched > matched:
                     self.file.sync()
 
     @property
@@ -211,17 +212,13 @@ class _Tap:
                 self._ended = True
         channel.basic_ack(method.delivery_tag)
 
-    def _looks(self, channel: Any, queue: str) -> Iterator[None]:
+    def _look(self, channel: Any, queue: str) -> None:
         """Notes once that the tap is slow: every `LOOK_S` it reads how many copies wait for it."""
-        last = time.monotonic()
-        while not self.notes:
-            if time.monotonic() - last > LOOK_S:
-                last = time.monotonic()
-                if channel.queue_declare(queue, passive=True).method.message_count > WAITING / 2:
-                    self.notes.append(f"the tap is slow: at most {WAITING} copies wait, the oldest may be dropped")
-            yield
-        while True:
-            yield
+        if self.notes or time.monotonic() - self._looked <= LOOK_S:
+            return
+        self._looked = time.monotonic()
+        if channel.queue_declare(queue, passive=True).method.message_count > WAITING / 2:
+            self.notes.append(f"the tap is slow: at most {WAITING} copies wait, the oldest may be dropped")
 
 
 def _queue() -> Queue:
