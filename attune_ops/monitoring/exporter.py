@@ -25,7 +25,7 @@ from attune_ops.installation.management import SAMPLE_INTERVAL_S
 from attune_ops.inventory.workers import workers
 from attune_ops.model import units
 from attune_ops.model.errors import ActionError, AttuneOpsError
-from attune_ops.model.facts import Source
+from attune_ops.model.facts import Facts, Source
 from attune_ops.monitoring.metrics import MOST_WORKERS, families
 from attune_ops.monitoring.web_config import WebConfig
 from attune_ops.render import text
@@ -193,16 +193,24 @@ class Exporter:
         missing = facts.missing_reason((Source.BROKER, Source.REGISTRY))
         if missing is not None:
             return _line(False, f"unknown: {missing}")
-        rows = [r for r in workers(facts).records() if name in (r["name"], str(r["id"]))]
-        if not rows:
+        state = facts.memo(_states).get(name)
+        if state is None:
             return _line(False, f"not healthy: worker {name} is not registered; {self._taken()}")
-        state = rows[0]["state"] or "unknown"
-        return _line(
-            state in FIT, f"{'healthy' if state in FIT else 'not healthy'}: worker {name}: {state}; {self._taken()}"
-        )
+        good = state in FIT
+        return _line(good, f"{'' if good else 'not '}healthy: worker {name}: {state}; {self._taken()}")
 
     def _taken(self) -> str:
         return f"read {units.counted(round(self.reading.age), 'second')} ago" if self.reading else "not read"
+
+
+def _states(facts: Facts) -> dict[str, str]:
+    """The state of each worker by its name and by its id, made once a reading; of equal ones the lowest id's."""
+    found: dict[str, str] = {}
+    for row in facts.memo(workers).records():
+        for key in (row["name"], row["id"]):
+            if key is not None:
+                found.setdefault(str(key), str(row["state"] or "unknown"))
+    return found
 
 
 def _line(good: bool, said: str) -> Answer:

@@ -96,7 +96,7 @@ _DEPTHS = (
 
 def _workers(facts: Facts, most: int) -> Iterator[Metric]:
     assert facts.registry is not None
-    states = {r["id"]: str(r["state"]) for r in workers(facts).records() if r["state"] is not None}
+    states = {r["id"]: str(r["state"]) for r in facts.memo(workers).records() if r["state"] is not None}
     counts = GaugeMetricFamily("attune_ops_workers", "Registered workers by state.", labels=("state",))
     for state, count in sorted(Counter(states.values()).items()):
         counts.add_metric([state], count)
