@@ -158,7 +158,7 @@ def _cards(diagnosis: Report, facts: Facts) -> Iterator[_Card]:
     if not depths:
         yield _Card("messages", text.UNKNOWN, "queue depths were not read")
     else:
-        unread = sum(q.messages or 0 for q in queues if q.name in facts.actual.unconsumed)
+        unread = facts.actual.unread
         said = f"{unread:,} in queues without a consumer" if unread else f"in {counted(len(depths), 'queue')}"
         yield _Card("messages", f"{sum(depths):,}", said, "warning" if unread else "ok")
     if facts.registry is None or facts.broker is None or facts.broker.queues is None:

@@ -230,6 +230,11 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
         return frozenset(q.name for q in self.queues or () if q.consumers == 0 and q.name not in self.consumers_of)
 
     @cached_property
+    def unread(self) -> int:
+        """The number of messages in queues without a consumer."""
+        return sum(q.messages or 0 for q in self.queues or () if q.name in self.unconsumed)
+
+    @cached_property
     def bindings_from(self) -> Mapping[str, tuple[BindingState, ...]]:
         """The bindings by source exchange."""
         return _grouped(self.bindings, lambda b: b.source)

@@ -98,12 +98,11 @@ def _numbers(facts: Facts) -> list[tuple[str, str, str]]:
         return []
     queues = list(broker.queue_named.values())
     depths = [q.messages for q in queues if q.messages is not None]
-    unread = sum(q.messages or 0 for q in queues if q.name in broker.unconsumed)
     numbers = [
         ("broker", f"{broker.product} {broker.version or ''}".strip(), ""),
         ("queues", str(len(queues)), ""),
         ("messages", f"{sum(depths):,}" if depths else text.UNKNOWN, ""),
-        ("without a consumer", f"{unread:,}" if depths else text.UNKNOWN, "warning" if unread else ""),
+        ("without a consumer", f"{broker.unread:,}" if depths else text.UNKNOWN, "warning" if broker.unread else ""),
         ("in", _rate([q.publish_rate for q in queues]), ""),
         ("out", _rate([q.deliver_rate for q in queues]), ""),
         ("consumers", text.UNKNOWN if broker.consumers is None else str(len(broker.consumers)), ""),
