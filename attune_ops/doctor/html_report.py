@@ -13,7 +13,6 @@ import json
 import pkgutil
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,7 +80,7 @@ def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
             tables.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
         except SourceError as e:
             unread.append(f"Table {name} is missing: {e}.")
-    script = files("attune_ops.render").joinpath("templates/report_page.js").read_text()
+    script = html.script("report_page.js") + html.script("copy_button.js")
     snapshot = packed(facts)
     page = html.fragment(
         "report_page.html",

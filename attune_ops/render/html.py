@@ -7,6 +7,7 @@ and dark theme and on a static site; details fold with `<details>`.
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.model.errors import ConfigError
@@ -37,6 +38,11 @@ def pictured(svg: str) -> str:
     from markupsafe import Markup
 
     return fragment("picture.html", svg=Markup(svg))
+
+
+def script(name: str) -> str:
+    """The JavaScript of a file of `render/templates`."""
+    return files("attune_ops.render").joinpath("templates", name).read_text()
 
 
 def preformatted(plain: str) -> str:

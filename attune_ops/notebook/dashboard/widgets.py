@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 import anywidget
 import traitlets as t
 
+from attune_ops.render.html import script
+
 
 class Heading(TypedDict):
     """A column: numbers stand on the right and sort descending first. One without a name cannot be sorted."""
@@ -55,7 +57,7 @@ class Grid(anywidget.AnyWidget):
 class Findings(anywidget.AnyWidget):
     """Findings as HTML with escaped text. What is unfolded stays unfolded when they are drawn again."""
 
-    _esm = _source("findings.js")
+    _esm = script("copy_button.js") + _source("findings.js")
     value = t.Unicode().tag(sync=True)
 
 

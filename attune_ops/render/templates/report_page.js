@@ -63,24 +63,7 @@ for (const section of document.querySelectorAll("section.listing")) {
   });
 }
 
-// A button copies the command beside it.
-for (const command of document.querySelectorAll(".command")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Copy";
-  button.addEventListener("click", async () => {
-    const text = command.querySelector("code").textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(command.querySelector("code")); // not allowed: Ctrl-C copies the selection
-      button.textContent = "Selected";
-    }
-    setTimeout(() => (button.textContent = "Copy"), 2000);
-  });
-  command.append(button);
-}
+addCopyButtons(document);
 
 // Print every folded part open.
 addEventListener("beforeprint", () => {
