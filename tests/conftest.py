@@ -102,14 +102,31 @@ def broker() -> Broker:
 @pytest.fixture
 def own_lab() -> Iterator[Lab]:
     """A broker of the test's own, which may be killed; the suite's may not."""
+    with started_lab() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_lab() -> Iterator[Lab]:
+    """The same for all tests of a module."""
+    with started_lab() as made:
+        yield made
+
+
+@contextmanager
+def started_lab() -> Iterator[Lab]:
+    """A broker that is stopped, with its data, at the end of the block."""
     from attune_ops import lab
     from attune_ops.model.errors import AttuneOpsError
 
     name = f"t{secrets.token_hex(4)}"
     try:
-        yield lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
+        made = lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
     except AttuneOpsError as e:
+        lab.down(name)
         lacking(f"no broker to start: {e}")
+    try:
+        yield made
     finally:
         lab.down(name)
 

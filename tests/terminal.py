@@ -11,6 +11,8 @@ import struct
 import subprocess
 import termios
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\r")
 
@@ -34,13 +36,16 @@ def printed(
     width: int = 80,
     height: int = 24,
     timeout: float = 60,
+    stream: Literal["stdout", "stderr"] = "stdout",
+    cwd: Path | None = None,
 ) -> Printed:
-    """Runs a command with stdout at a terminal and stderr unread; the terminal must not wrap a line."""
+    """Runs a command with one stream at a terminal and the other unread; the terminal must not wrap a line."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     with subprocess.Popen(
-        [os.fspath(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL,
-        env={"TERM": "xterm", **env},
+        [os.fspath(a) for a in arguments], stdin=subprocess.DEVNULL, cwd=cwd, env={"TERM": "xterm", **env},
+        stdout=theirs if stream == "stdout" else subprocess.DEVNULL,
+        stderr=theirs if stream == "stderr" else subprocess.DEVNULL,
     ) as process:  # fmt: skip
         os.close(theirs)
         shown = b""

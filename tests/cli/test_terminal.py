@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import pty
-import struct
-import subprocess
-import termios
-
+from tests.terminal import printed
 from tests.world import COMMAND, Run
 
 WIDTH = 40
@@ -17,20 +10,7 @@ WIDTH = 40
 
 def stderr_at_a_terminal(run: Run, *arguments: str) -> list[str]:
     """The lines on stderr where that is a terminal of `WIDTH` columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
-    with subprocess.Popen(
-        [str(COMMAND), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs,
-        cwd=run.folder, env=run.environment(),
-    ) as process:  # fmt: skip
-        os.close(theirs)
-        shown = b""
-        with contextlib.suppress(OSError):  # the terminal goes with the last process on it
-            while part := os.read(ours, 65536):
-                shown += part
-        process.wait(60)
-    os.close(ours)
-    return shown.decode().splitlines()
+    return printed([COMMAND, *arguments], run.environment(), width=WIDTH, stream="stderr", cwd=run.folder).lines
 
 
 def test_an_error_breaks_between_words(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ from threading import Thread
 import pytest
 
 from attune_ops import lab
-from attune_ops.model.errors import ActionError
-from tests.conftest import lacking
 from tests.live.messages.ledger import fill, in_file, in_queue
 from tests.live.messages.site import connect
 from tests.live.messages.test_round_trip import declare
@@ -27,26 +24,15 @@ RAISE = {"memory": ("set_vm_memory_high_watermark", "0.00001"), "disk": ("set_di
 CLEAR = {"memory": ("set_vm_memory_high_watermark", "0.6"), "disk": ("set_disk_free_limit", "1MB")}
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[lab.Lab]:
-    name = f"alarms-{os.getpid()}"
-    try:
-        made = lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
-    except ActionError as e:
-        lacking(f"no broker of this module's own: {e}")
-    yield made
-    lab.down(name)
-
-
 @pytest.fixture
-def vhost(own: lab.Lab) -> Iterator[Vhost]:
-    with Broker(own.state.amqp_url, own.state.management_url).vhost() as made:
+def vhost(module_lab: lab.Lab) -> Iterator[Vhost]:
+    with Broker(module_lab.state.amqp_url, module_lab.state.management_url).vhost() as made:
         yield made
 
 
-def alarm(own: lab.Lab, kind: str, on: bool) -> None:
+def alarm(module_lab: lab.Lab, kind: str, on: bool) -> None:
     """Sets a limit that raises the alarm at once, or one that clears it."""
-    own.ctl(*(RAISE if on else CLEAR)[kind])
+    module_lab.ctl(*(RAISE if on else CLEAR)[kind])
 
 
 def said_until(said: Queue[str], word: str) -> list[str]:
@@ -78,9 +64,9 @@ def restoring(vhost: Vhost, run: Run) -> tuple[set[str], tuple[str, ...]]:
     return ids, ("messages", "restore", "kept", "--exchange=", "--routing-key=other", "--apply", "--timeout", "2s")
 
 
-def test_a_memory_alarm_is_said_and_left_cleanly(own: lab.Lab, vhost: Vhost, run: Run) -> None:
+def test_a_memory_alarm_is_said_and_left_cleanly(module_lab: lab.Lab, vhost: Vhost, run: Run) -> None:
     ids, order = restoring(vhost, run)
-    alarm(own, "memory", True)
+    alarm(module_lab, "memory", True)
     try:
         with run.start(*order, target=vhost) as process:
             first = lines_of(process).get(timeout=20)
@@ -94,25 +80,25 @@ def test_a_memory_alarm_is_said_and_left_cleanly(own: lab.Lab, vhost: Vhost, run
             assert process.wait(10) == 130
             assert time.monotonic() - began < 5
     finally:
-        alarm(own, "memory", False)
+        alarm(module_lab, "memory", False)
     assert set(in_file(run.folder / "kept")) == ids
     run(*order, target=vhost, status=0)
     assert set(in_queue(connect(vhost).settings, "other")) == ids, "lost"
 
 
-def test_a_disk_alarm_is_waited_for(own: lab.Lab, vhost: Vhost, run: Run) -> None:
+def test_a_disk_alarm_is_waited_for(module_lab: lab.Lab, vhost: Vhost, run: Run) -> None:
     ids, order = restoring(vhost, run)
-    alarm(own, "disk", True)
+    alarm(module_lab, "disk", True)
     try:
         with run.start(*order, target=vhost) as process:
             said = lines_of(process)
             assert "blocks publishers: low on disk" in said.get(timeout=20)
             assert "blocks publishers for 10 s: low on disk" in said.get(timeout=20)
-            alarm(own, "disk", False)
+            alarm(module_lab, "disk", False)
             said_until(said, "accepts messages again")
             assert process.wait(30) == 0
     finally:
-        alarm(own, "disk", False)
+        alarm(module_lab, "disk", False)
     found = in_queue(connect(vhost).settings, "other")
     assert set(found) == ids, "lost"
     assert found.total() == COUNT

@@ -20,9 +20,7 @@ import pytest
 from attune_ops import connect, lab
 from attune_ops.installation.amqp import CLOSE_S
 from attune_ops.messages.publisher import open_publisher
-from attune_ops.model.errors import ActionError
 from attune_ops.ops import Ops
-from tests.conftest import lacking
 from tests.live.messages.ledger import COUNT, SEED, Killable, fill, in_file, in_queue, say, spare
 from tests.live.messages.test_round_trip import declare
 from tests.world import Broker, Run, Vhost, clean_environment
@@ -32,21 +30,10 @@ CONNECTED_S = 0.2  # what it needs at least before there is something to interru
 SPAN_S = {"drain": 0.7, "restore": 2.0, "move": 2.0}  # within which the broker then goes down
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[lab.Lab]:
-    name = f"restarts-{os.getpid()}"
-    try:
-        made = lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"))
-    except ActionError as e:
-        lacking(f"no broker of this module's own: {e}")
-    yield made
-    lab.down(name)
-
-
 @pytest.fixture
-def vhost(own: lab.Lab) -> Iterator[Vhost]:
+def vhost(module_lab: lab.Lab) -> Iterator[Vhost]:
     random.seed(SEED)
-    with Broker(own.state.amqp_url, own.state.management_url).vhost() as made:
+    with Broker(module_lab.state.amqp_url, module_lab.state.management_url).vhost() as made:
         yield made
 
 
@@ -55,19 +42,19 @@ def ops(vhost: Vhost) -> Ops:
     return connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url)
 
 
-def outage(own: lab.Lab, vhost: Vhost, folder: Path, hard: bool, what: str, *arguments: str | Path) -> str:
+def outage(module_lab: lab.Lab, vhost: Vhost, folder: Path, hard: bool, what: str, *arguments: str | Path) -> str:
     """Gives an order, takes the broker down in the midst of it, brings it back and gives the order again.
 
     Returns how the first attempt ended.
     """
-    node = own.state.node.name
+    node = module_lab.state.node.name
     with spare(vhost, clean_environment(folder)) as take:
         one: Killable = take()
         one.start(what, *arguments, **({} if what == "drain" else {"rate": COUNT / SPAN_S[what]}))
         time.sleep(CONNECTED_S + random.uniform(0, SPAN_S[what]))
-        (own.kill_node if hard else own.stop_node)(node)
+        (module_lab.kill_node if hard else module_lab.stop_node)(node)
         first = one.result()
-        own.start_node(node)
+        module_lab.start_node(node)
         one = take()
         one.start(what, *arguments)
         result = one.result()
@@ -76,15 +63,15 @@ def outage(own: lab.Lab, vhost: Vhost, folder: Path, hard: bool, what: str, *arg
 
 
 @pytest.mark.slow
-def test_a_broker_that_does_not_answer_is_left_all_the_same(own: lab.Lab, ops: Ops) -> None:
-    node = own.state.node.name
+def test_a_broker_that_does_not_answer_is_left_all_the_same(module_lab: lab.Lab, ops: Ops) -> None:
+    node = module_lab.state.node.name
     began = 0.0
     try:
         with open_publisher(ops.settings):
-            own.suspend_node(node)
+            module_lab.suspend_node(node)
             began = time.monotonic()
     finally:
-        own.resume_node(node)
+        module_lab.resume_node(node)
     assert time.monotonic() - began < 2 * CLOSE_S
 
 
@@ -93,12 +80,12 @@ def size(file: Path) -> int:
 
 
 @pytest.mark.slow
-def test_interrupted_while_the_broker_does_not_answer(own: lab.Lab, vhost: Vhost, ops: Ops, run: Run) -> None:
+def test_interrupted_while_the_broker_does_not_answer(module_lab: lab.Lab, vhost: Vhost, ops: Ops, run: Run) -> None:
     declare(vhost, "q", "other")
     fill(ops.settings, "q")
     ops.messages.drain("q", run.folder / "f", apply=True)
     ids = fill(ops.settings, "q", 20_000)
-    node = own.state.node.name
+    node = module_lab.state.node.name
     for sent, order, marks in (
         (signal.SIGINT, ("restore", "f", "--exchange", "", "--routing-key", "other", "--rate", "500"), "f.restored"),
         (signal.SIGTERM, ("drain", "q", "--to", "g"), "g"),
@@ -110,14 +97,14 @@ def test_interrupted_while_the_broker_does_not_answer(own: lab.Lab, vhost: Vhost
             while size(mark) == before:
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.01)
-            own.suspend_node(node)
+            module_lab.suspend_node(node)
             try:
                 time.sleep(0.2)
                 process.send_signal(sent)
                 began = time.monotonic()
                 _, said = process.communicate(timeout=30)
             finally:
-                own.resume_node(node)
+                module_lab.resume_node(node)
         assert process.returncode == 130, order
         assert re.fullmatch(
             r"attune-ops: interrupted; \d+ messages? (is|are|was|were) .*; run the same command .*", said.strip()
@@ -132,7 +119,7 @@ def test_interrupted_while_the_broker_does_not_answer(own: lab.Lab, vhost: Vhost
     "hard", [True, False] if ROUNDS > 1 else [True], ids=lambda hard: "killed" if hard else "stopped"
 )
 @pytest.mark.parametrize("what", ["drain", "restore", "move"])
-def test_nothing_is_lost(what: str, hard: bool, own: lab.Lab, vhost: Vhost, ops: Ops, tmp_path: Path) -> None:
+def test_nothing_is_lost(what: str, hard: bool, module_lab: lab.Lab, vhost: Vhost, ops: Ops, tmp_path: Path) -> None:
     doubled = 0
     for n in range(ROUNDS):
         declare(vhost, "q", "other")
@@ -140,7 +127,7 @@ def test_nothing_is_lost(what: str, hard: bool, own: lab.Lab, vhost: Vhost, ops:
         if what == "restore":
             ops.messages.drain("q", file, apply=True)
         orders: dict[str, tuple[str | Path, ...]] = {"drain": ("q", file), "restore": (file,), "move": ("q", "other")}
-        ended = outage(own, vhost, tmp_path, hard, what, *orders[what])
+        ended = outage(module_lab, vhost, tmp_path, hard, what, *orders[what])
         found: Counter[str] = in_queue(ops.settings, "q") + in_queue(ops.settings, "other")
         if what == "drain":
             assert found == {}
