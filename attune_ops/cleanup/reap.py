@@ -24,7 +24,8 @@ from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queu
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import open_management
-from attune_ops.installation.registry_read import read_worker, session
+from attune_ops.installation.registry_read import read_worker
+from attune_ops.installation.registry_session import session
 from attune_ops.messages.drain import drain
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts

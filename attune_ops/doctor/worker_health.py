@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from attune_ops.doctor.health_check import Health, HealthCheck, heartbeat, starting
-from attune_ops.installation import registry_read
+from attune_ops.installation import registry_read, registry_session
 from attune_ops.installation.broker_release import recognised
 from attune_ops.installation.config.settings import NO_REGISTRY, Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
@@ -72,7 +72,7 @@ def _by_management(
 def _registered(settings: Settings, id_or_name: str) -> Worker | None:
     if settings.database is None:
         raise SourceError(NO_REGISTRY)
-    with registry_read.session(settings.database, settings.timeout) as session:
+    with registry_session.session(settings.database, settings.timeout) as session:
         return registry_read.read_worker(session, id_or_name)
 
 

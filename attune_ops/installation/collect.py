@@ -142,25 +142,25 @@ class Round:
             self._reach[Source.AMQP] = self._with_certificate(found, endpoint)
 
     def _registry(self) -> RegistryView | None:
-        from attune_ops.installation import registry_read
+        from attune_ops.installation import registry_read, registry_session
 
         settings = self._settings
         if settings.database is None:
             self._missing |= dict.fromkeys(REGISTERED & self._sources, NO_REGISTRY)
             return None
-        if registry_read.is_yet_to_come(settings.database):
-            self._missing |= dict.fromkeys(REGISTERED & self._sources, registry_read.no_file(settings.database))
+        if registry_session.is_yet_to_come(settings.database):
+            self._missing |= dict.fromkeys(REGISTERED & self._sources, registry_session.no_file(settings.database))
             return None
         shown = settings.database.shown
         executions = bool({Source.EXECUTIONS, Source.ASSIGNMENTS} & self._sources)
         started = time.perf_counter()
         try:
-            with registry_read.session(settings.database, settings.timeout) as s:
+            with registry_session.session(settings.database, settings.timeout) as s:
                 self._reach[Source.REGISTRY] = Reach(
                     Source.REGISTRY,
                     target=shown,
-                    version=registry_read.version(s),
-                    clock_offset_s=registry_read.clock_offset(s),
+                    version=registry_session.version(s),
+                    clock_offset_s=registry_session.clock_offset(s),
                     latency_ms=(time.perf_counter() - started) * 1000,
                 )
                 view = registry_read.read_registry(s, stale_after=settings.stale_after, executions=executions)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attune_ops.installation import registry_read as source
+from attune_ops.installation import registry_read, registry_session
 from attune_ops.installation.config.settings import Database
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.registry import Worker, WorkerRole, WorkerStatus
@@ -126,7 +126,7 @@ def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None
     """
     with _writing(database, f"retiring worker {worker.id}", timeout) as table:
         table.mark(worker.id, WorkerStatus.INACTIVE, beat=False)  # this locks the row
-        found = source.read_worker(table.session, str(worker.id))
+        found = registry_read.read_worker(table.session, str(worker.id))
         if found is None or found.last_heartbeat != worker.last_heartbeat:
             raise ActionError(f"worker {worker.id} ({worker.name}) has sent a heartbeat since; nothing was changed")
 
@@ -134,7 +134,7 @@ def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None
 class _Table(NamedTuple):
     """The worker table inside one transaction."""
 
-    session: source.Session
+    session: registry_session.Session
     columns: frozenset[str]
 
     def register(self, name: str, values: dict[str, Any], status: WorkerStatus, guard: Guard | None) -> Registered:
@@ -148,7 +148,7 @@ class _Table(NamedTuple):
         if found:
             worker_id = int(found[0][0])
             if guard is not None:
-                guard(worker_id, source.read_worker(self.session, str(worker_id)))
+                guard(worker_id, registry_read.read_worker(self.session, str(worker_id)))
             before = self.row(worker_id, ("status", "updated", "last_heartbeat", *values))
             added = "cordon_reason" in values and self._is_ours(worker_id, values)
             if added:  # by a run that was killed before it could delete it
@@ -222,15 +222,15 @@ def _now() -> str:
 @contextlib.contextmanager
 def _writing(database: Database, doing: str, timeout: float, *, create: bool = False) -> Iterator[_Table]:
     """Opens the database for one transaction, which is rolled back where anything in the block fails."""
-    connection = source.connect(database, timeout, "create" if create else "write")
+    connection = registry_session.connect(database, timeout, "create" if create else "write")
     try:
-        session = source.Session(connection, database)
+        session = registry_session.Session(connection, database)
         if database.kind == "sqlite":
             session.rows("BEGIN IMMEDIATE")
             if create:
                 session.rows(SQLITE_WORKER)
         columns = session.columns("worker")
-        source.check_table(session, "worker", columns, source.WORKER_NEEDS)
+        registry_session.check_table(session, "worker", columns, registry_read.WORKER_NEEDS)
         yield _Table(session, frozenset(columns))
         connection.commit()
     except (SourceError, ActionError):
@@ -240,7 +240,7 @@ def _writing(database: Database, doing: str, timeout: float, *, create: bool = F
         with contextlib.suppress(Exception):
             connection.rollback()
         raise ActionError(
-            f"registry {database.shown}: {doing} failed, nothing was changed: {source.first_line(e)}"
+            f"registry {database.shown}: {doing} failed, nothing was changed: {registry_session.first_line(e)}"
         ) from None
     finally:
         connection.close()

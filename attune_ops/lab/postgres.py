@@ -14,7 +14,7 @@ from pathlib import Path
 
 from attune_ops.installation.config.running_lab import Process
 from attune_ops.installation.config.urls import parse_database
-from attune_ops.installation.registry_read import connect_postgresql
+from attune_ops.installation.registry_session import connect_postgresql
 from attune_ops.lab import process as processes
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from attune_ops.installation.config import Settings
-from attune_ops.installation.registry_read import Session, check_table, ended_executions, session
+from attune_ops.installation.registry_read import ended_executions
+from attune_ops.installation.registry_session import Session, check_table, session
 from attune_ops.messages.filters import accepts, parse
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.properties import BadProperties, names_user, with_header

@@ -16,7 +16,8 @@ from attune_ops.installation.amqp_write import BrokerRefused
 from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
-from attune_ops.installation.registry_read import session, worker_named
+from attune_ops.installation.registry_read import worker_named
+from attune_ops.installation.registry_session import session
 from attune_ops.installation.registry_write import Guard
 from attune_ops.messages.interrupts import held, interruption_point
 from attune_ops.model import units

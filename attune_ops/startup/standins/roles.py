@@ -7,7 +7,8 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from attune_ops.installation.registry_read import read_registry, session
+from attune_ops.installation.registry_read import read_registry
+from attune_ops.installation.registry_session import session
 from attune_ops.model.envelope import Envelope, NotAnEnvelope, parse
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from attune_ops.installation import registry_read as source
+from attune_ops.installation import registry_read, registry_session
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.config.urls import parse_database
 from attune_ops.model.errors import SourceError
@@ -30,8 +30,8 @@ def execute(url: str, *statements: str) -> None:
 
 
 def read(database: Database, timeout: float = 10.0) -> RegistryView:
-    with source.session(database, timeout) as session:
-        return source.read_registry(session)
+    with registry_session.session(database, timeout) as session:
+        return registry_read.read_registry(session)
 
 
 def test_workers_and_executions(database: str) -> None:
@@ -54,9 +54,9 @@ def test_workers_and_executions(database: str) -> None:
         ("e", "canceling"),
     ]
     assert found.notes == ()
-    with source.session(at(database)) as session:
-        by_name, by_id = source.read_worker(session, "w'2 🐇"), source.read_worker(session, "2")
-        offset = source.clock_offset(session)
+    with registry_session.session(at(database)) as session:
+        by_name, by_id = registry_read.read_worker(session, "w'2 🐇"), registry_read.read_worker(session, "2")
+        offset = registry_session.clock_offset(session)
     assert by_name == by_id == second
     assert offset is not None
     assert abs(offset) < 2
@@ -91,7 +91,7 @@ def test_another_schema(postgres: pg.Server) -> None:
 
 
 def test_only_reads(database: str) -> None:
-    with pytest.raises(SourceError, match="read-only"), source.session(at(database)) as session:
+    with pytest.raises(SourceError, match="read-only"), registry_session.session(at(database)) as session:
         session.rows("INSERT INTO attune.worker (name) VALUES ('x') RETURNING id")
 
 

@@ -12,7 +12,8 @@ import pytest
 from attune_ops.installation import registry_write
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.config.urls import parse_database
-from attune_ops.installation.registry_read import read_worker, session
+from attune_ops.installation.registry_read import read_worker
+from attune_ops.installation.registry_session import session
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from tests.hostile import NAMES
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from attune_ops.doctor.findings import CheckStatus
-from attune_ops.installation import registry_read, registry_write
+from attune_ops.installation import registry_read, registry_session, registry_write
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.urls import parse_database
 from attune_ops.model.errors import ActionError, SourceError
@@ -55,7 +55,7 @@ def test_registering_twice_keeps_the_id(release: tuple[str, str]) -> None:
     first = registry_write.register(database, "w1", concurrency=3)
     again = registry_write.register(database, "w1", concurrency=3)
     assert (first.known, again.known, again.id) == (False, True, first.id)
-    with registry_read.session(database) as session:
+    with registry_session.session(database) as session:
         found = registry_read.read_registry(session)
     assert [(w.name, w.status, w.concurrency) for w in found.workers] == [("w1", "active", 3)]
     assert found.workers[0].role == (None if name == "january" else "action")
@@ -81,7 +81,7 @@ def test_a_crash_is_told_from_a_clean_stop(release: tuple[str, str]) -> None:
             "UPDATE attune.worker SET last_heartbeat = now() - interval '91 seconds', status = 'inactive' "
             "WHERE name = 'crashed'"
         )
-    with registry_read.session(database) as session:
+    with registry_session.session(database) as session:
         found = registry_read.read_registry(session)
     assert {w.name: w.crashed for w in found.workers} == {"stopped": False, "crashed": True}
     assert (stopped.id, crashed.id) == (1, 2)
@@ -132,11 +132,11 @@ def test_the_error_names_the_schema_that_has_the_table(postgres: Server) -> None
         wrong = parse_database(url, "test")
         with (
             pytest.raises(SourceError, match=r"in schema 'attune'; schema 'automation' has one: --database-schema"),
-            registry_read.session(wrong) as session,
+            registry_session.session(wrong) as session,
         ):
             registry_read.read_registry(session)
         right = parse_database(url, "test", "automation")
-        with registry_read.session(right) as session:
+        with registry_session.session(right) as session:
             assert registry_read.read_registry(session).workers == ()
 
 
@@ -145,7 +145,7 @@ def test_the_error_names_the_grant_that_is_missing(postgres: Server) -> None:
         postgres.database(migrations.RELEASE_0_6) as url,
         narrow_user(url, "") as narrow,
         pytest.raises(SourceError, match=r"may not read .*; GRANT USAGE ON SCHEMA"),
-        registry_read.session(parse_database(narrow, "test")) as session,
+        registry_session.session(parse_database(narrow, "test")) as session,
     ):
         registry_read.read_registry(session)
 
@@ -171,7 +171,7 @@ def test_who_may_not_write_the_history_is_told_so_and_changes_nothing(postgres: 
             narrow = parse_database(user, "test")
             with pytest.raises(ActionError, match="worker_history"):
                 registry_write.deactivate(narrow, worker.id)
-            with registry_read.session(narrow) as session:
+            with registry_session.session(narrow) as session:
                 found = registry_read.read_worker(session, "w1")
             assert found is not None
             assert found.status == "active"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from attune_ops.installation import registry_read as source
+from attune_ops.installation import registry_read, registry_session
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.config.urls import parse_database
 from attune_ops.model.errors import ActionError, SourceError
@@ -37,17 +37,17 @@ def write(path: Path, *statements: str) -> Database:
 
 
 def read(database: Database) -> RegistryView:
-    with source.session(database) as session:
-        return source.read_registry(session, stale_after=10)
+    with registry_session.session(database) as session:
+        return registry_read.read_registry(session, stale_after=10)
 
 
 def worker(database: Database, id_or_name: str) -> Worker | None:
-    with source.session(database) as session:
-        return source.read_worker(session, id_or_name)
+    with registry_session.session(database) as session:
+        return registry_read.read_worker(session, id_or_name)
 
 
 def test_an_error_of_whoever_uses_the_session_is_not_the_registrys(tmp_path: Path) -> None:
-    with pytest.raises(ActionError, match=r"^the broker refuses$"), source.session(write(tmp_path / "r.db")):
+    with pytest.raises(ActionError, match=r"^the broker refuses$"), registry_session.session(write(tmp_path / "r.db")):
         raise ActionError("the broker refuses")
 
 
@@ -181,5 +181,5 @@ def test_what_is_no_registry(tmp_path: Path) -> None:
 
 def test_the_session_cannot_write(tmp_path: Path) -> None:
     database = write(tmp_path / "r.db", f"CREATE TABLE worker ({NEWEST})")
-    with pytest.raises(SourceError, match="readonly"), source.session(database) as session:
+    with pytest.raises(SourceError, match="readonly"), registry_session.session(database) as session:
         session.rows("DELETE FROM worker")
