@@ -23,6 +23,10 @@ FILTER = click.option(
     "newest dead-lettering), age, retries, deaths, size, $.path.in.body; comparison: =, !=, >, <, >=, <=; * matches "
     "any text.",
 )  # fmt: skip
+REVEAL = click.option("--reveal", is_flag=True, help="Show secrets, after a confirmation.")
+CONFIRM = click.option(
+    "--confirm", metavar="NAME", help="Confirm without a prompt: `reveal`, or the name of a protected environment."
+)
 LIMIT = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
 
 
@@ -54,10 +58,8 @@ def command() -> None:
     "--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Number of messages."
 )
 @FILTER
-@click.option("--reveal", is_flag=True, help="Show secrets, after a confirmation.")
-@click.option(
-    "--confirm", metavar="NAME", help="Confirm without a prompt: `reveal`, or the name of a protected environment."
-)
+@REVEAL
+@CONFIRM
 @format_option()
 @pass_cli
 def peek(
@@ -81,10 +83,8 @@ def peek(
 @click.option("--for", "seconds", type=duration, metavar="TIME", help="Duration (default: until Ctrl-C).")
 @click.option("--save", metavar="FILE", help="Also write the messages to FILE, secrets included; restore reads it.")
 @click.option("--json-lines", is_flag=True, help="One message a line, as JSON, as it passes.")
-@click.option("--reveal", is_flag=True, help="Show secrets, after a confirmation.")
-@click.option(
-    "--confirm", metavar="NAME", help="Confirm without a prompt: `reveal`, or the name of a protected environment."
-)
+@REVEAL
+@CONFIRM
 @format_option()
 @pass_cli
 def tap(cli: Cli, /, exchange: str, key: str | None, json_lines: bool, format: str, **how: Any) -> None:
