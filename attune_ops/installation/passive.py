@@ -84,8 +84,8 @@ class PassiveReader:
         """
         known = tuple(known)
         shared = set.intersection(*({q.name for q in t.base_queues} for t in known))
-        fits = heapq.nlargest(len(known), known, key=lambda t: (self._fit(t, shared).rank, t.released))
-        return Recognition(tuple(self._fit(t, shared) for t in fits))
+        fits = [(self._fit(t, shared), t.released) for t in known]
+        return Recognition(tuple(fit for fit, _ in sorted(fits, key=lambda f: (f[0].rank, f[1]), reverse=True)))
 
     def _fit(self, topology: Topology, shared: Collection[str]) -> Fit:
         queues = [self.queue(q.name) for q in topology.base_queues]

@@ -12,20 +12,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
-from attune_ops.model.secret import Secret, needles, without
+from attune_ops.model.secret import Secret, needles, scrub
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import age, number, size
 
 UNKNOWN = "—"
 RIGHT = (Kind.INTEGER, Kind.NUMBER, Kind.AGE)  # columns that are aligned right
 Line = tuple[int, str, str]  # indent, words, style of rich
-_masked: ContextVar[tuple[tuple[str, ...], tuple[Secret, ...]]] = ContextVar("masked", default=((), ()))
+_masked: ContextVar[tuple[tuple[str, ...], tuple[Secret, ...]] | None] = ContextVar("masked", default=None)
 COPY = "dim not italic"  # the style of a line that holds a command: the terminal wraps it, so that it can be copied
 
 
 @contextmanager
 def masking(secrets: tuple[Secret, ...]) -> Iterator[None]:
-    """Masks the secrets in every text that is made visible in the block: after wrapping they are not found whole."""
+    """Masks secrets and passwords of URLs in every text that is escaped in the block: wrapped, none is found whole."""
     token = _masked.set((needles(secrets), secrets))
     try:
         yield
@@ -36,11 +36,8 @@ def masking(secrets: tuple[Secret, ...]) -> Iterator[None]:
 def visible(text: str) -> str:
     r"""The text with invisible characters as escapes (`\n`, `\x1b`, `\u202e`), so that it is one line.
 
-    A space at the start or end is invisible too, and written `\x20`. Secrets of `masking` are masked.
+    A space at the start or end is invisible too, and written `\x20`.
     """
-    marks, secrets = _masked.get()
-    if marks and any(mark in text for mark in marks):
-        text = without(text, secrets)
     text = escaped(text)
     if text != text.strip(" "):
         text = re.sub(r"^ +| +$", lambda m: r"\x20" * len(m[0]), text)
@@ -53,7 +50,10 @@ def visible_lines(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text with every character that is not printable as an escape."""
+    """The text with every character that is not printable as an escape; within `masking`, secrets are masked."""
+    masked = _masked.get()
+    if masked is not None and ("://" in text or any(mark in text for mark in masked[0])):
+        text = scrub(text, masked[1])
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

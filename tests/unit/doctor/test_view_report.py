@@ -21,7 +21,9 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, CheckPages, CheckStatus, Report, Severity
 from attune_ops.doctor.screen import Screen
+from attune_ops.inventory.queues import queues
 from attune_ops.model.facts import Source
+from attune_ops.model.secret import Secret
 from attune_ops.model.snapshot import QueueState
 from attune_ops.render import wire
 from attune_ops.render.terminal import Hanging
@@ -316,3 +318,19 @@ def form_of(check: Check) -> str:
     text = render.form(CheckPages((check,)), "text")
     assert isinstance(text, str)
     return text
+
+
+@pytest.mark.parametrize("width", range(21, 121, 3))
+def test_a_wrapped_secret_is_masked(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    secret, password = "Sekrit42x and more of it", "hunter2hunter2"
+    report = hostile(f"a name with {secret} and amqp://user:{password}@host/ in it")
+    table = queues(report.facts)  # a narrow one leaves columns out, perhaps the one with the secret
+    for value in (report, Screen(report, every=True), table):
+        render.show(value, "table", secrets=(Secret(secret),))
+        printed = "".join(capsys.readouterr().out.split())
+        assert "***" in printed or value is table
+        assert "".join(secret.split()) not in printed
+        assert password not in printed
