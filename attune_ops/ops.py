@@ -402,7 +402,7 @@ class Ops:
         """Writes one HTML file with the doctor's report and all tables, without secrets; returns its size in bytes.
 
         `replace` overwrites an existing file. Changes nothing on the installation. Raises `ConfigError` if the file
-        cannot be written, or without `attune-ops[notebook]`.
+        cannot be written.
         """
         from attune_ops.doctor.html_report import write_report
 

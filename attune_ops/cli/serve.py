@@ -31,7 +31,7 @@ def command(
 
     /metrics is for Prometheus; /healthz/worker/NAME and /healthz/broker answer 200 or 503 with one line, /readyz too;
     / is the HTML report of the last reading. There is one reading every interval, however many clients ask; while the
-    broker is away the last values stay, with their age. Needs tag monitoring and the metrics extra; changes nothing.
+    broker is away the last values stay, with their age. Needs tag monitoring and the extra monitoring; changes nothing.
     """
     import threading
 
@@ -40,7 +40,7 @@ def command(
     try:
         import prometheus_client  # noqa: F401
     except ImportError:
-        raise ConfigError("metrics need prometheus-client: pip install 'attune-ops[metrics]'") from None
+        raise ConfigError("metrics need prometheus-client: pip install 'attune-ops[monitoring]'") from None
     from attune_ops.monitoring.exporter import Exporter, http_server
     from attune_ops.monitoring.web_config import read_web_config
 

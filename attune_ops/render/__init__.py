@@ -20,7 +20,6 @@ A new type or form needs no edit elsewhere.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import io
@@ -142,11 +141,8 @@ def formats(value: object) -> tuple[str, ...]:
 
 
 def _bundle(value: object) -> dict[str, Any]:
-    """What a notebook is given: text always, HTML where Jinja2 is installed."""
-    bundle = {"text/plain": form(value, "text")}
-    with contextlib.suppress(ConfigError):  # without the extra a notebook still has the text
-        bundle["text/html"] = form(value, "html")
-    return bundle
+    """What a notebook is given: text and HTML."""
+    return {"text/plain": form(value, "text"), "text/html": form(value, "html")}
 
 
 def module_of(kind: type) -> ModuleType:

@@ -10,7 +10,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.model.errors import ConfigError
 from attune_ops.model.units import age, size
 from attune_ops.render import text
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def fragment(template: str, **context: Any) -> str:
     """Fills in a template of `render/templates`; every value is escaped.
 
-    Filters for a template: `visible` for names, `age`, `moment`, `size`. Raises `ConfigError` without Jinja2.
+    Filters for a template: `visible` for names, `age`, `moment`, `size`.
     """
     return _environment().get_template(template).render(**context)
 
@@ -52,10 +51,8 @@ def preformatted(plain: str) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    try:
-        import jinja2
-    except ImportError:
-        raise ConfigError("HTML needs Jinja2: pip install 'attune-ops[notebook]'") from None
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("attune_ops.render"),
         autoescape=True,

@@ -98,7 +98,7 @@ def copy(name: str, to: Path | None = None) -> tuple[Path, bool]:
 def open_lab(file: Path) -> int:
     """Opens a file in JupyterLab and returns its exit status when it ends; raises `ConfigError` without JupyterLab."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise ConfigError("opening a notebook needs JupyterLab: pip install 'attune-ops[notebook]'")
+        raise ConfigError("opening a notebook needs JupyterLab: pip install 'attune-ops[jupyter]'")
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False).returncode
 
 

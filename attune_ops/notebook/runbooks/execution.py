@@ -30,14 +30,14 @@ def run(
 
     `values` are its parameters, `environment` additional variables for the kernel, `timeout` in s for each cell. A cell
     that fails ends the run: the outputs so far are written, then `ActionError` is raised. Raises `ConfigError` for an
-    unknown parameter, before anything runs, and without `attune-ops[notebook]`.
+    unknown parameter, before anything runs, and without `attune-ops[jupyter]`.
     """
     try:
         import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError:
-        raise ConfigError("running a notebook needs Jupyter: pip install 'attune-ops[notebook]'") from None
+        raise ConfigError("running a notebook needs Jupyter: pip install 'attune-ops[jupyter]'") from None
     file = catalog.find(name)
     known = catalog.parameters(catalog.read(file))
     if unknown := sorted(set(values) - set(known)):
