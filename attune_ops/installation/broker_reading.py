@@ -15,9 +15,17 @@ from attune_ops.installation.management_types.cluster import Overview
 from attune_ops.installation.management_types.fields import MessageStats
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
 from attune_ops.installation.side_by_side import SideBySide
+from attune_ops.installation.user_permissions import read_user_permissions
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Source
-from attune_ops.model.snapshot import BrokerSnapshot, ChannelState, ConnectionState, ConsumerState, QueueState
+from attune_ops.model.snapshot import (
+    BrokerSnapshot,
+    ChannelState,
+    ConnectionState,
+    ConsumerState,
+    QueueState,
+    UserPermissions,
+)
 
 # Parts of `Source.BROKER` that can be read one by one.
 LISTINGS = ("exchanges", "queues", "statistics", "bindings", "policies", "default_queue_type")
@@ -62,6 +70,7 @@ class BrokerReading:
             ("alarms", Source.ALARMS, m.alarms),
             ("nodes", Source.NODES, m.nodes),
             ("deprecated", Source.DEPRECATED, m.deprecated_features),
+            ("user_permissions", Source.USER_PERMISSIONS, lambda: read_user_permissions(m)),
             ("dead_lettered", Source.DEAD_LETTERED, dead_lettered),
         ]
         if not SEES_EVERYTHING & set(self._tags):
@@ -69,6 +78,11 @@ class BrokerReading:
             user = self._management.http.endpoint.user
             for source in sources & {Source.CONNECTIONS, Source.CONSUMERS}:
                 self.missing[source] = f"user {user!r} has no monitoring tag and sees only its own {source}"
+        if "administrator" not in self._tags and Source.USER_PERMISSIONS in sources:
+            self.missing[Source.USER_PERMISSIONS] = (
+                f"user {self._management.http.endpoint.user!r} does not have the administrator tag and cannot see the "
+                "permissions of users"
+            )
         for name, source, read in reads:
             wanted = (name in listings if source is Source.BROKER else True) and source in sources
             wanted |= name == "queues" and Source.DEPTHS in sources
@@ -109,6 +123,7 @@ class BrokerReading:
             alarms=read.get("alarms"),
             deprecated=read.get("deprecated"),
             dead_lettered=read.get("dead_lettered") if nodes <= 1 else None,
+            user_permissions=_connected(read),
             default_queue_type=read.get("default_queue_type") or overview.default_queue_type,
             statistics_disabled=overview.disable_stats,
             returned_unroutable=stats.return_unroutable,
@@ -154,6 +169,13 @@ class BrokerReading:
         except SourceError as e:
             self.missing.setdefault(source, str(e))
             return None
+
+
+def _connected(read: dict[str, Any]) -> tuple[UserPermissions, ...] | None:
+    """The permissions of the users that are connected: no other user belongs in a snapshot."""
+    permissions: tuple[UserPermissions, ...] | None = read.get("user_permissions")
+    users = {c.user for c in (*(read.get("connections") or ()), *(read.get("consumers") or ()))}
+    return None if permissions is None else tuple(p for p in permissions if p.user in users)
 
 
 def _in_full(read: dict[str, Any]) -> tuple[ConsumerState, ...] | None:

@@ -22,6 +22,7 @@ UNKNOWN = {
     Source.AMQP: "a definitions file is not a broker",
     Source.MANAGEMENT: "a definitions file is not a broker",
     Source.PERMISSIONS: "a definitions file is read without a user",
+    Source.USER_PERMISSIONS: "a definitions file has no connections",
     Source.DEPTHS: "a definitions file has no message counts",
     Source.CONSUMERS: "a definitions file has no consumers",
     Source.CONNECTIONS: "a definitions file has no connections",

@@ -36,6 +36,7 @@ class Source(StrEnum):
     AMQP = "amqp"
     MANAGEMENT = "management"  # the API itself: latency, user, tags
     PERMISSIONS = "permissions"  # of the user; needs tag administrator
+    USER_PERMISSIONS = "user_permissions"  # of all users; needs tag administrator
     BROKER = "broker"  # exchanges, queues, bindings, policies
     DEPTHS = "depths"  # message counts
     CONSUMERS = "consumers"
@@ -58,6 +59,7 @@ class Source(StrEnum):
 _LABELS = {
     "amqp": "AMQP",
     "management": "the management API",
+    "user_permissions": "permissions of users",
     "depths": "message counts",
     "dead_lettered": "counters of dead letters",
     "deprecated": "deprecated features",

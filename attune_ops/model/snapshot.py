@@ -169,6 +169,15 @@ class NodeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     partitions: tuple[str, ...] = ()
 
 
+class UserPermissions(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a user may configure, write and read in the virtual host: regular expressions, "" permits nothing."""
+
+    user: str
+    configure: str = ""
+    write: str = ""
+    read: str = ""
+
+
 class DeprecatedFeature(msgspec.Struct, frozen=True, omit_defaults=True):
     """A deprecated feature as this broker describes it; `state` is None where the broker does not say."""
 
@@ -207,6 +216,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     alarms: tuple[str, ...] | None = None
     deprecated: tuple[DeprecatedFeature, ...] | None = None
     dead_lettered: dict[str, int] | None = None  # messages since the node started, by reason, all virtual hosts
+    user_permissions: tuple[UserPermissions, ...] | None = None  # of the users that are connected
     default_queue_type: str | None = None
     statistics_disabled: bool = False
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts

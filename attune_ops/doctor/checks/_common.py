@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from attune_ops.doctor.findings import Problem, Severity
+from attune_ops.doctor.findings import Problem, Severity, Unknown
 from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import own_queues
@@ -24,6 +25,7 @@ START = (
     "Start the worker's process again: only its start-up consumes. If it is not needed, wait until its heartbeat is "
     "old; then AT409 prints how to retire it."
 )
+_PCRE_ONLY = re.compile(r"\[\[:|\\[QEKhHRX]|\(\?[|R&0-9]")
 SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
 
 
@@ -51,6 +53,20 @@ def own(facts: Facts) -> Iterator[QueueState]:
     """The topology's queues on the broker, without foreign ones."""
     named = facts.actual.queue_named
     return (named[name] for name in facts.memo(own_queues))
+
+
+def permits(pattern: str, name: str) -> bool:
+    """As rabbit_auth_backend_internal does: an unanchored match, and the empty pattern permits nothing.
+
+    Raises `Unknown` for a pattern that PCRE takes and Python does not, or reads otherwise.
+    """
+    try:
+        found = None if _PCRE_ONLY.search(pattern) else re.compile(pattern)
+    except re.error:
+        found = None
+    if found is None:
+        raise Unknown(f"permission {pattern!r} is a pattern that only the broker can match")
+    return bool(pattern) and found.search(name) is not None
 
 
 def worker_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:

@@ -35,6 +35,7 @@ NOT_ROUTED = (
 )
 
 EXPLAINED_BY: Rows = {
+    "AT105": (("user", "AT117"),),  # the same user, with the command that gives what lacks
     # What is missing
     "AT202": (("vhost", "AT201"),),
     "AT204": (("vhost", "AT201"), ("source", "AT201"), ("destination", "AT201 AT202 AT504")),

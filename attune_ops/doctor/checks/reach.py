@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed
+from attune_ops.doctor.checks._common import counted, listed, permits
 from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind, Unknown
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Reach, Source
@@ -113,7 +113,7 @@ def permissions(facts: Facts) -> Iterator[Problem]:
         if reach.permissions is None:
             continue
         rights = dict(zip(("configure", "write", "read"), reach.permissions, strict=True))
-        refused = {right: [n for n in names if not _permits(p, n)] for right, p in rights.items()}
+        refused = {right: [n for n in names if not permits(p, n)] for right, p in rights.items()}
         if not any(refused.values()):
             continue
         read_only = len(refused["configure"]) == len(names)
@@ -124,12 +124,8 @@ def permissions(facts: Facts) -> Iterator[Problem]:
             evidence={"user": reach.user, "permissions": rights, "refused": refused},
             remedy="Services need a user with all three permissions on these names. This tool needs none to read.",
             severity=Severity.INFO if read_only else Severity.ERROR,
+            related={"user": (reach.user or "",)},
         )
-
-
-def _permits(pattern: str, name: str) -> bool:
-    """As rabbit_auth_backend_internal does: an unanchored match, and the empty pattern permits nothing."""
-    return bool(pattern) and re.search(pattern, name) is not None
 
 
 @check(

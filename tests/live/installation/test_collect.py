@@ -125,6 +125,7 @@ def test_the_number_of_requests_is_fixed(vhost: Vhost, monkeypatch: pytest.Monke
         "overview", "whoami", f"permissions/{{vhost}}/{vhost.user}", "exchanges/{vhost}", "bindings/{vhost}",
         "consumers/{vhost}", "vhosts/{vhost}/connections", "vhosts/{vhost}/channels", "policies/{vhost}",
         "operator-policies/{vhost}", "vhosts", "health/checks/alarms", "nodes", "deprecated-features",
+            "users", "vhosts/{vhost}/permissions",
     }  # fmt: skip
     if vhost.broker.version >= BEFORE_3_13:
         expected.add("deprecated-features/used")
@@ -209,7 +210,10 @@ def test_what_a_user_is_told(vhost: Vhost, user: Users, tags: str, lacks: set[So
     # Asked for one queue, the API tells everybody its consumers.
     assert [c.consumer_tag for c in found] == ["of-another-user"]
     before = {Source.DEPRECATED} if vhost.broker.version < BEFORE_3_13 else set()
-    assert set(facts.missing) - NO_REGISTRY - ELSEWHERE - before == lacks | {Source.PERMISSIONS}
+    assert set(facts.missing) - NO_REGISTRY - ELSEWHERE - before == lacks | {
+        Source.PERMISSIONS,
+        Source.USER_PERMISSIONS,
+    }
     assert "does not have the administrator tag" in facts.missing[Source.PERMISSIONS]
     for source in lacks:
         assert f"user '{lesser.user}' has no monitoring tag" in facts.missing[source]

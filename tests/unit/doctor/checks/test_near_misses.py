@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from attune_ops.doctor.checks import all_checks
-from attune_ops.doctor.findings import Severity
+from attune_ops.doctor.findings import CheckStatus, Severity
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.snapshot import ConsumerState, QueueState
+from attune_ops.model.snapshot import ConnectionState, ConsumerState, QueueState, UserPermissions
 from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
@@ -35,6 +35,7 @@ from tests.unit.doctor.checks.world import (
     queues,
     reaching,
     registered,
+    served,
     since,
     stale,
     topology,
@@ -114,6 +115,14 @@ CASES = {
         H, nodes=(msgspec.structs.replace(NODE, memory_alarm=True, memory_limit=1_000_000),)
     ),
     "a certificate of three weeks": reaching(H, Source.MANAGEMENT, certificate_days=22),
+    "a services' user with no more than it needs": served(
+        S, configure=r"^(attune\.|worker\.|amq\.gen-)", write=r"^(attune|worker|amq)\.", read="attune|worker|amq.gen"
+    ),
+    "somebody else's user without permissions": change(
+        served(H, configure=".*", write=".*", read=".*"),
+        connections=(ConnectionState("c7", "/", "eve"), *(served(H).actual.connections or ())),
+        user_permissions=(UserPermissions("eve"), UserPermissions("svc", ".*", ".*", ".*")),
+    ),
     "a clock a little off": reaching(H, Source.REGISTRY, clock_offset_s=9.0),
     "dead letters that are being read": queues(F, "x.graveyard", messages=30, consumers=2),
     "a head message of a queue that was emptied": queues(H, EVENTS, messages=0),
@@ -163,3 +172,17 @@ def test_a_scheduled_execution_is_overdue_on_a_live_worker_too(minutes: float, f
 def test_a_release_without_monitors_has_none_to_miss() -> None:
     facts = executing(healthy(JANUARY), execution(1, "running", minutes=600, worker=9))
     assert not [f for f in ask(facts).findings if f.code == "AT418"]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "why"),
+    [
+        ((), "user svc is not in the broker's own user database"),
+        ((UserPermissions("svc", r"\Qattune", ".*", ".*"),), "only the broker can match"),
+        ((UserPermissions("svc", "(", ".*", ".*"),), "only the broker can match"),
+    ],
+)
+def test_permissions_that_cannot_be_judged_are_skipped(permissions: tuple[UserPermissions, ...], why: str) -> None:
+    facts = change(served(H), user_permissions=permissions)
+    (result,) = ask(facts, *[c for c in all_checks() if c.code == "AT117"]).results
+    assert (result.status, why in (result.reason or "")) == (CheckStatus.SKIPPED, True)

@@ -21,6 +21,7 @@ from attune_ops.model.snapshot import (
     NodeState,
     PolicyState,
     QueueState,
+    UserPermissions,
 )
 from attune_ops.model.topologies import candidates, load
 from attune_ops.model.topology import Binding, Consumer, Exchange, Per, Publish, Queue, Topology
@@ -88,6 +89,7 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
         dead_lettered={},
         channels=(),
         dropped_unroutable=0,
+        user_permissions=(),
     )
     prefetch = {c.tag: c.prefetch_at(8) for i in ids for c in (*wanted.worker_consumers(i), *wanted.consumers)}
     consumers = tuple(msgspec.structs.replace(c, prefetch=prefetch[c.tag]) for c in seen.consumers or ())
@@ -206,6 +208,12 @@ def joined(facts: Facts, queue_name: str, tag: str = "peek", connection: str = "
         channels=(*(seen.channels or ()), ChannelState("c7 (1)", "/", connection, 1, 50, 7)),
         connections=(*(seen.connections or ()), ConnectionState("c7", "/", "eve", product="pika")),
     )
+
+
+def served(facts: Facts, user: str = "svc", **rights: str) -> Facts:
+    """The facts with all services under one user that has these permissions."""
+    connections = tuple(msgspec.structs.replace(c, user=user) for c in facts.actual.connections or ())
+    return change(facts, connections=connections, user_permissions=(UserPermissions(user, **rights),))
 
 
 def registered(facts: Facts, *workers: Worker) -> Facts:

@@ -1,0 +1,164 @@
+"""Whether the users of the services have the permissions that the services need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._common import listed, permits
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
+from attune_ops.model import command_lines
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues, service_of
+from attune_ops.model.snapshot import ConsumerState, UserPermissions
+from attune_ops.model.topology import ID, Binding, Per, Queue, Topology
+from attune_ops.model.worker_process import worker_process
+
+RIGHTS = ("configure", "write", "read")
+DEFAULT_EXCHANGE = "amq.default"  # its name in a permission; in AMQP it has none
+SERVER_NAMED = "amq.gen-JzTY20BRgKO-HjmUJj0wLg"  # like a name that the broker chooses
+SERVER_NAMED_PATTERN = r"amq\.gen-.*"
+PERMITS_NOTHING = ("", "^$")
+Needs = Mapping[str, frozenset[str]]  # names by right; a worker's with `{id}`
+
+
+@check(
+    "AT117",
+    "service-permissions",
+    "services' users have the permissions that they need",
+    Severity.ERROR,
+    needs=(Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS, Source.USER_PERMISSIONS),
+    required=False,
+)
+def service_permissions(facts: Facts) -> Iterator[Problem]:
+    """A running service keeps its consumers without permissions; it fails with 403 when it publishes or restarts.
+
+    The users are those of the connections that have one of the services' consumers, or are a worker's. The topology
+    says what each service declares (configure), binds (write on the queue, read on the exchange), publishes (write) and
+    consumes (read). A queue with a dead-letter exchange also needs read on the queue and write on that exchange. The
+    printed command keeps the user's patterns and adds what they do not match. A service without any connection is not
+    seen. Topic permissions are not checked. Only an administrator can read other users' permissions: without this tag
+    the check is skipped, and so it is for a user of another authorisation backend (LDAP, OAuth 2).
+    """
+    known = {p.user: p for p in facts.actual.user_permissions or ()}
+    unknown: list[str] = []
+    for user, served in sorted(_services(facts).items()):
+        try:
+            lacking = _lacking(known[user], _needs(facts.topology, served), _ids(facts, served))
+        except KeyError:
+            unknown.append(f"user {user} is not in the broker's own user database")
+        except Unknown as e:
+            unknown.append(f"user {user}: {e}")
+        else:
+            if any(lacking.values()):
+                yield _problem(facts, known[user], sorted({service for service, _ in served}), lacking)
+    if unknown:
+        raise Unknown("; ".join(unknown))
+
+
+def _problem(facts: Facts, has: UserPermissions, services: list[str], lacking: Needs) -> Problem:
+    names = {right: sorted(missing) for right, missing in lacking.items()}
+    said = "; ".join(f"no {right} permission on {listed(some, 3)}" for right, some in names.items() if some)
+    patterns = [_extended(getattr(has, right), names[right]) for right in RIGHTS]
+    return Problem(
+        Subject("user", has.user, facts.vhost),
+        f"user {has.user} of {listed(services)}: {said}",
+        evidence={
+            "user": has.user,
+            "services": services,
+            "permissions": {right: getattr(has, right) for right in RIGHTS},
+            "lacking": names,
+        },
+        remedy="Run the command on the broker's host. It keeps what the user may do now; a running service needs no "
+        "restart, one that failed with 403 must be started again.",
+        commands=(command_lines.set_permissions(facts.vhost, has.user, *patterns),),
+    )
+
+
+def _services(facts: Facts) -> dict[str, set[tuple[str, int | None]]]:
+    """The users of the services' connections, each with its services; a worker with its id."""
+    found: dict[str, set[tuple[str, int | None]]] = {}
+    connections = facts.actual.connection_named
+    for consumer in facts.actual.consumers or ():
+        connection = connections.get(consumer.connection)
+        user = (connection.user if connection else None) or consumer.user
+        service = _service(facts, consumer) if user else None
+        if user and service:
+            owner = facts.topology.worker_of(consumer.queue)
+            found.setdefault(user, set()).add((service, owner[0] if owner else None))
+    for worker in facts.live_workers:
+        connection = connections.get(worker_process(facts, worker).connection)
+        if connection and connection.user:
+            found.setdefault(connection.user, set()).add(("worker", worker.id))
+    return found
+
+
+def _service(facts: Facts, consumer: ConsumerState) -> str | None:
+    """The service whose consumer this is; one of a server-named queue is known by its tag alone."""
+    if consumer.queue not in facts.memo(own_queues):
+        return None
+    found = service_of(facts.topology, consumer)
+    if found is not None or not facts.actual.queue_named[consumer.queue].exclusive:
+        return found
+    labels = {q.name for q in facts.topology.queues if q.per is Per.REPLICA}
+    tags = ((c.service, re.escape(c.tag).replace(re.escape(ID), "-?[0-9]+")) for c in facts.topology.consumers
+            if c.queue in labels and c.tag)  # fmt: skip
+    return next((service for service, tag in tags if re.fullmatch(tag, consumer.tag)), None)
+
+
+def _ids(facts: Facts, served: Iterable[tuple[str, int | None]]) -> tuple[int, ...]:
+    """The ids whose names are tried: those of the user's workers, and of its next one."""
+    return (*sorted({i for _, i in served if i is not None}), max(facts.worker_named, default=0) + 1)
+
+
+def _needs(topology: Topology, served: Iterable[tuple[str, int | None]]) -> Needs:
+    """What the services need, by right: the names of queues and exchanges."""
+    needs: dict[str, set[str]] = {right: set() for right in RIGHTS}
+    for service in {service for service, _ in served}:
+        queues: list[Queue] = [q for q in topology.queues if q.service == service]
+        bindings: list[Binding] = [b for q in queues for b in topology.bindings_to(q.name)]
+        if topology.is_set_up_by(service):
+            needs["configure"] |= {e.name for e in topology.exchanges}
+            queues += topology.common_queues
+            bindings += topology.common_bindings
+        labels = {q.name for q in topology.queues if q.per is Per.REPLICA}
+        for queue in queues:
+            name = SERVER_NAMED if queue.name in labels else queue.name
+            needs["configure"].add(name)
+            dead_letters = queue.arguments.get("x-dead-letter-exchange")
+            if dead_letters is not None:
+                needs["read"].add(name)
+                needs["write"].add(str(dead_letters) or DEFAULT_EXCHANGE)
+        for b in bindings:
+            server_named = b.destination_kind == "queue" and b.destination in labels
+            needs["write"].add(SERVER_NAMED if server_named else b.destination)
+            needs["read"].add(b.source)
+        published = {p.exchange for p in topology.publishes if {service, "any"} & set(p.by)}
+        needs["write"] |= {exchange or DEFAULT_EXCHANGE for exchange in published}
+        consumed = {c.queue for c in topology.consumers if c.service == service}
+        needs["read"] |= {SERVER_NAMED if queue in labels else queue for queue in consumed}
+    return {right: frozenset(names) for right, names in needs.items()}
+
+
+def _lacking(has: UserPermissions, needs: Needs, ids: tuple[int, ...]) -> Needs:
+    """What the user's patterns do not match."""
+    return {
+        right: frozenset(
+            name
+            for name in names
+            if not all(permits(getattr(has, right), name.replace(ID, str(i))) for i in (ids if ID in name else (0,)))
+        )
+        for right, names in needs.items()
+    }
+
+
+def _extended(pattern: str, names: list[str]) -> str:
+    """The pattern that also matches these names, and only these of all that it did not match."""
+    if not names:
+        return pattern
+    escaped = (
+        SERVER_NAMED_PATTERN if n == SERVER_NAMED else re.escape(n).replace(re.escape(ID), "-?[0-9]+") for n in names
+    )
+    added = f"^(?:{'|'.join(escaped)})$"
+    return added if pattern in PERMITS_NOTHING else f"{pattern}|{added}"
