@@ -157,7 +157,8 @@ def _by_policy(facts: Facts, kind: DiffKind, does: str, remedy: str) -> Iterator
         for a in d.attributes:
             setting = f"{a.name} = {a.in_force}" + (f" (declared {a.desired})" if a.desired is not None else "")
             found.setdefault(a.policy or "", {}).setdefault(setting, []).append(d.name)
-    for policy, settings in found.items():
+    for policy, unsorted in found.items():
+        settings = dict(sorted(unsorted.items()))  # a snapshot file does not keep the order of arguments
         names = list(dict.fromkeys(name for several in settings.values() for name in several))
         yield Problem(
             Subject("policy", policy),
