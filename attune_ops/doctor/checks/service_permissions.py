@@ -95,7 +95,7 @@ def _services(facts: Facts) -> dict[str, set[tuple[str, int | None]]]:
 
 
 def _service(facts: Facts, consumer: ConsumerState) -> str | None:
-    """The service whose consumer this is; one of a server-named queue is known by its tag alone."""
+    """The service that the consumer belongs to; on a server-named queue the tag alone tells it."""
     if consumer.queue not in facts.memo(own_queues):
         return None
     found = service_of(facts.topology, consumer)
@@ -108,7 +108,7 @@ def _service(facts: Facts, consumer: ConsumerState) -> str | None:
 
 
 def _ids(facts: Facts, served: Iterable[tuple[str, int | None]]) -> tuple[int, ...]:
-    """The ids whose names are tried: those of the user's workers, and of its next one."""
+    """The worker ids to try in names: those of the workers of the user, and the next one."""
     return (*sorted({i for _, i in served if i is not None}), max(facts.worker_named, default=0) + 1)
 
 
