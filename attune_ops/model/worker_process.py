@@ -15,7 +15,7 @@ from attune_ops.model.topology import ID
 from attune_ops.model.units import counted
 
 LISTED_AFTER = timedelta(seconds=15)  # a new connection is listed after 5 s, 10 s where the broker is busy
-State = Literal["connected", "starting", "gone", "unknown"]
+State = Literal["connected", "starting", "unlisted", "gone", "unknown"]
 
 
 class WorkerProcess(msgspec.Struct, frozen=True):
@@ -44,8 +44,8 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
 
     A connection is the worker's if it holds one of its consumers (its replica queue's too), held one in the first
     sample, or has the worker's name. Without one the process is gone, unless an unnamed connection without consumers
-    can be the worker's (Attune's services do not name their connections), or the worker has sent a heartbeat just now:
-    it connected before that, and a new connection is not listed at once.
+    can be the worker's (Attune's services do not name their connections), or the worker registered or sent a heartbeat
+    just now: a new connection is not listed at once, so the process is `unlisted`.
     """
     reason = facts.missing_reason((Source.CONNECTIONS, Source.CONSUMERS))
     if reason is not None:
@@ -62,9 +62,9 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
         unnamed = counted(clients.unnamed, "unnamed connection")
         return WorkerProcess("unknown", f"no connection is known to be its ({unnamed} without a consumer)")
     stopped = worker.status == WorkerStatus.INACTIVE and worker.crashed is not True
-    seen = worker.heartbeat_age(facts.taken_at)
-    if not stopped and seen is not None and seen < LISTED_AFTER:
-        return WorkerProcess("unknown", "no connection is listed yet")
+    seen = worker.last_heartbeat or worker.created
+    if not stopped and seen is not None and facts.taken_at - seen < LISTED_AFTER:
+        return WorkerProcess("unlisted", "no connection is listed yet")
     return WorkerProcess("gone", "no connection" if stopped else "crashed: no connection")
 
 

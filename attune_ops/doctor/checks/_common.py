@@ -25,6 +25,10 @@ START = (
     "Start the worker's process again: only its start-up consumes. If it is not needed, wait until its heartbeat is "
     "old; then AT409 prints how to retire it."
 )
+AGAIN = (
+    "Run the doctor again after 15 s: a new connection is not listed at once. If this is reported again, restart the "
+    "worker."
+)
 _PCRE_ONLY = re.compile(r"\[\[:|\\[QEKhHRX]|\(\?[|R&0-9]")
 SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
 

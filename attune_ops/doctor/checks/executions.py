@@ -125,7 +125,7 @@ def _lost_executions(facts: Facts) -> Iterator[tuple[object, Problem]]:
             continue
         worker = facts.worker_named.get(worker_id)
         process = None if worker is None or facts.broker is None else worker_process(facts, worker)
-        state = "" if process is None or process.state == "unknown" else f"; {process.words}"
+        state = "" if process is None or process.state in ("unknown", "unlisted") else f"; {process.words}"
         summary = "not in the registry" if worker is None else process.summary if process else "unknown"
         yield (worker is None, process and process.state), Problem(
             Subject("execution", str(executions[0].id)),

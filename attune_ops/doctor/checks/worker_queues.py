@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import (
+    AGAIN,
     RESTART,
     START,
     all_missing,
@@ -71,9 +72,8 @@ def _no_queue(facts: Facts, worker_id: int, differences: Sequence[Difference]) -
     deleted = "; its queue was deleted under it" if process.state == "connected" else ""
     return Problem(
         Subject("queue", names[0]),
-        f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost; "
-        f"{process.words}{deleted}",
-        cause=_cause(facts, worker),
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost",
+        cause=f"{process.words}{deleted}; {_cause(facts, worker)}",
         evidence={"worker": worker_id, "name": worker.name, "status": worker.status, "missing": names,
                   "process": process.summary},
         remedy=_remedy(differences, process.state),
@@ -89,9 +89,7 @@ def _remedy(differences: Sequence[Difference], state: str) -> str:
     """What only a person can do: a command cannot start the process that consumes."""
     if differences[0].fix is not Fix.DECLARE:
         return refused(differences[0])
-    if state == "gone":
-        return START
-    return RESTART
+    return {"gone": START, "unlisted": AGAIN}.get(state, RESTART)
 
 
 def _cause(facts: Facts, worker: Worker) -> str:

@@ -48,7 +48,7 @@ def one_error(p: Place, code: str, words: str, within: float = 40) -> Finding:
     def seen() -> bool:
         nonlocal errors
         errors = p.look().at_least(Severity.ERROR)
-        return [e.code for e in errors] == [code] and words in errors[0].detail
+        return [e.code for e in errors] == [code] and words in f"{errors[0].detail}; {errors[0].cause}"
 
     try:
         eventually(seen, within=within, every=1)
@@ -112,7 +112,7 @@ def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[...,
     eventually(lambda: no_errors(p), within=30, every=1)
     p.vhost.api("DELETE", f"queues/{{vhost}}/{W1}")
     finding = one_error(p, "AT401", "its queue was deleted under it")
-    assert "connected (" in finding.detail
+    assert "connected (" in finding.cause
     assert finding.commands == ()
     assert finding.remedy.startswith("Restart the worker")
     p.services["w1"].disconnect()
