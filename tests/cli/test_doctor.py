@@ -120,3 +120,41 @@ def test_an_odd_target_version_is_remarked_on(run: Run, snapshot: Path, version:
     notes = json.loads(run(*asked, "--format", "json", status=0).stdout)["summary"]["notes"]
     assert note in notes[0]
     assert f"\nnote        {notes[0]}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "exchange", "queue", "key"),
+    [
+        ("AT207", "attune.events", "attune.executions.queue", "rule.{}"),
+        ("AT208", "attune.executions", "attune.events.queue", "rule.{}.#"),
+    ],
+)
+def test_very_many_bindings_are_one_finding_of_bounded_size(
+    run: Run, tmp_path: Path, code: str, exchange: str, queue: str, key: str
+) -> None:
+    file, many = tmp_path / "definitions.json", 50_000
+    actual = healthy().actual
+    ends = {"source": exchange, "destination": queue, "destination_type": "queue", "vhost": "/", "arguments": {}}
+    content = {
+        "vhosts": [{"name": "/"}],
+        "queues": [
+            {"name": q.name, "vhost": "/", "durable": q.durable, "auto_delete": q.auto_delete, "arguments": q.arguments}
+            for q in actual.queues or ()
+        ],
+        "exchanges": [
+            {"name": e.name, "vhost": "/", "type": e.type, "durable": True, "auto_delete": False, "internal": False,
+             "arguments": e.arguments}
+            for e in actual.exchanges or () if e.name.startswith("attune.")
+        ],
+        "bindings": [ends | {"routing_key": key.format(i)} for i in range(many)],
+    }  # fmt: skip
+    file.write_text(json.dumps(content))
+    out = run("doctor", "--from", file, "--only", code, "--format", "json", "--fail-on", "never", status=0).stdout
+    assert len(out) < 20_000
+    (finding,) = json.loads(out)["findings"]
+    assert (finding["code"], finding["subject"]["kind"]) == (code, "binding")
+    assert f"{queue} has {many} bindings to {exchange}" in finding["detail"]
+    evidence = finding["evidence"]
+    assert (evidence["count"], evidence["source"], evidence["destination"]) == (many, exchange, queue)
+    assert [b["routing_key"] for b in evidence["first"]] == [key.format(i) for i in range(20)]
+    assert finding["commands"] == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
@@ -13,7 +16,40 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind
 from attune_ops.model.topology import Binding
 from attune_ops.topology.diff import diff
-from attune_ops.topology.drift import DiffKind
+from attune_ops.topology.drift import Difference, DiffKind
+
+LISTED = 20  # bindings from one source to one destination that have a finding each; more of them are one finding
+
+
+class _Bindings(msgspec.Struct):
+    """The bindings from one source to one destination: how many there are, and the first of them."""
+
+    count: int = 0
+    first: list[tuple[Difference, Binding]] = []
+
+    @property
+    def several(self) -> bool:
+        """Whether they are too many for a finding each."""
+        return self.count > LISTED
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """For the finding about all of them; the names are bounded, because a broker can have a million."""
+        b = self.first[0][1]
+        return {"source": b.source, "destination": b.destination, "count": self.count,
+                "first": [{"routing_key": b.routing_key, "arguments": b.arguments} for _, b in self.first]}  # fmt: skip
+
+
+def _by_ends(differences: Iterable[Difference]) -> Iterable[_Bindings]:
+    found: dict[tuple[str, str, str, DiffKind], _Bindings] = {}
+    for d in differences:
+        if isinstance(d.item, Binding):
+            b = d.item
+            several = found.setdefault((b.source, b.destination_kind, b.destination, d.kind), _Bindings())
+            several.count += 1
+            if several.count <= LISTED:
+                several.first.append((d, b))
+    return found.values()
 
 
 @check(
@@ -23,24 +59,37 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
     """An unexpected binding sends messages to a queue that its consumer rejects or handles twice.
 
     Only bindings to Attune's own queues and exchanges are checked. Common causes are an older release, and a binding
-    made by hand with a wrong key.
+    made by hand with a wrong key. More than 20 of them from one exchange to one queue are one finding, with their
+    number and the first 20.
     """
-    for d in facts.memo(diff).of(DiffKind.UNEXPECTED):
-        b = d.item
-        assert isinstance(b, Binding)
-        yield Problem(
-            Subject("binding", d.name),
-            f"{b.destination} is also bound to {b.source or 'the default exchange'} with key {b.routing_key!r}, "
-            f"which is not part of {facts.topology.name}",
-            evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
-                      "arguments": b.arguments, "worker": d.worker_id},
-            remedy="Remove the binding, or add it to the topology file if it is intended.",
-            commands=(command_lines.binding("unbind", b),),
-            related={
-                "destination": (b.destination,),
-                "missing binding": tuple(facts.memo(_missing).get((b.source, b.destination), ())),
-            },
-        )  # fmt: skip
+    missing = facts.memo(_missing)
+    for several in _by_ends(facts.memo(diff).of(DiffKind.UNEXPECTED)):
+        d, b = several.first[0]
+        related = {
+            "destination": (b.destination,),
+            "missing binding": tuple(missing.get((b.source, b.destination), ())),
+        }
+        if several.several:
+            yield Problem(
+                Subject("binding", d.name),
+                f"{b.destination} has {several.count} bindings to {b.source or 'the default exchange'} which are not "
+                f"part of {facts.topology.name}",
+                evidence={**several.evidence, "worker": d.worker_id},
+                remedy="Find the application that makes these bindings and stop it; then remove them.",
+                related={"subject": (), **related},  # what explains one of them does not explain all
+            )
+            continue
+        for d, b in several.first:
+            yield Problem(
+                Subject("binding", d.name),
+                f"{b.destination} is also bound to {b.source or 'the default exchange'} with key {b.routing_key!r}, "
+                f"which is not part of {facts.topology.name}",
+                evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
+                          "arguments": b.arguments, "worker": d.worker_id},
+                remedy="Remove the binding, or add it to the topology file if it is intended.",
+                commands=(command_lines.binding("unbind", b),),
+                related=related,
+            )  # fmt: skip
 
 
 def _missing(facts: Facts) -> dict[tuple[str, str], list[str]]:
@@ -67,26 +116,34 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     has the wrong type, AT205 explains this finding. On a foreign exchange it is only an info.
     """
     found = facts.actual.exchange_named
-    for d in (*facts.memo(diff).of(DiffKind.UNEXPECTED), *facts.memo(diff).of(DiffKind.UNMANAGED)):
-        b = d.item
-        if not isinstance(b, Binding):
-            continue
-        own = facts.topology.exchange(b.source) is not None
-        kind = found[b.source].type if b.source in found else ""
-        if taken_literally(kind, b.routing_key):
+    kinds = {name: e.type for name, e in found.items()}
+    literal = (
+        d
+        for kind in (DiffKind.UNEXPECTED, DiffKind.UNMANAGED)
+        for d in facts.memo(diff).of(kind)
+        if isinstance(d.item, Binding) and taken_literally(kinds.get(d.item.source, ""), d.item.routing_key)
+    )
+    for several in _by_ends(literal):
+        own = facts.topology.exchange(several.first[0][1].source) is not None
+        for d, b in several.first[:1] if several.several else several.first:
+            kind = kinds[b.source]
+            said = f"is bound to {b.source} with key {b.routing_key!r}"
+            ends = {"source": b.source, "destination": b.destination, "routing_key": b.routing_key}
+            if several.several:
+                said = f"has {several.count} bindings to {b.source} with keys like {b.routing_key!r}"
+                ends = several.evidence
             yield Problem(
                 Subject("binding", d.name),
-                f"{b.destination} is bound to {b.source} with key {b.routing_key!r}: literal on a {kind} exchange",
-                evidence={"source": b.source, "type": kind, "destination": b.destination,
-                          "routing_key": b.routing_key},
+                f"{b.destination} {said}: literal on a {kind} exchange",
+                evidence={"type": kind, **ends},
                 remedy="Remove the binding and bind each intended key, or use a topic exchange."
                 if own
                 else "Ask the owner of this exchange.",
-                commands=(command_lines.binding("unbind", b),) if own else (),
-                inspect_commands=() if own else (command_lines.exchange(b.source),),
+                commands=(command_lines.binding("unbind", b),) if own and not several.several else (),
+                inspect_commands=() if own and not several.several else (command_lines.exchange(b.source),),
                 severity=None if own and d.kind is DiffKind.UNEXPECTED else Severity.INFO,
                 related={"source": (b.source,)},
-            )  # fmt: skip
+            )
 
 
 @check(
