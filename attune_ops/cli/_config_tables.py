@@ -50,7 +50,7 @@ def settings_table(settings: Settings) -> Table:
     if settings.attune_config and settings.database is None:
         origins["database"] = f"not in {settings.attune_config}: set ATTUNE__DATABASE__URL"
     rows = tuple((member, value, origins.get(member, "default")) for member, value in shown.items())
-    return Table("config", SHOWN, rows, datetime.now(UTC))
+    return Table("config", SHOWN, rows, datetime.now(UTC), settings.notes)
 
 
 def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table:

@@ -47,12 +47,13 @@ def read_and_diagnose(
     target_version: str | None = None,
     known: Collection[Key] = (),
     file: str | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Report:
     """Reads facts and diagnoses them.
 
     `only` and `skip` are codes, names or groups of checks; `known` are the keys of a baseline; `file` is the source of
-    facts that are not live. The report's duration includes the reading. Raises `ConfigError` for an unknown check or
-    threshold before anything is read.
+    facts that are not live; `notes` are remarks about the settings. The report's duration includes the reading.
+    Raises `ConfigError` for an unknown check or threshold before anything is read.
     """
     verify(check_settings.severities, check_settings.thresholds)
     if target_version is not None and not re.match(r"\d+\.\d+", target_version):
@@ -70,7 +71,7 @@ def read_and_diagnose(
             clock=time.perf_counter,
         )
     note = target_note(facts)
-    notes = (*((note,) if note else ()), *(facts.passive.notes if facts.passive else ()))
+    notes = (*notes, *((note,) if note else ()), *(facts.passive.notes if facts.passive else ()))
     return msgspec.structs.replace(
         report,
         duration_ms=(time.perf_counter() - started) * 1000,
@@ -109,7 +110,7 @@ def diagnose_live(
         time.sleep(interval)
         return collect(settings, earlier=first.broker, skip_worker_statistics=True)
 
-    return read_and_diagnose(read, settings.check_settings, **options)
+    return read_and_diagnose(read, settings.check_settings, notes=settings.notes, **options)
 
 
 def diagnose_file(

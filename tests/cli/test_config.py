@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.world import Run
 
 SECRET = "s3cret-w/ord"
@@ -62,3 +64,56 @@ def test_check(run: Run) -> None:
     path.unlink()
     assert "no installation given" in run("config", "check", status=2).stdout
     run("config", "check", "--amqp-url", "amqp://h", status=0)
+
+
+FILE = """
+[env.prod]
+amqp_url = "amqp://guest:guest@127.0.0.1:1/prod"
+[env.bare]
+topology = "attune-2026-01"
+"""
+OTHER = {
+    "ATTUNE_OPS_AMQP_URL": f"amqp://guest:{SECRET.replace('/', '%2F')}@127.0.0.2:1/other",
+    "ATTUNE_OPS_MANAGEMENT_URL": "http://127.0.0.2:2",
+    "ATTUNE_OPS_DATABASE_URL": "postgresql://me@127.0.0.2:1/other",
+}
+OVERRIDDEN = "--env prod takes precedence over ATTUNE_OPS_AMQP_URL, ATTUNE_OPS_MANAGEMENT_URL"
+WINNING = "ATTUNE_OPS_AMQP_URL takes precedence over attune-ops.toml [env.prod]"
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "amqp", "management", "notes"),
+    [
+        (["--env", "prod"], OTHER, "127.0.0.1:1/prod", "127.0.0.1:15672", [OVERRIDDEN]),
+        (["--env", "prod"], {"ATTUNE_OPS_LAB": "two"}, "127.0.0.1:1/prod", "127.0.0.1:15672",
+         ["--env prod takes precedence over ATTUNE_OPS_LAB"]),
+        (["--env", "prod"], {}, "127.0.0.1:1/prod", "127.0.0.1:15672", []),
+        (["--env", "bare"], OTHER, "127.0.0.2:1/other", "127.0.0.2:2", []),
+        ([], {**OTHER, "ATTUNE_OPS_ENV": "prod"}, "127.0.0.2:1/other", "127.0.0.2:2", [WINNING]),
+    ],
+)  # fmt: skip
+def test_a_named_environment_comes_before_variables(
+    run: Run, options: list[str], environ: dict[str, str], amqp: str, management: str, notes: list[str]
+) -> None:
+    (run.folder / "attune-ops.toml").write_text(FILE)
+    done = run("config", "show", *options, "--format", "json", env=environ, status=0)
+    table = json.loads(done.stdout)
+    told = {row["member"]: row["value"] for row in table["rows"]}
+    assert told["amqp"] == f"amqp://guest:***@{amqp}"
+    assert told["management"].endswith(f"@{management}")
+    assert table.get("notes", []) == notes
+    text = run("config", "show", *options, env=environ, status=0)
+    assert all(note in " ".join((text.stdout + text.stderr).split()) for note in notes)
+    assert SECRET not in done.stdout + text.stdout + text.stderr
+
+
+def test_the_heading_of_the_doctor_says_which_variables_are_overridden(run: Run) -> None:
+    (run.folder / "attune-ops.toml").write_text(FILE)
+    only = ("--only", "AT101", "--fail-on", "never")
+    for options, environ, note in (
+        (("--env", "prod"), OTHER, OVERRIDDEN),
+        ((), {**OTHER, "ATTUNE_OPS_ENV": "prod"}, WINNING),
+    ):
+        report = json.loads(run("doctor", *options, *only, "--format", "json", env=environ).stdout)
+        assert report["summary"]["notes"] == [note]
+        assert note in " ".join(run("doctor", *options, *only, env=environ).stdout.split())

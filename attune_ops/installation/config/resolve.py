@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -15,6 +13,7 @@ from attune_ops.installation.config import attune_files, running_lab
 from attune_ops.installation.config import config_file as config_file
 from attune_ops.installation.config.attune_files import AttuneConfig
 from attune_ops.installation.config.config_file import ConfigFile
+from attune_ops.installation.config.precedence import Layer, Setting, layered, remarks
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.urls import (
     management_of,
@@ -25,7 +24,6 @@ from attune_ops.installation.config.urls import (
     prometheus_of,
 )
 from attune_ops.model.errors import ConfigError, TopologyError
-from attune_ops.model.secret import Secret
 from attune_ops.model.severity import Severity
 from attune_ops.model.topologies import DEFAULT as DEFAULT_TOPOLOGY
 from attune_ops.model.topologies import load
@@ -52,22 +50,12 @@ NOTHING_FOUND = (
 )
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """A value, its origin, and a password that is kept outside of it."""
-
-    value: Any
-    origin: str
-    password: Secret | None = None
-
-
-Layer = dict[str, Setting]
-
-
 def resolve(
     options: Mapping[str, str], environ: Mapping[str, str] | None = None, *, lab: bool | str = False
 ) -> Settings:
     """Finds the installation: for each value option, variable, named environment, Attune's own, lab, in that order.
 
+    An environment that an option names comes before the variables.
     `options` holds the options of the command line, by the names in `KEYS`. With `lab` it is the lab of that name, or
     the default one; environments and variables that name another installation are then ignored, as with the option.
     Raises `ConfigError`. Reads files; connects to nothing.
@@ -78,21 +66,25 @@ def resolve(
         given["lab"] = Setting("default" if lab is True else lab, RUNNING_LAB)
     named_lab = _named_lab(given, _variables(environ))
     elsewhere = {*PLACES, *URLS, "database_schema"} if named_lab else {"lab"}
-    explicit = {key: said for key, said in _variables(environ).items() if key not in elsewhere} | given
-    file, path = _file(explicit, environ)
-    name = _env_name(explicit, file, named_lab is not None)
-    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    variables = _variables(environ)
+    used = {key: said for key, said in variables.items() if key not in elsewhere}
+    file, path = _file(used | given, environ)
+    name = _env_name(used | given, file, named_lab is not None)
+    environment = _environment(file, name, path, environ) if name and path else {}
+    said = layered(given, used, environment)
+    below = [environment]
     if named_lab:
         said.maps.append(_lab(named_lab))
     else:
         attune = _attune(said, environ, search="amqp_url" not in said and not name)
-        said.maps.append({key: Setting(*found) for key, found in attune.values.items()})
+        below.append({key: Setting(*found) for key, found in attune.values.items()})
+        said.maps.append(below[-1])
         if attune.files:
             said.maps.insert(0, {"attune_config": Setting(", ".join(map(str, attune.files)), attune.origin)})
         if "amqp_url" not in said:
             # The lab instead of the installation that the user named would hide the problems of that installation.
             said.maps.append(_refuse(name, attune) if name or attune.files else _lab())
-    return _settings(said, file, name)
+    return msgspec.structs.replace(_settings(said, file, name), notes=remarks(given, variables, below, said))
 
 
 def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> CheckSettings:
@@ -101,11 +93,11 @@ def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None
     Raises `ConfigError`. Reads files; connects to nothing.
     """
     environ = os.environ if environ is None else environ
-    explicit = _variables(environ)
-    explicit |= {key: Setting(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
-    file, path = _file(explicit, environ)
-    name = _env_name(explicit, file, lab=False)
-    said = ChainMap(explicit, _environment(file, name, path, environ) if name and path else {})
+    variables = _variables(environ)
+    given = {key: Setting(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
+    file, path = _file(variables | given, environ)
+    name = _env_name(variables | given, file, lab=False)
+    said = layered(given, variables, _environment(file, name, path, environ) if name and path else {})
     topology = _topology(said["topology"]) if "topology" in said else None
     return CheckSettings(topology, _severities(file), file.thresholds)
 

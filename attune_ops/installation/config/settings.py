@@ -110,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True):
     redact: tuple[str, ...] = ()
     origin: dict[str, str] = {}
     lab: str | None = None
+    notes: tuple[str, ...] = ()  # which variables are overridden, or override a file
 
     @property
     def check_settings(self) -> CheckSettings:
