@@ -87,8 +87,9 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
                 assert not found(after, Severity.ERROR)
                 (headroom,) = (r for r in after.results if r.code == "AT113")
                 # Beside other load the statistics may have been refreshed in between.
-                assert headroom.status is CheckStatus.SKIPPED or not statistics_say_alarm(place)
-                assert "no current statistics" in (headroom.reason or "")
+                if statistics_say_alarm(place):
+                    assert headroom.status is CheckStatus.SKIPPED
+                    assert "no current statistics" in (headroom.reason or "")
             own.ctl(*MEMORY[0])
             proves("AT112 queues", place, place.look(), run)
             own.ctl(*MEMORY[1])
