@@ -25,6 +25,21 @@ def commands(group: click.Group = root, path: tuple[str, ...] = ()) -> Iterator[
 ALL = {" ".join(path): command for path, command in commands()}
 
 
+def parsed(line: list[str]) -> list[str]:
+    """The words of a command line after the command's name; fails where this version does not know one of them."""
+    found: click.Group = root
+    context, words = click.Context(root), line
+    while isinstance(found, click.Group):
+        name, inner, words = found.resolve_command(context, words)
+        assert inner is not None, name
+        context = click.Context(inner, info_name=name, parent=context)
+        if not isinstance(inner, click.Group):
+            inner.make_parser(context).parse_args(list(words))
+            break
+        found = inner
+    return words
+
+
 def formats(command: Command) -> tuple[str, ...]:
     """The formats that a command offers; none for one that prints no data."""
     for param in command.params:

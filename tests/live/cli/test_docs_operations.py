@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 
 from attune_ops.installation.registry_write import register
 from attune_ops.topology.apply import apply_topology
+from tests.live.monitoring.test_serve import serving
+from tests.live.places import Place
 from tests.world import Run, Vhost, eventually
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -33,22 +36,27 @@ def test_python(vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (tmp_path / "kept.jsonl").exists()
 
 
+def test_the_probe_of_a_pod(place: Callable[..., Place]) -> None:
+    probe = yaml.safe_load(block("health.md", "yaml"))["readinessProbe"]["httpGet"]
+    here = place().populate()
+    path = probe["path"].replace("worker-python-01", "w1")
+    with serving(here) as server:
+        assert eventually(lambda: (got := server.get(path)).status == 200 and got, within=30)
+        here.services["w1"].stop()
+        assert "w1" in eventually(lambda: (got := server.get(path)).status == 503 and got, within=30).text
+
+
 @pytest.mark.slow
-def test_kubernetes_probes(vhost: Vhost, database: str, run: Run) -> None:
-    pod = yaml.safe_load(block("health.md", "yaml"))
+def test_the_probe_of_this_hosts_worker(vhost: Vhost, database: str, run: Run) -> None:
     told = {
         "ATTUNE__WORKER__NAME": "pod-1",
         "ATTUNE__MESSAGE_QUEUE__URL": vhost.amqp_url,
         "ATTUNE__DATABASE__URL": database,
         "ATTUNE_OPS_MANAGEMENT_URL": vhost.management_url,
     }
-    assert {e["name"] for e in pod["env"]} == set(told)
-    assert pod["readinessProbe"]["exec"]["command"] == pod["startupProbe"]["exec"]["command"]
-    command, *arguments = pod["startupProbe"]["exec"]["command"]
-    assert command == run.command.name
 
     def probe() -> Any:
-        return run(*arguments, env=told, timeout=pod["startupProbe"]["timeoutSeconds"])
+        return run("health", "worker", env=told, timeout=5)
 
     settings = vhost.settings(database)
     assert probe().returncode == 1
