@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from attune_ops.messages.facade import Messages
     from attune_ops.model.graph import Graph
     from attune_ops.model.table import Table
-    from attune_ops.monitoring.history import History
+    from attune_ops.monitoring.history_operations import HistoryOperations
     from attune_ops.routing import Router
     from attune_ops.routing.route import Reason, Route
     from attune_ops.startup.startup_report import StartupReport
@@ -381,22 +381,12 @@ class Ops:
 
         return file_changes(before, self.facts() if after is None else after, vhost)
 
-    def watch(self, seconds: float, *, interval: float = 10.0) -> History:
-        """Records all queues every `interval` s for `seconds`, and returns everything that is recorded.
+    @property
+    def history(self) -> HistoryOperations:
+        """Readings over time: `record`, `show`, `compare`, `story`, `prune`. Needs `attune-ops[history]`."""
+        from attune_ops.monitoring.history_operations import HistoryOperations
 
-        Reads the broker, needs tag monitoring. Writes this tool's own file in the user's state folder, nothing on the
-        installation. Raises `SourceError`.
-        """
-        from attune_ops.monitoring import history
-
-        history.watch(self.settings, interval=interval, seconds=seconds)
-        return history.read(self.settings)
-
-    def history(self, since: timedelta | None = None) -> History:
-        """Reads what `watch` recorded in the last `since` (default: 30 days). Sends no request, changes nothing."""
-        from attune_ops.monitoring import history
-
-        return history.read(self.settings, since or history.KEPT)
+        return HistoryOperations(self.settings)
 
     def report(self, file: str, *, samples: int | None = None, replace: bool = False) -> int:
         """Writes one HTML file with the doctor's report and all tables, without secrets; returns its size in bytes.

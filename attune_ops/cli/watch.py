@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
 from typing import TYPE_CHECKING
 
 import click
 
 from attune_ops.cli import _base
-from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import Cli, pass_cli
 from attune_ops.cli._duration import duration
 
 if TYPE_CHECKING:
@@ -17,33 +17,36 @@ if TYPE_CHECKING:
 
 @_base.command(example="attune-ops watch --interval 1s --for 3s")
 @click.option(
-    "--interval", type=duration, default="10s", show_default=True, metavar="TIME", help="Interval between samples."
+    "--interval", type=duration, default="10s", show_default=True, metavar="TIME", help="Interval between readings."
 )
 @click.option("--for", "span", type=duration, metavar="TIME", help="Duration (default: until Ctrl-C).")
-@click.option("--since", type=duration, metavar="TIME", help="Record nothing; show the samples of the last TIME.")
-@format_option()
 @pass_cli
-def command(cli: Cli, interval: float, span: float | None, since: float | None, format: str) -> None:
-    """Records the depth of all queues, and shows the trend of each.
+def command(cli: Cli, interval: float, span: float | None) -> None:
+    """Prints a line for each reading: messages and queues. Records and changes nothing; see history record."""
+    from attune_ops.model import deadline
+    from attune_ops.model.facts import Source
+    from attune_ops.model.ownership import require
+    from attune_ops.monitoring.interval import check_interval
 
-    Samples are kept for 30 days in a file in the user's state folder; the notebook `capacity` reads the same file.
-    Changes nothing on the installation.
-    """
-    from attune_ops.monitoring import history
+    check_interval(interval, span)
+    started, first = time.monotonic(), True
+    while True:
+        facts = cli.ops.facts((Source.BROKER, Source.DEPTHS))
+        if first:
+            require(facts, Source.BROKER)
+        first = False
+        _print(cli, facts)
+        left = interval if span is None else started + span - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(interval, left))
+        deadline.ended()  # each reading has the whole time
 
-    if since is None:
-        since = history.KEPT.total_seconds()
-        try:
-            history.watch(cli.settings, interval=interval, seconds=span, on_progress=lambda facts: _note(cli, facts))
-        except KeyboardInterrupt:
-            if span is not None:
-                raise
-    cli.show(history.read(cli.settings, timedelta(seconds=since)), format)
 
+def _print(cli: Cli, facts: Facts) -> None:
+    from attune_ops.model.facts import Source
 
-def _note(cli: Cli, facts: Facts) -> None:
-    from attune_ops.monitoring.history import SOURCES
-
+    reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
     depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
-    reason = facts.missing_reason(SOURCES)
-    cli.note(f"{facts.taken_at:%H:%M:%S}Z {reason or f'{sum(depths)} messages in {len(depths)} queues'}")
+    said = reason or f"{sum(depths)} messages in {len(depths)} queues"
+    cli.write(cli.cleaned(f"{facts.taken_at:%H:%M:%S}Z {said}"))

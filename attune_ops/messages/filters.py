@@ -16,8 +16,8 @@ import msgspec
 
 from attune_ops.messages.message import Message
 from attune_ops.model.errors import ConfigError
+from attune_ops.model.units import seconds
 
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "=": lambda a, b: a == b, "!=": lambda a, b: a != b, ">": lambda a, b: a > b, "<": lambda a, b: a < b,
     ">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b,
@@ -68,7 +68,7 @@ class Filter(msgspec.Struct, frozen=True):
         """Whether one value matches; `!=` compares as `=`, so that it means "none of them"."""
         sign = "=" if self.sign == "!=" else self.sign
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            expected = _seconds(self.value) if self.name == "age" else _number(self.value)
+            expected = seconds(self.value) if self.name == "age" else _number(self.value)
             return expected is not None and COMPARISONS[sign](value, expected)
         return sign == "=" and fnmatch.fnmatchcase(_text(value), self.value)
 
@@ -113,7 +113,7 @@ def _parse(text: str) -> Filter:
             raise ConfigError(f"filter {text!r}: {name} is text: only = and != compare it")
     elif name not in NUMBERS:
         raise ConfigError(f"filter {text!r}: no name {name!r}; NAME is {ALLOWED}")
-    elif (_seconds(value) if name == "age" else _number(value)) is None:
+    elif (seconds(value) if name == "age" else _number(value)) is None:
         expected = "a duration: 500ms, 30s, 5m, 1h, 2d" if name == "age" else "a number"
         raise ConfigError(f"filter {text!r}: {value!r} is not {expected}")
     return Filter(text, name, sign, value)
@@ -129,8 +129,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _seconds(text: str) -> float | None:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", text, re.ASCII)
-    return float(found[1]) * UNITS[found[2] or "s"] if found else None

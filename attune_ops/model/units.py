@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str) -> float | None:
+    """The seconds of `500ms`, `30s`, `5m`, `1h`, `2d`, or of a number without unit; None for another text."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", text.strip(), re.ASCII)
+    return float(found[1]) * _SECONDS[found[2] or "s"] if found else None
 
 
 def age(span: timedelta) -> str:

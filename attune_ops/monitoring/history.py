@@ -1,97 +1,99 @@
-"""The recorded history of the queues: samples in a small SQLite file for each broker and virtual host."""
+"""The recorded history: trends of queues, states of workers, resources of nodes, gaps; from the Parquet data set."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import time
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from pathlib import Path
-from typing import Any
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
-from attune_ops.model import deadline, display
-from attune_ops.model.errors import ActionError, ConfigError
-from attune_ops.model.facts import Facts, Source
-from attune_ops.model.files import make_private, state_folder
-from attune_ops.model.ownership import require
-from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model import display
+from attune_ops.model.errors import ConfigError
+from attune_ops.model.table import Cell, Column, Kind, Table, matcher
+from attune_ops.model.units import age, counted
+from attune_ops.monitoring.arrow import pa, pc
+from attune_ops.monitoring.history_read import Period, Readings, Recorded, lost_files, moment_of, period, recorded
+from attune_ops.monitoring.trends import Point, slope, sparkline, time_until
 
-SOURCES = (Source.BROKER, Source.DEPTHS)
-KEPT = timedelta(days=30)
-LEAST_INTERVAL_S = 0.5
-LONGEST_S = 366 * 86400.0
+Of = Literal["queues", "workers", "nodes", "gaps"]
+BUCKETS = 24  # of a period, for its line and its growth
+CHARTED = 480  # samples of a queue in a chart
 
-_TABLES = """
-create table if not exists sample (
-    time real not null, queue text not null, messages integer, unacked integer, consumers integer,
-    publish_rate real, deliver_rate real
-);
-create index if not exists sample_time on sample (time);
-"""
-
-
-SAMPLES = (
-    Column("time", Kind.TIME, doc="time of the reading"),
+QUEUES = (
     Column("queue", doc="the queue's name"),
-    Column("messages", Kind.INTEGER, "messages", "ready and unacknowledged together"),
-    Column("unacked", Kind.INTEGER, "messages", "delivered and not yet acknowledged"),
-    Column("consumers", Kind.INTEGER, "consumers", "attached consumers"),
-    Column("publish_rate", Kind.NUMBER, "messages/s", "published per second, as the broker averages it"),
-    Column("deliver_rate", Kind.NUMBER, "messages/s", "delivered per second, as the broker averages it"),
+    Column("trend", doc="depth over the period, from 0 to the most; · where it was not there or not read", priority=2),
+    Column("last", Kind.INTEGER, "messages", "in the last reading with this queue"),
+    Column("p50", Kind.NUMBER, "messages", "half of the readings had at most this depth", 3),
+    Column("p95", Kind.NUMBER, "messages", "95 % of the readings had at most this depth", 2),
+    Column("most", Kind.INTEGER, "messages", "in any reading"),
+    Column("growth", Kind.NUMBER, "messages/h", "slope of the straight line that fits best", 2),
+    Column("full_in", Kind.AGE, "s", "until its max-length or max-length-bytes, if it grows on so", 1),
+    Column("in", Kind.NUMBER, "messages/s", "mean publish rate", 3),
+    Column("out", Kind.NUMBER, "messages/s", "mean deliver rate", 3),
+    Column("consumers", Kind.INTEGER, "consumers", "in the last reading", 3),
+    Column("came", Kind.TIME, doc="first reading with it, if an earlier one was without", priority=4),
+    Column("went", Kind.TIME, doc="first reading without it", priority=2),
+    Column("limit", Kind.INTEGER, "messages", "its effective max-length", 5),
+    Column("readings", Kind.INTEGER, "readings", "with this queue", 5),
 )
-
-TRENDS = (
-    Column("queue", doc="the queue's name"),
-    Column("first", Kind.INTEGER, "messages", "in the first sample", 3),
-    Column("last", Kind.INTEGER, "messages", "in the last sample"),
-    Column("most", Kind.INTEGER, "messages", "in any sample"),
-    Column("growth", Kind.NUMBER, "messages/h", "from the first sample to the last"),
-    Column("in", Kind.NUMBER, "messages/s", "mean publish rate of the samples", 2),
-    Column("out", Kind.NUMBER, "messages/s", "mean deliver rate of the samples", 2),
-    Column("samples", Kind.INTEGER, "samples", "samples with this queue", 4),
-    Column("over", Kind.AGE, "s", "from the first sample to the last", 4),
+WORKERS = (
+    Column("worker", doc="the registered name"),
+    Column("id", Kind.INTEGER, doc="the id in the registry"),
+    Column("state", Kind.CATEGORY, doc="in the last reading with it"),
+    Column("states", Kind.LIST, doc="percentage of the readings in each state", priority=2),
+    Column("changes", Kind.INTEGER, "changes", "of its state", 2),
+    Column("last_heartbeat", Kind.TIME, doc="in the last reading with it", priority=3),
+    Column("came", Kind.TIME, doc="first reading with it, if an earlier one was without", priority=4),
+    Column("went", Kind.TIME, doc="first reading without it", priority=2),
+    Column("readings", Kind.INTEGER, "readings", "with this worker", 5),
 )
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """The state of one queue at one time; None is unknown."""
-
-    time: datetime
-    queue: str
-    messages: int | None = None
-    unacked: int | None = None
-    consumers: int | None = None
-    publish_rate: float | None = None
-    deliver_rate: float | None = None
+NODES = (
+    Column("node", doc="the node's name"),
+    Column("disk", doc="free disk over the period", priority=3),
+    Column("disk_free", Kind.INTEGER, "bytes", "in the last reading"),
+    Column("disk_limit", Kind.INTEGER, "bytes", "below it the node blocks publishers", 2),
+    Column("disk_full_in", Kind.AGE, "s", "until that limit, if it falls on so"),
+    Column("memory", doc="used memory over the period", priority=3),
+    Column("memory_used", Kind.INTEGER, "bytes", "in the last reading"),
+    Column("memory_limit", Kind.INTEGER, "bytes", "above it the node blocks publishers", 2),
+    Column("memory_full_in", Kind.AGE, "s", "until that limit, if it grows on so"),
+    Column("readings", Kind.INTEGER, "readings", "with this node", 5),
+)
+GAPS = (
+    Column("since", Kind.TIME, doc="the last reading before"),
+    Column("until", Kind.TIME, doc="the first reading after; unknown: it has not ended"),
+    Column("over", Kind.AGE, "s", "between the two"),
+    Column("reason", doc="why a reading failed; or nothing was recorded"),
+)
+COLUMNS = {"queues": QUEUES, "workers": WORKERS, "nodes": NODES, "gaps": GAPS}
 
 
 class History(display.Shown, msgspec.Struct, frozen=True):
-    """The samples of the queues of one virtual host, in the order of their times."""
+    """What is recorded of the queues (workers, nodes) of one cluster and virtual host in a period.
 
+    `rows` is the pyarrow table of the samples, by name and time; `.frame` has them as a DataFrame.
+    """
+
+    cluster: str
     vhost: str
-    samples: tuple[Sample, ...]
+    period: Period
+    of: str
+    readings: Readings
+    rows: Any
+    notes: tuple[str, ...]
 
     @property
     def table(self) -> Table:
-        """The samples, a row each."""
-        rows = tuple(msgspec.structs.astuple(s) for s in self.samples)
-        return Table("samples", SAMPLES, rows, self._until, key=("queue",))
-
-    @property
-    def trends(self) -> Table:
-        """The trend of each queue, fastest growth first."""
-        by_queue = groupby(sorted(self.samples, key=lambda s: (s.queue, s.time)), key=lambda s: s.queue)
-        rows = tuple(_trend(queue, list(samples)) for queue, samples in by_queue)
-        times = len({s.time for s in self.samples})
-        note = f"{times} samples of virtual host {self.vhost}; record more with attune-ops watch"
-        return Table("trends", TRENDS, rows, self._until, (note,), ("queue",)).sorted("-growth")
+        """A row for each queue, worker or node, fastest growth first; or for each gap."""
+        made = Table(
+            self.of, COLUMNS[self.of], tuple(self._lines()), self._until, self._notes, (COLUMNS[self.of][0].name,)
+        )
+        return made.sorted(*{"queues": ("-growth", "queue"), "workers": ("id",), "nodes": ("node",)}.get(self.of, ()))
 
     def chart(self) -> Any:
         """The depths over time as an altair chart. Needs `attune-ops[notebook]`."""
@@ -99,100 +101,166 @@ class History(display.Shown, msgspec.Struct, frozen=True):
 
     @property
     def _until(self) -> datetime | None:
-        return self.samples[-1].time if self.samples else None
+        return moment_of(self.readings.times[-1]) if self.readings.times else None
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        times, gaps = self.readings.times, self.readings.gaps
+        span = f" from {moment_of(times[0]):%Y-%m-%d %H:%M:%SZ} to {moment_of(times[-1]):%Y-%m-%d %H:%M:%SZ}"
+        said = f"{counted(len(times), 'reading')} of cluster {self.cluster}, virtual host {self.vhost}"
+        notes = [said + (span if times else "")]
+        if gaps and self.of != "gaps":
+            longest = max(gaps, key=lambda g: (g.until or self.period.until) - g.since)
+            over = age((longest.until or self.period.until) - longest.since)
+            notes.append(
+                f"{counted(len(gaps), 'gap')}, the longest {over} from {longest.since:%Y-%m-%d %H:%M:%SZ}: "
+                f"{longest.reason}"
+            )
+        if partial := len(times) - len(self.readings.whole):
+            notes.append(f"{counted(partial, 'reading')} without all sources: {self.readings.lacks}")
+        return (*notes, *self.notes, *lost_files(self.rows))
+
+    def groups(self, key: str = "name") -> Iterator[tuple[Any, Any]]:
+        """The rows of each name, in the order of their times."""
+        at = 0
+        for entry in self.rows[key].value_counts().to_pylist():
+            yield entry["values"], self.rows.slice(at, entry["counts"])
+            at += entry["counts"]
+
+    def course(self, rows: Any, column: str) -> list[Point | None]:
+        """The mean of a column in each of 24 parts of the recorded time, with its time in s; None where none is."""
+        first, width = self._scale
+        times = pc.cast(rows["time"], pa.int64())
+        parts = pc.min_element_wise(pc.divide(pc.subtract(times, first), width), BUCKETS - 1)
+        found = pa.table({"part": parts, "time": times, "value": rows[column]})
+        known = found.filter(pc.is_valid(found["value"]))
+        means = known.group_by("part").aggregate([("time", "mean"), ("value", "mean")])
+        made: list[Point | None] = [None] * BUCKETS
+        for row in means.to_pylist():
+            made[row["part"]] = (row["time_mean"] / 1e6, row["value_mean"])
+        return made
+
+    @property
+    def _scale(self) -> tuple[int, int]:
+        times = self.readings.times
+        return (times[0], max(1, (times[-1] - times[0]) // BUCKETS)) if times else (0, 1)
+
+    def _lines(self) -> Iterator[tuple[Cell, ...]]:
+        if self.of == "gaps":
+            for gap in self.readings.gaps:
+                yield gap.since, gap.until, (gap.until or self.period.until) - gap.since, gap.reason
+            return
+        make: Callable[[Any, Any], tuple[Cell, ...]] = self._queue
+        if self.of != "queues":
+            make = self._worker if self.of == "workers" else self._node
+        for name, rows in self.groups("worker_id" if self.of == "workers" else "name"):
+            yield make(name, rows)
+
+    def _queue(self, name: str, rows: Any) -> tuple[Cell, ...]:
+        depths, course = rows["messages"], self.course(rows, "messages")
+        p50, p95 = pc.quantile(depths, [0.5, 0.95]).to_pylist()
+        points, limit = [p for p in course if p], _last(rows["max_length"])
+        full = [time_until(points, limit)]
+        if (size := _last(rows["max_bytes"])) is not None:
+            full.append(time_until([p for p in self.course(rows, "bytes") if p], size))
+        growth = slope(points)
+        return (
+            name, sparkline(p and p[1] for p in course), _last(depths), p50, p95, pc.max(depths).as_py(),
+            None if growth is None else growth * 3600, min((f for f in full if f is not None), default=None),
+            pc.mean(rows["publish_rate"]).as_py(), pc.mean(rows["deliver_rate"]).as_py(), _last(rows["consumers"]),
+            *self._presence(rows, self.readings.times), limit, rows.num_rows,
+        )  # fmt: skip
+
+    def _worker(self, worker_id: int, rows: Any) -> tuple[Cell, ...]:
+        states = [s or "unknown" for s in rows["state"].to_pylist()]
+        shares = tuple(f"{s} {100 * n / len(states):.3g} %" for s, n in Counter(states).most_common())
+        changes = sum(a != b for a, b in pairwise(states))
+        return (
+            rows["name"][-1].as_py(), worker_id, states[-1], shares, changes, rows["last_heartbeat"][-1].as_py(),
+            *self._presence(rows, self.readings.whole), rows.num_rows,
+        )  # fmt: skip
+
+    def _node(self, name: str, rows: Any) -> tuple[Cell, ...]:
+        disk, memory = self.course(rows, "disk_free"), self.course(rows, "memory_used")
+        disk_limit, memory_limit = _last(rows["disk_free_limit"]), _last(rows["memory_limit"])
+        return (
+            name, sparkline(p and p[1] for p in disk), _last(rows["disk_free"]), disk_limit,
+            time_until([p for p in disk if p], disk_limit, falls=True),
+            sparkline(p and p[1] for p in memory), _last(rows["memory_used"]), memory_limit,
+            time_until([p for p in memory if p], memory_limit), rows.num_rows,
+        )  # fmt: skip
+
+    def _presence(self, rows: Any, times: tuple[int, ...]) -> tuple[datetime | None, datetime | None]:
+        """When it came and when it went: None where the first (last) of these readings has it."""
+        first, last = pc.cast(rows["time"], pa.int64())[0].as_py(), pc.cast(rows["time"], pa.int64())[-1].as_py()
+        after = bisect_right(times, last)
+        came = moment_of(first) if times and times[0] < first else None
+        return came, moment_of(times[after]) if after < len(times) else None
+
+    def depths(self, queues: Iterable[str]) -> Iterator[tuple[datetime, str, float | None]]:
+        """The depths of these queues for a chart: at most 480 of each, and None where a gap begins."""
+        wanted = set(queues)
+        breaks = [(gap.since + timedelta(microseconds=1)) for gap in self.readings.gaps]
+        for name, rows in self.groups():
+            if name in wanted:
+                step = -(-rows.num_rows // CHARTED)
+                thin = rows.select(["time", "messages"]).take(list(range(0, rows.num_rows, step)))
+                points = [(r["time"], name, r["messages"]) for r in thin.to_pylist()]
+                yield from sorted([*points, *((t, name, None) for t in breaks)], key=lambda p: p[0])
 
 
-def file(settings: Settings) -> Path:
-    """The file with the samples of an installation; delete it to discard them."""
-    return state_folder("history", f"{settings.amqp.file_name}.sqlite")
-
-
-def record(settings: Settings, facts: Facts) -> int:
-    """Records a sample of every queue and deletes samples older than 30 days; returns the number of queues.
-
-    Writes this tool's own file, nothing on the installation. Raises `SourceError` if the broker could not be read.
-    """
-    require(facts, *SOURCES)
-    taken = facts.taken_at.timestamp()
-    rows = [
-        (taken, q.name, q.messages, q.messages_unacknowledged, q.consumers, q.publish_rate, q.deliver_rate)
-        for q in facts.actual.queue_named.values()
-    ]
-    with _open(settings) as database:
-        database.executemany("insert into sample values (?, ?, ?, ?, ?, ?, ?)", rows)
-        database.execute("delete from sample where time < ?", (taken - KEPT.total_seconds(),))
-    return len(rows)
-
-
-def read(settings: Settings, since: timedelta = KEPT) -> History:
-    """Reads the samples of the last `since` from this tool's own file. Sends no request, changes nothing."""
-    after = datetime.now(UTC).timestamp() - since.total_seconds()
-    with _open(settings) as database:
-        rows = database.execute("select * from sample where time >= ? order by time, queue", (after,)).fetchall()
-    samples = tuple(Sample(datetime.fromtimestamp(taken, UTC), *rest) for taken, *rest in rows)
-    return History(settings.vhost, samples)
-
-
-def watch(
+def show(
     settings: Settings,
+    pattern: str | None = None,
     *,
-    interval: float = 10.0,
-    seconds: float | None = None,
-    on_progress: Callable[[Facts], None] = lambda facts: None,
-) -> int:
-    """Records the queues every `interval` s, for `seconds` or until interrupted; returns the number of samples.
+    of: Of = "queues",
+    worker: str | None = None,
+    since: str = "24h",
+    until: str = "now",
+    folder: str | None = None,
+    cluster: str | None = None,
+) -> History:
+    """What `record` recorded of queues, workers or nodes in a period, or its gaps. Changes nothing.
 
-    Reads the broker, needs tag monitoring; writes this tool's own file, nothing on the installation. `on_progress` gets
-    the facts of each sample. Raises `SourceError` if the first read fails; later it retries. Raises `ConfigError` for
-    an interval below 0.5 s: the broker would do nothing else.
+    `pattern` chooses names, `worker` (a name or an id) the queues of one worker. `since` and `until` are times or how
+    long ago ("24h"). The broker is asked for its cluster's name, unless `cluster` names it. Raises `ConfigError`,
+    `SourceError`.
     """
-    if not (LEAST_INTERVAL_S <= interval <= LONGEST_S and (seconds is None or 0 <= seconds <= LONGEST_S)):
-        raise ConfigError(f"the interval is {LEAST_INTERVAL_S:g} s or more, and no time is longer than a year")
-    started, samples = time.monotonic(), 0
-    while True:
-        facts = collect(settings, SOURCES)
-        if samples == 0 or facts.missing_reason(SOURCES) is None:
-            record(settings, facts)
-        on_progress(facts)
-        samples += 1
-        left = None if seconds is None else started + seconds - time.monotonic()
-        if left is not None and left <= 0:
-            return samples
-        time.sleep(max(0.0, interval if left is None else min(interval, left)))
-        deadline.ended()  # each sample has the whole time
+    if of not in get_args(Of):
+        raise ConfigError(f"no history of {of!r}; there is one of {', '.join(get_args(Of))}")
+    return read(recorded(settings, folder, cluster), period(since, until), of, pattern, worker)
 
 
-@contextmanager
-def _open(settings: Settings) -> Iterator[sqlite3.Connection]:
-    path = file(settings)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make_private(path)  # SQLite itself would leave the mode to the umask
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database, database:
-            database.executescript(_TABLES)
-            yield database
-    except (OSError, sqlite3.Error) as e:
-        raise ActionError(f"the history {path} cannot be used: {e}; delete it to start a new one") from None
+def read(
+    source: Recorded, span: Period, of: str = "queues", pattern: str | None = None, worker: str | None = None
+) -> History:
+    """The history of a period; raises `ConfigError` for a worker that is not in it."""
+    readings = source.readings(span)
+    also = None
+    if worker is not None:
+        also = pc.is_in(pc.field("worker_id"), value_set=pa.array(worker_ids(source, span, worker), pa.int64()))
+    rows = source.rows(span, {"gaps": "none"}.get(of, of.removesuffix("s")), also)
+    if pattern is not None:
+        match = matcher(pattern)
+        names = [n for n in pc.unique(rows["name"]).to_pylist() if n is not None and match(n)]
+        rows = rows.filter(pc.is_in(rows["name"], value_set=pa.array(names, pa.string())))
+    key = "worker_id" if of == "workers" else "name"
+    rows = rows.sort_by([(key, "ascending"), ("time", "ascending")]).combine_chunks()
+    return History(source.cluster, source.vhost, span, of, readings, rows, source.notes)
 
 
-def _trend(queue: str, samples: list[Sample]) -> tuple[Cell, ...]:
-    known = [s for s in samples if s.messages is not None]
-    depths = [s.messages for s in known if s.messages is not None]
-    span = known[-1].time - known[0].time if known else None
-    hours = span.total_seconds() / 3600 if span else 0.0
-    return (
-        queue,
-        depths[0] if depths else None,
-        depths[-1] if depths else None,
-        max(depths, default=None),
-        (depths[-1] - depths[0]) / hours if hours else None,
-        _mean(s.publish_rate for s in samples),
-        _mean(s.deliver_rate for s in samples),
-        len(samples),
-        span,
-    )
+def worker_ids(source: Recorded, span: Period, worker: str) -> list[int]:
+    """The ids of the worker of this name, or the id itself; raises `ConfigError` where there is none."""
+    found = source.rows(span, "worker", pc.field("name") == worker, ("worker_id",))["worker_id"]
+    ids: list[int] = pc.unique(found).to_pylist()
+    if not ids and worker.isdecimal():
+        ids = [int(worker)]
+    if not ids:
+        raise ConfigError(f"no worker {worker!r} is recorded in this period")
+    return ids
 
 
-def _mean(rates: Iterable[float | None]) -> float | None:
-    known = [r for r in rates if r is not None]
-    return sum(known) / len(known) if known else None
+def _last(column: Any) -> Any:
+    """The last value that is known."""
+    known = pc.drop_null(column)
+    return known[-1].as_py() if len(known) else None

@@ -1,82 +1,124 @@
-"""How the recorded history is shown: trends to people, samples to programs."""
+"""How the recorded history is shown: trends as a table, samples as a DataFrame and as a chart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Table
-from attune_ops.monitoring.history import History
 from attune_ops.render import view_table
 from attune_ops.render.text import visible
+
+if TYPE_CHECKING:
+    from attune_ops.monitoring.history import History
 
 # What JupyterLab 4 draws; altair 6 calls its charts v6, which are the same for a few lines.
 VEGA_LITE = "application/vnd.vegalite.v5+json"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 LINES = 10  # queues in the chart: the deepest
 WIDTH, HEIGHT = 520, 220  # of the chart, in px; the names stand beside it
+Depth = tuple[datetime, str, float | None]  # of a queue at a time; None: unknown, the line has a gap
+
+SAMPLES = {
+    "queues": (
+        "time", "name", "worker_id", "state", "messages", "ready", "unacked", "consumers", "bytes", "publish_rate",
+        "deliver_rate", "ack_rate", "max_length", "max_bytes",
+    ),
+    "workers": (
+        "time", "name", "worker_id", "state", "messages", "declared", "bound", "consumed", "registered",
+        "last_heartbeat",
+    ),
+    "nodes": ("time", "name", "state", "disk_free", "disk_free_limit", "memory_used", "memory_limit"),
+}  # fmt: skip
 
 
 def as_table(history: History) -> Any:
     """The trends."""
-    return view_table.as_table(history.trends)
+    return view_table.as_table(history.table)
 
 
 def as_text(history: History) -> str:
     """The trends in full."""
-    return view_table.as_text(history.trends)
+    return view_table.as_text(history.table)
 
 
 def as_html(history: History) -> str:
     """The trends as a table."""
-    return view_table.as_html(history.trends)
-
-
-def as_markdown(history: History) -> str:
-    """The trends as a table."""
-    return view_table.as_markdown(history.trends)
-
-
-def rows(history: History) -> Table:
-    """The samples, a row each."""
-    return history.table
+    return view_table.as_html(history.table)
 
 
 def as_json(history: History) -> dict[str, Any]:
-    """The samples, as `attune-ops/table/1`."""
+    """The trends, as `attune-ops/table/1`."""
     return view_table.as_json(history.table)
 
 
-def as_chart(history: History, colors: Mapping[str, str] | None = None) -> Any:
-    """A line for each of the deepest queues. JupyterLab draws it without the network. `colors` by queue, as #rrggbb."""
+def rows(history: History) -> Table:
+    """The trends, a row each."""
+    return history.table
+
+
+def as_frame(history: History) -> Any:
+    """The samples, a row for each reading and queue, worker or node; of gaps a row each."""
+    if history.of not in SAMPLES:
+        return view_table.as_frame(history.table)
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ConfigError("a DataFrame needs pandas: pip install 'attune-ops[notebook]'") from None
+    import pyarrow as pa
+
+    kinds: dict[Any, Any] = {
+        pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype(),
+        pa.string(): pd.StringDtype(),
+    }  # fmt: skip
+    names = {"name": history.of.removesuffix("s")}
+    made = history.rows.select(SAMPLES[history.of]).replace_schema_metadata()
+    frame = made.rename_columns([names.get(n, n) for n in made.column_names]).to_pandas(types_mapper=kinds.get)
+    frame.attrs = {"cluster": history.cluster, "vhost": history.vhost}
+    return frame
+
+
+def as_chart(history: History) -> Any:
+    """A line for each of the deepest queues, with a break where nothing was read."""
+    from attune_ops.monitoring.history import History
+
+    assert isinstance(history, History)
+    if history.of != "queues":
+        raise ConfigError("there is a chart of queues only")
+    most = {str(row["queue"]): row["most"] or 0 for row in history.table.records()}
+    deepest = sorted(most, key=lambda queue: -float(str(most[queue])))[:LINES]
+    return depth_chart(history.vhost, history.depths(deepest))
+
+
+def depth_chart(vhost: str, depths: Iterable[Depth], colors: Mapping[str, str] | None = None) -> Any:
+    """A line for each queue. JupyterLab draws it without the network. `colors` by queue, as #rrggbb."""
     try:
         import altair as alt
     except ImportError:
         raise ConfigError("a chart needs altair: pip install 'attune-ops[notebook]'") from None
+
+    data = [
+        {"time": time.isoformat(), "queue": visible(queue), "messages": messages} for time, queue, messages in depths
+    ]
 
     class Chart(alt.Chart):
         """An altair chart that is drawn without scripts from the network."""
 
         def _repr_mimebundle_(self, *include: Any, **exclude: Any) -> dict[str, Any]:
             return {
-                "text/plain": f"chart: {len(history.samples)} samples",
+                "text/plain": f"chart: {len(data)} samples",
                 VEGA_LITE: self.to_dict() | {"$schema": SCHEMA},
             }
 
-    most = {row["queue"]: row["most"] or 0 for row in history.trends.records()}
-    deepest = sorted(most, key=lambda queue: -int(str(most[queue])))[:LINES]
-    data = [
-        {"time": s.time.isoformat(), "queue": visible(s.queue), "messages": s.messages}
-        for s in history.samples
-        if s.queue in deepest
-    ]
-    top = max((s.messages or 0 for s in history.samples if s.queue in deepest), default=0)
+    top = max((float(str(d["messages"] or 0)) for d in data), default=0)
     whole = alt.Axis(tickMinStep=1)
-    shown = {visible(q): c for q, c in (colors or {}).items() if q in deepest}
+    names = {d["queue"] for d in data}
+    shown = {visible(q): c for q, c in (colors or {}).items() if visible(q) in names}
     scale = alt.Scale(domain=list(shown), range=list(shown.values())) if shown else alt.Undefined
     return (
-        Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(history.vhost)}")
+        Chart(alt.Data(values=data), title=f"depth of the queues of virtual host {visible(vhost)}")
         .mark_line(point=True)
         .properties(width=WIDTH, height=HEIGHT)
         .encode(

@@ -26,7 +26,7 @@ JUDGES = {
     "snapshot diff",
 }  # fmt: skip
 # What makes comes first, what takes away last.
-ORDER = {"up": 0, "init": 0, "save": 0, "down": 2, "remove": 2}
+ORDER = {"up": 0, "init": 0, "save": 0, "record": 0, "down": 2, "remove": 2}
 
 JOURNALS = Path(__file__).parents[2] / "docs" / "journals"
 
@@ -58,6 +58,7 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         eventually(lambda: "worker-1" in made.shell("attune-ops consumers --format csv").stdout, within=40)
         for name in ("before", "after"):  # what `snapshot show` and `diff` read
             made.shell(f"attune-ops snapshot save {name}.json.gz")
+        made.shell("attune-ops history record --interval 1s --for 2s")  # what `history` shows
         shutil.copy(JOURNALS / "worker-crash.durable.json", folder / "worker-crash.json")  # what `drill report` reads
         try:
             yield made

@@ -10,11 +10,14 @@ import pytest
 
 from attune_ops.doctor.health import Probes
 from attune_ops.messages.facade import Messages
+from attune_ops.monitoring.history_operations import HistoryOperations
 from attune_ops.ops import Ops
 from attune_ops.topology.policies.apply_policy import PolicyOperations
 from tests.cli.commands import ALL
 
-DOORS = {"": Ops, "messages": Messages, "policies": PolicyOperations, "health": Probes}
+DOORS = {
+    "": Ops, "messages": Messages, "policies": PolicyOperations, "health": Probes, "history": HistoryOperations,
+}  # fmt: skip
 
 # The command of each method; an option where the command has several methods.
 TWINS = {
@@ -43,8 +46,11 @@ TWINS = {
     "drill": "drill run",
     "reap": "reap",
     "retire": "retire",
-    "watch": "watch",
-    "history": "watch --since",
+    "history record": "history record",
+    "history show": "history show",
+    "history compare": "history compare",
+    "history story": "history story",
+    "history prune": "history prune",
     "report": "report",
     "messages peek": "messages peek",
     "messages tap": "messages tap",
@@ -83,6 +89,7 @@ COMMAND_ONLY = {
     "notebook run": "runs a notebook from outside",
     "snapshot show": "needs no installation; `load_facts` reads the file",
     "serve": "a process that runs until it is stopped",
+    "watch": "a display at a terminal",
     "topology list": "needs no installation",
     "topology show": "`Ops.settings.topology` shows itself",
 }

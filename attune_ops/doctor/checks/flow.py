@@ -86,7 +86,7 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
 
     Compares two samples, 7 s apart by default. Short bursts are normal: only growth of 100 messages and 10 % is
     reported. To find slower growth, use a longer interval (`attune-ops doctor --interval 10m`), lower thresholds, or
-    a recording (`attune-ops watch`).
+    a recording (`attune-ops history record`).
     """
     before = facts.earlier.queue_named if facts.earlier else {}
     seconds = (facts.actual.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0

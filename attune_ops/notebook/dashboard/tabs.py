@@ -13,8 +13,7 @@ from attune_ops.inventory.queues import queues
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
-from attune_ops.monitoring import view_history
-from attune_ops.monitoring.history import History, Sample
+from attune_ops.monitoring.view_history import Depth, depth_chart
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.collector import State
 from attune_ops.notebook.dashboard.widgets import Findings, Grid
@@ -71,28 +70,27 @@ class OverviewTab(Tab):
         """Draws what was read."""
         assert state.facts is not None
         self.body.value = html.overview(state.facts, state.stale)
-        history = self._history(state)
-        data = view_history.as_chart(history, self._colored(history))._repr_mimebundle_()
+        depths = self._depths(state)
+        colors = self._colored(dict.fromkeys(name for _, name, _ in depths))
+        data = depth_chart(state.facts.vhost, depths, colors)._repr_mimebundle_()
         self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
-    def _colored(self, history: History) -> dict[str, str]:
+    def _colored(self, names: Mapping[str, None]) -> dict[str, str]:
         """A colour for each queue of the chart: the same as before, or the first one that is free."""
-        names = dict.fromkeys(s.queue for s in history.samples)
         self._colors = {n: c for n, c in self._colors.items() if n in names}
         free = (c for c in COLORS if c not in self._colors.values())
         self._colors |= {n: next(free) for n in names if n not in self._colors}
         return self._colors
 
-    def _history(self, state: State) -> History:
-        assert state.facts is not None
+    def _depths(self, state: State) -> list[Depth]:
         deepest = sorted(state.depths, key=lambda name: -state.depths[name][-1])[:CHARTED]
         times = list(state.times)
-        samples = [
-            Sample(time.astimezone(UTC), name, depth)
+        depths: list[Depth] = [
+            (time.astimezone(UTC), name, depth)
             for name in deepest
             for time, depth in zip(times[::-1], list(state.depths[name])[::-1], strict=False)
         ]
-        return History(state.facts.vhost, tuple(sorted(samples, key=lambda s: s.time)))
+        return sorted(depths, key=lambda d: d[0])
 
 
 class TableTab(Tab):

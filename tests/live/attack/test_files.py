@@ -166,11 +166,11 @@ def test_mode_600_whatever_the_umask(umask: str, site: Vhost, run: Run, tmp_path
         "snapshot save now.json.gz",
         "report --output now.html",
         "messages drain work --to now.jsonl --apply",
-        "watch --for 10ms",
+        "history record --for 0s",
     ):
         run.shell(f"umask {umask}; attune-ops {line}", site.environment)
     written = [run.folder / name for name in ("now.json.gz", "now.html", "now.jsonl")]
-    written += (tmp_path / "home").rglob("*.sqlite")
+    written += (tmp_path / "home").rglob("*.parquet")
     assert len(written) == 4 or umask == "777"  # without rights to its own new folder the history is refused
     assert {stat.S_IMODE(file.stat().st_mode) for file in written} == {0o600}
 

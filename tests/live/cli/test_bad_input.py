@@ -336,16 +336,17 @@ def test_wrong_command_line(fails: Fails, vhost: Vhost, command: str, options: t
     [(f"--interval={time}", "--for=1s") for time in ("0", "0s", "1ms", "-1s", "nan", "inf", "9" * 30 + "h")]
     + [("--for=" + "9" * 400,)],
 )
-def test_watch_at_no_interval(fails: Fails, vhost: Vhost, options: tuple[str, ...]) -> None:
-    line = fails("watch", *options, status=2, target=vhost).line
+@pytest.mark.parametrize("command", ["watch", "history record"])
+def test_at_no_interval(fails: Fails, vhost: Vhost, command: str, options: tuple[str, ...]) -> None:
+    line = fails(*command.split(), *options, status=2, target=vhost).line
     assert "the interval is 0.5 s or more, and no time is longer than a year" in line or "not a duration" in line
 
 
 @pytest.mark.parametrize("interval", [0.0, -1.0, math.nan, math.inf])
-def test_watch_at_no_interval_from_python(vhost: Vhost, interval: float) -> None:
+def test_at_no_interval_from_python(vhost: Vhost, interval: float) -> None:
     ops = attune_ops.connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url)
     with pytest.raises(ConfigError, match=r"the interval is 0.5 s or more"):
-        ops.watch(1, interval=interval)
+        ops.history.record(seconds=1, interval=interval)
 
 
 def test_unknown_step(fails: Fails, vhost: Vhost) -> None:

@@ -50,7 +50,8 @@ MORE = {
     "messages drain": ("work", "--to", "kept.jsonl", "--filter", f"$.payload.config.api_key={TOKEN}"),
     "messages restore": ("old.jsonl",), "messages tap": ("work", "--for", "1s"), "connections close": ("no such one",),
     "policy apply": ("worker-queues",), "policy remove": ("mine",),
-    "report": ("--output", "-"), "topology export": ("--live",),
+    "history record": ("--for", "0s"), "history story": ("worker", "1"),
+    "history compare": ("30d..0s", "1h..now"), "report": ("--output", "-"), "topology export": ("--live",),
     "topology bind": ("work", "work", "job.2"), "topology unbind": ("work", "work", "job.#"),
 }  # fmt: skip
 EVERY_FORMAT = ("messages peek", "workers", "policy show", "doctor")  # of the others table and JSON

@@ -84,6 +84,9 @@ WORDS = {  # what a command needs to say something
     "snapshot diff": "s.json.gz s.json.gz",
     "topology show": "attune-0.6",
     "watch": "--for 1s --interval 1s",
+    "history record": "--for 0s",
+    "history compare": "30d..0s 1h..now",
+    "history story": "worker 1",
 }
 
 

@@ -1,0 +1,159 @@
+"""`attune-ops history`: readings over time, recorded and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attune_ops.cli import _exit
+from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._duration import duration
+from attune_ops.cli._options import DRY_RUN
+
+if TYPE_CHECKING:
+    from attune_ops.model.facts import Facts
+
+folder_option = click.option(
+    "--folder", metavar="FOLDER|URI", help="Where the history is, e.g. s3://bucket/path (default: in the user's state)."
+)
+cluster_option = click.option(
+    "--cluster", metavar="NAME", help="The cluster's own name (default: the broker is asked for it)."
+)
+
+
+def since_option(default: str) -> Callable[[Any], Any]:
+    """`--since` and `--until`."""
+    since = click.option(
+        "--since", default=default, show_default=True, metavar="TIME", help="How long ago, or a date or time in UTC."
+    )
+    until = click.option("--until", default="now", show_default=True, metavar="TIME", help="The end, in the same form.")
+    return lambda function: since(until(function))
+
+
+@group()
+def command() -> None:
+    """Records readings in a Parquet data set, and shows trends, comparisons and stories from it.
+
+    DuckDB, pandas and other readers of Parquet read the folder too. Needs the extra history.
+    """
+
+
+@command.command(example="attune-ops history record --interval 1s --for 3s")
+@folder_option
+@click.option(
+    "--interval", type=duration, default="15s", show_default=True, metavar="TIME", help="Interval between readings."
+)
+@click.option("--for", "span", type=duration, metavar="TIME", help="Duration; 0s: one reading (default: until Ctrl-C).")
+@pass_cli
+def record(cli: Cli, folder: str | None, interval: float, span: float | None) -> None:
+    """Records queues, workers and nodes at an interval, until Ctrl-C; each line on stderr is a reading on the disk.
+
+    A reading that fails is recorded with its reason. Several recorders may use one folder. Needs tag monitoring;
+    changes nothing on the installation.
+    """
+    from attune_ops.monitoring.recorder import record
+
+    readings = 0
+
+    def note(facts: Facts, rows: int) -> None:
+        nonlocal readings
+        readings += 1
+        _note(cli, facts, rows)
+
+    try:
+        record(cli.settings, folder, interval=interval, seconds=span, on_progress=note)
+    except KeyboardInterrupt:  # also SIGTERM: the usual end without --for
+        if span is not None:
+            raise
+    cli.note(f"ended after {readings} readings; attune-ops history show")
+
+
+@command.command(example="attune-ops history show 'attune.*' --since 1h")
+@click.argument("pattern", required=False)
+@click.option(
+    "--of", type=click.Choice(("queues", "workers", "nodes", "gaps")), default="queues", show_default=True,
+    help="What is shown; gaps: times without a reading.",
+)  # fmt: skip
+@click.option("--worker", metavar="NAME|ID", help="Only the queues of this worker.")
+@since_option("24h")
+@folder_option
+@cluster_option
+@format_option()
+@pass_cli
+def show(cli: Cli, /, pattern: str | None, of: Any, format: str, **options: Any) -> None:
+    """Shows the trend of each queue: depth, percentiles, growth, when it is full, when it came and went.
+
+    PATTERN is a glob on the name, or a regular expression between slashes. Changes nothing.
+    """
+    from attune_ops.monitoring.history import show
+
+    cli.show(show(cli.settings, pattern, of=of, **options), format)
+
+
+@command.command(example="attune-ops history compare 30d..0s 1h..now")
+@click.argument("before", default="48h..24h")
+@click.argument("after", default="24h..now")
+@click.option("--pattern", metavar="PATTERN", help="Only queues that match.")
+@folder_option
+@cluster_option
+@format_option()
+@pass_cli
+def compare(cli: Cli, /, before: str, after: str, format: str, **options: Any) -> None:
+    """Compares two periods queue by queue: by default the last 24 hours with the 24 hours before.
+
+    A period is two times with .. between them: 48h..24h, 2026-11-28..2026-11-29, 1h..now. Changes nothing.
+    """
+    from attune_ops.monitoring.history_compare import compare
+
+    cli.show(compare(cli.settings, before, after, **options), format)
+
+
+@command.command(example="attune-ops history story worker 1")
+@click.argument("subject", type=click.Choice(("worker", "queue")))
+@click.argument("name")
+@since_option("30d")
+@folder_option
+@cluster_option
+@format_option()
+@pass_cli
+def story(cli: Cli, /, subject: Any, name: str, format: str, **options: Any) -> None:
+    """Shows what happened to a worker or a queue: registered, declared, bound, consumed, last seen, and the gaps.
+
+    NAME is a worker's name or id, or a queue's name. Changes nothing.
+    """
+    from attune_ops.monitoring.history_story import story
+
+    cli.show(story(cli.settings, subject, name, **options), format)
+
+
+@command.command(example="attune-ops history prune --older-than 30d --apply")
+@click.option(
+    "--older-than", default="30d", show_default=True, metavar="TIME", help="Days that ended at least this long ago."
+)
+@folder_option
+@click.option("--apply", is_flag=True, help="Delete the files; without it, a dry run.")
+@format_option()
+@pass_cli
+def prune(cli: Cli, older_than: str, folder: str | None, apply: bool, format: str) -> None:
+    """Deletes old days of the history, of all clusters in the folder: whole files that this tool wrote, nothing else.
+
+    Deleted files cannot be restored. Exit status 1 after --apply: a deletion failed.
+    """
+    from attune_ops.monitoring.history_prune import prune
+
+    done = prune(older_than, folder=folder, apply=apply)
+    cli.show(done, format)
+    if not apply:
+        cli.note(DRY_RUN if done.rows else "nothing to delete")
+    cli.exit(_exit.FOUND if any(str(v).startswith("failed: ") for v in done.column("verdict")) else _exit.OK)
+
+
+def _note(cli: Cli, facts: Facts, rows: int) -> None:
+    from attune_ops.model.facts import Source
+
+    reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
+    depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
+    said = f"failed: {reason}" if reason else f"{sum(depths)} messages in {len(depths)} queues"
+    cli.note(f"recorded {facts.taken_at:%Y-%m-%dT%H:%M:%S.%f}Z, {rows} rows: {said}")

@@ -1,0 +1,193 @@
+"""Reading the history: which cluster and period, the rows of it, and its gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import msgspec
+
+from attune_ops.installation.collect import collect
+from attune_ops.installation.config import Settings
+from attune_ops.model.errors import ConfigError, SourceError
+from attune_ops.model.facts import Source
+from attune_ops.model.files import shown
+from attune_ops.model.units import counted, listed, seconds
+from attune_ops.monitoring.arrow import ds, pa, pc
+from attune_ops.monitoring.history_files import SCHEMA, Day, Folder
+from attune_ops.monitoring.recorder import NAMELESS
+
+NOBODY = "nothing was recorded"
+LATE, GRACE_S = 2.5, 5.0  # intervals, s: a reading that comes later than both together ends a gap
+
+
+class Period(NamedTuple):
+    """From `since` up to `until`, both included."""
+
+    since: datetime
+    until: datetime
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A time without a successful reading, and why; `until` is None where it has not ended."""
+
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
+class Recorded(NamedTuple):
+    """The files of one cluster and virtual host, and notes for people on how they were chosen."""
+
+    folder: Folder
+    cluster: str
+    vhost: str
+    days: tuple[Day, ...]
+    notes: tuple[str, ...]
+
+    def rows(self, period: Period, kind: str, also: Any = None, columns: Iterable[str] | None = None) -> Any:
+        """The rows of a kind in a period, for which the expression `also` holds too, by time; with their notes."""
+        where = (pc.field("kind") == kind) & (pc.field("time") >= period.since) & (pc.field("time") <= period.until)
+        names = None if columns is None else list(columns)
+        files = [f for d in self.days if period.since.date() <= d.day <= period.until.date() for f in d.files]
+        return _table(self.folder, files, where if also is None else where & also, names)
+
+    def readings(self, period: Period) -> Readings:
+        """The readings of a period, and the gaps between them."""
+        rows = self.rows(period, "reading", columns=("time", "state", "reason", "interval_s")).sort_by("time")
+        return Readings.of(rows)
+
+
+class Readings(NamedTuple):
+    """The times of the readings that succeeded, in microseconds, and the gaps between them.
+
+    `whole` are those of them with consumers and registry; `lacks` says why the last of the others is not.
+    """
+
+    times: tuple[int, ...]
+    whole: tuple[int, ...]
+    gaps: tuple[Gap, ...]
+    lacks: str | None = None
+
+    @classmethod
+    def of(cls, rows: Any) -> Readings:
+        """The readings and gaps of the rows of kind `reading`, which are in the order of their times."""
+        good = rows.filter(pc.not_equal(rows["state"], "failed"))
+        whole = good.filter(pc.equal(good["state"], "ok"))
+        lacks = pc.drop_null(good["reason"])[-1:].to_pylist()
+        bad = rows.filter(pc.equal(rows["state"], "failed"))
+        reasons = dict(zip(micros(bad["time"]), bad["reason"].to_pylist(), strict=True))
+        intervals, times = good["interval_s"].to_pylist(), micros(good["time"])
+        gaps, failures, at = list[Gap](), sorted(reasons), 0
+        following = [*times[1:], None][: len(times)]
+        for before, interval, after in zip(times, intervals, following, strict=True):
+            why = None
+            while at < len(failures) and (after is None or failures[at] < after):
+                if failures[at] > before:
+                    why = reasons[failures[at]] or NOBODY
+                at += 1
+            if why is not None or (after is not None and after - before > 1e6 * (LATE * (interval or 0.0) + GRACE_S)):
+                gaps.append(Gap(moment_of(before), None if after is None else moment_of(after), why or NOBODY))
+        return cls(tuple(times), tuple(micros(whole["time"])), tuple(gaps), *lacks)
+
+
+def recorded(settings: Settings, folder: str | None = None, cluster: str | None = None) -> Recorded:
+    """What is recorded of the installation's cluster and virtual host.
+
+    Without `cluster`, the broker is asked for its name; where it does not answer, the only cluster that is recorded is
+    taken. Raises `ConfigError` where nothing is recorded, `SourceError` where the cluster is unknown.
+    """
+    there = Folder(folder)
+    days = [d for d in there.days() if d.files]
+    notes = [n for n in (there.old_file,) if n]
+    foreign = sum(d.foreign for d in days)
+    if foreign:
+        notes.append(f"{counted(foreign, 'file')} in {there.name} that this tool did not write: not read")
+    if not days:
+        old = f"; {notes[0]}" if notes else ""
+        raise ConfigError(f"{there.name}: nothing is recorded yet: attune-ops history record{old}")
+    clusters = sorted({d.cluster for d in days if d.vhost == settings.vhost})
+    if cluster is None:
+        facts = collect(settings, (Source.MANAGEMENT,), listings=())
+        reason = facts.missing_reason((Source.MANAGEMENT,)) if facts.broker is None else None
+        if facts.broker is not None:
+            cluster = facts.broker.cluster or NAMELESS
+        elif len(clusters) == 1:
+            cluster = clusters[0]
+            notes.append(f"the broker does not tell its cluster's name ({reason}): the only recorded one is shown")
+        else:
+            raise SourceError(f"{reason}; to read without the broker, add --cluster: {listed(clusters) or 'none'}")
+    mine = tuple(d for d in days if (d.cluster, d.vhost) == (cluster, settings.vhost))
+    if not mine:
+        others = listed(sorted({f"{shown(d.cluster)} {shown(d.vhost)}" for d in days}))
+        what = f"cluster {shown(cluster)}, virtual host {shown(settings.vhost)}"
+        raise ConfigError(f"{there.name}: nothing is recorded of {what}; recorded are {others}")
+    return Recorded(there, cluster, settings.vhost, mine, tuple(notes))
+
+
+def period(since: str, until: str = "now", now: datetime | None = None) -> Period:
+    """The period between two times: `now`, a duration ago (`24h`, `30d`), or a date or time of RFC 3339 in UTC.
+
+    Raises `ConfigError`.
+    """
+    now = now or datetime.now(UTC)
+    made = Period(_moment(since, now), _moment(until, now))
+    if made.since >= made.until:
+        raise ConfigError(f"the period from {since!r} to {until!r} is empty")
+    return made
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    if text == "now":
+        return now
+    ago = seconds(text)
+    try:
+        if ago is not None:
+            return now - timedelta(seconds=ago)
+        made = datetime.fromisoformat(text)
+        return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{text!r} is not a time; use for example 24h or 30d (ago), 2026-11-28, 2026-11-28T12:00Z, now"
+        ) from None
+
+
+def moment_of(micros: int) -> datetime:
+    """The time of a number of microseconds after 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+
+
+def micros(column: Any) -> list[int]:
+    """Times as microseconds after 1970."""
+    return pc.cast(column, pa.int64()).to_pylist()  # type: ignore[no-any-return]
+
+
+def _table(folder: Folder, files: list[str], where: Any, columns: list[str] | None) -> Any:
+    """The rows of these files; a file that cannot be read is left out, with a note in the metadata."""
+    names = SCHEMA.names if columns is None else columns
+    if not files:
+        return pa.schema([SCHEMA.field(n) for n in names]).empty_table()
+    try:
+        return _dataset(folder, files).to_table(filter=where, columns=columns)
+    except (pa.ArrowException, OSError):
+        parts, lost = [], list[str]()
+        for file in files:
+            try:
+                parts.append(_dataset(folder, [file]).to_table(filter=where, columns=columns))
+            except FileNotFoundError:  # pruned meanwhile
+                continue
+            except (pa.ArrowException, OSError) as e:
+                lost.append(f"{shown(PurePosixPath(file).name)}: not read: {' '.join(str(e).split())[:200]}")
+        made = pa.concat_tables(parts) if parts else pa.schema([SCHEMA.field(n) for n in names]).empty_table()
+        return made.replace_schema_metadata({b"lost": "\n".join(lost).encode()})
+
+
+def lost_files(rows: Any) -> tuple[str, ...]:
+    """The notes on files that could not be read."""
+    return tuple((rows.schema.metadata or {}).get(b"lost", b"").decode().splitlines())
+
+
+def _dataset(folder: Folder, files: list[str]) -> Any:
+    return ds.dataset(files, schema=SCHEMA, format="parquet", filesystem=folder.system)

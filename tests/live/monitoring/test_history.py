@@ -1,0 +1,133 @@
+"""`attune-ops history` as processes on a real broker: recorded, killed, interrupted, and while the broker is away."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from attune_ops.monitoring.history_read import period, recorded
+from attune_ops.monitoring.recorder import Recorder
+from attune_ops.ops import Ops
+from tests.live.places import Place
+from tests.world import Run, eventually
+
+CONFIRMED = re.compile(r"^recorded (\S+), \d+ rows: ", re.MULTILINE)
+
+
+@pytest.fixture
+def here(place: Callable[..., Place]) -> Place:
+    return place().populate()
+
+
+def confirmed(text: str) -> list[str]:
+    return [time.replace("Z", "+00:00") for time in CONFIRMED.findall(text)]
+
+
+def on_disk(folder: Path) -> list[str]:
+    rows = pq.read_table(folder).to_pylist()
+    return sorted(r["time"].isoformat(timespec="microseconds") for r in rows if r["kind"] == "reading")
+
+
+def test_two_processes_one_killed_one_interrupted(here: Place, run: Run, tmp_path: Path) -> None:
+    folder, ops = tmp_path / "h", Ops(here.settings)
+    eventually(lambda: ops.queues(pattern="worker.1.executions").column("consumers") == (1,), within=30)
+    words = ("history", "record", "--folder", folder, "--interval", "500ms")
+    with (
+        run.start(*words, env=here.environment) as killed,
+        run.start(*words, env=here.environment) as interrupted,
+    ):
+        here.publish("attune.events", "event.created", 7)
+        eventually(lambda: folder.exists() and len(on_disk(folder)) >= 6, within=60)
+        os.kill(killed.pid, signal.SIGKILL)
+        interrupted.send_signal(signal.SIGINT)
+        said = [process.communicate(timeout=20)[1] for process in (killed, interrupted)]
+    assert interrupted.returncode == 0, said[1]
+    assert "ended after" in said[1]
+    times = sorted(confirmed(said[0]) + confirmed(said[1]))
+    assert len(times) >= 5
+    there = on_disk(folder)
+    assert set(times) <= set(there)
+    assert len(there) <= len(times) + 1, "at most the reading that was killed before its line"
+    assert len(there) == len(set(there))
+
+    def shown(*more: str) -> dict[str, dict[str, object]]:
+        made = run("history", *more, "--folder", folder, "--format", "json", env=here.environment, status=0)
+        rows = json.loads(made.stdout)["rows"]
+        return {str(next(iter(r.values()))): r for r in rows}
+
+    queues = shown("show")
+    assert queues["attune.events.queue"]["most"] == 7
+    assert queues["worker.1.executions"]["consumers"] == 1
+    assert set(shown("show", "--worker", "w1")) == {"worker.1.executions"}
+    assert shown("show", "--of", "workers")["w1"]["state"] == "ready"
+    (node,) = shown("show", "--of", "nodes").values()
+    assert isinstance(node["disk_free"], int)
+    told = run("history", "story", "worker", "w1", "--folder", folder, "--format", "json", env=here.environment)
+    events = {r["event"]: r["detail"] for r in json.loads(told.stdout)["rows"]}
+    assert "declared, bound, consumed" in events["recording begins"]
+    password = here.settings.amqp.password.reveal()
+    assert password not in "".join(said) + str(pq.read_table(folder).to_pylist())
+
+
+def test_while_the_broker_is_away(here: Place, tmp_path: Path) -> None:
+    """Another port stands for a broker that is stopped: connections are refused."""
+    there, folder = here.settings, str(tmp_path / "h")
+    away = msgspec.structs.replace(
+        there,
+        amqp=msgspec.structs.replace(there.amqp, port=1),
+        management=msgspec.structs.replace(there.management, port=1),
+    )
+    recorder = Recorder(there, folder, interval=1)
+    recorder.add(Ops(there).facts())
+    recorder.add(Ops(away).facts())
+    recorder.add(Ops(away).facts())
+    here.publish("attune.events", "event.created", 3)
+    eventually(lambda: (Ops(there).facts().actual.queue_named["attune.events.queue"].messages or 0) == 3, within=20)
+    recorder.add(Ops(there).facts())
+    recorder.close()
+    (gap,) = recorded(there, folder).readings(period("1h")).gaps
+    assert gap.until is not None
+    assert "refused" in gap.reason
+    made = Ops(there).history.show("attune.events.queue", since="1h", folder=folder)
+    assert sorted(made.frame["messages"]) == [0, 3], "two readings: none for the time in between"
+    (row,) = made.table.records()
+    assert "·" in str(row["trend"])
+    still = Ops(away).history.show(since="1h", folder=folder)
+    assert any("the only recorded one is shown" in note for note in still.table.notes)
+
+
+def test_errors_are_one_line(here: Place, run: Run, tmp_path: Path) -> None:
+    theirs, file = tmp_path / "theirs", tmp_path / "file"
+    theirs.mkdir()
+    (theirs / "data.parquet").write_bytes(b"PAR1")
+    file.write_text("x")
+    full = "ulimit -f 0; attune-ops history record --for 5s --interval 1s --folder full"
+    for line, status, said in (
+        (f"attune-ops history record --for 0s --folder {theirs}", 2, "which is no history"),
+        (f"attune-ops history record --for 0s --folder {file}", 2, "a file; a history is a folder"),
+        (f"attune-ops history show --folder {tmp_path}/none", 2, "nothing is recorded yet"),
+        ("attune-ops history record --for 0s --folder /proc/history", 2, "cannot write the history"),
+        (full, 1, "cannot write the history"),
+        ("attune-ops history record --for 0s --management-url http://127.0.0.1:1 --folder new", 3, "refused"),
+        ("attune-ops history show --since soon --folder new", 2, "nothing is recorded yet"),
+    ):
+        done = run.shell(line, here.environment)
+        assert done.returncode == status, f"{line}: {done.stderr}"
+        assert said in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (run.folder / "new").exists()
+    without = "import sys; sys.modules['pyarrow'] = None\nfrom attune_ops.cli._main import main\n"
+    done = subprocess.run(
+        [str(run.command.parent / "python"), "-c", f"{without}sys.exit(main(['history', 'show']))"],
+        env={**os.environ, **here.environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "pip install 'attune-ops[history]'" in done.stderr) == (3, True), done.stderr

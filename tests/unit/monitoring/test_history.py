@@ -1,0 +1,312 @@
+"""The recorded history on real files: trends, gaps, stories, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from attune_ops.model.errors import ActionError, ConfigError, SourceError
+from attune_ops.model.snapshot import ConsumerState
+from attune_ops.monitoring import history, history_compare, history_prune, history_story
+from attune_ops.monitoring import history_files as files
+from attune_ops.monitoring.history_read import period, recorded
+from attune_ops.monitoring.recorder import Recorder
+from tests.unit import facts as small
+from tests.unit.monitoring.readings import BEGIN, at, failed, queues, record, settings, whole
+
+
+def rows(made: history.History) -> dict[Any, dict[str, Any]]:
+    return {r[made.table.columns[0].name]: r for r in made.table.records()}
+
+
+def after(time: Any) -> int:
+    """Seconds after the begin, of a cell."""
+    return round(float((time - BEGIN).total_seconds()))
+
+
+def test_trends_of_the_queues(tmp_path: Path) -> None:
+    limited = small.queue("limited", messages=0, arguments={"x-max-length": 1000})
+    depths = [msgspec.structs.replace(limited, messages=100 + 10 * i) for i in range(31)]
+    source = record(tmp_path / "h", *(at(60 * i, queues=(*queues(calm=5), depths[i])) for i in range(31)), interval=60)
+    found = rows(history.read(source, whole()))
+    assert found["limited"]["last"] == found["limited"]["most"] == 400
+    assert found["limited"]["p50"] == 250
+    assert found["limited"]["growth"] == pytest.approx(600, rel=0.01)
+    assert found["limited"]["full_in"].total_seconds() == pytest.approx(3600, rel=0.1)
+    assert found["limited"]["trend"][-1] == "█"
+    assert found["calm"]["growth"] == 0
+    assert found["calm"]["full_in"] is None
+    assert next(iter(found)) == "limited", "fastest growth first"
+    assert found["calm"]["readings"] == 31
+
+
+def test_a_policy_limits_as_the_broker_takes_it(tmp_path: Path) -> None:
+    both = small.queue("q", messages=1, arguments={"x-max-length": 50}, effective_policy={"max-length": 40})
+    source = record(tmp_path, at(0, queues=(both,)), at(10, queues=(both,)))
+    assert rows(history.read(source, whole()))["q"]["limit"] == 40
+
+
+def test_when_a_queue_came_and_went(tmp_path: Path) -> None:
+    here, there = queues(stays=1), (*queues(stays=1), *queues(guest=3))
+    source = record(tmp_path, *(at(10 * i, queues=there if 2 <= i <= 4 else here) for i in range(7)))
+    found = rows(history.read(source, whole()))
+    assert (found["guest"]["came"], found["guest"]["went"]) == (
+        BEGIN + timedelta(seconds=20), BEGIN + timedelta(seconds=50),
+    )  # fmt: skip
+    assert (found["stays"]["came"], found["stays"]["went"]) == (None, None)
+    assert found["guest"]["readings"] == 3
+
+
+def test_a_gap_is_visible_and_nothing_is_invented(tmp_path: Path) -> None:
+    source = record(
+        tmp_path, *(at(10 * i, queues=queues(q=7)) for i in range(5)), failed(50, "refused by u:Sekrit42x"),
+        failed(60), *(at(10 * i, queues=queues(q=7)) for i in (7, 8, 100)),
+    )  # fmt: skip
+    made = history.read(source, whole())
+    gaps = history.read(source, whole(), "gaps").table.records()
+    seconds = [after(g["since"]) for g in gaps]
+    assert [(s, g["over"], g["reason"]) for s, g in zip(seconds, gaps, strict=True)] == [
+        (40, timedelta(seconds=30), "connection refused"),
+        (80, timedelta(seconds=920), "nothing was recorded"),
+    ]
+    assert "·" in rows(made)["q"]["trend"], "no depth is made up for the gap"
+    assert made.rows.num_rows == 8
+    assert [d for _, _, d in made.depths(["q"])].count(None) == 2
+    assert "Sekrit42x" not in str(pq.read_table(tmp_path).to_pylist())
+
+
+def test_the_last_gap_has_not_ended(tmp_path: Path) -> None:
+    source = record(tmp_path, at(0), failed(10, "away"))
+    (gap,) = source.readings(whole()).gaps
+    assert (gap.since, gap.until, gap.reason) == (BEGIN, None, "away")
+
+
+def test_without_a_first_reading_nothing_is_recorded(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="away"):
+        record(tmp_path / "h", failed(0, "away"))
+    assert not (tmp_path / "h").exists()
+
+
+def test_another_cluster_or_vhost_inherits_nothing(tmp_path: Path) -> None:
+    record(tmp_path, at(0, queues=queues(old=1)))
+    source = recorded(settings(), str(tmp_path), "attune")
+    recorder = Recorder(settings(), str(tmp_path))
+    recorder.add(at(10, cluster="fresh", queues=queues(new=1)))
+    recorder.close()
+    assert set(rows(history.read(recorded(settings(), str(tmp_path), "fresh"), whole()))) == {"new"}
+    assert set(rows(history.read(source, whole()))) == {"old"}
+    with pytest.raises(ConfigError, match="nothing is recorded of cluster nobody"):
+        recorded(settings(), str(tmp_path), "nobody")
+    with pytest.raises(SourceError, match=r"add --cluster: attune, fresh"):
+        recorded(settings(), str(tmp_path))
+
+
+def test_a_worker_story(tmp_path: Path) -> None:
+    born = small.worker(4, created=BEGIN + timedelta(seconds=15), last_heartbeat=BEGIN + timedelta(seconds=18))
+    readings = [at(0, small.facts((small.worker(1),))), at(10, small.facts((small.worker(1),)))]
+    without = small.facts((small.worker(1), born))
+    broker = small.broker(without.topology, (1,))
+    readings.append(at(20, msgspec.structs.replace(without, broker=broker)))
+    readings += [at(30, without), at(40, without), at(50, small.facts((small.worker(1),))), at(60, without)]
+    source = record(tmp_path, *readings)
+    told = history_story.story(settings(), "worker", "w4", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+    events = [(r["event"], after(r["time"])) for r in told.records()]
+    assert [e for e in events if e[0] != "state"] == [
+        ("registered", 15), ("last seen", 18), ("first seen", 20), ("declared", 30), ("bound", 30), ("consumed", 30),
+        ("no longer registered", 50), ("registered again", 60),
+    ]  # fmt: skip
+    assert source.readings(whole()).gaps == ()
+    with pytest.raises(ConfigError, match="no worker 'w9' is recorded"):
+        history_story.story(settings(), "worker", "w9", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+
+
+def test_a_registry_that_could_not_be_read_ends_no_worker(tmp_path: Path) -> None:
+    away = msgspec.structs.replace(small.facts(), registry=None)
+    record(tmp_path, at(0), at(10, away), at(20))
+    told = history_story.story(settings(), "worker", "1", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+    assert [r["event"] for r in told.records()] == ["last seen", "recording begins"]
+
+
+def test_a_queue_story(tmp_path: Path) -> None:
+    def reading(i: int, depth: int, consumers: int) -> Any:
+        queue = small.queue("q", messages=depth, consumers=consumers, arguments={"x-max-length": 10})
+        return at(10 * i, queues=(queue,), consumers=(ConsumerState("/", "q", "t"),) * consumers)
+
+    plain = at(30, queues=(), consumers=())
+    record(tmp_path, reading(0, 0, 1), reading(1, 4, 0), reading(2, 10, 0), plain, reading(4, 2, 1))
+    told = history_story.story(settings(), "queue", "q", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+    assert [r["event"] for r in told.records()] == [
+        "recording begins", "no consumer", "full", "deepest", "gone", "consumed", "declared again", "last seen",
+    ]  # fmt: skip
+
+
+def test_two_periods_compared(tmp_path: Path) -> None:
+    day = 86400
+    readings = [at(10 * i, queues=queues(same=5, falls=90, gone=1)) for i in range(3)]
+    readings += [at(day + 10 * i, queues=queues(same=5, falls=10, new=40)) for i in range(3)]
+    record(tmp_path, *readings)
+    first, second = f"{BEGIN:%Y-%m-%dT%H:%M}..{BEGIN:%Y-%m-%dT23:00}", f"{BEGIN + timedelta(days=1):%Y-%m-%d}..now"
+    made = history_compare.compare(settings(), first, second, folder=str(tmp_path), cluster="attune")
+    found = {r["queue"]: (r["change"], r["presence"]) for r in made.records()}
+    assert list(found.items()) == [
+        ("falls", (-80, "both")), ("new", (None, "new")), ("gone", (None, "gone")), ("same", (0, "both")),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="nothing is recorded in the period"):
+        history_compare.compare(settings(), "2024-01-01..2024-01-02", second, folder=str(tmp_path), cluster="attune")
+
+
+def test_states_of_the_workers(tmp_path: Path) -> None:
+    stale = small.facts((small.worker(1, last_heartbeat=BEGIN - timedelta(hours=1)), small.worker(2)))
+    record(tmp_path, at(0), at(10), at(20), at(30, stale))
+    found = rows(history.read(recorded(settings(), str(tmp_path), "attune"), whole(), "workers"))
+    assert found["w1"]["states"] == ("ready 75 %", "stale 25 %")
+    assert (found["w1"]["state"], found["w1"]["changes"]) == ("stale", 1)
+    assert found["w3"]["went"] == BEGIN + timedelta(seconds=30)
+    only = history.read(recorded(settings(), str(tmp_path), "attune"), whole(), worker="w1")
+    assert set(rows(only)) == {"worker.1.executions"}
+
+
+def test_any_reader_of_parquet_reads_it(tmp_path: Path) -> None:
+    record(tmp_path, at(0), at(10), at(86400), interval=10)
+    frame = pd.read_parquet(tmp_path)
+    assert set(frame["cluster"]) == {"attune"}
+    assert {str(d) for d in frame["day"]} == {"2026-01-16", "2026-01-17"}
+    assert len(frame[frame["kind"] == "reading"]) == 3
+    assert set(map(str, frame["vhost"])) == {"/"}
+    samples = history.read(recorded(settings(), str(tmp_path), "attune"), whole()).frame
+    assert samples["messages"].dtype == pd.Int64Dtype()
+
+
+def test_short_runs_go_on_with_the_last_file(tmp_path: Path) -> None:
+    for i in range(5):
+        record(tmp_path, at(10 * i))
+    (file,) = tmp_path.rglob("*.parquet")
+    assert len({r["time"] for r in pq.read_table(file).to_pylist()}) == 5
+
+
+def test_two_recorders_at_once_have_files_of_their_own(tmp_path: Path) -> None:
+    first, second = Recorder(settings(), str(tmp_path)), Recorder(settings(), str(tmp_path))
+    for i in range(4):
+        (first, second)[i % 2].add(at(10 * i))
+    first.close()
+    second.close()
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+    assert len(recorded(settings(), str(tmp_path), "attune").readings(whole()).times) == 4
+
+
+def test_a_full_file_is_left_and_the_next_one_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "ROWS_PER_FILE", 25)
+    record(tmp_path, *(at(10 * i) for i in range(9)))
+    assert len(list(tmp_path.rglob("*.parquet"))) == 3
+    assert len(recorded(settings(), str(tmp_path), "attune").readings(whole()).times) == 9
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, 0o600), (0o755, 0o644), (0o750, 0o640)])
+def test_who_may_read_the_folder_may_read_the_files(tmp_path: Path, mode: int | None, expected: int) -> None:
+    folder = tmp_path / "h"
+    if mode is not None:
+        folder.mkdir()
+        folder.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        record(folder, at(0))
+    finally:
+        os.umask(before)
+    (file,) = folder.rglob("*.parquet")
+    assert stat.S_IMODE(file.stat().st_mode) == expected
+    assert stat.S_IMODE(folder.stat().st_mode) == (mode or 0o700)
+
+
+def test_what_is_not_a_history_is_refused_and_left(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    pq.write_table(pa.table({"a": [1]}), theirs / "part-0.parquet")
+    with pytest.raises(ConfigError, match=r"holds part-0\.parquet, which is no history"):
+        record(theirs, at(0))
+    with pytest.raises(ConfigError, match="which is no history"):
+        recorded(settings(), str(theirs), "attune")
+    assert [p.name for p in theirs.iterdir()] == ["part-0.parquet"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="a file; a history is a folder"):
+        record(tmp_path / "file", at(0))
+    with pytest.raises(ConfigError, match="nothing is recorded yet"):
+        recorded(settings(), str(tmp_path / "none"), "attune")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_foreign_or_damaged_file_among_ours_is_named(tmp_path: Path) -> None:
+    record(tmp_path, at(0), at(10))
+    (ours,) = tmp_path.rglob("*.parquet")
+    pq.write_table(pa.table({"a": [1]}), ours.parent / "theirs.parquet")
+    damaged = ours.parent / "other.0.20260116T120000000000Z.parquet"
+    damaged.write_bytes(ours.read_bytes()[:-20])
+    made = history.read(recorded(settings(), str(tmp_path), "attune"), whole())
+    notes = " ".join(made.table.notes)
+    assert "1 file in" in notes
+    assert f"{damaged.name}: not read" in notes
+    assert len(made.readings.times) == 2
+
+
+def test_the_file_of_earlier_versions_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "state_folder", lambda *parts: tmp_path)
+    (tmp_path / "host_5672.sqlite").write_bytes(b"SQLite format 3\0")
+    recorder = Recorder(settings())
+    recorder.add(at(0))
+    recorder.close()
+    source = recorded(settings(), None, "attune")
+    assert "host_5672.sqlite is of an earlier version and is not read; delete it" in source.notes[0]
+
+
+def test_a_disk_that_is_full_ends_with_what_was_recorded(tmp_path: Path) -> None:
+    import resource
+
+    recorder = Recorder(settings(), str(tmp_path))
+    recorder.add(at(0))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        with pytest.raises(ActionError, match="cannot write the history: File too large"):
+            recorder.add(at(10))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    recorder.close()
+    assert len(recorded(settings(), str(tmp_path), "attune").readings(whole()).times) == 1
+    assert [p.name for p in tmp_path.rglob("*.part")] == []
+
+
+def test_prune_removes_whole_old_days_of_ours_only(tmp_path: Path) -> None:
+    record(tmp_path, at(0), at(86400))
+    day = tmp_path / "cluster=attune" / "vhost=%2F" / "day=2026-01-16"
+    (day / "notes.txt").write_text("keep me")
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    dry = history_prune.prune("1d", folder=str(tmp_path))
+    assert [r["verdict"] for r in dry.records()] == ["deletes", "deletes"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+    done = history_prune.prune("1d", folder=str(tmp_path), apply=True)
+    assert [r["verdict"] for r in done.records()] == ["deleted", "deleted"]
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"] == ["notes.txt"]
+    assert history_prune.prune("36500d", folder=str(tmp_path)).rows == ()
+
+
+@pytest.mark.parametrize("text", ["soon", "2026-13-01", "-1h", "", "1e9d", "9" * 40 + "d"])
+def test_a_time_that_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a time"):
+        period(text)
+
+
+def test_an_object_store_by_its_uri(tmp_path: Path) -> None:
+    recorder = Recorder(settings(), f"file://{tmp_path}/h")
+    recorder.add(at(0))
+    recorder.close()
+    assert len(recorded(settings(), f"file://{tmp_path}/h", "attune").readings(whole()).times) == 1
+    with pytest.raises(ConfigError, match="nosuch://u:\\*\\*\\*@place: this kind of URI needs fsspec"):
+        recorded(settings(), "nosuch://u:Sekrit42x@place", "attune")
