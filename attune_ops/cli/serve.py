@@ -23,9 +23,17 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     help="Workers with series of their own; those that are not ready come first.",
 )  # fmt: skip
 @click.option("--web-config", metavar="FILE", help="TLS and basic authentication, in Prometheus' web configuration.")
+@click.option("--record", metavar="FOLDER|URI", help="Record each reading there, as history record does.")
 @pass_cli
 def command(
-    cli: Cli, host: str, port: int, interval: float, span: float | None, max_workers: int, web_config: str | None
+    cli: Cli,
+    host: str,
+    port: int,
+    interval: float,
+    span: float | None,
+    max_workers: int,
+    web_config: str | None,
+    record: str | None,
 ) -> None:
     """Serves metrics, health and a status page over HTTP, until Ctrl-C or SIGTERM.
 
@@ -47,7 +55,12 @@ def command(
     if not 1 <= interval <= 86400:
         raise ConfigError("the interval is 1 s to 1 day")
     web = read_web_config(web_config)
-    exporter = Exporter(cli.settings, interval=interval, most_workers=max_workers)
+    recording = None
+    if record is not None:
+        from attune_ops.monitoring.recorder import Recorder, Recording
+
+        recording = Recording(Recorder(cli.settings, record, interval=interval), cli.note)
+    exporter = Exporter(cli.settings, interval=interval, most_workers=max_workers, record=recording)
     server = http_server(exporter, host, port, web)
     scheme = "https" if web.tls_server_config else "http"
     shown = f"[{host}]" if ":" in host else host

@@ -87,8 +87,17 @@ class Exporter:
     While the broker cannot be read, what the last reading had stays, with its age.
     """
 
-    def __init__(self, settings: Settings, *, interval: float = 15.0, most_workers: int = MOST_WORKERS) -> None:
-        self.settings, self.interval, self._most = settings, interval, most_workers
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        interval: float = 15.0,
+        most_workers: int = MOST_WORKERS,
+        record: Callable[[Facts], str | None] | None = None,
+    ) -> None:
+        """`record` gets each reading, also one without a broker, and gives the reason why it could not record it."""
+        self.settings, self.interval, self._most, self._record = settings, interval, most_workers, record
+        self.recording_failure: str | None = None
         self.reading: Reading | None = None
         self.failure: str | None = "nothing was read yet"
         self.readings = self.failures = 0
@@ -119,6 +128,8 @@ class Exporter:
         self.readings += 1
         try:
             facts = collect(self.settings, earlier=first, skip_worker_statistics=True)
+            if self._record is not None:
+                self.recording_failure = self._record(facts)
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
                 self.reading = Reading(diagnose_live(self.settings, facts=facts), self._most, self.settings)
             needed = (Source.BROKER, Source.REGISTRY) if self.settings.database else (Source.BROKER,)
@@ -173,6 +184,10 @@ class Exporter:
         failed = CounterMetricFamily("attune_ops_reading_failures", "Readings that failed.")
         failed.add_metric([], self.failures)
         yield from (success, took, count, failed)
+        if self._record is not None:
+            recording = GaugeMetricFamily("attune_ops_recording_success", "1: the last reading is in the history.")
+            recording.add_metric([], self.recording_failure is None)
+            yield recording
         if self.reading is not None:
             age = GaugeMetricFamily("attune_ops_reading_age_seconds", "Age of the reading that all other metrics show.")
             age.add_metric([], self.reading.age)

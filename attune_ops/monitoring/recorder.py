@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from attune_ops.installation.collect import collect
@@ -12,7 +11,7 @@ from attune_ops.installation.config import Settings
 from attune_ops.inventory import consumer_count
 from attune_ops.inventory.workers import workers
 from attune_ops.model import deadline
-from attune_ops.model.errors import SourceError
+from attune_ops.model.errors import AttuneOpsError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import worker_id
 from attune_ops.model.secret import scrub
@@ -55,15 +54,29 @@ class Recorder:
         self._writer.append(pa.Table.from_pylist(rows, schema=SCHEMA), facts.taken_at)
         return len(rows)
 
-    def fail(self, reason: str) -> None:
-        """Records that there was no reading now, and why; nothing before the first one that succeeded."""
-        if self._writer is not None:
-            self.add(Facts(self._settings.topology, datetime.now(UTC), missing={Source.BROKER: reason}))
-
     def close(self) -> None:
         """Ends the recording; everything is written already."""
         if self._writer is not None:
             self._writer.close()
+
+
+class Recording:
+    """Records readings that something else takes; a failure does not end that, and is noted once."""
+
+    def __init__(self, recorder: Recorder, note: Callable[[str], None]) -> None:
+        self._recorder, self._note = recorder, note
+        self._failure: str | None = None
+
+    def __call__(self, facts: Facts) -> str | None:
+        """Records a reading; gives the reason why it could not, or None."""
+        earlier, self._failure = self._failure, None
+        try:
+            self._recorder.add(facts)
+        except AttuneOpsError as e:
+            self._failure = str(e)
+        if self._failure != earlier:
+            self._note(f"not recorded: {self._failure}" if self._failure else "recording goes on")
+        return self._failure
 
 
 def record(

@@ -23,6 +23,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from attune_ops.monitoring.exporter import Exporter
+from attune_ops.monitoring.history_read import period, recorded
+from attune_ops.ops import Ops
 from tests.live.installation.test_tls import certificate  # noqa: F401 - a fixture
 from tests.live.places import Place
 from tests.world import Run, eventually
@@ -205,6 +207,24 @@ def test_tls_and_a_password(here: Place, tmp_path: Path, certificate: Path) -> N
         assert server.get("/metrics", **header("opensesame")).status == 200
 
 
+def test_it_records_while_it_serves(here: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "h"
+    with serving(here, "--record", str(folder)) as server:
+        eventually(lambda: server.values.get(("recording_success",)) == 1, within=30)
+        eventually(lambda: server.values["readings_total",] >= 3, within=30)
+        folder.rename(f"{folder}.away")
+        folder.write_text("a file in the place of the folder")
+        eventually(lambda: server.values["recording_success",] == 0, within=30)
+        assert server.get("/readyz").status == 200, "it serves all the same"
+        folder.unlink()
+        Path(f"{folder}.away").rename(folder)
+        eventually(lambda: server.values["recording_success",] == 1, within=30)
+    found = recorded(here.settings, str(folder)).readings(period("1h"))
+    assert len(found.times) >= 3
+    (worker,) = Ops(here.settings).history.show("w1", of="workers", folder=str(folder)).table.records()
+    assert worker["state"] == "ready"
+
+
 def test_bad_input_gets_one_line(run: Run, here: Place, tmp_path: Path) -> None:
     (tmp_path / "broken.yml").write_text("basic_auth_users: {me: plain}\n")
     (tmp_path / "other.yml").write_text("nonsense: 1\n")
@@ -214,6 +234,7 @@ def test_bad_input_gets_one_line(run: Run, here: Place, tmp_path: Path) -> None:
             (("--port", port), 1, "cannot listen"),
             (("--interval", "0"), 2, "interval"),
             (("--web-config", "/no/such.yml"), 2, "cannot read"),
+            (("--record", str(tmp_path / "other.yml")), 2, "a history is a folder"),
             (("--web-config", str(tmp_path / "broken.yml")), 2, "bcrypt"),
             (("--web-config", str(tmp_path / "other.yml")), 2, "web configuration"),
         ):
