@@ -28,6 +28,7 @@ from attune_ops.model.redaction import Redactor
 
 SCHEMA = "attune-ops/audit/1"
 FILE = "audit.jsonl"
+LOCK_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -157,13 +158,20 @@ def _append(entry: Entry, redactor: Redactor) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        lock(descriptor)  # a line that a crash cut off is ended before the next one
+        _lock(descriptor)  # a line that a crash cut off is ended before the next one
         size = os.fstat(descriptor).st_size
         cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, b"\n" * cut_off + line)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Locks the file, at most LOCK_S long: a process that was stopped while it had it holds no command up."""
+    until = time.monotonic() + LOCK_S
+    while not lock(descriptor, wait=False) and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def _who() -> str:

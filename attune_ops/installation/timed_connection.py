@@ -10,14 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pika
-from pika.exceptions import AMQPHeartbeatTimeout
+from pika.exceptions import AMQPHeartbeatTimeout, ConnectionClosedByClient
 
 from attune_ops.model import deadline
 from attune_ops.model.errors import SourceError
 
+LOOK_S = 0.5  # between two looks at what is left: a signal shortens it
+
 
 class TimedConnection(pika.BlockingConnection):  # type: ignore[misc]
     """A connection; where the broker does not answer in time, it is closed and `SourceError` is raised.
+
+    What the broker still reads of our output is progress too.
 
     `blocked` is the broker's reason while an alarm blocks this connection (it published); such a wait has no limit but
     the heartbeat's. `on_blocked` is called with each change of it.
@@ -26,7 +30,7 @@ class TimedConnection(pika.BlockingConnection):  # type: ignore[misc]
     place = ""  # for the sentence of an error
     blocked: str | None = None
     on_blocked: Callable[[str | None], None] | None = None
-    _idle = 0
+    _only_events = False
 
     def watch(self, place: str) -> None:
         """Follows the alarms of the broker from now on; `place` is its URL without the password."""
@@ -41,31 +45,51 @@ class TimedConnection(pika.BlockingConnection):  # type: ignore[misc]
             self.on_blocked(reason)
 
     def process_data_events(self, time_limit: float | None = 0) -> None:
-        """Waits for events, no answer among them: the deadline does not apply."""
-        self._idle += 1
-        try:
-            super().process_data_events(time_limit)
-        finally:
-            self._idle -= 1
+        """Waits for events, no answer among them, for that long: the deadline does not apply.
+
+        Pika alone also waits until all output is sent, without a limit where the broker stops reading.
+        """
+        self._only_events = True
+        super().process_data_events(time_limit)
+
+    @property
+    def unsent(self) -> int:
+        """The bytes of output that are not sent yet."""
+        return int(self._impl._get_write_buffer_size()) if self._impl._transport else 0
+
+    def _poll(self, *waiters: Callable[[], bool]) -> None:
+        """Processes input and output until a waiter is ready; raises what closed the connection."""
+        while not (self._closed_result.ready or any(ready() for ready in waiters)):
+            self._impl.ioloop.poll()
+            self._impl.ioloop.process_timeouts()
+        if self._closed_result.ready:
+            error = self._closed_result.value.error
+            self._cleanup()
+            if not isinstance(error, ConnectionClosedByClient):
+                raise error
 
     def _flush_output(self, *waiters: Callable[[], bool]) -> None:
         """Every wait of pika for an answer, and for its output to be sent."""
+        only_events, self._only_events = self._only_events, False
         seconds = deadline.seconds()
-        if self._idle or seconds is None or not self.is_open:
+        if only_events and not self.is_closed:
+            self._poll(*waiters)
+            return
+        if seconds is None or not self.is_open:
             super()._flush_output(*waiters)
             return
-        impl, frames = self._impl, self._frames()
+        impl, before = self._impl, (self._frames(), self.unsent)
         late = AMQPHeartbeatTimeout(f"no answer within {seconds:g} s")
         timer: Any = None
 
         def look() -> None:
-            nonlocal timer, frames
-            if frames != self._frames() or self.blocked is not None:
-                frames = self._frames()
+            nonlocal timer, before
+            now = self._frames(), self.unsent
+            if now[0] != before[0] or now[1] < before[1] or self.blocked is not None:
                 deadline.ended()
-            left = deadline.left()
+            before, left = now, deadline.left()
             if left > 0:
-                timer = impl._adapter_call_later(left, look)
+                timer = impl._adapter_call_later(min(left, LOOK_S), look)
             else:
                 impl._terminate_stream(late)
 

@@ -12,14 +12,18 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from attune_ops.model import deadline
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE_S = 3.5  # from the signal to an interrupt inside pika, where a call of pika does not return
+END_S = 3.0  # from the signal to the end of all waits
+GRACE_S = 3.5  # from the signal to an interrupt in a call that does not return all the same: a write to a pipe
 
 
 class _Held:
     """The handlers that are replaced, and the signal that arrived."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: bool) -> None:
+        self._ends = ends
         self.before: dict[int, Any] = {}
         self.arrived: int | None = None
         self.forced = False  # whether pika was interrupted in a call: its connections are unusable
@@ -32,6 +36,8 @@ class _Held:
             self.act(frame)
             return
         self.arrived = number
+        if self._ends:
+            deadline.end_within(END_S)
         main = threading.main_thread().ident
         assert main is not None
         self._alarm = threading.Timer(GRACE_S, signal.pthread_kill, (main, number))
@@ -52,8 +58,10 @@ _held: _Held | None = None
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
+def held(*, ends: bool = False) -> Iterator[None]:
     """Within the block a signal interrupts only in `interruption_point`, and at the end of the block.
+
+    With `ends` all waits of the command then end within END_S.
 
     In a thread other than the main one, and inside another such block, it does nothing.
     """
@@ -61,7 +69,7 @@ def held() -> Iterator[None]:
     if _held is not None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    mine = _Held()
+    mine = _Held(ends)
     handlers = {s: signal.getsignal(s) for s in SIGNALS}
     mine.before = {s: h for s, h in handlers.items() if callable(h)}
     _held = mine

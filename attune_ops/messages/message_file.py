@@ -132,6 +132,10 @@ def open_file(path: Path, settings: Settings, queue: str) -> Iterator[MessageFil
         opened.sync()
     except OSError as e:
         raise ActionError(f"cannot write {str(path)!r}: {e.strerror}") from e
+    except KeyboardInterrupt:
+        if is_stdout(path):
+            _discard(file)
+        raise
     finally:
         with contextlib.suppress(OSError):  # the disk may still be full
             file.close()
@@ -175,6 +179,13 @@ def is_stdout(path: Path) -> bool:
 def _to_stdout() -> BinaryIO:
     sys.stdout.flush()
     return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=BUFFER)
+
+
+def _discard(file: BinaryIO) -> None:
+    """Lets what is not written yet go nowhere: it is not acknowledged, and a pipe that is not read would not end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -13,7 +13,7 @@ from pika import spec
 
 from attune_ops.installation.amqp_write import WRITE
 from attune_ops.installation.config import Settings
-from attune_ops.messages import raw_amqp
+from attune_ops.messages import interrupts, raw_amqp
 from attune_ops.messages.properties import decode
 from attune_ops.model import deadline
 from attune_ops.model.errors import AttuneOpsError, SourceError
@@ -129,9 +129,9 @@ class Publisher:
             raise
 
     def _await_confirms(self) -> None:
-        until = time.monotonic() + raw_amqp.INTERRUPT_S
+        until = time.monotonic() + min(raw_amqp.INTERRUPT_S, deadline.left())
         with contextlib.suppress(AttuneOpsError), raw_amqp.broker_errors("waiting for the broker's confirms", WRITE):
-            while self._in_flight and time.monotonic() < until:
+            while self._in_flight and time.monotonic() < until and not interrupts.forced():
                 raw_amqp.process_events(self._channel, raw_amqp.INTERRUPT_S / 10)
 
     def _has_exchange(self, name: str) -> bool:
@@ -158,11 +158,12 @@ class Publisher:
 
     def _turn(self, seconds: float) -> None:
         """Handles events for at most `seconds`; raises `SourceError` where the broker has stopped confirming."""
-        answered = len(self._settled)
+        answered, unsent = len(self._settled), self._connection.unsent
         raw_amqp.process_events(self._channel, seconds)
         now = time.monotonic()
         self._tell_of_alarm(now)
-        if len(self._settled) > answered or not self._in_flight or self._connection.blocked is not None:
+        got_on = len(self._settled) > answered or self._connection.unsent < unsent
+        if got_on or not self._in_flight or self._connection.blocked is not None:
             self._since = now
             deadline.ended()
         elif now - self._since > STUCK_S or deadline.left() <= 0:

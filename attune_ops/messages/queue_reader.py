@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attune_ops.installation.amqp_write import READ
 from attune_ops.installation.config import Settings
-from attune_ops.messages import raw_amqp
+from attune_ops.messages import interrupts, raw_amqp
 from attune_ops.messages.message import Message
 from attune_ops.messages.publisher import Destination, Publisher
 from attune_ops.messages.queue_state import QueueInfo
@@ -94,6 +94,8 @@ class QueueReader:
 
     def acknowledge(self, tags: Iterable[int]) -> None:
         """Acknowledges messages that are safe elsewhere: the broker deletes them."""
+        if interrupts.forced():  # pika is unusable: what is safe elsewhere is then in the queue too
+            return
         self._safe.update(tags)
         self._open -= self._safe
         with raw_amqp.broker_errors(f"acknowledging messages of queue {self.queue!r}"):
@@ -163,6 +165,7 @@ class QueueReader:
 
     def _get(self, wanted: int) -> bool:
         while len(self._arrived) < wanted and self._bytes < BATCH_BYTES:
+            interrupts.interruption_point()
             method, properties, body = self._channel.basic_get(self.queue)
             if method is None:
                 return not self._arrived

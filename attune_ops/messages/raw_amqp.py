@@ -72,7 +72,7 @@ def connected(settings: Settings, name: str) -> Iterator[TimedConnection]:
 
     A signal interrupts only where `process_events` is called, or at the end.
     """
-    with interrupts.held():
+    with interrupts.held(ends=True):
         with interruptible():
             connection = open_connection(
                 settings.amqp,
@@ -86,7 +86,7 @@ def connected(settings: Settings, name: str) -> Iterator[TimedConnection]:
             yield connection
             timeout = CLOSE_S
         finally:
-            close(connection, 0 if interrupts.forced() else timeout)  # forced: pika is unusable
+            close(connection, 0 if interrupts.forced() else min(timeout, deadline.left()))  # forced: pika is unusable
 
 
 def enable_confirms(

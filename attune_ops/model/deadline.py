@@ -23,13 +23,18 @@ class Deadline:
         self.seconds = seconds
         self.silent = False  # whether the last wait had no answer
         self._since: float | None = None  # the begin of the first wait after the last answer
+        self._ends = math.inf  # of the whole command, by `end_within`
 
     def left(self) -> float:
         """How long a wait that begins or goes on now may last, in s; 0 where the time is over."""
         since = self._since
         if since is None:
             since = self._since = time.monotonic()
-        return max(0.0, since + self.seconds - time.monotonic())
+        return max(0.0, min(since + self.seconds, self._ends) - time.monotonic())
+
+    def end_within(self, seconds: float) -> None:
+        """From now on all waits together last at most so long, whatever answers come."""
+        self._ends = min(self._ends, time.monotonic() + seconds)
 
     def ended(self, late: bool = False) -> None:
         """A wait ended, `late` without an answer in time; an answer, an error too, gives the whole time again."""
@@ -62,6 +67,13 @@ def ended(late: bool = False) -> None:
     current = _current.get()
     if current is not None:
         current.ended(late)
+
+
+def end_within(seconds: float) -> None:
+    """From now on all waits of the command together last at most so long, in s: a signal asks it to end."""
+    current = _current.get()
+    if current is not None:
+        current.end_within(seconds)
 
 
 def seconds() -> float | None:

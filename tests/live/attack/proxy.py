@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from tests.world import Vhost, clean_environment
 
 Fault = Literal["none", "silent", "cut", "drip", "delay"]
+MARGIN_S = 6.0  # the process's start and its end, beside other load
 DRIP_S = 0.3  # a byte
 DELAY_S = 0.03  # a packet
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.live.attack.proxy import Fault, Spent, between, points, spend
+from tests.live.attack.proxy import MARGIN_S, Fault, Spent, between, points, spend
 from tests.live.messages.ledger import SEED, fill, in_file, in_queue
 from tests.live.messages.site import connect, depth
 from tests.live.messages.test_round_trip import declare
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.slow
 MOMENTS = int(os.environ.get("ATTUNE_OPS_TEST_FAULTS", "1"))
 COUNT = 1500
 TIMEOUT_S = 2
-MARGIN_S = 6.0  # the process's start and its end, beside other load
 MOST_KB = 300 << 10
 OLD = "2026-01-01 00:00:00+00:00"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -49,6 +52,22 @@ def test_an_interrupted_change_says_so(settings: Settings) -> None:
     with pytest.raises(KeyboardInterrupt), audit.change(settings, "x", "q"):
         raise KeyboardInterrupt
     assert [e.result for e in audit.entries()] == ["started", "interrupted"]
+
+
+def test_a_process_that_keeps_the_file_locked_holds_no_command_up(settings: Settings) -> None:
+    with audit.change(settings, "x", "q"):
+        pass
+    with audit.log_file().open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        ends = threading.Timer(10, fcntl.flock, (other, fcntl.LOCK_UN))
+        ends.start()
+        began = time.monotonic()
+        with audit.change(settings, "y", "q"):
+            pass
+        took = time.monotonic() - began
+        ends.cancel()
+    assert took < 5
+    assert [e.what for e in audit.entries()] == ["x", "x", "y", "y"]
 
 
 def test_a_line_that_a_crash_cut_off_spoils_no_other(settings: Settings) -> None:
