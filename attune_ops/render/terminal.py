@@ -109,8 +109,8 @@ class Indented:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         indent = self.indent if options.max_width > 3 * self.indent else 0
-        lines = console.render_lines(self.renderable, options.update_width(options.max_width - indent), pad=False)
-        for line in lines:
+        rendered = console.render(self.renderable, options.update_width(options.max_width - indent))
+        for line in Segment.split_lines(rendered):  # `render_lines` would cut a command that does not fit
             yield Segment(" " * indent)
             yield from line
             yield Segment.line()

@@ -14,7 +14,7 @@ from rich.console import Console
 from attune_ops.model import command_lines
 from attune_ops.model.topology import Binding
 from attune_ops.render import text
-from attune_ops.render.terminal import Visible, broken, indented, plain
+from attune_ops.render.terminal import CommandText, Indented, Visible, broken, indented, plain
 from attune_ops.render.text import COPY
 
 COMMAND = "attune-ops messages restore a-file-with-a-long-name.jsonl --exchange '' --routing-key q --apply"
@@ -40,6 +40,15 @@ def test_it_fits(width: int) -> None:
 def test_a_short_line_stays() -> None:
     line = str(command_lines.DECLARE)
     assert list(broken(line, 80)) == [line]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_word_that_does_not_fit_is_not_cut(width: int) -> None:
+    line = str(command_lines.retire(*range(100, 160)))
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(Visible(Indented(CommandText("$ ", line, "bold"), 9)), crop=False)
+    assert shlex.split(capture.get().strip().removeprefix("$ ").replace(" \\\n", " ")) == shlex.split(line)
 
 
 def shown(width: int) -> list[str]:
