@@ -7,10 +7,9 @@ from attune_ops.model.errors import SourceError
 try:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.dataset as ds
     import pyarrow.fs as pafs
     import pyarrow.parquet as pq
 except ImportError:
     raise SourceError("the history needs pyarrow: pip install 'attune-ops[history]'") from None
 
-__all__ = ["ds", "pa", "pafs", "pc", "pq"]
+__all__ = ["pa", "pafs", "pc", "pq"]

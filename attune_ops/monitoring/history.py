@@ -17,7 +17,8 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Cell, Column, Kind, Table, matcher
 from attune_ops.model.units import age, counted
 from attune_ops.monitoring.arrow import pa, pc
-from attune_ops.monitoring.history_read import Period, Readings, Recorded, lost_files, moment_of, period, recorded
+from attune_ops.monitoring.history_read import Period, Readings, Recorded, moment_of, period, recorded
+from attune_ops.monitoring.history_scan import lost_files
 from attune_ops.monitoring.trends import Point, slope, sparkline, time_until
 
 Of = Literal["queues", "workers", "nodes", "gaps"]
@@ -70,6 +71,18 @@ GAPS = (
     Column("over", Kind.AGE, "s", "between the two"),
     Column("reason", doc="why a reading failed; or nothing was recorded"),
 )
+# The columns of the data set that each one reads.
+SAMPLES = {
+    "queues": (
+        "time", "name", "worker_id", "state", "messages", "ready", "unacked", "consumers", "bytes", "publish_rate",
+        "deliver_rate", "ack_rate", "max_length", "max_bytes",
+    ),
+    "workers": (
+        "time", "name", "worker_id", "state", "messages", "declared", "bound", "consumed", "registered",
+        "last_heartbeat",
+    ),
+    "nodes": ("time", "name", "state", "disk_free", "disk_free_limit", "memory_used", "memory_limit"),
+}  # fmt: skip
 COLUMNS = {"queues": QUEUES, "workers": WORKERS, "nodes": NODES, "gaps": GAPS}
 
 
@@ -236,10 +249,8 @@ def read(
 ) -> History:
     """The history of a period; raises `ConfigError` for a worker that is not in it."""
     readings = source.readings(span)
-    also = None
-    if worker is not None:
-        also = pc.is_in(pc.field("worker_id"), value_set=pa.array(worker_ids(source, span, worker), pa.int64()))
-    rows = source.rows(span, {"gaps": "none"}.get(of, of.removesuffix("s")), also)
+    only = {"worker_id": worker_ids(source, span, worker)} if worker is not None else {}
+    rows = source.rows(span, of.removesuffix("s"), SAMPLES.get(of, SAMPLES["queues"]), **only)
     if pattern is not None:
         match = matcher(pattern)
         names = [n for n in pc.unique(rows["name"]).to_pylist() if n is not None and match(n)]
@@ -251,7 +262,7 @@ def read(
 
 def worker_ids(source: Recorded, span: Period, worker: str) -> list[int]:
     """The ids of the worker of this name, or the id itself; raises `ConfigError` where there is none."""
-    found = source.rows(span, "worker", pc.field("name") == worker, ("worker_id",))["worker_id"]
+    found = source.rows(span, "worker", ("worker_id",), name=(worker,))["worker_id"]
     ids: list[int] = pc.unique(found).to_pylist()
     if not ids and worker.isdecimal():
         ids = [int(worker)]

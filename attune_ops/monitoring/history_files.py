@@ -32,7 +32,6 @@ OURS = re.compile(r"(?P<recorder>[\w-]+\.[0-9a-f]+)\.\d{8}T\d{12}Z\.parquet", re
 _DAY = re.compile(r"day=(\d{4}-\d\d-\d\d)", re.ASCII)
 
 _TIME = pa.timestamp("us", "UTC")
-_NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
         ("time", _TIME),  # of the reading
@@ -301,9 +300,12 @@ class Writer:
 
 
 def parquet(rows: Any) -> Any:
-    """The bytes of a file with these rows, sorted so that one worker's or queue's are together."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows.sort_by(ORDER), sink, compression="zstd", row_group_size=ROW_GROUP)
+    """The bytes of a file with these rows: one worker's or queue's are together, and no row group has two kinds."""
+    sink, rows, at = pa.BufferOutputStream(), rows.sort_by(ORDER), 0
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+        for kind in rows["kind"].value_counts().to_pylist():
+            writer.write_table(rows.slice(at, kind["counts"]), row_group_size=ROW_GROUP)
+            at += kind["counts"]
     return sink.getvalue()
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,8 +14,9 @@ from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Source
 from attune_ops.model.files import shown
 from attune_ops.model.units import counted, listed, seconds
-from attune_ops.monitoring.arrow import ds, pa, pc
-from attune_ops.monitoring.history_files import SCHEMA, Day, Folder
+from attune_ops.monitoring.arrow import pa, pc
+from attune_ops.monitoring.history_files import Day, Folder
+from attune_ops.monitoring.history_scan import Wanted, scan
 from attune_ops.monitoring.recorder import NAMELESS
 
 NOBODY = "nothing was recorded"
@@ -47,16 +47,14 @@ class Recorded(NamedTuple):
     days: tuple[Day, ...]
     notes: tuple[str, ...]
 
-    def rows(self, period: Period, kind: str, also: Any = None, columns: Iterable[str] | None = None) -> Any:
-        """The rows of a kind in a period, for which the expression `also` holds too, by time; with their notes."""
-        where = (pc.field("kind") == kind) & (pc.field("time") >= period.since) & (pc.field("time") <= period.until)
-        names = None if columns is None else list(columns)
+    def rows(self, period: Period, kind: str, columns: Iterable[str], **only: Collection[Any]) -> Any:
+        """The rows of a kind in a period with these columns; `only` gives the values that a column may have."""
         files = [f for d in self.days if period.since.date() <= d.day <= period.until.date() for f in d.files]
-        return _table(self.folder, files, where if also is None else where & also, names)
+        return scan(self.folder, files, Wanted(period.since, period.until, kind, only), tuple(columns))
 
     def readings(self, period: Period) -> Readings:
         """The readings of a period, and the gaps between them."""
-        rows = self.rows(period, "reading", columns=("time", "state", "reason", "interval_s")).sort_by("time")
+        rows = self.rows(period, "reading", ("time", "state", "reason", "interval_s")).sort_by("time")
         return Readings.of(rows)
 
 
@@ -162,32 +160,3 @@ def moment_of(micros: int) -> datetime:
 def micros(column: Any) -> list[int]:
     """Times as microseconds after 1970."""
     return pc.cast(column, pa.int64()).to_pylist()  # type: ignore[no-any-return]
-
-
-def _table(folder: Folder, files: list[str], where: Any, columns: list[str] | None) -> Any:
-    """The rows of these files; a file that cannot be read is left out, with a note in the metadata."""
-    names = SCHEMA.names if columns is None else columns
-    if not files:
-        return pa.schema([SCHEMA.field(n) for n in names]).empty_table()
-    try:
-        return _dataset(folder, files).to_table(filter=where, columns=columns)
-    except (pa.ArrowException, OSError):
-        parts, lost = [], list[str]()
-        for file in files:
-            try:
-                parts.append(_dataset(folder, [file]).to_table(filter=where, columns=columns))
-            except FileNotFoundError:  # pruned meanwhile
-                continue
-            except (pa.ArrowException, OSError) as e:
-                lost.append(f"{shown(PurePosixPath(file).name)}: not read: {' '.join(str(e).split())[:200]}")
-        made = pa.concat_tables(parts) if parts else pa.schema([SCHEMA.field(n) for n in names]).empty_table()
-        return made.replace_schema_metadata({b"lost": "\n".join(lost).encode()})
-
-
-def lost_files(rows: Any) -> tuple[str, ...]:
-    """The notes on files that could not be read."""
-    return tuple((rows.schema.metadata or {}).get(b"lost", b"").decode().splitlines())
-
-
-def _dataset(folder: Folder, files: list[str]) -> Any:
-    return ds.dataset(files, schema=SCHEMA, format="parquet", filesystem=folder.system)

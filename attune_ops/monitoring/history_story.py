@@ -12,8 +12,8 @@ from attune_ops.installation.config import Settings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.model.units import age, counted
-from attune_ops.monitoring.arrow import pa, pc
-from attune_ops.monitoring.history import worker_ids
+from attune_ops.monitoring.arrow import pc
+from attune_ops.monitoring.history import SAMPLES, worker_ids
 from attune_ops.monitoring.history_read import Period, Readings, Recorded, micros, moment_of, period, recorded
 
 Subject = Literal["worker", "queue"]
@@ -24,6 +24,7 @@ FLAGS = (
     ("declared", "declared", "queue gone"), ("bound", "bound", "binding gone"),
     ("consumed", "consumed", "consumer gone"),
 )  # fmt: skip
+QUEUE = ("time", "messages", "consumers", "max_length")
 STORY = (
     Column("time", Kind.TIME, doc="of the first reading that shows it; of registered and last seen the registry's own"),
     Column("event", Kind.CATEGORY, doc="what happened"),
@@ -62,8 +63,7 @@ def story(
 
 def _worker(source: Recorded, span: Period, found: Readings, name: str) -> Iterator[Event]:
     ids = worker_ids(source, span, name)
-    among = pc.is_in(pc.field("worker_id"), value_set=pa.array(ids, pa.int64()))
-    rows = source.rows(span, "worker", among).sort_by([("worker_id", "ascending"), ("time", "ascending")])
+    rows = source.rows(span, "worker", SAMPLES["workers"], worker_id=ids).sort_by([("time", "ascending")])
     if not rows.num_rows:
         raise ConfigError(f"no worker {name!r} is recorded in this period")
     for worker_id in ids:
@@ -96,10 +96,10 @@ def _worker_events(
 
 
 def _queue(source: Recorded, span: Period, found: Readings, name: str) -> Iterator[Event]:
-    rows = source.rows(span, "queue", pc.field("name") == name).sort_by("time")
+    rows = source.rows(span, "queue", QUEUE, name=(name,)).sort_by("time")
     if not rows.num_rows:
         raise ConfigError(f"no queue {name!r} is recorded in this period")
-    times, records = micros(rows["time"]), rows.select(["time", "messages", "consumers", "max_length"]).to_pylist()
+    times, records = micros(rows["time"]), rows.to_pylist()
     new = bool(found.times) and found.times[0] < times[0]
     yield records[0]["time"], "declared" if new else "recording begins", _content(records[0])
     for before, now in pairwise(records):

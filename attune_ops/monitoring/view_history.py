@@ -21,18 +21,6 @@ LINES = 10  # queues in the chart: the deepest
 WIDTH, HEIGHT = 520, 220  # of the chart, in px; the names stand beside it
 Depth = tuple[datetime, str, float | None]  # of a queue at a time; None: unknown, the line has a gap
 
-SAMPLES = {
-    "queues": (
-        "time", "name", "worker_id", "state", "messages", "ready", "unacked", "consumers", "bytes", "publish_rate",
-        "deliver_rate", "ack_rate", "max_length", "max_bytes",
-    ),
-    "workers": (
-        "time", "name", "worker_id", "state", "messages", "declared", "bound", "consumed", "registered",
-        "last_heartbeat",
-    ),
-    "nodes": ("time", "name", "state", "disk_free", "disk_free_limit", "memory_used", "memory_limit"),
-}  # fmt: skip
-
 
 def as_table(history: History) -> Any:
     """The trends."""
@@ -61,6 +49,8 @@ def rows(history: History) -> Table:
 
 def as_frame(history: History) -> Any:
     """The samples, a row for each reading and queue, worker or node; of gaps a row each."""
+    from attune_ops.monitoring.history import SAMPLES
+
     if history.of not in SAMPLES:
         return view_table.as_frame(history.table)
     try:
