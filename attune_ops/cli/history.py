@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
 
 folder_option = click.option(
-    "--folder", metavar="FOLDER|URI", help="Where the history is, e.g. s3://bucket/path (default: in the user's state)."
+    "--folder",
+    metavar="FOLDER|URI",
+    help="Where the history is (default: ATTUNE_OPS_HISTORY, else in the user's state folder).",
 )
 cluster_option = click.option(
     "--cluster", metavar="NAME", help="The cluster's own name (default: the broker is asked for it)."

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from attune_ops.model.files import shown
 from attune_ops.monitoring.arrow import pa, pc, pq
-from attune_ops.monitoring.history_files import SCHEMA, Folder
+from attune_ops.monitoring.history_files import Folder
+from attune_ops.monitoring.history_schema import SCHEMA
 
 THREADS = 4  # an object store answers several requests at a time
 

@@ -18,7 +18,9 @@ from attune_ops.model.secret import scrub
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.startup_progress import Step, progress
 from attune_ops.monitoring.arrow import pa
-from attune_ops.monitoring.history_files import SCHEMA, Folder, Writer
+from attune_ops.monitoring.history_files import Folder
+from attune_ops.monitoring.history_schema import SCHEMA
+from attune_ops.monitoring.history_writer import Writer
 from attune_ops.monitoring.interval import check_interval
 
 SOURCES = (Source.AMQP, Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.NODES, Source.REGISTRY)

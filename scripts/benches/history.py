@@ -13,7 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from attune_ops.monitoring.history_files import ROWS_PER_FILE, SCHEMA, Folder, parquet
+from attune_ops.monitoring.history_files import Folder
+from attune_ops.monitoring.history_schema import SCHEMA
+from attune_ops.monitoring.history_writer import ROWS_PER_FILE, parquet
 from benches import Result, Site, process_ms
 
 WORKERS, INTERVAL_S, DAYS = 28, 15, int(os.environ.get("ATTUNE_OPS_BENCH_DAYS", "30"))

@@ -29,7 +29,7 @@ class Dashboard(w.VBox):  # type: ignore[misc]
         self._ops = ops
         self.collector = Collector(self._read, self._show, interval)
         self.views: tuple[Tab, ...] = (
-            OverviewTab(), queue_list(), binding_list(), OrphansTab(ops, self._refresh), DoctorTab(),
+            OverviewTab(ops), queue_list(), binding_list(), OrphansTab(ops, self._refresh), DoctorTab(),
             StartupTab(ops, self._refresh), DrillsTab(ops, self._refresh),
         )  # fmt: skip
         self._where = str(ops.settings.amqp)

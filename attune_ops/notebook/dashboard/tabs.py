@@ -16,7 +16,9 @@ from attune_ops.model.table import Table
 from attune_ops.monitoring.view_history import Depth, depth_chart
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.collector import State
+from attune_ops.notebook.dashboard.recorded import RecordedPanel
 from attune_ops.notebook.dashboard.widgets import Findings, Grid
+from attune_ops.ops import Ops
 
 ROWS = 200  # drawn at most: a browser has to stay usable
 SHOWN = ("name", "messages", "ready", "unacked", "consumers", "publish_rate", "deliver_rate")
@@ -57,14 +59,18 @@ def bar(*controls: w.Widget) -> w.HBox:
 
 
 class OverviewTab(Tab):
-    """The verdict, alarms and rates, and the queue depths since the dashboard was opened."""
+    """The verdict, alarms and rates, the queue depths since the dashboard was opened, and the recorded history."""
 
     title = "Overview"
 
-    def __init__(self) -> None:
-        self.body, self.chart = w.HTML(), w.Output()
+    def __init__(self, ops: Ops) -> None:
+        self.body, self.chart, self.recorded = w.HTML(), w.Output(), RecordedPanel(ops)
         self._colors: dict[str, str] = {}
-        self.widget = w.VBox([self.body, self.chart])
+        self.widget = w.VBox([self.body, self.chart, self.recorded.widget])
+
+    def close(self) -> None:
+        """Waits for a read of the history."""
+        self.recorded.close()
 
     def show(self, state: State) -> None:
         """Draws what was read."""
@@ -74,6 +80,7 @@ class OverviewTab(Tab):
         colors = self._colored(dict.fromkeys(name for _, name, _ in depths))
         data = depth_chart(state.facts.vhost, depths, colors)._repr_mimebundle_()
         self.chart.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        self.recorded.show(state)
 
     def _colored(self, names: Mapping[str, None]) -> dict[str, str]:
         """A colour for each queue of the chart: the same as before, or the first one that is free."""

@@ -16,7 +16,7 @@ import pytest
 
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.snapshot import ConsumerState
-from attune_ops.monitoring import history, history_compare, history_prune, history_story
+from attune_ops.monitoring import history, history_compare, history_prune, history_story, history_writer
 from attune_ops.monitoring import history_files as files
 from attune_ops.monitoring.history_read import period, recorded
 from attune_ops.monitoring.recorder import Recorder
@@ -204,7 +204,7 @@ def test_two_recorders_at_once_have_files_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_full_file_is_left_and_the_next_one_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "ROWS_PER_FILE", 25)
+    monkeypatch.setattr(history_writer, "ROWS_PER_FILE", 25)
     record(tmp_path, *(at(10 * i) for i in range(9)))
     assert len(list(tmp_path.rglob("*.parquet"))) == 3
     assert len(recorded(settings(), str(tmp_path), "attune").readings(whole()).times) == 9
