@@ -108,6 +108,11 @@ class Check(msgspec.Struct, frozen=True):
         return dict(getattr(self.function, "__kwdefaults__", None) or {})
 
     @property
+    def anchor(self) -> str:
+        """The anchor of its page in docs/checks.md."""
+        return f"{self.code.lower()}-{self.name}"
+
+    @property
     def explanation(self) -> str:
         """The text of `doctor --explain CODE`."""
         import inspect

@@ -48,6 +48,14 @@ def as_markdown(pages: CheckPages) -> str:
     return "\n".join(parts)
 
 
+def as_html(pages: CheckPages) -> str:
+    """A section for each check, with the anchors of the Markdown."""
+    from attune_ops.render.html import fragment
+
+    listed = [(c, _flowing(c.explanation), _facts(c)) for c in pages.checks]
+    return fragment("check_pages.html", checks=listed)
+
+
 def as_json(pages: CheckPages) -> dict[str, Any]:
     """The members of each check, as data."""
     return {

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from attune_ops.doctor.diagnosis import diagnose_live
+from attune_ops.doctor.diagnosis import diagnose_live, pages
 from attune_ops.doctor.findings import Report
 from attune_ops.doctor.html_report import report_html
 from attune_ops.installation.collect import collect
@@ -26,9 +26,9 @@ from attune_ops.inventory.workers import workers
 from attune_ops.model import units
 from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.monitoring.metrics import MOST_WORKERS, families
+from attune_ops.monitoring.metrics import MOST_WORKERS, exposition, families
 from attune_ops.monitoring.web_config import WebConfig
-from attune_ops.render import text
+from attune_ops.render import text, written
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Reading:
         self.at = time.monotonic()
         self._settings = settings
         # Now, in the reading's thread: a scrape only sends it.
-        self.metrics = generate_latest(_Registry(lambda: families(report, most_workers)))
+        self.metrics = exposition(families(report, most_workers))
         self._lock = threading.Lock()
 
     @property
@@ -72,13 +72,6 @@ class Answer(NamedTuple):
     status: HTTPStatus
     kind: str
     body: bytes
-
-
-class _Registry:
-    """What `generate_latest` asks of a registry."""
-
-    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
-        self.collect = collect
 
 
 class Exporter:
@@ -155,7 +148,7 @@ class Exporter:
         parts = [unquote(p) for p in urlsplit(path).path.strip("/").split("/")]
         match parts:
             case ["metrics"]:
-                mine = generate_latest(_Registry(self._own))
+                mine = exposition(self._own())
                 return Answer(
                     HTTPStatus.OK, CONTENT_TYPE_LATEST, mine + (self.reading.metrics if self.reading else b"")
                 )
@@ -165,12 +158,14 @@ class Exporter:
                 return self._broker()
             case ["healthz", "worker", name]:
                 return self._worker(name)
+            case ["checks"]:
+                return Answer(HTTPStatus.OK, HTML, written(pages("all"), "html").encode())
             case [""] if self.reading is not None:
                 return Answer(HTTPStatus.OK, HTML, self.reading.page.encode())
             case [""]:
                 return _line(False, self.failure or "")
             case _:
-                known = "/, /metrics, /readyz, /healthz/broker, /healthz/worker/NAME"
+                known = "/, /metrics, /checks, /readyz, /healthz/broker, /healthz/worker/NAME"
                 return Answer(HTTPStatus.NOT_FOUND, PLAIN, f"not found; there are {known}\n".encode())
 
     def _own(self) -> Iterator[Metric]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
 
+from attune_ops.doctor.checks.dead_letters import lost_dead_letters
+from attune_ops.doctor.checks.lost_dead_letters import dead_letter_queues, missing_dead_letters
 from attune_ops.doctor.findings import CheckStatus, Report, Severity
 from attune_ops.inventory.workers import workers
 from attune_ops.model.facts import Facts, Source
@@ -21,7 +24,23 @@ from attune_ops.model.topology import Per
 from attune_ops.model.version import __version__
 
 MOST_WORKERS = 1_000  # workers with series of their own, 8 each
+STATES = ("ready", "starting", "stopped", "crashed", "error", "stale", "no queue", "no consumer", "unregistered")
 WORKER, QUEUE = ("worker", "id"), ("queue",)
+
+
+class _Registry:
+    """What `generate_latest` asks of a registry."""
+
+    def __init__(self, made: Iterable[Metric]) -> None:
+        self._made = made
+
+    def collect(self) -> Iterable[Metric]:
+        return self._made
+
+
+def exposition(made: Iterable[Metric]) -> bytes:
+    """Metrics in Prometheus' text format."""
+    return generate_latest(_Registry(made))
 
 
 def families(report: Report, most_workers: int = MOST_WORKERS) -> Iterator[Metric]:
@@ -30,10 +49,10 @@ def families(report: Report, most_workers: int = MOST_WORKERS) -> Iterator[Metri
     info = {"version": __version__, "topology": facts.topology.name, "vhost": facts.vhost}
     yield InfoMetricFamily("attune_ops", "This exporter and what it judges by.", value=info)
     yield from _findings(report)
-    if facts.broker is not None and facts.broker.alarms is not None:
-        yield _gauge("broker_alarms", "Memory and disk alarms in effect: each blocks publishers.", facts.broker.alarms)
+    yield from _broker(facts)
     if facts.missing_reason((Source.BROKER,)) is None:
         yield from _service_queues(facts)
+        yield from _dead_letters(facts)
     if facts.missing_reason((Source.REGISTRY,)) is None:
         yield from _workers(facts, most_workers)
     if facts.missing_reason((Source.BROKER, Source.REGISTRY)) is None:
@@ -63,6 +82,42 @@ def _findings(report: Report) -> Iterator[Metric]:
     for status in CheckStatus:
         checks.add_metric([str(status)], sum(r.status is status for r in report.results))
     yield checks
+
+
+def _broker(facts: Facts) -> Iterator[Metric]:
+    """What the broker says of itself: alarms, and counters that include all its virtual hosts."""
+    broker = facts.broker
+    if broker is None:
+        return
+    if broker.alarms is not None:
+        yield _gauge("broker_alarms", "Memory and disk alarms in effect: each blocks publishers.", broker.alarms)
+    unroutable = CounterMetricFamily(
+        "attune_ops_unroutable_messages", "Unroutable messages, all virtual hosts.", labels=("outcome",)
+    )
+    for outcome, count in (("dropped", broker.dropped_unroutable), ("returned", broker.returned_unroutable)):
+        if count is not None:
+            unroutable.add_metric([outcome], count)
+    yield unroutable
+    dead = CounterMetricFamily(
+        "attune_ops_dead_lettered_messages", "Dead-lettered messages, all virtual hosts.", labels=("reason",)
+    )
+    for reason, count in sorted((broker.dead_lettered or {}).items()):
+        dead.add_metric([reason], count)
+    yield dead
+
+
+def _dead_letters(facts: Facts) -> Iterator[Metric]:
+    lost = (q for several in facts.memo(lost_dead_letters).values() for d in several if d.own for q in d.queues)
+    yield _gauge("queues_losing_dead_letters", "Attune's queues of which no queue receives the dead letters.", {*lost})
+    if facts.missing_reason((Source.DEPTHS, Source.CONSUMERS, Source.DEAD_LETTERED)) is None:
+        missing = GaugeMetricFamily("attune_ops_dead_letters_lost", "Since the broker started: no queue received them.")
+        missing.add_metric([], missing_dead_letters(facts))
+        yield missing
+    waiting = GaugeMetricFamily("attune_ops_dead_letter_queue_messages", "In a dead-letter queue.", labels=QUEUE)
+    for queue in dead_letter_queues(facts):
+        if queue.messages is not None:
+            waiting.add_metric([queue.name], queue.messages)
+    yield waiting
 
 
 def _service_queues(facts: Facts) -> Iterator[Metric]:
@@ -98,9 +153,15 @@ def _workers(facts: Facts, most: int) -> Iterator[Metric]:
     assert facts.registry is not None
     states = {r["id"]: str(r["state"]) for r in facts.memo(workers).records() if r["state"] is not None}
     counts = GaugeMetricFamily("attune_ops_workers", "Registered workers by state.", labels=("state",))
-    for state, count in sorted(Counter(states.values()).items()):
+    for state, count in {**dict.fromkeys(STATES, 0), **Counter(states.values())}.items():
         counts.add_metric([state], count)
     yield counts
+    yield _gauge(
+        "workers_live", "Workers with queues, registered as running, with a fresh heartbeat.", facts.live_workers
+    )
+    yield _gauge(
+        "workers_cordoned", "Live workers that get no new executions.", (w for w in facts.live_workers if w.cordoned)
+    )
     known = sorted(facts.registry.workers, key=lambda w: (states.get(w.id) == "ready", w.id))
     left_out = GaugeMetricFamily("attune_ops_workers_without_series", "Registered workers beyond --max-workers.")
     left_out.add_metric([], max(0, len(known) - most))

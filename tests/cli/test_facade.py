@@ -88,6 +88,8 @@ COMMAND_ONLY = {
     "notebook open": "starts JupyterLab",
     "notebook run": "runs a notebook from outside",
     "snapshot show": "needs no installation; `load_facts` reads the file",
+    "monitoring rules": "a file for Prometheus",
+    "monitoring grafana": "a file for Grafana",
     "serve": "a process that runs until it is stopped",
     "watch": "a display at a terminal",
     "topology list": "needs no installation",
