@@ -95,8 +95,9 @@ def _broker(facts: Facts) -> Iterator[Metric]:
         "attune_ops_unroutable_messages", "Unroutable messages, all virtual hosts.", labels=("outcome",)
     )
     for outcome, count in (("dropped", broker.dropped_unroutable), ("returned", broker.returned_unroutable)):
-        if count is not None:
-            unroutable.add_metric([outcome], count)
+        # The broker leaves out a counter that is 0. Without that 0 the first increase would not be one.
+        if not broker.statistics_disabled:
+            unroutable.add_metric([outcome], count or 0)
     yield unroutable
     dead = CounterMetricFamily(
         "attune_ops_dead_lettered_messages", "Dead-lettered messages, all virtual hosts.", labels=("reason",)
