@@ -78,6 +78,7 @@ class Check(msgspec.Struct, frozen=True):
     `required`: skipping it makes the status `unknown`. `may_recover`: the problem can disappear without a change.
     `unknown` gives the reason where a value that the check examines was not reported.
     `passive`: it can also run on what passive declares report (`Facts.by_passive_declare`).
+    `any_broker`: it says something also where nothing of Attune is there; otherwise it is skipped then.
     """
 
     code: str
@@ -93,6 +94,7 @@ class Check(msgspec.Struct, frozen=True):
     may_recover: bool = True
     passive: bool = False
     unknown: Callable[[Facts], str | None] | None = None
+    any_broker: bool = True
 
     def skip_reason(self, facts: Facts) -> str | None:
         """The reason to skip this check for these facts, or None."""
@@ -100,6 +102,8 @@ class Check(msgspec.Struct, frozen=True):
             return facts.missing.get(self.needs_attempt[0], "no connection was attempted")
         if self.needs_response and not any(r.source in self.needs_response and r.error is None for r in facts.reach):
             return facts.missing.get(self.needs_response[0], "no source responded")
+        if not self.any_broker and facts.no_topology:
+            return facts.no_topology
         return facts.missing_reason(self.needs) or (self.unknown(facts) if self.unknown else None)
 
     @property

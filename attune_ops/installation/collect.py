@@ -70,11 +70,23 @@ def collect(
     facts = Round(settings, wanted, asked, skip).read()
     if whole:
         facts = with_topology(facts, known, given=not settings.recognise)
+        if facts.no_topology:
+            names = {e.name for t in known.values() for e in t.exchanges}
+            facts = msgspec.structs.replace(facts, elsewhere=_elsewhere(settings, names))
     facts = _with_live_consumers(settings, facts)
     if passive:
         facts = with_passive_declares(settings, facts)
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
+
+
+def _elsewhere(settings: Settings, names: Collection[str]) -> tuple[str, ...]:
+    """The other virtual hosts, of those that the user may see, that have an exchange of one of these names."""
+    try:
+        with open_management(settings) as management:
+            return tuple(sorted(management.virtual_hosts_with(names) - {settings.vhost}))
+    except SourceError:
+        return ()
 
 
 def check_release(settings: Settings, force: bool) -> None:

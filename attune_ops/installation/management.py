@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from attune_ops.installation.management_types.objects import (
     STATISTICS,
     BindingWire,
     ExchangeWire,
+    NameAndVhost,
     OneQueue,
     PolicyWire,
     QueuePage,
@@ -207,6 +209,14 @@ class Management:
         own = (v for v in listed if isinstance(v, VirtualHost) and v.name == self.vhost)
         kind = next((v.default_queue_type for v in own), None)
         return None if kind == "undefined" else kind
+
+    def virtual_hosts_with(self, exchanges: Collection[str]) -> set[str]:
+        """Reads which virtual hosts have an exchange of one of these names. Needs tag management, changes nothing.
+
+        The broker lists all virtual hosts to an administrator, and to others those in which they have a permission.
+        """
+        listed = self._get("exchanges?columns=name,vhost", list[NameAndVhost])
+        return {e.vhost for e in listed if e.name in exchanges}
 
     def nodes(self) -> tuple[NodeState, ...]:
         """Reads the cluster's nodes. Needs tag monitoring, changes nothing."""

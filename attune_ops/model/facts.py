@@ -120,6 +120,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     recognition: Recognition | None = None
     recognised: bool = False
     passive: PassiveReading | None = None
+    elsewhere: tuple[str, ...] = ()  # other virtual hosts with exchanges of Attune, read where this one has none
     origin: str = MANAGEMENT_API
     schema: str = msgspec.field(default_factory=lambda: SCHEMA)  # a factory's value is never left out of the JSON
 
@@ -152,6 +153,17 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             origin=PASSIVE_DECLARE,
         )
         return made
+
+    @cached_property
+    def no_topology(self) -> str | None:
+        """Why nothing can be said of Attune's objects: none is there; None where one is, or none was read."""
+        if self.recognition is None or self.recognition.best is not None or self.origin == PASSIVE_DECLARE:
+            return None
+        topology, broker = self.topology, self.actual
+        here = any(e.name in broker.exchange_named for e in topology.exchanges)
+        if here or self.worker_queues or any(q.name in broker.queue_named for q in topology.base_queues):
+            return None
+        return f"no Attune topology in virtual host {self.vhost}"
 
     @property
     def only_names(self) -> bool:

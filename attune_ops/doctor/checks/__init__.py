@@ -34,15 +34,20 @@ def check(
     group: str | None = None,
     passive: bool = False,
     unknown: Callable[[Facts], str | None] | None = None,
+    any_broker: bool | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Makes a generator function a check; `title` is a positive sentence, and its denial is the finding.
 
     The parameters are those of `Check`. Their defaults follow from the group, which follows from the code: checks of
-    the group upgrade are not required, and checks of design and upgrade do not recover.
+    the group upgrade are not required, and checks of design and upgrade do not recover. Checks of the groups reach and
+    upgrade, and those of the registry alone, run on any broker.
     """
     group = group or GROUPS[int(code[2]) - 1]
     required = group != "upgrade" if required is None else required
     may_recover = group not in ("design", "upgrade") if may_recover is None else may_recover
+
+    if any_broker is None:
+        any_broker = group in ("reach", "upgrade") or (group == "workers" and Source.BROKER not in needs)
 
     def mark(function: CheckFunction) -> CheckFunction:
         function.check = Check(  # type: ignore[attr-defined]
@@ -59,6 +64,7 @@ def check(
             may_recover,
             passive,
             unknown,
+            any_broker,
         )
         return function
 

@@ -59,6 +59,15 @@ def own(facts: Facts) -> Iterator[QueueState]:
     return (named[name] for name in facts.memo(own_queues))
 
 
+def foreign_objects(facts: Facts) -> int:
+    """How many queues and exchanges of the virtual host are neither the broker's own nor the topology's."""
+    topology, broker = facts.topology, facts.actual
+    known = {e.name for e in topology.exchanges} | {q.name for q in topology.base_queues} | set(facts.memo(own_queues))
+    names = [q.name for q in broker.queues or ()]
+    names += [e.name for e in broker.exchanges or () if e.name and not e.name.startswith("amq.")]
+    return sum(name not in known for name in names)
+
+
 def permits(pattern: str, name: str) -> bool:
     """As rabbit_auth_backend_internal does: an unanchored match, and the empty pattern permits nothing.
 

@@ -30,7 +30,12 @@ LIMITING = frozenset({"message-ttl", "max-length", "max-length-bytes", "delivery
 
 
 @check(
-    "AT305", "dead-letters-arrive", "every dead letter is routed to a queue", Severity.WARNING, needs=(Source.BROKER,)
+    "AT305",
+    "dead-letters-arrive",
+    "every dead letter is routed to a queue",
+    Severity.WARNING,
+    needs=(Source.BROKER,),
+    any_broker=True,
 )
 def dead_letters_arrive(facts: Facts) -> Iterator[Problem]:
     """When a message is dead-lettered and no queue is bound to the dead-letter exchange, it is lost silently.
@@ -105,7 +110,7 @@ def _is_queue(facts: Facts, binding: BindingState) -> bool:
     return binding.destination_kind == "queue" and binding.destination in facts.actual.queue_named
 
 
-@check("AT306", "dead-letters-end", "no dead-letter cycles", Severity.WARNING, needs=(Source.BROKER,))
+@check("AT306", "dead-letters-end", "no dead-letter cycles", Severity.WARNING, needs=(Source.BROKER,), any_broker=True)
 def dead_letters_end(facts: Facts) -> Iterator[Problem]:
     """A dead-letter cycle repeats endlessly if a consumer rejects the message in it. Otherwise the message is lost.
 
@@ -146,7 +151,7 @@ def _bindings(route: Route) -> tuple[str, ...]:
 @check(
     "AT307",
     "dead-letters-bounded",
-    "dead-letter queues have a consumer or a length limit",
+    "Attune's dead-letter queues have a consumer or a length limit",
     Severity.INFO,
     needs=(Source.BROKER, Source.CONSUMERS),
     required=False,

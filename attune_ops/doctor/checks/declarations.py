@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import listed
+from attune_ops.doctor.checks._common import counted, foreign_objects, listed
 from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
@@ -41,6 +41,7 @@ def refused(difference: Difference) -> str:
     Severity.ERROR,
     needs=(Source.BROKER,),
     passive=True,
+    any_broker=True,
 )
 def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     """Publishing to a missing exchange closes the publisher's channel with 404, some time later.
@@ -51,15 +52,7 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     missing = list(_missing(facts, "exchange"))
     topology = facts.topology
     if missing and len(missing) == len(topology.exchanges) and _no_queue(facts):
-        remedy, commands = declare(missing[0])
-        yield Problem(
-            Subject("broker", facts.vhost, facts.vhost),
-            f"virtual host {facts.vhost} has no exchange and no queue of {topology.name}: no service was set up here, "
-            "or the services use another virtual host or topology",
-            evidence={"exchanges": [d.name for d in missing], "queues": [q.name for q in topology.base_queues]},
-            remedy=remedy,
-            commands=commands,
-        )
+        yield _nothing_there(facts, missing)
         return
     for d in missing:
         remedy, commands = declare(d)
@@ -71,6 +64,35 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
             remedy=remedy,
             commands=commands,
         )
+
+
+def _nothing_there(facts: Facts, missing: list[Difference]) -> Problem:
+    """One problem for a virtual host without any object of the topology; nothing is declared beside others' objects."""
+    topology, others = facts.topology, foreign_objects(facts)
+    said = f"no Attune topology here: virtual host {facts.vhost} has no exchange and no queue of {topology.name}"
+    remedy, commands = declare(missing[0])
+    if facts.elsewhere:
+        said += f"; virtual host {listed(facts.elsewhere)} has exchanges of Attune"
+        remedy, commands = "Enter that virtual host at the end of the AMQP URL (amqp://…/VHOST).", ()
+    elif others:
+        said += f", but {counted(others, 'object')} of other applications"
+        remedy, commands = (
+            "Check the virtual host at the end of the AMQP URL, or --topology. If Attune is to use this virtual host, "
+            "start one of its services.",
+            (),
+        )
+    return Problem(
+        Subject("broker", facts.vhost, facts.vhost),
+        said,
+        evidence={
+            "exchanges": [d.name for d in missing],
+            "queues": [q.name for q in topology.base_queues],
+            "foreign_objects": others,
+            "elsewhere": list(facts.elsewhere),
+        },
+        remedy=remedy,
+        commands=commands,
+    )
 
 
 def _no_queue(facts: Facts) -> bool:

@@ -179,7 +179,7 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
 @check(
     "AT406",
     "prefetch",
-    "every consumer has the expected prefetch",
+    "Attune's consumers have the expected prefetch",
     Severity.WARNING,
     needs=(Source.BROKER, Source.CONSUMERS),
     required=False,

@@ -17,17 +17,19 @@ from attune_ops.model.units import age
 @check(
     "AT501",
     "no-backlog-unread",
-    "no backlog without consumers",
+    "no queue of Attune has a backlog without consumers",
     Severity.ERROR,
     needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS),
     passive=True,
+    any_broker=True,
 )
-def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
+def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Iterator[Problem]:
     """Messages without a consumer wait until a consumer starts, the queue expires, or the broker runs out of disk.
 
     Message counts are read from the queues and are live. The number of consumers comes from statistics that are up
     to 10 s old; a queue without statistics yet is not checked. If another check knows why there is no consumer, this
-    finding follows from it. Only queues of the topology are checked.
+    finding follows from it. A queue of another application is an info from 10,000 messages on: its backlog can fill the
+    disk and then stops Attune, too.
     """
     expected = {c.queue for c in facts.topology.consumers}
     for q in own(facts):
@@ -48,9 +50,28 @@ def no_backlog_unread(facts: Facts) -> Iterator[Problem]:
             severity=None if q.name in expected or owner else Severity.WARNING,
             related=expected_consumers_of(facts, q.name),
         )
+    for q in facts.actual.queues or ():
+        if (q.messages or 0) < foreign_backlog or q.name in facts.memo(own_queues):
+            continue
+        if q.name in facts.actual.unconsumed:
+            yield Problem(
+                Subject("queue", q.name),
+                f"{q.name}, which is not Attune's, holds {counted(q.messages or 0, 'message')} and has no consumer",
+                evidence={"messages": q.messages, "consumers": 0, "foreign": True},
+                remedy="Tell the owner of the queue: a backlog without a limit fills the broker's disk.",
+                inspect_commands=(command_lines.queue(q.name),),
+                severity=Severity.INFO,
+            )
 
 
-@check("AT504", "queues-answer", "all queues are available", Severity.ERROR, needs=(Source.BROKER, Source.DEPTHS))
+@check(
+    "AT504",
+    "queues-answer",
+    "all queues are available",
+    Severity.ERROR,
+    needs=(Source.BROKER, Source.DEPTHS),
+    any_broker=True,
+)
 def queues_answer(facts: Facts) -> Iterator[Problem]:
     """A queue that is listed without a message count has crashed, or its node is down. It is not empty.
 
@@ -76,7 +97,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT506",
     "backlog-not-growing",
-    "no queue is growing",
+    "no queue of Attune is growing",
     Severity.WARNING,
     needs=(Source.EARLIER, Source.DEPTHS),
     required=False,
@@ -105,7 +126,11 @@ def backlog_not_growing(facts: Facts, *, growth: float = 100, growth_percent: fl
 
 
 @check(
-    "AT511", "backlog-moderate", "queue depths are within limit", Severity.WARNING, needs=(Source.BROKER, Source.DEPTHS)
+    "AT511",
+    "backlog-moderate",
+    "depths of Attune's queues are within limit",
+    Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS),
 )
 def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
     """A large backlog means that consumers are slower than publishers, or were stopped for a while."""
@@ -125,7 +150,7 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
 @check(
     "AT507",
     "no-redelivery-storm",
-    "no redelivery storm",
+    "no redelivery storm in Attune's queues",
     Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
     unknown=without_statistics,
@@ -152,7 +177,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
 @check(
     "AT508",
     "oldest-message-young",
-    "oldest message age is within limit",
+    "age of the oldest message in Attune's queues is within limit",
     Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
     required=False,
@@ -186,6 +211,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
     needs=(Source.BROKER, Source.DEPTHS),
     required=False,
     unknown=without_statistics,
+    any_broker=True,
 )
 def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     """The broker counts unroutable messages: dropped silently, or returned to a publisher that set `mandatory`.
@@ -213,7 +239,11 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT510", "dead-letters-read", "dead-letter queues are empty", Severity.WARNING, needs=(Source.BROKER, Source.DEPTHS)
+    "AT510",
+    "dead-letters-read",
+    "Attune's dead-letter queues are empty",
+    Severity.WARNING,
+    needs=(Source.BROKER, Source.DEPTHS),
 )
 def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Problem]:
     """Messages in a dead-letter queue were rejected, expired or dropped by a length limit, and wait for a decision.

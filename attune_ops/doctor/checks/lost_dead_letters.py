@@ -19,7 +19,7 @@ DISABLED = "disabled"  # the queue had no dead-letter exchange, or the exchange 
 @check(
     "AT308",
     "dead-letters-received",
-    "dead-letter queues received every dead letter",
+    "Attune's dead-letter queues received every dead letter",
     Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.DEAD_LETTERED),
     required=False,

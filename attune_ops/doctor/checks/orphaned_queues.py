@@ -112,7 +112,7 @@ def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int,
 @check(
     "AT408",
     "auto-delete-armed",
-    "every auto-delete queue has (had) a consumer",
+    "every auto-delete queue of Attune has (had) a consumer",
     Severity.WARNING,
     needs=(Source.BROKER, Source.CONSUMERS),
 )

@@ -53,7 +53,7 @@ def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], lis
 @check(
     "AT211",
     "policies-not-hidden",
-    "no policy shadows another",
+    "no policy shadows another on Attune's objects",
     Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
@@ -86,7 +86,7 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT212",
     "policies-applicable",
-    "matching policies are supported by the queue type",
+    "policies on Attune's queues are supported by the queue type",
     Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,

@@ -23,7 +23,11 @@ from attune_ops.routing.topology_routes import LiveRoute, live_routes, steps_to
 
 
 @check(
-    "AT301", "publishes-arrive", "every published message is routed to a queue", Severity.ERROR, needs=(Source.BROKER,)
+    "AT301",
+    "publishes-arrive",
+    "every message that Attune publishes is routed to a queue",
+    Severity.ERROR,
+    needs=(Source.BROKER,),
 )
 def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     """The broker drops an unroutable message, and still confirms it to the publisher.
@@ -51,7 +55,11 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
 
 
 @check(
-    "AT302", "publishes-complete", "messages are routed to all expected queues", Severity.ERROR, needs=(Source.BROKER,)
+    "AT302",
+    "publishes-complete",
+    "Attune's messages are routed to all expected queues",
+    Severity.ERROR,
+    needs=(Source.BROKER,),
 )
 def publishes_complete(facts: Facts) -> Iterator[Problem]:
     """A message that is routed to one of its queues and not to the other is lost for one service.
@@ -79,7 +87,7 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT303",
     "publishes-confined",
-    "messages are routed to expected queues only",
+    "Attune's messages are routed to expected queues only",
     Severity.WARNING,
     needs=(Source.BROKER,),
 )
@@ -135,7 +143,7 @@ def _unwanted(facts: Facts, steps: Iterable[RouteStep], queue: str) -> list[Bind
 @check(
     "AT304",
     "publishes-read",
-    "every routed queue has a consumer",
+    "every queue that Attune's messages reach has a consumer",
     Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
 )

@@ -30,6 +30,7 @@ Needs = Mapping[str, frozenset[str]]  # names by right; a worker's with `{id}`
     Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS, Source.USER_PERMISSIONS),
     required=False,
+    any_broker=False,
 )
 def service_permissions(facts: Facts) -> Iterator[Problem]:
     """A running service keeps its consumers without permissions; it fails with 403 when it publishes or restarts.

@@ -66,6 +66,7 @@ def _severity(facts: Facts, queues: list[str]) -> Severity | None:
     "no long-unacknowledged deliveries",
     Severity.WARNING,
     needs=(Source.CONSUMERS, Source.CONNECTIONS),
+    any_broker=True,
 )
 def nothing_held(facts: Facts, *, held_s: float = 900) -> Iterator[Problem]:
     """Delivered messages that are not acknowledged are held by one consumer.
@@ -141,6 +142,7 @@ def _stuck(facts: Facts) -> Iterator[tuple[str, ConsumerState, ChannelState, flo
     "no consumer is stuck at its prefetch limit",
     Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS),
+    any_broker=True,
 )
 def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[Problem]:
     """A consumer that holds as many messages as its prefetch gets no more. If it acknowledges none, it is stuck.
@@ -192,7 +194,7 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
 @check(
     "AT503",
     "consumers-stay",
-    "no consumers were cancelled",
+    "no consumers of Attune were cancelled",
     Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS, Source.BROKER),
 )

@@ -53,7 +53,12 @@ def _by_ends(differences: Iterable[Difference]) -> Iterable[_Bindings]:
 
 
 @check(
-    "AT207", "bindings-expected", "no unexpected bindings", Severity.WARNING, needs=(Source.BROKER,), may_recover=False
+    "AT207",
+    "bindings-expected",
+    "no unexpected bindings of Attune's exchanges and queues",
+    Severity.WARNING,
+    needs=(Source.BROKER,),
+    may_recover=False,
 )
 def bindings_expected(facts: Facts) -> Iterator[Problem]:
     """An unexpected binding sends messages to a queue that its consumer rejects or handles twice.
@@ -108,6 +113,7 @@ def _missing(facts: Facts) -> dict[tuple[str, str], list[str]]:
     Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
+    any_broker=True,
 )
 def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     """On a direct exchange `#` and `*` are plain characters: such a binding key matches no published routing key.
@@ -154,6 +160,7 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
+    any_broker=True,
 )
 def exchanges_bound(facts: Facts) -> Iterator[Problem]:
     """Messages published to an exchange without bindings are dropped.

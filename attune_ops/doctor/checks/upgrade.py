@@ -76,6 +76,7 @@ def _clients(facts: Facts, queues: tuple[QueueState, ...]) -> set[str]:
     Severity.ERROR,
     needs=(Source.DEPRECATED,),
     may_recover=True,
+    any_broker=False,
 )
 def declares_permitted(facts: Facts) -> Iterator[Problem]:
     """A broker that denies transient non-exclusive queues closes the connection of each worker that declares one.
@@ -126,7 +127,13 @@ def target_note(facts: Facts) -> str | None:
     return None
 
 
-@check("AT703", "next-takes-queues", "next RabbitMQ version permits the topology's queues", Severity.WARNING)
+@check(
+    "AT703",
+    "next-takes-queues",
+    "next RabbitMQ version permits the topology's queues",
+    Severity.WARNING,
+    any_broker=False,
+)
 def next_takes_queues(facts: Facts) -> Iterator[Problem]:
     """Upstream RabbitMQ denies transient non-exclusive queues by default from 4.3.0 on: declaring one fails with 541.
 

@@ -12,6 +12,13 @@ from attune_ops.model.erlang_json import Flag, flag
 from attune_ops.model.snapshot import BindingState, ExchangeState, PolicyState, QueueState
 
 
+class NameAndVhost(msgspec.Struct):
+    """An element of `/api/exchanges` and the like, with these columns alone."""
+
+    name: str
+    vhost: str
+
+
 class ExchangeWire(msgspec.Struct):
     """An element of `/api/exchanges/{vhost}`."""
 
