@@ -157,9 +157,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     @cached_property
     def no_topology(self) -> str | None:
         """Why nothing can be said of Attune's objects: none is there; None where one is, or none was read."""
-        if self.recognition is None or self.recognition.best is not None or self.origin == PASSIVE_DECLARE:
+        topology, broker = self.topology, self.broker
+        if broker is None or self.recognition is None or self.recognition.best or self.origin == PASSIVE_DECLARE:
             return None
-        topology, broker = self.topology, self.actual
         here = any(e.name in broker.exchange_named for e in topology.exchanges)
         if here or self.worker_queues or any(q.name in broker.queue_named for q in topology.base_queues):
             return None
