@@ -53,7 +53,8 @@ def configuration(lab: RunningLab, node: LabNode, extra: Sequence[str] = ()) -> 
         f"prometheus.tcp.port = {node.prometheus_port}",
         f"default_user = {lab.user}",
         f"default_pass = {lab.password.reveal()}",
-        f"cluster_name = attune-ops-lab-{lab.name}",
+        # With its begin: a history belongs to the cluster's name, and the next lab of this name is another cluster.
+        f"cluster_name = attune-ops-lab-{lab.name}-{lab.created:%Y%m%dT%H%M%S}",
     ]
     first = lab.nodes[0]
     if node.name != first.name:

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from attune_ops.lab import Lab
 from attune_ops.monitoring.history_read import period, recorded
 from attune_ops.monitoring.recorder import Recorder
 from attune_ops.ops import Ops
@@ -103,6 +104,37 @@ def test_while_the_broker_is_away(here: Place, tmp_path: Path) -> None:
     assert "·" in str(row["trend"])
     still = Ops(away).history.show(since="1h", folder=folder)
     assert any("the only recorded one is shown" in note for note in still.table.notes)
+
+
+@pytest.mark.slow
+def test_a_broker_that_restarts_leaves_a_gap(own_lab: Lab, run: Run, tmp_path: Path) -> None:
+    state, folder = own_lab.state, tmp_path / "h"
+    env = {"ATTUNE_OPS_AMQP_URL": state.amqp_url, "ATTUNE_OPS_MANAGEMENT_URL": state.management_url}
+    node = state.nodes[0].name
+    with run.start("history", "record", "--folder", folder, "--interval", "500ms", env=env) as recorder:
+        eventually(lambda: folder.exists() and len(on_disk(folder)) >= 3, within=60)
+        own_lab.kill_node(node)
+        eventually(lambda: "failed" in states(folder), within=60)
+        own_lab.start_node(node)
+        eventually(lambda: states(folder)[-1] != "failed", within=60)
+        recorder.send_signal(signal.SIGINT)
+        said = recorder.communicate(timeout=20)[1]
+    assert recorder.returncode == 0, said
+    assert ", 1 rows: failed: " in said
+    assert len(confirmed(said)) == len(on_disk(folder))
+    rows = pq.read_table(folder).to_pylist()
+    failed = {r["time"] for r in rows if r["kind"] == "reading" and r["state"] == "failed"}
+    assert not [r for r in rows if r["time"] in failed and r["kind"] != "reading"], "nothing is invented"
+    gaps = json.loads(run("history", "show", "--of", "gaps", "--folder", folder, "--format", "json", env=env).stdout)
+    assert [g["until"] is not None and bool(g["reason"]) for g in gaps["rows"]] == [True]
+    (cluster,) = folder.glob("cluster=*")
+    assert cluster.name == f"cluster=attune-ops-lab-{own_lab.name}-{state.created:%Y%m%dT%H%M%S}"
+
+
+def states(folder: Path) -> list[str]:
+    """Of the readings, in the order of their times."""
+    rows = [r for r in pq.read_table(folder).to_pylist() if r["kind"] == "reading"]
+    return [r["state"] for r in sorted(rows, key=lambda r: r["time"])]
 
 
 def test_errors_are_one_line(here: Place, run: Run, tmp_path: Path) -> None:
