@@ -7,8 +7,8 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line; `--version` alone is answered without loading it, because scripts ask often."""
-    if sys.argv[1:] == ["--version"]:
+    """Runs the command line; the version alone is answered without loading it, because scripts ask often."""
+    if sys.argv[1:] in (["--version"], ["version"]):
         from attune_ops import __version__
 
         sys.stdout.write(f"attune-ops {__version__}\n")

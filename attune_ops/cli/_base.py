@@ -12,6 +12,7 @@ import click
 
 from attune_ops.cli import _complete
 from attune_ops.cli._duration import duration
+from attune_ops.cli._format import format_option as format_option
 from attune_ops.model.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ TARGET = (
     ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
 )
 COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied
+COLORS = {"auto": None, "always": True, "never": False}
 PATIENCE = 1.5  # the time of the whole command without progress, in times of one answer's
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 
@@ -121,6 +123,11 @@ class Cli:
 
             silence(sys.stderr)
 
+    def request(self, request: str, outcome: str, elapsed_ms: float) -> None:
+        """Prints one request on stderr, with `-v`."""
+        if self.verbose:
+            self.note(f"{elapsed_ms:7.1f} ms  {outcome:<5} {request}".replace("\n", " "))
+
     def error(self, sentence: str) -> None:
         """Prints an error on stderr, wrapped at a terminal whatever is in it."""
         self.note(self.wrapped(sentence))
@@ -172,7 +179,7 @@ class Cli:
 
 
 def _common_options() -> list[click.Parameter]:
-    """The target options, --no-color and --verbose; they may stand before a command's name or after it."""
+    """The target options, --timeout, --color and --verbose; they may stand before a command's name or after it."""
     made: list[click.Parameter] = [
         click.Option(
             [f"--{name}"],
@@ -197,8 +204,20 @@ def _common_options() -> list[click.Parameter]:
             **hidden,
         )
     )
-    made.append(click.Option(["--no-color"], is_flag=True, callback=_no_color, help="No colours.", **hidden))
-    made.append(click.Option(["-v", "--verbose"], count=True, callback=_verbose, help="-vv: tracebacks.", **hidden))
+    made.append(
+        click.Option(
+            ["--color"],
+            type=click.Choice(tuple(COLORS)),
+            callback=_color,
+            help="Colours (default: auto, for a terminal). --no-color is never.",
+            **hidden,
+        )
+    )
+    made.append(
+        click.Option(["--no-color"], is_flag=True, callback=_no_color, hidden=True, help="No colours.", **hidden)
+    )
+    verbose = "Print each request on stderr; -vv: also tracebacks."
+    made.append(click.Option(["-v", "--verbose"], count=True, callback=_verbose, help=verbose, **hidden))
     return made
 
 
@@ -207,13 +226,14 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         ctx.ensure_object(Cli).options[param.name] = value
 
 
+def _color(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Cli).color = COLORS[value]
+
+
 def _no_color(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
         ctx.ensure_object(Cli).color = False
-
-
-def _raw(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    ctx.ensure_object(Cli).raw = value
 
 
 def _timeout(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -282,23 +302,6 @@ def command(example: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Comma
 def group(**kwargs: Any) -> Callable[[Callable[..., Any]], Group]:
     """Makes a function a command with sub-commands."""
     return click.group(cls=Group, **kwargs)
-
-
-def format_option(*more: str) -> Callable[[Any], Any]:
-    """`--format table|json|csv|markdown`, and `more`; `--raw` is for CSV."""
-    choices = ("table", "json", "csv", "markdown", *more)
-    raw = click.option(
-        "--raw", is_flag=True, expose_value=False, callback=_raw, help="With csv: the data exactly, for programs."
-    )
-    format = click.option(
-        "--format",
-        "format",
-        type=click.Choice(choices),
-        default="table",
-        show_default=True,
-        help="Output format.",
-    )
-    return lambda function: format(raw(function))
 
 
 pass_cli = click.make_pass_decorator(Cli, ensure=True)

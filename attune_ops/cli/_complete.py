@@ -1,4 +1,4 @@
-"""Completion of arguments in the shell; an error completes nothing."""
+"""Completion of arguments in the shell; an error completes nothing, and nothing is connected to."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from attune_ops.model.registry import Worker
-
-TIMEOUT_S = 1.0  # the shell waits
+    from attune_ops.installation.last_reading import Names
 
 
 def topologies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -52,25 +50,39 @@ def labs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     return _items(names(), incomplete)
 
 
+def commands(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The commands that follow those on the line."""
+    found = ctx.find_root().command
+    for word in ctx.params.get(param.name or "") or ():
+        found = (found.get_command(ctx, word) if isinstance(found, click.Group) else None) or found
+    return _items(found.list_commands(ctx) if isinstance(found, click.Group) else (), incomplete)
+
+
 def workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The registered workers' names."""
-    return _items((w.name for w in _registered(ctx)), incomplete)
+    """The workers' names of the last reading."""
+    return _items(_last_reading(ctx).workers, incomplete)
 
 
-def _registered(ctx: click.Context) -> tuple[Worker, ...]:
-    import msgspec
+def queues(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The queues' names of the last reading."""
+    return _items(_last_reading(ctx).queues, incomplete)
 
-    from attune_ops.installation.collect import collect
+
+def exchanges(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The exchanges' names of the last reading."""
+    return _items(_last_reading(ctx).exchanges, incomplete)
+
+
+def _last_reading(ctx: click.Context) -> Names:
+    """The names of the last reading of the installation that the line names; no broker or registry is asked."""
     from attune_ops.installation.config import resolve
+    from attune_ops.installation.last_reading import Names, read
     from attune_ops.model.errors import AttuneOpsError
-    from attune_ops.model.facts import Source
 
     try:
-        settings = msgspec.structs.replace(resolve(_options(ctx)), timeout=TIMEOUT_S)
+        return read(resolve(_options(ctx)))
     except AttuneOpsError:
-        return ()
-    registry = collect(settings, (Source.REGISTRY,)).registry
-    return () if registry is None else registry.workers
+        return Names()
 
 
 def _options(ctx: click.Context) -> dict[str, str]:

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from attune_ops.ops import Ops
 
 
+# The names that complete the pattern of an inspection.
+NAMES = {
+    "queues": _complete.queues,
+    "orphans": _complete.queues,
+    "bindings": _complete.queues,
+    "exchanges": _complete.exchanges,
+    "workers": _complete.workers,
+}
+
+
 class Inspection(Command):
     """A command that prints a table; its help lists the columns with their units."""
 
@@ -47,10 +57,11 @@ def inspection(
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         typed, comma, last = incomplete.rpartition(",")
         sign = "-" if last.startswith("-") else ""
-        return [f"{typed}{comma}{sign}{c.name}" for c in columns if c.name.startswith(last.removeprefix("-"))]
+        names = dict.fromkeys(name for c in columns for name in (c.name, c.json_name))
+        return [f"{typed}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
 
     @click.command(name, cls=Inspection, columns=columns, help=help, example=example)
-    @click.argument("pattern", required=False, shell_complete=_complete.workers if name == "workers" else None)
+    @click.argument("pattern", required=False, shell_complete=NAMES.get(name))
     @click.option(
         "--sort",
         metavar="COLUMN,…",

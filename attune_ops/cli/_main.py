@@ -17,8 +17,10 @@ import click
 
 import attune_ops.cli as package
 from attune_ops.cli._base import Cli, Group
+from attune_ops.installation.last_reading import kept as kept_names
 from attune_ops.model.deadline import whole_command
 from attune_ops.model.errors import AttuneOpsError, Interrupted
+from attune_ops.model.requests_log import reporting
 from attune_ops.model.version import __version__
 
 
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for an ASCII terminal
     try:
-        with _terminable(interrupted), whole_command(cli.deadline):
+        with _terminable(interrupted), whole_command(cli.deadline), reporting(cli.request), kept_names():
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
         status = result if isinstance(result, int) else _exit.OK
         if cli.deadline.silent and status in (_exit.OK, _exit.FOUND):

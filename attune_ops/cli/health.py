@@ -60,7 +60,7 @@ def broker(cli: Cli, wait: float, format: str) -> None:
 
 
 @command.command(example="attune-ops health route attune.executions execution")
-@click.argument("exchange")
+@click.argument("exchange", shell_complete=_complete.exchanges)
 @click.argument("key")
 @WAIT
 @format_option()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attune_ops.cli import _exit
+from attune_ops.cli import _complete, _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
@@ -53,7 +53,7 @@ def command() -> None:
 
 
 @command.command(example="attune-ops messages peek attune.events.queue --count 3")
-@click.argument("queue")
+@click.argument("queue", shell_complete=_complete.queues)
 @click.option(
     "--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Number of messages."
 )
@@ -76,7 +76,7 @@ def peek(
 
 
 @command.command(example="attune-ops messages tap attune.events --limit 1 --for 2s")
-@click.argument("exchange")
+@click.argument("exchange", shell_complete=_complete.exchanges)
 @click.argument("key", required=False)
 @FILTER
 @LIMIT
@@ -122,7 +122,7 @@ def tap(cli: Cli, /, exchange: str, key: str | None, json_lines: bool, format: s
 
 
 @command.command(example="attune-ops messages drain attune.events.queue --to events.jsonl --filter 'age>1h' --apply")
-@click.argument("queue")
+@click.argument("queue", shell_complete=_complete.queues)
 @click.option("--to", required=True, metavar="FILE", help="Output file, - is stdout; an earlier drain is resumed.")
 @FILTER
 @LIMIT
@@ -166,8 +166,8 @@ def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
 
 
 @command.command(example="attune-ops messages move attune.events.queue attune.notifications.queue --limit 1")
-@click.argument("queue", metavar="FROM")
-@click.argument("to", metavar="[TO]", required=False)
+@click.argument("queue", metavar="FROM", shell_complete=_complete.queues)
+@click.argument("to", metavar="[TO]", required=False, shell_complete=_complete.queues)
 @FILTER
 @_publishing
 @LIMIT

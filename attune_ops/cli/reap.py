@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import click
 
-from attune_ops.cli import _base, _exit
+from attune_ops.cli import _base, _complete, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed, other_release_option
 
 
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")
-@click.argument("pattern", default="*")
+@click.argument("pattern", default="*", shell_complete=_complete.queues)
 @click.option("--grace", type=duration, default="10m", show_default=True, metavar="TIME",
               help="Delete only queues that an earlier run, at least this long ago, found orphaned.")  # fmt: skip
 @click.option("--save-to", metavar="FOLDER", help="Save messages to this folder (default: the user's state folder).")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from attune_ops.cli import _base
+from attune_ops.cli import _base, _complete
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
 
 
 @_base.command(example="attune-ops retire 'w*'")
-@click.argument("pattern", default="*")
+@click.argument("pattern", default="*", shell_complete=_complete.workers)
 @change_options("Set the workers to inactive")
 @format_option()
 @pass_cli

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from attune_ops.cli import _base, _exit
+from attune_ops.cli import _base, _complete, _exit
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._options import check_vhost, confirm_option, confirmed, json_object
 from attune_ops.model.units import counted
@@ -32,7 +32,7 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 
 
 @_base.command(example="attune-ops route attune.executions worker.1")
-@click.argument("exchange", required=False)
+@click.argument("exchange", required=False, shell_complete=_complete.exchanges)
 @click.argument("key", required=False)
 @click.option("--header", "texts", multiple=True, metavar="NAME=VALUE", callback=_header,
               help="A text header; CC=KEY and BCC=KEY add routing keys. Repeatable.")  # fmt: skip
@@ -42,7 +42,8 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option("--batch", type=click.File("rb"), metavar="FILE.jsonl",
               help="Answer each line {vhost?, exchange, routing_key, headers?}, or {vhost?, dead_letter, reason, "
                    "routing_key, headers?}, in order; - is standard input.")  # fmt: skip
-@click.option("--dead-letter", metavar="QUEUE", help="Route a dead letter of QUEUE with routing key KEY.")
+@click.option("--dead-letter", metavar="QUEUE", shell_complete=_complete.queues,
+              help="Route a dead letter of QUEUE with routing key KEY.")  # fmt: skip
 @click.option(
     "--reason", type=click.Choice(REASONS), default="rejected", show_default=True, help="Why QUEUE dead-letters it."
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attune_ops.cli import _exit
+from attune_ops.cli import _complete, _exit
 from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
 from attune_ops.cli._options import (
     DRY_RUN,
@@ -42,7 +42,7 @@ def list_(cli: Cli, format: str) -> None:
 
 
 @command.command(example="attune-ops topology show attune-2026-09")
-@click.argument("name", metavar="[NAME|FILE]", required=False)
+@click.argument("name", metavar="[NAME|FILE]", required=False, shell_complete=_complete.topologies)
 @format_option("toml")
 @pass_cli
 def show(cli: Cli, name: str | None, format: str) -> None:
@@ -104,8 +104,8 @@ def _binding(
             ),
             click.option("--exchange", is_flag=True, help="DESTINATION is an exchange."),
             click.argument("routing_key", metavar="KEY", default=""),
-            click.argument("destination"),
-            click.argument("source"),
+            click.argument("destination", shell_complete=_complete.queues),
+            click.argument("source", shell_complete=_complete.exchanges),
         ):
             function = option(function)
         made = command.command(word, example=example)(pass_cli(function))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from attune_ops.installation.config.settings import Endpoint, Settings
 from attune_ops.installation.sockets import LEAST_S, connect, tls_context
 from attune_ops.installation.unreachable import is_late, why
-from attune_ops.model import deadline
+from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Reach, Source
 from attune_ops.model.version import __version__
@@ -74,7 +74,8 @@ def open_connection(
     )
     opening = Opening(implementation)
     try:
-        connection = TimedConnection(parameters, _impl_class=opening)
+        with requests_log.reported("AMQP connection.open"):
+            connection = TimedConnection(parameters, _impl_class=opening)
     except Exception as e:  # noqa: BLE001 - pika lets socket, TLS and its own errors through
         raise _unreachable(endpoint, e, timeout) from None
     except BaseException:  # after an interrupt pika keeps its sockets
@@ -152,7 +153,10 @@ def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = No
     A server that speaks AMQP 0-9-1 answers the protocol header with connection.start. Raises `SourceError`.
     """
     try:
-        with connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream:
+        with (
+            requests_log.reported("AMQP protocol header"),
+            connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream,
+        ):
             stream.sendall(PROTOCOL_HEADER)
             answer = stream.makefile("rb").read(11)
     except OSError as e:

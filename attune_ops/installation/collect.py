@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from attune_ops.installation import http, prometheus, sockets
+from attune_ops.installation import http, last_reading, prometheus, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
@@ -76,6 +76,7 @@ def collect(
     facts = _with_live_consumers(settings, facts)
     if passive:
         facts = with_passive_declares(settings, facts)
+    last_reading.keep(settings, facts)
     missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -10,7 +11,7 @@ import msgspec
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.unreachable import is_late, why
-from attune_ops.model import deadline
+from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import SourceError
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for deeply nested JSON
@@ -140,6 +141,25 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
     if answer.status == 401:
         return f"wrong user or password for user {user}, or a user that can connect from localhost only; {reason}"
     return None
+
+
+def elapsed_ms(started: float) -> float:
+    """The ms since `started`, a time of `time.perf_counter`."""
+    return (time.perf_counter() - started) * 1000
+
+
+def answered(method: str, path: str, answer: Answer) -> Answer:
+    """The answer; reports the request."""
+    requests_log.report(f"{method} /api/{path}", answer.status, answer.elapsed_ms)
+    return answer
+
+
+def failed(
+    endpoint: Endpoint, method: str, path: str, error: BaseException, started: float, timeout: float
+) -> SourceError:
+    """The error for a request without an answer; reports the request."""
+    requests_log.report(f"{method} /api/{path}", type(error).__name__, elapsed_ms(started))
+    return unreachable(endpoint, error, timeout)
 
 
 def unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> SourceError:

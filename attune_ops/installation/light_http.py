@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint
-from attune_ops.installation.http import Answer, basic, unreachable
+from attune_ops.installation.http import Answer, answered, basic, elapsed_ms, failed
 from attune_ops.installation.sockets import MOST_BYTES, TooMuch, connect
 from attune_ops.model import deadline
 
@@ -97,9 +97,9 @@ class LightHttp:
             # A probe does not wait longer for a list: `timeout` is not used.
             found = self._connection.request(method, f"{self.endpoint.path}/api/{path}", self._headers, body or b"")
         except OSError as e:
-            raise unreachable(self.endpoint, e, self._timeout) from None
+            raise failed(self.endpoint, method, path, e, started, self._timeout) from None
         deadline.ended()
-        return Answer(found.status, found.headers, found.body, (time.perf_counter() - started) * 1000)
+        return answered(method, path, Answer(found.status, found.headers, found.body, elapsed_ms(started)))
 
     def close(self) -> None:
         """Closes the connection."""

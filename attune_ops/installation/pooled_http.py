@@ -13,7 +13,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from attune_ops.installation.config.settings import Endpoint
-from attune_ops.installation.http import Answer, basic, unreachable
+from attune_ops.installation.http import Answer, answered, basic, elapsed_ms, failed
 from attune_ops.installation.sockets import LEAST_S, MOST_BYTES, TooMuch, timed, tls_context
 from attune_ops.model import deadline
 
@@ -55,14 +55,14 @@ class PooledHttp:
                 content = self._content(found)
         except TimeoutError as e:
             self._silent = True
-            raise unreachable(self.endpoint, e, seconds) from None
+            raise failed(self.endpoint, method, path, e, started, seconds) from None
         except Exception as e:  # noqa: BLE001 - what a malformed answer raises is not documented
             self._silent = isinstance(e, requests.Timeout) or "timed out" in str(e)
-            raise unreachable(self.endpoint, e, seconds) from None
+            raise failed(self.endpoint, method, path, e, started, seconds) from None
         self._silent = False
         deadline.ended()
         headers = {k.lower(): v for k, v in found.headers.items()}
-        return Answer(found.status_code, headers, content, (time.perf_counter() - started) * 1000)
+        return answered(method, path, Answer(found.status_code, headers, content, elapsed_ms(started)))
 
     def _content(self, response: requests.Response) -> bytes:
         """The body, decompressed part by part; raises `TooMuch`."""

@@ -6,6 +6,7 @@ import re
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.light_http import Connection
+from attune_ops.model import requests_log
 from attune_ops.model.errors import SourceError
 
 PORT = 15692
@@ -29,7 +30,8 @@ def dead_lettered(endpoint: Endpoint, timeout: float, ca_file: str | None = None
     url = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}"
     connection = Connection(endpoint.host, endpoint.port, min(timeout, PATIENCE_S), endpoint.tls, ca_file)
     try:
-        answer = connection.request("GET", endpoint.path, {})
+        with requests_log.reported(f"GET {endpoint.path}"):
+            answer = connection.request("GET", endpoint.path, {})
     except OSError as e:
         raise SourceError(f"Prometheus endpoint {url}: {e or type(e).__name__}; enable rabbitmq_prometheus") from None
     finally:

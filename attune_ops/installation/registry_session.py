@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from attune_ops.installation.config.settings import Database
-from attune_ops.model import deadline
+from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import AttuneOpsError, SourceError
 
 Access = Literal["read", "write", "create"]
@@ -38,7 +38,8 @@ class Session(NamedTuple):
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Runs a query; `?` stands for a value in both kinds."""
-        return list(self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values))
+        with requests_log.reported(requests_log.statement_name(sql)):
+            return list(self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values))
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of a table's columns, () where there is no such table."""
@@ -206,9 +207,13 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
     at_most = max(1, int(timeout * 1000))
     options = f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={at_most}"
     try:
-        connection = TimedPostgresql.connect(
-            database.url.reveal(), connect_timeout=max(2, int(timeout)), options=options, application_name="attune-ops"
-        )
+        with requests_log.reported("PostgreSQL connect"):
+            connection = TimedPostgresql.connect(
+                database.url.reveal(),
+                connect_timeout=max(2, int(timeout)),
+                options=options,
+                application_name="attune-ops",
+            )
     except psycopg.Error as e:
         deadline.ended(late="timeout" in str(e).lower())
         raise SourceError(f"registry {database.shown}: {_why(e)}") from None

@@ -6,13 +6,14 @@ Loaded on use: pika takes 60 ms. Pika alone waits for an answer until the broker
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pika
 from pika.exceptions import AMQPHeartbeatTimeout, ConnectionClosedByClient
 
-from attune_ops.model import deadline
+from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import SourceError
 
 LOOK_S = 0.5  # between two looks at what is left: a signal shortens it
@@ -31,13 +32,33 @@ class TimedConnection(pika.BlockingConnection):  # type: ignore[misc]
     blocked: str | None = None
     on_blocked: Callable[[str | None], None] | None = None
     _only_events = False
+    _sent: list[str] | None = None  # the methods that wait for their answer, where requests are reported
 
     def watch(self, place: str) -> None:
         """Follows the alarms of the broker from now on; `place` is its URL without the password."""
         self.place = place
+        if requests_log.listening():
+            self._report_methods()
         # Below pika's blocking layer, which reports an alarm only between two calls: the blocked call does not end.
         self._impl.add_on_connection_blocked_callback(lambda _, frame: self._alarm(_text(frame.method.reason)))
         self._impl.add_on_connection_unblocked_callback(lambda _, frame: self._alarm(None))
+
+    def _report_methods(self) -> None:
+        """Reports each AMQP method that is sent, with the time until pika has its answer."""
+        send, waiting = self._impl._send_method, list[str]()
+        self._sent = waiting
+
+        def sent(channel: int, method: Any, content: Any = None) -> None:
+            object = getattr(method, "queue", None) or getattr(method, "exchange", None)
+            waiting.append(f"AMQP {method.NAME.lower()}" + (f" {object}" if object else ""))
+            send(channel, method, content)
+
+        self._impl._send_method = sent
+
+    def _report_sent(self, outcome: str, started: float) -> None:
+        elapsed = (time.perf_counter() - started) * 1000
+        for request in self._sent or ():
+            requests_log.report(request, outcome, elapsed)
 
     def _alarm(self, reason: str | None) -> None:
         self.blocked = reason
@@ -69,7 +90,19 @@ class TimedConnection(pika.BlockingConnection):  # type: ignore[misc]
                 raise error
 
     def _flush_output(self, *waiters: Callable[[], bool]) -> None:
-        """Every wait of pika for an answer, and for its output to be sent."""
+        """Every wait of pika for an answer, and for its output to be sent; reports what was sent."""
+        started, outcome = time.perf_counter(), "ok"
+        try:
+            self._flush_in_time(*waiters)
+        except BaseException as e:
+            outcome = type(e).__name__
+            raise
+        finally:
+            if self._sent:
+                self._report_sent(outcome, started)
+                self._sent.clear()
+
+    def _flush_in_time(self, *waiters: Callable[[], bool]) -> None:
         only_events, self._only_events = self._only_events, False
         seconds = deadline.seconds()
         if only_events and not self.is_closed:

@@ -42,6 +42,11 @@ class Column(msgspec.Struct, frozen=True):
     doc: str = ""
     priority: int = 1
 
+    @property
+    def json_name(self) -> str:
+        """The name for programs, in JSON and CSV: a span gets its unit, milliseconds."""
+        return f"{self.name}_ms" if self.kind is Kind.AGE else self.name
+
 
 def matcher(pattern: str) -> Callable[[str], bool]:
     """Whether a name matches the glob, or the regular expression between slashes; raises `ConfigError`."""
@@ -70,11 +75,14 @@ class Table(Shown, msgspec.Struct, frozen=True):
     key: tuple[str, ...] = ("name",)
 
     def index(self, column: str) -> int:
-        """The position of a column; raises `ConfigError` naming the columns there are."""
+        """The position of a column, by its name or its name in JSON; raises `ConfigError` naming the columns."""
         names = [c.name for c in self.columns]
-        if column not in names:
+        if column in names:
+            return names.index(column)
+        in_json = [c.json_name for c in self.columns]
+        if column not in in_json:
             raise ConfigError(f"no column {column!r} in {self.name}; it has {', '.join(names)}")
-        return names.index(column)
+        return in_json.index(column)
 
     def column(self, name: str) -> tuple[Cell, ...]:
         """The values of one column."""

@@ -49,13 +49,14 @@ def show(
 ) -> None:
     """Prints a value on stdout in one of its formats, `secrets` masked in it; CSV with `raw` is the data exactly.
 
-    A table fits the terminal, or COLUMNS where that is set; in a pipe without it, it is uncut. Colours are for a
-    terminal, or where FORCE_COLOR is set; `color` False and NO_COLOR switch them off.
+    A table fits the terminal, or COLUMNS where that is set; in a pipe without it, it is uncut. With `color` None,
+    colours are for a terminal, or where FORCE_COLOR is set, and NO_COLOR switches them off.
     Raises `ConfigError` naming the formats that the value has.
     """
     if format not in formats(value):
         raise ConfigError(f"no format {format!r} for {_name(value)}; it has {', '.join(formats(value))}")
-    terminal, columns, forced = sys.stdout.isatty(), _columns(), os.environ.get("FORCE_COLOR", "0") not in ("", "0")
+    terminal, columns = sys.stdout.isatty(), _columns()
+    forced = color is True or os.environ.get("FORCE_COLOR", "0") not in ("", "0")
     if format != "table" or not (terminal or columns or forced):
         wire.write(written(value, "text" if format == "table" else format, secrets, raw=raw))
         return
@@ -63,11 +64,13 @@ def show(
 
     from attune_ops.render.terminal import UNCUT, Visible
 
-    colour: Any = None if color is False or os.environ.get("NO_COLOR") else "auto" if terminal else "standard"
+    off = color is False or (color is None and bool(os.environ.get("NO_COLOR")))
+    colour: Any = None if off else "auto" if terminal else "standard"
     console = Console(
         file=sys.stdout if terminal else io.StringIO(),
         width=None if terminal else columns or UNCUT,
         color_system=colour if terminal or forced else None,
+        no_color=off,
         highlight=False,
     )
     # A command to copy is wrapped by the terminal.

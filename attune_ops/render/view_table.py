@@ -57,7 +57,7 @@ def as_text(table: Table) -> str:
 
 def as_json(table: Table) -> dict[str, Any]:
     """`attune-ops/table/1`."""
-    names = [wire_name(c) for c in table.columns]
+    names = [c.json_name for c in table.columns]
     return {
         "schema": SCHEMA,
         "name": table.name,
@@ -70,12 +70,12 @@ def as_json(table: Table) -> dict[str, Any]:
 
 def as_csv(table: Table) -> str:
     """RFC 4180; names that a terminal or a spreadsheet would act on are made harmless."""
-    return wire.csv_text(map(wire_name, table.columns), table.rows)
+    return wire.csv_text((c.json_name for c in table.columns), table.rows)
 
 
 def as_raw_csv(table: Table) -> str:
     """RFC 4180, the data exactly as it is: for programs."""
-    return wire.csv_text(map(wire_name, table.columns), table.rows, raw=True)
+    return wire.csv_text((c.json_name for c in table.columns), table.rows, raw=True)
 
 
 def as_markdown(table: Table) -> str:
@@ -123,8 +123,3 @@ def _series(pd: Any, column: Column, values: list[Cell]) -> Any:
     if column.kind is Kind.TIME:
         return pd.Series(pd.to_datetime(pd.Series(values, dtype="object"), utc=True), dtype=_DTYPES[Kind.TIME])
     return pd.Series(values, dtype=_DTYPES[column.kind])
-
-
-def wire_name(column: Column) -> str:
-    """The column's name for programs, which get a span in milliseconds."""
-    return f"{column.name}_ms" if column.kind is Kind.AGE else column.name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -69,17 +68,6 @@ def test_environments_but_none_that_a_shell_would_act_on(run: Run) -> None:
     assert completed(run, "attune-ops", "queues", "--env", "") == ["prod", "staging"]
     (run.folder / "attune-ops.toml").write_text("not TOML")
     assert completed(run, "attune-ops", "queues", "--env", "") == []
-
-
-def test_workers_of_the_registry_that_the_line_names(run: Run, tmp_path: Path) -> None:
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "r.sqlite") as registry:
-        registry.execute("CREATE TABLE worker (id INTEGER, name TEXT, status TEXT, last_heartbeat TEXT)")
-        registry.executemany("INSERT INTO worker VALUES (?, ?, 'active', NULL)", [(1, "w1"), (2, "w$(id)"), (3, "x")])
-    url = f"sqlite:///{tmp_path}/r.sqlite"
-    line = ["attune-ops", "--amqp-url", "amqp://h/", "--database-url", url, "health", "worker", "w"]
-    assert completed(run, *line) == ["w1"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -91,6 +91,20 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"attune-ops {__version__}\n"
 
 
+def test_help_and_version_as_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    def printed(*words: str) -> str:
+        assert main([*words]) == _exit.OK
+        return capsys.readouterr().out
+
+    assert printed("version") == printed("--version")
+    assert printed("help", "topology", "diff") == printed("topology", "diff", "--help")
+    assert printed("help", "topology") == printed("topology", "--help")
+    assert printed("help") == printed("--help")
+    assert main(["help", "topology", "nope"]) == _exit.USAGE
+    assert main(["help", "nope"]) == _exit.USAGE
+    assert capsys.readouterr().out == ""
+
+
 def test_every_command_is_made_by_convention() -> None:
     assert all(isinstance(c, Command) for c in ALL.values())
     assert {"queues", "lab up", "completion"} <= set(ALL)
