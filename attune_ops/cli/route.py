@@ -38,7 +38,11 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
               help="A text header; CC=KEY and BCC=KEY add routing keys. Repeatable.")  # fmt: skip
 @click.option("--headers", metavar="JSON", callback=json_object, help="Headers of any type: '{\"retries\": 3}'.")
 @click.option("--from", "file", metavar="FILE", help="Use a definitions export or snapshot; no connection.")
-@click.option("--vhost", metavar="NAME", help="The virtual host, if FILE has several (default: /, if it is not empty).")
+@click.option(
+    "--vhost",
+    metavar="NAME",
+    help="The virtual host, if FILE has several that are not empty; lines of a batch may name their own.",
+)
 @click.option("--batch", type=click.File("rb"), metavar="FILE.jsonl",
               help="Answer each line {vhost?, exchange, routing_key, headers?}, or {vhost?, dead_letter, reason, "
                    "routing_key, headers?}, in order; - is standard input.")  # fmt: skip
@@ -114,7 +118,7 @@ def _routers(
     routers = {name: Router.from_snapshot(broker) for name, broker in brokers.items()}
     if brokers.nameless:
         return _Nameless(routers), next(iter(routers))
-    if vhost is None and len(brokers.filled) > 1 and ("/" in brokers.filled or batch):
+    if batch and vhost is None and len(brokers.filled) > 1:  # a line without one is of /, as in AMQP
         return routers, "/" if "/" in brokers.filled else None
     return routers, choose_vhost(brokers, file, vhost, cli.note)
 

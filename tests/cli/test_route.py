@@ -41,7 +41,7 @@ def definitions(tmp_path: Path) -> Path:
 
 
 def test_one_answer(run: Run, definitions: Path) -> None:
-    done = run("route", "work", "job.1", "--from", definitions, "--format", "json", status=0)
+    done = run("route", "work", "job.1", "--from", definitions, "--vhost", "/", "--format", "json", status=0)
     answer = json.loads(done.stdout)
     assert done.stderr == ""
     assert answer["schema"] == "attune-ops/route/1"
@@ -52,9 +52,31 @@ def test_one_answer(run: Run, definitions: Path) -> None:
 
 
 def test_a_dead_letter(run: Run, definitions: Path) -> None:
-    options = ("--dead-letter", "jobs", "--reason", "expired", "--from", definitions, "--format", "json")
+    options = (
+        "--dead-letter",
+        "jobs",
+        "--reason",
+        "expired",
+        "--from",
+        definitions,
+        "--vhost",
+        "/",
+        "--format",
+        "json",
+    )
     answer = json.loads(run("route", "job.1", *options, status=0).stdout)
     assert (answer["exchange"], answer["queues"], len(answer["hops"])) == ("dlx", ["grave"], 1)
+
+
+def test_the_only_virtual_host_that_is_not_empty(run: Run, tmp_path: Path) -> None:
+    """It is taken and named, whether it is / or another one."""
+    parts = {k: [o for o in VHOSTS[k] if o["vhost"] == "b"] for k in ("exchanges", "queues", "bindings")}  # type: ignore[attr-defined]
+    (tmp_path / "b.json").write_text(json.dumps(VHOSTS | parts))
+    done = run(
+        "route", "work", "", "--headers", '{"n": 3}', "--from", tmp_path / "b.json", "--format", "json", status=0
+    )
+    assert json.loads(done.stdout)["queues"] == ["jobs"]
+    assert done.stderr.endswith("b.json: virtual host 'b', the only one of 2 that is not empty\n")
 
 
 def test_headers_and_another_virtual_host(run: Run, definitions: Path) -> None:
@@ -67,7 +89,8 @@ def test_headers_and_another_virtual_host(run: Run, definitions: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["nope", "k"], 1, ""),
+        (["nope", "k"], 2, "it has several virtual hosts, give --vhost: '/', 'b'"),
+        (["nope", "k", "--vhost", "/"], 1, ""),
         (["work"], 2, "give EXCHANGE and KEY"),
         ([], 2, "give EXCHANGE and KEY"),
         (["work", "k", "--vhost", "c"], 2, "no virtual host 'c'; it has '/', 'b'"),
@@ -80,7 +103,7 @@ def test_headers_and_another_virtual_host(run: Run, definitions: Path) -> None:
         (["--batch", "/nowhere.jsonl"], 2, "/nowhere.jsonl"),
         (["--dead-letter", "jobs"], 2, "KEY"),
         (["--dead-letter", "jobs", "--reason", "boredom", "k"], 2, "boredom"),
-        (["--dead-letter", "gone", "k"], 1, ""),
+        (["--dead-letter", "gone", "k", "--vhost", "b"], 1, ""),
     ],
 )
 def test_wrong_questions(run: Run, definitions: Path, arguments: list[str], status: int, says: str) -> None:
