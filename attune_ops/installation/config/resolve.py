@@ -194,6 +194,7 @@ def _refuse(name: str | None, attune: AttuneConfig) -> Layer:
 
 def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -> Settings:
     amqp = _amqp(said["amqp_url"])
+    said = {**_of_its_lab(amqp, said), **said}
     database = _database(said)
     env = said.get("env")
     management = _management(said.get("management_url"), amqp)
@@ -219,6 +220,19 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
         redact=file.redact,
         origin=_origins(said),
     )
+
+
+def _of_its_lab(amqp: Endpoint, said: Mapping[str, Setting]) -> Layer:
+    """Management API and Prometheus endpoint of the running lab at this AMQP port: a lab has no default ports."""
+    found = None if "management_url" in said or amqp.tls else running_lab.node_at(amqp.host, amqp.port)
+    if found is None:
+        return {}
+    lab, node = found
+    origin = f"derived from the AMQP URL: a port of lab {lab.name!r}"
+    return {
+        "management_url": Setting(f"http://{amqp.host}:{node.management_port}", origin),
+        "prometheus_url": Setting(f"http://{amqp.host}:{node.prometheus_port}/metrics", origin),
+    }
 
 
 def _amqp(said: Setting) -> Endpoint:

@@ -21,6 +21,7 @@ from attune_ops.model.secret import Secret
 STATE_FILE = "state.json"
 PASSWORD_FILE = "password"
 REGISTRY_FILE = "registry.sqlite"
+LOOPBACK = ("127.0.0.1", "localhost")  # a lab listens nowhere else
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
 
@@ -144,6 +145,22 @@ def read(name: str = "default") -> RunningLab | None:
     """The lab of that name if it is ready and at least one of its nodes runs, else None. Changes nothing."""
     lab = read_state(name)
     return lab if lab is not None and lab.ready and any(n.alive for n in lab.nodes) else None
+
+
+def node_at(host: str, amqp_port: int) -> tuple[RunningLab, LabNode] | None:
+    """The running lab and its node that listens for AMQP there, None where it is none of this user's labs.
+
+    A state file that cannot be read is skipped. Changes nothing.
+    """
+    if host not in LOOPBACK:
+        return None
+    for file in sorted(labs_folder().glob(f"*/{STATE_FILE}")):
+        with contextlib.suppress(ConfigError):
+            lab = read(file.parent.name)
+            found = next((n for n in lab.nodes if n.amqp_port == amqp_port and n.alive), None) if lab else None
+            if lab is not None and found is not None:
+                return lab, found
+    return None
 
 
 def start_time(pid: int) -> str | None:

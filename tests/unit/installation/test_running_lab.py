@@ -51,6 +51,17 @@ def test_urls_are_those_of_a_node_that_lives(made: RunningLab) -> None:
     assert made.database_url == f"sqlite:///{made.folder}/registry.sqlite"
 
 
+def test_the_lab_at_an_amqp_port(made: RunningLab) -> None:
+    """Only of a node that lives, on loopback; another state file may be damaged."""
+    other = running_lab.lab_folder("broken")
+    other.mkdir()
+    (other / "state.json").write_text("{")
+    assert running_lab.node_at("localhost", 20005) == (made, made.nodes[1])
+    assert running_lab.node_at("127.0.0.1", 20001) is None
+    assert running_lab.node_at("127.0.0.1", 5672) is None
+    assert running_lab.node_at("10.0.0.1", 20005) is None
+
+
 def test_the_password_stands_in_its_own_file_alone(made: RunningLab) -> None:
     password = made.password.reveal()
     assert len(password) >= 20
