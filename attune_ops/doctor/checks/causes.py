@@ -9,7 +9,7 @@ given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attune_ops.doctor.findings import Problem
 
@@ -88,8 +88,11 @@ EXPLAINED_BY: Rows = {
 
 # With the topology of another release nothing that a check says about the topology's objects is true of the broker.
 WRONG_RELEASE = ("AT214", "topology")
+# With the registry of another installation no worker of one is a worker of the other.
+OTHER_REGISTRY: tuple[Literal["registry"], str] = ("registry", "workers")
+OF_THE_WORKERS = ("AT401", "AT402", "AT403", "AT407", "AT410", "AT413", "AT414", "AT415")
 # With one of these no command of another finding may be run: the facts are not those of one installation.
-MISLEADING = ("AT116", WRONG_RELEASE[0])
+MISLEADING = ("AT116", "AT118", WRONG_RELEASE[0])
 OF_THE_TOPOLOGY = ("AT2", "AT3", "AT6", "AT40", "AT412", "AT703")
 NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
 
@@ -98,6 +101,8 @@ def causes_of(code: str, problem: Problem, explained_by: Rows = EXPLAINED_BY) ->
     """Code and subject of each finding that would explain the problem, the nearest cause first."""
     if code.startswith(OF_THE_TOPOLOGY) and code not in NOT_OF_THE_TOPOLOGY:
         yield WRONG_RELEASE
+    if code in OF_THE_WORKERS:
+        yield "AT118", OTHER_REGISTRY[1]
     related = {"subject": (problem.subject.name,), **problem.related}
     for role, codes in explained_by.get(code, ()):
         for name in related.get(role, ()):

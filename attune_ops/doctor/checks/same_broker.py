@@ -1,12 +1,18 @@
-"""Whether AMQP and the management API lead to the same broker."""
+"""Whether AMQP, the management API and the registry are of the same installation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks._common import counted, listed
+from attune_ops.doctor.checks.causes import OTHER_REGISTRY
 from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import has_consumer
+from attune_ops.model.registry import Worker
+from attune_ops.model.worker_process import LISTED_AFTER, worker_process
 
 
 def _unknown(facts: Facts) -> str | None:
@@ -49,3 +55,53 @@ def same_broker(facts: Facts) -> Iterator[Problem]:
         remedy="Set the management URL of the same broker (--management-url, ATTUNE_OPS_MANAGEMENT_URL). "
         "`attune-ops config show` shows where each URL comes from.",
     )
+
+
+@check(
+    "AT118",
+    "same-installation",
+    "broker and registry are of the same installation",
+    Severity.ERROR,
+    needs=(Source.REGISTRY, Source.BROKER, Source.CONSUMERS),
+    required=False,
+)
+def same_installation(facts: Facts) -> Iterator[Problem]:
+    """With the broker of one installation and the registry of another, every worker looks dead or orphaned.
+
+    So it is where no live worker of the registry has a queue, a consumer or a connection on this broker, and the
+    broker has queues of other workers that are consumed, or that have a higher id than every worker in the registry.
+    No other finding prints a command that changes anything then: it would delete the queues of live workers. Queues
+    that nobody consumes, of workers that the registry may have had, are those of removed workers (AT407).
+    """
+    live, others = facts.live_workers, _of_others(facts)
+    if not live or not others or any(_is_here(facts, w) for w in live):
+        return
+    ids = listed(map(str, others))
+    yield Problem(
+        Subject(*OTHER_REGISTRY),
+        f"none of the registry's {counted(len(live), 'live worker')} ({listed(w.name for w in live)}) has a queue, "
+        f"a consumer or a connection on this broker, but it has queues of other workers ({ids}): "
+        "these are two installations",
+        evidence={"workers": {w.name: w.id for w in live}, "worker_ids_on_broker": others},
+        remedy="Set the registry of this broker's workers (--database-url, ATTUNE_OPS_DATABASE_URL), or the broker of "
+        "this registry's workers (--amqp-url, ATTUNE_OPS_AMQP_URL). `attune-ops config show` shows where each URL "
+        "comes from.",
+        inspect_commands=(CONFIGURED,),
+    )
+
+
+def _of_others(facts: Facts) -> list[int]:
+    """The ids of workers with a queue on the broker that cannot be the queue of a removed worker of this registry."""
+    newest = max(facts.worker_named, default=0)
+    return sorted(
+        i
+        for i, queues in facts.worker_queues.items()
+        if i not in facts.live_ids and (i > newest or any(has_consumer(facts, q) for q in queues))
+    )
+
+
+def _is_here(facts: Facts, worker: Worker) -> bool:
+    """Whether the broker knows the worker, or can not know it yet."""
+    if worker.created is not None and facts.taken_at - worker.created < LISTED_AFTER:
+        return True
+    return worker.id in facts.worker_queues or worker_process(facts, worker).state == "connected"

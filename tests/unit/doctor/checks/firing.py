@@ -128,6 +128,25 @@ CASES = (
         E,
         "AMQP is connected to cluster a, the management API is of cluster b",
     ),
+    Case(
+        "AT118",
+        "consumed by others",
+        registered(H, *(worker(i, status="inactive") for i in (1, 2, 3)), worker(11), worker(12)),
+        "registry",
+        "workers",
+        E,
+        "none of the registry's 2 live workers (w11, w12) has a queue, a consumer or a connection on this broker, but "
+        "it has queues of other workers (1, 2, 3)",
+    ),
+    Case(
+        "AT118",
+        "of later workers",
+        registered(without_consumers(healthy(workers=(worker(7), worker(8))), "worker.7.executions"), worker(2)),
+        "registry",
+        "workers",
+        E,
+        "(7, 8)",
+    ),
     Case("AT109", "soon", reaching(H, Source.MANAGEMENT, certificate_days=9), "broker", "http://h", W, "9 days"),
     Case(
         "AT109",
