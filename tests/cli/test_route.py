@@ -12,7 +12,7 @@ import pytest
 
 from tests.world import Run
 
-VHOSTS = {
+VHOSTS: dict[str, Any] = {
     "rabbit_version": "3.10.8",
     "vhosts": [{"name": "/"}, {"name": "b"}],
     "exchanges": [
@@ -70,7 +70,7 @@ def test_a_dead_letter(run: Run, definitions: Path) -> None:
 
 def test_the_only_virtual_host_that_is_not_empty(run: Run, tmp_path: Path) -> None:
     """It is taken and named, whether it is / or another one."""
-    parts = {k: [o for o in VHOSTS[k] if o["vhost"] == "b"] for k in ("exchanges", "queues", "bindings")}  # type: ignore[attr-defined]
+    parts = {k: [o for o in VHOSTS[k] if o["vhost"] == "b"] for k in ("exchanges", "queues", "bindings")}
     (tmp_path / "b.json").write_text(json.dumps(VHOSTS | parts))
     done = run(
         "route", "work", "", "--headers", '{"n": 3}', "--from", tmp_path / "b.json", "--format", "json", status=0
