@@ -66,7 +66,7 @@ def same_broker(facts: Facts) -> Iterator[Problem]:
     required=False,
 )
 def same_installation(facts: Facts) -> Iterator[Problem]:
-    """With the broker of one installation and the registry of another, every worker looks dead or orphaned.
+    """With the broker of one installation and the registry of another, every worker appears dead or orphaned.
 
     So it is where no live worker of the registry has a queue, a consumer or a connection on this broker, and the
     broker has queues of other workers that are consumed, or that have a higher id than every worker in the registry.
