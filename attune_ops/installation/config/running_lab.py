@@ -148,7 +148,7 @@ def read(name: str = "default") -> RunningLab | None:
 
 
 def node_at(host: str, amqp_port: int) -> tuple[RunningLab, LabNode] | None:
-    """The running lab and its node that listens for AMQP there, None where it is none of this user's labs.
+    """The running lab and its node that listens for AMQP there; None where no lab of this user does.
 
     A state file that cannot be read is skipped. Changes nothing.
     """
