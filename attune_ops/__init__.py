@@ -45,5 +45,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Adds the line magic `%attune COMMAND` after `%load_ext attune_ops`."""
+    from attune_ops.cli._magic import attune
+
+    shell.register_magic_function(attune, "line", "attune")
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

@@ -58,11 +58,11 @@ def root() -> None:
     """
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, cli: Cli | None = None) -> int:
     """Runs the command line and returns its exit status; an error is one line on stderr."""
     from attune_ops.cli import _exit
 
-    cli, interrupted = Cli(), list[int]()
+    cli, interrupted = cli or Cli(), list[int]()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for an ASCII terminal
     try:

@@ -232,6 +232,11 @@ class Report(Shown, msgspec.Struct, frozen=True):
         return "degraded" if self.count(Severity.WARNING) else "healthy"
 
     @property
+    def ok(self) -> bool:
+        """Whether there is no error and no required check was skipped: exit status 0 of `doctor`."""
+        return self.status in ("healthy", "degraded")
+
+    @property
     def not_run(self) -> tuple[CheckResult, ...]:
         """The skipped and crashed checks."""
         return tuple(r for r in self.results if r.status in (CheckStatus.SKIPPED, CheckStatus.CRASHED))

@@ -44,6 +44,9 @@ class Shown:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A tidy pandas DataFrame with typed columns, units in its `attrs`. Needs `attune-ops[notebook]`."""
+        """A new pandas DataFrame with typed columns, units in its `attrs`. Needs `attune-ops[notebook]`.
+
+        Each access makes another copy: keep it in a variable to change it.
+        """
         frame: pd.DataFrame = form(self, "frame")
         return frame

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.units import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Cell = str | int | float | bool | None | datetime | timedelta | tuple[str, ...]
 
@@ -93,6 +96,40 @@ class Table(Shown, msgspec.Struct, frozen=True):
         """Each row as a dict."""
         names = [c.name for c in self.columns]
         return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+    def to_dicts(self) -> list[dict[str, Cell]]:
+        """Each row as a dict; the same as `records`."""
+        return self.records()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A new DataFrame with typed columns; the same as `frame`. Needs `attune-ops[notebook]`."""
+        return self.frame
+
+    def __len__(self) -> int:
+        """The number of rows: a table without rows is false."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Cell]]:
+        """Each row as a dict."""
+        return iter(self.records())
+
+    def __getitem__(self, column: str) -> tuple[Cell, ...]:
+        """The values of one column; raises `ConfigError` naming the columns."""
+        return self.column(column)
+
+    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
+        """The DataFrame interchange protocol, which pandas 3 calls deprecated. Needs `attune-ops[notebook]`."""
+        import warnings
+
+        frame: Any = self.frame
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return frame.__dataframe__(nan_as_null, allow_copy)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        """The Arrow interface, for polars, DuckDB and others. Needs `attune-ops[notebook,history]`."""
+        frame: Any = self.frame
+        return frame.__arrow_c_stream__(requested_schema)
 
     def select(self, columns: Iterable[str]) -> Table:
         """The same rows with only these columns, in this order; columns chosen by name always stay."""

@@ -65,3 +65,36 @@ def test_limit_says_what_it_leaves_out() -> None:
     assert made.limit(1).notes == ("2 more rows not shown (limit 1)",)
     assert made.limit(3).notes == ()
     assert made.limit(None) is made
+
+
+def test_a_table_is_used_as_a_sequence_of_rows() -> None:
+    made = table(("a", 1), ("b", None))
+    assert len(made) == 2
+    assert made
+    assert not table()
+    assert [row["name"] for row in made] == ["a", "b"]
+    assert made["messages"] == (1, None)
+    assert made.to_dicts() == [{"name": "a", "messages": 1}, {"name": "b", "messages": None}]
+    with pytest.raises(ConfigError, match="no column 'msgs' in queues; it has name, messages"):
+        made["msgs"]
+
+
+def test_a_table_as_a_dataframe_is_a_copy() -> None:
+    import pandas as pd
+
+    made = table(("a", 1), ("b", None))
+    frame = made.to_pandas()
+    frame["messages"] = 7
+    assert made.frame["messages"].tolist()[0] == 1
+    pd.testing.assert_frame_equal(made.frame, made.to_pandas())
+    exchanged = made.__dataframe__()
+    assert exchanged.num_rows() == 2
+    assert list(exchanged.column_names()) == ["name", "messages"]
+    import pyarrow as pa
+
+    assert pa.table(made).to_pylist() == made.to_dicts()
+
+
+def test_columns_have_their_names_in_json() -> None:
+    made = Table("workers", (Column("name"), Column("age", Kind.AGE)), (("a", None),), NOW)
+    assert made.select(["age_ms"]).columns[0].name == "age"
