@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -185,11 +183,13 @@ class History(display.Shown, msgspec.Struct, frozen=True):
         )  # fmt: skip
 
     def _worker(self, worker_id: int, rows: Any) -> tuple[Cell, ...]:
-        states = [s or "unknown" for s in rows["state"].to_pylist()]
-        shares = tuple(f"{s} {100 * n / len(states):.3g} %" for s, n in Counter(states).most_common())
-        changes = sum(a != b for a, b in pairwise(states))
+        states = pc.fill_null(rows["state"], "unknown")
+        counts = sorted(states.value_counts().to_pylist(), key=lambda c: -c["counts"])
+        shares = tuple(f"{c['values']} {100 * c['counts'] / len(states):.3g} %" for c in counts)
+        changes = pc.sum(pc.not_equal(states[1:], states[:-1])).as_py() or 0
         return (
-            rows["name"][-1].as_py(), worker_id, states[-1], shares, changes, rows["last_heartbeat"][-1].as_py(),
+            rows["name"][-1].as_py(), worker_id, states[-1].as_py(), shares, changes,
+            rows["last_heartbeat"][-1].as_py(),
             *self._presence(rows, self.readings.whole), rows.num_rows,
         )  # fmt: skip
 
@@ -249,9 +249,14 @@ def read(
 ) -> History:
     """The history of a period; raises `ConfigError` for a worker that is not in it."""
     readings = source.readings(span)
-    only = {"worker_id": worker_ids(source, span, worker)} if worker is not None else {}
+    only: dict[str, Collection[Any]] = {}
+    if worker is not None:
+        only["worker_id"] = worker_ids(source, span, worker)
+    is_name = pattern is not None and not set(pattern) & set("*?[]/")
+    if is_name:
+        only["name"] = (pattern,)
     rows = source.rows(span, of.removesuffix("s"), SAMPLES.get(of, SAMPLES["queues"]), **only)
-    if pattern is not None:
+    if pattern is not None and not is_name:
         match = matcher(pattern)
         names = [n for n in pc.unique(rows["name"]).to_pylist() if n is not None and match(n)]
         rows = rows.filter(pc.is_in(rows["name"], value_set=pa.array(names, pa.string())))
@@ -262,8 +267,10 @@ def read(
 
 def worker_ids(source: Recorded, span: Period, worker: str) -> list[int]:
     """The ids of the worker of this name, or the id itself; raises `ConfigError` where there is none."""
-    found = source.rows(span, "worker", ("worker_id",), name=(worker,))["worker_id"]
-    ids: list[int] = pc.unique(found).to_pylist()
+    ids = list[int]()
+    for part in (source.sampled, source):
+        if not ids:
+            ids = pc.unique(part.rows(span, "worker", ("worker_id",), name=(worker,))["worker_id"]).to_pylist()
     if not ids and worker.isdecimal():
         ids = [int(worker)]
     if not ids:

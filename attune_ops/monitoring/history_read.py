@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -52,6 +53,11 @@ class Recorded(NamedTuple):
         files = [f for d in self.days if period.since.date() <= d.day <= period.until.date() for f in d.files]
         return scan(self.folder, files, Wanted(period.since, period.until, kind, only), tuple(columns))
 
+    @property
+    def sampled(self) -> Recorded:
+        """The first and the last file of each day: what lasts for a day is in one of them."""
+        return self._replace(days=tuple(d._replace(files=tuple({d.files[0], d.files[-1]})) for d in self.days))
+
     def readings(self, period: Period) -> Readings:
         """The readings of a period, and the gaps between them."""
         rows = self.rows(period, "reading", ("time", "state", "reason", "interval_s")).sort_by("time")
@@ -77,17 +83,16 @@ class Readings(NamedTuple):
         lacks = pc.drop_null(good["reason"])[-1:].to_pylist()
         bad = rows.filter(pc.equal(rows["state"], "failed"))
         reasons = dict(zip(micros(bad["time"]), bad["reason"].to_pylist(), strict=True))
-        intervals, times = good["interval_s"].to_pylist(), micros(good["time"])
-        gaps, failures, at = list[Gap](), sorted(reasons), 0
-        following = [*times[1:], None][: len(times)]
-        for before, interval, after in zip(times, intervals, following, strict=True):
-            why = None
-            while at < len(failures) and (after is None or failures[at] < after):
-                if failures[at] > before:
-                    why = reasons[failures[at]] or NOBODY
-                at += 1
-            if why is not None or (after is not None and after - before > 1e6 * (LATE * (interval or 0.0) + GRACE_S)):
-                gaps.append(Gap(moment_of(before), None if after is None else moment_of(after), why or NOBODY))
+        times = micros(good["time"])
+        due = pc.add(pc.multiply(pc.fill_null(good["interval_s"], 0.0), 1e6 * LATE), 1e6 * GRACE_S)[:-1]
+        between = pc.pairwise_diff(pc.cast(good["time"], pa.int64()).combine_chunks())[1:]
+        late = dict.fromkeys(pc.indices_nonzero(pc.greater(between, due)).to_pylist(), NOBODY)
+        failed = {bisect_right(times, t) - 1: reasons[t] or NOBODY for t in sorted(reasons)}
+        gaps = [
+            Gap(moment_of(times[i]), moment_of(times[i + 1]) if i + 1 < len(times) else None, why)
+            for i, why in sorted((late | failed).items())
+            if i >= 0
+        ]
         return cls(tuple(times), tuple(micros(whole["time"])), tuple(gaps), *lacks)
 
 

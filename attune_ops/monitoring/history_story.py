@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -12,7 +12,7 @@ from attune_ops.installation.config import Settings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.model.units import age, counted
-from attune_ops.monitoring.arrow import pc
+from attune_ops.monitoring.arrow import pa, pc
 from attune_ops.monitoring.history import SAMPLES, worker_ids
 from attune_ops.monitoring.history_read import Period, Readings, Recorded, micros, moment_of, period, recorded
 
@@ -68,7 +68,21 @@ def _worker(source: Recorded, span: Period, found: Readings, name: str) -> Itera
         raise ConfigError(f"no worker {name!r} is recorded in this period")
     for worker_id in ids:
         records = rows.filter(pc.equal(rows["worker_id"], worker_id))
-        yield from _worker_events(span, found, worker_id, micros(records["time"]), records.to_pylist())
+        told = ("name", "state", "registered", *(column for column, _, _ in FLAGS))
+        yield from _worker_events(span, found, worker_id, micros(records["time"]), changes(records, told))
+
+
+def changes(rows: Any, columns: Collection[str]) -> list[dict[str, Any]]:
+    """The first row, the last one, and before and after each change of one of these columns."""
+    rows = rows.combine_chunks()
+    keep = {0, rows.num_rows - 1}
+    for column in columns:
+        values = pc.cast(rows[column], pa.string()) if column not in ("name", "state") else rows[column]
+        values = pc.fill_null(values, "")
+        at = pc.indices_nonzero(pc.not_equal(values[1:], values[:-1])).to_pylist()
+        keep.update(at, (i + 1 for i in at))
+    made: list[dict[str, Any]] = rows.take(sorted(keep)).to_pylist()
+    return made
 
 
 def _worker_events(
