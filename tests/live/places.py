@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pika
+from pika.exceptions import AMQPError
 
 from attune_ops.doctor.findings import Report, Severity
 from attune_ops.installation import registry_write
@@ -78,22 +79,38 @@ class Place:
         elif self.settings.database is not None and self.settings.database.file.exists():
             self.sql("UPDATE worker SET created = '2025-01-01 00:00:00'")
 
-    def consume(self, queue: str, tag: str, requeue: bool = False) -> None:
-        """A client that consumes from a queue, holds what it gets or, with `requeue`, gives it back without a delay."""
+    def beat(self) -> None:
+        """Sends the heartbeats of the workers that have sent one in the last hour, as they do every 30 s."""
+        if self.database.startswith("sqlite"):
+            self.sql(
+                "UPDATE worker SET last_heartbeat = datetime('now'), updated = datetime('now') "
+                "WHERE status = 'active' AND last_heartbeat > datetime('now', '-1 hour')"
+            )
+
+    def consume(self, queue: str, tag: str, *, requeue: bool = False, reject: bool = False) -> None:
+        """A client that consumes from a queue, and holds what it gets, gives it back without a delay or rejects it."""
         ready = threading.Event()
+
+        def answer(channel: Any, method: Any, *_: object) -> None:
+            if requeue or reject:
+                channel.basic_nack(method.delivery_tag, requeue=requeue)
 
         def serve() -> None:
             connection = pika.BlockingConnection(pika.URLParameters(self.vhost.amqp_url))
             channel = connection.channel()
             channel.basic_qos(prefetch_count=10)
-            channel.basic_consume(
-                queue, lambda c, m, *_: c.basic_nack(m.delivery_tag) if requeue else None, consumer_tag=tag
-            )
+            channel.basic_consume(queue, answer, consumer_tag=tag)
+
+            def stop() -> None:
+                with suppress(AMQPError):  # a test may have closed it
+                    connection.add_callback_threadsafe(channel.stop_consuming)
+
             self._stack.callback(thread.join)
-            self._stack.callback(connection.add_callback_threadsafe, channel.stop_consuming)
+            self._stack.callback(stop)
             ready.set()
-            channel.start_consuming()
-            connection.close()
+            with suppress(AMQPError):
+                channel.start_consuming()
+                connection.close()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

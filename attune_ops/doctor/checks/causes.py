@@ -40,7 +40,12 @@ EXPLAINED_BY: Rows = {
     "AT202": (("vhost", "AT201"),),
     "AT204": (("vhost", "AT201"), ("source", "AT201"), ("destination", "AT201 AT202 AT504")),
     "AT401": (("vhost", "AT201"), ("denied feature", "AT702"), ("consumer", "AT503")),
-    "AT402": (("source", "AT201"), ("missing worker queue", "AT401"), ("destination", "AT504")),
+    "AT402": (
+        ("source", "AT201"),
+        ("missing worker queue", "AT401"),
+        ("destination", "AT504 AT206"),  # a declare that fails with 406 comes before bind
+        ("base binding", "AT204"),
+    ),
     "AT206": (("orphan", "AT407"),),
     # What is there and should not be
     "AT203": (("subject", "AT215 AT211"),),

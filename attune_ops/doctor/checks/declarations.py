@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, foreign_objects, listed
+from attune_ops.doctor.checks._common import counted, foreign_objects, listed, merged
 from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.topology import Binding
+from attune_ops.model.topology import Binding, binding_name
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, ObjectKind
 
@@ -124,22 +124,56 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
     """A queue without its binding receives nothing, and nobody gets an error: the broker drops unroutable messages.
 
     If the queue is bound to the same exchange by another key, the finding says so. That is the most common mistake.
+    An exchange without any binding left is one finding about all its queues: it was deleted and redeclared.
     """
+    yield from merged(
+        _missing_bindings(facts),
+        lambda problems: (
+            f"{len(problems)} queues are not bound to {problems[0].evidence['source']}: "
+            f"{listed((str(p.evidence['destination']) for p in problems), 3)}{problems[0].evidence['unbound']}"
+        ),
+        lambda problems: problems[0].commands,
+    )
+
+
+def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for d in _missing(facts, "binding"):
         remedy, commands = declare(d)
         b = d.item
         assert isinstance(b, Binding)
         message, instead, unbind = not_bound(facts, b)
-        yield Problem(
+        unbound = ""
+        if _has_none_left(facts, b.source):
+            unbound = f"; {b.source} has no bindings left: it was deleted and redeclared, or they were removed"
+        yield unbound or d.name, Problem(
             Subject("binding", d.name),
-            message,
+            f"{message}{unbound}",
             evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
-                      "instead": instead},
+                      "instead": instead, "unbound": unbound},
             remedy=remedy,
             commands=(*unbind, *commands),
             # The broker removes the bindings of a queue when its node is down.
             related={"vhost": (facts.vhost,), "source": (b.source,), "destination": (b.destination,)},
         )  # fmt: skip
+
+
+def _has_none_left(facts: Facts, exchange: str) -> bool:
+    """Whether an exchange is there without any binding, though the topology binds several queues to it."""
+    topology = facts.topology
+    queues = sum(b.source == exchange for b in topology.base_bindings)
+    queues += sum(b.source == exchange for b in topology.worker_bindings(0)) * len(facts.live_workers)
+    return queues > 1 and exchange in facts.actual.exchange_named and not facts.actual.bindings_from.get(exchange)
+
+
+def lost_with(facts: Facts, exchange: str) -> tuple[str, ...]:
+    """For `Problem.related`: the base bindings of an exchange that has none left, subjects of AT204."""
+    if not _has_none_left(facts, exchange):
+        return ()
+    return tuple(
+        binding_name(b.source, b.destination, b.routing_key)
+        for b in facts.topology.base_bindings
+        if b.source == exchange
+    )
 
 
 def not_bound(facts: Facts, b: Binding) -> tuple[str, list[str], tuple[CommandLine, ...]]:
@@ -222,12 +256,20 @@ def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
                 "attributes": {a.name: {"wanted": a.desired, "found": a.actual} for a in first.attributes},
                 "answer": first.declaring.text if first.declaring else None,
             },
-            remedy=("Move its messages, then delete" if subject == "queue" else "Delete")
-            + f" and redeclare the {subject}.{hint}",
+            remedy=_remedy(facts, first) + hint,
             inspect_commands=(DIFF,),
             severity=None if first.declaring else Severity.WARNING,
+            others=tuple(Subject(subject, name) for name in names[1:]),
             related={"orphan": (orphan,)} if (orphan := orphans[first.name]) else {},
         )
+
+
+def _remedy(facts: Facts, different: Difference) -> str:
+    if different.subject == "exchange":
+        return "Delete and redeclare the exchange."
+    if facts.topology.worker_of(different.name):
+        return "Move its messages, delete the queue, then restart its worker, which declares it."
+    return "Move its messages, then delete and redeclare the queue."
 
 
 def _attribute(a: Attribute) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, merged
+from attune_ops.doctor.checks._common import counted, listed, merged, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -56,7 +56,7 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
         state = _state(worker, process)
         yield (state, bool(consumers)), Problem(
             Subject("queue", names[0]),
-            f"{listed(names)}: {why}{held}",
+            f"{listed(names)}: {_with_name(why, worker)}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why,
                       "state": state},
             remedy=_orphan_remedy(consumers, severity),
@@ -65,6 +65,11 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
             severity=severity,
             related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
         )  # fmt: skip
+
+
+def _with_name(why: str, worker: Worker | None) -> str:
+    """Why a worker is not live, with its name in place of "it"."""
+    return f"{worker_name(worker)} {why.removeprefix('it ')}" if worker and why.startswith("it ") else why
 
 
 def _state(worker: Worker | None, process: WorkerProcess | None) -> str:

@@ -18,7 +18,7 @@ from attune_ops.doctor.checks._common import (
     names_of,
     worker_name,
 )
-from attune_ops.doctor.checks.declarations import declare, not_bound, refused
+from attune_ops.doctor.checks.declarations import declare, lost_with, not_bound, refused
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -69,7 +69,7 @@ def _problem_key(facts: Facts, worker_id: int, differences: Sequence[Difference]
 def _no_queue(facts: Facts, worker_id: int, differences: Sequence[Difference]) -> Problem:
     worker, names = facts.worker_named[worker_id], [d.name for d in differences]
     process = worker_process(facts, worker)
-    deleted = "; its queue was deleted under it" if process.state == "connected" else ""
+    deleted = "; its queue was deleted under it or never declared" if process.state == "connected" else ""
     return Problem(
         Subject("queue", names[0]),
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost",
@@ -156,5 +156,5 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
             remedy=f"{RESTART} Until then, bind its queue." if commands and read else RESTART if commands else remedy,
             commands=(*unbind, *commands) if read else (),
             related={"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
-                     "destination": (b.destination,)},
+                     "destination": (b.destination,), "base binding": lost_with(facts, b.source)},
         )  # fmt: skip
