@@ -84,7 +84,26 @@ def reap(*queues: str) -> CommandLine:
 
 def retire(*worker_ids: int) -> CommandLine:
     """Sets dead workers to inactive."""
-    return line("retire", any_of(tuple(map(str, worker_ids))), "--apply")
+    return line("retire", _any_number_of(worker_ids), "--apply")
+
+
+def _any_number_of(numbers: Collection[int]) -> str:
+    """The pattern that matches these numbers alone; short, because dead workers often have consecutive ids."""
+    if len(numbers) == 1:
+        return str(next(iter(numbers)))
+    tens: dict[str, list[str]] = {}
+    for number in sorted(set(numbers)):
+        *begin, last = str(number)
+        tens.setdefault("".join(begin), []).append(last)
+    return f"/^(?:{'|'.join(begin + _any_digit_of(digits) for begin, digits in tens.items())})$/"
+
+
+def _any_digit_of(digits: list[str]) -> str:
+    """A pattern for sorted digits: `4`, `[13]` or `[3-9]`."""
+    if len(digits) == 1:
+        return digits[0]
+    consecutive = int(digits[-1]) - int(digits[0]) == len(digits) - 1
+    return f"[{digits[0]}-{digits[-1]}]" if consecutive and len(digits) > 2 else f"[{''.join(digits)}]"
 
 
 def queue(name: str) -> CommandLine:

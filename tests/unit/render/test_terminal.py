@@ -44,7 +44,7 @@ def test_a_short_line_stays() -> None:
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_word_that_does_not_fit_is_not_cut(width: int) -> None:
-    line = str(command_lines.retire(*range(100, 160)))
+    line = str(command_lines.reap(*(f"worker.{i}.executions" for i in range(20))))
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:
         console.print(Visible(Indented(CommandText("$ ", line, "bold"), 9)), crop=False)
