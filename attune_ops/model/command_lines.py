@@ -93,8 +93,7 @@ def _any_number_of(numbers: Collection[int]) -> str:
         return str(next(iter(numbers)))
     tens: dict[str, list[str]] = {}
     for number in sorted(set(numbers)):
-        *begin, last = str(number)
-        tens.setdefault("".join(begin), []).append(last)
+        tens.setdefault(str(number)[:-1], []).append(str(number)[-1])
     return f"/^(?:{'|'.join(begin + _any_digit_of(digits) for begin, digits in tens.items())})$/"
 
 
