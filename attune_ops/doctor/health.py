@@ -45,7 +45,7 @@ def _broker(settings: Settings) -> Health:
     from attune_ops.installation import amqp
 
     check = HealthCheck("broker", settings.amqp.address)
-    amqp.greet(settings.amqp, timeout=settings.timeout, ca_file=settings.ca_file)
+    amqp.greet(settings.amqp, timeout=settings.timeout, tls=settings.tls)
     with open_management(settings, light=True) as management:
         if not management.exchanges():  # a virtual host always has some
             raise SourceError(

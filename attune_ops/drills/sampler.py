@@ -104,7 +104,7 @@ class Sampler:
         if self._connection is None or not self._connection.is_open:
             self.close()
             self._connection = open_connection(
-                self.settings.amqp, name="attune-ops drill", timeout=TIMEOUT_S, ca_file=self.settings.ca_file,
+                self.settings.amqp, name="attune-ops drill", timeout=TIMEOUT_S, tls=self.settings.tls,
                 heartbeat=6,
             )  # fmt: skip
         return self._connection

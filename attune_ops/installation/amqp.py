@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from attune_ops.installation.config.settings import Endpoint, Settings
+from attune_ops.installation.config.settings import Endpoint, Settings, Tls
 from attune_ops.installation.sockets import LEAST_S, connect, tls_context
 from attune_ops.installation.unreachable import is_late, why
 from attune_ops.model import deadline, requests_log
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10
+NO_FILES = Tls()
 CLOSE_S = 5.0  # for the broker's answer to connection.close
 
 
@@ -46,7 +47,7 @@ def open_connection(
     *,
     name: str,
     timeout: float = 10.0,
-    ca_file: str | None = None,
+    tls: Tls = NO_FILES,
     heartbeat: int | None = None,
     implementation: type[pika.SelectConnection] | None = None,
 ) -> TimedConnection:
@@ -66,7 +67,7 @@ def open_connection(
         port=endpoint.port,
         virtual_host=endpoint.path,
         credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
-        ssl_options=pika.SSLOptions(tls_context(ca_file), endpoint.host) if endpoint.tls else None,
+        ssl_options=pika.SSLOptions(tls_context(tls), tls.server_name or endpoint.host) if endpoint.tls else None,
         heartbeat=heartbeat,
         socket_timeout=at_most,
         stack_timeout=at_most,
@@ -122,7 +123,7 @@ def short_connection(settings: Settings, purpose: str) -> Iterator[TimedConnecti
     Raises `SourceError` where it cannot connect, and where the connection is lost in the block.
     """
     connection = open_connection(
-        settings.amqp, name=f"attune-ops {purpose}", timeout=settings.timeout, ca_file=settings.ca_file
+        settings.amqp, name=f"attune-ops {purpose}", timeout=settings.timeout, tls=settings.tls
     )
     timeout = CLOSE_S
     try:
@@ -147,7 +148,7 @@ def losable(endpoint: Endpoint) -> Iterator[None]:
         raise SourceError(f"AMQP {endpoint}: the connection to the broker was lost ({reason})") from None
 
 
-def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = None) -> None:
+def greet(endpoint: Endpoint, *, timeout: float = 10.0, tls: Tls = NO_FILES) -> None:
     """Checks that the port answers AMQP's greeting, without login and without pika. Changes nothing.
 
     A server that speaks AMQP 0-9-1 answers the protocol header with connection.start. Raises `SourceError`.
@@ -155,7 +156,7 @@ def greet(endpoint: Endpoint, *, timeout: float = 10.0, ca_file: str | None = No
     try:
         with (
             requests_log.reported("AMQP protocol header"),
-            connect(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file) as stream,
+            connect(endpoint.host, endpoint.port, timeout, tls if endpoint.tls else None) as stream,
         ):
             stream.sendall(PROTOCOL_HEADER)
             answer = stream.makefile("rb").read(11)

@@ -234,13 +234,13 @@ class Round:
         settings = self._settings
         if settings.prometheus is None:
             raise SourceError("no Prometheus endpoint is configured; set prometheus_url")
-        return prometheus.dead_lettered(settings.prometheus, settings.timeout, settings.ca_file)
+        return prometheus.dead_lettered(settings.prometheus, settings.timeout, settings.tls)
 
     def _with_certificate(self, reach: Reach, endpoint: Endpoint) -> Reach:
         if not endpoint.tls:
             return reach
         try:
-            days = sockets.certificate_days(endpoint, self._settings.ca_file, self._settings.timeout)
+            days = sockets.certificate_days(endpoint, self._settings.tls, self._settings.timeout)
         except SourceError as e:
             return msgspec.structs.replace(reach, certificate_error=str(e))
         return msgspec.structs.replace(reach, certificate_days=days)

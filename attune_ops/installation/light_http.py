@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.config.settings import Endpoint, Tls
 from attune_ops.installation.http import Answer, answered, basic, elapsed_ms, failed
 from attune_ops.installation.sockets import MOST_BYTES, TooMuch, connect
 from attune_ops.model import deadline
 
+NO_FILES = Tls()
 MOST_HEADERS = 100
 LONGEST_LINE = 65536
 MOST_DIGITS = 20
@@ -45,8 +46,8 @@ class Connection:
     Raises `OSError` where the server cannot be reached or does not answer wholly within `timeout` s.
     """
 
-    def __init__(self, host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> None:
-        self._host, self._port, self._timeout, self._tls, self._ca_file = host, port, timeout, tls, ca_file
+    def __init__(self, host: str, port: int, timeout: float, tls: Tls | None = None) -> None:
+        self._host, self._port, self._timeout, self._tls = host, port, timeout, tls
         self._socket: socket.socket | None = None
         self._reader: BinaryIO | None = None
 
@@ -77,7 +78,7 @@ class Connection:
 
     def _open(self) -> tuple[socket.socket, BinaryIO]:
         if self._socket is None or self._reader is None:
-            self._socket = connect(self._host, self._port, self._timeout, self._tls, self._ca_file)
+            self._socket = connect(self._host, self._port, self._timeout, self._tls)
             self._reader = self._socket.makefile("rb")
         return self._socket, self._reader
 
@@ -85,9 +86,9 @@ class Connection:
 class LightHttp:
     """One connection for one thread, for a health probe; it knows no proxies."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float, tls: Tls = NO_FILES) -> None:
         self.endpoint, self._timeout = endpoint, timeout
-        self._connection = Connection(endpoint.host, endpoint.port, timeout, endpoint.tls, ca_file)
+        self._connection = Connection(endpoint.host, endpoint.port, timeout, tls if endpoint.tls else None)
         self._headers = {"Authorization": basic(endpoint), "Content-Type": "application/json"}
 
     def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:

@@ -296,12 +296,12 @@ def open_http(settings: Settings, *, light: bool = False) -> Http:
 
     The light one knows no proxies: where a proxy is configured, the pooled one is used.
     """
-    endpoint, timeout, ca_file = settings.management, settings.timeout, settings.ca_file
+    endpoint, timeout, tls = settings.management, settings.timeout, settings.tls
     proxied = any(
         os.environ.get(name) for p in (endpoint.scheme, "all") for name in (f"{p}_proxy", f"{p}_PROXY".upper())
     )
     if light and not proxied:
-        return LightHttp(endpoint, timeout, ca_file)
+        return LightHttp(endpoint, timeout, tls)
     from attune_ops.installation.pooled_http import PooledHttp
 
-    return PooledHttp(endpoint, timeout, ca_file)
+    return PooledHttp(endpoint, timeout, tls)

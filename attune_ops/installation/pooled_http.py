@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.config.settings import Endpoint, Tls
 from attune_ops.installation.http import Answer, answered, basic, elapsed_ms, failed
 from attune_ops.installation.sockets import LEAST_S, MOST_BYTES, TooMuch, timed, tls_context
 from attune_ops.model import deadline
@@ -26,14 +26,15 @@ PART = 1 << 16
 class PooledHttp:
     """Sends requests in parallel, from several threads, through the proxies of the environment."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float, ca_file: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float, tls: Tls) -> None:
         self.endpoint, self._timeout = endpoint, timeout
         self._silent = False  # whether the last request got no answer
         self._counting, self._reading = threading.Lock(), 0
         self._base = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}/api/"
         self._session = requests.Session()
         self._session.mount(
-            f"{endpoint.scheme}://", _Adapter(tls_context(ca_file) if endpoint.tls else None, QUIET * timeout)
+            f"{endpoint.scheme}://",
+            _Adapter(tls_context(tls) if endpoint.tls else None, QUIET * timeout, tls.server_name),
         )
         self._session.auth = _Basic(endpoint)
 
@@ -91,8 +92,8 @@ class _Adapter(HTTPAdapter):
     Its connections have a time for each whole answer, and wait at most `quiet` s for the next byte.
     """
 
-    def __init__(self, trust: ssl.SSLContext | None, quiet: float) -> None:
-        self._trust, self._pools = trust, _pools(quiet)
+    def __init__(self, trust: ssl.SSLContext | None, quiet: float, server_name: str | None) -> None:
+        self._trust, self._pools = trust, _pools(quiet, server_name)
         super().__init__(pool_connections=1, pool_maxsize=8)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -105,7 +106,7 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
-def _pools(quiet: float) -> dict[str, type[HTTPConnectionPool]]:
+def _pools(quiet: float, server_name: str | None) -> dict[str, type[HTTPConnectionPool]]:
     class InTime(HTTPConnection):
         def connect(self) -> None:
             super().connect()
@@ -113,6 +114,7 @@ def _pools(quiet: float) -> dict[str, type[HTTPConnectionPool]]:
 
     class InTimeTls(HTTPSConnection):
         def connect(self) -> None:
+            self.server_hostname = server_name or self.server_hostname
             super().connect()
             self.sock = timed(self.sock, quiet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.config.settings import Endpoint, Tls
 from attune_ops.installation.light_http import Connection
 from attune_ops.model import requests_log
 from attune_ops.model.errors import SourceError
@@ -21,14 +21,16 @@ _COUNTER = re.compile(
 NO_EXCHANGE = "disabled"  # the strategy of a queue without a dead-letter exchange, or with a missing one
 
 
-def dead_lettered(endpoint: Endpoint, timeout: float, ca_file: str | None = None) -> dict[str, int]:
+def dead_lettered(endpoint: Endpoint, timeout: float, tls: Tls | None = None) -> dict[str, int]:
     """Reads how many messages were dead-lettered since the node started, by reason; of all virtual hosts.
 
     Those of queues without a (present) dead-letter exchange are counted as "disabled". Needs no credentials, changes
     nothing. Raises `SourceError` where the endpoint does not answer, or has no such counters (before RabbitMQ 3.10).
     """
     url = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}"
-    connection = Connection(endpoint.host, endpoint.port, min(timeout, PATIENCE_S), endpoint.tls, ca_file)
+    connection = Connection(
+        endpoint.host, endpoint.port, min(timeout, PATIENCE_S), (tls or Tls()) if endpoint.tls else None
+    )
     try:
         with requests_log.reported(f"GET {endpoint.path}"):
             answer = connection.request("GET", endpoint.path, {})

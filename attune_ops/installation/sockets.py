@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.installation.config.settings import Endpoint
+from attune_ops.installation.config.settings import Endpoint, Tls
 from attune_ops.model import deadline
 from attune_ops.model.errors import ConfigError, SourceError
 
@@ -84,43 +87,71 @@ def timed(stream: socket.socket, quiet: float | None = None) -> socket.socket:
     return stream
 
 
-def connect(host: str, port: int, timeout: float, tls: bool = False, ca_file: str | None = None) -> socket.socket:
-    """Opens a TCP connection, with TLS on request; raises `OSError`. `timeout` in s."""
+def connect(host: str, port: int, timeout: float, tls: Tls | None = None) -> socket.socket:
+    """Opens a TCP connection, with `tls` an encrypted one; raises `OSError`. `timeout` in s."""
     # As bytes: a text would load the codec for international names, 7 ms; one that is not ASCII needs it.
     timeout = max(min(timeout, deadline.left()), LEAST_S)
     address = (host.encode() if host.isascii() else host, port)
     stream = timed(socket.create_connection(address, timeout))  # type: ignore[arg-type]
     # A request is one small packet: without this the kernel waits for the previous answer's acknowledgement.
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return tls_context(ca_file).wrap_socket(stream, server_hostname=host) if tls else stream
+    return stream if tls is None else tls_context(tls).wrap_socket(stream, server_hostname=tls.server_name or host)
 
 
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """The TLS settings of every connection; `ca_file` holds authorities to trust besides the system's.
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """The TLS settings of every connection: trusted authorities, client certificate, oldest version.
 
-    Raises `ConfigError` for a file that is missing or holds no certificate.
+    Raises `ConfigError` that names the file that cannot be used.
     """
     import ssl
 
     class InTimeTls(_InTime, ssl.SSLSocket):
         """The same with TLS."""
 
-    try:
-        made = ssl.create_default_context()
-        made.sslsocket_class = InTimeTls
-        if ca_file is not None:
-            made.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as e:
-        raise ConfigError(f"cannot use ca_file {ca_file!r}: {e.strerror or e}") from None
+    made = ssl.create_default_context()
+    made.sslsocket_class = InTimeTls
+    made.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+    if tls.ca_file is not None:
+        _pem(tls.ca_file, "ca_file", "CERTIFICATE")
+        with _usable(f"ca_file {tls.ca_file!r}"):
+            made.load_verify_locations(tls.ca_file)
+    if tls.cert_file is not None:
+        _pem(tls.cert_file, "cert_file", "CERTIFICATE")
+        key = _pem(tls.key_file or tls.cert_file, "key_file" if tls.key_file else "cert_file", "PRIVATE KEY")
+        if "ENCRYPTED" in key:
+            raise ConfigError(f"cannot use key_file {tls.key_file or tls.cert_file!r}: the key has a passphrase")
+        with _usable(f"cert_file {tls.cert_file!r} with key_file {tls.key_file or tls.cert_file!r}"):
+            made.load_cert_chain(tls.cert_file, tls.key_file)
     return made
 
 
-def certificate_days(endpoint: Endpoint, ca_file: str | None, timeout: float) -> int:
+def _pem(path: str, member: str, kind: str) -> str:
+    """The text of a file in PEM form; raises `ConfigError` where it cannot be read or holds nothing of that kind."""
+    with _usable(f"{member} {path!r}"):
+        text = Path(path).read_bytes().decode("latin-1")
+    if f"{kind}-----" not in text:
+        raise ConfigError(f"cannot use {member} {path!r}: it contains no {kind.lower()} in PEM form")
+    return text
+
+
+@contextlib.contextmanager
+def _usable(what: str) -> Iterator[None]:
+    import ssl
+
+    try:
+        yield
+    except (OSError, ValueError) as e:
+        mismatch = isinstance(e, ssl.SSLError) and "KEY_VALUES_MISMATCH" in str(e)
+        reason = "the key is not that of the certificate" if mismatch else getattr(e, "strerror", None) or e
+        raise ConfigError(f"cannot use {what}: {reason}") from None
+
+
+def certificate_days(endpoint: Endpoint, tls: Tls, timeout: float) -> int:
     """Reads in how many whole days the server's certificate expires; raises `SourceError`. Changes nothing."""
     import ssl
 
     try:
-        with connect(endpoint.host, endpoint.port, timeout, tls=True, ca_file=ca_file) as stream:
+        with connect(endpoint.host, endpoint.port, timeout, tls) as stream:
             ends = (stream.getpeercert() or {}).get("notAfter")  # type: ignore[attr-defined]
         return int((ssl.cert_time_to_seconds(str(ends)) - time.time()) // 86400)
     except (OSError, ValueError) as e:

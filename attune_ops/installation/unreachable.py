@@ -11,6 +11,12 @@ from attune_ops.installation.sockets import MOST_BYTES
 from attune_ops.model import deadline
 
 CERTIFICATE = ("certificate_verify_failed", "certificate verify failed")
+OTHER_NAME = ("hostname mismatch", "ip address mismatch")
+EXPIRED = ("certificate has expired",)
+# TLS 1.2 reports a missing client certificate as a failed handshake.
+NO_CLIENT = ("certificate_required", "certificate required", "handshake_failure", "handshake failure")
+BAD_CLIENT = ("alert_unknown_ca", "alert unknown ca", "alert_bad_certificate", "alert bad certificate")
+VERSION = ("unsupported_protocol", "alert_protocol_version", "alert protocol version", "no_protocols_available")
 NO_TLS = ("wrong_version_number", "record_layer_failure", "packet_length_too_long", "unknown_protocol")
 SLOW = ("timeout", "timed out")
 REFUSED = ("connectionrefused", "connection refused")
@@ -32,6 +38,10 @@ ASK_HTTP = (
 ASK_AMQP = "check that the broker is running and the port is correct (default 5672, with TLS 5671)"
 NOT_HTTP = "the server does not speak HTTP properly (an AMQP port?); the default port of the management API is 15672"
 NOT_AMQP = "the server does not speak AMQP (an HTTP or TLS port?); the default port is 5672, 5671 with TLS"
+CLOSED = (
+    "the server closed the TLS connection; it may demand a client certificate that it trusts (cert_file, key_file), or "
+    "the port is not correct (default 5671 for AMQP, 15671 for the management API)"
+)
 HALF = "the answer is incomplete; check that the port is correct (default 15672) and no proxy is in between"
 
 
@@ -41,6 +51,14 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
     http = endpoint.scheme.startswith("http")
     plain = endpoint.scheme.removesuffix("s")
     known = (
+        (OTHER_NAME, "its certificate is not trusted for this host; it is for another name: set tls_server_name to a "
+                     "name in it (ATTUNE_OPS_TLS_SERVER_NAME)"),
+        (EXPIRED, "its certificate has expired"),
+        (NO_CLIENT, "the server refused the TLS handshake; it may demand a client certificate: set cert_file and "
+                    "key_file (ATTUNE_OPS_CERT_FILE, ATTUNE_OPS_KEY_FILE)"),
+        (BAD_CLIENT, "the server does not trust the client certificate; check cert_file, and the authorities that "
+                     "the server trusts"),
+        (VERSION, "the server has no TLS version that is allowed here; tls_min_version sets the oldest"),
         (CERTIFICATE, "its certificate is not trusted for this host; set ca_file to its authority in the "
                       "configuration file"),
         (NO_TLS, f"the server does not speak TLS; try {plain}:// instead of {plain}s://"),
@@ -50,7 +68,7 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
         (UNKNOWN_HOST, f"host name {endpoint.host!r} is unknown; check its spelling"),
         (UNREACHABLE, "network or host unreachable; check host and routes"),
         (OTHER_PROTOCOL, NOT_HTTP if http else NOT_AMQP),
-        (BROKE_OFF, HALF if http else NOT_AMQP),
+        (BROKE_OFF, CLOSED if endpoint.tls else HALF if http else NOT_AMQP),
     )  # fmt: skip
     text = _chain(error)
     low = text.lower()

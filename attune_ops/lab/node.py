@@ -139,7 +139,7 @@ def version(lab: RunningLab, node: LabNode) -> str | None:
 def _ask(lab: RunningLab, node: LabNode, read: Callable[[Management], T]) -> T | None:
     """The answer of the node's management API, None while it does not answer."""
     endpoint = Endpoint("http", "127.0.0.1", node.management_port, lab.user, lab.password)
-    with contextlib.suppress(SourceError), Management(LightHttp(endpoint, ANSWER_S, None), "/") as management:
+    with contextlib.suppress(SourceError), Management(LightHttp(endpoint, ANSWER_S), "/") as management:
         return read(management)
     return None
 

@@ -78,7 +78,7 @@ def connected(settings: Settings, name: str) -> Iterator[TimedConnection]:
                 settings.amqp,
                 name=f"attune-ops {name}",
                 timeout=settings.timeout,
-                ca_file=settings.ca_file,
+                tls=settings.tls,
                 implementation=RawConnection,
             )
         timeout = INTERRUPT_S

@@ -89,9 +89,7 @@ def take_down(channel: BlockingChannel, topology: Topology) -> None:
 def _connect(state: ServiceState) -> str:
     s = state.settings
     name = f"attune {state.service}" + (f" {state.name}" if state.service == "worker" else "")
-    state.amqp = open_connection(
-        s.amqp, name=name, timeout=s.timeout, ca_file=s.ca_file, heartbeat=state.amqp_heartbeat
-    )
+    state.amqp = open_connection(s.amqp, name=name, timeout=s.timeout, tls=s.tls, heartbeat=state.amqp_heartbeat)
     return f"RabbitMQ {server_version(state.amqp) or '?'} at {s.amqp.address}, vhost {s.vhost!r}"
 
 

@@ -136,9 +136,7 @@ class _Declarer:
         if self._connection is None or not self._connection.is_open:
             self.close()
             s = self._settings
-            self._connection = open_connection(
-                s.amqp, name="attune-ops topology apply", timeout=s.timeout, ca_file=s.ca_file
-            )
+            self._connection = open_connection(s.amqp, name="attune-ops topology apply", timeout=s.timeout, tls=s.tls)
             self._channel = None
         if self._channel is None or self._channel.is_closed:
             with losable(self._settings.amqp):

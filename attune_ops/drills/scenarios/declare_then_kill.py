@@ -45,7 +45,7 @@ def declare_then_kill(context: Context) -> Steps:
     for n in range(ROUNDS * len(KINDS)):
         kind, queue = KINDS[n % len(KINDS)], Queue(f"declared.{n}")
         s = context.settings
-        connection = open_connection(s.amqp, name="attune-ops drill", timeout=s.timeout, ca_file=s.ca_file)
+        connection = open_connection(s.amqp, name="attune-ops drill", timeout=s.timeout, tls=s.tls)
         try:
             channel = connection.channel()
             declare_queue(channel, queue)

@@ -42,6 +42,10 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     database_schema: str | None = None
     prometheus_url: str | None = None
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    tls_server_name: str | None = None
+    tls_min_version: Literal["1.2", "1.3"] | None = None
     worker_name: str | None = None
     heartbeat_interval: float | None = None
     stale_after: float | None = None
@@ -60,7 +64,8 @@ class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     redact: tuple[str, ...] = ()
 
 
-FILES = ("attune_config", "password_file", "management_password_file", "database_password_file", "ca_file")
+TLS_FILES = ("ca_file", "cert_file", "key_file")
+FILES = ("attune_config", "password_file", "management_password_file", "database_password_file", *TLS_FILES)
 
 
 def find(named: str | None, environ: Mapping[str, str]) -> Path | None:

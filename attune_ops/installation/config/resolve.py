@@ -15,6 +15,7 @@ from attune_ops.installation.config.attune_files import AttuneConfig
 from attune_ops.installation.config.config_file import ConfigFile
 from attune_ops.installation.config.precedence import Layer, Setting, layered, remarks
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
+from attune_ops.installation.config.tls import TLS, tls_of
 from attune_ops.installation.config.urls import (
     management_of,
     parse_amqp,
@@ -107,7 +108,7 @@ def _severities(file: ConfigFile) -> dict[str, Severity | None]:
 
 
 def _variables(environ: Mapping[str, str]) -> Layer:
-    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in (*KEYS, "prometheus_url")}
+    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in (*KEYS, "prometheus_url", *TLS)}
     return {key: Setting(environ[name], name) for key, name in names.items() if environ.get(name)}
 
 
@@ -209,7 +210,7 @@ def _settings(said: Mapping[str, Setting], file: ConfigFile, name: str | None) -
         protected=_flag(said.get("protected")),
         drills=_flag(said.get("drills")),
         lab=_text(said.get("lab")),
-        ca_file=_text(said.get("ca_file")),
+        tls=tls_of(said),
         attune_config=_text(said.get("attune_config")),
         worker_name=_text(said.get("worker_name")),
         heartbeat_interval=_seconds(said.get("heartbeat_interval"), 30.0),
@@ -292,7 +293,7 @@ def _origins(said: Mapping[str, Setting]) -> dict[str, str]:
         "management": "management_url",
         "database": "database_url",
     }
-    keys |= {key: key for key in (*Settings.__struct_fields__, "database_schema") if key not in keys}
+    keys |= {key: key for key in (*Settings.__struct_fields__, "database_schema", *TLS) if key not in keys}
     found = {member: said[key].origin for member, key in keys.items() if key in said}
     derived = {"management": "derived from the AMQP URL", "prometheus": "derived from the management URL"}
     return derived | found

@@ -53,6 +53,21 @@ class Endpoint(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{quote(self.user, safe='')}:{MASK}@{self.address}{path}"
 
 
+class Tls(msgspec.Struct, frozen=True):
+    """TLS of all connections to the broker: AMQP, management API, Prometheus endpoint.
+
+    `ca_file`: authorities to trust besides the system's. `cert_file` and `key_file`: the client certificate and its key
+    in PEM form; without `key_file` the key is in `cert_file`. `server_name`: the name in the server's certificate,
+    where it is not the host's (a port forward). `minimum`: the oldest TLS version, "1.2" or "1.3".
+    """
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+    minimum: str = "1.2"
+
+
 class Database(msgspec.Struct, frozen=True):
     """The worker registry's database: `url` as its driver takes it, and `shown` without the password."""
 
@@ -99,7 +114,7 @@ class Settings(msgspec.Struct, frozen=True):
     env: str | None = None
     protected: bool = False
     drills: bool = False
-    ca_file: str | None = None
+    tls: Tls = Tls()
     attune_config: str | None = None  # the files of Attune's own configuration that were read
     worker_name: str | None = None
     heartbeat_interval: float = 30.0

@@ -202,7 +202,7 @@ backlog = 10
     assert (found.database.schema, found.topology.name) == ("a", "mine")
     assert (found.worker_name, found.heartbeat_interval, found.timeout) == ("w", 5, 2.5)
     assert found.stale_after == 20
-    assert (found.protected, found.drills, found.ca_file) == (True, True, "ca.pem")
+    assert (found.protected, found.drills, found.tls.ca_file) == (True, True, "ca.pem")
     assert found.severities == {"AT101": None, "AT102": Severity.INFO}
     assert (found.thresholds, found.redact) == ({"backlog": 10}, ("card",))
 
