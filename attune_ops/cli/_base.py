@@ -47,6 +47,7 @@ class Cli:
         self.raw = False
         self.timeout: float | None = None
         self.deadline = Deadline()
+        self.failure: str | None = None  # the error that ended the command
         self._settings: Settings | None = None
         self._ops: Ops | None = None
 

@@ -9,6 +9,7 @@ import click
 
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, Command, format_option, pass_cli
+from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
 from attune_ops.model.table import Column, Table
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ def inspection(
     example: str,
     then: str = "",
     method: Callable[[Ops], Callable[..., Table]] | None = None,
+    monitored: bool = False,
 ) -> Command:
     """Makes the command that prints the table of `Ops.NAME`, or of the method that `method` returns.
 
-    `then` is a note on what to do about its rows.
+    `then` is a note on what to do about its rows. `monitored`: also in the formats for monitoring systems.
     """
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -77,11 +79,15 @@ def inspection(
         help="Only these columns, in this order.",
     )
     @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N rows.")
-    @format_option()
+    @format_option(*(FORMATS if monitored else ()))
+    @(monitor_options if monitored else lambda function: function)
     @pass_cli
-    def run(cli: Cli, /, format: str, **filters: Any) -> None:
+    def run(cli: Cli, /, format: str, monitor: Monitor | None = None, **filters: Any) -> None:
+        if format in FORMATS and filters["columns"]:
+            raise click.UsageError(f"--columns is not for --format {format}")
         table = (method(cli.ops) if method else getattr(cli.ops, name))(**filters)
-        cli.show(table, format)
+        if monitor is None or not shown(cli, table, format, monitor):
+            cli.show(table, format)
         if then and table.rows and format == "table":
             cli.note(then)
 

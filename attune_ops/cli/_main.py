@@ -60,9 +60,17 @@ def root() -> None:
 
 def main(arguments: list[str] | None = None, cli: Cli | None = None) -> int:
     """Runs the command line and returns its exit status; an error is one line on stderr."""
+    from attune_ops.cli._monitor import is_nagios, status_for_nagios
+
+    cli = cli or Cli()
+    status = _run(cli, arguments)
+    return status_for_nagios(cli, status) if is_nagios(sys.argv[1:] if arguments is None else arguments) else status
+
+
+def _run(cli: Cli, arguments: list[str] | None) -> int:
     from attune_ops.cli import _exit
 
-    cli, interrupted = cli or Cli(), list[int]()
+    interrupted = list[int]()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for an ASCII terminal
     try:
@@ -139,4 +147,5 @@ def _error(cli: Cli, sentence: str, error: BaseException) -> None:
         import traceback
 
         cli.note("".join(traceback.format_exception(error)))
+    cli.failure = cli.cleaned(" ".join(sentence.split()))
     cli.error("attune-ops: " + " ".join(sentence.split()))

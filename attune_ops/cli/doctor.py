@@ -10,6 +10,7 @@ import click
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import duration
+from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
 from attune_ops.cli._options import automatic_samples_option, check_vhost, from_option
 from attune_ops.doctor.findings import Severity
 
@@ -67,7 +68,8 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 @click.option("--upgrade", is_flag=True, help="Show the notes for an upgrade of RabbitMQ in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show the verdict and the findings alone.")
 @click.option("--summary", is_flag=True, help="Show one line: the verdict, the worst finding and its command.")
-@format_option("html", "junit")
+@format_option("html", "junit", *FORMATS)
+@monitor_options
 @pass_cli
 def command(
     cli: Cli,
@@ -81,6 +83,7 @@ def command(
     upgrade: bool,
     quiet: bool,
     summary: bool,
+    monitor: Monitor,
     **parameters: Any,
 ) -> None:
     """Diagnoses lost, stuck and misrouted messages; prints cause and fix. Changes nothing.
@@ -101,7 +104,8 @@ def command(
         return
     threshold = FAIL_ON[fail_on]
     report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
-    cli.show(Screen(report, **choice) if format == "table" else report, format)
+    if not shown(cli, report, format, monitor):
+        cli.show(Screen(report, **choice) if format == "table" else report, format)
     cli.exit(status_of_report(report, threshold, ignore_unread=fail_on == ERROR_ONLY))
 
 

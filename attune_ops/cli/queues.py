@@ -12,4 +12,5 @@ command = inspection(
     "PATTERN is a glob (worker.*) or a regular expression between slashes (/^worker/) on the name. "
     "Unmanaged queues are shown as foreign.",
     example="attune-ops queues 'worker.*' --sort -messages --limit 10",
+    monitored=True,
 )

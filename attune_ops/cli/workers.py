@@ -12,4 +12,5 @@ command = inspection(
     "PATTERN is a glob or a regular expression between slashes on name or id. An id that is only in a queue "
     "name is shown as unregistered.",
     example="attune-ops workers --sort -heartbeat",
+    monitored=True,
 )

@@ -25,8 +25,8 @@ PRIVATE = 0o600
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a named pipe"}
 
 
-def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> int:
-    """Writes the file, mode 600, and returns its size in bytes; one that exists is replaced only with `replace`.
+def write_file(path: str, data: bytes, what: str, *, replace: bool = False, mode: int = PRIVATE) -> int:
+    """Writes the file and returns its size in bytes; one that exists is replaced only with `replace`.
 
     `-` is standard output. A symbolic link stays, and its target is written. The file is written completely or not at
     all. `what` it is, in the words of an error. Delete the file to undo. Raises `ConfigError`, also where the name is
@@ -38,7 +38,7 @@ def write_file(path: str, data: bytes, what: str, *, replace: bool = False) -> i
     partly = target.parent / f".attune-ops-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         with os.fdopen(os.open(partly, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
-            os.fchmod(file.fileno(), PRIVATE)  # whatever the umask
+            os.fchmod(file.fileno(), mode)  # whatever the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

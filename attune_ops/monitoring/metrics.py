@@ -6,7 +6,9 @@ What was not read has no sample. A registered worker that is gone has its sample
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
@@ -14,12 +16,14 @@ from prometheus_client.exposition import generate_latest
 from attune_ops.doctor.checks.dead_letters import lost_dead_letters
 from attune_ops.doctor.checks.lost_dead_letters import dead_letter_queues, missing_dead_letters
 from attune_ops.doctor.findings import CheckStatus, Report, Severity
+from attune_ops.doctor.health_check import Health
 from attune_ops.inventory.workers import workers
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import orphaned_queues
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.startup_progress import Step, progress
+from attune_ops.model.table import Cell, Table
 from attune_ops.model.topology import Per
 from attune_ops.model.version import __version__
 
@@ -121,19 +125,40 @@ def _dead_letters(facts: Facts) -> Iterator[Metric]:
     yield waiting
 
 
+class QueueRow(NamedTuple):
+    """A queue by its name: whether it is on the broker, and its numbers; None is unknown."""
+
+    name: str
+    present: bool
+    messages_ready: int | None
+    messages_unacknowledged: int | None
+    consumers: int | None
+
+
 def _service_queues(facts: Facts) -> Iterator[Metric]:
     named = facts.actual.queue_named
-    queues = {q.name: named.get(q.name) for q in facts.topology.queues if q.per is Per.ONCE}
-    present = GaugeMetricFamily("attune_ops_queue_present", "1: the service's queue is on the broker.", labels=QUEUE)
-    for name, queue in queues.items():
-        present.add_metric([name], queue is not None)
+    states = {q.name: named.get(q.name) for q in facts.topology.queues if q.per is Per.ONCE}
+    yield from queue_families(
+        QueueRow(name, False, 0, 0, 0)
+        if q is None
+        else QueueRow(name, True, q.messages_ready, q.messages_unacknowledged, _consumers(facts, q))
+        for name, q in states.items()
+    )
+
+
+def queue_families(rows: Iterable[QueueRow]) -> Iterator[Metric]:
+    """The metrics of queues by their names."""
+    listed = list(rows)
+    present = GaugeMetricFamily("attune_ops_queue_present", "1: the queue is on the broker.", labels=QUEUE)
+    for row in listed:
+        present.add_metric([row.name], row.present)
     yield present
-    for metric, doc, read in _DEPTHS:
-        family = GaugeMetricFamily(f"attune_ops_queue_{metric}", f"{doc} of a service's queue.", labels=QUEUE)
-        for name, queue in queues.items():
-            value = 0 if queue is None else read(facts, queue)
+    for metric, doc, _ in _DEPTHS:
+        family = GaugeMetricFamily(f"attune_ops_queue_{metric}", f"{doc} of a queue.", labels=QUEUE)
+        for row in listed:
+            value = getattr(row, metric)
             if value is not None:
-                family.add_metric([name], value)
+                family.add_metric([row.name], value)
         yield family
 
 
@@ -152,45 +177,70 @@ _DEPTHS = (
 
 def _workers(facts: Facts, most: int) -> Iterator[Metric]:
     assert facts.registry is not None
-    states = {r["id"]: str(r["state"]) for r in facts.memo(workers).records() if r["state"] is not None}
-    counts = GaugeMetricFamily("attune_ops_workers", "Registered workers by state.", labels=("state",))
-    for state, count in {**dict.fromkeys(STATES, 0), **Counter(states.values())}.items():
-        counts.add_metric([state], count)
-    yield counts
-    yield _gauge(
-        "workers_live", "Workers with queues, registered as running, with a fresh heartbeat.", facts.live_workers
-    )
-    yield _gauge(
-        "workers_cordoned", "Live workers that get no new executions.", (w for w in facts.live_workers if w.cordoned)
-    )
-    known = sorted(facts.registry.workers, key=lambda w: (states.get(w.id) == "ready", w.id))
+    records = facts.memo(workers).records()
+    yield worker_counts(records)
+    live = facts.live_workers
+    yield _gauge("workers_live", "Workers with queues, registered as running, with a fresh heartbeat.", live)
+    yield _gauge("workers_cordoned", "Live workers that get no new executions.", (w for w in live if w.cordoned))
+    state = {r["id"]: r["state"] for r in records}
+    known = sorted(facts.registry.workers, key=lambda w: (state.get(w.id) == "ready", w.id))
     left_out = GaugeMetricFamily("attune_ops_workers_without_series", "Registered workers beyond --max-workers.")
     left_out.add_metric([], max(0, len(known) - most))
     yield left_out
     known = known[:most]
-    present = GaugeMetricFamily("attune_ops_worker_state", "1: the worker is in this state.", labels=(*WORKER, "state"))
-    for w in known:
-        if w.id in states:
-            present.add_metric([w.name, str(w.id), states[w.id]], 1)
-    yield present
-    yield _per_worker("ready", "1: it can take executions.", ((w, states.get(w.id) == "ready") for w in known))
-    yield _per_worker("cordoned", "1: it gets no new executions.", ((w, bool(w.cordoned)) for w in known))
-    yield _per_worker("heartbeat_age_seconds", "Age of the last heartbeat.", ((w, _age(facts, w)) for w in known))
+    chosen = {w.id for w in known}
+    yield from worker_families(r for r in records if r["id"] in chosen)
     if facts.missing_reason((Source.BROKER,)) is None:
         yield from _worker_queues(facts, [w for w in known if w.has_queues])
 
 
-def _age(facts: Facts, worker: Worker) -> float | None:
-    age = worker.heartbeat_age(facts.taken_at)
-    return None if age is None else max(0.0, age.total_seconds())
+def worker_counts(records: Iterable[dict[str, Cell]]) -> Metric:
+    """The number of workers in each state, of the records of the table of workers."""
+    counts = GaugeMetricFamily("attune_ops_workers", "Workers by state.", labels=("state",))
+    found = Counter(str(r["state"]) for r in records if r["state"] is not None)
+    for state, count in {**dict.fromkeys(STATES, 0), **found}.items():
+        counts.add_metric([state], count)
+    return counts
+
+
+def worker_families(records: Iterable[dict[str, Cell]]) -> Iterator[Metric]:
+    """The metrics of registered workers by name and id, of the records of the table of workers."""
+    listed = [(str(r["name"]), str(r["id"]), r) for r in records if r["name"] is not None]
+    state = GaugeMetricFamily("attune_ops_worker_state", "1: the worker is in this state.", labels=(*WORKER, "state"))
+    for name, id, record in listed:
+        if record["state"] is not None:
+            state.add_metric([name, id, str(record["state"])], 1)
+    yield state
+    for metric, doc, read in _OF_A_WORKER:
+        family = GaugeMetricFamily(f"attune_ops_worker_{metric}", doc, labels=WORKER)
+        for name, id, record in listed:
+            value = read(record)
+            if value is not None:
+                family.add_metric([name, id], value)
+        yield family
+
+
+def _age(record: dict[str, Cell]) -> float | None:
+    age = record["heartbeat"]
+    return max(0.0, age.total_seconds()) if isinstance(age, timedelta) else None
+
+
+def _flag(record: dict[str, Cell], column: str) -> float | None:
+    return None if record[column] is None else float(bool(record[column]))
+
+
+_OF_A_WORKER: tuple[tuple[str, str, Callable[[dict[str, Cell]], float | None]], ...] = (
+    ("ready", "1: it can take executions.", lambda r: float(r["state"] == "ready")),
+    ("cordoned", "1: it gets no new executions.", lambda r: _flag(r, "cordoned") or 0.0),
+    ("heartbeat_age_seconds", "Age of the last heartbeat.", _age),
+    ("queues_present", "1: all its queues are on the broker.", lambda r: _flag(r, "queue")),
+)
 
 
 def _worker_queues(facts: Facts, known: list[Worker]) -> Iterator[Metric]:
     """What the broker has for each worker; the queues of one that is gone read 0."""
     named = facts.actual.queue_named
     own = {w.id: [named.get(q.name) for q in facts.topology.worker_queues(w.id)] for w in known}
-    present = ((w, bool(own[w.id]) and None not in own[w.id]) for w in known)
-    yield _per_worker("queues_present", "1: all its queues are on the broker.", present)
     for metric, doc, read in _DEPTHS:
         values = ((w, _sum(0 if q is None else read(facts, q) for q in own[w.id])) for w in known)
         yield _per_worker(metric, f"{doc} of the worker's queues.", values)
@@ -217,3 +267,26 @@ def _per_worker(name: str, doc: str, values: Iterable[tuple[Worker, float | None
         if value is not None:
             family.add_metric([worker.name, str(worker.id)], value)
     return family
+
+
+def health_families(health: Health) -> Iterator[Metric]:
+    """The metrics of a health check."""
+    labels = ("kind", "name")
+    healthy = GaugeMetricFamily("attune_ops_healthy", "1: the health check found nothing against it.", labels=labels)
+    healthy.add_metric([health.kind, health.name], health.healthy)
+    took = GaugeMetricFamily("attune_ops_health_duration_seconds", "Of the health check.", labels=labels)
+    took.add_metric([health.kind, health.name], health.duration_ms / 1000)
+    yield from (healthy, took)
+
+
+def table_families(table: Table) -> Iterator[Metric]:
+    """The metrics of a table of queues or workers, with the names that `serve` gives them."""
+    records = table.records()
+    if table.name == "workers":
+        yield worker_counts(records)
+        yield from worker_families(records)
+        return
+    numbers = ("ready", "unacked", "consumers")
+    yield from queue_families(
+        QueueRow(str(r["name"]), True, *(v if isinstance(v := r[n], int) else None for n in numbers)) for r in records
+    )
