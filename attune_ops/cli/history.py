@@ -55,14 +55,19 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
     A reading that fails is recorded with its reason. Several recorders may use one folder. Needs tag monitoring;
     changes nothing on the installation.
     """
+    from attune_ops.model.facts import Source
     from attune_ops.monitoring.recorder import record
 
-    readings = 0
+    readings, lacked = 0, None
 
     def note(facts: Facts, rows: int) -> None:
-        nonlocal readings
+        nonlocal readings, lacked
         readings += 1
         _note(cli, facts, rows)
+        lacks = facts.missing_reason((Source.CONSUMERS, Source.REGISTRY)) if facts.broker else lacked
+        if lacks != lacked:
+            cli.note(f"without all sources: {lacks}" if lacks else "with all sources again")
+        lacked = lacks
 
     try:
         record(cli.settings, folder, interval=interval, seconds=span, on_progress=note)
