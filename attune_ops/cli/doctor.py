@@ -130,5 +130,7 @@ def _diagnosis(
             file, check_settings(cli.options), vhost=vhost, on_progress=cli.note, **parameters
         )
         return lambda: report
+    if interval is not None and not 1 <= interval <= 86400:
+        raise click.BadParameter("the interval is 1 s to 1 day", param_hint="'--interval'")
     parameters |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
     return lambda: diagnosis.diagnose_live(cli.settings, on_progress=cli.note, **parameters)

@@ -331,6 +331,12 @@ def test_wrong_command_line(fails: Fails, vhost: Vhost, command: str, options: t
     assert says in fails(*command.split(), *options, status=2, target=vhost).line
 
 
+@pytest.mark.parametrize("time", ["0", "0s", "2d"])
+def test_the_doctor_at_no_interval(fails: Fails, vhost: Vhost, time: str) -> None:
+    line = fails("doctor", f"--interval={time}", status=2, target=vhost).line
+    assert "the interval is 1 s to 1 day" in line
+
+
 @pytest.mark.parametrize(
     "options",
     [(f"--interval={time}", "--for=1s") for time in ("0", "0s", "1ms", "-1s", "nan", "inf", "9" * 30 + "h")]

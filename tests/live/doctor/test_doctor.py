@@ -16,6 +16,7 @@ from attune_ops.installation.config import resolve
 from attune_ops.ops import Ops
 from attune_ops.startup.processes import start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
+from attune_ops.topology.apply import apply_topology
 from tests.live.doctor.broken import EVENTS, EXECUTIONS, W1, lost_binding, missing_worker_queue, nobody_reads
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.live.printed import proves
@@ -156,6 +157,56 @@ def test_a_node_that_is_full_and_queues_that_are_not_emptied(place: Callable[...
     finally:
         done.set()
         keeps_returning.join()
+
+
+def test_growth_is_judged_by_what_the_consumer_processes(place: Callable[..., Place]) -> None:
+    p = place()
+    apply_topology(p.settings, write=True)
+    with p.vhost.channel() as channel:
+        for _ in range(500):
+            channel.basic_publish("attune.events", "event.created", b"{}")
+    done = threading.Event()
+    # 20 messages a second come in; a consumer processes 5 of them, later as many as there are.
+    slow, fast = threading.Event(), threading.Event()
+    threads = [
+        threading.Thread(target=publish, args=(p.vhost, done)),
+        threading.Thread(target=consume, args=(p.vhost, 0.2, slow)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: p.vhost.api("GET", "consumers/{vhost}").json())
+        (finding,) = eventually(lambda: p.look(["AT506"], samples=2).findings, within=60)
+        assert finding.evidence["after"] < 1000, "less than the growth that counts without the consumers' rate"
+        assert "so it never drains" in finding.detail
+        assert 2 < finding.evidence["consumed_per_s"] < 8
+        slow.set()
+        threads.append(threading.Thread(target=consume, args=(p.vhost, 0, fast)))
+        threads[-1].start()
+        eventually(lambda: not p.look(["AT506"], samples=2).findings, within=60)
+    finally:
+        for event in (done, slow, fast):
+            event.set()
+        for thread in threads:
+            thread.join()
+
+
+def publish(vhost: Vhost, done: threading.Event) -> None:
+    """Publishes 20 messages a second."""
+    with vhost.channel() as channel:
+        while not done.wait(0.05):
+            channel.basic_publish("attune.events", "event.created", b"{}")
+
+
+def consume(vhost: Vhost, pause: float, done: threading.Event) -> None:
+    """Acknowledges one message after the other, with a pause in s after each."""
+    with vhost.channel() as channel:
+        channel.basic_qos(prefetch_count=10)
+        for method, _, _ in channel.consume(EVENTS, inactivity_timeout=0.1):
+            if done.wait(pause):
+                return
+            if method is not None:
+                channel.basic_ack(method.delivery_tag)
 
 
 def fill_and_return(vhost: Vhost, done: threading.Event) -> None:

@@ -61,6 +61,9 @@ CASES = {
     "growth of a large backlog by little": since(
         queues(H, EXECUTIONS, messages=9000), queues(H, EXECUTIONS, messages=9500)
     ),
+    "growth by little that its consumers process in a second": since(
+        queues(H, EXECUTIONS, messages=900, consumed=0), queues(H, EXECUTIONS, messages=950, consumed=7000)
+    ),
     "some redeliveries": queues(H, W1, redeliver_rate=4.0, deliver_rate=5.0),
     "executions that wait since a minute": executing(H, execution(1, "scheduled", minutes=1, worker=1)),
     "executions that run": executing(H, execution(1, "running", minutes=600, worker=1)),

@@ -110,8 +110,9 @@ def change(facts: Facts, **changes: Any) -> Facts:
 
 
 def since(earlier: Facts, now: Facts) -> Facts:
-    """The facts of `now` with those of `earlier` as the first sample."""
-    return msgspec.structs.replace(now, earlier=earlier.actual)
+    """The facts of `now` with those of `earlier` as the first sample, 7 s before."""
+    taken = msgspec.structs.replace(earlier.actual, taken_at=now.actual.taken_at - timedelta(seconds=7))
+    return msgspec.structs.replace(now, earlier=taken)
 
 
 def queues(facts: Facts, names: str | Iterable[str], **changes: Any) -> Facts:
