@@ -99,7 +99,7 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
     exchanges: list[_ExchangeDefinition] = []
     queues: list[_QueueDefinition] = []
     bindings: list[_BindingDefinition] = []
-    policies: list[_PolicyDefinition] = []
+    policies: list[_PolicyDefinition] | None = None  # every export has them; without them they are unknown
     parameters: list[_Parameter] = []
 
     @property
@@ -111,14 +111,14 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
     @property
     def nameless(self) -> bool:
         """Whether the file is of one virtual host without a name, as exports of 3.10 are."""
-        objects = (*self.exchanges, *self.queues, *self.bindings, *self.policies)
+        objects = (*self.exchanges, *self.queues, *self.bindings, *(self.policies or ()))
         return not self.vhosts and self.original_vhost_name is None and all(o.vhost is None for o in objects)
 
     def brokers(self, taken_at: datetime) -> Mapping[str, BrokerSnapshot]:
         """A snapshot of each virtual host, by its name; a file of one without a name is that of `/`."""
         objects = (*self.exchanges, *self.queues, *self.bindings)
         if not self.vhosts and all(o.vhost is None for o in objects):
-            only = self.original_vhost_name or next((p.vhost for p in self.policies if p.vhost), None) or "/"
+            only = self.original_vhost_name or next((p.vhost for p in self.policies or () if p.vhost), None) or "/"
             return {only: self._snapshot(only, taken_at, _default_queue_type(self), self._lists)}
         grouped = [_by_vhost(items) for items in self._lists]
         defaults = {v.name: _default_queue_type(v) for v in self.vhosts}
@@ -129,13 +129,13 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
 
     @property
     def _lists(self) -> tuple[list[Any], ...]:
-        return self.exchanges, self.queues, self.bindings, self.policies, self.parameters
+        return self.exchanges, self.queues, self.bindings, self.policies or [], self.parameters
 
     def _snapshot(
         self, vhost: str, taken_at: datetime, default_queue_type: str | None, lists: tuple[list[Any], ...]
     ) -> BrokerSnapshot:
         exchanges, queues, bindings, policies, parameters = lists
-        operator = (
+        operator = tuple(
             (p.name, msgspec.json.decode(p.value, type=_PolicyDefinition))
             for p in parameters
             if p.component == "operator_policy"
@@ -149,7 +149,9 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
             exchanges=tuple(_exchange(vhost, e) for e in exchanges),
             queues=tuple(_queue(vhost, q) for q in queues),
             bindings=tuple(_binding(vhost, b) for b in bindings),
-            policies=(
+            policies=None
+            if self.policies is None and not operator
+            else (
                 *(_policy(vhost, p.name, p, operator=False) for p in policies),
                 *(_policy(vhost, name, p, operator=True) for name, p in operator),
             ),

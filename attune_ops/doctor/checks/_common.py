@@ -38,6 +38,11 @@ def without_statistics(facts: Facts) -> str | None:
     return "the broker does not collect statistics" if facts.actual.statistics_disabled else None
 
 
+def without_policies(facts: Facts) -> str | None:
+    """For `check(unknown=…)`: the reason where no list of policies was read, or None."""
+    return "the policies are unknown: the file has none listed" if facts.actual.policies is None else None
+
+
 def route_name(exchange: str, key: str) -> str:
     """The subject of findings about a publish."""
     return f"{exchange} {key}".strip()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import structs
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import listed, step_name
+from attune_ops.doctor.checks._common import listed, step_name, without_policies
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import CommandLine
@@ -110,7 +110,15 @@ def _is_queue(facts: Facts, binding: BindingState) -> bool:
     return binding.destination_kind == "queue" and binding.destination in facts.actual.queue_named
 
 
-@check("AT306", "dead-letters-end", "no dead-letter cycles", Severity.WARNING, needs=(Source.BROKER,), any_broker=True)
+@check(
+    "AT306",
+    "dead-letters-end",
+    "no dead-letter cycles",
+    Severity.WARNING,
+    needs=(Source.BROKER,),
+    any_broker=True,
+    unknown=without_policies,
+)
 def dead_letters_end(facts: Facts) -> Iterator[Problem]:
     """A dead-letter cycle repeats endlessly if a consumer rejects the message in it. Otherwise the message is lost.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import AGAIN, RESTART, START, counted, listed, merged, names_of, worker_name
 from attune_ops.doctor.checks._common import worker_consumers as expected_of_workers
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, starting_workers, unknown_consumers
@@ -211,6 +211,9 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
                 remedy="Correct the service's setting and restart it.",
                 inspect_commands=(command_lines.consumers(there.queue),),
             )
+    unregistered = any(facts.topology.worker_of(c.queue) for c in facts.actual.consumers or ())
+    if facts.registry is None and unregistered:
+        raise Unknown(f"the concurrency of the workers is unknown: {facts.missing_reason((Source.REGISTRY,))}")
 
 
 def _name(consumer: ConsumerState) -> str:

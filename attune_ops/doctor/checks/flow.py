@@ -223,6 +223,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
     Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS),
     required=False,
+    unknown=without_statistics,
 )
 def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Problem]:
     """The age of the oldest message says more than the queue depth: a queue of three messages can be stuck for hours.
@@ -304,7 +305,8 @@ def dead_letters_read(facts: Facts, *, dead_letters: float = 0) -> Iterator[Prob
             continue
         yield Problem(
             Subject("queue", name),
-            f"{name} holds {counted(q.messages, 'dead letter')} and has no consumer",
+            f"{name} holds {counted(q.messages, 'dead letter')}"
+            + ("; its consumers are unknown" if q.consumers is None else " and has no consumer"),
             evidence={
                 "messages": q.messages,
                 "bound_to": sorted({b.source for b in facts.actual.bindings_to_queue[name]}),

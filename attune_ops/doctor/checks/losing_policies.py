@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed
+from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, without_policies
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import CommandLine
@@ -45,6 +45,7 @@ class Loss(msgspec.Struct, frozen=True):
     Severity.WARNING,
     needs=(Source.BROKER, Source.DEPTHS, Source.CONSUMERS),
     may_recover=False,
+    unknown=without_policies,
 )
 def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> Iterator[Problem]:
     """A broker confirms a message, and a policy can drop it later: by TTL, length, expiry or delivery limit.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import listed
+from attune_ops.doctor.checks._common import listed, without_policies
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.command_lines import POLICIES
 from attune_ops.model.facts import Facts, Source
@@ -57,6 +57,7 @@ def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], lis
     Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
+    unknown=without_policies,
 )
 def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
     """Only one policy applies to an object: the one with the highest priority. Policies are never merged.
@@ -90,6 +91,7 @@ def policies_not_hidden(facts: Facts) -> Iterator[Problem]:
     Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
+    unknown=without_policies,
 )
 def policies_applicable(facts: Facts) -> Iterator[Problem]:
     """A policy with one key that the queue type does not support does not apply to the queue at all.
@@ -118,6 +120,7 @@ def policies_applicable(facts: Facts) -> Iterator[Problem]:
     Severity.WARNING,
     needs=(Source.BROKER,),
     may_recover=False,
+    unknown=without_policies,
 )
 def policies_agree(facts: Facts) -> Iterator[Problem]:
     """A policy can override a queue's arguments: of two limits, the smaller one applies.
@@ -136,6 +139,7 @@ def policies_agree(facts: Facts) -> Iterator[Problem]:
     needs=(Source.BROKER,),
     required=False,
     may_recover=False,
+    unknown=without_policies,
 )
 def policies_expected(facts: Facts) -> Iterator[Problem]:
     """The effective policy can add to a queue's arguments: a TTL, a length limit, a dead-letter exchange.

@@ -88,6 +88,7 @@ def answers_in_time(facts: Facts, *, latency_ms: float = 2000) -> Iterator[Probl
                 evidence={"latency_ms": reach.latency_ms, "limit_ms": latency_ms},
                 remedy="Check the load of that host and the network.",
             )
+    _all_responded(facts, ALL)
 
 
 @check(
@@ -177,6 +178,9 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
                 evidence={"offset_s": offset, "limit_s": clock_offset_s},
                 remedy="Synchronise both hosts by NTP.",
             )
+    _all_responded(facts, (Source.MANAGEMENT, Source.REGISTRY))
+    if all(reach.clock_offset_s is None for reach in facts.reach):
+        raise Unknown("no clock was read")
 
 
 @check(
@@ -234,6 +238,13 @@ def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator
     if unread:
         reason = unread[0].certificate_error or unread[0].error or "unknown reason"
         raise Unknown(f"a certificate was not read: {reason}")
+
+
+def _all_responded(facts: Facts, sources: tuple[Source, ...]) -> None:
+    """Raises `Unknown` where one of the sources was asked and did not respond: nothing is known of it."""
+    for reach in facts.reach:
+        if reach.source in sources and reach.error is not None:
+            raise Unknown(f"{reach.source.label} did not respond")
 
 
 def _subject(reach: Reach) -> Subject:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed, worker_consumers, worker_name
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, starting_workers
@@ -141,7 +141,7 @@ def _stuck(facts: Facts) -> Iterator[tuple[str, ConsumerState, ChannelState, flo
     "consumers-move",
     "no consumer is stuck at its prefetch limit",
     Severity.ERROR,
-    needs=(Source.CONSUMERS, Source.CONNECTIONS),
+    needs=(Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS),
     any_broker=True,
 )
 def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[Problem]:
@@ -151,7 +151,8 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
     wait. Two samples show it: in both, the queue has messages ready and its only consumer holds its whole prefetch,
     and nothing was delivered between them. The doctor takes the second sample itself, 7 s later, if the first one
     shows a full prefetch (`--samples 1` forbids it). A busy consumer acknowledges messages and gets new ones.
-    With one sample, a consumer is stuck if its channel is idle for 120 s.
+    With one sample, a consumer is stuck if its channel is idle for 120 s; where one of Attune's consumers holds its
+    whole prefetch for a shorter time, the check is skipped.
     """
     reported = set()
     for channel, consumers, since in _holding(facts, stuck_consumer_s):
@@ -189,6 +190,19 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
             inspect_commands=(command_lines.consumers(queue),),
             severity=_severity(facts, [queue]),
         )  # fmt: skip
+    if facts.earlier is None:
+        suspects = [q for q in may_be_stuck(facts) if q not in reported and q in facts.memo(own_queues)]
+        if suspects:
+            raise Unknown(f"the consumer of {listed(suspects)} holds its whole prefetch: only two samples show whether "
+                          "it is stuck")  # fmt: skip
+
+
+def _not_comparable(facts: Facts) -> str | None:
+    """Why it is unknown which consumers there were or should be, or None."""
+    if facts.earlier is not None or facts.registry is not None:
+        return None
+    reason = facts.missing_reason((Source.REGISTRY,))
+    return f"neither the registry nor a first sample shows which workers consume: {reason}"
 
 
 @check(
@@ -197,6 +211,7 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
     "no consumers of Attune were cancelled",
     Severity.ERROR,
     needs=(Source.CONSUMERS, Source.CONNECTIONS, Source.BROKER),
+    unknown=_not_comparable,
 )
 def consumers_stay(facts: Facts) -> Iterator[Problem]:
     """A consumer can be cancelled without its process noticing. The connection stays open, but nothing is consumed.

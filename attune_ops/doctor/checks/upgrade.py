@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.checks._common import counted, listed, without_policies
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import QueueState
 from attune_ops.topology.redeclaration import TRANSIENT
@@ -167,7 +167,8 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
 
     The broker reports deprecated features in use, but not all of them, and only from 3.13 on. So the check also
     searches for queues and policies with a master locator, and for channels with a global prefetch, which RabbitMQ 4
-    no longer lists. AT703 checks transient queues.
+    no longer lists. Where one of these is unknown and none is found, the check is skipped. AT703 checks transient
+    queues.
     """
     target = _target(facts, (4, 3))
     reported: dict[str, list[str]] = {f.name: [] for f in facts.actual.deprecated or () if f.used and f.name in DENIED}
@@ -182,6 +183,10 @@ def next_takes_features(facts: Facts) -> Iterator[Problem]:
             remedy="Change that client, queue or policy before the upgrade.",
             severity=target.severity,
         )
+    elif target is not None:
+        reason = facts.missing_reason((Source.DEPRECATED, Source.CONNECTIONS)) or without_policies(facts)
+        if reason:
+            raise Unknown(f"it is not known which features are in use: {reason}")
 
 
 def _users(facts: Facts) -> dict[str, list[str]]:
@@ -204,6 +209,7 @@ def _users(facts: Facts) -> dict[str, list[str]]:
     "next RabbitMQ version supports all policies",
     Severity.WARNING,
     needs=(Source.BROKER,),
+    unknown=without_policies,
 )
 def next_takes_policies(facts: Facts) -> Iterator[Problem]:
     """RabbitMQ 4.0 removed classic queue mirroring: a policy with `ha-mode` has no effect there.
