@@ -23,6 +23,7 @@ folder_option = click.option(
 cluster_option = click.option(
     "--cluster", metavar="NAME", help="The cluster's own name (default: the broker is asked for it)."
 )
+columns_option = click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
 
 
 def since_option(default: str) -> Callable[[Any], Any]:
@@ -87,16 +88,18 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
 @since_option("24h")
 @folder_option
 @cluster_option
+@columns_option
 @format_option()
 @pass_cli
-def show(cli: Cli, /, pattern: str | None, of: Any, format: str, **options: Any) -> None:
+def show(cli: Cli, /, pattern: str | None, of: Any, columns: str | None, format: str, **options: Any) -> None:
     """Shows the trend of each queue: depth, percentiles, growth, when it is full, when it came and went.
 
     PATTERN is a glob on the name, or a regular expression between slashes. Changes nothing.
     """
     from attune_ops.monitoring.history import show
 
-    cli.show(show(cli.settings, pattern, of=of, **options), format)
+    found = show(cli.settings, pattern, of=of, **options)
+    cli.show(found.table.select(columns.split(",")) if columns else found, format)
 
 
 @command.command(example="attune-ops history compare 30d..0s 1h..now")
@@ -105,16 +108,18 @@ def show(cli: Cli, /, pattern: str | None, of: Any, format: str, **options: Any)
 @click.option("--pattern", metavar="PATTERN", help="Only queues that match.")
 @folder_option
 @cluster_option
+@columns_option
 @format_option()
 @pass_cli
-def compare(cli: Cli, /, before: str, after: str, format: str, **options: Any) -> None:
+def compare(cli: Cli, /, before: str, after: str, columns: str | None, format: str, **options: Any) -> None:
     """Compares two periods queue by queue: by default the last 24 hours with the 24 hours before.
 
     A period is two times with .. between them: 48h..24h, 2026-11-28..2026-11-29, 1h..now. Changes nothing.
     """
     from attune_ops.monitoring.history_compare import compare
 
-    cli.show(compare(cli.settings, before, after, **options), format)
+    found = compare(cli.settings, before, after, **options)
+    cli.show(found.select(columns.split(",")) if columns else found, format)
 
 
 @command.command(example="attune-ops history story worker 1")

@@ -70,6 +70,8 @@ def test_two_processes_one_killed_one_interrupted(here: Place, run: Run, tmp_pat
     assert queues["worker.1.executions"]["consumers"] == 1
     assert set(shown("show", "--worker", "w1")) == {"worker.1.executions"}
     assert shown("show", "--of", "workers")["w1"]["state"] == "ready"
+    few = shown("show", "--columns", "queue,full_in")["attune.events.queue"]
+    assert few == {"queue": "attune.events.queue", "full_in_ms": None}
     (node,) = shown("show", "--of", "nodes").values()
     assert isinstance(node["disk_free"], int)
     told = run("history", "story", "worker", "w1", "--folder", folder, "--format", "json", env=here.environment)
