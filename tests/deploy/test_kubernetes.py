@@ -88,10 +88,12 @@ def test_nothing_is_deleted_without_the_overlay_that_says_so() -> None:
     assert spec["containers"][0]["args"][-1] == "--apply"
 
 
-def test_the_service_and_the_monitor_select_the_pod_that_serves() -> None:
+def test_what_a_prometheus_operator_gets_fits_what_serves() -> None:
     things = {o["kind"]: o for o in [*objects("base"), *objects("monitoring")] if o["kind"] != "CronJob"}
     labels = things["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert things["Service"]["spec"]["selector"].items() <= labels.items()
     monitor = things["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= things["Service"]["metadata"]["labels"].items()
+    printed = subprocess.run([BIN / "attune-ops", "monitoring", "rules"], capture_output=True, text=True, check=True)
+    assert things["PrometheusRule"]["spec"] == yaml.safe_load(printed.stdout)
     assert monitor["endpoints"][0]["port"] == things["Service"]["spec"]["ports"][0]["name"]
