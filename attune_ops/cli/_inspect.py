@@ -82,7 +82,9 @@ def inspection(
     @format_option(*(FORMATS if monitored else ()))
     @(monitor_options if monitored else lambda function: function)
     @pass_cli
-    def run(cli: Cli, /, format: str, monitor: Monitor | None = None, **filters: Any) -> None:
+    def run(cli: Cli, /, format: str, monitor: Monitor | None = None, **filters: Any) -> int:
+        from attune_ops.cli import _exit
+
         if format in FORMATS and filters["columns"]:
             raise click.UsageError(f"--columns is not for --format {format}")
         table = (method(cli.ops) if method else getattr(cli.ops, name))(**filters)
@@ -90,6 +92,10 @@ def inspection(
             cli.show(table, format)
         if then and table.rows and format == "table":
             cli.note(then)
+        if table.unread:
+            cli.error(f"attune-ops: not seen: {'; '.join(table.unread)}")
+            return _exit.UNREACHABLE
+        return _exit.OK
 
     assert isinstance(run, Command)
     return run

@@ -55,7 +55,10 @@ def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> T
             check_registry(facts.by_passive_declare)
     if name in BY_PASSIVE_DECLARE:
         facts = facts.by_passive_declare
-    return filtered(getattr(inspection, name)(facts), filters)
+    table = filtered(getattr(inspection, name)(facts), filters)
+    # What the broker's own sources lack is asked by passive declares, or the reason is in the notes.
+    lost = (r.error for r in facts.reach if r.source is Source.REGISTRY and r.source in inspection.SOURCES and r.error)
+    return msgspec.structs.replace(table, unread=tuple(lost))
 
 
 def filtered(table: Table, filters: TableFilters) -> Table:

@@ -67,7 +67,8 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 class Table(Shown, msgspec.Struct, frozen=True):
     """Rows in the order of `columns`. `notes` say how old the numbers are and what was not read.
 
-    A pattern is matched against the `key` columns; `taken_at` is None for data without a time.
+    A pattern is matched against the `key` columns; `taken_at` is None for data without a time. `unread` says what could
+    not be reached: the columns that come from there are unknown.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
     taken_at: datetime | None
     notes: tuple[str, ...] = ()
     key: tuple[str, ...] = ("name",)
+    unread: tuple[str, ...] = ()
 
     def index(self, column: str) -> int:
         """The position of a column, by its name or its name in JSON; raises `ConfigError` naming the columns."""

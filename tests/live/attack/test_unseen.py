@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from tests.live.attack.proxy import Proxy
 from tests.world import Run, Users, Vhost
 
 OLD = "2026-01-01 00:00:00+00:00"
@@ -113,3 +117,23 @@ def test_what_is_seen_is_retired_and_a_worker_that_consumes_is_kept(
     done = run("retire", "--apply", "--format", "csv", target=vhost, env=env, status=0)
     verdicts = {line.split(",")[1]: line.split(",")[4] for line in done.stdout.splitlines()[1:]}
     assert verdicts == {"w1": "kept", "w3": "retired"}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_queues_are_listed_without_a_registry_that_is_lost(run: Run, vhost: Vhost, database: str, share: float) -> None:
+    place = urlsplit(database)
+    at = f"{place.hostname}:{place.port}"
+
+    def queues(proxy: Proxy, status: int) -> subprocess.CompletedProcess[str]:
+        env = {"ATTUNE_OPS_DATABASE_URL": database.replace(at, f"127.0.0.1:{proxy.port(at)}")}
+        try:
+            return run("queues", "--format", "json", target=vhost, env=env, status=status)
+        finally:
+            proxy.close()
+
+    vhost.api("PUT", "queues/{vhost}/q", {"durable": True})
+    whole = Proxy()
+    assert "not seen" not in queues(whole, 0).stderr
+    done = queues(Proxy("cut", int(whole.bytes * share)), 3)
+    assert [row["name"] for row in json.loads(done.stdout)["rows"]] == ["q"]
+    assert "attune-ops: not seen: registry postgresql://" in done.stderr
