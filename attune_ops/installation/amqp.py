@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint, Settings, Tls
-from attune_ops.installation.sockets import LEAST_S, connect, tls_context
+from attune_ops.installation.sockets import LEAST_S, addresses, connect, tls_context
 from attune_ops.installation.unreachable import is_late, why
 from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import ActionError, SourceError
@@ -61,18 +61,25 @@ def open_connection(
 
     from attune_ops.installation.timed_connection import Opening, TimedConnection
 
+    try:
+        hosts = addresses(endpoint.host, endpoint.port, timeout)
+    except OSError as e:
+        raise _unreachable(endpoint, e, timeout) from None
     at_most = max(min(timeout, deadline.left()), LEAST_S)
-    parameters = pika.ConnectionParameters(
-        host=endpoint.host,
-        port=endpoint.port,
-        virtual_host=endpoint.path,
-        credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
-        ssl_options=pika.SSLOptions(tls_context(tls), tls.server_name or endpoint.host) if endpoint.tls else None,
-        heartbeat=heartbeat,
-        socket_timeout=at_most,
-        stack_timeout=at_most,
-        client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
-    )
+    parameters = [
+        pika.ConnectionParameters(
+            host=host,
+            port=endpoint.port,
+            virtual_host=endpoint.path,
+            credentials=pika.PlainCredentials(endpoint.user, endpoint.password.reveal()),
+            ssl_options=pika.SSLOptions(tls_context(tls), tls.server_name or endpoint.host) if endpoint.tls else None,
+            heartbeat=heartbeat,
+            socket_timeout=at_most,
+            stack_timeout=at_most,
+            client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
+        )
+        for host in hosts
+    ]
     opening = Opening(implementation)
     try:
         with requests_log.reported("AMQP connection.open"):

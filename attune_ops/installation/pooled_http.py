@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -11,10 +12,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from attune_ops.installation.config.settings import Endpoint, Tls
 from attune_ops.installation.http import Answer, answered, basic, elapsed_ms, failed
-from attune_ops.installation.sockets import LEAST_S, MOST_BYTES, TooMuch, timed, tls_context
+from attune_ops.installation.sockets import LEAST_S, MOST_BYTES, TooMuch, open_tcp, timed, tls_context
 from attune_ops.model import deadline
 
 QUIET = 1.5  # times the timeout: the longest wait for the next byte of a list, which may take longer as a whole
@@ -106,13 +108,28 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _Resolving:
+    """A connection of urllib3 that waits for name servers no longer than for the server."""
+
+    def _new_conn(self: Any) -> socket.socket:
+        try:
+            made = open_tcp(self._dns_host, self.port, self.timeout)
+        except TimeoutError as e:
+            raise ConnectTimeoutError(self, str(e)) from e
+        except OSError as e:
+            raise NewConnectionError(self, str(e)) from e
+        for option in self.socket_options or ():
+            made.setsockopt(*option)
+        return made
+
+
 def _pools(quiet: float, server_name: str | None) -> dict[str, type[HTTPConnectionPool]]:
-    class InTime(HTTPConnection):
+    class InTime(_Resolving, HTTPConnection):
         def connect(self) -> None:
             super().connect()
             self.sock = timed(self.sock, quiet)
 
-    class InTimeTls(HTTPSConnection):
+    class InTimeTls(_Resolving, HTTPSConnection):
         def connect(self) -> None:
             self.server_hostname = server_name or self.server_hostname
             super().connect()

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from attune_ops.installation.config.settings import Database
+from attune_ops.installation.unreachable import is_late
 from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import AttuneOpsError, SourceError
 
@@ -198,7 +199,7 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
     try:
         import psycopg
 
-        from attune_ops.installation.timed_postgresql import TimedPostgresql
+        from attune_ops.installation.timed_postgresql import TimedPostgresql, located
     except ImportError:
         raise SourceError(
             f"registry {database.shown}: PostgreSQL needs psycopg; pip install 'attune-ops[postgres]'"
@@ -213,9 +214,10 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
                 connect_timeout=max(2, int(timeout)),
                 options=options,
                 application_name="attune-ops",
+                **located(database.url.reveal(), timeout),
             )
-    except psycopg.Error as e:
-        deadline.ended(late="timeout" in str(e).lower())
+    except (psycopg.Error, OSError) as e:
+        deadline.ended(late=is_late(e))
         raise SourceError(f"registry {database.shown}: {_why(e)}") from None
     deadline.ended()
     return connection
@@ -228,6 +230,8 @@ def _why(error: Exception) -> str:
         return f"login refused ({text}); check user and password"
     if "invalid response" in low:
         return "the server does not speak PostgreSQL; the default port is 5432"
+    if "no name server" in low:
+        return f"{text.removeprefix('timed out: ')} in time; check /etc/resolv.conf"
     if "timeout" in low:
         return "no answer in time; check host, port and firewall"
     if "does not exist" in low:

@@ -27,6 +27,10 @@ class TooMuch(OSError):
     """The answer is larger than `MOST_BYTES`."""
 
 
+class NoNameServer(TimeoutError):
+    """No name server answered in time."""
+
+
 class _InTime:
     """A socket with one timeout for everything that is read until it is set again, not for each read.
 
@@ -89,13 +93,59 @@ def timed(stream: socket.socket, quiet: float | None = None) -> socket.socket:
 
 def connect(host: str, port: int, timeout: float, tls: Tls | None = None) -> socket.socket:
     """Opens a TCP connection, with `tls` an encrypted one; raises `OSError`. `timeout` in s."""
-    # As bytes: a text would load the codec for international names, 7 ms; one that is not ASCII needs it.
-    timeout = max(min(timeout, deadline.left()), LEAST_S)
-    address = (host.encode() if host.isascii() else host, port)
-    stream = timed(socket.create_connection(address, timeout))  # type: ignore[arg-type]
+    stream = timed(open_tcp(host, port, timeout))
     # A request is one small packet: without this the kernel waits for the previous answer's acknowledgement.
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return stream if tls is None else tls_context(tls).wrap_socket(stream, server_hostname=tls.server_name or host)
+
+
+def open_tcp(host: str, port: int, timeout: float) -> socket.socket:
+    """Opens a TCP connection to the first address of the host that accepts one; raises `OSError`. `timeout` in s."""
+    failed: OSError | None = None
+    for address in addresses(host, port, timeout):
+        try:
+            return socket.create_connection((address.encode(), port), max(min(timeout, deadline.left()), LEAST_S))  # type: ignore[arg-type]
+        except OSError as e:
+            failed = failed or e
+    raise failed or OSError(f"no address of {host!r}")
+
+
+def addresses(host: str, port: int, timeout: float) -> list[str]:
+    """The IP addresses of a host, in the system's order; raises `OSError`, `NoNameServer` after `timeout` s.
+
+    The system's resolver knows no deadline: it runs in a thread, which is left behind.
+    """
+    # As bytes: a text would load the codec for international names, 7 ms; one that is not ASCII needs it.
+    name = host.encode() if host.isascii() else host
+    try:
+        return _resolved(name, port, socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        import threading
+    found, failed = list[str](), list[OSError]()
+
+    def ask() -> None:
+        try:
+            found.extend(_resolved(name, port))
+        except (OSError, UnicodeError) as e:
+            failed.append(e if isinstance(e, OSError) else socket.gaierror(socket.EAI_NONAME, str(e)))
+
+    thread = threading.Thread(target=ask, name=f"address of {host}", daemon=True)
+    thread.start()
+    thread.join(max(min(timeout, deadline.left()), LEAST_S))
+    if thread.is_alive():
+        deadline.ended(late=True)
+        raise NoNameServer(f"timed out: no name server answers for {host!r}")
+    deadline.ended()
+    if failed:
+        raise failed[0]
+    return found
+
+
+def _resolved(name: str | bytes, port: int, flags: int = 0) -> list[str]:
+    """The addresses that the system's resolver gives, without a limit of time."""
+    asked = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=flags)
+    as_numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV  # a link-local address with its scope
+    return list(dict.fromkeys(socket.getnameinfo(found[4], as_numbers)[0] for found in asked))
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:

@@ -9,7 +9,9 @@ from collections.abc import Generator
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
+from attune_ops.installation.sockets import addresses
 from attune_ops.model import deadline
 
 
@@ -21,6 +23,20 @@ class TimedPostgresql(psycopg.Connection[tuple[Any, ...]]):
         found = super().wait(_in_time(gen), *how, **more)
         deadline.ended()
         return found
+
+
+def located(url: str, timeout: float) -> dict[str, Any]:
+    """The hosts of the URL with their addresses, so that psycopg need not resolve them; raises `OSError`."""
+    given = conninfo_to_dict(url)
+    hosts = str(given.get("host") or "").split(",")
+    ports = str(given.get("port") or "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    odd = not all(hosts) or any(h.startswith(("/", "@")) for h in hosts) or len(ports) != len(hosts)
+    if odd or given.get("hostaddr"):  # there is nothing to resolve, or psycopg says what is wrong
+        return {}
+    found = [(h, a, p) for h, p in zip(hosts, ports, strict=True) for a in addresses(h, 0, timeout)]
+    lists = (",".join(part) for part in zip(*found, strict=True))
+    return {name: each for name, each in zip(("host", "hostaddr", "port"), lists, strict=True) if each.strip(",")}
 
 
 def _in_time(waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:

@@ -63,6 +63,8 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
                       "configuration file"),
         (NO_TLS, f"the server does not speak TLS; try {plain}:// instead of {plain}s://"),
         (("toomuch",), f"the answer is larger than {MOST_BYTES >> 20} MiB; check host and port"),
+        (("nonameserver",), f"no name server answers for {endpoint.host!r} within {timeout:g} s; "
+                            "check /etc/resolv.conf"),
         (SLOW, f"no answer within {timeout:g} s; check host, port and firewall"),
         (REFUSED, f"connection refused; {ASK_HTTP if http else ASK_AMQP}"),
         (UNKNOWN_HOST, f"host name {endpoint.host!r} is unknown; check its spelling"),
