@@ -19,6 +19,14 @@ from attune_ops.model.table import Cell, Column, Kind, Table
 
 SHOWN = (Column("member"), Column("value"), Column("origin", doc="Where it was set."))
 TARGET = "target of this command"
+ENVIRONMENTS = (
+    Column("name"),
+    Column("default", Kind.FLAG, doc="default_env of the file"),
+    Column("in_use", Kind.FLAG, doc="chosen by --env, ATTUNE_OPS_ENV or default_env"),
+    Column("amqp", doc="the broker, or what is wrong"),
+    Column("protected", Kind.FLAG, priority=2),
+    Column("drills", Kind.FLAG, priority=2),
+)
 CHECKED = (Column("subject"), Column("ok", Kind.FLAG), Column("detail"))
 
 
@@ -72,6 +80,33 @@ def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table
     if not rows or call[-1] != NOTHING_FOUND:
         rows.append(call)
     return Table("config", CHECKED, tuple(rows), datetime.now(UTC))
+
+
+def file_in_use(options: Mapping[str, str], environ: Mapping[str, str]) -> Path:
+    """The configuration file in use; raises `ConfigError` where there is none."""
+    path = config_file.find(options.get("config") or environ.get("ATTUNE_OPS_CONFIG"), environ)
+    if path is None:
+        raise ConfigError(
+            f"no configuration file: neither {config_file.FILE} in this folder nor {config_file.user_file(environ)}; "
+            "attune-ops config init --apply writes one"
+        )
+    return path
+
+
+def environments_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table:
+    """The environments of the configuration file, passwords masked; raises `ConfigError` where there is no file."""
+    path = file_in_use(options, environ)
+    file = config_file.read(path)
+    chosen = options.get("env") or environ.get("ATTUNE_OPS_ENV") or file.default_env
+    bare = {k: v for k, v in environ.items() if not k.startswith("ATTUNE_OPS_")}
+    rows: list[tuple[Cell, ...]] = []
+    for name, env in sorted(file.env.items()):
+        try:
+            target: Cell = str(resolve({"config": str(path), "env": name}, bare).amqp)
+        except ConfigError as e:
+            target = str(e)
+        rows.append((name, name == file.default_env, name == chosen, target, env.protected, env.drills))
+    return Table("environments", ENVIRONMENTS, tuple(rows), datetime.now(UTC), (f"file: {path}",))
 
 
 def _file_rows(path: Path, environ: Mapping[str, str]) -> list[tuple[Cell, ...]]:

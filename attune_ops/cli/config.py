@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
 
+from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._exit import OK, USAGE
+from attune_ops.cli._options import DRY_RUN
 
 
 @group()
 def command() -> None:
-    """Shows, writes and checks the configuration."""
+    """Shows, writes and checks the configuration; chooses an environment."""
 
 
 @command.command(example="attune-ops config show --format json")
@@ -58,3 +61,60 @@ def check(cli: Cli, format: str) -> None:
     found = check_table(cli.options, os.environ)
     cli.show(found, format)
     cli.exit(OK if all(found.column("ok")) else USAGE)
+
+
+@command.command("list", example="attune-ops config list")
+@format_option()
+@pass_cli
+def list_(cli: Cli, format: str) -> None:
+    """Lists the environments of the configuration file, without connecting."""
+    from attune_ops.cli._config_tables import environments_table
+
+    cli.show(environments_table(cli.options, os.environ), format)
+
+
+@command.command(example="attune-ops config use dev")
+@click.argument("name", shell_complete=_complete.environments)
+@click.option("--apply", is_flag=True, help="Write the file; without it, a dry run.")
+@pass_cli
+def use(cli: Cli, name: str, apply: bool) -> None:
+    """Makes an environment the default: default_env of the configuration file."""
+    from attune_ops.cli._config_tables import file_in_use
+    from attune_ops.installation.config.default_env import set_default_env
+
+    path = file_in_use(cli.options, os.environ)
+    before = set_default_env(path, name, apply=apply)
+    if before == name:
+        cli.note(f"{path}: {name} is the default already")
+        return
+    cli.write(f"{path}: default_env {before or 'none'} -> {name}")
+    undo = f"attune-ops config use {shlex.quote(before)} --apply" if before else f"delete default_env in {path}"
+    cli.note(f"undo: {undo}" if apply else DRY_RUN)
+
+
+@command.command(example="attune-ops config path")
+@pass_cli
+def path(cli: Cli) -> None:
+    """Prints the path of the configuration file in use.
+
+    Exit status 2 if there is none.
+    """
+    from attune_ops.cli._config_tables import file_in_use
+
+    cli.write(str(file_in_use(cli.options, os.environ).absolute()))
+
+
+@command.command(example="attune-ops config schema > attune-ops.schema.json")
+@click.argument("name", type=click.Choice(["configuration", "topology"]), default="configuration", required=False)
+@pass_cli
+def schema(cli: Cli, name: str) -> None:
+    """Prints the JSON Schema of the configuration file, or of a topology file, for an editor.
+
+    `config init` and `topology export --to toml` name the file that editors look for: attune-ops.schema.json,
+    attune-ops-topology.schema.json.
+    """
+    import msgspec
+
+    from attune_ops.installation.config.schemas import schema
+
+    cli.write(msgspec.json.format(msgspec.json.encode(schema(name)), indent=2).decode())

@@ -50,6 +50,33 @@ def show(cli: Cli, name: str | None, format: str) -> None:
     cli.show(_desired(cli, name), format)
 
 
+@command.command(example="attune-ops topology check attune-2026-09")
+@click.argument("files", metavar="NAME|FILE…", nargs=-1, required=True, shell_complete=_complete.topologies)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    default="error",
+    show_default=True,
+    help="The least severe finding with exit status 1.",
+)
+@format_option()
+@pass_cli
+def check(cli: Cli, files: tuple[str, ...], fail_on: str, format: str) -> None:
+    """Checks topology files without a broker: line, reason and fix of each problem.
+
+    A file must be well formed; then the design checks run. Exit status 2: a file is no valid topology; 1: a finding at
+    or above --fail-on.
+    """
+    from attune_ops.doctor.topology_check import INVALID, check_topologies
+    from attune_ops.installation.config import check_settings
+
+    found = check_topologies(files, check_settings(cli.options))
+    cli.show(found, format)
+    severities = set(found.column("severity"))
+    failing = severities & ({"error"} if fail_on == "error" else {"error", "warning"})
+    cli.exit(_exit.USAGE if INVALID in severities else _exit.FOUND if failing else _exit.OK)
+
+
 @command.command(example="attune-ops topology diff --format json")
 @from_option
 @format_option()

@@ -17,6 +17,7 @@ from attune_ops.model.topology_file import to_toml
 from attune_ops.routing.virtual_host import BUILT_IN
 
 SOURCES = (Source.BROKER,)
+SCHEMA = "#:schema attune-ops-topology.schema.json\n"  # `config schema topology` prints it
 
 
 def export_topology(source: Topology | Facts, to: str, workers: tuple[int, ...] = ()) -> str:
@@ -29,7 +30,7 @@ def export_topology(source: Topology | Facts, to: str, workers: tuple[int, ...] 
 
 def _of_topology(topology: Topology, to: str, workers: tuple[int, ...]) -> str:
     if to == "toml":
-        return to_toml(topology)
+        return SCHEMA + to_toml(topology)
     queues = (*topology.base_queues, *(q for i in workers for q in topology.worker_queues(i)))
     bindings = (*topology.base_bindings, *(b for i in workers for b in topology.worker_bindings(i)))
     return _json(export(topology.exchanges, queues, bindings))
@@ -41,7 +42,7 @@ def _of_facts(facts: Facts, to: str) -> str:
         name = f"{facts.topology.name}-live"
         read = f"Virtual host {facts.vhost} as read at {facts.taken_at:%Y-%m-%d %H:%M:%S}Z."
         taken = f"Publishers and consumers are taken from {facts.topology.name}: a broker does not know them."
-        return to_toml(live_topology(facts, name), f"{read}\n{taken}")
+        return SCHEMA + to_toml(live_topology(facts, name), f"{read}\n{taken}")
     return _json(
         export(
             broker.exchanges or (), broker.queues or (), broker.bindings or (), broker.policies or (), broker.version

@@ -12,7 +12,7 @@ from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeStat
 from attune_ops.model.topologies import load, names
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology
 from attune_ops.model.topology_file import parse_toml
-from attune_ops.topology.export import export_topology, live_topology
+from attune_ops.topology.export import SCHEMA, export_topology, live_topology
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def test_the_same_topology_comes_back(name: str) -> None:
     assert live_topology(on_a_broker(topology), name).exchanges == topology.exchanges
     text = export_topology(on_a_broker(topology), "toml")
     found = parse_toml(text, "live")
-    assert text.startswith("# Virtual host / as read at 2026-01-16 00:00:00Z.\n")
+    assert text.startswith(f"{SCHEMA}# Virtual host / as read at 2026-01-16 00:00:00Z.\n")
     assert {q.name: q for q in found.queues} == {q.name: q for q in topology.queues}
     assert sorted(map(repr, found.bindings)) == sorted(map(repr, topology.bindings))
     assert (found.publishes, found.consumers) == (topology.publishes, topology.consumers)
