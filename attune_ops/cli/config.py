@@ -110,7 +110,7 @@ def path(cli: Cli) -> None:
 def schema(cli: Cli, name: str) -> None:
     """Prints the JSON Schema of the configuration file, or of a topology file, for an editor.
 
-    `config init` and `topology export --to toml` name the file that editors look for: attune-ops.schema.json,
+    `config init` and `topology export --to toml` name the file for editors: attune-ops.schema.json,
     attune-ops-topology.schema.json.
     """
     import msgspec
