@@ -90,7 +90,7 @@ class Exporter:
     ) -> None:
         """`record` gets each reading, also one without a broker, and gives the reason why it could not record it."""
         self.settings, self.interval, self._most, self._record = settings, interval, most_workers, record
-        self.recording_failure: str | None = None
+        self.recording_failure: str | None = "nothing was recorded yet"
         self.reading: Reading | None = None
         self.failure: str | None = "nothing was read yet"
         self.readings = self.failures = 0

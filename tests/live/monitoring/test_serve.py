@@ -211,13 +211,21 @@ def test_it_records_while_it_serves(here: Place, tmp_path: Path) -> None:
     folder = tmp_path / "h"
     with serving(here, "--record", str(folder)) as server:
         eventually(lambda: server.values.get(("recording_success",)) == 1, within=30)
+        assert list(folder.rglob("*.parquet"))
+        eventually(lambda: server.values.get(("worker_ready", "w1")) == 1, within=30)
         eventually(lambda: server.values["readings_total",] >= 3, within=30)
-        folder.rename(f"{folder}.away")
-        folder.write_text("a file in the place of the folder")
+        (file,) = folder.rglob("*.parquet")
+        in_the_way = file.parent / f".{file.name}.part"
+
+        def blocked() -> bool:
+            with contextlib.suppress(FileExistsError):  # it is being written
+                in_the_way.mkdir()
+            return in_the_way.is_dir()
+
+        eventually(blocked, within=30)
         eventually(lambda: server.values["recording_success",] == 0, within=30)
         assert server.get("/readyz").status == 200, "it serves all the same"
-        folder.unlink()
-        Path(f"{folder}.away").rename(folder)
+        in_the_way.rmdir()
         eventually(lambda: server.values["recording_success",] == 1, within=30)
     found = recorded(here.settings, str(folder)).readings(period("1h"))
     assert len(found.times) >= 3
