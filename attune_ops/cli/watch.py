@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -20,22 +23,58 @@ if TYPE_CHECKING:
     "--interval", type=duration, default="10s", show_default=True, metavar="TIME", help="Interval between readings."
 )
 @click.option("--for", "span", type=duration, metavar="TIME", help="Duration (default: until Ctrl-C).")
+@click.option("--lines", is_flag=True, help="A line for each reading also at a terminal.")
+@click.option("--json-lines", is_flag=True, help="A JSON object for each reading, on a line.")
 @pass_cli
-def command(cli: Cli, interval: float, span: float | None) -> None:
-    """Prints a line for each reading: messages and queues. Records and changes nothing; see history record."""
-    from attune_ops.model import deadline
-    from attune_ops.model.facts import Source
-    from attune_ops.model.ownership import require
+def command(cli: Cli, interval: float, span: float | None, lines: bool, json_lines: bool) -> None:
+    """Shows workers, queues, orphans and findings live, full screen; in a pipe prints a line for each reading.
+
+    It needs the extra monitoring (Textual) and tag monitoring. It changes nothing without a plan and a confirmation,
+    and records nothing; see history record. Keys: ? in the view. Exit status: 0 for q or the end of --for, 130 for
+    Ctrl-C and SIGTERM.
+    """
     from attune_ops.monitoring.interval import check_interval
 
     check_interval(interval, span)
+    if lines and json_lines:
+        raise click.UsageError("--lines and --json-lines exclude each other")
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if lines or json_lines or not terminal or os.environ.get("TERM") == "dumb":
+        _lines(cli, interval, span, json_lines)
+        return
+    from attune_ops.model.errors import ConfigError
+
+    if importlib.util.find_spec("textual") is None:
+        raise ConfigError("the live view needs Textual: pip install 'attune-ops[monitoring]'; or use --lines")
+    _view(cli, interval, span)
+
+
+def _view(cli: Cli, interval: float, span: float | None) -> None:
+    settings = cli.settings
+    if cli.color is False:
+        os.environ["NO_COLOR"] = "1"
+    from attune_ops.monitoring.live import LiveView
+
+    if LiveView(settings, interval, span).run() == 130:
+        raise KeyboardInterrupt
+
+
+def _lines(cli: Cli, interval: float, span: float | None, json_lines: bool) -> None:
+    from attune_ops.model import deadline
+    from attune_ops.model.facts import Source
+    from attune_ops.model.ownership import require
+
+    sources: tuple[Source, ...] = (Source.BROKER, Source.DEPTHS)
+    if json_lines:
+        sources += (Source.CONSUMERS, Source.REGISTRY)
     started, first = time.monotonic(), True
     while True:
-        facts = cli.ops.facts((Source.BROKER, Source.DEPTHS))
+        facts = cli.ops.facts(sources)
         if first:
             require(facts, Source.BROKER)
         first = False
-        _print(cli, facts)
+        if not (_print_json if json_lines else _print)(cli, facts):
+            return  # the pipe is closed
         left = interval if span is None else started + span - time.monotonic()
         if left <= 0:
             return
@@ -43,10 +82,18 @@ def command(cli: Cli, interval: float, span: float | None) -> None:
         deadline.ended()  # each reading has the whole time
 
 
-def _print(cli: Cli, facts: Facts) -> None:
+def _print(cli: Cli, facts: Facts) -> bool:
     from attune_ops.model.facts import Source
 
     reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
     depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
     said = reason or f"{sum(depths)} messages in {len(depths)} queues"
-    cli.write(cli.cleaned(f"{facts.taken_at:%H:%M:%S}Z {said}"))
+    return cli.write(cli.cleaned(f"{facts.taken_at:%H:%M:%S}Z {said}"))
+
+
+def _print_json(cli: Cli, facts: Facts) -> bool:
+    import json
+
+    from attune_ops.monitoring.live_reading import as_json
+
+    return cli.write(json.dumps(as_json(facts, cli.secrets)))  # ASCII: nothing that a terminal interprets

@@ -1,0 +1,332 @@
+"""The full-screen live view of `attune-ops watch`; needs Textual, the extra `monitoring`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.events import Resize
+from textual.message import Message
+from textual.widgets import DataTable, Footer, Input, Static
+
+from attune_ops.installation.config import Settings
+from attune_ops.monitoring import live_head
+from attune_ops.monitoring.live_change import ChangeScreen, ChoiceScreen
+from attune_ops.monitoring.live_detail import actions
+from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
+from attune_ops.monitoring.live_reading import Reader, Reading
+from attune_ops.monitoring.live_rows import TABS, Listing, Row, chosen, drawn, listing, widths
+from attune_ops.monitoring.live_style import STYLE
+
+MOST_ROWS = 500  # that a table has at once: the filter finds the others
+WIDE = 100  # columns from which the tiles have their longer labels
+
+
+class NewReading(Message):
+    """A reading has ended."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self.reading = reading
+
+
+class Rows(DataTable[Text]):
+    """The table; its key for a row is shown among the others."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Detail", key_display="⏎")]
+
+
+class LiveView(App[int]):
+    """The installation now: verdict, four numbers, and the workers, queues, orphans or findings."""
+
+    CSS = STYLE
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1,2,3,4", "tab", "Tab", show=False),
+        Binding("tab", "next_tab", "Next tab", priority=True, key_display="Tab"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("s", "sort", "Sort"),
+        Binding("S,shift+s", "reverse", "Reverse", show=False),
+        Binding("p", "pause", "Pause"),
+        Binding("x", "change", "Change"),
+        Binding("r", "read", "Read now", show=False),
+        Binding("d", "theme", "Dark or light", show=False),
+        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("escape", "clear", "Clear", show=False),
+        Binding("q", "quit_view", "Quit"),
+        Binding("ctrl+c,ctrl+q", "interrupt", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(self, settings: Settings, interval: float, seconds: float | None = None) -> None:
+        super().__init__()
+        self.settings, self.interval, self._seconds = settings, interval, seconds
+        self.reader = Reader(settings, interval, self._read)
+        self.reading: Reading | None = None
+        self.listings: dict[str, Listing] = {}
+        self.view = TABS[0]
+        self.sorts: dict[str, tuple[int | None, bool]] = dict.fromkeys(TABS, (None, False))
+        self.words = ""
+        self._rows: list[Row] = []
+        self._began = time.monotonic()
+
+    def compose(self) -> ComposeResult:
+        """Title, verdict, numbers, tabs, the table, the filter, the keys."""
+        yield Static(id="title")
+        yield Static(id="verdict")
+        with Horizontal(id="tiles"):
+            for name in live_head.TILES:
+                yield Static(id=f"tile-{name}", classes="tile")
+        yield Static(id="tabs")
+        yield Static(id="note")
+        yield Rows(id="rows", cursor_type="row")
+        yield Input(
+            placeholder="words of a name, a state or a code; Enter keeps the filter, Esc clears it", id="filter"
+        )
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Starts to read, and to end at SIGTERM like at Ctrl-C."""
+        self.theme = "textual-light" if os.environ.get("COLORFGBG", "").endswith(";15") else "textual-dark"
+        self.query_one("#filter").display = False
+        self.screen.set_focus(self.query_one(Rows))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.action_interrupt)
+        self.reader.start()
+        self.set_interval(0.5, self._tick)
+        if self._seconds is not None:
+            self.set_timer(self._seconds, self.action_quit_view)
+        self.draw()
+
+    def on_unmount(self) -> None:
+        """Starts no further reading."""
+        self.reader.stop()
+
+    def on_resize(self, event: Resize) -> None:
+        """Draws for the new size."""
+        self.call_after_refresh(self.draw)
+
+    def _read(self, reading: Reading) -> None:
+        self.post_message(NewReading(reading))
+
+    def on_new_reading(self, event: NewReading) -> None:
+        """Shows a reading; its rows are made once."""
+        self.reading = event.reading
+        if event.reading.report is not None:
+            report, depths = event.reading.report, self.reader.depths
+            self.listings = {tab: listing(tab, report, depths) for tab in TABS}
+        self.draw()
+        if isinstance(self.screen, DetailScreen):
+            self.screen.draw()
+
+    def _tick(self) -> None:
+        """What changes without a reading: ages, and how long the reading under way takes."""
+        self._head()
+
+    def draw(self) -> None:
+        """Draws everything but the keys."""
+        self._head()
+        self._table()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the values are those of an earlier reading."""
+        return self.reading is not None and self.reading.away is not None
+
+    def _head(self) -> None:
+        if not self.query("#tabs"):
+            return
+        base, width = self.screen_stack[0], self.size.width
+        base.set_class(self.stale, "stale")
+        busy = self.reader.since
+        took = None if busy is None else time.monotonic() - busy
+        base.query_one("#title", Static).update(live_head.title(self, took, width))
+        base.query_one("#verdict", Static).update(live_head.verdict(self.reading, time.monotonic() - self._began))
+        for name, tile in live_head.tiles(self.reading, self.reader.depths, width >= WIDE).items():
+            base.query_one(f"#tile-{name}", Static).update(tile)
+        base.query_one("#tabs", Static).update(live_head.tabs(self.view, self.listings, width >= 70))
+
+    def _table(self) -> None:
+        base = self.screen_stack[0]
+        table, note = base.query_one("#rows", DataTable), base.query_one("#note", Static)
+        found = self.listings.get(self.view)
+        by, descending = self.sorts[self.view]
+        cursor = self._rows[table.cursor_row].key if 0 <= table.cursor_row < len(self._rows) else None
+        scroll = table.scroll_y
+        table.clear(columns=True)
+        note.update(live_head.note(self.view, found, self.words, by, descending))
+        self._rows = [] if found is None else chosen(found.rows, self.words, by, descending)
+        if found is None or found.reason is not None:
+            self._rows = []
+            note.update(live_head.unread(found, self.reading))
+            return
+        shown, size = self._rows[:MOST_ROWS], widths(found.columns, self.size.width - 2)
+        if len(self._rows) > len(shown):
+            note.update(live_head.more(len(shown), len(self._rows)))
+        elif not shown:
+            note.update(live_head.empty(self.view, self.words, len(found.rows)))
+        for i, width in size.items():
+            column = found.columns[i]
+            arrow = {True: " ▼", False: " ▲"}[descending] if i == by else ""
+            head = f"{column.name}{arrow}"
+            table.add_column(Text(head, justify="right" if column.right else "left"), width=max(width, len(head)))
+        for row in shown:
+            table.add_row(
+                *(drawn(row.cells[i], row.mark if i == 0 else None, found.columns[i], w) for i, w in size.items())
+            )
+        self._rows = shown
+        keys = [r.key for r in shown]
+        if cursor in keys:
+            table.move_cursor(row=keys.index(cursor), animate=False, scroll=False)
+        table.scroll_to(y=scroll, animate=False, force=True)
+
+    def action_tab(self) -> None:
+        """Never called: `on_key` knows which key it was."""
+
+    def on_key(self, event: Any) -> None:
+        """The keys 1 to 4 choose the tab."""
+        if event.key in "1234" and len(event.key) == 1 and not isinstance(self.focused, Input) and self._at_table:
+            self._show(TABS[int(event.key) - 1])
+            event.stop()
+
+    @property
+    def _at_table(self) -> bool:
+        return len(self.screen_stack) == 1
+
+    def _show(self, tab: str) -> None:
+        if tab != self.view:
+            self.view, self._rows = tab, []
+            self.query_one(DataTable).scroll_to(y=0, animate=False)
+        self.draw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys of the table work there only; all but a few do nothing on another page."""
+        ours = ("tab", "next_tab", "filter", "sort", "reverse", "detail", "clear")
+        if action in ours and not self._at_table:
+            return False
+        return action != "change" or self._at_table or isinstance(self.screen, DetailScreen)
+
+    def action_next_tab(self) -> None:
+        """Shows the next tab."""
+        self._show(TABS[(TABS.index(self.view) + 1) % len(TABS)])
+
+    def action_sort(self) -> None:
+        """Sorts by the next column, numbers from large to small; after the last one worst first again."""
+        found = self.listings.get(self.view)
+        if found is None:
+            return
+        shown = list(widths(found.columns, self.size.width - 2))
+        by, _ = self.sorts[self.view]
+        at = 0 if by is None or by not in shown else shown.index(by) + 1
+        after = shown[at] if at < len(shown) else None
+        self.sorts[self.view] = (
+            after,
+            after is not None and (found.columns[after].right or found.columns[after].name == "depth"),
+        )
+        self.draw()
+
+    def action_reverse(self) -> None:
+        """Sorts in the other order."""
+        by, descending = self.sorts[self.view]
+        self.sorts[self.view] = (by, not descending)
+        self.draw()
+
+    def action_filter(self) -> None:
+        """Opens the filter."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        self.screen.set_focus(field)  # at once: the next key is for it
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filters as one types."""
+        if event.input.id == "filter":
+            self.words = event.value
+            self._table()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keeps the filter."""
+        if event.input.id == "filter":
+            event.input.display = bool(self.words)
+            self.screen.set_focus(self.query_one(Rows))
+
+    def action_clear(self) -> None:
+        """Clears the filter."""
+        field = self.query_one("#filter", Input)
+        field.value, field.display = "", False
+        self.screen.set_focus(self.query_one(Rows))
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Enter on a row."""
+        self.action_detail()
+
+    @property
+    def selected(self) -> str | None:
+        """The key of the row under the cursor."""
+        table = self.screen_stack[0].query_one("#rows", DataTable)
+        return self._rows[table.cursor_row].key if 0 <= table.cursor_row < len(self._rows) else None
+
+    def action_detail(self) -> None:
+        """Opens what is known about the row."""
+        key = self.selected
+        if key is not None and self._at_table:
+            self.push_screen(DetailScreen(key))
+
+    def action_pause(self) -> None:
+        """Takes no further reading until the key is pressed again."""
+        self.reader.paused = not self.reader.paused
+        if not self.reader.paused:
+            self.reader.now()
+        self.draw()
+
+    def action_read(self) -> None:
+        """Reads now."""
+        self.reader.now()
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.theme = "textual-light" if self.theme == "textual-dark" else "textual-dark"
+
+    def action_help(self) -> None:
+        """The keys and what the marks mean."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def action_change(self) -> None:
+        """Plans a change of what the row is about."""
+        key = self.screen.key if isinstance(self.screen, DetailScreen) else self.selected
+        report = self.reading.report if self.reading else None
+        if key is None or report is None:
+            return
+        if self.stale:
+            self.notify("the broker is away: no change now", severity="warning", markup=False)
+            return
+        offered = actions(key, report)
+        if not offered:
+            self.notify("no change here: only orphaned queues and unknown consumers have one", markup=False)
+        elif len(offered) == 1:
+            self.push_screen(ChangeScreen(self.settings, offered[0]), self._changed)
+        else:
+
+            def plan(choice: int | None) -> None:
+                if choice is not None:
+                    self.push_screen(ChangeScreen(self.settings, offered[choice]), self._changed)
+
+            self.push_screen(ChoiceScreen(offered), plan)
+
+    def _changed(self, changed: bool | None) -> None:
+        if changed:
+            self.reader.now()
+
+    def action_quit_view(self) -> None:
+        """Ends the view: exit status 0."""
+        self.exit(0)
+
+    def action_interrupt(self) -> None:
+        """Ends the view: exit status 130."""
+        self.exit(130)

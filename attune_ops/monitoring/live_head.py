@@ -1,0 +1,134 @@
+"""The upper lines of the live view: title, verdict, four numbers, tabs, and the line above the table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from attune_ops.model import units
+from attune_ops.model.facts import Facts
+from attune_ops.monitoring.live_reading import Depths, Reading, numbers
+from attune_ops.monitoring.live_rows import TABS, Listing, spark
+from attune_ops.render.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from attune_ops.monitoring.live import LiveView
+
+TILES = ("workers", "messages", "unacknowledged", "orphaned")
+MARKS = {"healthy": ("√", "bold green"), "degraded": ("!", "bold yellow"), "unhealthy": ("×", "bold red"),
+         "unknown": ("?", "bold yellow")}  # fmt: skip
+SLOW_S = 2.0  # a reading that takes longer is mentioned
+
+
+def title(view: LiveView, busy: float | None, width: int) -> Text:
+    """Where this is at the left, the state of the readings at the right."""
+    settings, reading = view.settings, view.reading
+    at = f"{reading.report.facts.taken_at:%H:%M:%S}Z" if reading and reading.report else ""
+    right = "paused" if view.reader.paused else f"every {view.interval:g} s"
+    if busy is not None and busy >= SLOW_S:
+        right = f"reading for {busy:.0f} s"
+    right = " · ".join(x for x in (at, right) if x)
+    topology = reading.report.facts.topology.name if reading and reading.report else settings.topology.name
+    parts = [x for x in (settings.env, str(settings.amqp).rpartition("@")[2], topology) if x]
+    left = visible(" · ".join(parts))
+    room = max(8, width - len(right) - 17 - 3)
+    left = left if len(left) <= room else left[: room - 1] + "…"
+    text = Text("attune-ops watch ", "bold", no_wrap=True).append(left, "dim not bold")
+    gap = max(1, width - 2 - text.cell_len - len(right))
+    return text.append(" " * gap).append(right, "bold yellow" if view.reader.paused else "dim not bold")
+
+
+def verdict(reading: Reading | None, waited: float) -> Text:
+    """The verdict of the doctor in one line, or why there is none."""
+    if reading is None:
+        return Text(f"… first reading ({waited:.0f} s)", "bold", no_wrap=True)
+    if reading.away is not None:
+        since = f"{reading.away_since:%H:%M:%S}Z" if reading.away_since else "now"
+        refused = any(word in reading.away.lower() for word in ("refused the", "401", "403", "permission", "tag "))
+        what = "no access" if refused else "broker away"
+        text = Text(f"× {what} since {since}", "bold red", overflow="ellipsis", no_wrap=True)
+        if reading.report is not None and reading.report.facts.broker is not None:
+            text.append(f" · values are {units.age(timedelta(seconds=round(reading.age)))} old", "yellow not bold")
+        return text.append(f" · {visible(reading.away)}", "not bold default")
+    assert reading.report is not None
+    mark, style = MARKS[reading.report.status]
+    said = visible(reading.report.headline)
+    status, _, rest = said.partition(":")
+    text = Text(f"{mark} {status}", style, overflow="ellipsis", no_wrap=True)
+    return text.append(f":{rest}" if rest else "", "not bold default")
+
+
+def tiles(reading: Reading | None, depths: Depths, wide: bool) -> Mapping[str, Text]:
+    """The four numbers that matter, two lines each; an unknown one is a dash."""
+    facts = reading.report.facts if reading and reading.report else None
+    known = numbers(facts) if facts is not None else {}
+    ready, workers = known.get("workers_ready"), known.get("workers")
+    bad = ready is not None and workers is not None and ready < workers
+    orphaned = known.get("orphaned_queues")
+    trend = _trend(facts, depths, 24 if wide else 8)
+    return {
+        "workers": _tile("workers ready", f"{_number(ready)} of {_number(workers)}", "yellow" if bad else "green"),
+        "messages": _tile("messages", _number(known.get("messages")), "default").append(f" {trend}", "cyan not bold"),
+        "unacknowledged": _tile("unacknowledged", _number(known.get("unacknowledged")), "default"),
+        "orphaned": _tile("orphaned queues", _number(orphaned), "yellow" if orphaned else "green"),
+    }
+
+
+def _tile(label: str, number: str, style: str) -> Text:
+    return Text(f"{label}\n", "dim", no_wrap=True).append(number, f"bold not dim {style}")
+
+
+def _trend(facts: Facts | None, depths: Depths, width: int) -> str:
+    if facts is None or facts.broker is None:
+        return ""
+    return spark(depths.of(*facts.actual.queue_named), width).strip()
+
+
+def _number(value: int | None) -> str:
+    return "—" if value is None else f"{value:,}"
+
+
+def tabs(view: str, listings: Mapping[str, Listing], long: bool) -> Text:
+    """The tabs with their counts and keys."""
+    text = Text(no_wrap=True)
+    for i, name in enumerate(TABS):
+        found = listings.get(name)
+        count = "" if found is None else " —" if found.reason else f" {len(found.rows):,}"
+        style = "bold reverse" if name == view else "default"
+        text.append(f" {i + 1} {name}{count} " if long else f"{i + 1} {name[:4]}{count} ", style).append(" ")
+    return text
+
+
+def note(view: str, found: Listing | None, words: str, by: int | None, descending: bool) -> Text:
+    """What the rows are sorted by and filtered with."""
+    order = (
+        "worst first"
+        if by is None or found is None
+        else (f"by {found.columns[by].name}, {'from large to small' if descending else 'from small to large'}")
+    )
+    return Text(f"sorted {order}" + (f" · filter {words!r}" if words else ""), "dim", no_wrap=True)
+
+
+def unread(found: Listing | None, reading: Reading | None) -> Text:
+    """Why there are no rows: nothing was read yet, or this could not be read."""
+    if found is not None and found.reason is not None:
+        return Text(f"? unknown: {visible(found.reason)}", "yellow", overflow="fold")
+    return Text("nothing was read yet" if reading is None else "? unknown: nothing could be read", "dim")
+
+
+def more(shown: int, there: int) -> Text:
+    """That a long list is cut."""
+    return Text(f"the first {shown:,} of {there:,} rows; / finds the others", "yellow", no_wrap=True)
+
+
+def empty(view: str, words: str, rows: int) -> Text:
+    """Why the table is empty: the filter, or there is nothing."""
+    if rows:
+        return Text(f"no match for {words!r} in {units.counted(rows, 'row')}; Esc clears the filter", "yellow")
+    good = {"Workers": "– no workers are registered", "Queues": "– no queues", "Orphans": "√ no orphaned queues, "
+            "and each live worker has its queues", "Findings": "√ no findings"}  # fmt: skip
+    return Text(good[view], "green" if good[view].startswith("√") else "dim")

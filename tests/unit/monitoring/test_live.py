@@ -1,0 +1,101 @@
+"""The live view by Textual's own pilot: keys and layout, without a broker; and what it keeps over a long run."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from textual.widgets import DataTable, Input, Static
+
+from attune_ops.installation.config import Settings, resolve
+from attune_ops.model.facts import Facts
+from attune_ops.monitoring.live import LiveView
+from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
+from attune_ops.monitoring.live_reading import MOST_POINTS, POINTS, Depths, Reading
+from attune_ops.monitoring.live_rows import QUEUES, spark, widths
+from tests.unit.facts import facts, queue
+
+
+def settings() -> Settings:
+    return resolve({"amqp_url": "amqp://u:p@127.0.0.1:1/", "topology": "attune-2026-01"}, {})
+
+
+def reading(made: Facts, away: str | None = None) -> Reading:
+    from attune_ops.doctor.diagnosis import diagnose_live
+
+    return Reading(diagnose_live(settings(), facts=made), made.taken_at, 0.1, away, made.taken_at if away else None)
+
+
+def depths_of(*counts: int) -> Facts:
+    base = facts()
+    queues = tuple(queue(f"q{i}", messages=n) for i, n in enumerate(counts))
+    return msgspec.structs.replace(base, broker=msgspec.structs.replace(base.actual, queues=queues))
+
+
+def test_depths_stay_bounded_and_forget_what_is_gone() -> None:
+    depths = Depths()
+    for n in range(3 * POINTS):
+        depths.add(depths_of(n, 5))
+    assert depths.of("q0") == list(range(2 * POINTS, 3 * POINTS))
+    assert depths.of("q0", "q1")[-1] == 3 * POINTS - 1 + 5
+    depths.add(depths_of(1))
+    assert depths.of("q1") == []
+    many = depths_of(*range(MOST_POINTS // 20))
+    for _ in range(30):
+        depths.add(many)
+    assert len(depths.of("q3")) == 20
+
+
+def test_a_failed_reading_is_a_gap() -> None:
+    depths = Depths()
+    depths.add(depths_of(4))
+    depths.add(Facts(topology=facts().topology, taken_at=datetime.now(UTC)))
+    depths.add(depths_of(8))
+    assert depths.of("q0") == [4, None, 8]
+    assert spark(depths.of("q0"), 4)[-2] == " "
+
+
+@pytest.mark.parametrize("total", [40, 78, 98, 138, 198])
+def test_columns_fit(total: int) -> None:
+    made = widths(QUEUES, total)
+    assert sum(made.values()) + 2 * len(made) <= max(total, 68)
+
+
+def test_keys_and_states() -> None:
+    async def drive() -> None:
+        app = LiveView(settings(), 3600)
+        app.reader.start = lambda: None  # type: ignore[method-assign]
+        async with app.run_test(size=(80, 24)) as pilot:
+            assert "first reading" in str(app.query_one("#verdict", Static).content)
+            app._read(reading(facts()))
+            await pilot.pause()
+            await pilot.press("2")
+            table, note = app.query_one(DataTable), app.query_one("#note", Static)
+            assert table.row_count == len(facts().actual.queue_named)
+            await pilot.press("slash", *"zzz")
+            assert app.query_one("#filter", Input).value == "zzz"
+            assert table.row_count == 0
+            assert "no match for 'zzz'" in str(note.content)
+            await pilot.press("escape")
+            assert table.row_count == len(facts().actual.queue_named)
+            await pilot.press("s")
+            assert "sorted by state" in str(note.content)
+            await pilot.press("enter")
+            assert isinstance(app.screen, DetailScreen)
+            await pilot.press("escape", "question_mark")
+            assert isinstance(app.screen, HelpScreen)
+            await pilot.press("escape", "p")
+            assert app.reader.paused
+            app._read(reading(facts(), away="connection refused"))
+            await pilot.pause()
+            assert app.screen.has_class("stale")
+            assert "broker away since" in str(app.query_one("#verdict", Static).content)
+            await pilot.resize_terminal(200, 60)
+            await pilot.pause()
+            assert "type" in [str(c.label).strip() for c in table.columns.values()]
+            await pilot.press("q")
+        assert app.return_value == 0
+
+    asyncio.run(drive())
