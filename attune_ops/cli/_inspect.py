@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, Command, format_option, pass_cli
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
+from attune_ops.cli._watch import repeat, watch_option
 from attune_ops.model.table import Column, Table
 
 if TYPE_CHECKING:
@@ -79,15 +81,20 @@ def inspection(
         help="Only these columns, in this order.",
     )
     @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N rows.")
+    @watch_option
     @format_option(*(FORMATS if monitored else ()))
     @(monitor_options if monitored else lambda function: function)
     @pass_cli
-    def run(cli: Cli, /, format: str, monitor: Monitor | None = None, **filters: Any) -> int:
+    def run(cli: Cli, /, format: str, every: float | None, monitor: Monitor | None = None, **filters: Any) -> int:
         from attune_ops.cli import _exit
 
         if format in FORMATS and filters["columns"]:
             raise click.UsageError(f"--columns is not for --format {format}")
-        table = (method(cli.ops) if method else getattr(cli.ops, name))(**filters)
+        read = partial(method(cli.ops) if method else getattr(cli.ops, name), **filters)
+        if every is not None:
+            repeat(cli, read, format, every)
+            return _exit.OK
+        table = read()
         if monitor is None or not shown(cli, table, format, monitor):
             cli.show(table, format)
         if then and table.rows and format == "table":

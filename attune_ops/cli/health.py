@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.cli._exit import FOUND, OK
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
+from attune_ops.cli._watch import repeat, watch_option
 
 if TYPE_CHECKING:
     from attune_ops.doctor.health_check import Health
@@ -35,10 +37,11 @@ def command() -> None:
 @command.command(example="attune-ops health worker 1 --wait 30s")
 @click.argument("worker", metavar="[ID|NAME]", required=False, shell_complete=_complete.workers)
 @WAIT
+@watch_option
 @format_option(*FORMATS)
 @monitor_options
 @pass_cli
-def worker(cli: Cli, worker: str | None, wait: float, format: str, monitor: Monitor) -> None:
+def worker(cli: Cli, worker: str | None, wait: float, every: float | None, format: str, monitor: Monitor) -> None:
     """A worker can receive work: it is registered, its heartbeat is fresh, its queues are bound and consumed.
 
     Each queue of the worker in the topology must exist, have all its bindings and exactly the expected consumer, which
@@ -47,36 +50,42 @@ def worker(cli: Cli, worker: str | None, wait: float, format: str, monitor: Moni
     """
     from attune_ops.doctor.health import worker_health
 
-    _show(cli, worker_health(cli.settings, worker, wait=wait), format, monitor)
+    _show(cli, lambda: worker_health(cli.settings, worker, wait=wait), every, format, monitor)
 
 
 @command.command(example="attune-ops health broker")
 @WAIT
+@watch_option
 @format_option(*FORMATS)
 @monitor_options
 @pass_cli
-def broker(cli: Cli, wait: float, format: str, monitor: Monitor) -> None:
+def broker(cli: Cli, wait: float, every: float | None, format: str, monitor: Monitor) -> None:
     """The broker is usable: AMQP responds, no alarm is in effect, the virtual host is up."""
     from attune_ops.doctor.health import broker_health
 
-    _show(cli, broker_health(cli.settings, wait=wait), format, monitor)
+    _show(cli, lambda: broker_health(cli.settings, wait=wait), every, format, monitor)
 
 
 @command.command(example="attune-ops health route attune.executions execution")
 @click.argument("exchange", shell_complete=_complete.exchanges)
 @click.argument("key")
 @WAIT
+@watch_option
 @format_option(*FORMATS)
 @monitor_options
 @pass_cli
-def route(cli: Cli, exchange: str, key: str, wait: float, format: str, monitor: Monitor) -> None:
+def route(cli: Cli, exchange: str, key: str, wait: float, every: float | None, format: str, monitor: Monitor) -> None:
     """A message to EXCHANGE with routing key KEY reaches a queue. Reads bindings, publishes nothing."""
     from attune_ops.doctor.health import route_health
 
-    _show(cli, route_health(cli.settings, exchange, key, wait=wait), format, monitor)
+    _show(cli, lambda: route_health(cli.settings, exchange, key, wait=wait), every, format, monitor)
 
 
-def _show(cli: Cli, health: Health, format: str, monitor: Monitor) -> None:
+def _show(cli: Cli, check: Callable[[], Health], every: float | None, format: str, monitor: Monitor) -> None:
+    if every is not None:
+        repeat(cli, check, format, every)
+        return
+    health = check()
     if not shown(cli, health, format, monitor):
         cli.show(health, format)
     cli.exit(OK if health.healthy else FOUND)

@@ -8,7 +8,6 @@ import signal
 import time
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -22,10 +21,10 @@ from attune_ops.monitoring.live_change import ChangeScreen, ChoiceScreen
 from attune_ops.monitoring.live_detail import actions
 from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
 from attune_ops.monitoring.live_reading import Reader, Reading
-from attune_ops.monitoring.live_rows import TABS, Listing, Row, chosen, drawn, listing, widths
+from attune_ops.monitoring.live_rows import TABS, Listing, chosen, listing, widths
 from attune_ops.monitoring.live_style import STYLE
+from attune_ops.monitoring.live_table import MOST_ROWS, Rows
 
-MOST_ROWS = 500  # that a table has at once: the filter finds the others
 WIDE = 100  # columns from which the tiles have their longer labels
 
 
@@ -37,21 +36,15 @@ class NewReading(Message):
         self.reading = reading
 
 
-class Rows(DataTable[Text]):
-    """The table; its key for a row is shown among the others."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Detail", key_display="⏎")]
-
-
 class LiveView(App[int]):
     """The installation now: verdict, four numbers, and the workers, queues, orphans or findings."""
 
     CSS = STYLE
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1,2,3,4", "tab", "Tab", show=False),
         Binding("tab", "next_tab", "Next tab", priority=True, key_display="Tab"),
-        Binding("slash", "filter", "Filter", key_display="/"),
+        # Before the table gets it, so that what is typed next goes to the filter.
+        Binding("slash", "filter", "Filter", key_display="/", priority=True),
         Binding("s", "sort", "Sort"),
         Binding("S,shift+s", "reverse", "Reverse", show=False),
         Binding("p", "pause", "Pause"),
@@ -73,7 +66,6 @@ class LiveView(App[int]):
         self.view = TABS[0]
         self.sorts: dict[str, tuple[int | None, bool]] = dict.fromkeys(TABS, (None, False))
         self.words = ""
-        self._rows: list[Row] = []
         self._began = time.monotonic()
 
     def compose(self) -> ComposeResult:
@@ -99,7 +91,7 @@ class LiveView(App[int]):
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.action_interrupt)
         self.reader.start()
-        self.set_interval(0.5, self._tick)
+        self.set_interval(0.5, self._head)  # ages, and how long a reading takes
         if self._seconds is not None:
             self.set_timer(self._seconds, self.action_quit_view)
         self.draw()
@@ -125,10 +117,6 @@ class LiveView(App[int]):
         if isinstance(self.screen, DetailScreen):
             self.screen.draw()
 
-    def _tick(self) -> None:
-        """What changes without a reading: ages, and how long the reading under way takes."""
-        self._head()
-
     def draw(self) -> None:
         """Draws everything but the keys."""
         self._head()
@@ -153,41 +141,19 @@ class LiveView(App[int]):
         base.query_one("#tabs", Static).update(live_head.tabs(self.view, self.listings, width >= 70))
 
     def _table(self) -> None:
-        base = self.screen_stack[0]
-        table, note = base.query_one("#rows", DataTable), base.query_one("#note", Static)
-        found = self.listings.get(self.view)
+        base, found = self.screen_stack[0], self.listings.get(self.view)
+        note = base.query_one("#note", Static)
         by, descending = self.sorts[self.view]
-        cursor = self._rows[table.cursor_row].key if 0 <= table.cursor_row < len(self._rows) else None
-        scroll = table.scroll_y
-        table.clear(columns=True)
-        note.update(live_head.note(self.view, found, self.words, by, descending))
-        self._rows = [] if found is None else chosen(found.rows, self.words, by, descending)
+        rows = chosen(found.rows, self.words, by, descending) if found is not None else []
+        base.query_one(Rows).fill(found, rows, by, descending, self.size.width - 2)
         if found is None or found.reason is not None:
-            self._rows = []
             note.update(live_head.unread(found, self.reading))
-            return
-        shown, size = self._rows[:MOST_ROWS], widths(found.columns, self.size.width - 2)
-        if len(self._rows) > len(shown):
-            note.update(live_head.more(len(shown), len(self._rows)))
-        elif not shown:
+        elif len(rows) > MOST_ROWS:
+            note.update(live_head.more(MOST_ROWS, len(rows)))
+        elif not rows:
             note.update(live_head.empty(self.view, self.words, len(found.rows)))
-        for i, width in size.items():
-            column = found.columns[i]
-            arrow = {True: " ▼", False: " ▲"}[descending] if i == by else ""
-            head = f"{column.name}{arrow}"
-            table.add_column(Text(head, justify="right" if column.right else "left"), width=max(width, len(head)))
-        for row in shown:
-            table.add_row(
-                *(drawn(row.cells[i], row.mark if i == 0 else None, found.columns[i], w) for i, w in size.items())
-            )
-        self._rows = shown
-        keys = [r.key for r in shown]
-        if cursor in keys:
-            table.move_cursor(row=keys.index(cursor), animate=False, scroll=False)
-        table.scroll_to(y=scroll, animate=False, force=True)
-
-    def action_tab(self) -> None:
-        """Never called: `on_key` knows which key it was."""
+        else:
+            note.update(live_head.note(self.view, found, self.words, by, descending))
 
     def on_key(self, event: Any) -> None:
         """The keys 1 to 4 choose the tab."""
@@ -201,14 +167,14 @@ class LiveView(App[int]):
 
     def _show(self, tab: str) -> None:
         if tab != self.view:
-            self.view, self._rows = tab, []
-            self.query_one(DataTable).scroll_to(y=0, animate=False)
+            self.view = tab
+            self.query_one(Rows).forget()
         self.draw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The keys of the table work there only; all but a few do nothing on another page."""
-        ours = ("tab", "next_tab", "filter", "sort", "reverse", "detail", "clear")
-        if action in ours and not self._at_table:
+        ours = ("next_tab", "filter", "sort", "reverse", "detail", "clear")
+        if (action in ours and not self._at_table) or (action == "filter" and isinstance(self.focused, Input)):
             return False
         return action != "change" or self._at_table or isinstance(self.screen, DetailScreen)
 
@@ -241,7 +207,7 @@ class LiveView(App[int]):
         """Opens the filter."""
         field = self.query_one("#filter", Input)
         field.display = True
-        self.screen.set_focus(field)  # at once: the next key is for it
+        self.screen.set_focus(field)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filters as one types."""
@@ -268,8 +234,7 @@ class LiveView(App[int]):
     @property
     def selected(self) -> str | None:
         """The key of the row under the cursor."""
-        table = self.screen_stack[0].query_one("#rows", DataTable)
-        return self._rows[table.cursor_row].key if 0 <= table.cursor_row < len(self._rows) else None
+        return self.screen_stack[0].query_one(Rows).selected
 
     def action_detail(self) -> None:
         """Opens what is known about the row."""

@@ -149,7 +149,7 @@ class Reader:
 
 
 def orphans_known(facts: Facts) -> str | None:
-    """Why orphaned queues cannot be told, or None: without the registry of this broker, all would seem orphaned."""
+    """Why orphaned queues are unknown, or None: without the registry of this broker, all would seem orphaned."""
     missing = facts.missing_reason((Source.BROKER, Source.REGISTRY))
     if missing is not None:
         return missing

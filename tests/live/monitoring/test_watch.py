@@ -166,7 +166,7 @@ def test_in_a_pipe(here: tuple[Vhost, dict[str, str]], run: Run) -> None:
     vhost, env = here
     ours = {"ATTUNE_OPS_DATABASE_URL": env["ATTUNE_OPS_DATABASE_URL"]}
     eventually(lambda: vhost.api("GET", f"queues/{vhost.quoted}/{ORPHAN}").json().get("messages") == 7)
-    words = ("watch", "--interval", "500ms", "--for", "1s")
+    words = ("watch", "--interval", "500ms", "--for", "5s")
     done = run(*words, target=vhost, env=ours, status=0)
     assert re.fullmatch(r"(\d\d:\d\d:\d\dZ 10 messages in 2 queues\n){2,}", done.stdout)
     done = run(*words, "--json-lines", target=vhost, env=ours, status=0)
