@@ -59,7 +59,7 @@ class LiveView(App[int]):
 
     def __init__(self, settings: Settings, interval: float, seconds: float | None = None) -> None:
         super().__init__()
-        self.settings, self.interval, self._seconds = settings, interval, seconds
+        self.settings, self._seconds = settings, seconds
         self.reader = Reader(settings, interval, self._read)
         self.reading: Reading | None = None
         self.listings: dict[str, Listing] = {}
@@ -132,9 +132,7 @@ class LiveView(App[int]):
             return
         base, width = self.screen_stack[0], self.size.width
         base.set_class(self.stale, "stale")
-        busy = self.reader.since
-        took = None if busy is None else time.monotonic() - busy
-        base.query_one("#title", Static).update(live_head.title(self, took, width))
+        base.query_one("#title", Static).update(live_head.title(self.settings, self.reader, self.reading, width))
         base.query_one("#verdict", Static).update(live_head.verdict(self.reading, time.monotonic() - self._began))
         for name, tile in live_head.tiles(self.reading, self.reader.depths, width >= WIDE).items():
             base.query_one(f"#tile-{name}", Static).update(tile)
@@ -240,7 +238,7 @@ class LiveView(App[int]):
         """Opens what is known about the row."""
         key = self.selected
         if key is not None and self._at_table:
-            self.push_screen(DetailScreen(key))
+            self.push_screen(DetailScreen(key, self.settings, self.reader.depths, lambda: self.reading))
 
     def action_pause(self) -> None:
         """Takes no further reading until the key is pressed again."""

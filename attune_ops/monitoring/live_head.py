@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from attune_ops.installation.config import Settings
 from attune_ops.model import units
 from attune_ops.model.facts import Facts
-from attune_ops.monitoring.live_reading import Depths, Reading, numbers
+from attune_ops.monitoring.live_reading import Depths, Reader, Reading, numbers
 from attune_ops.monitoring.live_rows import TABS, Listing, spark
 from attune_ops.render.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from attune_ops.monitoring.live import LiveView
 
 TILES = ("workers", "messages", "unacknowledged", "orphaned")
 MARKS = {"healthy": ("√", "bold green"), "degraded": ("!", "bold yellow"), "unhealthy": ("×", "bold red"),
@@ -24,13 +24,12 @@ MARKS = {"healthy": ("√", "bold green"), "degraded": ("!", "bold yellow"), "un
 SLOW_S = 2.0  # a reading that takes longer is mentioned
 
 
-def title(view: LiveView, busy: float | None, width: int) -> Text:
+def title(settings: Settings, reader: Reader, reading: Reading | None, width: int) -> Text:
     """Where this is at the left, the state of the readings at the right."""
-    settings, reading = view.settings, view.reading
     at = f"{reading.report.facts.taken_at:%H:%M:%S}Z" if reading and reading.report else ""
-    right = "paused" if view.reader.paused else f"every {view.interval:g} s"
-    if busy is not None and busy >= SLOW_S:
-        right = f"reading for {busy:.0f} s"
+    right = "paused" if reader.paused else f"every {reader.interval:g} s"
+    if reader.busy >= SLOW_S:
+        right = f"reading for {reader.busy:.0f} s"
     right = " · ".join(x for x in (at, right) if x)
     topology = reading.report.facts.topology.name if reading and reading.report else settings.topology.name
     parts = [x for x in (settings.env, str(settings.amqp).rpartition("@")[2], topology) if x]
@@ -39,7 +38,7 @@ def title(view: LiveView, busy: float | None, width: int) -> Text:
     left = left if len(left) <= room else left[: room - 1] + "…"
     text = Text("attune-ops watch ", "bold", no_wrap=True).append(left, "dim not bold")
     gap = max(1, width - 2 - text.cell_len - len(right))
-    return text.append(" " * gap).append(right, "bold yellow" if view.reader.paused else "dim not bold")
+    return text.append(" " * gap).append(right, "bold yellow" if reader.paused else "dim not bold")
 
 
 def verdict(reading: Reading | None, waited: float) -> Text:

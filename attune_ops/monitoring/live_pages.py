@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -12,12 +13,11 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from attune_ops.installation.config import Settings
 from attune_ops.monitoring.live_detail import commands, detail
+from attune_ops.monitoring.live_reading import Depths, Reading
 from attune_ops.render.terminal import Visible
 from attune_ops.render.text import visible
-
-if TYPE_CHECKING:
-    from attune_ops.monitoring.live import LiveView
 
 HELP = """\
 Shows the installation as each reading finds it. Changes nothing without
@@ -64,14 +64,10 @@ class DetailScreen(_Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy command")]
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, settings: Settings, depths: Depths, reading: Callable[[], Reading | None]) -> None:
+        """`reading` gives the last reading."""
         super().__init__()
-        self.key = key
-
-    @property
-    def view(self) -> LiveView:
-        """The app."""
-        return cast("LiveView", self.app)
+        self.key, self._secrets, self._depths, self._reading = key, settings.secrets, depths, reading
 
     def compose(self) -> ComposeResult:
         """A heading, the text, the keys."""
@@ -90,7 +86,7 @@ class DetailScreen(_Page):
 
     def draw(self) -> None:
         """Draws it from the last reading."""
-        reading = self.view.reading
+        reading = self._reading()
         if reading is None or reading.report is None or not self.query(".page"):
             return
         kind, _, name = self.key.partition(" ")
@@ -99,12 +95,13 @@ class DetailScreen(_Page):
         self.query_one(".page-title", Static).update(
             Text(f"{kind} {visible(name)}", "bold", overflow="ellipsis", no_wrap=True).append(f" · {at}", "dim")
         )
-        shown = detail(self.key, reading.report, self.view.reader.depths, self.size.width)
-        self.query_one(".page", Static).update(Visible(shown, self.view.settings.secrets))
+        shown = detail(self.key, reading.report, self._depths, self.size.width)
+        self.query_one(".page", Static).update(Visible(shown, self._secrets))
 
     def action_copy(self) -> None:
         """Copies the first command, by the terminal (OSC 52)."""
-        report = self.view.reading.report if self.view.reading else None
+        reading = self._reading()
+        report = reading.report if reading is not None else None
         found = commands(self.key, report) if report is not None else []
         if found:
             self.app.copy_to_clipboard(found[0])

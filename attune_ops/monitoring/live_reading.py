@@ -89,14 +89,20 @@ class Reader:
     """Reads an installation every `interval` s in one thread, and hands each reading to `on_reading` in it."""
 
     def __init__(self, settings: Settings, interval: float, on_reading: Callable[[Reading], None]) -> None:
-        self._settings, self._interval, self._on_reading = settings, interval, on_reading
+        self._settings, self.interval, self._on_reading = settings, interval, on_reading
         self.depths = Depths()
         self.paused = False
         self._end = threading.Event()
-        self.since: float | None = None  # monotonic, of the reading that is under way
+        self._since: float | None = None  # monotonic, of the reading that is under way
         self._wake = threading.Event()
         self._last: Reading | None = None
         self._thread = threading.Thread(target=self._run, name="attune-ops watch", daemon=True)
+
+    @property
+    def busy(self) -> float:
+        """For how many s the reading under way has lasted; 0 where there is none."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
 
     def start(self) -> None:
         """Starts to read."""
@@ -115,9 +121,9 @@ class Reader:
         with deadline.whole_command(None):  # each wait has its own timeout
             while not self._end.is_set():
                 self._wake.clear()
-                self.since = time.monotonic()
+                self._since = time.monotonic()
                 reading = self._read()
-                left, self.since = self.since + self._interval - time.monotonic(), None
+                left, self._since = self._since + self.interval - time.monotonic(), None
                 if self._end.is_set():
                     return
                 self._on_reading(reading)
