@@ -171,8 +171,8 @@ def _skipped(results: Sequence[CheckResult]) -> str:
     """How many checks were skipped, by reason."""
     reasons: dict[str, list[str]] = {}
     for r in results:
-        reasons.setdefault(r.reason or "", []).append(r.code)
-    parts = (f"{_some(codes, 3)}" + (f": {_short(reason)}" if reason else "") for reason, codes in reasons.items())
+        reasons.setdefault(_short(r.reason or ""), []).append(r.code)
+    parts = (f"{_some(codes, 3)}" + (f": {reason}" if reason else "") for reason, codes in reasons.items())
     return f"{len(results)}; " + "; ".join(parts)
 
 

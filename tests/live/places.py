@@ -80,11 +80,13 @@ class Place:
             self.sql("UPDATE worker SET created = '2025-01-01 00:00:00'")
 
     def beat(self) -> None:
-        """Sends the heartbeats of the workers that have sent one in the last hour, as they do every 30 s."""
-        if self.database.startswith("sqlite"):
+        """Sends the heartbeats that the workers here would send every 30 s; a stale one stays stale."""
+        running = {name: s.state.amqp for name, s in self.services.items()}
+        connected = ", ".join(f"'{name}'" for name, amqp in running.items() if amqp is not None and amqp.is_open)
+        if connected and Path(self.database.removeprefix("sqlite:///")).is_file():
             self.sql(
-                "UPDATE worker SET last_heartbeat = datetime('now'), updated = datetime('now') "
-                "WHERE status = 'active' AND last_heartbeat > datetime('now', '-1 hour')"
+                "UPDATE worker SET last_heartbeat = datetime('now'), updated = datetime('now') WHERE status = 'active' "
+                f"AND last_heartbeat > datetime('now', '-10 minutes') AND name IN ({connected})"
             )
 
     def consume(self, queue: str, tag: str, *, requeue: bool = False, reject: bool = False) -> None:

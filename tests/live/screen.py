@@ -54,7 +54,7 @@ def doctor(place: Place, run: Run, env: Mapping[str, str] = {}) -> Screen:
     return Screen(done.lines, done.status)
 
 
-def _lacks(screen: Screen, code: str, words: Sequence[str], severity: str) -> str:
+def _lacks(screen: Screen, code: str, words: Sequence[str], severity: str, status: int) -> str:
     """What the first screen lacks; "" where it names the cause and the fix."""
     said = screen.finding(code)
     if not said.startswith(severity):
@@ -63,13 +63,13 @@ def _lacks(screen: Screen, code: str, words: Sequence[str], severity: str) -> st
         return f"no fix of {code} in the first {LINES} lines"
     if missing := [w for w in words if not screen.says(code, w)]:
         return f"{code} does not say {missing}"
-    expected = 1 if severity == "ERROR" else 0
-    return "" if screen.status == expected else f"exit status {screen.status}, expected {expected}"
+    return "" if screen.status == status else f"exit status {screen.status}, expected {status}"
 
 
-def shows(place: Place, run: Run, code: str, *words: str, severity: str = "ERROR") -> Screen:
+def shows(place: Place, run: Run, code: str, *words: str, severity: str = "ERROR", status: int | None = None) -> Screen:
     """Waits until the first screen has the finding with these words, among them how to fix it."""
-    return _waits(place, run, lambda screen: _lacks(screen, code, words, severity))
+    expected = int(severity == "ERROR") if status is None else status
+    return _waits(place, run, lambda screen: _lacks(screen, code, words, severity, expected))
 
 
 def healthy(place: Place, run: Run) -> Screen:

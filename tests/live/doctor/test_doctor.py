@@ -14,54 +14,11 @@ from attune_ops.doctor.findings import CheckStatus, Report, Severity
 from attune_ops.installation import broker_reading as reading
 from attune_ops.installation.config import resolve
 from attune_ops.ops import Ops
-from attune_ops.startup.processes import start_service, stop_all
-from attune_ops.startup.standins.job import Behaviour
 from attune_ops.topology.apply import apply_topology
 from tests.live.doctor.broken import EVENTS, EXECUTIONS, W1, lost_binding, missing_worker_queue, nobody_reads
-from tests.live.places import JANUARY, SEPTEMBER, Place, found
+from tests.live.places import Place, found
 from tests.live.printed import proves
 from tests.world import Run, Users, Vhost, eventually
-
-
-def share(vhost: Vhost) -> None:
-    """Puts somebody else's objects into the virtual host: a backlog nobody reads, an idle exchange, a tap."""
-    with vhost.channel() as channel:
-        for name in ("shop.orders", "shop.unused"):
-            channel.exchange_declare(name, "topic", durable=True)
-        channel.queue_declare("shop.orders", durable=True, arguments={"x-dead-letter-exchange": "shop.nowhere"})
-        channel.queue_bind("shop.orders", "shop.orders", "#")
-        channel.queue_declare("shop.tap", durable=True)
-        channel.queue_bind("shop.tap", "attune.events", "event.*")
-        for _ in range(20):
-            channel.basic_publish("shop.orders", "new", b"{}")
-    vhost.api("PUT", "policies/{vhost}/shop", {"pattern": "^shop", "definition": {"max-length": 50}})
-
-
-@pytest.mark.parametrize("topology", [JANUARY, SEPTEMBER])
-def test_healthy_under_load_and_beside_others(place: Callable[..., Place], topology: str, tmp_path: Path) -> None:
-    p = place(topology)
-    services = [
-        start_service(p.settings, service, name, tmp_path / f"{name}.log", behaviour)
-        for service, name, behaviour in (
-            ("executor", "executor", Behaviour(rate=20)),
-            ("sensor", "sensor", Behaviour(rate=20)),
-            ("worker", "w1", Behaviour(handler_s=0.01)),
-            ("worker", "w2", Behaviour(handler_s=0.01)),
-        )
-    ]
-    try:
-        for service in services:
-            service.wait_for("ready", timeout=30)
-        share(p.vhost)
-        for _ in range(8):
-            report = p.look()
-            assert (found(report, Severity.ERROR), found(report, Severity.WARNING)) == (set(), set())
-            assert report.status == "degraded"
-            assert "no problems on the broker" in report.verdict
-        grows = Ops(p.settings).doctor(samples=2)
-        assert found(grows, Severity.ERROR) == set()
-    finally:
-        stop_all(services)
 
 
 def status_of(report: Report, code: str) -> tuple[CheckStatus, str | None]:

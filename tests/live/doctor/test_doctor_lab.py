@@ -19,6 +19,7 @@ from attune_ops.model.topology import Binding
 from tests.live.doctor.broken import NOTIFICATIONS
 from tests.live.places import Place, found
 from tests.live.printed import proves
+from tests.live.screen import shows
 from tests.world import Broker, Run, Vhost, eventually
 
 DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
@@ -77,7 +78,9 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
                 report = place.look()
                 assert found(report, Severity.ERROR) == {("AT112", state.node.name)}
                 (finding,) = report.at_least(Severity.ERROR)
-                assert finding.evidence["alarms"] == ["memory" if alarm is MEMORY[0] else "disk"]
+                what = "memory" if alarm is MEMORY[0] else "disk"
+                assert finding.evidence["alarms"] == [what]
+                shows(place, run, "AT112", what, "→ ")
                 own.ctl(*calm)
                 assert not found(place.look(), Severity.ERROR)
                 own.ctl(*alarm)

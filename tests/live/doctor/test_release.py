@@ -9,35 +9,15 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from attune_ops.model.topologies import load, names
+from attune_ops.model.topologies import load
 from tests.live.places import JANUARY, SEPTEMBER, Place
 from tests.live.printed import proves
-from tests.world import Run, eventually
-
-CHANGING = ("--apply", "rabbitmqctl")
-DEAD_LETTERS = "attune-ops policy apply dead-letters --apply"  # 0.5 and 0.6 lose them, healthy or not
+from tests.world import Run
 
 
 def without_topology(place: Place) -> dict[str, str]:
     """The environment that points the command at the place and names no topology."""
     return {name: value for name, value in place.environment.items() if name != "ATTUNE_OPS_TOPOLOGY"}
-
-
-@pytest.mark.parametrize("name", names())
-def test_each_release_is_named_and_has_no_error(name: str, place: Callable[..., Place], run: Run) -> None:
-    here = place(name).populate()
-
-    def settled() -> bool:
-        report = json.loads(run("doctor", "--format", "json", env=without_topology(here)).stdout)
-        if (report["target"]["topology"], report["target"]["recognised"]) != (name, True):
-            return False  # which consumers there are is known after up to 10 s
-        commands = [c for f in report["findings"] for c in f["commands"] if c != DEAD_LETTERS]
-        return not report["summary"]["counts"]["error"] and not [c for c in commands if any(w in c for w in CHANGING)]
-
-    eventually(settled, within=30, every=2)
-    first = run("doctor", env=without_topology(here)).stdout.splitlines()[1]
-    assert first.startswith(f"{name}, recognised: ")
-    assert run("health", "worker", "w1", "--wait", "20s", env=without_topology(here)).stdout.startswith("healthy: ")
 
 
 def test_the_topology_of_another_release_is_the_first_finding_and_nothing_else_changes_anything(

@@ -12,6 +12,7 @@ from attune_ops.installation.management_write import ALL
 from attune_ops.model.secret import Secret
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.live.printed import fix, proves
+from tests.live.screen import healthy, shows
 from tests.world import Run, Users, Vhost, eventually
 
 NOTHING = {"configure": "", "write": "", "read": ""}
@@ -51,6 +52,8 @@ def test_cut_permissions_are_given_back_as_printed(
     report = p.look(["AT117"])
     proves("AT117 rabbitmqctl set_permissions", p, report, run)
 
+    shows(p, run, "AT117", "→ ", "$ rabbitmqctl set_permissions")
+
     def fixed() -> bool:  # a service whose connection is listed late is found by the next look
         again = p.look(["AT117"])
         fix(p, again, run, ("AT117",))
@@ -63,7 +66,7 @@ def test_cut_permissions_are_given_back_as_printed(
         assert given[right] not in (ALL[right], before)
     p.start("worker", "w4")  # by the broker's own judgement all is there
     assert not found(p.look(["AT117"]), Severity.ERROR)
-    eventually(lambda: not found(p.look(), Severity.ERROR), within=30, every=1)
+    healthy(p, run)
 
 
 def _passed(p: Place) -> object:

@@ -9,7 +9,9 @@ from attune_ops.lab import Lab
 from attune_ops.model.files import state_folder
 from tests.live.places import Place, stopped_worker
 from tests.live.printed import proves
-from tests.world import Broker, Run
+from tests.live.screen import Screen
+from tests.terminal import printed
+from tests.world import COMMAND, Broker, Run
 
 
 def test_the_urls_of_two_brokers(broker: Broker, own_lab: Lab, run: Run) -> None:
@@ -22,6 +24,9 @@ def test_the_urls_of_two_brokers(broker: Broker, own_lab: Lab, run: Run) -> None
     assert first["evidence"]["amqp_cluster"] == broker.api("GET", "cluster-name").json()["name"]
     assert others, "the empty broker has other findings"
     assert not any(f["commands"] for f in others), "none of them may be run"
+    screen = Screen(printed([COMMAND, "doctor"], run.environment(env=env)).lines, 1)
+    assert screen.finding("AT116").startswith("ERROR")
+    assert screen.says("AT116", "→ "), "\n".join(screen.lines)
 
     env["ATTUNE_OPS_AMQP_URL"] = other.amqp_url
     checks = json.loads(run("doctor", "--only", "AT116", "--format", "json", env=env, status=0).stdout)["checks"]

@@ -15,6 +15,7 @@ from tests.live.doctor.broken import EXECUTIONS, W1
 from tests.live.doctor.test_dead_letters import SIX, STATUS
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.live.printed import fix, proves
+from tests.live.screen import copy, healthy, shows
 from tests.world import Run, Vhost, eventually
 
 
@@ -63,8 +64,7 @@ def test_a_stranger_is_found_and_closed(
         assert (stranger["client"], stranger["host"], stranger["prefetch"]) == ("night shift", "127.0.0.1", 3)
         for words in ("'eats' of night shift on 127.0.0.1", f"user {stranger['user']}", "prefetch 3, holds 2 messages"):
             assert words in finding.detail
-        said = run("doctor", target=p.vhost, env=p.environment, status=1).stdout
-        assert "night shift" in said
+        shows(p, run, "AT417", "'eats' of night shift on 127.0.0.1", "→ Stop that program.", "$ attune-ops connections")
 
         # The list, and a dry run that closes nothing.
         done = run("connections", "list", "night*", "--format", "json", target=p.vhost, status=0)
@@ -82,6 +82,17 @@ def test_a_stranger_is_found_and_closed(
             connection.process_data_events(1)
     missing = run("connections", "close", "no such", "--apply", target=p.vhost, status=1)
     assert "no connection 'no such'" in missing.stderr
+
+
+@pytest.mark.parametrize("how", ["requeue", "reject"])
+def test_a_stranger_that_answers_what_it_takes(how: str, place: Callable[..., Place], run: Run) -> None:
+    """It holds nothing: what it requeues or rejects is gone from it at once. Closed as the first screen says."""
+    p = place(SIX).populate()
+    p.consume(STATUS, "debug", requeue=how == "requeue", reject=how == "reject")
+    p.publish("attune.executions", "execution.status.changed", 4)
+    words = f"{STATUS} has an unknown consumer: 'debug' of Pika", "→ Stop that program."
+    copy(shows(p, run, "AT417", *words), "AT417", p, run)
+    healthy(p, run)
 
 
 @pytest.mark.parametrize(("tag", "queue"), [("executor.completion", STATUS), ("worker-2", W1)])

@@ -15,7 +15,7 @@ from attune_ops.doctor.findings import Finding, Severity
 from attune_ops.startup.processes import RunningService, start_service, stop_all
 from tests.live.doctor.broken import W1, W2
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
-from tests.live.printed import fix
+from tests.live.screen import copy, healthy, shows
 from tests.world import Run, eventually
 
 PERSON = ("Start the worker", "Restart the worker")
@@ -69,7 +69,9 @@ def test_a_killed_worker(topology: str, place: Callable[..., Place], run: Run, t
     with processes(p, tmp_path) as running:
         running["w2"].kill()
         # January's queue went with its consumer, September's is durable.
-        finding = one_error(p, "AT401" if topology == JANUARY else "AT403", "crashed: no connection")
+        code = "AT401" if topology == JANUARY else "AT403"
+        finding = one_error(p, code, "crashed: no connection")
+        shows(p, run, code, "worker 2 (w2)", "crashed: no connection", "→ Start the worker's process again")
         assert finding.commands == ()
         assert finding.remedy.startswith(PERSON)
         assert p.look().findings[0].key == finding.key, "the first finding"
@@ -78,9 +80,8 @@ def test_a_killed_worker(topology: str, place: Callable[..., Place], run: Run, t
         p.sql("UPDATE worker SET last_heartbeat = datetime('now', '-20 minutes') WHERE name = 'w2'")
         finding = one_error(p, "AT409", "crashed: no connection")
         assert [str(c) for c in finding.commands] == ["attune-ops retire 2 --apply"]
-        fix(p, p.look(), run)
-        eventually(lambda: no_errors(p), within=30, every=1)
-        assert not found(p.look(), Severity.WARNING)
+        copy(shows(p, run, "AT409", "crashed: no connection"), "AT409", p, run)
+        healthy(p, run)
 
 
 def test_a_killed_worker_that_is_started_again(place: Callable[..., Place], tmp_path: Path) -> None:
@@ -101,13 +102,14 @@ def test_a_closed_connection(place: Callable[..., Place], run: Run, tmp_path: Pa
         run("connections", "close", "--apply", "attune worker w1", target=p.vhost, env=p.environment, status=0)
         finding = one_error(p, "AT403", "crashed: no connection")
         assert finding.remedy.startswith(PERSON)
+        shows(p, run, "AT403", "worker 1 (w1) does not consume from", "crashed: no connection", "→ Start the worker")
         running["w1"].stop()
         running["w1"] = start_service(p.settings, "worker", "w1", tmp_path / "again.log")
-        eventually(lambda: no_errors(p), within=40, every=1)
+        healthy(p, run)
 
 
 @pytest.mark.parametrize("topology", [JANUARY, SEPTEMBER])
-def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[..., Place]) -> None:
+def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[..., Place], run: Run) -> None:
     p = place(topology).populate()
     eventually(lambda: no_errors(p), within=30, every=1)
     p.vhost.api("DELETE", f"queues/{{vhost}}/{W1}")
@@ -115,9 +117,10 @@ def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[...,
     assert "connected (" in finding.cause
     assert finding.commands == ()
     assert finding.remedy.startswith("Restart the worker")
+    shows(p, run, "AT401", "missing: work for worker 1 (w1)", "its queue was deleted under it", "→ Restart the worker")
     p.services["w1"].disconnect()
     p.start("worker", "w1")
-    eventually(lambda: no_errors(p), within=30, every=1)
+    healthy(p, run)
 
 
 def test_the_registry_is_gone(place: Callable[..., Place], run: Run) -> None:
@@ -130,7 +133,7 @@ def test_the_registry_is_gone(place: Callable[..., Place], run: Run) -> None:
         report = p.look()
         assert report.findings[0].code == "AT103"
         assert {r.code for r in report.not_run} >= {"AT401", "AT403", "AT409"}
-        run("doctor", target=p.vhost, env=p.environment, status=3)
+        shows(p, run, "AT103", "→ ", status=3)
     finally:
         file.rmdir()
         away.rename(file)
@@ -146,5 +149,5 @@ def test_many_killed_workers_are_one_finding(place: Callable[..., Place], run: R
         assert len(finding.subjects) == 5
         p.sql("UPDATE worker SET last_heartbeat = datetime('now', '-20 minutes') WHERE name < 'w6'")
         finding = one_error(p, "AT409", "5 workers are registered as running")
-        fix(p, p.look(), run)
-        eventually(lambda: no_errors(p), within=30, every=1)
+        copy(shows(p, run, "AT409", "5 workers are registered as running"), "AT409", p, run)
+        healthy(p, run)
