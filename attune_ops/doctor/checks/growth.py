@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, own
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, own
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import QueueState
@@ -36,6 +36,7 @@ def backlog_not_growing(
     """
     before = facts.earlier.queue_named if facts.earlier else {}
     seconds = (facts.actual.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
+    unjudged = list[str]()
     for q in own(facts):
         old = before.get(q.name)
         if old is None or old.messages is None or q.messages is None or seconds <= 0:
@@ -44,6 +45,8 @@ def backlog_not_growing(
         large = grew >= max(growth, old.messages * growth_percent / 100)
         steady = through is not None and grew >= STEADY and q.messages > through * drain_s
         if not (large or steady):
+            if grew >= STEADY and through is None and q.consumers != 0:
+                unjudged.append(q.name)
             continue
         rate = grew / seconds
         yield Problem(
@@ -63,6 +66,8 @@ def backlog_not_growing(
             inspect_commands=(command_lines.consumers(q.name),),
             related=expected_consumers_of(facts, q.name),
         )
+    if unjudged:
+        raise Unknown(f"what the consumers of {listed(unjudged, 3)} process is not reported")
 
 
 def _consumed_per_second(old: QueueState, new: QueueState, seconds: float) -> float | None:
