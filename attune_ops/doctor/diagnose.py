@@ -21,6 +21,7 @@ from attune_ops.doctor.findings import (
     CheckStatus,
     Consequence,
     Finding,
+    NotRead,
     Problem,
     Report,
     Severity,
@@ -138,16 +139,17 @@ def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
     problems: list[Problem] = []
-    reason = None
+    reason, unread = None, False
     try:
         problems.extend(check.function(facts, **changed))
         status = CheckStatus.FAILED if problems else CheckStatus.PASSED
     except Unknown as e:
         status, reason = (CheckStatus.FAILED, None) if problems else (CheckStatus.SKIPPED, str(e))
+        unread = isinstance(e, NotRead)
     except Exception as e:  # noqa: BLE001 - a crashed check must not stop the others
-        problems, status = [], CheckStatus.CRASHED
+        problems, status, unread = [], CheckStatus.CRASHED, True
         reason = f"the check itself failed: {type(e).__name__}: {e}"
-    return _Run(status, tuple(problems), reason, (now() - started) * 1000, status is CheckStatus.CRASHED)
+    return _Run(status, tuple(problems), reason, (now() - started) * 1000, unread)
 
 
 def _by_passive_declare(run: _Run) -> _Run:

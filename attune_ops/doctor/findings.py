@@ -128,6 +128,10 @@ class Unknown(Exception):
     """Raised by a check that cannot answer, with the reason: it is skipped, unless it yielded problems before."""
 
 
+class NotRead(Unknown):
+    """The check could not look at what it was asked about: exit status 3."""
+
+
 class CheckPages(Shown, msgspec.Struct, frozen=True):
     """The explanation pages of some checks: the output of `doctor --explain` and the content of docs/checks.md."""
 

@@ -9,12 +9,13 @@ import msgspec
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed, permits
-from attune_ops.doctor.findings import Problem, Severity, Subject, SubjectKind, Unknown
+from attune_ops.doctor.findings import NotRead, Problem, Severity, Subject, SubjectKind, Unknown
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Reach, Source
 
 SHOWS_ALL = {"monitoring", "administrator"}
 ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
+DRIVER = "attune-ops[postgres]"  # in the error of a connection without the driver
 TLS = ("amqps://", "https://")
 OLDEST, NEWEST = (3, 10), (4, 3)  # the versions that were measured and tested
 
@@ -67,6 +68,9 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     A worker that starts now fails at the step `register`. Running workers keep consuming, but their heartbeats
     become stale. The reason says whether the server, the credentials, the schema or the table is at fault.
     """
+    for reach in facts.reach:
+        if reach.source is Source.REGISTRY and DRIVER in (reach.error or ""):
+            raise NotRead(f"could not look: install the extra, pip install '{DRIVER}'")
     remedy = "Start the database, or correct its URL and schema."
     yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
 
