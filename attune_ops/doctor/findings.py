@@ -129,7 +129,7 @@ class Unknown(Exception):
 
 
 class NotRead(Unknown):
-    """The check could not look at what it was asked about: exit status 3."""
+    """What the check was asked about could not be read: exit status 3."""
 
 
 class CheckPages(Shown, msgspec.Struct, frozen=True):

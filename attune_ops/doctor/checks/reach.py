@@ -70,7 +70,7 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     """
     for reach in facts.reach:
         if reach.source is Source.REGISTRY and DRIVER in (reach.error or ""):
-            raise NotRead(f"could not look: install the extra, pip install '{DRIVER}'")
+            raise NotRead(f"the driver is missing; install the extra: pip install '{DRIVER}'")
     remedy = "Start the database, or correct its URL and schema."
     yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
 
