@@ -22,6 +22,7 @@ WIDEST = 100  # columns of a text: a longer line is hard to read
 MARGIN = 9  # columns of the severity
 LABEL = 18  # columns of the label of a line that sums up
 REASON = 60  # characters of why a check was skipped
+REASONS = 3  # of these; more would not leave a healthy installation on one screen
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "cyan"}
 
@@ -172,8 +173,10 @@ def _skipped(results: Sequence[CheckResult]) -> str:
     reasons: dict[str, list[str]] = {}
     for r in results:
         reasons.setdefault(_short(r.reason or ""), []).append(r.code)
-    parts = (f"{_some(codes, 3)}" + (f": {reason}" if reason else "") for reason, codes in reasons.items())
-    return f"{len(results)}; " + "; ".join(parts)
+    parts = [f"{_some(codes, 3)}" + (f": {reason}" if reason else "") for reason, codes in reasons.items()]
+    others = [code for codes in list(reasons.values())[REASONS:] for code in codes]
+    more = [f"{_some(others)}: --all shows the reasons"] if others else []
+    return f"{len(results)}; " + "; ".join(parts[:REASONS] + more)
 
 
 def _every_check(report: Report) -> Iterator[RenderableType]:
