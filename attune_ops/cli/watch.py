@@ -53,9 +53,14 @@ def _view(cli: Cli, interval: float, span: float | None) -> None:
     settings = cli.settings
     if cli.color is False:
         os.environ["NO_COLOR"] = "1"
+    from attune_ops.cli._target_options import with_target_options
     from attune_ops.monitoring.live import LiveView
 
-    if LiveView(settings, interval, span).run() == 130:
+    view = LiveView(settings, interval, span, lambda value: with_target_options(value, cli.options))
+    status = view.run()
+    if view.failure is not None:
+        raise view.failure
+    if status == 130:
         raise KeyboardInterrupt
 
 

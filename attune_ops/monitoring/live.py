@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+import msgspec
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -57,8 +59,16 @@ class LiveView(App[int]):
         Binding("ctrl+c,ctrl+q", "interrupt", "Quit", show=False, priority=True),
     ]
 
-    def __init__(self, settings: Settings, interval: float, seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        interval: float,
+        seconds: float | None = None,
+        with_target: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        """`with_target` puts the options that chose this installation into the commands of a report or text."""
         super().__init__()
+        self._with_target = with_target
         self.settings, self._seconds = settings, seconds
         self.reader = Reader(settings, interval, self._read)
         self.reading: Reading | None = None
@@ -109,9 +119,9 @@ class LiveView(App[int]):
 
     def on_new_reading(self, event: NewReading) -> None:
         """Shows a reading; its rows are made once."""
-        self.reading = event.reading
-        if event.reading.report is not None:
-            report, depths = event.reading.report, self.reader.depths
+        report, depths = self._with_target(event.reading.report), self.reader.depths
+        self.reading = msgspec.structs.replace(event.reading, report=report)
+        if report is not None:
             self.listings = {tab: listing(tab, report, depths) for tab in TABS}
         self.draw()
         if isinstance(self.screen, DetailScreen):
@@ -273,18 +283,26 @@ class LiveView(App[int]):
         if not offered:
             self.notify("no change here: only orphaned queues and unknown consumers have one", markup=False)
         elif len(offered) == 1:
-            self.push_screen(ChangeScreen(self.settings, offered[0]), self._changed)
+            self.push_screen(ChangeScreen(self.settings, offered[0], self._with_target), self._changed)
         else:
 
             def plan(choice: int | None) -> None:
                 if choice is not None:
-                    self.push_screen(ChangeScreen(self.settings, offered[choice]), self._changed)
+                    self.push_screen(ChangeScreen(self.settings, offered[choice], self._with_target), self._changed)
 
             self.push_screen(ChoiceScreen(offered), plan)
 
     def _changed(self, changed: bool | None) -> None:
         if changed:
             self.reader.now()
+
+    @property
+    def failure(self) -> Exception | None:
+        """The exception that ended the view: a bug."""
+        return self._exception
+
+    def _print_error_renderables(self) -> None:
+        """Nothing: Textual would print local variables, and the caller raises `failure`."""
 
     def action_quit_view(self) -> None:
         """Ends the view: exit status 0."""

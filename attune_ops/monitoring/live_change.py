@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -52,8 +53,9 @@ class ChangeScreen(ModalScreen[bool]):
             super().__init__()
             self.result, self.error, self.applied = result, error, applied
 
-    def __init__(self, settings: Settings, action: Action) -> None:
+    def __init__(self, settings: Settings, action: Action, with_target: Callable[[Any], Any]) -> None:
         super().__init__()
+        self._with_target = with_target
         self._settings, self._what = settings, action
         self._state = "planning"  # then planned, applying, done
         self._changed = False
@@ -142,9 +144,11 @@ class ChangeScreen(ModalScreen[bool]):
             if self._what.kind == "reap"
             else "No undo: the broker requeues what the connection holds; the client may reconnect"
         )
-        same = Text("the same as $ ", "dim", overflow="fold").append(visible(self._what.command), "default")
-        # A result of `reap` has commands to copy, which a terminal's form would cut here.
-        made = Text(form(result, "text"), overflow="fold") if self._what.kind == "reap" else form(result, "table")
+        command = visible(self._with_target(self._what.command))
+        same = Text("the same as $ ", "dim", overflow="fold").append(command, "default")
+        made = form(result, "table")
+        if self._what.kind == "reap":  # it has commands to copy, which a terminal's form would cut here
+            made = Text(self._with_target(form(result, "text")), overflow="fold")
         return Group(made, "", Text(undo, "dim", overflow="fold"), same)
 
 

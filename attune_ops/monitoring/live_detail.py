@@ -120,7 +120,7 @@ def _worker(number: int, facts: Facts) -> Iterator[Text]:
 
 
 def _line(label: str, said: object) -> Text:
-    return Text(f"{label:<12}", "dim", overflow="fold").append(visible(str(said)), "default")
+    return Text(f"{label:<12}", "dim", overflow="fold").append(visible(str(said)), "not dim default")
 
 
 def _queue(name: str, facts: Facts, depths: Depths, width: int) -> Iterator[Any]:
@@ -150,7 +150,7 @@ def _story(depths: Depths, name: str, width: int) -> Iterator[Text]:
     if len(known) < 2:
         return
     since = depths.since(len(values))
-    yield _line("depth", spark(values, min(room, len(values)))).append(f" {BARS[7]} {max(known):,}", "dim")
+    yield _line("depth", spark(values, min(room, len(values)))).append(f" {BARS[7]} {max(known):,}", "dim not bold")
     change = known[-1] - known[0]
     moved = "unchanged" if not change else f"{'+' if change > 0 else '−'}{abs(change):,} messages"
     yield _line("", f"{moved} since {since:%H:%M:%S}Z; least {min(known):,}, most {max(known):,}")

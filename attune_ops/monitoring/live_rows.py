@@ -74,13 +74,13 @@ class Spark(NamedTuple):
 
 
 WORKERS = (Col("state", 14), Col("worker", 0), Col("id", 6, True), Col("heartbeat", 12, True),
-           Col("messages", 9, True), Col("depth", 0), Col("executions", 10, True, 140), Col("role", 8, False, 140),
-           Col("missing queues", 40, False, 140))  # fmt: skip
+           Col("messages", 9, True), Col("depth", 0, True), Col("executions", 10, True, 140),
+           Col("role", 8, False, 140), Col("missing queues", 40, False, 140))  # fmt: skip
 QUEUES = (Col("state", 15), Col("queue", 0), Col("messages", 9, True), Col("unacked", 7, True, 100),
-          Col("consumers", 9, True), Col("depth", 0), Col("ready", 9, True, 140), Col("type", 8, False, 140),
+          Col("consumers", 9, True), Col("depth", 0, True), Col("ready", 9, True, 140), Col("type", 8, False, 140),
           Col("worker", 20, False, 140))  # fmt: skip
 ORPHANS = (Col("state", 12), Col("queue", 0), Col("messages", 9, True), Col("consumers", 9, True),
-           Col("depth", 0), Col("worker", 16, False, 140), Col("why", 60, False, 140))  # fmt: skip
+           Col("depth", 0, True), Col("worker", 16, False, 140), Col("why", 60, False, 140))  # fmt: skip
 FINDINGS = (Col("severity", 10), Col("code", 6), Col("finding", 0))
 TABS = ("Workers", "Queues", "Orphans", "Findings")
 

@@ -9,6 +9,7 @@ Screen { background: $background; layers: base; }
 #tabs { height: 1; margin-top: 1; padding: 0 1; }
 #note { height: auto; max-height: 3; padding: 0 2; }
 #rows { height: 1fr; background: $background; padding: 0 1; overflow-x: hidden; scrollbar-size-vertical: 1; }
+#rows:focus { background-tint: $foreground 0%; }
 #rows > .datatable--header { background: $background; color: $text-muted; text-style: none; }
 #rows > .datatable--cursor { background: $primary 30%; color: $foreground; text-style: bold; }
 #rows > .datatable--hover { background: $background; }

@@ -61,7 +61,7 @@ def start(at: Terminal, *words: str) -> None:
 def test_filter_sort_detail_and_reap(here: tuple[Vhost, dict[str, str]], width: int, height: int) -> None:
     vhost, env = here
     with terminal(env, width, height) as at:
-        start(at)
+        start(at, "--topology", "attune-2026-01")  # the commands have the options that chose the installation
         at.press("2")
         eventually(lambda: re.search(rf"{ORPHAN} +7 ", at.text), within=30)
         at.press("/")
@@ -86,7 +86,13 @@ def test_filter_sort_detail_and_reap(here: tuple[Vhost, dict[str, str]], width: 
         at.shows("! orphaned")
         at.press("Home")
         at.press("Enter")
-        at.shows(f"queue {ORPHAN}", "7 ready, 0 unacknowledged", "AT407", f"$ attune-ops reap {ORPHAN}", "bindings")
+        at.shows(
+            f"queue {ORPHAN}",
+            "7 ready, 0 unacknowledged",
+            "AT407",
+            "$ attune-ops --topology attune-2026-01 reap",
+            "bindings",
+        )
         at.press("x")
         at.shows("dry run: nothing was changed", "deletes", "Apply")
         assert vhost.names("queues") == {ORPHAN, OTHER}
