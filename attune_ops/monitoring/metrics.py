@@ -43,8 +43,8 @@ class _Registry:
 
 
 def exposition(made: Iterable[Metric]) -> bytes:
-    """Metrics in Prometheus' text format."""
-    return generate_latest(_Registry(made))
+    """Metrics in Prometheus' text format; made one by one, since its samples take ten times the memory of the text."""
+    return b"".join(generate_latest(_Registry([metric])) for metric in made)
 
 
 def families(report: Report, most_workers: int = MOST_WORKERS) -> Iterator[Metric]:
