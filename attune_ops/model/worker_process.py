@@ -15,6 +15,7 @@ from attune_ops.model.topology import ID
 from attune_ops.model.units import counted
 
 LISTED_AFTER = timedelta(seconds=15)  # a new connection is listed after 5 s, 10 s where the broker is busy
+CRASHED_AFTER = timedelta(seconds=30) + LISTED_AFTER  # a live process sends a heartbeat every 30 s
 State = Literal["connected", "starting", "unlisted", "gone", "unknown"]
 
 
@@ -45,7 +46,7 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
     A connection is the worker's if it holds one of its consumers (its replica queue's too), held one in the first
     sample, or has the worker's name. Without one the process is gone, unless an unnamed connection without consumers
     can be the worker's (Attune's services do not name their connections), or the worker registered or sent a heartbeat
-    just now: a new connection is not listed at once, so the process is `unlisted`.
+    less than 45 s ago: it can be alive and reconnecting, so the process is `unlisted`.
     """
     reason = facts.missing_reason((Source.CONNECTIONS, Source.CONSUMERS))
     if reason is not None:
@@ -63,7 +64,7 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
         return WorkerProcess("unknown", f"no connection is known to be its ({unnamed} without a consumer)")
     stopped = worker.status == WorkerStatus.INACTIVE and worker.crashed is not True
     seen = worker.last_heartbeat or worker.created
-    if not stopped and seen is not None and facts.taken_at - seen < LISTED_AFTER:
+    if not stopped and seen is not None and facts.taken_at - seen < CRASHED_AFTER:
         return WorkerProcess("unlisted", "no connection is listed yet")
     return WorkerProcess("gone", "no connection" if stopped else "crashed: no connection")
 

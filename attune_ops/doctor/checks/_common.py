@@ -16,6 +16,7 @@ from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Consumer, binding_name
 from attune_ops.model.units import counted as counted
 from attune_ops.model.units import listed as listed
+from attune_ops.model.worker_process import State
 from attune_ops.routing.route import RouteStep
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind
@@ -26,9 +27,10 @@ START = (
     "old; then AT409 prints how to retire it."
 )
 AGAIN = (
-    "Run the doctor again after 15 s: a new connection is not listed at once. If this is reported again, restart the "
-    "worker."
+    "Run the doctor again after 45 s: the worker crashed just now, or connects and is not listed yet. If this is "
+    "reported again, restart the worker."
 )
+WAIT = "Wait until the worker consumes, then run the doctor again; its log shows which environment it builds."
 _PCRE_ONLY = re.compile(r"\[\[:|\\[QEKhHRX]|\(\?[|R&0-9]")
 SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
 
@@ -51,6 +53,12 @@ def route_name(exchange: str, key: str) -> str:
 def step_name(step: RouteStep) -> str:
     """The subject of findings about the binding of a route's step."""
     return binding_name(step.exchange, step.destination, step.binding_key or "")
+
+
+def worker_remedy(state: State) -> str:
+    """What a person does about a worker that does not consume, by the state of its process."""
+    remedies: dict[State, str] = {"gone": START, "unlisted": AGAIN, "starting": WAIT}
+    return remedies.get(state, RESTART)
 
 
 def worker_name(worker: Worker) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import AGAIN, RESTART, START, counted, listed, merged, names_of, worker_name
+from attune_ops.doctor.checks._common import counted, listed, merged, names_of, worker_name, worker_remedy
 from attune_ops.doctor.checks._common import worker_consumers as expected_of_workers
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
@@ -65,7 +65,7 @@ def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
                 + (f"; backlog: {counted(depth, 'message')}" if depth else ""),
                 evidence={"worker": worker.id, "name": worker.name, "queues": silent, "messages": depth,
                           "process": process.summary},
-                remedy={"gone": START, "unlisted": AGAIN}.get(process.state, RESTART),
+                remedy=worker_remedy(process.state),
                 inspect_commands=(command_lines.consumers(silent[0]),),
                 related={"consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker.id))},
             )  # fmt: skip

@@ -7,9 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import (
-    AGAIN,
-    RESTART,
-    START,
     all_missing,
     listed,
     merged,
@@ -17,6 +14,7 @@ from attune_ops.doctor.checks._common import (
     missing_worker_queues,
     names_of,
     worker_name,
+    worker_remedy,
 )
 from attune_ops.doctor.checks.declarations import declare, lost_with, not_bound, refused
 from attune_ops.doctor.findings import Problem, Severity, Subject
@@ -26,7 +24,7 @@ from attune_ops.model.ownership import has_consumer
 from attune_ops.model.registry import Worker
 from attune_ops.model.topology import Binding
 from attune_ops.model.units import age
-from attune_ops.model.worker_process import worker_process
+from attune_ops.model.worker_process import State, worker_process
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind, Fix
 from attune_ops.topology.redeclaration import TRANSIENT
@@ -85,11 +83,11 @@ def _no_queue(facts: Facts, worker_id: int, differences: Sequence[Difference]) -
     )  # fmt: skip
 
 
-def _remedy(differences: Sequence[Difference], state: str) -> str:
+def _remedy(differences: Sequence[Difference], state: State) -> str:
     """What only a person can do: a command cannot start the process that consumes."""
     if differences[0].fix is not Fix.DECLARE:
         return refused(differences[0])
-    return {"gone": START, "unlisted": AGAIN}.get(state, RESTART)
+    return worker_remedy(state)
 
 
 def _cause(facts: Facts, worker: Worker) -> str:
@@ -102,17 +100,21 @@ def _cause(facts: Facts, worker: Worker) -> str:
 def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ...]]) -> Problem:
     differences = [d for several in missing.values() for d in several]
     workers = [facts.worker_named[i] for i in missing]
-    states = Counter(worker_process(facts, w).summary for w in workers)
+    processes = [worker_process(facts, w) for w in workers]
+    states = Counter(process.summary for process in processes)
     said = ", ".join(f"{count} {words}" for words, count in states.items())
+    remedy = "Restart the workers: their start-up declares and binds their queues and consumes from them."
+    if any(process.state == "unlisted" for process in processes):
+        remedy = worker_remedy("unlisted")
+    elif all(process.state == "gone" for process in processes):
+        remedy = worker_remedy("gone")
     return Problem(
         Subject("queue", differences[0].name),
         f"none of the {len(workers)} live workers has its queues ({said}): the broker was restarted or reset, refuses "
         f"the queues, or is not the broker of this registry's workers: {listed(w.name for w in workers)}",
         evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences],
                   "processes": dict(states)},
-        remedy="Restart the workers: their start-up declares and binds their queues and consumes from them."
-        if differences[0].fix is Fix.DECLARE
-        else refused(differences[0]),
+        remedy=remedy if differences[0].fix is Fix.DECLARE else refused(differences[0]),
         inspect_commands=(command_lines.worker(workers[0].name),),
         related=_related(facts, differences),
         others=tuple(Subject("queue", several[0].name) for several in list(missing.values())[1:]),
@@ -136,8 +138,20 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
 
     The worker appears healthy: it consumes and its heartbeat is fresh. But messages for it are dropped. Causes: the
     worker died between declare and bind; the exchange was deleted and redeclared, which removes its bindings; the
-    queue was made by hand; another release uses another key.
+    queue was made by hand; another release uses another key. A queue that the worker does not consume from is not
+    bound by a command: it would collect messages that nobody reads.
     """
+    yield from merged(
+        _unbound(facts),
+        lambda problems: (
+            f"{len(problems)} bindings of workers are missing ({problems[0].evidence['process']}): "
+            + listed(dict.fromkeys(str(p.evidence["name"]) for p in problems))
+        ),
+        lambda problems: tuple(dict.fromkeys(c for p in problems for c in p.commands)),
+    )
+
+
+def _unbound(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for d in facts.memo(diff).of(DiffKind.MISSING):
         b = d.item
         if d.worker_id is None or not isinstance(b, Binding):
@@ -147,14 +161,20 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
         remedy, commands = declare(d)
         process = worker_process(facts, worker)
         state = facts.actual.queue_named.get(b.destination)
-        read = state is not None and has_consumer(facts, state)  # else it would collect messages that nobody reads
-        yield Problem(
+        read = process.state in ("connected", "unknown") and state is not None and has_consumer(facts, state)
+        if commands:
+            remedy = "Bind its queue: the worker consumes from it." if read else worker_remedy(process.state)
+        related = {"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
+                   "destination": (b.destination,), "base binding": lost_with(facts, b.source)}  # fmt: skip
+        # What another finding explains is listed under that one, each by its name.
+        there = b.source in facts.actual.exchange_named
+        explained = there or d.name, bool(related["missing worker queue"]), related["base binding"]
+        yield (process.state, read, remedy, explained), Problem(
             Subject("binding", d.name),
             f"{worker_name(worker)}: {message}; {process.words}",
-            evidence={"worker": d.worker_id, "source": b.source, "queue": b.destination, "routing_key": b.routing_key,
-                      "instead": instead, "process": process.summary},
-            remedy=f"{RESTART} Until then, bind its queue." if commands and read else RESTART if commands else remedy,
+            evidence={"worker": d.worker_id, "name": worker.name, "source": b.source, "queue": b.destination,
+                      "routing_key": b.routing_key, "instead": instead, "process": process.summary},
+            remedy=remedy,
             commands=(*unbind, *commands) if read else (),
-            related={"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
-                     "destination": (b.destination,), "base binding": lost_with(facts, b.source)},
+            related=related,
         )  # fmt: skip

@@ -58,6 +58,12 @@ def one_error(p: Place, code: str, words: str, within: float = 40) -> Finding:
     return finding
 
 
+def silent_for(p: Place, seconds: int, *names: str) -> None:
+    """Sets the last heartbeat of these workers; the test does not wait for as long."""
+    for name in names:
+        p.sql(f"UPDATE worker SET last_heartbeat = datetime('now', '-{seconds} seconds') WHERE name = '{name}'")
+
+
 def no_errors(p: Place) -> bool:
     return not found(p.look(), Severity.ERROR)
 
@@ -68,6 +74,9 @@ def test_a_killed_worker(topology: str, place: Callable[..., Place], run: Run, t
     p = place(topology)
     with processes(p, tmp_path) as running:
         running["w2"].kill()
+        finding = one_error(p, "AT401" if topology == JANUARY else "AT403", "no connection is listed yet")
+        assert finding.remedy.startswith("Run the doctor again after 45 s")
+        silent_for(p, 46, "w2")
         # January's queue went with its consumer, September's is durable.
         code = "AT401" if topology == JANUARY else "AT403"
         finding = one_error(p, code, "crashed: no connection")
@@ -100,6 +109,8 @@ def test_a_closed_connection(place: Callable[..., Place], run: Run, tmp_path: Pa
     with processes(p, tmp_path) as running:
         eventually(lambda: "attune worker w1" in {c.client_name for c in p.look().facts.actual.connections or ()})
         run("connections", "close", "--apply", "attune worker w1", target=p.vhost, env=p.environment, status=0)
+        eventually(lambda: running["w1"].status is not None, within=30)
+        silent_for(p, 46, "w1")
         finding = one_error(p, "AT403", "crashed: no connection")
         assert finding.remedy.startswith(PERSON)
         shows(p, run, "AT403", "worker 1 (w1) does not consume from", "crashed: no connection", "→ Start the worker")
@@ -121,6 +132,36 @@ def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[...,
     p.services["w1"].disconnect()
     p.start("worker", "w1")
     healthy(p, run)
+
+
+def test_a_worker_that_reconnects(place: Callable[..., Place]) -> None:
+    """Its last heartbeat is 25 s old and its connection is away: it is not called crashed, and nothing restarts it."""
+    p = place(SEPTEMBER).populate()
+    eventually(lambda: no_errors(p), within=30, every=1)
+    key = "execution.dispatch.worker.1"
+    p.services["w1"].disconnect()
+    p.vhost.api("DELETE", f"bindings/{{vhost}}/e/attune.executions/q/{W1}/{key}")
+    silent_for(p, 25, "w1")
+
+    def seen() -> dict[str, Finding]:
+        silent_for(p, 25, "w1")
+        found = {f.code: f for f in p.look().at_least(Severity.ERROR)}
+        return found if {"AT402", "AT403"} <= set(found) else {}
+
+    for finding in eventually(seen, within=30, every=1).values():
+        assert "crashed" not in finding.detail + finding.cause
+        if finding.code in ("AT402", "AT403"):
+            assert "no connection is listed yet" in finding.detail
+            assert finding.remedy.startswith("Run the doctor again")
+            assert finding.commands == (), "nobody would read what is bound"
+    silent_for(p, 46, "w1")
+    report = p.look()
+    (unbound,) = (f for f in report.findings if f.code == "AT402")
+    assert "crashed: no connection" in unbound.detail
+    assert unbound.remedy.startswith("Start the worker's process again")
+    assert unbound.commands == ()
+    p.start("worker", "w1")
+    eventually(lambda: no_errors(p), within=30, every=1)
 
 
 def test_the_registry_is_gone(place: Callable[..., Place], run: Run) -> None:
@@ -145,6 +186,7 @@ def test_many_killed_workers_are_one_finding(place: Callable[..., Place], run: R
     with processes(p, tmp_path, workers=6) as running:
         for name in ("w1", "w2", "w3", "w4", "w5"):
             running[name].kill()
+        silent_for(p, 46, "w1", "w2", "w3", "w4", "w5")
         finding = one_error(p, "AT401", "5 workers have no queues (crashed: no connection): ")
         assert len(finding.subjects) == 5
         p.sql("UPDATE worker SET last_heartbeat = datetime('now', '-20 minutes') WHERE name < 'w6'")

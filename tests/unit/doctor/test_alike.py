@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 
 from rich.console import Console
 
 from attune_ops import render
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Severity
-from tests.unit.doctor.checks.world import JANUARY, SEPTEMBER, healthy, queues, stale, without_consumers, without_queues
-from tests.unit.facts import worker
+from tests.unit.doctor.checks.world import (
+    JANUARY,
+    SEPTEMBER,
+    healthy,
+    queues,
+    stale,
+    without_bindings,
+    without_consumers,
+    without_queues,
+)
+from tests.unit.facts import NOW, worker
 from tests.world import words_of
 
 IDS = range(1, 26)
@@ -59,6 +69,22 @@ def test_queues_of_workers_that_crashed_in_the_same_way_are_one_finding() -> Non
 
     assert all(matcher(pattern)(n) for n in names)
     assert not matcher(pattern)("worker.26.executions")
+
+
+def test_workers_without_their_bindings_are_one_finding() -> None:
+    """Nobody consumes from these queues: no command binds them."""
+    gone = tuple(worker(i, last_heartbeat=NOW - timedelta(seconds=50), created=NOW - timedelta(days=9)) for i in IDS)
+    named = {f"worker.{i}.executions" for i in IDS}
+    queues_of = [q.name for i in IDS for q in healthy(SEPTEMBER).topology.worker_queues(i)]
+    silent = without_consumers(healthy(SEPTEMBER, (*gone, worker(26))), *queues_of)
+    found = diagnose(without_bindings(silent, lambda b: b.destination in named)).at_least(Severity.ERROR)
+    (finding,) = (f for f in found if f.code == "AT402")
+    assert finding.detail == (
+        "25 bindings of workers are missing (crashed: no connection): w1, w2, w3, w4, w5 and 20 more"
+    )
+    assert len(finding.subjects) == 25
+    assert finding.commands == ()
+    assert finding.remedy.startswith("Start the worker's process again")
 
 
 def test_two_are_two_findings() -> None:

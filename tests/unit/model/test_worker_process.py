@@ -9,13 +9,20 @@ import pytest
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Severity
 from attune_ops.model.registry import Worker
-from attune_ops.model.worker_process import LISTED_AFTER, worker_process
-from tests.unit.doctor.checks.world import JANUARY, SEPTEMBER, healthy, without_consumers, without_queues
+from attune_ops.model.worker_process import CRASHED_AFTER, worker_process
+from tests.unit.doctor.checks.world import (
+    JANUARY,
+    SEPTEMBER,
+    healthy,
+    without_bindings,
+    without_consumers,
+    without_queues,
+)
 from tests.unit.facts import NOW, worker
 
 YEAR_AGO = NOW - timedelta(days=365)
-JUST = NOW - LISTED_AFTER + timedelta(seconds=1)
-LONG = NOW - LISTED_AFTER
+JUST = NOW - CRASHED_AFTER + timedelta(seconds=1)
+LONG = NOW - CRASHED_AFTER
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ def test_a_worker_that_stopped_has_no_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heartbeat", "remedy"), [(JUST, "Run the doctor again after 15 s"), (LONG, "Start the worker's process again")]
+    ("heartbeat", "remedy"), [(JUST, "Run the doctor again after 45 s"), (LONG, "Start the worker's process again")]
 )
 def test_what_the_checks_advise(heartbeat: datetime, remedy: str) -> None:
     """A second process of a live worker would take its executions, and a restart would end them."""
@@ -52,6 +59,8 @@ def test_what_the_checks_advise(heartbeat: datetime, remedy: str) -> None:
         "AT401": without_queues(healthy(JANUARY, (w1, worker(2))), "worker.1.executions"),
         "AT403": without_consumers(healthy(SEPTEMBER, (w1, worker(2))), *_queues_of(w1)),
     }
+    unread = without_consumers(healthy(SEPTEMBER, (w1, worker(2))), *_queues_of(w1))
+    advised["AT402"] = without_bindings(unread, lambda b: b.destination == "worker.1.cancel")
     for code, facts in advised.items():
         (finding,) = (f for f in diagnose(facts).at_least(Severity.ERROR) if f.code == code)
         assert finding.remedy.startswith(remedy)
