@@ -19,6 +19,13 @@ DRIVER = "attune-ops[postgres]"  # in the error of a connection without the driv
 TLS = ("amqps://", "https://")
 OLDEST, NEWEST = (3, 10), (4, 3)  # the versions that were measured and tested
 
+# The fix of a refused login, by words of the reason; live tests keep them equal to what the connection reports.
+LOGIN = {
+    "wrong user or password": "Correct the user or the password in the URL.",
+    "has no permissions": "Run that rabbitmqctl command on the broker's host, or use a user with permissions there.",
+    "no such virtual host": "Correct the virtual host at the end of the AMQP URL.",
+}
+
 
 def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> Iterator[Problem]:
     for reach in facts.reach:
@@ -27,9 +34,15 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
                 Subject(kind, reach.target or source),
                 reach.error,
                 evidence={"target": reach.target, "user": reach.user},
-                remedy=remedy,
+                remedy=_login_fix(source, reach.error) or remedy,
                 inspect_commands=(CONFIGURED,),
             )
+
+
+def _login_fix(source: Source, error: str) -> str | None:
+    """What to do about a refused login of this source; None for another error."""
+    known = {Source.AMQP: tuple(LOGIN), Source.MANAGEMENT: ("wrong user or password",)}.get(source, ())
+    return next((LOGIN[words] for words in known if words in error), None)
 
 
 @check("AT101", "amqp-reachable", "can connect to the broker over AMQP", Severity.ERROR, needs_attempt=(Source.AMQP,))

@@ -83,3 +83,28 @@ def test_without_the_administrator_tag_it_is_skipped(place: Callable[..., Place]
     (result,) = p.look(["AT117"]).results
     assert result.status is CheckStatus.SKIPPED
     assert f"user '{lesser.user}' does not have the administrator tag" in (result.reason or "")
+
+
+def test_a_refused_login_is_found_with_its_own_fix(place: Callable[..., Place], user: Users) -> None:
+    """Each reason has its fix in place of "start the broker"."""
+    p = place()
+    right, stranger = user(p.vhost), user(p.vhost, configure=None)
+    amqp, management = p.settings.amqp, p.settings.management
+    refused = {
+        "wrong user or password": (right.user, "wr0ng-pw", "Correct the user or the password"),
+        "has no permissions there; rabbitmqctl set_permissions": (
+            stranger.user, stranger.password, "Run that rabbitmqctl command",
+        ),
+    }  # fmt: skip
+    for reason, (name, password, remedy) in refused.items():
+        login = msgspec.structs.replace(amqp, user=name, password=Secret(password))
+        p.settings = msgspec.structs.replace(p.settings, amqp=login)
+        (finding,) = (f for f in p.look(["AT101"]).findings if f.code == "AT101")
+        assert reason in finding.detail
+        assert finding.remedy.startswith(remedy)
+        assert password not in finding.detail + finding.remedy
+    login = msgspec.structs.replace(management, user=right.user, password=Secret("wr0ng-pw"))
+    p.settings = msgspec.structs.replace(p.settings, amqp=amqp, management=login)
+    (finding,) = (f for f in p.look(["AT102"]).findings if f.code == "AT102")
+    assert "wrong user or password" in finding.detail
+    assert finding.remedy.startswith("Correct the user or the password")
