@@ -14,6 +14,7 @@ import attune_ops
 from attune_ops.doctor.health import Probes
 from attune_ops.messages.facade import Messages
 from attune_ops.model.display import Shown
+from attune_ops.monitoring.history_operations import HistoryOperations
 from attune_ops.ops import Ops
 from attune_ops.render import module_of
 from attune_ops.topology.policies.apply_policy import PolicyOperations
@@ -34,8 +35,20 @@ def every() -> dict[str, type[Shown]]:
 
 EVERY = every()
 # What is no value to show: plain data, the doors to more of it, and the dashboard, which a later room makes (Any).
-NO_VALUE = {"None", "str", "int", "Self", "Any", "Facts", "Router", "Messages", "PolicyOperations", "Probes"}
-DOORS = (Ops, Messages, PolicyOperations, Probes)
+NO_VALUE = {
+    "None",
+    "str",
+    "int",
+    "Self",
+    "Any",
+    "Facts",
+    "Router",
+    "Messages",
+    "PolicyOperations",
+    "Probes",
+    "HistoryOperations",
+}
+DOORS = (Ops, Messages, PolicyOperations, Probes, HistoryOperations)
 
 
 def returned() -> set[str]:

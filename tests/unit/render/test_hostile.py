@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from html.parser import HTMLParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -22,10 +24,14 @@ from rich.console import Console
 
 from attune_ops.model.display import Shown
 from attune_ops.model.table import Column, Kind, Table
+from attune_ops.monitoring import history
+from attune_ops.monitoring.history import History
 from attune_ops.render import form, formats
 from attune_ops.render.terminal import Visible
 from attune_ops.render.wire import json_text
 from tests.hostile import NAMES, is_safe
+from tests.unit.facts import queue
+from tests.unit.monitoring.readings import at, record, whole
 from tests.unit.render.test_every_type import EVERY
 
 NOW = datetime(2026, 1, 16, 12, 0, tzinfo=UTC)
@@ -54,6 +60,8 @@ class Filler:
             return self.random.choice(list(hint))
         if hint is Table:
             return self.table()
+        if hint is History:
+            return self.history()
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             hints = get_type_hints(hint)
             return hint(**{f.name: self.value(hints[f.name]) for f in msgspec.structs.fields(hint)})
@@ -82,6 +90,12 @@ class Filler:
         columns = (Column(names[0]), Column(names[1], Kind.LIST), Column(names[2], Kind.CATEGORY))
         row = (names[0], (names[1], names[2]), names[2])
         return Table(names[0], columns, (row,) * self.random.randrange(3), NOW, (names[1],), (names[0],))
+
+    def history(self) -> History:
+        """A recorded history of queues of these names."""
+        found = tuple(queue(name, messages=self.random.randrange(1000)) for name in self.random.sample(self.names, 3))
+        with TemporaryDirectory() as folder:
+            return history.read(record(Path(folder) / "h", at(0, queues=found), at(10, queues=found)), whole())
 
 
 class Tags(HTMLParser):
