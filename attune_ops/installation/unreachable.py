@@ -38,6 +38,7 @@ ASK_HTTP = (
 ASK_AMQP = "check that the broker is running and the port is correct (default 5672, with TLS 5671)"
 NOT_HTTP = "the server does not speak HTTP properly (an AMQP port?); the default port of the management API is 15672"
 NOT_AMQP = "the server does not speak AMQP (an HTTP or TLS port?); the default port is 5672, 5671 with TLS"
+NOT_AMQP_TLS = f"{NOT_AMQP}; with TLS it may demand a client certificate that it trusts (cert_file, key_file)"
 CLOSED = (
     "the server closed the TLS connection; it may demand a client certificate that it trusts (cert_file, key_file), or "
     "the port is not correct (default 5671 for AMQP, 15671 for the management API)"
@@ -69,7 +70,7 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
         (REFUSED, f"connection refused; {ASK_HTTP if http else ASK_AMQP}"),
         (UNKNOWN_HOST, f"host name {endpoint.host!r} is unknown; check its spelling"),
         (UNREACHABLE, "network or host unreachable; check host and routes"),
-        (OTHER_PROTOCOL, NOT_HTTP if http else NOT_AMQP),
+        (OTHER_PROTOCOL, NOT_HTTP if http else NOT_AMQP_TLS if endpoint.tls else NOT_AMQP),
         (BROKE_OFF, CLOSED if endpoint.tls else HALF if http else NOT_AMQP),
     )  # fmt: skip
     text = _chain(error)
