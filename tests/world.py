@@ -76,7 +76,11 @@ class Broker:
     def api(self, method: str, path: str, body: Any = None, ok: tuple[int, ...] = (200, 201, 204)) -> requests.Response:
         """Calls `/api/PATH` as administrator; the answer's status must be among `ok`."""
         url = f"http://{self.management_address}/api/{path}"
-        how: dict[str, Any] = {"json": body, "auth": (self.user, self.password), "timeout": 30}
+        how: dict[str, Any] = {
+            "json": body,
+            "auth": (self.user, self.password),
+            "timeout": 60,
+        }  # a new cluster may take its time for a virtual host
         try:
             answer = self.session.request(method, url, **how)
         except requests.ConnectionError:  # a broker that was away has closed the connection that was kept

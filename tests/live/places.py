@@ -15,6 +15,7 @@ from pika.exceptions import AMQPError
 
 from attune_ops.doctor.findings import Report, Severity
 from attune_ops.installation import registry_write
+from attune_ops.installation.amqp import close
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.ops import Ops
 from attune_ops.startup.service import Service
@@ -112,7 +113,7 @@ class Place:
             ready.set()
             with suppress(AMQPError):
                 channel.start_consuming()
-                connection.close()
+            close(connection)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

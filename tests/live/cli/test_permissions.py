@@ -15,6 +15,7 @@ import pika.exceptions
 import psycopg
 import pytest
 
+from attune_ops.installation.amqp import close
 from tests import migrations
 from tests.cli.commands import ALL
 from tests.live.installation.test_releases import narrow_user
@@ -306,3 +307,4 @@ def test_closing_the_connection_of_another_user(world: World) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     with pytest.raises(pika.exceptions.AMQPError):
         victim.process_data_events(2)
+    close(victim)

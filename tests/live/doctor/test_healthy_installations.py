@@ -146,7 +146,9 @@ def test_healthy_installations(place: Callable[..., Place], user: Users, run: Ru
         INSTALLATIONS[name][1](p)
     found: dict[str, list[str]] = {}
     for name, p in places.items():
-        found[f"{name}, at once"] = trouble(doctor(p, run))
+        # Until its consumers are listed (10 s), 0.5 cannot be told from 0.6 with a leftover of 0.5; the doctor says so.
+        if INSTALLATIONS[name][0] != SEPTEMBER:
+            found[f"{name}, at once"] = trouble(doctor(p, run))
     for name, p in places.items():
         eventually(lambda p=p: all_listed(p), within=30, every=1)  # type: ignore[misc]
         lesser = user(p.vhost, tags="monitoring", configure="", write="", read="")
@@ -186,7 +188,8 @@ def test_busy_and_beside_others(
         for _ in range(2):
             why = looks_healthy(p, run, lesser)
             assert not why, "\n".join(why)
-        grown = run("doctor", "--samples", "2", env=p.environment, status=0).stdout
+        # Not AT509: unroutable messages are counted for all virtual hosts, also those of tests beside this one.
+        grown = run("doctor", "--samples", "2", "--skip", "AT509", env=p.environment, status=0).stdout
         assert not [line for line in grown.splitlines() if line.startswith(("ERROR", "WARNING"))]
     finally:
         stop_all(services)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pika
 import pytest
 from pika.exceptions import AMQPError
 
 from attune_ops.doctor.findings import Severity
+from attune_ops.installation.amqp import close
 from tests.live.doctor.broken import EXECUTIONS, W1
 from tests.live.doctor.test_dead_letters import SIX, STATUS
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
@@ -33,8 +34,7 @@ def consuming(vhost: Vhost, *queues: str, tag: str = "eats") -> Iterator[pika.Bl
     try:
         yield connection
     finally:
-        with suppress(AMQPError):
-            connection.close()
+        close(connection)
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_a_server_named_queue_has_its_own_consumer_only(place: Callable[..., Pla
     channel.basic_consume(own, lambda *_: None, consumer_tag="eats")
     eventually(lambda: own in p.look(["AT417"]).facts.actual.consumers_of, within=20, every=1)
     assert not p.look(["AT417"]).findings
-    connection.close()
+    close(connection)

@@ -21,7 +21,7 @@ from attune_ops.drills.journal import DoctorStatus, Journal
 from attune_ops.drills.ledger import Leftover
 from attune_ops.drills.runner import run
 from attune_ops.drills.undo import Record, records, recover
-from attune_ops.installation.amqp import open_connection
+from attune_ops.installation.amqp import close, open_connection
 from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import start_time
 from attune_ops.model.envelope import parse
@@ -106,7 +106,11 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
 
     monkeypatch.setattr(runner._DrillRun, "_populate", traced)
     monkeypatch.setattr(evidence, "drain", read)
-    journal = run("worker-reconnect", settings, confirm="test", rate=60)
+    try:
+        journal = run("worker-reconnect", settings, confirm="test", rate=60)
+    finally:
+        for channel, _ in tracing:
+            close(channel.connection)
     assert isinstance(journal, Journal)
     assert journal.ledger.adds_up, journal
     published = Counter(n for what, n in seen if what == "publish")
