@@ -14,7 +14,7 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.findings import Severity
 from attune_ops.topology.apply import apply_topology
 from tests.live.places import JANUARY, Place
-from tests.world import Broker, Run, Vhost, eventually
+from tests.world import Broker, Run, Users, Vhost, eventually
 
 BACKLOG = 10_500
 
@@ -68,7 +68,10 @@ def test_nothing_of_attune_is_one_statement(broker: Broker, run: Run, tmp_path: 
         assert [f["code"] for f in report["findings"] if f["severity"] == "error"] == ["AT201"]
 
 
-def test_an_empty_virtual_host_is_set_up_by_the_printed_command(vhost: Vhost, run: Run, tmp_path: Path) -> None:
+def test_an_empty_virtual_host_is_set_up_by_the_printed_command(
+    vhost: Vhost, user: Users, run: Run, tmp_path: Path
+) -> None:
+    vhost = user(vhost, tags="monitoring")  # an administrator also sees Attune in the virtual hosts of other tests
     environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{tmp_path}/registry.sqlite"}
     first = doctor(run, vhost)["findings"][0]
     (line,) = first["commands"]
