@@ -10,7 +10,7 @@ import msgspec
 from attune_ops.doctor.findings import Problem, Severity, Unknown
 from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts
-from attune_ops.model.ownership import own_queues
+from attune_ops.model.ownership import exchange_kind, own_queues, queue_kind
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Consumer, binding_name
@@ -74,11 +74,9 @@ def own(facts: Facts) -> Iterator[QueueState]:
 
 def foreign_objects(facts: Facts) -> int:
     """How many queues and exchanges of the virtual host are neither the broker's own nor the topology's."""
-    topology, broker = facts.topology, facts.actual
-    known = {e.name for e in topology.exchanges} | {q.name for q in topology.base_queues} | set(facts.memo(own_queues))
-    names = [q.name for q in broker.queues or ()]
-    names += [e.name for e in broker.exchanges or () if e.name and not e.name.startswith("amq.")]
-    return sum(name not in known for name in names)
+    queues = sum(queue_kind(facts, q) == "foreign" for q in facts.actual.queues or ())
+    exchanges = facts.actual.exchanges or ()
+    return queues + sum(exchange_kind(facts.topology, e.name) == "foreign" for e in exchanges)
 
 
 def permits(pattern: str, name: str) -> bool:
