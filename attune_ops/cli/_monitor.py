@@ -67,12 +67,8 @@ def metrics(value: Report | Health | Table) -> str:
     """A result in Prometheus' text format; raises `ConfigError` without prometheus-client."""
     from attune_ops.doctor.findings import Report
     from attune_ops.doctor.health_check import Health
-    from attune_ops.model.errors import ConfigError
+    from attune_ops.monitoring import metrics as of
 
-    try:
-        from attune_ops.monitoring import metrics as of
-    except ImportError:
-        raise ConfigError("metrics need prometheus-client: pip install 'attune-ops[monitoring]'") from None
     if isinstance(value, Report):
         return of.exposition(of.families(value)).decode()
     return of.exposition(of.health_families(value) if isinstance(value, Health) else of.table_families(value)).decode()

@@ -44,11 +44,6 @@ def command(
     import threading
 
     from attune_ops.model.errors import ConfigError
-
-    try:
-        import prometheus_client  # noqa: F401
-    except ImportError:
-        raise ConfigError("metrics need prometheus-client: pip install 'attune-ops[monitoring]'") from None
     from attune_ops.monitoring.exporter import Exporter, http_server
     from attune_ops.monitoring.web_config import read_web_config
 

@@ -16,9 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
 from attune_ops.doctor.diagnosis import diagnose_live, pages
 from attune_ops.doctor.findings import Report
 from attune_ops.doctor.html_report import report_html
@@ -30,6 +27,7 @@ from attune_ops.model import units
 from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.monitoring.metrics import MOST_WORKERS, exposition, families
+from attune_ops.monitoring.prometheus import CONTENT_TYPE_LATEST, CounterMetricFamily, GaugeMetricFamily, Metric
 from attune_ops.monitoring.web_config import WebConfig
 from attune_ops.render import text, written
 

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
-
 from attune_ops.doctor.checks.dead_letters import lost_dead_letters
 from attune_ops.doctor.checks.lost_dead_letters import dead_letter_queues, missing_dead_letters
 from attune_ops.doctor.findings import CheckStatus, Report, Severity
@@ -26,6 +23,13 @@ from attune_ops.model.startup_progress import Step, progress
 from attune_ops.model.table import Cell, Table
 from attune_ops.model.topology import Per
 from attune_ops.model.version import __version__
+from attune_ops.monitoring.prometheus import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    generate_latest,
+)
 
 MOST_WORKERS = 1_000  # workers with series of their own, 8 each
 STATES = ("ready", "starting", "stopped", "crashed", "error", "stale", "no queue", "no consumer", "unregistered")
