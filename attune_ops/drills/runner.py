@@ -29,6 +29,7 @@ from attune_ops.installation import audit
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.model.errors import AttuneOpsError, DrillRefused, SourceError
+from attune_ops.model.units import counted
 from attune_ops.model.version import __version__
 from attune_ops.model.waiting import wait_until
 from attune_ops.startup.processes import stop_all
@@ -124,6 +125,9 @@ def _run_once(
         context = Context(setup, lambda e: on_progress(_line(e)), on_timeline)
         with audit.change(scratch, "drill run", drill.name, confirm=confirm):
             return _DrillRun(drill, context, on_progress).run()
+    except KeyboardInterrupt:  # said at once: a busy broker may take its time for the virtual host
+        on_progress(f"interrupted: undoing {counted(len(undo.record.undo), 'change')}")
+        raise
     finally:
         undo.undo(target.settings if target else None, on_progress)
 

@@ -82,10 +82,9 @@ def test_an_alarm_is_said_at_once_and_ctrl_c_ends_the_drill(run: Run, alarmed: L
         assert what in line
         lines.until("still waiting after 1", 20)
         assert len(scratch(alarmed)) == 1
-        sent = time.monotonic()
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
-        assert time.monotonic() - sent < 10
+        lines.until("interrupted: undoing", 10)
+        process.wait(timeout=120)  # a loaded broker may take its time for the virtual host
     assert process.returncode == 130
     assert not [line for line in lines.all if "Traceback" in line]
     assert scratch(alarmed) == []

@@ -26,7 +26,6 @@ from tests.live.messages.test_round_trip import declare
 from tests.world import Broker, Run, Vhost, clean_environment
 
 ROUNDS = int(os.environ.get("ATTUNE_OPS_TEST_RESTARTS", "1"))
-ON_DISK_S = 2.0  # after a declare: docs/failover.md has what was measured
 CONNECTED_S = 0.2  # what it needs at least before there is something to interrupt
 SPAN_S = {"drain": 0.7, "restore": 2.0, "move": 2.0}  # within which the broker then goes down
 
@@ -125,7 +124,8 @@ def test_nothing_is_lost(what: str, hard: bool, module_lab: lab.Lab, vhost: Vhos
     for n in range(ROUNDS):
         declare(vhost, "q", "other")
         ids, file = fill(ops.settings, "q"), tmp_path / f"kept-{n}.jsonl"
-        time.sleep(ON_DISK_S)  # a queue that was declared just before a kill can be gone (drill declare-then-kill)
+        # A queue that was declared just before a kill can be gone (drill declare-then-kill).
+        module_lab.ctl("eval", "mnesia:sync_log().")
         if what == "restore":
             ops.messages.drain("q", file, apply=True)
         orders: dict[str, tuple[str | Path, ...]] = {"drain": ("q", file), "restore": (file,), "move": ("q", "other")}
