@@ -109,8 +109,9 @@ def run(
         out.write("\nEverything stopped; use --keep to leave it running.")
     out.write("\ntry next")
     program = "attune-ops" if name == "default" else f"attune-ops --lab {name}"
-    first = () if kept or ran_before else (("the same, kept", "lab run --keep"),)
-    for what, command in (*first, *NEXT):
+    if not (kept or ran_before):
+        out.write(f"  {'the same, kept':<17}  {program} lab run --keep\nand while it runs")
+    for what, command in NEXT:
         out.write(f"  {what:<17}  {program} {command}")
 
 

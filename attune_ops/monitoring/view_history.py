@@ -53,10 +53,7 @@ def as_frame(history: History) -> Any:
 
     if history.of not in SAMPLES:
         return view_table.as_frame(history.table)
-    try:
-        import pandas as pd
-    except ImportError:
-        raise ConfigError("a DataFrame needs pandas: pip install 'attune-ops[notebook]'") from None
+    pd = view_table.load_pandas()
     import pyarrow as pa
 
     kinds: dict[Any, Any] = {

@@ -93,19 +93,25 @@ def as_html(table: Table) -> str:
     return html.fragment("table.html", table=table, cells=cells(table), right=RIGHT)
 
 
+def load_pandas() -> Any:
+    """The module pandas, which an extra installs. Raises `ConfigError` without it."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ConfigError("a DataFrame needs pandas: pip install 'attune-ops[notebook]'") from None
+    return pd
+
+
 def as_frame(table: Table, attrs: dict[Hashable, Any] | None = None) -> pd.DataFrame:
     """Typed columns; `attrs` hold units and docs by column, when the table was taken, its notes, and those given.
 
     Raises `ConfigError` without pandas.
     """
-    try:
-        import pandas as pd
-    except ImportError:
-        raise ConfigError("a DataFrame needs pandas: pip install 'attune-ops[notebook]'") from None
+    pandas = load_pandas()
     columns = table.columns
     values = list(zip(*table.rows, strict=True)) or [()] * len(columns)
-    made = pd.DataFrame(
-        {c.name: _series(pd, c, list(v)) for c, v in zip(columns, values, strict=True)},
+    made: pd.DataFrame = pandas.DataFrame(
+        {c.name: _series(pandas, c, list(v)) for c, v in zip(columns, values, strict=True)},
         columns=[c.name for c in columns],
     )
     made.attrs = {
