@@ -52,14 +52,14 @@ def command(
     """Runs a service's start-up sequence against the broker: connect, setup, register, declare, bind, consume, ready.
 
     It declares, binds, registers and consumes as the service does. Then it stops cleanly. The scheduler sends nothing
-    to the worker: it is cordoned, or inactive where the release cannot cordon. Messages that arrive nevertheless are
+    to a new worker: it is cordoned, or inactive where the release cannot cordon. Messages that arrive nevertheless are
     not acknowledged, and none is lost: they remain in the worker's queue, or, where that is auto-deleted, in a durable
-    queue of copies, which the output names. A known worker has its former row again; a new row is deleted, and so are
+    queue of copies, which the output names. A known worker's row is left as it is; a new row is deleted, and so are
     new queues that are empty. The output lists what remains.
 
     `--hold` keeps the service running. It is a dry run until `--apply`, except on a lab. Ctrl-C and SIGTERM end it
-    cleanly. After `kill -9` no message is lost, but row and queues remain; the same command without --hold, 90 s later,
-    removes them.
+    cleanly. After `kill -9` no message is lost, but a new row and queues remain; the same command without --hold, 90 s
+    later, removes them.
 
     The command refuses to start where a worker of that name is running, where a queue that it would consume from has a
     consumer, where the auto-delete queue has messages, and where the registry is not configured or is not the one of

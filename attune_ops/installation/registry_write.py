@@ -41,21 +41,17 @@ CORDONED, ADDED = "attune-ops startup", "attune-ops startup added this worker"
 class Registered(NamedTuple):
     """A registration: the worker's id, and whether the name was known (it then keeps its id).
 
-    `before` is what a known row held in the columns that registering changes, `after` what it holds since. `status` is
-    what it was registered as: inactive where it shall get no work and the release cannot cordon.
+    `written` is what the row holds since, in the columns that tell one registration from the next; empty where a known
+    row was left as it is. `status` is that of the row: inactive where it shall get no work and the release cannot
+    cordon. `left_over`: a killed run has added the row.
     """
 
     id: int
     name: str
     known: bool
-    before: Row
-    after: Row
-    status: WorkerStatus = WorkerStatus.ACTIVE
-
-    @property
-    def left_over(self) -> bool:
-        """Whether a killed run has added the row."""
-        return not self.known and bool(self.before)
+    written: Row
+    status: str = WorkerStatus.ACTIVE.value
+    left_over: bool = False
 
 
 def register(
@@ -72,10 +68,11 @@ def register(
     """Registers a worker as running: updates the newest row of that name, which keeps its id, or adds a row.
 
     Changes one row of the worker table, without columns that the release lacks. With `cordon` the scheduler sends the
-    worker nothing: it is cordoned, or inactive where the release cannot cordon. `guard` is called before the row is
-    changed, in the same transaction; what it raises leaves everything as it is. Undo: `give_back`; or `deactivate`,
-    which keeps the row, as Attune does. Raises `SourceError` where the database or its table is missing, and
-    `ActionError` where it refuses; nothing was changed then. `timeout` in s.
+    worker nothing because of it: a new row is cordoned, or inactive where the release cannot cordon; on a known row the
+    update is tried and rolled back, so that whatever ends the process, the row is its worker's own. `guard` is called
+    before the row is changed, in the same transaction; what it raises leaves everything as it is. Undo: `give_back`; or
+    `deactivate`, which keeps the row, as Attune does. Raises `SourceError` where the database or its table is missing,
+    and `ActionError` where it refuses; nothing was changed then. `timeout` in s.
     """
     if not name:
         raise ConfigError("the worker's name is empty")
@@ -89,12 +86,10 @@ def register(
         values |= {"cordoned": True, "cordon_reason": CORDONED}
     with _writing(database, f"registering worker {name!r}", timeout, create=True) as table:
         status = WorkerStatus.INACTIVE if cordon and "cordoned" not in table.columns else WorkerStatus.ACTIVE
-        return table.register(name, {k: v for k, v in values.items() if k in table.columns}, status, guard)
+        return table.register(name, {k: v for k, v in values.items() if k in table.columns}, status, guard, cordon)
 
 
-def heartbeat(
-    database: Database, worker_id: int, status: WorkerStatus = WorkerStatus.ACTIVE, *, timeout: float = 10.0
-) -> None:
+def heartbeat(database: Database, worker_id: int, status: str = WorkerStatus.ACTIVE, *, timeout: float = 10.0) -> None:
     """Sets a worker's heartbeat to now, and its status; raises as `register`, also for a missing row.
 
     There is no undo; a heartbeat becomes stale by itself.
@@ -110,12 +105,13 @@ def deactivate(database: Database, worker_id: int, *, timeout: float = 10.0) -> 
 
 
 def give_back(database: Database, registered: Registered, *, timeout: float = 10.0) -> None:
-    """Undoes `register`: gives a known row its former values back, byte for byte, and deletes one that it added.
+    """Deletes the row that `register` added; a known row that was left as it is stays so.
 
     Raises as `heartbeat`, and `ActionError` where another process has registered the name meanwhile.
     """
-    with _writing(database, f"giving worker {registered.id} back", timeout) as table:
-        table.give_back(registered)
+    if registered.written:
+        with _writing(database, f"giving worker {registered.id} back", timeout) as table:
+            table.delete(registered)
 
 
 def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None:
@@ -137,8 +133,8 @@ class _Table(NamedTuple):
     session: registry_session.Session
     columns: frozenset[str]
 
-    def register(self, name: str, values: dict[str, Any], status: WorkerStatus, guard: Guard | None) -> Registered:
-        """Updates the newest row of that name, or inserts one."""
+    def register(self, name: str, values: Row, status: WorkerStatus, guard: Guard | None, cordon: bool) -> Registered:
+        """Updates the newest row of that name, or inserts one; with `cordon` only tries to update a known one."""
         if self.session.kind == "postgresql":
             # Attune's schema does not make a name unique: two registrations at once would both insert.
             self.session.rows("SELECT pg_advisory_xact_lock(hashtext(?))", name)
@@ -149,14 +145,13 @@ class _Table(NamedTuple):
             worker_id = int(found[0][0])
             if guard is not None:
                 guard(worker_id, registry_read.read_worker(self.session, str(worker_id)))
-            before = self.row(worker_id, ("status", "updated", "last_heartbeat", *values))
             added = "cordon_reason" in values and self._is_ours(worker_id, values)
             if added:  # by a run that was killed before it could delete it
                 values["cordon_reason"] = ADDED
-            elif before.get("cordon_reason") == CORDONED:  # by a run that was killed before it could give it back
-                before |= {"cordoned": False, "cordon_reason": None, "status": WorkerStatus.INACTIVE.value}
+            elif cordon:
+                return Registered(worker_id, name, True, {}, self._try(worker_id, status, values))
             self.mark(worker_id, status, beat=True, values=values)
-            return Registered(worker_id, name, not added, before, self.row(worker_id, IDENTITY), status)
+            return Registered(worker_id, name, not added, self.row(worker_id, IDENTITY), status, added)
         if "cordon_reason" in values:
             values["cordon_reason"] = ADDED
         row = {"name": name, "worker_type": "local", "worker_role": WorkerRole.ACTION.value, **values}
@@ -167,11 +162,22 @@ class _Table(NamedTuple):
         worker_id = int(self.session.rows(sql, *row.values())[0][0])
         if guard is not None:
             guard(worker_id, None)
-        return Registered(worker_id, name, False, {}, self.row(worker_id, IDENTITY), status)
+        return Registered(worker_id, name, False, self.row(worker_id, IDENTITY), status)
+
+    def _try(self, worker_id: int, status: WorkerStatus, values: Row) -> str:
+        """Updates a known row as its worker's start does, rolls that back, and returns the row's status."""
+        before = self.row(worker_id, ("status", "cordon_reason"))
+        if before.get("cordon_reason") == CORDONED:  # by a killed run of a release that wrote to known rows
+            before["status"] = WorkerStatus.INACTIVE.value
+            self.mark(worker_id, before["status"], beat=False, values={"cordoned": False, "cordon_reason": None})
+        self.session.connection.execute("SAVEPOINT before")
+        self.mark(worker_id, status, beat=True, values=values)
+        self.session.connection.execute("ROLLBACK TO SAVEPOINT before")
+        return str(before["status"])
 
     def _is_ours(self, worker_id: int, values: dict[str, Any]) -> bool:
         """Whether we added this row, and no worker has registered with its own host, port and capabilities since."""
-        there = self.row(worker_id, ("host", "port", "capabilities", "cordon_reason"))
+        there = self.row(worker_id, IDENTITY)
         capabilities = msgspec.json.decode(there["capabilities"] or "null")
         return (
             there["cordon_reason"] == ADDED
@@ -189,19 +195,14 @@ class _Table(NamedTuple):
             raise ActionError(f"registry {self.session.database.shown}: no worker {worker_id} any more")
         return dict(zip(there, found[0], strict=True))
 
-    def give_back(self, registered: Registered) -> None:
-        """Gives one row its former values back, or deletes it."""
+    def delete(self, registered: Registered) -> None:
+        """Deletes the row of a registration, unless another process has registered it since."""
         table, worker_id = self.session.table("worker"), registered.id
         if self.session.kind == "postgresql":  # an UPDATE would be written to worker_history
             self.session.rows(f"SELECT id FROM {table} WHERE id = ? FOR UPDATE", worker_id)
-        if self.row(worker_id, IDENTITY) != registered.after:
+        if self.row(worker_id, IDENTITY) != registered.written:
             raise ActionError(f"another process has registered worker {worker_id} since; its row was left as it is")
-        if registered.known:
-            assignments = ", ".join(f"{column} = ?" for column in registered.before)
-            sql = f"UPDATE {table} SET {assignments} WHERE id = ? RETURNING id"
-            self.session.rows(sql, *registered.before.values(), worker_id)
-        else:
-            self.session.rows(f"DELETE FROM {table} WHERE id = ? RETURNING id", worker_id)
+        self.session.rows(f"DELETE FROM {table} WHERE id = ? RETURNING id", worker_id)
 
     def mark(self, worker_id: int, status: str, *, beat: bool, values: dict[str, Any] | None = None) -> None:
         """Sets the status of one row, its heartbeat with `beat`, and `values`."""

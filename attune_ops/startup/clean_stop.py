@@ -161,7 +161,7 @@ class _CleanStop:
         elif not gives_back:
             self.done.append(f"{who} is inactive")
         elif worker.known:
-            self.done.append(f"{who} has its former row again ({worker.before.get('status')})")
+            self.done.append(f"{who}: its row is as it was ({worker.status})")
         else:
             self.done.append(f"{who}: its new row is deleted")
         return True

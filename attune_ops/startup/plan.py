@@ -61,7 +61,7 @@ def _setup(topology: Topology, service: str, worker_id: str) -> str:
 def _register(topology: Topology, service: str, worker_id: str) -> str:
     if worker_id == "?":
         return "would add a row that gets no work, and delete it at the end"
-    return f"would register worker {worker_id} without work, and give its row back at the end"
+    return f"would register worker {worker_id}, and roll that back: its row is left as it is"
 
 
 def _declare(topology: Topology, service: str, worker_id: str) -> str:

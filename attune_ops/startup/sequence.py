@@ -56,8 +56,8 @@ def run_startup(
     the names of steps to skip; with `like_attune` it goes on after a refused set-up, as Attune's own services do.
     `meanwhile` is called while the service runs, whether or not it became ready.
 
-    A worker is registered so that the scheduler sends it nothing. The clean stop runs whatever happens, Ctrl-C and
-    SIGTERM included: a known row has its former values again; a new row and new, empty queues are deleted; messages
+    A new worker is registered so that the scheduler sends it nothing; the row of a known one is left as it is. The
+    clean stop runs whatever happens, Ctrl-C and SIGTERM included: a new row and new, empty queues are deleted; messages
     remain in a queue. The base infrastructure remains (`report.ending`). `confirm` is the environment's name where it
     is protected.
 

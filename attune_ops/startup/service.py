@@ -99,10 +99,11 @@ class Service:
     def heartbeats(self, on_failure: Callable[[AttuneOpsError], None]) -> Iterator[None]:
         """Keeps a registered worker's heartbeat fresh inside the block, from a thread as in Attune's services.
 
-        `on_failure` is called in the thread for each heartbeat that fails. Does nothing without a registered worker.
+        `on_failure` is called in the thread for each heartbeat that fails. Does nothing without a registered worker,
+        or where a known row was left as it is.
         """
         worker, settings, closed = self.state.worker, self.state.settings, threading.Event()
-        if worker is None:
+        if worker is None or not worker.written:
             yield
             return
 

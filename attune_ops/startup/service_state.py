@@ -45,9 +45,9 @@ class ServiceState:
     `prefetch` replaces the topology's; `amqp_heartbeat` is that of the connection, in s, the broker's where it is
     None. Without `on_message` a message is counted in `held`, by consumer tag, and not acknowledged.
 
-    With a `guard`, which may refuse the registration, the service `borrows` the worker: it is registered so that the
-    scheduler sends it nothing, a copy of what it is sent nevertheless is kept where its queue is auto-deleted, and the
-    clean stop gives everything back: a known row its former values, and a new row and new, empty queues are deleted.
+    With a `guard`, which may refuse the registration, the service `borrows` the worker: a known row is left as it is, a
+    new one is made so that the scheduler sends the worker nothing, a copy of what it is sent nevertheless is kept where
+    its queue is auto-deleted, and the clean stop gives everything back: a new row and new, empty queues are deleted.
     """
 
     settings: Settings

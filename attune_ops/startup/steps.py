@@ -106,8 +106,10 @@ def _register(state: ServiceState) -> str:
         timeout=state.settings.timeout,
     )  # fmt: skip
     words = "already registered, keeps its id" if state.worker.known else "new"
-    if state.borrows:
-        words += ", cordoned" if state.worker.status is WorkerStatus.ACTIVE else ", inactive: no cordon in this release"
+    if state.worker.known and state.borrows:
+        words += "; its row is left as it is"
+    elif state.borrows:
+        words += ", cordoned" if state.worker.status == WorkerStatus.ACTIVE else ", inactive: no cordon in this release"
     return f"worker {state.worker.id} {state.name!r} ({words})"
 
 

@@ -200,20 +200,17 @@ def test_what_a_kill_left_is_cleaned_by_the_next_start_up(run: Run, vhost: Vhost
     assert vhost.names("queues") == {q.name for q in load(topology).common_queues}
 
 
-def test_a_known_row_that_a_kill_left_cordoned_is_not_deleted(run: Run, vhost: Vhost, file: Path) -> None:
+def test_a_known_row_that_an_earlier_release_left_cordoned(run: Run, vhost: Vhost, file: Path) -> None:
+    """An earlier release of attune-ops wrote to known rows, so a killed run of it left the worker cordoned."""
     database = resolve({"database_url": f"sqlite:///{file}", "amqp_url": "amqp://u@127.0.0.1"}, {}).registry
     registry_write.deactivate(database, registry_write.register(database, "w1", host="node-7", concurrency=32).id)
-    env = environment(file, RELEASE_0_6)
-    with run.start(*HOLD, target=vhost, env=env) as process:
-        wait_until_held(process)
-        assert rows(file, "status, cordoned, cordon_reason") == [("active", 1, "attune-ops startup")]
-        process.kill()
-        process.communicate(timeout=30)
     with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE worker SET last_heartbeat = '2026-01-01 00:00:00+00:00'")
-    eventually(lambda: not vhost.api("GET", "consumers/{vhost}").json())
-    run("startup", "--worker", "w1", target=vhost, env=env, status=0)
-    assert rows(file, "id, status, cordoned, cordon_reason") == [(1, "inactive", 0, None)]
+        connection.execute(
+            "UPDATE worker SET status = 'active', cordoned = 1, cordon_reason = 'attune-ops startup', "
+            "last_heartbeat = '2026-01-01 00:00:00+00:00'"
+        )
+    run("startup", "--worker", "w1", target=vhost, env=environment(file, RELEASE_0_6), status=0)
+    assert rows(file, "id, host, status, cordoned, cordon_reason") == [(1, "node-7", "inactive", 0, None)]
 
 
 @pytest.mark.parametrize("topology", [JANUARY, RELEASE_0_6])
