@@ -161,6 +161,16 @@ def set_permissions(vhost: str, user: str, configure: str, write: str, read: str
     return broker_line("set_permissions", "-p", vhost, "--", user, configure, write, read)
 
 
+def set_disk_free_limit(node: str, limit: int) -> CommandLine:
+    """Sets the free disk space, in bytes, below which a node raises an alarm; until the node restarts."""
+    return broker_line("set_disk_free_limit", str(limit), "-n", node)
+
+
+def set_memory_limit(node: str, fraction: float) -> CommandLine:
+    """Sets the fraction of the host's memory above which a node raises an alarm; until the node restarts."""
+    return broker_line("set_vm_memory_high_watermark", f"{fraction:g}", "-n", node)
+
+
 def worker(name: str) -> CommandLine:
     """Shows one worker."""
     return line("workers", only(name))

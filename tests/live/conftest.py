@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from attune_ops.installation.config.running_lab import RunningLab
 from attune_ops.installation.http import Answer
 from attune_ops.installation.pooled_http import PooledHttp
 from attune_ops.lab.folder import names
@@ -36,13 +37,18 @@ def place(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Place]]:
 def rabbitmqctl(broker: Broker, tmp_path: Path) -> str:
     """A search path whose `rabbitmqctl` is that of the suite's own broker, as on the broker's host."""
     from attune_ops import lab
-    from attune_ops.lab import node, server
 
     if broker.amqp_url != getattr(lab.up(LAB).state if LAB in names() else None, "amqp_url", None):
         lacking("rabbitmqctl needs the suite's own broker")
-    state = lab.up(LAB).state
+    return path_with_rabbitmqctl(lab.up(LAB).state, tmp_path)
+
+
+def path_with_rabbitmqctl(state: RunningLab, folder: Path) -> str:
+    """A search path whose `rabbitmqctl`, a script in `folder`, is that of a lab's broker."""
+    from attune_ops.lab import node, server
+
     environment = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in node.environment(state).items())
-    script = tmp_path / "bin" / "rabbitmqctl"
+    script = folder / "bin" / "rabbitmqctl"
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\n{environment}exec {server.find(state.server).ctl} -q -n {state.node.name} "$@"\n')
     script.chmod(0o755)

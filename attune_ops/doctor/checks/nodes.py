@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
-from attune_ops.model.command_lines import FULLEST
+from attune_ops.model import command_lines
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import NodeState
 from attune_ops.model.units import size
+
+ROOMY_DISK = 10**9  # bytes free: half of it is still far more than the default limit of 50 MB
+SAFE_MEMORY = 0.6  # of the host's memory: the default from RabbitMQ 4.0 on, within what its guide recommends
+LITTLE = 0.1  # of the memory that is used: draining less does not end an alarm
 
 
 @check("AT110", "nodes-running", "all cluster nodes are running", Severity.ERROR, needs=(Source.NODES,))
@@ -54,20 +59,45 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
 
     Consumers continue, so draining queues helps against a memory alarm. Services see a slow broker: confirms do not
     arrive, and publishes time out. The alarm clears as soon as there is enough memory or disk space. Alarms are read
-    live; the numbers of the node are statistics, up to 10 s old.
+    live; the numbers of the node are statistics, up to 10 s old. Where the numbers show that the limit is the fault
+    (much free disk space, or hardly any messages in the memory that is used), the command that changes it is printed:
+    it is in effect until the node restarts, and the node's configuration file has the limit for later.
     """
     blocked = [c.client_name or c.name for c in facts.actual.connections or () if c.state in _BLOCKED]
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
     for node, resources in facts.memo(_alarms).items():
         room = next((n for n in _nodes(facts) if n.name == node and _flags(n).issuperset(resources)), None)
         numbers = f" ({_tight(room, resources)})" if room else ""  # only where they are as new as the alarm
+        fixes = [_fix(facts, resource, room) for resource in resources]
         yield Problem(
             Subject("node", node) if node else Subject("broker", facts.actual.cluster or facts.vhost),
             f"{' and '.join(resources)} alarm{f' on {node}' if node else ''}{numbers}: publishers are blocked{stopped}",
             evidence={"alarms": resources, "blocked": blocked, **(_room(room) if room else {})},
-            remedy="Drain or purge large queues, free disk space, or raise the limit. The alarm then clears by itself.",
-            inspect_commands=(FULLEST,),
+            remedy=" ".join(fix for fix, _ in fixes) + " The alarm then clears by itself.",
+            commands=tuple(command for _, command in fixes if command),
+            inspect_commands=(command_lines.FULLEST,),
         )
+
+
+def _fix(facts: Facts, resource: str, node: NodeState | None) -> tuple[str, CommandLine | None]:
+    """What to do about an alarm, and the command where the node's numbers show that its limit is the fault."""
+    if resource == "disk":
+        free = (node.disk_free if node else None) or 0
+        if node is None or free < ROOMY_DISK:
+            return "Free disk space on the host of the node.", None
+        lower = free // 2
+        return (
+            f"Free disk space, or lower the limit to {size(lower)} until the node restarts.",
+            command_lines.set_disk_free_limit(node.name, lower),
+        )
+    sizes = [q.message_bytes for q in facts.actual.queues or () if q.messages != 0]
+    held = sum(each or 0 for each in sizes)
+    if resource != "memory" or node is None or None in sizes or held > LITTLE * (node.memory_used or 0):
+        return "Start the consumers of the fullest queues, or drain or purge these.", None
+    return (
+        f"Messages here take {size(held)}, so draining does not help: raise the limit until the node restarts.",
+        command_lines.set_memory_limit(node.name, SAFE_MEMORY),
+    )
 
 
 def _alarms(facts: Facts) -> dict[str, list[str]]:
@@ -139,7 +169,7 @@ def headroom(
                 f"{node.name}: {', '.join(tight)}",
                 evidence=_room(node),
                 remedy="Raise the limit of the node, or find the growing queue.",
-                inspect_commands=(FULLEST,),
+                inspect_commands=(command_lines.FULLEST,),
             )
     if old:
         raise Unknown(f"no current statistics of {listed(old)} yet; they are up to 10 s old")
@@ -206,7 +236,7 @@ def statistics_current(facts: Facts, *, statistics_backlog: float = 10_000) -> I
             f"rates and ages of {counted(broker.statistics_left_out, 'worker queue')} were not read (it takes seconds)",
             evidence={"queues": broker.statistics_left_out},
             remedy="No action is needed; another command reads them.",
-            inspect_commands=(FULLEST,),
+            inspect_commands=(command_lines.FULLEST,),
             severity=Severity.INFO,
         )
     if waiting > statistics_backlog:

@@ -16,10 +16,11 @@ from attune_ops.installation.amqp import depth
 from attune_ops.lab.server import find
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.topology import Binding
+from tests.live.conftest import path_with_rabbitmqctl
 from tests.live.doctor.broken import NOTIFICATIONS
 from tests.live.places import Place, found
 from tests.live.printed import proves
-from tests.live.screen import shows
+from tests.live.screen import copy, healthy, shows
 from tests.world import Broker, Run, Vhost, eventually
 
 DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
@@ -70,6 +71,7 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
     broker = Broker(state.amqp_url, state.management_url)
     with broker.vhost() as vhost:
         place = Place(vhost, tmp_path)
+        place.more_environment["PATH"] = path_with_rabbitmqctl(state, tmp_path)
         try:
             place.populate()
             assert not found(place.look(), Severity.ERROR)
@@ -80,9 +82,13 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
                 (finding,) = report.at_least(Severity.ERROR)
                 what = "memory" if alarm is MEMORY[0] else "disk"
                 assert finding.evidence["alarms"] == [what]
-                shows(place, run, "AT112", what, "→ ")
-                own.ctl(*calm)
-                assert not found(place.look(), Severity.ERROR)
+                screen = shows(place, run, "AT112", what, "→ ", f"$ rabbitmqctl {calm[0]}")
+                if what == "memory":
+                    proves("AT112 rabbitmqctl set_vm_memory_high_watermark", place, place.look(["AT112"]), run)
+                else:
+                    proves("AT112 rabbitmqctl set_disk_free_limit", place, place.look(["AT112"]), run)
+                copy(screen, "AT112", place, run)
+                healthy(place, run)
                 own.ctl(*alarm)
                 eventually(lambda: statistics_say_alarm(place))
                 own.ctl(*calm)

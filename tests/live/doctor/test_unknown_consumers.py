@@ -12,7 +12,7 @@ from pika.exceptions import AMQPError
 
 from attune_ops.doctor.findings import Severity
 from attune_ops.installation.amqp import close
-from tests.live.doctor.broken import EXECUTIONS, W1
+from tests.live.doctor.broken import EXECUTIONS, W1, eventually_held
 from tests.live.doctor.test_dead_letters import SIX, STATUS
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.live.printed import fix, proves
@@ -84,15 +84,18 @@ def test_a_stranger_is_found_and_closed(
     assert "no connection 'no such'" in missing.stderr
 
 
-@pytest.mark.parametrize("how", ["requeue", "reject"])
-def test_a_stranger_that_answers_what_it_takes(how: str, place: Callable[..., Place], run: Run) -> None:
-    """It holds nothing: what it requeues or rejects is gone from it at once. Closed as the first screen says."""
+@pytest.mark.parametrize("how", ["requeue", "reject", "hold"])
+def test_a_stranger_is_closed_as_the_first_screen_says(how: str, place: Callable[..., Place], run: Run) -> None:
+    """One that answers holds nothing: what it requeues or rejects is gone from it at once."""
     p = place(SIX).populate()
     p.consume(STATUS, "debug", requeue=how == "requeue", reject=how == "reject")
     p.publish("attune.executions", "execution.status.changed", 4)
-    words = f"{STATUS} has an unknown consumer: 'debug' of Pika", "→ Stop that program."
+    held = ("holds 2 messages",) if how == "hold" else ()
+    words = f"{STATUS} has an unknown consumer: 'debug' of Pika", *held, "→ Stop that program."
     copy(shows(p, run, "AT417", *words), "AT417", p, run)
     healthy(p, run)
+    if how == "hold":
+        eventually_held(p, STATUS, 4)  # by the executor
 
 
 @pytest.mark.parametrize(("tag", "queue"), [("executor.completion", STATUS), ("worker-2", W1)])

@@ -5,6 +5,9 @@ A command cannot start a process: where only a person can, the test does what th
 
 from __future__ import annotations
 
+import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from attune_ops.doctor.findings import Finding, Severity
+from attune_ops.lab.postgres import Postgres
+from attune_ops.model.errors import ConfigError
 from attune_ops.startup.processes import RunningService, start_service, stop_all
+from tests.conftest import lacking
 from tests.live.doctor.broken import W1, W2
 from tests.live.places import JANUARY, SEPTEMBER, Place, found
 from tests.live.screen import copy, healthy, shows
+from tests.postgres import SCHEMA, Server
 from tests.world import Run, eventually
 
 PERSON = ("Start the worker", "Restart the worker")
@@ -164,21 +171,31 @@ def test_a_worker_that_reconnects(place: Callable[..., Place]) -> None:
     eventually(lambda: no_errors(p), within=30, every=1)
 
 
-def test_the_registry_is_gone(place: Callable[..., Place], run: Run) -> None:
-    """Named first, with what to do; what needs it is skipped and not fine."""
-    p = place(JANUARY).populate()
-    file = Path(p.database.removeprefix("sqlite:///"))
-    away = file.rename(file.with_suffix(".away"))
-    file.mkdir()
+def test_the_registry_is_gone(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
+    """Named first, with what to do; what needs it is skipped and not fine. PostgreSQL is started, as it says there."""
+    folder = Path(tempfile.gettempdir(), f"attune-ops-registry-{secrets.token_hex(6)}")
     try:
-        report = p.look()
-        assert report.findings[0].code == "AT103"
-        assert {r.code for r in report.not_run} >= {"AT401", "AT403", "AT409"}
-        shows(p, run, "AT103", "→ ", status=3)
+        server = Postgres(folder)
+    except ConfigError as e:
+        lacking(f"no PostgreSQL to stop: {e}")
+    try:
+        server.make()
+        server.start()
+        with Server(server.url).database(SCHEMA) as url:
+            p = place(JANUARY)
+            p.use_registry(url)
+            p.populate()
+            server.stop()
+            report = p.look()
+            assert report.findings[0].code == "AT103"
+            assert {r.code for r in report.not_run} >= {"AT401", "AT403", "AT409"}
+            shows(p, run, "AT103", "connection refused", "→ Start the database", status=3)
+            server.start()
+            healthy(p, run)
+            p.close()
     finally:
-        file.rmdir()
-        away.rename(file)
-    assert no_errors(p)
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_many_killed_workers_are_one_finding(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:

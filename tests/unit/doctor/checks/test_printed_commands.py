@@ -32,6 +32,8 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "set_operator_policy": (PolicyState("/", "p", "q", definition={"max-length": 1}),),
     "clear_operator_policy": ("/", "p"),
     "set_permissions": ("/", "attune", ".*", ".*", ".*"),
+    "set_disk_free_limit": ("rabbit@a", 1),
+    "set_memory_limit": ("rabbit@a", 0.6),
     "route": ("x", "k"),
     "dead_letter": ("q", "rejected", "k"),
 }

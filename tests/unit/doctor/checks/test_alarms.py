@@ -1,0 +1,48 @@
+"""What to do about an alarm: the limit is changed by a command only where the numbers show that it is the fault."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.diagnose import choose
+from attune_ops.model.facts import Facts
+from tests.unit.doctor.checks.world import EVENTS, GB, NODE, ask, change, healthy, queues
+
+H = healthy()
+ALARMS = choose(all_checks(), ["AT112"])
+
+
+def alarm(what: str, facts: Facts = H, **node: int) -> Facts:
+    made = msgspec.structs.replace(NODE, **{f"{what}_alarm": True}, **node)
+    return change(facts, alarms=(f"{what} alarm on rabbit@a",), nodes=(made,))
+
+
+def holding(size: int | None) -> Facts:
+    return queues(H, EVENTS, messages=100, message_bytes=size)
+
+
+@pytest.mark.parametrize(
+    ("facts", "command"),
+    [
+        (alarm("disk", disk_free=20 * GB, disk_free_limit=30 * GB), f"set_disk_free_limit {10 * GB} -n rabbit@a"),
+        (alarm("disk", disk_free=GB // 2, disk_free_limit=GB), ""),
+        (alarm("memory", holding(2000)), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
+        (alarm("memory", holding(GB // 2)), ""),  # draining helps
+        (alarm("memory", holding(None)), ""),  # it may help
+        (change(H, alarms=("memory alarm on rabbit@a",)), ""),  # the node's numbers are older than the alarm
+        (change(H, alarms=("memory alarm",)), ""),
+    ],
+)
+def test_the_limit_is_changed_only_where_it_is_the_fault(facts: Facts, command: str) -> None:
+    (finding,) = ask(facts, *ALARMS).findings
+    assert [str(c) for c in finding.commands] == ([f"rabbitmqctl {command}"] if command else [])
+    assert "The alarm then clears by itself." in finding.remedy
+
+
+def test_two_alarms_have_a_fix_each() -> None:
+    node = msgspec.structs.replace(NODE, memory_alarm=True, disk_alarm=True, disk_free=20 * GB)
+    facts = change(H, alarms=("memory alarm on rabbit@a", "disk alarm on rabbit@a"), nodes=(node,))
+    (finding,) = ask(facts, *ALARMS).findings
+    assert [c.words[0] for c in finding.commands] == ["set_vm_memory_high_watermark", "set_disk_free_limit"]
