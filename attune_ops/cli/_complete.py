@@ -31,6 +31,14 @@ def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return _items((config_file.stem for config_file in files()), incomplete)
 
 
+def documentation(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The pages of the documentation, and the codes of the checks."""
+    from attune_ops.doctor.checks import all_checks
+    from attune_ops.doctor.documentation import topics
+
+    return _items([*map(str, topics().column("topic")), *(c.code for c in all_checks())], incomplete)
+
+
 def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The named environments of the configuration file."""
     from attune_ops.installation.config import config_file

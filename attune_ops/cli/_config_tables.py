@@ -57,6 +57,7 @@ def settings_table(settings: Settings) -> Table:
         "severities": ", ".join(f"{code} {level or 'off'}" for code, level in settings.severities.items()) or None,
         "thresholds": ", ".join(f"{name} {value:g}" for name, value in settings.thresholds.items()) or None,
         "redact": ", ".join(settings.redact) or None,
+        "docs_url": settings.docs_url,
     }
     origins = {"vhost": settings.origin.get("amqp"), "worker_name": "default: worker-<hostname>"} | settings.origin
     if settings.attune_config and settings.database is None:

@@ -19,13 +19,17 @@ def command() -> None:
 @click.option("--job", default="attune-ops", show_default=True, metavar="NAME", help="Job of the scrape configuration.")
 @click.option(
     "--runbook-url", metavar="URL",
-    help="Address of docs/checks.md as you publish it (default: the pages that serve has itself, /checks).",
+    help="Address of docs/checks.md as you publish it (default: docs_url, else the pages of serve, /checks).",
 )  # fmt: skip
 @pass_cli
 def rules(cli: Cli, job: str, runbook_url: str | None) -> None:
     """Prints the alert rules as a rule file: each alert has a severity and a runbook."""
+    from attune_ops.installation.config import docs_url
+    from attune_ops.model.docs_address import docs_address
     from attune_ops.monitoring.rules import rules_file
 
+    if runbook_url is None and (base := docs_url(cli.options)):
+        runbook_url = docs_address("checks", base=base)
     cli.write(rules_file(job=job, runbook_url=runbook_url))
 
 

@@ -29,6 +29,7 @@ from attune_ops.doctor.findings import (
     Unknown,
 )
 from attune_ops.doctor.urgency import worst_first
+from attune_ops.model.docs_address import docs_address
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.passive import PASSIVE_DECLARE
@@ -47,12 +48,14 @@ def diagnose(
     known: Collection[Key] = (),
     clock: Callable[[], float] | None = None,
     explained_by: Rows = EXPLAINED_BY,
+    docs_url: str | None = None,
 ) -> Report:
     """Runs the checks (default: all) and returns the report.
 
     `severities` gives codes another severity, None disables one; `thresholds` replaces defaults by name; `known` are
-    the keys of findings to leave out (a baseline's). `clock` returns seconds and gives the durations. A check with an
-    unmet need is skipped with the reason. A check that raises is `crashed`, and the others continue.
+    the keys of findings to leave out (a baseline's). `docs_url` is the address of the documentation. `clock` returns
+    seconds and gives the durations. A check with an unmet need is skipped with the reason. A check that raises is
+    `crashed`, and the others continue.
     """
     severities, now = severities or {}, clock or (lambda: 0.0)
     started = now()
@@ -60,7 +63,7 @@ def diagnose(
     with garbage_collection_paused():
         runs = [(c, _run(facts, c, thresholds or {}, now)) for c in chosen]
     problems = [(c, p) for c, run in runs for p in run.problems]
-    found = [_finding(facts, c, p, severities.get(c.code)) for c, p in problems]
+    found = [_finding(facts, c, p, severities.get(c.code), docs_url) for c, p in problems]
     causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
     findings = _without_damage(worst_first(_with_consequences(found, causes), facts))
     new = tuple(f for f in findings if not f.keys <= set(known))
@@ -167,7 +170,7 @@ def _by_passive_declare(run: _Run) -> _Run:
     return msgspec.structs.replace(run, problems=problems, reason=run.reason or f"by {PASSIVE_DECLARE}")
 
 
-def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None) -> Finding:
+def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None, docs_url: str | None) -> Finding:
     subject, *others = (
         Subject(s.kind, s.name, facts.vhost) if s.vhost is None and s.kind in IN_VHOST else s
         for s in (problem.subject, *problem.others)
@@ -186,6 +189,7 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         inspect_commands=problem.inspect_commands,
         cause=problem.cause,
         others=tuple(others),
+        docs=docs_address("checks", check.anchor, docs_url),
     )
 
 

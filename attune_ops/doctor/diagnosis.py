@@ -67,6 +67,7 @@ def read_and_diagnose(
             checks,
             severities=check_settings.severities,
             thresholds=check_settings.thresholds,
+            docs_url=check_settings.docs_url,
             known=known,
             clock=time.perf_counter,
         )

@@ -163,6 +163,7 @@ class Finding(Shown, msgspec.Struct, frozen=True):
     consequences: tuple[Consequence, ...] = ()
     cause: str = ""
     others: tuple[Subject, ...] = ()
+    docs: str = ""  # the address of the check's page; without docs_url inside of the site
 
     @property
     def subjects(self) -> tuple[Subject, ...]:

@@ -7,7 +7,13 @@ from itertools import groupby
 from typing import Any
 
 from attune_ops.doctor.findings import Check, CheckPages
+from attune_ops.model.table import Column, Kind, Table
 
+COLUMNS = (
+    Column("code"), Column("check"), Column("group", Kind.CATEGORY), Column("title"),
+    Column("severity", Kind.CATEGORY), Column("needs", Kind.LIST), Column("optional", Kind.FLAG),
+    Column("explanation", doc="Markdown"),
+)  # fmt: skip
 LAID_OUT = re.compile(r"^(?:[-*|>#\s]|\d+\.)", re.MULTILINE)
 
 INTRODUCTION = """# The checks of `attune-ops doctor`
@@ -46,6 +52,15 @@ def as_markdown(pages: CheckPages) -> str:
             details = " · ".join(f"{name}: {value}" for name, value in _facts(check))
             parts.append(f"### {check.code} {check.name}\n\n**{check.title}** ({details})\n\n{check.explanation}\n")
     return "\n".join(parts)
+
+
+def rows(pages: CheckPages) -> Table:
+    """A row for each check."""
+    found = tuple(
+        (c.code, c.name, c.group, c.title, str(c.severity), tuple(map(str, c.needs)), not c.required, c.explanation)
+        for c in pages.checks
+    )
+    return Table("checks", COLUMNS, found, None)
 
 
 def as_html(pages: CheckPages) -> str:

@@ -77,6 +77,7 @@ def data(finding: Finding) -> dict[str, Any]:
         "remedy": finding.remedy,
         "commands": [str(c) for c in finding.commands],
         "looks": [str(c) for c in finding.inspect_commands],
+        "docs": finding.docs,
         "consequences": [
             {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
         ],

@@ -103,7 +103,7 @@ def _head(found: Finding) -> RenderableType:
     from attune_ops.render.terminal import Headline
 
     label = f"{str(found.severity).upper():<{MARGIN}}"
-    link = report_text.page(found.code, found.check)
+    link = found.docs if "://" in found.docs else report_text.page(found.code, found.check)
     return Headline(label, STYLES[found.severity], text.visible(found.detail), found.code, link)
 
 

@@ -75,6 +75,7 @@ PYTHON_ONLY = {
 COMMAND_ONLY = {
     "completion": "a script for a shell",
     "help": "`help()` is Python's",
+    "docs": "needs no installation; `help()` is Python's",
     "version": "`attune_ops.__version__`",
     "config show": "`Ops.settings` has the values",
     "config init": "writes a file before there is an installation",

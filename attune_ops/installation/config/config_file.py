@@ -55,13 +55,17 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 
 class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The whole file; `default_env` is the environment used where none is named."""
+    """The whole file; `default_env` is the environment used where none is named.
+
+    `docs_url` is the address of the built documentation, to which findings and alerts link.
+    """
 
     env: dict[str, Environment] = {}
     default_env: str | None = None
     severities: dict[str, Literal["error", "warning", "info", "off"]] = {}
     thresholds: dict[str, float] = {}
     redact: tuple[str, ...] = ()
+    docs_url: str | None = None
 
 
 TLS_FILES = ("ca_file", "cert_file", "key_file")

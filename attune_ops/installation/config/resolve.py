@@ -13,6 +13,7 @@ from attune_ops.installation.config import attune_files, running_lab
 from attune_ops.installation.config import config_file as config_file
 from attune_ops.installation.config.attune_files import AttuneConfig
 from attune_ops.installation.config.config_file import ConfigFile
+from attune_ops.installation.config.docs_url import docs_url_of
 from attune_ops.installation.config.precedence import Layer, Setting, layered, remarks
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.tls import TLS, tls_of
@@ -85,7 +86,11 @@ def resolve(
         if "amqp_url" not in said:
             # The lab instead of the installation that the user named would hide the problems of that installation.
             said.maps.append(_refuse(name, attune) if name or attune.files else _lab())
-    return msgspec.structs.replace(_settings(said, file, name), notes=remarks(given, variables, below, said))
+    return msgspec.structs.replace(
+        _settings(said, file, name),
+        docs_url=docs_url_of(file, path, environ),
+        notes=remarks(given, variables, below, said),
+    )
 
 
 def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None = None) -> CheckSettings:
@@ -100,7 +105,7 @@ def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None
     name = _env_name(variables | given, file, lab=False)
     said = layered(given, variables, _environment(file, name, path, environ) if name and path else {})
     topology = _topology(said["topology"]) if "topology" in said else None
-    return CheckSettings(topology, _severities(file), file.thresholds)
+    return CheckSettings(topology, _severities(file), file.thresholds, docs_url_of(file, path, environ))
 
 
 def _severities(file: ConfigFile) -> dict[str, Severity | None]:

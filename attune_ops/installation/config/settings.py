@@ -87,12 +87,13 @@ class CheckSettings(msgspec.Struct, frozen=True):
     """The settings of the checks, without an installation: enough to diagnose a file.
 
     `topology` is None where none is given. `severities` maps a check's code to another severity, or None to switch
-    it off; `thresholds` are numbers of checks by name.
+    it off; `thresholds` are numbers of checks by name. `docs_url` is the address of the documentation.
     """
 
     topology: Topology | None = None
     severities: dict[str, Severity | None] = {}
     thresholds: dict[str, float] = {}
+    docs_url: str | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -125,12 +126,13 @@ class Settings(msgspec.Struct, frozen=True):
     redact: tuple[str, ...] = ()
     origin: dict[str, str] = {}
     lab: str | None = None
+    docs_url: str | None = None  # the address of the documentation
     notes: tuple[str, ...] = ()  # which variables are overridden, or override a file
 
     @property
     def check_settings(self) -> CheckSettings:
         """The settings of the checks."""
-        return CheckSettings(self.topology, self.severities, self.thresholds)
+        return CheckSettings(self.topology, self.severities, self.thresholds, self.docs_url)
 
     @property
     def on_lab(self) -> bool:

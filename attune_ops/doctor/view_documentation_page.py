@@ -1,0 +1,30 @@
+"""How a page of the documentation is shown: as the Markdown that it is written in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attune_ops.doctor.documentation import DocumentationPage
+from attune_ops.model.table import Column, Table
+
+COLUMNS = (Column("topic"), Column("title"), Column("text", doc="Markdown"))
+
+
+def as_table(page: DocumentationPage) -> str:
+    """The text."""
+    return page.text.rstrip()
+
+
+def as_markdown(page: DocumentationPage) -> str:
+    """The text."""
+    return page.text.rstrip()
+
+
+def as_json(page: DocumentationPage) -> dict[str, Any]:
+    """`attune-ops/docs/1`."""
+    return {"schema": "attune-ops/docs/1", "topic": page.topic, "title": page.title, "text": page.text}
+
+
+def rows(page: DocumentationPage) -> Table:
+    """One row."""
+    return Table("docs", COLUMNS, ((page.topic, page.title, page.text),), None)
