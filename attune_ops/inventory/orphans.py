@@ -8,8 +8,9 @@ from attune_ops.inventory import consumer_count, freshness, origin, row
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.worker_process import worker_process
 
-SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
+SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS, Source.REGISTRY)
 
 COLUMNS = (
     Column(
@@ -21,6 +22,7 @@ COLUMNS = (
     Column("messages", Kind.INTEGER, "messages", "in the queue"),
     Column("consumers", Kind.INTEGER, "consumers", "still attached, for example by a half-open connection"),
     Column("why", doc="why it is orphaned"),
+    Column("process", doc="whether the worker's process is connected; unknown where its connections are", priority=3),
     Column("status", Kind.CATEGORY, doc="the worker's status in the registry", priority=5),
     Column("heartbeat", Kind.AGE, "s", "age of the worker's last heartbeat", 3),
     origin(),
@@ -38,7 +40,7 @@ def orphans(facts: Facts) -> Table:
         notes=freshness(
             facts,
             live={"registry": Source.REGISTRY, "queues": Source.BROKER, "messages": Source.DEPTHS},
-            sampled={"consumers": Source.BROKER},
+            sampled={"consumers": Source.BROKER, "process": Source.CONNECTIONS},
         ),
         key=("queue", "worker"),
     ).sorted("kind", "queue")
@@ -46,12 +48,16 @@ def orphans(facts: Facts) -> Table:
 
 def _row(facts: Facts, orphan: Orphan) -> tuple[Cell, ...]:
     state, worker = orphan.state, orphan.worker
+    process = worker_process(facts, worker).cell if worker is not None and worker.has_queues else None
+    deleted = orphan.kind == "worker" and process == "connected"
     return row(
         COLUMNS,
         orphan,
         worker=None if worker is None else worker.name,
         messages=None if state is None else state.messages,
         consumers=None if state is None else consumer_count(facts, state),
+        why="the worker is connected, but its queue was deleted under it or never declared" if deleted else orphan.why,
+        process=process,
         status=None if worker is None else worker.status,
         heartbeat=None if worker is None else worker.heartbeat_age(facts.taken_at),
         origin=facts.origin,

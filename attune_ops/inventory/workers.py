@@ -9,8 +9,17 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require, starting_workers
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.table import Cell, Column, Kind, Table
+from attune_ops.model.worker_process import worker_process
 
-SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY, Source.EXECUTIONS, Source.ASSIGNMENTS)
+SOURCES = (
+    Source.BROKER,
+    Source.DEPTHS,
+    Source.CONSUMERS,
+    Source.CONNECTIONS,
+    Source.REGISTRY,
+    Source.EXECUTIONS,
+    Source.ASSIGNMENTS,
+)
 
 COLUMNS = (
     Column("id", Kind.INTEGER, doc="the id in the registry and in its queue names"),
@@ -21,6 +30,7 @@ COLUMNS = (
         doc="ready, or why it cannot work: unregistered, starting, stopped, crashed, error, stale, no queue, "
         "no consumer; unknown where the broker was not read",
     ),
+    Column("process", doc="whether its process is connected; unknown where its connections are", priority=3),
     Column("status", Kind.CATEGORY, doc="its status in the registry", priority=2),
     Column("heartbeat", Kind.AGE, "s", "age of the last heartbeat; stale after 90 s (setting stale_after)"),
     Column("queue", Kind.FLAG, doc="all its queues are on the broker; unknown for a role without queues"),
@@ -61,7 +71,7 @@ def workers(facts: Facts) -> Table:
                 "messages": Source.DEPTHS,
                 "executions": Source.EXECUTIONS,
             },
-            sampled={"consumer": Source.CONSUMERS},
+            sampled={"consumer": Source.CONSUMERS, "process": Source.CONNECTIONS},
         ),
         key=("name", "id"),
     ).sorted("id")
@@ -75,6 +85,7 @@ def _row(facts: Facts, worker: Worker, running: Counter[int | None]) -> tuple[Ce
         COLUMNS,
         worker,
         state=_state(facts, worker, missing, consumer),
+        process=worker_process(facts, worker).cell if queued else None,
         heartbeat=worker.heartbeat_age(facts.taken_at),
         queue=not missing if queued else None,
         consumer=consumer,

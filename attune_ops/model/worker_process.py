@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Literal
 
@@ -30,6 +31,11 @@ class WorkerProcess(msgspec.Struct, frozen=True):
     def summary(self) -> str:
         """The same without the name of the connection."""
         return "connected" if self.state == "connected" else self.words
+
+    @property
+    def cell(self) -> str | None:
+        """The summary for a table; None where it is unknown."""
+        return None if self.state == "unknown" else self.summary
 
 
 class _Clients(msgspec.Struct, frozen=True):
@@ -67,6 +73,11 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
     if not stopped and seen is not None and facts.taken_at - seen < CRASHED_AFTER:
         return WorkerProcess("unlisted", "no connection is listed yet")
     return WorkerProcess("gone", "no connection" if stopped else "crashed: no connection")
+
+
+def process_counts(facts: Facts, workers: Iterable[Worker]) -> dict[str, int]:
+    """How many of the workers are in which state, by its words."""
+    return dict(Counter(worker_process(facts, w).summary for w in workers))
 
 
 def _clients(facts: Facts) -> _Clients:

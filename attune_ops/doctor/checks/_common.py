@@ -61,6 +61,11 @@ def worker_remedy(state: State) -> str:
     return remedies.get(state, RESTART)
 
 
+def listed_counts(counts: Mapping[str, int]) -> str:
+    """How many of which, in messages: `2 connected, 1 starting`."""
+    return ", ".join(f"{count} {words}" for words, count in counts.items())
+
+
 def worker_name(worker: Worker) -> str:
     """A worker in messages."""
     return f"worker {worker.id} ({worker.name})"

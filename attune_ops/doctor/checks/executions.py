@@ -52,7 +52,10 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
         there = [facts.actual.queue_named[q] for q in queues if q in facts.actual.queue_named]
         depth = sum(q.messages or 0 for q in there)
         found = f"holds {counted(depth, 'message')}" if there else "is missing"
+        registered = None if worker is None else facts.worker_named.get(worker)
+        process = None if registered is None else worker_process(facts, registered)
         receiver = "the executor" if worker is None else f"worker {worker}"
+        receiver += f" ({process.words})" if process else ""
         lost = "" if depth else ": the messages are lost"
         if lost and worker is None and not parking_known:
             lost += f", or parked by a concurrency policy ({ADMISSION} cannot be read)"
@@ -61,7 +64,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             f"{_some(executions)} in status {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}; "
             f"queue {listed(queues)} of {receiver} {found}{lost}",
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
-                      "messages": depth},
+                      "messages": depth, "process": process.summary if process else None},
             remedy="Start the consumer of that queue." if depth else "Cancel the executions, or request them again.",
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth else None,

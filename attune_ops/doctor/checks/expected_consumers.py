@@ -14,6 +14,8 @@ from attune_ops.model.ownership import own_queues, starting_workers, unknown_con
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.model.worker_process import worker_process
 
+TWO_PROCESSES = "Stop the second process, or give each worker process its own name."
+
 
 @check(
     "AT403",
@@ -108,13 +110,16 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
             worker = facts.worker_named.get(worker_id)
             hosts = sorted({c.peer_host or "?" for c in there})
             whose = f" (from {listed(hosts)}): {listed(map(_name, there))}" if there else ""
+            connections = {c.connection for c in there if c.connection}
+            process = f"connected by {counted(len(connections), 'connection')}" if connections else "connection unknown"
             yield Problem(
                 Subject("worker", worker.name) if worker else Subject("queue", queue.name),
-                f"{queue.name} has {number} consumers{whose}",
-                evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there))},
-                remedy="Stop the second process, or give each worker process its own name.",
+                f"{queue.name} has {number} consumers{whose}; {process}",
+                evidence={"worker": worker_id, "queue": queue.name, "consumers": list(map(_evidence, there)),
+                          "process": process},
+                remedy="Restart the process: it consumes twice." if len(connections) == 1 else TWO_PROCESSES,
                 inspect_commands=(command_lines.consumers(queue.name),),
-            )
+            )  # fmt: skip
             break
 
 
@@ -204,10 +209,11 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
         wanted = expected.get((there.queue, there.tag))
         if wanted is not None and there.prefetch not in (None, wanted):
             found = "0 (unlimited)" if there.prefetch == 0 else f"{there.prefetch}"
+            process = f"connected ({there.connection})" if there.connection else "connection unknown"
             yield Problem(
                 Subject("consumer", there.tag),
-                f"{there.tag} on {there.queue} has prefetch {found}, expected {wanted}",
-                evidence={**_evidence(there), "expected": wanted},
+                f"{there.tag} on {there.queue} has prefetch {found}, expected {wanted}; {process}",
+                evidence={**_evidence(there), "expected": wanted, "process": process.partition(" (")[0]},
                 remedy="Correct the service's setting and restart it.",
                 inspect_commands=(command_lines.consumers(there.queue),),
             )

@@ -132,13 +132,16 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
             if not q.auto_delete or q.name not in facts.actual.unconsumed or worker_id in facts.memo(starting_workers):
                 continue
             worker = facts.worker_named.get(worker_id)
+            process = None if worker is None else worker_process(facts, worker)
             yield Problem(
                 Subject("queue", q.name),
                 f"{q.name} is auto-delete, but never had a consumer, so the broker does not delete it"
-                + (f"; {counted(q.messages, 'message')} in it" if q.messages else ""),
-                evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable},
+                + (f"; {counted(q.messages, 'message')} in it" if q.messages else "")
+                + (f"; {worker_name(worker)}: {process.words}" if worker and process else ""),
+                evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable,
+                          "process": process.summary if process else "not in the registry"},
                 remedy="Start the worker that should consume from it, or delete the queue.",
                 commands=(command_lines.reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
                 inspect_commands=(command_lines.queue(q.name),),
                 related={"worker": (worker.name,) if worker else ()},
-            )
+            )  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, merged, names_of, worker_name
+from attune_ops.doctor.checks._common import counted, listed, listed_counts, merged, names_of, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, consumes, starting_workers
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.units import age
-from attune_ops.model.worker_process import worker_process
+from attune_ops.model.worker_process import process_counts, worker_process
 
 
 def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[str, ...]], ...]:
@@ -129,10 +129,12 @@ def not_cordoned(facts: Facts) -> Iterator[Problem]:
     """A cordoned worker is alive but gets no new work. Somebody set this on purpose, and may have forgotten it."""
     for worker in facts.live_workers:
         if worker.cordoned:
+            process = worker_process(facts, worker)
             yield Problem(
                 Subject("worker", worker.name),
-                f"{worker_name(worker)} is cordoned" + (f": {worker.cordon_reason}" if worker.cordon_reason else ""),
-                evidence={"worker": worker.id, "reason": worker.cordon_reason},
+                f"{worker_name(worker)} is cordoned{f': {worker.cordon_reason}' if worker.cordon_reason else ''}; "
+                f"{process.words}",
+                evidence={"worker": worker.id, "reason": worker.cordon_reason, "process": process.summary},
                 remedy="Uncordon the worker when it should get work again.",
                 inspect_commands=(command_lines.worker(worker.name),),
             )
@@ -194,11 +196,13 @@ def schedulable(facts: Facts) -> Iterator[Problem]:
     live = facts.live_workers
     if live and all(w.cordoned for w in live):
         reasons = sorted({w.cordon_reason for w in live if w.cordon_reason})
+        processes = process_counts(facts, live)
         yield Problem(
             Subject("worker", live[0].name),
             f"every live worker is cordoned: {listed([w.name for w in live])}"
-            + (f" ({listed(reasons)})" if reasons else ""),
-            evidence={"workers": {w.name: w.id for w in live}, "reasons": reasons},
+            + (f" ({listed(reasons)})" if reasons else "")
+            + f"; {listed_counts(processes)}",
+            evidence={"workers": {w.name: w.id for w in live}, "reasons": reasons, "processes": processes},
             remedy="Uncordon a worker or start another one; then request the executions again.",
             inspect_commands=(command_lines.worker(live[0].name),),
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import (
     all_missing,
     listed,
+    listed_counts,
     merged,
     missing_queue_of,
     missing_worker_queues,
@@ -24,7 +24,7 @@ from attune_ops.model.ownership import has_consumer
 from attune_ops.model.registry import Worker
 from attune_ops.model.topology import Binding
 from attune_ops.model.units import age
-from attune_ops.model.worker_process import State, worker_process
+from attune_ops.model.worker_process import State, process_counts, worker_process
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind, Fix
 from attune_ops.topology.redeclaration import TRANSIENT
@@ -101,8 +101,7 @@ def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ..
     differences = [d for several in missing.values() for d in several]
     workers = [facts.worker_named[i] for i in missing]
     processes = [worker_process(facts, w) for w in workers]
-    states = Counter(process.summary for process in processes)
-    said = ", ".join(f"{count} {words}" for words, count in states.items())
+    states = process_counts(facts, workers)
     remedy = "Restart the workers: their start-up declares and binds their queues and consumes from them."
     if any(process.state == "unlisted" for process in processes):
         remedy = worker_remedy("unlisted")
@@ -110,10 +109,11 @@ def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ..
         remedy = worker_remedy("gone")
     return Problem(
         Subject("queue", differences[0].name),
-        f"none of the {len(workers)} live workers has its queues ({said}): the broker was restarted or reset, refuses "
-        f"the queues, or is not the broker of this registry's workers: {listed(w.name for w in workers)}",
+        f"none of the {len(workers)} live workers has its queues ({listed_counts(states)}): the broker was "
+        f"restarted or reset, refuses the queues, or is not the broker of this registry's workers: "
+        + listed(w.name for w in workers),
         evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences],
-                  "processes": dict(states)},
+                  "processes": states},
         remedy=remedy if differences[0].fix is Fix.DECLARE else refused(differences[0]),
         inspect_commands=(command_lines.worker(workers[0].name),),
         related=_related(facts, differences),

@@ -5,12 +5,14 @@ A command cannot start a process: where only a person can, the test does what th
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +71,12 @@ def silent_for(p: Place, seconds: int, *names: str) -> None:
     """Sets the last heartbeat of these workers; the test does not wait for as long."""
     for name in names:
         p.sql(f"UPDATE worker SET last_heartbeat = datetime('now', '-{seconds} seconds') WHERE name = '{name}'")
+
+
+def processes_of(p: Place, run: Run, table: str) -> dict[str, Any]:
+    """The column `process` of the workers in that table, by name."""
+    rows = json.loads(run(table, "--format", "json", env=p.environment, status=0).stdout)["rows"]
+    return {r["name" if table == "workers" else "worker"]: r["process"] for r in rows}
 
 
 def no_errors(p: Place) -> bool:
@@ -135,10 +143,52 @@ def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[...,
     assert "connected (" in finding.cause
     assert finding.commands == ()
     assert finding.remedy.startswith("Restart the worker")
+    (orphan,) = json.loads(run("orphans", "--format", "json", env=p.environment, status=0).stdout)["rows"]
+    assert (orphan["queue"], orphan["process"]) == (W1, "connected")
+    assert orphan["why"] == "the worker is connected, but its queue was deleted under it or never declared"
     shows(p, run, "AT401", "missing: work for worker 1 (w1)", "its queue was deleted under it", "→ Restart the worker")
     p.services["w1"].disconnect()
     p.start("worker", "w1")
     healthy(p, run)
+
+
+def test_every_statement_says_whether_the_process_is_connected(place: Callable[..., Place], run: Run) -> None:
+    """Two processes of one name, a wrong prefetch, cordoned workers; then one of them is gone."""
+    p = place(SEPTEMBER).populate()
+    p.start("worker", "w3", prefetch=1)
+    first = p.services["w1"]
+    p.start("worker", "w1")
+    p.sql("UPDATE worker SET cordoned = 1")
+    codes = ("AT404", "AT406", "AT411", "AT416")
+
+    def seen() -> dict[str, list[Finding]]:
+        there = [f for f in p.look(codes).findings if "unknown" not in f.detail]
+        found = {code: [f for f in there if f.code == code] for code in codes}
+        return found if all(found.values()) and len(found["AT411"]) == 3 else {}
+
+    found = eventually(seen, within=40, every=1)
+    assert {f.evidence["process"] for f in found["AT404"]} == {"connected by 2 connections"}
+    assert found["AT404"][0].detail.endswith("; connected by 2 connections")
+    assert {f.subject.name for f in found["AT406"] if f.detail.endswith(")")} >= {"worker-3"}
+    assert all("; connected (127.0.0.1:" in f.detail for f in (*found["AT406"], *found["AT411"]))
+    assert found["AT416"][0].detail.endswith("; 3 connected")
+    assert processes_of(p, run, "workers") == dict.fromkeys(("w1", "w2", "w3"), "connected")
+
+    p.services["w2"].disconnect()
+    first.disconnect()
+    silent_for(p, 46, "w2")
+
+    def gone() -> bool:
+        silent_for(p, 46, "w2")
+        counts = p.look(("AT416",)).findings[0].evidence["processes"]
+        return bool(counts == {"connected": 2, "crashed: no connection": 1})
+
+    eventually(gone, within=40, every=1)
+    (cordoned,) = (f for f in p.look(("AT411",)).findings if f.subject.name == "w2")
+    assert cordoned.detail.endswith("; crashed: no connection")
+    assert processes_of(p, run, "workers")["w2"] == "crashed: no connection"
+    p.sql("UPDATE worker SET status = 'inactive' WHERE name = 'w2'")
+    assert processes_of(p, run, "orphans")["w2"] in ("crashed: no connection", "no connection")
 
 
 def test_a_worker_that_reconnects(place: Callable[..., Place]) -> None:

@@ -132,12 +132,12 @@ def test_worker_states() -> None:
 
 
 def test_a_worker_is_not_called_ready_where_the_broker_was_not_read() -> None:
-    lost = dict.fromkeys((Source.BROKER, Source.DEPTHS, Source.CONSUMERS), "refused")
+    lost = dict.fromkeys((Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS), "refused")
     here = msgspec.structs.replace(facts(), broker=None, missing=lost)
     table = workers(here)
     assert table.column("state") == (None, None, None)
     assert table.column("queue") == (None, None, None)
-    assert table.notes == ("registry, executions: live", "queue, messages, consumer: unknown (refused)")
+    assert table.notes == ("registry, executions: live", "queue, messages, consumer, process: unknown (refused)")
 
 
 def test_no_consumers_told_is_not_no_consumer() -> None:
