@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Final, Literal, TypedDict
 
-from attune_ops.cleanup.candidates import Candidate, ReapResult
+from attune_ops.cleanup.candidates import Candidate, ReapResult, Verdict
 from attune_ops.model import units
 from attune_ops.model.command_lines import line
 from attune_ops.model.notice import Notice
@@ -13,7 +13,7 @@ from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import view_notice, view_table, wire
 from attune_ops.render.text import COPY, Line
 
-SCHEMA = "attune-ops/reap/1"
+SCHEMA: Final = "attune-ops/reap/1"
 
 COLUMNS = (
     Column("queue", doc="the orphaned queue"),
@@ -56,21 +56,60 @@ def summary(result: ReapResult) -> str:
     return f"{units.counted(len(result.candidates), 'orphaned queue')}: {parts}"
 
 
-def as_json(result: ReapResult) -> dict[str, Any]:
+class CandidateJson(TypedDict):
+    """One orphaned queue: why, and what `reap` does with it; `saved` is the file with its messages."""
+
+    queue: str
+    worker_id: int | None
+    why: str
+    verdict: Verdict
+    reason: str
+    messages: int | None
+    seen_since: str
+    saved: str | None
+    saved_messages: int
+    orphaned_for_ms: float
+
+
+class ReapResultJson(TypedDict):
+    """The orphaned queues and their verdicts; `applied` is false for a dry run."""
+
+    schema: Literal["attune-ops/reap/1"]
+    applied: bool
+    taken_at: str
+    grace_ms: float
+    queues: list[CandidateJson]
+    notes: list[str]
+
+
+JSON = ReapResultJson
+
+
+def as_json(result: ReapResult) -> ReapResultJson:
     """`attune-ops/reap/1`."""
     return {
         "schema": SCHEMA,
         "applied": result.applied,
-        "taken_at": wire.plain(result.taken_at),
-        "grace_ms": wire.plain(result.grace),
+        "taken_at": wire.utc(result.taken_at),
+        "grace_ms": wire.milliseconds(result.grace),
         "queues": [_candidate(c) for c in result.candidates],
         "notes": list(result.notes),
     }
 
 
-def _candidate(c: Candidate) -> dict[str, Any]:
-    found = {name: getattr(c, name) for name in c.__struct_fields__ if name != "orphaned_for"}
-    return found | {"seen_since": wire.plain(c.seen_since), "orphaned_for_ms": wire.plain(c.orphaned_for)}
+def _candidate(c: Candidate) -> CandidateJson:
+    return {
+        "queue": c.queue,
+        "worker_id": c.worker_id,
+        "why": c.why,
+        "verdict": c.verdict,
+        "reason": c.reason,
+        "messages": c.messages,
+        "seen_since": wire.utc(c.seen_since),
+        "saved": c.saved,
+        "saved_messages": c.saved_messages,
+        "orphaned_for_ms": wire.milliseconds(c.orphaned_for),
+    }
 
 
 def as_html(result: ReapResult) -> str:

@@ -104,17 +104,26 @@ def path(cli: Cli) -> None:
     cli.write(str(file_in_use(cli.options, os.environ).absolute()))
 
 
-@command.command(example="attune-ops config schema > attune-ops.schema.json")
-@click.argument("name", type=click.Choice(["configuration", "topology"]), default="configuration", required=False)
+def _schema_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from attune_ops.cli._schemas import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+@command.command(example="attune-ops config schema > attune-ops.schema.json\nattune-ops config schema doctor")
+@click.argument("name", default="configuration", required=False, shell_complete=_schema_names)
 @pass_cli
 def schema(cli: Cli, name: str) -> None:
-    """Prints the JSON Schema of the configuration file, or of a topology file, for an editor.
+    """Prints a JSON Schema: of a file that you write, or of what a command prints with --format json.
+
+    NAME is configuration (the default) or topology for the files; for JSON output the word in its "schema" member
+    (doctor for attune-ops/doctor/1) or the whole member. Each inspection has a schema of its own: queues, workers, …;
+    all other tables have the schema table. A wrong NAME lists them all.
 
     `config init` and `topology export --to toml` name the file for editors: attune-ops.schema.json,
     attune-ops-topology.schema.json.
     """
-    import msgspec
+    from attune_ops.cli import _schemas
+    from attune_ops.render.wire import json_text
 
-    from attune_ops.installation.config.schemas import schema
-
-    cli.write(msgspec.json.format(msgspec.json.encode(schema(name)), indent=2).decode())
+    cli.write(json_text(_schemas.schema(name)))

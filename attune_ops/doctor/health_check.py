@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from attune_ops.model.display import Shown
 from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
 from attune_ops.model.registry import Worker
 
-SCHEMA = "attune-ops/health/1"
+SCHEMA: Final = "attune-ops/health/1"
 Kind = Literal["worker", "broker", "route"]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from itertools import groupby
-from typing import Any
+from typing import Literal, TypedDict
 
-from attune_ops.doctor.findings import Check, CheckPages
+from attune_ops.doctor.findings import Check, CheckPages, Severity
 from attune_ops.model.table import Column, Kind, Table
 
 COLUMNS = (
@@ -71,13 +71,38 @@ def as_html(pages: CheckPages) -> str:
     return fragment("check_pages.html", checks=listed)
 
 
-def as_json(pages: CheckPages) -> dict[str, Any]:
+class CheckPageJson(TypedDict):
+    """One check: what it needs, its thresholds, and its explanation. `heals`: its problem can disappear by itself."""
+
+    code: str
+    check: str
+    group: str
+    title: str
+    severity: Severity
+    needs: list[str]
+    optional: bool
+    heals: bool
+    thresholds: dict[str, float]
+    explanation: str
+
+
+class CheckPagesJson(TypedDict):
+    """The explanation pages of some checks."""
+
+    schema: Literal["attune-ops/checks/1"]
+    checks: list[CheckPageJson]
+
+
+JSON = CheckPagesJson
+
+
+def as_json(pages: CheckPages) -> CheckPagesJson:
     """The members of each check, as data."""
     return {
         "schema": "attune-ops/checks/1",
         "checks": [
             {
-                "code": c.code, "check": c.name, "group": c.group, "title": c.title, "severity": str(c.severity),
+                "code": c.code, "check": c.name, "group": c.group, "title": c.title, "severity": c.severity,
                 "needs": [str(n) for n in c.needs], "optional": not c.required, "heals": c.may_recover,
                 "thresholds": c.thresholds, "explanation": c.explanation,
             }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
-from attune_ops.doctor.findings import Finding, Subject
+from attune_ops.doctor.findings import Finding, Severity, Subject, SubjectKind
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import text, view_table
 
@@ -57,19 +57,61 @@ def _lines(finding: Finding) -> Iterator[str]:
         yield f"→ {finding.remedy}"
 
 
-def as_json(finding: Finding) -> dict[str, Any]:
+class SubjectJson(TypedDict):
+    """What a finding is about."""
+
+    kind: SubjectKind
+    name: str
+    vhost: str | None
+
+
+class ConsequenceJson(TypedDict):
+    """A finding of another check that this finding explains."""
+
+    code: str
+    subject: SubjectJson
+    detail: str
+
+
+class FindingData(TypedDict):
+    """A finding. `commands` fix it; `subjects` are there where it is about several."""
+
+    code: str
+    check: str
+    severity: Severity
+    subject: SubjectJson
+    subjects: NotRequired[list[SubjectJson]]
+    title: str
+    detail: str
+    cause: str | None
+    evidence: dict[str, Any]
+    remedy: str
+    commands: list[str]
+    looks: list[str]
+    consequences: list[ConsequenceJson]
+
+
+class FindingJson(FindingData):
+    """One finding."""
+
+    schema: Literal["attune-ops/finding/1"]
+
+
+JSON = FindingJson
+
+
+def as_json(finding: Finding) -> FindingJson:
     """`attune-ops/finding/1`."""
     return {"schema": "attune-ops/finding/1", **data(finding)}
 
 
-def data(finding: Finding) -> dict[str, Any]:
+def data(finding: Finding) -> FindingData:
     """A finding as the report's JSON has it."""
-    return {
+    made: FindingData = {
         "code": finding.code,
         "check": finding.check,
-        "severity": str(finding.severity),
+        "severity": finding.severity,
         "subject": _subject(finding.subject),
-        **({"subjects": [_subject(s) for s in finding.subjects]} if finding.others else {}),
         "title": finding.title,
         "detail": finding.detail,
         "cause": finding.cause or None,
@@ -82,9 +124,12 @@ def data(finding: Finding) -> dict[str, Any]:
             {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
         ],
     }
+    if finding.others:
+        made["subjects"] = [_subject(s) for s in finding.subjects]
+    return made
 
 
-def _subject(subject: Subject) -> dict[str, Any]:
+def _subject(subject: Subject) -> SubjectJson:
     return {"kind": subject.kind, "name": subject.name, "vhost": subject.vhost}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, TypedDict
 
 from attune_ops.doctor.health_check import SCHEMA, Health
+from attune_ops.doctor.health_check import Kind as Checked
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render.text import visible
-from attune_ops.render.wire import plain
+from attune_ops.render.wire import utc
 
 COLUMNS = (
     Column("kind", Kind.CATEGORY),
@@ -31,7 +32,25 @@ def as_markdown(health: Health) -> str:
     return f"- {as_table(health)}"
 
 
-def as_json(health: Health) -> dict[str, Any]:
+class HealthJson(TypedDict):
+    """The outcome of a health check: `reasons` against health, `seen` in order, `skipped` with the reason."""
+
+    schema: Literal["attune-ops/health/1"]
+    kind: Checked
+    name: str
+    healthy: bool
+    reasons: list[str]
+    seen: list[str]
+    origin: str
+    skipped: list[str]
+    taken_at: str
+    duration_ms: float
+
+
+JSON = HealthJson
+
+
+def as_json(health: Health) -> HealthJson:
     """Everything the check found."""
     return {
         "schema": SCHEMA,
@@ -42,7 +61,7 @@ def as_json(health: Health) -> dict[str, Any]:
         "seen": list(health.seen),
         "origin": health.origin,
         "skipped": list(health.skipped),
-        "taken_at": plain(health.taken_at),
+        "taken_at": utc(health.taken_at),
         "duration_ms": round(health.duration_ms, 3),
     }
 

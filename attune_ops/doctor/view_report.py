@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from attune_ops.doctor import view_finding, view_screen
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Report, Severity
@@ -16,7 +16,7 @@ from attune_ops.render import html, text, view_table, wire
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "attune-ops/doctor/1"
+SCHEMA: Final = "attune-ops/doctor/1"
 SHOWN = 20  # consequences of one finding that a page shows
 
 
@@ -30,7 +30,87 @@ def _order(result: CheckResult) -> int:
     return int(result.code[2]) if result.code[2:3].isdigit() else 9
 
 
-def as_json(report: Report) -> dict[str, Any]:
+class BrokerJson(TypedDict):
+    """The broker that was read; null is what it did not report."""
+
+    product: str | None
+    version: str | None
+    cluster: str | None
+    nodes: list[str] | None
+
+
+class RegistryJson(TypedDict):
+    """The registry that was read."""
+
+    kind: str
+    workers: int
+
+
+class TargetJson(TypedDict):
+    """What was diagnosed. `recognised`: the topology was recognised from the broker."""
+
+    env: str | None
+    vhost: str
+    topology: str
+    recognised: bool
+    broker: BrokerJson | None
+    registry: RegistryJson | None
+
+
+class CountsJson(TypedDict):
+    """The findings by severity, and the passed and skipped checks."""
+
+    error: int
+    warning: int
+    info: int
+    ok: int
+    skipped: int
+
+
+class SummaryJson(TypedDict):
+    """The outcome. `known` findings of the baseline are left out; `unread` are required checks that gave no answer."""
+
+    status: Literal["healthy", "degraded", "unhealthy", "unknown"]
+    verdict: str
+    counts: CountsJson
+    known: int
+    unread: list[str]
+    origin: str
+    notes: list[str]
+
+
+CheckStatusJson = Literal["ok", "info", "warning", "error", "skipped"]
+
+
+class CheckJson(TypedDict):
+    """How one check ended; `reason` says why it was skipped, or what explains its findings."""
+
+    code: str
+    check: str
+    group: str
+    title: str
+    status: CheckStatusJson
+    reason: str | None
+    findings: int
+    duration_ms: float
+
+
+class ReportJson(TypedDict):
+    """The outcome of one diagnosis."""
+
+    schema: Literal["attune-ops/doctor/1"]
+    target: TargetJson
+    taken_at: str
+    duration_ms: float
+    summary: SummaryJson
+    findings: list[view_finding.FindingData]
+    checks: list[CheckJson]
+
+
+JSON = ReportJson
+
+
+def as_json(report: Report) -> ReportJson:
     """`attune-ops/doctor/1`."""
     facts, broker, known = report.facts, report.facts.broker, report.known
     return {
@@ -48,7 +128,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "kind": facts.registry.kind, "workers": len(facts.registry.workers),
             },
         },
-        "taken_at": wire.plain(report.taken_at),
+        "taken_at": wire.utc(report.taken_at),
         "duration_ms": round(report.duration_ms, 3),
         "summary": {"status": report.status, "verdict": report.verdict, "counts": counts(report), "known": known,
                     "unread": [r.code for r in report.unread],
@@ -59,20 +139,28 @@ def as_json(report: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def counts(report: Report) -> dict[str, int]:
+def counts(report: Report) -> CountsJson:
     """The findings by severity, and the passed and skipped checks."""
     return {
-        **{str(s): report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)},
+        "error": report.count(Severity.ERROR),
+        "warning": report.count(Severity.WARNING),
+        "info": report.count(Severity.INFO),
         "ok": sum(r.status is CheckStatus.PASSED for r in report.results),
         "skipped": len(report.not_run),
     }
 
 
-def _check(r: CheckResult) -> dict[str, Any]:
-    status = word(r)
+def _status(r: CheckResult) -> CheckStatusJson:
+    """A crashed check gave no answer, so it is skipped."""
+    if r.status is CheckStatus.PASSED:
+        return "ok"
+    return (r.severity or Severity.INFO).value if r.status is CheckStatus.FAILED else "skipped"
+
+
+def _check(r: CheckResult) -> CheckJson:
     return {
         "code": r.code, "check": r.check, "group": r.group, "title": r.title,
-        "status": "skipped" if status == "crashed" else status, "reason": r.reason, "findings": r.findings,
+        "status": _status(r), "reason": r.reason, "findings": r.findings,
         "duration_ms": round(r.duration_ms, 3),
     }  # fmt: skip
 

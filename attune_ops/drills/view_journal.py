@@ -120,6 +120,9 @@ def _status(doctor: DoctorStatus) -> str:
     return f"{doctor.status}{found}"
 
 
+JSON = Journal
+
+
 def as_json(journal: Journal) -> Any:
     """`attune-ops/drill/1`."""
     return msgspec.to_builtins(journal)

@@ -63,6 +63,9 @@ def _times(comparison: JournalComparison) -> Table:
     return Table("times", columns, cells, comparison.second.started_at)
 
 
+JSON = JournalComparison
+
+
 def as_json(comparison: JournalComparison) -> Any:
     """Both journals."""
     return msgspec.to_builtins(comparison)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Final, Literal, TypedDict
 
 from attune_ops.messages import view_preview
 from attune_ops.messages.preview import PeekResult, Preview
@@ -13,7 +13,7 @@ from attune_ops.model.units import counted
 from attune_ops.render import wire
 from attune_ops.render.text import Line
 
-SCHEMA = "attune-ops/messages-peek/1"
+SCHEMA: Final = "attune-ops/messages-peek/1"
 
 COLUMNS = (
     Column("n", Kind.INTEGER, doc="position, from the head of the queue"),
@@ -41,14 +41,30 @@ def lines(result: PeekResult, limit: int | None) -> Iterator[Line]:
     yield 0, f"{len(result.messages)} of {counted(result.ready, 'message')} in queue {result.queue}{masked}", "bold"
 
 
-def as_json(result: PeekResult) -> dict[str, Any]:
+class PeekResultJson(TypedDict):
+    """The first messages of a queue; `ready` is its number of ready messages."""
+
+    schema: Literal["attune-ops/messages-peek/1"]
+    queue: str
+    vhost: str
+    ready: int
+    taken_at: str
+    revealed: bool
+    messages: list[view_preview.MessageData]
+    notes: list[str]
+
+
+JSON = PeekResultJson
+
+
+def as_json(result: PeekResult) -> PeekResultJson:
     """`attune-ops/messages-peek/1`."""
     return {
         "schema": SCHEMA,
         "queue": result.queue,
         "vhost": result.vhost,
         "ready": result.ready,
-        "taken_at": wire.plain(result.taken_at),
+        "taken_at": wire.utc(result.taken_at),
         "revealed": result.revealed,
         "messages": [view_preview.data(m) for m in result.messages],
         "notes": list(result.notes),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, Literal, TypedDict
 
 from attune_ops.messages.preview import Preview
 from attune_ops.model.units import age, counted, size
 from attune_ops.render import wire
 from attune_ops.render.text import Line
 
-SCHEMA = "attune-ops/message/1"
+SCHEMA: Final = "attune-ops/message/1"
 
 # Members of an envelope that are shown in words or among the properties.
 SHOWN = ("message_id", "message_type", "timestamp", "correlation_id")
@@ -68,13 +68,60 @@ def json_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def as_json(m: Preview) -> dict[str, Any]:
+class MessageData(TypedDict):
+    """One message, secrets masked; `here` says why it is in this queue; `size` is in bytes; null is what it lacks."""
+
+    n: int
+    exchange: str
+    routing_key: str
+    redelivered: bool
+    size: int
+    here: list[str]
+    type: str | None
+    id: str | None
+    made_at: str | None
+    retries: int | None
+    deliveries: int | None
+    replays: int | None
+    properties: dict[str, Any]
+    headers: dict[str, Any]
+    body: Any
+    body_note: str
+    age_ms: float | None
+
+
+class MessageJson(MessageData):
+    """One message."""
+
+    schema: Literal["attune-ops/message/1"]
+
+
+JSON = MessageJson
+
+
+def as_json(m: Preview) -> MessageJson:
     """`attune-ops/message/1`."""
     return {"schema": SCHEMA, **data(m)}
 
 
-def data(m: Preview) -> dict[str, Any]:
+def data(m: Preview) -> MessageData:
     """One message as JSON, a part of what peek and tap print."""
-    found = {name: getattr(m, name) for name in m.__struct_fields__ if name != "age"}
-    plain = {"here": list(m.here), "made_at": wire.plain(m.made_at), "age_ms": wire.plain(m.age)}
-    return found | plain
+    return {
+        "n": m.n,
+        "exchange": m.exchange,
+        "routing_key": m.routing_key,
+        "redelivered": m.redelivered,
+        "size": m.size,
+        "here": list(m.here),
+        "type": m.type,
+        "id": m.id,
+        "made_at": None if m.made_at is None else wire.utc(m.made_at),
+        "retries": m.retries,
+        "deliveries": m.deliveries,
+        "replays": m.replays,
+        "properties": m.properties,
+        "headers": m.headers,
+        "body": m.body,
+        "body_note": m.body_note,
+        "age_ms": None if m.age is None else wire.milliseconds(m.age),
+    }

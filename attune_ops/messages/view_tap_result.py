@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Final, Literal, TypedDict
 
 from attune_ops.messages import view_peek_result, view_preview
 from attune_ops.messages.tap import TapResult
@@ -12,7 +12,7 @@ from attune_ops.model.units import counted
 from attune_ops.render import wire
 from attune_ops.render.text import Line
 
-SCHEMA = "attune-ops/messages-tap/1"
+SCHEMA: Final = "attune-ops/messages-tap/1"
 
 
 def lines(result: TapResult, limit: int | None) -> Iterator[Line]:
@@ -32,7 +32,26 @@ def summary(result: TapResult) -> str:
     return said + ("" if result.revealed or not result.matched else "; secrets are masked (--reveal shows them)")
 
 
-def as_json(result: TapResult) -> dict[str, Any]:
+class TapResultJson(TypedDict):
+    """What passed an exchange; `saved` is the file with the messages."""
+
+    schema: Literal["attune-ops/messages-tap/1"]
+    exchange: str
+    vhost: str
+    keys: list[str]
+    seen: int
+    matched: int
+    taken_at: str
+    saved: str | None
+    revealed: bool
+    messages: list[view_preview.MessageData]
+    notes: list[str]
+
+
+JSON = TapResultJson
+
+
+def as_json(result: TapResult) -> TapResultJson:
     """`attune-ops/messages-tap/1`."""
     return {
         "schema": SCHEMA,
@@ -41,7 +60,7 @@ def as_json(result: TapResult) -> dict[str, Any]:
         "keys": list(result.keys),
         "seen": result.seen,
         "matched": result.matched,
-        "taken_at": wire.plain(result.taken_at),
+        "taken_at": wire.utc(result.taken_at),
         "saved": result.saved,
         "revealed": result.revealed,
         "messages": [view_preview.data(m) for m in result.messages],

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Final, Literal, TypedDict
 
-from attune_ops.messages.transfer import STAYS, OutcomeCount, Transfer
+from attune_ops.messages.transfer import STAYS, Outcome, OutcomeCount, Transfer
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render import wire
 from attune_ops.render.text import COPY, Line
 
-SCHEMA = "attune-ops/messages-transfer/1"
+SCHEMA: Final = "attune-ops/messages-transfer/1"
 
 COLUMNS = (
     Column("fate", Kind.CATEGORY, doc="outcome of these messages; in a dry run the expected one"),
@@ -68,7 +68,37 @@ def summary(transfer: Transfer) -> str:
     return f"{did} {counted(moved, 'message')} {path} in {seconds:.1f} s{rate}{rest}"
 
 
-def as_json(transfer: Transfer) -> dict[str, Any]:
+class OutcomeJson(TypedDict):
+    """The number of messages with one outcome, and where they were published."""
+
+    fate: Outcome
+    messages: int
+    exchange: str | None
+    routing_key: str | None
+    why: str | None
+
+
+class TransferJson(TypedDict):
+    """One drain, restore or move: `messages` by outcome; `applied` is false for a dry run."""
+
+    schema: Literal["attune-ops/messages-transfer/1"]
+    what: Literal["drain", "restore", "move"]
+    source: str
+    target: str
+    applied: bool
+    at_most: bool
+    messages: dict[str, int]
+    shares: list[OutcomeJson]
+    taken_at: str
+    duration_ms: float
+    notes: list[str]
+    undo: str | None
+
+
+JSON = TransferJson
+
+
+def as_json(transfer: Transfer) -> TransferJson:
     """`attune-ops/messages-transfer/1`."""
     return {
         "schema": SCHEMA,
@@ -88,7 +118,7 @@ def as_json(transfer: Transfer) -> dict[str, Any]:
             }
             for o in transfer.outcomes
         ],
-        "taken_at": wire.plain(transfer.taken_at),
+        "taken_at": wire.utc(transfer.taken_at),
         "duration_ms": round(transfer.duration_ms, 3),
         "notes": list(transfer.notes),
         "undo": str(transfer.undo) if transfer.undo else None,

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import msgspec
 
@@ -195,6 +195,26 @@ def _sum(values: Any) -> int | None:
     given = list(values)
     known = [v for v in given if v is not None]
     return sum(known) if known or not given else None
+
+
+class ReadingJson(TypedDict):
+    """A line of `watch --json-lines`: null is unknown, and `reason` says why."""
+
+    schema: Literal["attune-ops/watch/1"]
+    taken_at: str
+    vhost: str
+    topology: str
+    reason: str | None
+    queues: int | None
+    messages: int | None
+    ready: int | None
+    unacknowledged: int | None
+    workers: int | None
+    workers_ready: int | None
+    orphaned_queues: int | None
+
+
+JSON = ReadingJson
 
 
 def as_json(facts: Facts, secrets: tuple[Any, ...]) -> dict[str, Any]:

@@ -37,7 +37,10 @@ def as_html(history: History) -> str:
     return view_table.as_html(history.table)
 
 
-def as_json(history: History) -> dict[str, Any]:
+JSON = view_table.JSON
+
+
+def as_json(history: History) -> view_table.TableJson:
     """The trends, as `attune-ops/table/1`."""
     return view_table.as_json(history.table)
 

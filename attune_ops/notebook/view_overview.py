@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from attune_ops.doctor import view_report
 from attune_ops.notebook.dashboard import Overview
@@ -26,7 +26,18 @@ def as_html(overview: Overview) -> str:
     return "\n".join([view_report.as_html(overview.report), *map(view_table.as_html, overview.tables)])
 
 
-def as_json(overview: Overview) -> dict[str, Any]:
+class OverviewJson(TypedDict):
+    """The report and the tables of the dashboard."""
+
+    schema: Literal["attune-ops/overview/1"]
+    report: view_report.ReportJson
+    tables: list[view_table.TableJson]
+
+
+JSON = OverviewJson
+
+
+def as_json(overview: Overview) -> OverviewJson:
     """`attune-ops/overview/1`."""
     return {
         "schema": "attune-ops/overview/1",

@@ -30,9 +30,13 @@ def lines(graph: Graph, limit: int | None) -> Iterator[Line]:
         yield from ((0, line, "") for line in _lines(graph))
 
 
+SCHEMA = "attune-ops/graph/1"
+JSON = Graph  # with the member `schema`
+
+
 def as_json(graph: Graph) -> dict[str, Any]:
     """`attune-ops/graph/1`: nodes and edges as they are."""
-    return {"schema": "attune-ops/graph/1", **msgspec.to_builtins(graph)}
+    return {"schema": SCHEMA, **msgspec.to_builtins(graph)}
 
 
 def as_html(graph: Graph) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, TypedDict
 
 from attune_ops.model.notice import Notice
 from attune_ops.render import html
@@ -14,7 +14,18 @@ def as_table(notice: Notice) -> str:
     return "\n".join([visible(notice.headline), *(f"  {visible(line)}" for line in notice.lines)])
 
 
-def as_json(notice: Notice) -> dict[str, Any]:
+class NoticeJson(TypedDict):
+    """A headline with details."""
+
+    schema: Literal["attune-ops/notice/1"]
+    headline: str
+    lines: list[str]
+
+
+JSON = NoticeJson
+
+
+def as_json(notice: Notice) -> NoticeJson:
     """`attune-ops/notice/1`."""
     return {"schema": "attune-ops/notice/1", "headline": notice.headline, "lines": list(notice.lines)}
 

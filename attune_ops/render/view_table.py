@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Cell, Column, Kind, Table
@@ -13,7 +13,22 @@ from attune_ops.render.text import RIGHT, cells, remarks
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "attune-ops/table/1"
+SCHEMA: Final = "attune-ops/table/1"
+JsonCell = str | int | float | bool | list[str] | None
+
+
+class TableJson(TypedDict):
+    """A table: the names of its columns in order, and each row by them. A time is UTC RFC 3339, null is unknown."""
+
+    schema: Literal["attune-ops/table/1"]
+    name: str
+    taken_at: str | None
+    columns: list[str]
+    rows: list[dict[str, JsonCell]]
+    notes: list[str]
+
+
+JSON = TableJson  # what `as_json` returns; `config schema table` prints its schema
 
 # Nullable types: an unknown count is <NA>, and the others stay integers.
 _DTYPES = {
@@ -55,13 +70,13 @@ def as_text(table: Table) -> str:
     return "\n".join([*map(line, lines), *remarks(table)])
 
 
-def as_json(table: Table) -> dict[str, Any]:
+def as_json(table: Table) -> TableJson:
     """`attune-ops/table/1`."""
     names = [c.json_name for c in table.columns]
     return {
         "schema": SCHEMA,
         "name": table.name,
-        "taken_at": wire.plain(table.taken_at),
+        "taken_at": None if table.taken_at is None else wire.utc(table.taken_at),
         "columns": names,
         "rows": [dict(zip(names, map(wire.plain, row), strict=True)) for row in table.rows],
         "notes": list(table.notes),

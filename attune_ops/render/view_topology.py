@@ -39,6 +39,9 @@ def _heading(topology: Topology) -> list[str]:
     return [text.visible(line) for line in (topology.name, topology.description) if line]
 
 
+JSON = Topology  # with the member `schema`
+
+
 def as_json(topology: Topology) -> dict[str, Any]:
     """`attune-ops/topology/1`: what a topology file holds."""
     return {"schema": SCHEMA, **to_dict(topology)}

@@ -37,12 +37,22 @@ def _builtin(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def utc(value: datetime) -> str:
+    """A time as JSON has it: UTC, RFC 3339."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def milliseconds(value: timedelta) -> float:
+    """A span as JSON has it."""
+    return round(value.total_seconds() * 1000, 3)
+
+
 def plain(value: Cell) -> str | int | float | bool | list[str] | None:
     """A cell as JSON has it: UTC RFC 3339 for a time, milliseconds for a span."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return utc(value)
     if isinstance(value, timedelta):
-        return round(value.total_seconds() * 1000, 3)
+        return milliseconds(value)
     return list(value) if isinstance(value, tuple) else value
 
 

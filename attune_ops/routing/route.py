@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from attune_ops.model.display import Shown
 from attune_ops.model.topology import Arguments, DestinationKind
 
-SCHEMA = "attune-ops/route/1"
+SCHEMA: Final = "attune-ops/route/1"
 NO_ROUTE = "no queue receives it"
 
 # Why a queue dead-letters a message (rabbit_dead_letter:reason()).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
@@ -44,12 +44,23 @@ def as_table(route: Route) -> Group:
     return Group(*trees, *([""] if trees else []), *lines)
 
 
+class BadLineJson(TypedDict):
+    """A line of a batch that could not be answered, by its number."""
+
+    schema: Literal["attune-ops/route/1"]
+    line: int
+    error: Refusal
+
+
+JSON = (Route, BadLineJson)  # the route with the member `schema`
+
+
 def as_json(route: Route) -> dict[str, Any]:
     """`attune-ops/route/1`."""
     return {"schema": SCHEMA, **msgspec.to_builtins(route)}
 
 
-def bad_line(number: int, error: Refusal) -> dict[str, Any]:
+def bad_line(number: int, error: Refusal) -> BadLineJson:
     """A line of a batch that could not be answered, in the same schema."""
     return {"schema": SCHEMA, "line": number, "error": msgspec.to_builtins(error)}
 

@@ -9,6 +9,8 @@ import msgspec
 from attune_ops.render.text import visible
 from attune_ops.startup.startup_report import Ending
 
+SCHEMA = "attune-ops/ending/1"
+JSON = Ending  # with the member `schema`
 INDENT = 9  # columns of the label
 
 
@@ -29,7 +31,7 @@ def as_text(ending: Ending) -> str:
 
 def as_json(ending: Ending) -> Any:
     """`attune-ops/ending/1`: what was stopped and what remains."""
-    return {"schema": "attune-ops/ending/1", **msgspec.to_builtins(ending)}
+    return {"schema": SCHEMA, **msgspec.to_builtins(ending)}
 
 
 def labelled(ending: Ending) -> list[tuple[str, str]]:

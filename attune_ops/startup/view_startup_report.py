@@ -38,6 +38,9 @@ def summary(report: StartupReport) -> str:
     return "\n".join([verdict(report), *(f"{label} {line}" for label, line in ending)])
 
 
+JSON = StartupReport
+
+
 def as_json(report: StartupReport) -> Any:
     """`attune-ops/startup/1`."""
     return msgspec.to_builtins(report)

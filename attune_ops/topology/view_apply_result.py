@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Final, Literal, TypedDict
 
 import msgspec
 
@@ -14,7 +14,7 @@ from attune_ops.render.text import Line
 from attune_ops.topology import view_topology_diff
 from attune_ops.topology.drift import ApplyResult
 
-SCHEMA = "attune-ops/topology-apply/1"
+SCHEMA: Final = "attune-ops/topology-apply/1"
 
 COLUMNS = (
     Column("object", Kind.CATEGORY, doc="exchange, queue or binding"),
@@ -57,7 +57,31 @@ def summary(result: ApplyResult) -> str:
     return f"{where}: {done} of {len(result.outcomes)} {verb}, {rest}"
 
 
-def as_json(result: ApplyResult) -> dict[str, Any]:
+class DeclarationJson(TypedDict):
+    """One step, and the broker's answer where it refused."""
+
+    subject: view_topology_diff.ObjectJson
+    worker: int | None
+    status: Literal["to declare", "declared", "refused", "lost"]
+    answer: view_topology_diff.BrokerErrorJson | None
+
+
+class ApplyResultJson(TypedDict):
+    """What was declared, or would be; `left` is the drift that declaring does not fix."""
+
+    schema: Literal["attune-ops/topology-apply/1"]
+    topology: str
+    vhost: str
+    applied: bool
+    steps: list[DeclarationJson]
+    left: list[view_topology_diff.DifferenceJson]
+    unseen: list[str]
+
+
+JSON = ApplyResultJson
+
+
+def as_json(result: ApplyResult) -> ApplyResultJson:
     """`attune-ops/topology-apply/1`; `left` is as in the diff."""
     return {
         "schema": SCHEMA,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, Final, Literal, TypedDict
 
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render import view_notice, view_table, wire
 from attune_ops.render.text import Line
-from attune_ops.topology.drift import Attribute, BrokerError, Difference, DiffKind, Fix, TopologyDiff
+from attune_ops.topology.drift import Attribute, BrokerError, Difference, DiffKind, Fix, ObjectKind, TopologyDiff
 
-SCHEMA = "attune-ops/topology-diff/1"
+SCHEMA: Final = "attune-ops/topology-diff/1"
 
 COLUMNS = (
     Column(
@@ -131,13 +131,70 @@ def summary(diff: TopologyDiff) -> str:
     return f"{where}: {counted(len(diff.drift), 'difference')}, {of}{aside}"
 
 
-def as_json(diff: TopologyDiff) -> dict[str, Any]:
+class ObjectJson(TypedDict):
+    """An exchange, a queue or a binding."""
+
+    kind: ObjectKind
+    name: str
+
+
+class AttributeJson(TypedDict):
+    """One attribute that differs; `in_force` is the effective value, the policy included."""
+
+    name: str
+    wanted: Any
+    found: Any
+    in_force: Any
+    policy: str | None
+    compared: bool
+    policy_key: str | None
+
+
+class BrokerErrorJson(TypedDict):
+    """An error of the broker: the AMQP reply code, its text, and what it closes."""
+
+    code: int
+    text: str
+    closes: Literal["channel", "connection"]
+
+
+class DifferenceJson(TypedDict):
+    """One object that differs: how, why, how it is fixed (`way`), and the broker's error on declaring or using it."""
+
+    difference: DiffKind
+    subject: ObjectJson
+    worker: int | None
+    way: Fix
+    why: str
+    attributes: list[AttributeJson]
+    declaring: BrokerErrorJson | None
+    using: BrokerErrorJson | None
+
+
+class TopologyDiffJson(TypedDict):
+    """The topology against the broker; `counts` are by kind of difference, `unseen` is what was not compared."""
+
+    schema: Literal["attune-ops/topology-diff/1"]
+    topology: str
+    vhost: str
+    taken_at: str
+    differs: bool
+    compared: int
+    counts: dict[str, int]
+    differences: list[DifferenceJson]
+    unseen: list[str]
+
+
+JSON = TopologyDiffJson
+
+
+def as_json(diff: TopologyDiff) -> TopologyDiffJson:
     """`attune-ops/topology-diff/1`."""
     return {
         "schema": SCHEMA,
         "topology": diff.topology,
         "vhost": diff.vhost,
-        "taken_at": wire.plain(diff.taken_at),
+        "taken_at": wire.utc(diff.taken_at),
         "differs": bool(diff.drift),
         "compared": diff.compared,
         "counts": {str(kind): len(diff.of(kind)) for kind in DiffKind},
@@ -146,12 +203,12 @@ def as_json(diff: TopologyDiff) -> dict[str, Any]:
     }
 
 
-def objects(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
+def objects(differences: tuple[Difference, ...]) -> list[DifferenceJson]:
     """Differences as JSON has them."""
     return [_object(d) for d in differences]
 
 
-def _object(d: Difference) -> dict[str, Any]:
+def _object(d: Difference) -> DifferenceJson:
     return {
         "difference": d.kind,
         "subject": {"kind": d.subject, "name": d.name},
@@ -168,7 +225,7 @@ def _object(d: Difference) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def error(answer: BrokerError | None) -> dict[str, Any] | None:
+def error(answer: BrokerError | None) -> BrokerErrorJson | None:
     """A broker's error as JSON has it."""
     return None if answer is None else {"code": answer.code, "text": answer.text, "closes": answer.closes}
 

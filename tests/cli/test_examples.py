@@ -16,6 +16,7 @@ import pytest
 
 from attune_ops.cli import _exit
 from tests.cli.commands import ALL, formats
+from tests.cli.described import described
 from tests.world import Broker, Run, Vhost, clean_environment, eventually
 
 # The example shows the incident, which a later step runs into.
@@ -92,7 +93,7 @@ def test_examples_work_as_printed(names: list[str], site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, c in ALL.items() if "json" in formats(c)])
-def test_json_is_valid_and_names_its_schema(name: str, site: Site) -> None:
+def test_json_is_valid_and_is_as_its_schema_says(name: str, site: Site) -> None:
     *before, last = ALL[name].example.splitlines()
     for line in before:
         site.shell(line)
@@ -102,3 +103,4 @@ def test_json_is_valid_and_names_its_schema(name: str, site: Site) -> None:
     assert done.returncode in allowed(name), done.stderr
     made = json.loads(done.stdout)
     assert re.fullmatch(r"attune-ops/[a-z-]+/\d+", made["schema"])
+    described(made, name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.described import described
 from tests.world import Run
 
 VHOSTS: dict[str, Any] = {
@@ -123,6 +124,8 @@ def test_a_batch_loses_no_line(run: Run, definitions: Path) -> None:
     lines = "\n".join(q if isinstance(q, str) else json.dumps(q) for q in questions)
     done = run("route", "--from", definitions, "--batch", "-", stdin=lines, status=1)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
+    for answer in answers:
+        described(answer)
     assert [a.get("queues") for a in answers] == [["jobs"], None, ["jobs"], ["grave"], []]
     assert (answers[1]["line"], answers[4]["error"]["code"]) == (2, 404)
     assert done.stderr == "attune-ops: 1 line could not be answered\n"

@@ -39,6 +39,9 @@ def lines(explanations: Explanations, limit: int | None) -> Iterator[Line]:
     yield 0, text.visible(explanations.checked), "dim"
 
 
+JSON = Explanations
+
+
 def as_json(explanations: Explanations) -> Any:
     """`attune-ops/explain/1`."""
     return msgspec.to_builtins(explanations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
@@ -13,9 +13,9 @@ from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.render import wire
 from attune_ops.render.text import COPY, Line
-from attune_ops.topology.policies.policy_change import Drop, Effect, PolicyChange
+from attune_ops.topology.policies.policy_change import Drop, Effect, PolicyChange, Precedence
 
-SCHEMA = "attune-ops/policy-change/1"
+SCHEMA: Final = "attune-ops/policy-change/1"
 
 COLUMNS = (
     Column("object", Kind.CATEGORY, doc="queue or exchange"),
@@ -101,7 +101,57 @@ def summary(change: PolicyChange) -> str:
     return f"policy {change.name} {said}; effective for {count} of {counted(len(change.effects), 'matching object')}"
 
 
-def as_json(change: PolicyChange) -> dict[str, Any]:
+class PolicyJson(TypedDict):
+    """A policy as it is or will be."""
+
+    pattern: str
+    apply_to: str
+    priority: int
+    definition: dict[str, Any]
+
+
+class DropJson(TypedDict):
+    """What a length limit drops at once; null `messages`: sizes decide."""
+
+    ready: int
+    messages: int | None
+    goes_to: list[str]
+    lost: str
+
+
+class EffectJson(TypedDict):
+    """The effect on one object."""
+
+    kind: Literal["queue", "exchange"]
+    name: str
+    outcome: Precedence
+    other: str
+    loses: dict[str, Any]
+    overruled: list[str]
+    drop: DropJson | None
+
+
+class PolicyChangeJson(TypedDict):
+    """One change of a policy: null `before` is a new one, null `after` a removed one; the effect on each object."""
+
+    schema: Literal["attune-ops/policy-change/1"]
+    name: str
+    vhost: str
+    applied: bool
+    before: PolicyJson | None
+    after: PolicyJson | None
+    effects: list[EffectJson]
+    warnings: list[str]
+    refusals: list[str]
+    undo: str
+    commands: list[str]
+    taken_at: str
+
+
+JSON = PolicyChangeJson
+
+
+def as_json(change: PolicyChange) -> PolicyChangeJson:
     """`attune-ops/policy-change/1`."""
     return {
         "schema": SCHEMA,
@@ -115,15 +165,19 @@ def as_json(change: PolicyChange) -> dict[str, Any]:
         "refusals": list(change.refusals),
         "undo": str(change.undo or ""),
         "commands": [str(c) for c in change.commands],
-        "taken_at": wire.plain(change.taken_at),
+        "taken_at": wire.utc(change.taken_at),
     }
 
 
-def _plain(policy: PolicyState | None) -> dict[str, Any] | None:
+def _plain(policy: PolicyState | None) -> PolicyJson | None:
     if policy is None:
         return None
-    members = ("pattern", "apply_to", "priority", "definition")
-    return {name: getattr(policy, name) for name in members}
+    return {
+        "pattern": policy.pattern,
+        "apply_to": policy.apply_to,
+        "priority": policy.priority,
+        "definition": policy.definition,
+    }
 
 
 def rows(change: PolicyChange) -> Table:

@@ -15,6 +15,7 @@ import pytest
 
 from attune_ops.lab import Lab
 from attune_ops.ops import connect
+from tests.cli.described import described
 from tests.conftest import lacking
 from tests.live.places import stopped_worker
 from tests.tmux import Terminal, terminal
@@ -183,6 +184,7 @@ def test_in_a_pipe(here: tuple[Vhost, dict[str, str]], run: Run) -> None:
         "workers": 2, "workers_ready": 0, "unacknowledged": 0,
     }  # fmt: skip
     assert {k: first[k] for k in expected} == expected
+    described(first)
     assert "exclude each other" in run(*words, "--json-lines", "--lines", target=vhost, status=2).stderr
 
 
