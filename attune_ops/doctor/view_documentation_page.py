@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, TypedDict
 
 from attune_ops.doctor.documentation import DocumentationPage
 from attune_ops.model.table import Column, Table
@@ -20,7 +20,19 @@ def as_markdown(page: DocumentationPage) -> str:
     return page.text.rstrip()
 
 
-def as_json(page: DocumentationPage) -> dict[str, Any]:
+class DocumentationPageJson(TypedDict):
+    """A page of the documentation; `text` is Markdown."""
+
+    schema: Literal["attune-ops/docs/1"]
+    topic: str
+    title: str
+    text: str
+
+
+JSON = DocumentationPageJson
+
+
+def as_json(page: DocumentationPage) -> DocumentationPageJson:
     """`attune-ops/docs/1`."""
     return {"schema": "attune-ops/docs/1", "topic": page.topic, "title": page.title, "text": page.text}
 

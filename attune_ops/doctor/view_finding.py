@@ -89,6 +89,7 @@ class FindingData(TypedDict):
     commands: list[str]
     looks: list[str]
     consequences: list[ConsequenceJson]
+    docs: str
 
 
 class FindingJson(FindingData):
