@@ -16,6 +16,8 @@ from attune_ops.cli._format import format_option as format_option
 from attune_ops.model.deadline import Deadline
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from attune_ops.installation.config import Settings
     from attune_ops.ops import Ops
 
@@ -50,6 +52,7 @@ class Cli:
         self.failure: str | None = None  # the error that ended the command
         self._settings: Settings | None = None
         self._ops: Ops | None = None
+        self._console: Console | None = None  # that of the progress which is shown now
 
     @property
     def settings(self) -> Settings:
@@ -117,8 +120,12 @@ class Cli:
 
         At a terminal it is wrapped, unless it has several lines or a command to copy.
         """
+        line = self.cleaned(text) if "\n" in text or COMMAND.search(text) else self.wrapped(text)
+        if self._console is not None:  # above the progress
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
         try:
-            click.echo(self.cleaned(text) if "\n" in text or COMMAND.search(text) else self.wrapped(text), err=True)
+            click.echo(line, err=True)
         except BrokenPipeError:  # the command goes on without a reader
             from attune_ops.render.wire import silence
 
@@ -137,21 +144,21 @@ class Cli:
     def progress(self, what: str, seconds: float | None = None) -> Iterator[Callable[[str], None]]:
         """Yields a function that prints a line on stderr; a terminal also shows `what` and the elapsed time.
 
-        Where the `seconds` that it takes are known, the terminal shows a bar with that total.
+        Where the `seconds` that it takes are known, the terminal shows a bar with that total. What is shown already
+        stays: a part of it has no progress of its own.
         """
-        if not sys.stderr.isatty():
+        if self._console is not None or not sys.stderr.isatty():
             yield self.note
             return
-        from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from attune_ops.render.terminal import progress
 
-        from attune_ops.render.terminal import ElapsedBar
-
-        console = Console(stderr=True, no_color=self.color is False)
-        time = (TimeElapsedColumn(),) if seconds is None else (ElapsedBar(seconds),)
-        with Progress(SpinnerColumn(), TextColumn(what), *time, console=console, transient=True) as clock:
-            clock.add_task(what)
-            yield lambda line: console.print(self.wrapped(line), markup=False, highlight=False, soft_wrap=True)
+        shown = progress(what, seconds, no_color=self.color is False)
+        self._console = shown.console
+        try:
+            with shown:
+                yield self.note
+        finally:
+            self._console = None
 
     def cleaned(self, text: str) -> str:
         """The text without secrets and control characters, its command lines with the target options of this run."""

@@ -22,6 +22,7 @@ from attune_ops.model.deadline import whole_command
 from attune_ops.model.errors import AttuneOpsError, Interrupted
 from attune_ops.model.requests_log import reporting
 from attune_ops.model.version import __version__
+from attune_ops.model.waiting import displayed_by
 
 
 class Commands(Group):
@@ -74,7 +75,10 @@ def _run(cli: Cli, arguments: list[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for an ASCII terminal
     try:
-        with _terminable(interrupted), whole_command(cli.deadline), reporting(cli.request), kept_names():
+        with (
+            _terminable(interrupted), whole_command(cli.deadline), reporting(cli.request), kept_names(),
+            displayed_by(cli.progress),
+        ):  # fmt: skip
             result = root.main(arguments, prog_name="attune-ops", standalone_mode=False, obj=cli)
         status = result if isinstance(result, int) else _exit.OK
         if cli.deadline.silent and status in (_exit.OK, _exit.FOUND):

@@ -12,6 +12,7 @@ import click
 
 from attune_ops.cli._base import Cli
 from attune_ops.cli._duration import duration
+from attune_ops.model.waiting import displayed_by
 
 LEAST_S, LONGEST_S = 0.5, 86400.0
 
@@ -40,7 +41,8 @@ def repeat(cli: Cli, read: Callable[[], Any], format: str, every: float) -> None
         raise click.UsageError(f"--watch is not for --format {format}; attune-ops serve reads again and again")
 
     def value() -> Any:
-        return with_target_options(read(), cli.options)
+        with displayed_by(None):  # a refresh shows its table alone
+            return with_target_options(read(), cli.options)
 
     if format == "table" and sys.stdout.isatty():
         _in_place(cli, value, every)

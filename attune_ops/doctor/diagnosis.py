@@ -23,7 +23,7 @@ from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
 from attune_ops.model.snapshot_file import load_facts
 from attune_ops.model.units import listed
-from attune_ops.model.waiting import wait_until
+from attune_ops.model.waiting import SECOND_SAMPLE, pause, wait_until
 
 RETRY_INTERVAL_S = 2.0
 REPORT = "attune-ops/doctor/"
@@ -108,7 +108,7 @@ def diagnose_live(
             f"{listed(suspects)}: the consumer holds its whole prefetch; the second sample in {interval:g} s shows "
             "whether it is stuck (--samples 1: no second sample)"
         )
-        time.sleep(interval)
+        pause(interval, SECOND_SAMPLE)
         return collect(settings, earlier=first.broker, skip_worker_statistics=True)
 
     return read_and_diagnose(read, settings.check_settings, notes=settings.notes, **options)
@@ -161,6 +161,7 @@ def wait_until_ok(
         timeout=seconds,
         interval=RETRY_INTERVAL_S,
         on_wait=on_wait,
+        what="waiting",
     )
 
 

@@ -101,7 +101,10 @@ def _until_healthy(check: Callable[[], Health], seconds: float) -> Health:
         except SourceError as e:
             return e
 
-    last = wait_until(attempt, lambda h: isinstance(h, Health) and h.healthy, timeout=seconds, interval=INTERVAL_S)
+    def healthy(outcome: Health | SourceError) -> bool:
+        return isinstance(outcome, Health) and outcome.healthy
+
+    last = wait_until(attempt, healthy, timeout=seconds, interval=INTERVAL_S, what="waiting")
     if isinstance(last, SourceError):
         raise last
     return last

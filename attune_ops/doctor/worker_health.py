@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 from attune_ops.doctor.health_check import Health, HealthCheck, heartbeat, starting
@@ -15,6 +14,7 @@ from attune_ops.model import units
 from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import Worker
 from attune_ops.model.topology import Binding, Consumer, Topology
+from attune_ops.model.waiting import SECOND_SAMPLE, pause
 
 
 def check_worker(settings: Settings, id_or_name: str) -> Health:
@@ -113,7 +113,7 @@ def _is_at_prefetch(queue: OneQueue, ready: int | None, held: int | None) -> boo
 def _stuck(check: HealthCheck, management: Management, suspects: dict[str, OneQueue]) -> None:
     """Reads the queues again after the statistics interval; the counts are live, an equal counter says no delivery."""
     if suspects:
-        time.sleep(SAMPLE_INTERVAL_S)
+        pause(SAMPLE_INTERVAL_S, SECOND_SAMPLE)
     for name, before in suspects.items():
         after, live = management.queue(name), management.live_counts(name)
         if after is None or live is None or after.message_stats is None or before.message_stats is None:

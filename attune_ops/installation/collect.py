@@ -24,6 +24,7 @@ from attune_ops.model.ownership import require
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.snapshot import BrokerSnapshot
 from attune_ops.model.topologies import candidates
+from attune_ops.model.waiting import SECOND_SAMPLE, pause
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ def collect(
     if samples > 1:
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip).read().broker
-        time.sleep(interval)
+        pause(interval, SECOND_SAMPLE)
     facts = Round(settings, wanted, asked, skip).read()
     if whole:
         facts = with_topology(facts, known, given=not settings.recognise)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.progress import ProgressColumn, Task
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 from rich.segment import Segment
 from rich.style import Style
@@ -150,6 +150,15 @@ class ElapsedBar(ProgressColumn):
         row = Table.grid(padding=(0, 1))
         row.add_row(ProgressBar(self.seconds, elapsed, width=30), f"{elapsed:.0f} of {self.seconds:g} s")
         return row
+
+
+def progress(what: str, seconds: float | None, *, no_color: bool) -> Progress:
+    """A display on stderr of what takes time, until it ends: a bar where the `seconds` are known, else a clock."""
+    clock = TimeElapsedColumn() if seconds is None else ElapsedBar(seconds)
+    console = Console(stderr=True, no_color=no_color)
+    made = Progress(SpinnerColumn(), TextColumn(what), clock, console=console, transient=True)
+    made.add_task(what)
+    return made
 
 
 class Closing:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from attune_ops.model.waiting import wait_until
+from attune_ops.model.waiting import displayed_by, pause, wait_until
 
 
 def test_it_ends_with_the_first_value_that_is_right() -> None:
@@ -25,3 +27,25 @@ def test_it_ends_in_time_whatever_the_interval() -> None:
     began = time.monotonic()
     assert wait_until(lambda: False, timeout=0.05, interval=60) is False
     assert 0.05 <= time.monotonic() - began < 10
+
+
+def test_a_display_is_there_while_it_waits_and_not_without_a_wait() -> None:
+    shown = list[object]()
+
+    @contextmanager
+    def display(what: str, seconds: float) -> Iterator[None]:
+        shown.append((what, seconds))
+        yield
+        shown.append("end")
+
+    with displayed_by(display):
+        assert wait_until(lambda: True, timeout=9, what="it")
+        wait_until(lambda: False, timeout=0, what="it")
+        assert shown == []
+        wait_until(lambda: False, timeout=0.01, what="it")
+        pause(0, "a sample")
+        wait_until(lambda: False, timeout=0.01)
+        with displayed_by(None):
+            pause(0, "nothing")
+    pause(0, "nothing")
+    assert shown == [("it", 0.01), "end", ("a sample", 0), "end"]
