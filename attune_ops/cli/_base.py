@@ -13,6 +13,7 @@ import click
 from attune_ops.cli import _complete
 from attune_ops.cli._duration import duration
 from attune_ops.cli._format import format_option as format_option
+from attune_ops.cli._target_options import TARGET, TARGET_NAMES, with_target_options
 from attune_ops.model.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -21,22 +22,10 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
     from attune_ops.ops import Ops
 
-# Option, metavar, help: which installation.
-TARGET = (
-    ("env", "NAME", "Named environment of the configuration file."),
-    ("lab", "NAME", "Name of a running lab."),
-    ("config", "FILE", "Configuration file (default: attune-ops.toml here, then the user's)."),
-    ("attune-config", "FILE", "config.yaml of the Attune installation."),
-    ("amqp-url", "URL", "AMQP URL: amqp://user:pass@host:5672/vhost, or amqps://…"),
-    ("management-url", "URL", "Management API: http(s)://host:15672; without credentials, those of the AMQP URL."),
-    ("database-url", "URL", "Worker registry: postgresql://… or sqlite:///file."),
-    ("database-schema", "NAME", "Schema of Attune's tables in PostgreSQL (default: attune)."),
-    ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
-)
 COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied
+COMPLETED = {"topology": _complete.topologies, "env": _complete.environments, "lab": _complete.labs}
 COLORS = {"auto": None, "always": True, "never": False}
 PATIENCE = 1.5  # the time of the whole command without progress, in times of one answer's
-TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 
 
 class Cli:
@@ -93,7 +82,6 @@ class Cli:
 
     def show(self, value: Any, format: str) -> None:
         """Prints a table, report, … on stdout in one of its formats."""
-        from attune_ops.cli._target_options import with_target_options
         from attune_ops.render import show
 
         value = with_target_options(value, self.options)
@@ -162,7 +150,6 @@ class Cli:
 
     def cleaned(self, text: str) -> str:
         """The text without secrets and control characters, its command lines with the target options of this run."""
-        from attune_ops.cli._target_options import with_target_options
         from attune_ops.model.secret import scrub
         from attune_ops.render.text import visible_lines
 
@@ -196,9 +183,7 @@ def _common_options() -> list[click.Parameter]:
             expose_value=False,
             is_eager=True,  # before the command's own options, which may use them
             callback=_remember,
-            shell_complete={"topology": _complete.topologies, "env": _complete.environments, "lab": _complete.labs}.get(
-                name
-            ),
+            shell_complete=COMPLETED.get(name),
         )
         for name, metavar, help in TARGET
     ]

@@ -1,4 +1,4 @@
-"""The commands in a result or text repeat the options that chose the installation of this run."""
+"""The options that choose an installation; the commands in a result or text repeat those of this run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
-REPEATED = (
-    "env",
-    "lab",
-    "config",
-    "attune_config",
-    "database_schema",
-    "topology",
-)  # URLs are left out: they can hold a password
+# Option, metavar, help: which installation.
+TARGET = (
+    ("env", "NAME", "Named environment of the configuration file."),
+    ("lab", "NAME", "Name of a running lab."),
+    ("config", "FILE", "Configuration file (default: attune-ops.toml here, then the user's)."),
+    ("attune-config", "FILE", "config.yaml of the Attune installation."),
+    ("amqp-url", "URL", "AMQP URL: amqp://user:pass@host:5672/vhost, or amqps://…"),
+    ("management-url", "URL", "Management API: http(s)://host:15672; without credentials, those of the AMQP URL."),
+    ("database-url", "URL", "Worker registry: postgresql://… or sqlite:///file."),
+    ("database-schema", "NAME", "Schema of Attune's tables in PostgreSQL (default: attune)."),
+    ("ca-file", "FILE", "TLS: authorities to trust besides the system's (PEM)."),
+    ("cert-file", "FILE", "TLS: client certificate (PEM)."),
+    ("key-file", "FILE", "TLS: its private key, unless --cert-file contains it (PEM)."),
+    ("tls-server-name", "NAME", "TLS: name in the server's certificate, if not the host's (port-forward)."),
+    ("tls-min-version", "VERSION", "TLS: oldest version allowed: 1.2 (default) or 1.3."),
+    ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
+)
+TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
+REPEATED = tuple(name for name in TARGET_NAMES if not name.endswith("_url"))  # a URL can hold a password
 TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs
 IN_TEXT = re.compile(r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)")
 

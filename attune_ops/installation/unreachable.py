@@ -53,15 +53,15 @@ def why(endpoint: Endpoint, error: BaseException, timeout: float) -> str:
     plain = endpoint.scheme.removesuffix("s")
     known = (
         (OTHER_NAME, "its certificate is not trusted for this host; it is for another name: set tls_server_name to a "
-                     "name in it (ATTUNE_OPS_TLS_SERVER_NAME)"),
+                     "name in it (--tls-server-name, ATTUNE_OPS_TLS_SERVER_NAME)"),
         (EXPIRED, "its certificate has expired"),
         (NO_CLIENT, "the server refused the TLS handshake; it may demand a client certificate: set cert_file and "
-                    "key_file (ATTUNE_OPS_CERT_FILE, ATTUNE_OPS_KEY_FILE)"),
+                    "key_file (--cert-file, --key-file)"),
         (BAD_CLIENT, "the server does not trust the client certificate; check cert_file, and the authorities that "
                      "the server trusts"),
         (VERSION, "the server has no TLS version that is allowed here; tls_min_version sets the oldest"),
-        (CERTIFICATE, "its certificate is not trusted for this host; set ca_file to its authority in the "
-                      "configuration file"),
+        (CERTIFICATE, "its certificate is not trusted for this host; set ca_file to its authority "
+                      "(--ca-file, or the configuration file)"),
         (NO_TLS, f"the server does not speak TLS; try {plain}:// instead of {plain}s://"),
         (("toomuch",), f"the answer is larger than {MOST_BYTES >> 20} MiB; check host and port"),
         (("nonameserver",), f"no name server answers for {endpoint.host!r} within {timeout:g} s; "

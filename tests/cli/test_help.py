@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import TARGET, Command
+from attune_ops.cli._base import Command
 from attune_ops.cli._main import main
+from attune_ops.cli._target_options import TARGET
 from tests.cli.commands import ALL, formats
 
 

@@ -35,6 +35,12 @@ def test_a_text(text: str, becomes: str) -> None:
     assert with_target_options(text, {"amqp_url": "amqp://u:secret@h"}) == text
 
 
+def test_files_of_tls_are_repeated() -> None:
+    options = {"ca_file": "/my ca.pem", "tls_server_name": "rabbit"}
+    text = with_target_options("attune-ops topology diff", options)
+    assert text == "attune-ops --ca-file '/my ca.pem' --tls-server-name rabbit topology diff"
+
+
 def test_a_result_and_all_in_it() -> None:
     error = StepError(404, "attune-ops queues is the broker's own text", "", commands=("attune-ops workers",))
     report = StartupReport("worker", None, False, 1.0, (StepResult(Step.CONSUME, StepStatus.FAILED, 1.0, "", error),))

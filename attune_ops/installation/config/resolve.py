@@ -32,16 +32,9 @@ from attune_ops.model.topologies import load
 from attune_ops.model.topology import Topology
 
 KEYS = (
-    "env",
-    "config",
-    "attune_config",
-    "amqp_url",
-    "management_url",
-    "database_url",
-    "database_schema",
-    "topology",
-    "lab",
-)
+    "env", "config", "attune_config", "amqp_url", "management_url", "database_url", "database_schema", "topology",
+    "lab", *TLS,
+)  # fmt: skip
 PLACES = ("env", "attune_config", "amqp_url")  # each names an installation
 URLS = ("amqp_url", "management_url", "database_url")  # a lab sets all of them
 
@@ -113,7 +106,7 @@ def _severities(file: ConfigFile) -> dict[str, Severity | None]:
 
 
 def _variables(environ: Mapping[str, str]) -> Layer:
-    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in (*KEYS, "prometheus_url", *TLS)}
+    names = {key: f"ATTUNE_OPS_{key.upper()}" for key in (*KEYS, "prometheus_url")}
     return {key: Setting(environ[name], name) for key, name in names.items() if environ.get(name)}
 
 

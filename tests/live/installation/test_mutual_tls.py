@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -95,6 +96,32 @@ def test_with_a_client_certificate_everything_is_reached(urls: dict[str, str], f
     )
     run("exchanges", "--env", "tls", status=0)
     assert NAME in run("config", "show", "--env", "tls", status=0).stdout
+
+
+TLS = ("CA_FILE", "CERT_FILE", "KEY_FILE", "TLS_SERVER_NAME")
+
+
+def test_the_options_do_what_the_variables_do(urls: dict[str, str], files: Path, run: Run) -> None:
+    env = {name: value for name, value in urls.items() if name.endswith("_URL")}
+    given = {f"--{name.lower().replace('_', '-')}": urls[f"ATTUNE_OPS_{name}"] for name in TLS}
+    options = [word for pair in given.items() for word in pair]
+    assert "AMQP responds" in run("health", "broker", *options, env=env, status=0).stdout
+    run(*options, "--tls-min-version", "1.3", "queues", env=env, status=0)
+    report = json.loads(run("doctor", *options, "--json", env=env).stdout)
+    assert {c["code"]: c["status"] for c in report["checks"]}["AT102"] == "ok"
+    printed = [command for finding in report["findings"] for command in finding["commands"] + finding["looks"]]
+    ours = [command for command in printed if command.startswith("attune-ops ")]
+    assert ours, "the doctor prints a command for a broker without Attune's topology"
+    assert all(f"--cert-file {files}/client.pem" in command for command in ours)
+    # Each beats its variable, and is named where it is at fault.
+    assert run("queues", "--cert-file", f"{files}/none.pem", env=urls, status=2).stderr.startswith(
+        f"attune-ops: cannot use cert_file '{files}/none.pem'"
+    )
+    alone = run("queues", "--key-file", f"{files}/client.key", env=env, status=2).stderr
+    assert "--key-file: key_file without cert_file" in alone
+    assert "--tls-min-version: found '1.1'" in run("queues", "--tls-min-version", "1.1", env=urls, status=2).stderr
+    refused = run("queues", *options[2:], env=env, status=3).stderr
+    assert "set ca_file to its authority (--ca-file" in refused
 
 
 @pytest.mark.parametrize(
