@@ -10,7 +10,7 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.registry_write import retire as retire_row
 from attune_ops.model import units
-from attune_ops.model.errors import ActionError
+from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import check_registry, consumes, has_consumer, require, starting_workers
 from attune_ops.model.registry import Worker
@@ -36,7 +36,7 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     id or name, or a regular expression between slashes; `confirm` is the environment's name where it is protected.
     Undo: the worker's next heartbeat or start sets it to active. Raises `SourceError` where the registry or the
     consumers cannot be read, `ConfigError` where `confirm` is missing or the registry is not the one of this broker's
-    workers, `ActionError` where a worker sent a heartbeat meanwhile. Nothing was changed then.
+    workers, `ActionError` where a worker sent a heartbeat meanwhile. The text says what was changed before it.
     """
     matches, _ = matcher(pattern), settings.registry
     facts = collect(settings, SOURCES, listings=("queues", "statistics", "exchanges", "bindings"))
@@ -48,7 +48,13 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
     why = {w.id: _alive(facts, w) for w in chosen}
     consuming = _consuming(settings, facts, [w for w in chosen if why[w.id] is None])
-    rows = [_row(settings, facts, w, why[w.id] or consuming.get(w.id), apply, confirm) for w in chosen]
+    rows: list[tuple[Cell, ...]] = []
+    for worker in chosen:
+        try:
+            rows.append(_row(settings, facts, worker, why[worker.id] or consuming.get(worker.id), apply, confirm))
+        except (ActionError, SourceError) as e:
+            done = [f"{row[0]} ({row[1]})" for row in rows if row[4] == "retired"]
+            raise type(e)(f"{e}; retired before: {units.listed(done)}") if done else e from None
     return Table("running workers", COLUMNS, tuple(rows), facts.taken_at)
 
 

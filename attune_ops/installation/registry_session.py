@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
+from attune_ops.installation import registry_locked
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.unreachable import is_late
 from attune_ops.model import deadline, requests_log
@@ -89,13 +90,17 @@ class Session(NamedTuple):
 
 @contextlib.contextmanager
 def session(database: Database, timeout: float = 10.0) -> Iterator[Session]:
-    """Opens a read-only session; raises `SourceError` naming the database and what to try. `timeout` in s."""
+    """Opens a read-only session; raises `SourceError` naming the database and what to try. `timeout` in s.
+
+    A lock of another process is waited for a part of that time; then `RegistryLocked`.
+    """
     connection = connect(database, timeout)
     try:
         yield Session(connection, database)
     except AttuneOpsError:  # of whoever uses the session
         raise
     except Exception as e:  # noqa: BLE001 - whatever the driver raises
+        registry_locked.raise_if_locked(e, database, connection)
         raise SourceError(f"registry {database.shown}: {first_line(e)}{_grant(e, database)}") from None
     finally:
         connection.close()
@@ -186,9 +191,11 @@ def connect(database: Database, timeout: float, access: Access = "read") -> Any:
             raise SourceError(f"registry {database.shown}: it is not a file; give the path of a SQLite file")
         # To read must never create a file.
         uri = f"file:{quote(str(database.file.absolute()))}?mode={SQLITE_MODE[access]}"
-        connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+        wait_s = registry_locked.wait_s(timeout)
+        connection = sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None)
         connection.execute("PRAGMA schema_version")
     except (OSError, sqlite3.Error) as e:
+        registry_locked.raise_if_locked(e, database)
         what = "" if access == "read" else "cannot open it for writing: "
         raise SourceError(f"registry {database.shown}: {what}{e}") from None
     return connection
@@ -207,6 +214,7 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
     timeout = min(timeout, deadline.left())
     at_most = max(1, int(timeout * 1000))
     options = f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={at_most}"
+    options += f" -c lock_timeout={max(1, int(registry_locked.wait_s(timeout) * 1000))}"
     try:
         with requests_log.reported("PostgreSQL connect"):
             connection = TimedPostgresql.connect(

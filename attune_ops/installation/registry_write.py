@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attune_ops.installation import registry_read, registry_session
+from attune_ops.installation import registry_locked, registry_read, registry_session
 from attune_ops.installation.config.settings import Database
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.registry import Worker, WorkerRole, WorkerStatus
@@ -240,6 +240,7 @@ def _writing(database: Database, doing: str, timeout: float, *, create: bool = F
     except Exception as e:  # noqa: BLE001 - whatever the driver raises
         with contextlib.suppress(Exception):
             connection.rollback()
+        registry_locked.raise_if_locked(e, database, connection)
         raise ActionError(
             f"registry {database.shown}: {doing} failed, nothing was changed: {registry_session.first_line(e)}"
         ) from None

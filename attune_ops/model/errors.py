@@ -22,6 +22,10 @@ class SourceError(AttuneOpsError):
     """A broker, management API or database is unreachable, refused the credentials or sent an invalid answer."""
 
 
+class RegistryLocked(SourceError):
+    """Another process keeps the registry locked; the text says which, where the server tells it."""
+
+
 class ActionError(AttuneOpsError):
     """A change was refused or failed; the text says what was not changed."""
 

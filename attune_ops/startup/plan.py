@@ -10,7 +10,7 @@ from attune_ops.model.startup_progress import Step
 from attune_ops.model.topology import ID, Topology
 from attune_ops.startup.sequence import explained, refuse_harm
 from attune_ops.startup.service import OnStep, Service, ignore
-from attune_ops.startup.startup_report import StartupReport, StepResult, StepStatus, WorkerRef
+from attune_ops.startup.startup_report import StartupReport, StepError, StepResult, StepStatus, WorkerRef
 from attune_ops.startup.steps import few
 
 
@@ -24,17 +24,21 @@ def plan_startup(
 ) -> StartupReport:
     """Connects, and says for every other step of `run_startup` what it would do; changes nothing.
 
-    Raises what `run_startup` raises where the start-up would do harm. A broker that is not reached is a failed step.
+    Raises what `run_startup` raises where the start-up would do harm. A broker or registry that is not reached is a
+    failed step.
     """
     steps = [Step.named(s) for s in skip]
     settings = recognised_or_default(settings)
     planned = Service(settings, service, name=worker, skip=steps, explain=explained)
-    known = refuse_harm(planned).known
+    _, known, unread = refuse_harm(planned)
     results: list[StepResult] = []
     try:
         for step in planned.steps:
             failed = next((r for r in results if r.status is StepStatus.FAILED), None)
-            if step is Step.CONNECT or failed is not None or step in planned.skip:
+            if step is Step.REGISTER and unread and failed is None and step not in planned.skip:
+                error = StepError(None, unread, "", unreachable=True)
+                results.append(StepResult(step, StepStatus.FAILED, 0.0, unread, error))
+            elif step is Step.CONNECT or failed is not None or step in planned.skip:
                 results.append(planned.run_step(step, failed))
             else:
                 detail = PLANS[step](settings.topology, service, "?" if known is None else str(known.id))

@@ -17,12 +17,12 @@ from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.registry_read import worker_named
-from attune_ops.installation.registry_session import session
+from attune_ops.installation.registry_session import is_yet_to_come, session
 from attune_ops.installation.registry_write import Guard
 from attune_ops.messages.interrupts import held, interruption_point
 from attune_ops.model import units
 from attune_ops.model.command_lines import line
-from attune_ops.model.errors import ActionError, AttuneOpsError, SourceError
+from attune_ops.model.errors import ActionError, AttuneOpsError, RegistryLocked, SourceError
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import check_registry
 from attune_ops.model.registry import Worker, WorkerRole
@@ -112,10 +112,14 @@ def explained(error: BrokerRefused, settings: Settings, skipped: Collection[Step
 
 
 class HarmCheck(NamedTuple):
-    """The same checks for the moment of the registration, and the worker of that name, if there is one."""
+    """The same checks for the moment of the registration, and the worker of that name, if there is one.
+
+    `unread`: why the registry could not be read.
+    """
 
     guard: Guard
     known: Worker | None
+    unread: str = ""
 
 
 def refuse_harm(started: Service) -> HarmCheck:
@@ -123,17 +127,22 @@ def refuse_harm(started: Service) -> HarmCheck:
 
     A second consumer receives half of a queue's messages. Registering overwrites a running worker's row. An auto-delete
     queue without a consumer is deleted, with its messages, when the start-up's consumer leaves. What cannot be read is
-    left to the steps, which report it. Changes nothing.
+    left to the steps, which report it; but `RegistryLocked`, which each of them would wait for. Changes nothing.
     """
     state, skip = started.state, started.skip
     settings, topology = state.settings, state.settings.topology
-    worker: Worker | None = None
+    worker, unread = None, ""
     if Step.REGISTER in started.steps and Step.REGISTER not in skip:
         database = settings.registry
         with contextlib.suppress(SourceError):
             check_registry(collect(settings, BEFORE, listings=("exchanges", "queues", "bindings")), may_be_empty=True)
-        with contextlib.suppress(SourceError), session(database, settings.timeout) as s:
-            worker = worker_named(s, state.name)
+        try:
+            with session(database, settings.timeout) as s:
+                worker = worker_named(s, state.name)
+        except RegistryLocked:
+            raise
+        except SourceError as e:
+            unread = "" if is_yet_to_come(database) else str(e)
 
     def check(worker_id: int, known: Worker | None) -> None:
         _refuse_running(known)
@@ -144,7 +153,7 @@ def refuse_harm(started: Service) -> HarmCheck:
     if Step.CONSUME not in skip:
         consumed = {c.queue for c in topology.service_consumers(state.service)}
         _refuse_queues(settings, [q for q in topology.base_queues if q.name in consumed], False)
-    return HarmCheck(check, worker)
+    return HarmCheck(check, worker, unread)
 
 
 def _refuse_running(worker: Worker | None) -> None:

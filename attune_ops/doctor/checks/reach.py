@@ -84,7 +84,10 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     for reach in facts.reach:
         if reach.source is Source.REGISTRY and DRIVER in (reach.error or ""):
             raise NotRead(f"the driver is missing; install the extra: pip install '{DRIVER}'")
+    locked = any(": locked by " in (r.error or "") for r in facts.reach if r.source is Source.REGISTRY)
     remedy = "Start the database, or correct its URL and schema."
+    if locked:
+        remedy = "End the transaction that has the lock, or wait for its end. Attune's own services wait for it, too."
     yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.live.attack.proxy import MARGIN_S, Fault, Spent, between, points, spend
+from tests.live.attack.proxy import Fault, Spent, between, margin, points, spend
 from tests.live.messages.ledger import SEED, fill, in_file, in_queue
 from tests.live.messages.site import connect, depth
 from tests.live.messages.test_round_trip import declare
@@ -76,7 +76,7 @@ def dead(vhost: Vhost, database: str) -> None:
 def ends_in_time(done: Spent, base: float) -> None:
     assert "a bug" not in done.said
     assert "Traceback" not in done.said
-    assert done.seconds < TIMEOUT_S + base + MARGIN_S, done
+    assert done.seconds < TIMEOUT_S + base + margin(), done
     assert done.memory < MOST_KB
 
 
@@ -186,4 +186,4 @@ def test_by_default_after_15_s(site: Vhost, tmp_path: Path) -> None:
     with between(site, "silent", 100_000) as (_, environment):
         done = spend(tmp_path, environment, "messages", "drain", "q", "--to", "kept", "--apply")
     assert done.status == 3, done
-    assert 14 < done.seconds < 15 + MARGIN_S
+    assert 14 < done.seconds < 15 + margin()

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.attack.proxy import MARGIN_S, between, spend
+from tests.live.attack.proxy import between, margin, spend
 from tests.live.attack.test_signals import ENDS_S, within
 from tests.live.messages.ledger import in_file, in_queue
 from tests.live.messages.site import connect
@@ -70,7 +70,7 @@ def test_the_deadline_ends_it(what: str, site: Vhost, tmp_path: Path) -> None:
     with between(site, "silent", AFTER) as (_, environment):
         done = spend(tmp_path, environment, *shlex.split(ORDERS[what]), "--timeout", f"{TIMEOUT_S}s")
     assert done.status == 3, done
-    assert done.seconds < TIMEOUT_S + 2 + MARGIN_S, done
+    assert done.seconds < TIMEOUT_S + 2 + margin(), done
 
 
 @pytest.mark.parametrize("what", ["drain"])

@@ -14,7 +14,7 @@ from attune_ops.installation.config.settings import Database
 from attune_ops.installation.config.urls import parse_database
 from attune_ops.installation.registry_read import read_worker
 from attune_ops.installation.registry_session import session
-from attune_ops.model.errors import ActionError, ConfigError, SourceError
+from attune_ops.model.errors import ActionError, ConfigError, RegistryLocked, SourceError
 from tests.hostile import NAMES
 
 
@@ -186,7 +186,7 @@ def test_a_file_that_was_locked_for_too_long(tmp_path: Path) -> None:
     registry_write.register(made, "w1")
     with sqlite3.connect(made.file, isolation_level=None) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(ActionError, match="locked"):
+        with pytest.raises(RegistryLocked, match="locked by another process"):
             registry_write.register(made, "w2", timeout=0.2)
         holder.execute("ROLLBACK")
     assert registry_write.register(made, "w3").id == 2
