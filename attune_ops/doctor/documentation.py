@@ -90,9 +90,7 @@ def _files() -> Iterator[tuple[str, Path]]:
     if folder is None:
         return
     for kind in ("howto/", ""):
-        for file in sorted((folder / kind).glob("*.md")):
-            if file.stem != "index":
-                yield f"{kind}{file.stem}", file
+        yield from ((f"{kind}{file.stem}", file) for file in sorted((folder / kind).glob("*.md")))
 
 
 def _page(file: Path) -> DocumentationPage:

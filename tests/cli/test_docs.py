@@ -18,7 +18,8 @@ SITE = "https://docs.example.com/attune-ops"
 def test_without_an_argument_it_lists_every_page(run: Run) -> None:
     listed = json.loads(run("docs", "--json", status=0).stdout)
     topics = {row["topic"]: row["title"] for row in listed["rows"]}
-    assert {page.stem for page in DOCS.glob("*.md")} <= set(topics)
+    assert {page.stem for folder in (DOCS, DOCS / "howto") for page in folder.glob("*.md")} == set(topics)
+    assert "howto/monitoring-user.html" in {row["address"] for row in listed["rows"]}
     assert topics["permissions"] == "Permissions"
 
 
@@ -40,7 +41,7 @@ def test_a_page_is_printed_whole(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("AT4011", "did you mean AT"), ("permisions", "did you mean permissions?"), ("xyz", "attune-ops docs lists")],
+    [("AT4011", "did you mean AT"), ("permisions", "did you mean permissions"), ("xyz", "attune-ops docs lists")],
 )
 def test_an_unknown_code_is_one_line_and_status_2(run: Run, word: str, hint: str) -> None:
     for more in ((), ("--open",)):

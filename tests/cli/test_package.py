@@ -100,7 +100,7 @@ def test_the_wheel_has_everything(tmp_path: Path) -> None:
     (tmp_path / "defs.json").write_text(run("topology", "export"))
     assert "<html" in run("doctor", "--from", "defs.json", "--format", "html", "--fail-on", "never")
     assert "AT401" in run("doctor", "--explain", "all")
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/howto").glob("*.md")]:
         assert run("docs", page.stem).rstrip() == page.read_text().rstrip()
     assert "06-orphans" in run("notebook", "list")
     assert "[env.dev]" in run("config", "init")

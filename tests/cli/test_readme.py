@@ -1,20 +1,23 @@
-"""The README holds what the commands print today, numbers aside, and names every command."""
+"""README and tutorial hold what the commands print today, numbers aside; the list of commands names each."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+import shlex
 from pathlib import Path
 
 import pytest
 
 from attune_ops import lab
 from attune_ops.cli._main import root
+from tests.cli.commands import parsed
 from tests.world import Run
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-PRINTED = dict(re.findall(r"<!-- printed by: (.+?) -->\n```\n(.*?)```", README, re.DOTALL))
+ROOT = Path(__file__).parents[2]
+README, TUTORIAL, COMMANDS = ((ROOT / p).read_text() for p in ("README.md", "docs/tutorial.md", "docs/commands.md"))
+PRINTED = dict(re.findall(r"<!-- printed by: (.+?) -->\n```\n(.*?)```", README + TUTORIAL, re.DOTALL))
 
 
 def shape(line: str) -> str:
@@ -43,7 +46,7 @@ def test_what_the_commands_print(run: Run) -> None:
         assert all(len(line) <= 80 for line in done.stdout.splitlines() if line.startswith("attune.events.queue"))
         there = lab.Lab(name).state
         urls = ("--amqp-url", there.amqp_url, "--management-url", there.management_url)
-        assert PRINTED, "the README shows more than lab run"
+        assert len(PRINTED) == 2
         for command, excerpt in PRINTED.items():
             words = command.split()[1:]
             done = run(*words, *urls, "--database-url", there.database_url, env=state)
@@ -53,14 +56,27 @@ def test_what_the_commands_print(run: Run) -> None:
 
 
 def test_every_command_is_named() -> None:
-    table = set(re.findall(r"^\| `attune-ops ([a-z-]+)", README, re.MULTILINE))
+    table = set(re.findall(r"^\| `attune-ops ([a-z-]+)", COMMANDS, re.MULTILINE))
     import click
 
     assert table == set(root.list_commands(click.Context(root)))
 
 
-def test_every_page_is_named_and_there() -> None:
-    folder = Path(__file__).parents[2]
-    links = set(re.findall(r"\]\(((?:docs/)?[\w./-]+\.md)\)", README))
-    assert all((folder / link).is_file() for link in links), links
-    assert {f"docs/{p.name}" for p in (folder / "docs").glob("*.md")} <= links
+def test_every_link_of_the_readme_is_a_file() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+    howto = {f"docs/howto/{page.name}" for page in (ROOT / "docs" / "howto").glob("*.md")}
+    assert howto <= set(links)
+
+
+def test_the_readme_is_short_and_its_commands_are_valid() -> None:
+    """It is what a package index shows: complete without its links, and without a picture that is a file."""
+    assert len(README.splitlines()) < 90
+    assert "![" not in README
+    shown = re.search(r"^## Five commands\n\n```\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+    assert shown
+    lines = shown[1].splitlines()
+    assert len(lines) == 5
+    for line in lines:
+        parsed(shlex.split(line, comments=True)[1:])
