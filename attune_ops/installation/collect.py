@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -14,11 +13,12 @@ from attune_ops.installation import http, last_reading, prometheus, sockets
 from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
+from attune_ops.installation.live_consumers import with_counts_of_equal_releases, with_live_consumers
 from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
 from attune_ops.installation.passive import with_passive_declares
 from attune_ops.installation.side_by_side import SideBySide
-from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
+from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import NOT_ASKED, Facts, Reach, Source, with_topology
 from attune_ops.model.ownership import require
 from attune_ops.model.registry import RegistryView
@@ -31,7 +31,6 @@ T = TypeVar("T")
 ONE_SAMPLE = "only one sample was taken; use --samples 2"
 THREADS = 6  # 4 HTTP requests (more would wait in the broker), AMQP and the registry
 
-MOST_SUSPECTS = 50  # 1 to 2 ms each; where there are more, few of them are due to old statistics
 
 REGISTERED = frozenset({Source.REGISTRY, Source.EXECUTIONS, Source.ASSIGNMENTS})
 MANAGED = frozenset(Source) - REGISTERED - {Source.AMQP, Source.EARLIER}
@@ -71,10 +70,12 @@ def collect(
     facts = Round(settings, wanted, asked, skip).read()
     if whole:
         facts = with_topology(facts, known, given=not settings.recognise)
+        if told_apart := with_counts_of_equal_releases(settings, facts, known):
+            facts = with_topology(told_apart, known, given=not settings.recognise)
         if facts.no_topology:
             names = {e.name for t in known.values() for e in t.exchanges}
             facts = msgspec.structs.replace(facts, elsewhere=_elsewhere(settings, names))
-    facts = _with_live_consumers(settings, facts)
+    facts = with_live_consumers(settings, facts)
     if passive:
         facts = with_passive_declares(settings, facts)
     last_reading.keep(settings, facts)
@@ -267,45 +268,3 @@ def _clock_offset(answer: http.Answer, before: float) -> float | None:
     except (KeyError, ValueError):
         return None
     return round(date + 0.5 - (before + answer.elapsed_ms / 2000), 1)
-
-
-def _with_live_consumers(settings: Settings, facts: Facts) -> Facts:
-    """The facts with live consumer counts for queues that lack consumers by the statistics, which are up to 10 s old.
-
-    Only a passive declare reports the live number. Opens one AMQP connection where there is such a queue; changes
-    nothing. Needs a permission on the queue from RabbitMQ 4.3 on; where it is refused, the statistics stand.
-    """
-    from attune_ops.installation.amqp import depth, short_connection
-
-    suspects = list(islice(_suspects(facts), MOST_SUSPECTS))
-    counts: dict[str, int] = {}
-    if not suspects:
-        return facts
-    try:
-        with short_connection(settings, "consumers") as connection:
-            for name in suspects:
-                live = depth(connection, name)
-                if live is not None:
-                    counts[name] = live.consumers
-    except AttuneOpsError:
-        pass  # refused or lost meanwhile: what was read so far is live, and the statistics stand for the rest
-    queues = tuple(
-        msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in counts else q
-        for q in facts.actual.queues or ()
-    )
-    return msgspec.structs.replace(facts, broker=msgspec.structs.replace(facts.actual, queues=queues))
-
-
-def _suspects(facts: Facts) -> Iterator[str]:
-    """The queues that have a consumer in the topology, and none or no statistics on the broker."""
-    if not any(r.source is Source.AMQP and r.error is None for r in facts.reach):
-        return
-    if facts.missing_reason((Source.BROKER, Source.CONSUMERS)) is not None:
-        return
-    expected = {c.queue for c in facts.topology.consumers}
-    for q in facts.actual.queues or ():
-        if q.consumers or facts.actual.consumers_of.get(q.name) or q.is_silent:
-            continue
-        owner = facts.topology.worker_of(q.name)
-        if (owner[1].name if owner else q.name) in expected:
-            yield q.name

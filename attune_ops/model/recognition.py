@@ -154,7 +154,7 @@ def _unexplained(broker: BrokerSnapshot, topology: Topology, replicas: set[froze
     known = {q.name for q in topology.base_queues}
     consumed = {
         name
-        for name in broker.consumers_of
+        for name in {*broker.consumers_of, *(q.name for q in broker.queues or () if q.consumers)}
         if name.startswith("attune.") and name not in known and topology.worker_of(name) is None
     }
     return len(consumed) + sum(keys not in replicas for keys in _server_named(broker))

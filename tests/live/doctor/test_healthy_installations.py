@@ -146,9 +146,7 @@ def test_healthy_installations(place: Callable[..., Place], user: Users, run: Ru
         INSTALLATIONS[name][1](p)
     found: dict[str, list[str]] = {}
     for name, p in places.items():
-        # Until its consumers are listed (10 s), 0.5 cannot be told from 0.6 with a leftover of 0.5; the doctor says so.
-        if INSTALLATIONS[name][0] != SEPTEMBER:
-            found[f"{name}, at once"] = trouble(doctor(p, run))
+        found[f"{name}, at once"] = trouble(doctor(p, run))
     for name, p in places.items():
         eventually(lambda p=p: all_listed(p), within=30, every=1)  # type: ignore[misc]
         lesser = user(p.vhost, tags="monitoring", configure="", write="", read="")

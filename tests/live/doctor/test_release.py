@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from attune_ops import lab
 from attune_ops.model.topologies import load
+from tests.live.doctor.incidents import LIFECYCLE, SIX, lifecycle_queue
+from tests.live.doctor.test_healthy_installations import trouble
 from tests.live.places import JANUARY, SEPTEMBER, Place
 from tests.live.printed import proves
-from tests.world import Run
+from tests.live.screen import doctor
+from tests.world import Broker, Run
 
 
 def without_topology(place: Place) -> dict[str, str]:
@@ -56,3 +64,35 @@ def test_a_change_by_the_topology_of_another_release_is_refused(
     objects = {r["object"] for r in json.loads(done.stdout)["rows"] if r["change"] != "changed"}  # counts may change
     assert not {"exchange", "queue", "binding", "policy"} & objects
     run(*words, "--apply", env=without_topology(here), status=0)  # what is recognised needs no --force
+
+
+@pytest.mark.slow
+def test_release_0_5_before_there_are_statistics(run: Run, tmp_path: Path) -> None:
+    """It has all objects of 0.6, and a queue more: whether that is consumed tells them apart, and is asked for.
+
+    The broker collects statistics each minute, so that these are the first seconds of a start for sure.
+    """
+    slow = ["collect_statistics_interval = 60000"]
+    made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=slow)
+    try:
+        broker = Broker(made.state.amqp_url, made.state.management_url)
+        with ExitStack() as stack:
+            places = {}
+            for name, release in (("0.5", SEPTEMBER), ("left", SIX), ("unsure", SIX)):
+                places[name] = Place(stack.enter_context(broker.vhost()), tmp_path, release)
+                stack.callback(places[name].close)
+                places[name].populate()
+            assert trouble(doctor(places["0.5"], run)) == []
+            assert places["0.5"].vhost.api("GET", "consumers/{vhost}").json() == []
+            env = without_topology(places["0.5"])
+            report = json.loads(run("doctor", "--format", "json", env=env, status=0).stdout)
+            assert (report["target"]["topology"], report["target"]["recognised"]) == (SEPTEMBER, True)
+            lifecycle_queue(places["left"])
+            lifecycle_queue(places["unsure"])
+            places["unsure"].services["sensor"].stop()
+            for name in ("left", "unsure"):  # nobody consumes: a leftover, with and without a sensor of 0.6
+                screen = doctor(places[name], run)
+                assert screen.finding("AT412").startswith("WARNING"), "\n".join(screen.lines)
+                assert screen.says("AT412", f"{LIFECYCLE} is a leftover of release 0.5")
+    finally:
+        lab.down(made.name)
