@@ -24,6 +24,7 @@ from rich.console import Console
 
 from attune_ops.model.display import Shown
 from attune_ops.model.table import Column, Kind, Table
+from attune_ops.model.topology import ID, Per, Queue
 from attune_ops.monitoring import history
 from attune_ops.monitoring.history import History
 from attune_ops.render import form, formats
@@ -64,7 +65,10 @@ class Filler:
             return self.history()
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             hints = get_type_hints(hint)
-            return hint(**{f.name: self.value(hints[f.name]) for f in msgspec.structs.fields(hint)})
+            made = hint(**{f.name: self.value(hints[f.name]) for f in msgspec.structs.fields(hint)})
+            if isinstance(made, Queue) and made.per is Per.WORKER:  # a topology without the id is refused when read
+                return msgspec.structs.replace(made, name=f"{made.name}{ID}")
+            return made
         return self.generic(get_origin(hint), get_args(hint))
 
     def generic(self, origin: Any, given: tuple[Any, ...]) -> Any:
