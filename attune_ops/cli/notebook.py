@@ -38,9 +38,10 @@ def open_(cli: Cli, name: str, copy_only: bool) -> None:
 
     An existing copy is opened unchanged. To undo, delete the copy.
     """
+    from attune_ops.installation.config import docs_url
     from attune_ops.notebook.runbooks.catalog import copy, open_lab
 
-    file, new = copy(name)
+    file, new = copy(name, docs_url=docs_url(cli.options))
     cli.write(str(file))
     cli.note("copied; to undo, delete it" if new else "the file already exists and is not changed")
     if not copy_only:

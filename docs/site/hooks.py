@@ -18,18 +18,18 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"(?<=\]\()([^)#\s:]+)(?=[)#])")
 ROW, CODE = re.compile(r"^\|.*$", re.MULTILINE), re.compile(r"`[^`]+`")
-TARGETS = ("env", "lab", "config", "attune_config", "amqp_url", "management_url", "database_url", "database_schema",
-           "topology", "timeout", "color", "verbose")  # fmt: skip
+EVERYWHERE = ("timeout", "color", "verbose")  # options that all commands have, besides the target
 
 
 def on_config(config: Any) -> None:
     """Prepares the commands for mkdocs-click: the options that all have are listed once, and the example is shown."""
     sys.path.insert(0, str(ROOT))
+    from attune_ops.cli._base import TARGET_NAMES
     from attune_ops.cli._main import root
 
     for command in _below(root, click.Context(root)):
         for param in command.params:
-            param.hidden = getattr(param, "hidden", False) or param.name in TARGETS  # type: ignore[attr-defined]
+            param.hidden = getattr(param, "hidden", False) or param.name in (*TARGET_NAMES, *EVERYWHERE)  # type: ignore[attr-defined]
         if example := getattr(command, "example", ""):
             command.help = f"{command.help}\n\n**Example:**\n\n```sh\n{_dedented(example)}\n```\n"
 
@@ -52,6 +52,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Adds the files of the repository that pages link to, and those that these link to."""
     worker = Path(__file__).with_name("iframe-worker.js")
     files.append(File.generated(config, "assets/iframe-worker.js", abs_src_path=str(worker)))
+    _add_schemas(files, config)
     waiting = [f for f in files if f.src_uri.endswith(".md") and f.inclusion.is_included()]
     while waiting:
         file = waiting.pop()
@@ -68,6 +69,19 @@ def on_files(files: Files, config: Any) -> Files:
             if uri.endswith(".md"):
                 waiting.append(added)
     return files
+
+
+def _add_schemas(files: Files, config: Any) -> None:
+    """Adds the JSON Schema of each file and each output, and lists them on their page."""
+    from attune_ops.cli import _schemas
+    from attune_ops.render.wire import json_text
+
+    rows = []
+    for name in _schemas.names():
+        files.append(File.generated(config, f"schemas/{name}.json", content=json_text(_schemas.schema(name))))
+        rows.append(f"| [{name}](../schemas/{name}.json) | `attune-ops config schema {name}` |")
+    page = files.get_file_from_path("reference/schemas.md")
+    page.content_string += "\n".join(["| schema | printed by |", "| --- | --- |", *rows, ""])
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:

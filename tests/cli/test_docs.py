@@ -41,7 +41,7 @@ def test_a_page_is_printed_whole(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("AT4011", "did you mean AT"), ("permisions", "did you mean permissions"), ("xyz", "attune-ops docs lists")],
+    [("AT4011", "did you mean AT"), ("permission", "did you mean permissions"), ("xyz", "attune-ops docs lists")],
 )
 def test_an_unknown_code_is_one_line_and_status_2(run: Run, word: str, hint: str) -> None:
     for more in ((), ("--open",)):
@@ -89,3 +89,18 @@ def test_findings_and_alerts_carry_the_address_of_their_page(run: Run, tmp_path:
     rules = yaml.safe_load(run("monitoring", "rules", env=published, status=0).stdout)["groups"][0]["rules"]
     (one,) = (r for r in rules if r["alert"] == "AttuneWorkerWithoutQueue")
     assert one["annotations"]["runbook_url"] == f"{SITE}/checks.html#{anchors['AT401']}"
+
+
+def test_the_links_of_a_copied_notebook_lead_somewhere(run: Run) -> None:
+    def copied(**env: str) -> str:
+        file = run.folder / run("notebook", "open", "orphans", "--copy-only", env=env, status=0).stdout.strip()
+        cells = json.loads(file.read_text())["cells"]
+        file.unlink()
+        return "\n".join("".join(cell["source"]) for cell in cells)
+
+    anchors = {c.code: c.anchor for c in all_checks()}
+    published = copied(ATTUNE_OPS_DOCS_URL=SITE)
+    assert f"[AT407]({SITE}/checks.html#{anchors['AT407']})" in published
+    offline = copied()
+    assert "AT407 (`attune-ops docs AT407`)" in offline
+    assert "](../" not in published + offline

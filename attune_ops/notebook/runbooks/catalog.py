@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from attune_ops.model.docs_address import docs_address
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.files import write_file
 from attune_ops.model.table import Column, Kind, Table
@@ -19,6 +21,7 @@ COLUMNS = (
     Column("question", doc="the question that it answers"),
     Column("parameters", Kind.LIST, doc="its parameters besides env, apply and confirm", priority=2),
 )
+LINK = re.compile(r"\[(?P<text>[^]\[]+)\]\(\.\./docs/(?P<page>[\w/-]+)\.md(?:#(?P<anchor>[\w-]+))?\)")
 COMMON = ("env", "apply", "confirm")
 
 
@@ -82,17 +85,31 @@ def parameters(content: Content) -> dict[str, str]:
     return {ast.unparse(a.targets[0]): ast.unparse(a.value) for a in body if isinstance(a, ast.Assign)}
 
 
-def copy(name: str, to: Path | None = None) -> tuple[Path, bool]:
+def copy(name: str, to: Path | None = None, docs_url: str | None = None) -> tuple[Path, bool]:
     """Copies a notebook into a folder (default: the current one); an existing copy is not changed.
 
-    Returns the copy, and whether it is new. Undo: delete the copy. Raises `ConfigError`.
+    Its links to the documentation lead to the site at `docs_url`; without it they are the commands that print the
+    pages. Returns the copy, and whether it is new. Undo: delete the copy. Raises `ConfigError`.
     """
     file = find(name)
     target = (to or Path()) / file.name
     if target.exists():
         return target, False
-    write_file(str(target), file.read_bytes(), "the notebook")
+    write_file(str(target), _relinked(file.read_text(encoding="utf-8"), docs_url).encode(), "the notebook")
     return target, True
+
+
+def _relinked(notebook: str, docs_url: str | None) -> str:
+    """The text of a notebook that is in another folder than the documentation."""
+
+    def linked(found: re.Match[str]) -> str:
+        if docs_url is None:
+            return (
+                f"{found['text']} (`attune-ops docs {found['text'] if found['page'] == 'checks' else found['page']}`)"
+            )
+        return f"[{found['text']}]({docs_address(found['page'], found['anchor'] or '', docs_url)})"
+
+    return LINK.sub(linked, notebook)
 
 
 def open_lab(file: Path) -> int:
