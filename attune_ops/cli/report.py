@@ -27,6 +27,7 @@ def command(cli: Cli, output: str, file: str | None, vhost: str | None, samples:
     not be read; the report has the reason.
     """
     from attune_ops.doctor import html_report
+    from attune_ops.model.facts import Source
     from attune_ops.model.files import check_target
 
     check_vhost(file, vhost)
@@ -38,7 +39,10 @@ def command(cli: Cli, output: str, file: str | None, vhost: str | None, samples:
         size = html_report.write_report(report, output, replace=force, secrets=cli.secrets)
         cli.write(output)
         cli.note(f"wrote {size} bytes; undo: delete the file")
-    cli.exit(_exit.OK if report.facts.broker is not None else _exit.UNREACHABLE)
+    if report.facts.broker is None:
+        cli.error(f"attune-ops: not read: {report.facts.missing.get(Source.BROKER, 'the broker')}")
+        cli.exit(_exit.UNREACHABLE)
+    cli.exit(_exit.OK)
 
 
 def _diagnosis(cli: Cli, file: str | None, vhost: str | None, samples: int | None) -> Report:

@@ -33,6 +33,8 @@ class Proxy:
 
     def __init__(self, fault: Fault = "none", after: int = 0) -> None:
         self.bytes = 0
+        self.connections = 0
+        self.swallowed = 0  # bytes that came while it was silent, and connections
         self._fault, self._after = fault, after
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -43,6 +45,10 @@ class Proxy:
     def fault(self) -> Fault:
         """The fault that is there now."""
         return self._fault if self.bytes >= self._after else "none"
+
+    def turn(self, fault: Fault) -> None:
+        """The fault begins now."""
+        self._fault, self._after = fault, 0
 
     def port(self, address: str) -> int:
         """A new port in front of that server (host:port)."""
@@ -66,6 +72,8 @@ class Proxy:
                 near = listener.accept()[0]
                 with self._lock:
                     self._open.add(near)
+                    self.connections += 1
+                    self.swallowed += self.fault == "silent"
                 if self.fault == "cut":
                     self._reset(near)
                 elif self.fault != "silent":
@@ -82,6 +90,7 @@ class Proxy:
                     self.bytes += len(data)
                 fault = self.fault
                 if fault == "silent":
+                    self.swallowed += len(data)
                     self.over.wait()
                 elif fault == "cut":
                     self._reset(source)
