@@ -39,7 +39,11 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
     )
 
 
-@_base.command(example="attune-ops doctor --only topology,workers --wait 30s")
+@_base.command(
+    example="attune-ops doctor --only topology,workers --wait 30s\n"
+    "attune-ops doctor --format prometheus --output attune.prom\n"
+    "attune-ops doctor --skip design --format nagios --warn warnings=3"
+)
 @_choice("--only", "Run only these checks, by code, name or group.")
 @_choice("--skip", "Skip these checks.")
 @click.option(

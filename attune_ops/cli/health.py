@@ -34,7 +34,11 @@ def command() -> None:
     """
 
 
-@command.command(example="attune-ops health worker 1 --wait 30s")
+@command.command(
+    example="attune-ops health worker 1 --wait 30s\n"
+    "attune-ops health worker 1 --format prometheus --output worker.prom\n"
+    "attune-ops health worker 1 --format nagios --warn duration_ms=500"
+)
 @click.argument("worker", metavar="[ID|NAME]", required=False, shell_complete=_complete.workers)
 @WAIT
 @watch_option
@@ -53,7 +57,7 @@ def worker(cli: Cli, worker: str | None, wait: float, every: float | None, forma
     _show(cli, lambda: worker_health(cli.settings, worker, wait=wait), every, format, monitor)
 
 
-@command.command(example="attune-ops health broker")
+@command.command(example="attune-ops health broker\nattune-ops health broker --format nagios --warn duration_ms=500")
 @WAIT
 @watch_option
 @format_option(*FORMATS)

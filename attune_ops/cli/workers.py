@@ -11,6 +11,8 @@ command = inspection(
     "Lists the workers, and the queues and consumers of each.\n\n"
     "PATTERN is a glob or a regular expression between slashes on name or id. An id that is only in a queue "
     "name is shown as unregistered.",
-    example="attune-ops workers --sort -heartbeat",
+    example="attune-ops workers --sort -heartbeat\n"
+    "attune-ops workers --format prometheus --output workers.prom\n"
+    "attune-ops workers --format nagios --warn heartbeat=60 --crit messages=1000",
     monitored=True,
 )

@@ -120,3 +120,17 @@ def test_a_failed_run_leaves_the_file(here: Place, run: Run, tmp_path: Path) -> 
         ("--format", "prometheus", "--crit", "messages=1"),
     ):
         assert run("queues", *words, env=here.environment).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["doctor", "health worker", "queues", "workers"])
+def test_the_examples_of_the_help_run_as_printed(command: str, here: Place, run: Run) -> None:
+    help_text = run(*command.split(), "--help", status=0).stdout
+    examples = [line.split() for line in help_text.rpartition("\nExample:\n")[2].splitlines() if "--format" in line]
+    for (_, *words), kind in zip(examples, ("prometheus", "nagios"), strict=True):
+        assert kind in words
+        done = run(*(w.strip("'") for w in words), env=here.environment, status=0)
+        if kind == "nagios":
+            assert " OK - " in done.stdout
+        else:
+            written = run.folder / words[-1]
+            assert parsed(written.read_text())
