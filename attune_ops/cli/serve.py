@@ -45,6 +45,7 @@ def command(
 
     from attune_ops.model.errors import ConfigError
     from attune_ops.monitoring.exporter import Exporter, http_server
+    from attune_ops.monitoring.served_reading import limit_memory
     from attune_ops.monitoring.web_config import read_web_config
 
     if not 1 <= interval <= 86400:
@@ -55,6 +56,7 @@ def command(
         from attune_ops.monitoring.recorder import Recorder, Recording
 
         recording = Recording(Recorder(cli.settings, record, interval=interval), cli.note)
+    limit_memory()
     exporter = Exporter(cli.settings, interval=interval, most_workers=max_workers, record=recording)
     server = http_server(exporter, host, port, web)
     scheme = "https" if web.tls_server_config else "http"

@@ -79,7 +79,16 @@ def collect(
     if passive:
         facts = with_passive_declares(settings, facts)
     last_reading.keep(settings, facts)
-    missing = facts.missing if earlier else facts.missing | {Source.EARLIER: ONE_SAMPLE}
+    return with_earlier(facts, earlier)
+
+
+def with_earlier(facts: Facts, earlier: BrokerSnapshot | None) -> Facts:
+    """The facts with a first sample of the broker, or with the reason why there is none."""
+    missing: dict[Source, str] = {
+        source: reason for source, reason in facts.missing.items() if source is not Source.EARLIER
+    }
+    if earlier is None:
+        missing[Source.EARLIER] = ONE_SAMPLE
     return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
 
 

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from attune_ops.doctor.diagnosis import diagnose_live, pages
-from attune_ops.doctor.findings import Report
-from attune_ops.doctor.html_report import report_html
-from attune_ops.installation.collect import collect
+from attune_ops.installation.collect import collect, with_earlier
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S
-from attune_ops.inventory.workers import workers
 from attune_ops.model import units
 from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.monitoring.metrics import MOST_WORKERS, exposition, families
+from attune_ops.monitoring.metrics import MOST_WORKERS, exposition
 from attune_ops.monitoring.prometheus import CONTENT_TYPE_LATEST, CounterMetricFamily, GaugeMetricFamily, Metric
+from attune_ops.monitoring.served_reading import Reading, free_memory
 from attune_ops.monitoring.web_config import WebConfig
 from attune_ops.render import text, written
 
@@ -38,33 +32,6 @@ REQUEST_S = 10.0  # for a client to send its request
 FIT = ("ready", "starting")  # states of a worker that needs nobody
 
 PLAIN, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
-
-
-class Reading:
-    """One diagnosis, and what is made of it: at most once, whatever asks."""
-
-    def __init__(self, report: Report, most_workers: int, settings: Settings) -> None:
-        self.report = report
-        self.at = time.monotonic()
-        self._settings = settings
-        # Now, in the reading's thread: a scrape only sends it.
-        self.metrics = exposition(families(report, most_workers))
-        self._lock = threading.Lock()
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was taken."""
-        return time.monotonic() - self.at
-
-    @cached_property
-    def _page(self) -> str:
-        return report_html(self.report, self._settings.secrets)
-
-    @property
-    def page(self) -> str:
-        """The HTML report."""
-        with self._lock:
-            return self._page
 
 
 class Answer(NamedTuple):
@@ -113,19 +80,20 @@ class Exporter:
             began = time.monotonic()
             self.read_once()
             self.duration = time.monotonic() - began
-            _free_memory()
+            free_memory()
             self._ended.wait(max(0.0, self.interval - self.duration))
 
     def read_once(self) -> None:
         """Takes one reading; what could not be read is counted as a failure, with its reason."""
         earlier = self.reading
         fresh = earlier is not None and earlier.age >= SAMPLE_INTERVAL_S
-        first = earlier.report.facts.broker if earlier is not None and fresh else None
         self.readings += 1
         try:
-            facts = collect(self.settings, earlier=first, skip_worker_statistics=True)
+            facts = collect(self.settings, skip_worker_statistics=True)
             if self._record is not None:
                 self.recording_failure = self._record(facts)
+            if earlier is not None and fresh:
+                facts = with_earlier(facts, earlier.earlier)
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
                 self.reading = Reading(diagnose_live(self.settings, facts=facts), self._most, self.settings)
             needed = (Source.BROKER, Source.REGISTRY) if self.settings.database else (Source.BROKER,)
@@ -162,7 +130,7 @@ class Exporter:
             case ["checks"]:
                 return Answer(HTTPStatus.OK, HTML, written(pages("all"), "html").encode())
             case [""] if self.reading is not None:
-                return Answer(HTTPStatus.OK, HTML, self.reading.page.encode())
+                return Answer(HTTPStatus.OK, HTML, self.reading.page)
             case [""]:
                 return _line(False, self.failure or "")
             case _:
@@ -192,19 +160,16 @@ class Exporter:
     def _broker(self) -> Answer:
         if self.unknown is not None or self.reading is None:
             return _line(False, f"unknown: {self.unknown}")
-        alarms = self.reading.report.facts.actual.alarms
-        if alarms:
-            return _line(False, f"not healthy: an alarm blocks publishers: {', '.join(alarms)}")
+        if self.reading.alarms:
+            return _line(False, f"not healthy: an alarm blocks publishers: {', '.join(self.reading.alarms)}")
         return _line(True, f"healthy: {self._taken()}")
 
     def _worker(self, name: str) -> Answer:
         if self.unknown is not None or self.reading is None:
             return _line(False, f"unknown: {self.unknown}")
-        facts = self.reading.report.facts
-        missing = facts.missing_reason((Source.BROKER, Source.REGISTRY))
-        if missing is not None:
-            return _line(False, f"unknown: {missing}")
-        state = facts.memo(_states).get(name)
+        if self.reading.unknown_workers is not None:
+            return _line(False, f"unknown: {self.reading.unknown_workers}")
+        state = self.reading.state(name)
         if state is None:
             return _line(False, f"not healthy: worker {name} is not registered; {self._taken()}")
         good = state in FIT
@@ -212,23 +177,6 @@ class Exporter:
 
     def _taken(self) -> str:
         return f"read {units.counted(round(self.reading.age), 'second')} ago" if self.reading else "not read"
-
-
-def _free_memory() -> None:
-    """Frees the earlier reading: its values refer to each other, and the C library keeps what was freed (glibc)."""
-    gc.collect()
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _states(facts: Facts) -> dict[str, str]:
-    """The state of each worker by its name and by its id, made once a reading; of equal ones the lowest id's."""
-    found: dict[str, str] = {}
-    for row in facts.memo(workers).records():
-        for key in (row["name"], row["id"]):
-            if key is not None:
-                found.setdefault(str(key), str(row["state"] or "unknown"))
-    return found
 
 
 def _line(good: bool, said: str) -> Answer:

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -64,11 +64,15 @@ def parsed(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
+def serving(place: Place, *words: str) -> contextlib.AbstractContextManager[Server]:
+    return serving_with(place.environment, *words)
+
+
 @contextlib.contextmanager
-def serving(place: Place, *words: str) -> Iterator[Server]:
+def serving_with(environment: Mapping[str, str], *words: str) -> Iterator[Server]:
     process = subprocess.Popen(
         [sys.executable, "-m", "attune_ops", "serve", "--port", "0", "--interval", "1s", *words],
-        env={**os.environ, **place.environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stderr is not None

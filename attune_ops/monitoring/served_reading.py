@@ -1,0 +1,107 @@
+"""What `serve` keeps of a reading, and how its memory is given back."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import threading
+import time
+import zlib
+from contextlib import suppress
+
+import msgspec
+
+from attune_ops.doctor.findings import Report
+from attune_ops.doctor.html_report import report_html
+from attune_ops.installation.config.settings import Settings
+from attune_ops.inventory.workers import workers
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import BrokerSnapshot
+from attune_ops.monitoring.metrics import exposition, families
+
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # of mallopt(3)
+
+
+class Reading:
+    """What is kept of one diagnosis: the answers, and the report in as few bytes as it fits in.
+
+    As values the report of 10,000 workers takes 60 MB, and the next reading needs as much again. What is kept is a few
+    large pieces: thousands of small ones, made while a reading's values are there, would hold the memory around them.
+    """
+
+    def __init__(self, report: Report, most_workers: int, settings: Settings) -> None:
+        facts = report.facts
+        self.at = time.monotonic()
+        self.alarms = facts.broker.alarms if facts.broker else None
+        self.unknown_workers = facts.missing_reason((Source.BROKER, Source.REGISTRY))
+        self._states = msgspec.msgpack.encode(_states(facts) if self.unknown_workers is None else {})
+        # Now, in the reading's thread: a scrape only sends it.
+        self.metrics = exposition(families(report, most_workers))
+        self._settings = settings
+        self._report = zlib.compress(msgspec.msgpack.encode(report), level=1)
+        self._packed_page: bytes | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was taken."""
+        return time.monotonic() - self.at
+
+    def state(self, worker: str) -> str | None:
+        """The state of the worker of this name or id, None where there is none."""
+        return msgspec.msgpack.decode(self._states, type=dict[str, str]).get(worker)
+
+    @property
+    def earlier(self) -> BrokerSnapshot | None:
+        """The broker as the first sample of the next reading: what checks compare, without the rest."""
+        broker = msgspec.msgpack.decode(zlib.decompress(self._report), type=_OnlyBroker).facts.broker
+        return broker and msgspec.structs.replace(broker, exchanges=None, bindings=None, connections=None)
+
+    @property
+    def page(self) -> bytes:
+        """The HTML report, made at the first request."""
+        with self._lock:
+            if self._packed_page is None:
+                report = msgspec.msgpack.decode(zlib.decompress(self._report), type=Report)
+                page = report_html(report, self._settings.secrets)
+                self._packed_page = zlib.compress(page.encode(), level=1)
+            return zlib.decompress(self._packed_page)
+
+
+class _BrokerOfFacts(msgspec.Struct):
+    broker: BrokerSnapshot | None = None
+
+
+class _OnlyBroker(msgspec.Struct):
+    """The part of a report that the next reading needs; decoding leaves out the rest."""
+
+    facts: _BrokerOfFacts
+
+
+def _states(facts: Facts) -> dict[str, str]:
+    """The state of each worker by its name and by its id, made once a reading; of equal ones the lowest id's."""
+    found: dict[str, str] = {}
+    for row in facts.memo(workers).records():
+        for key in (row["name"], row["id"]):
+            if key is not None:
+                found.setdefault(str(key), str(row["state"] or "unknown"))
+    return found
+
+
+def limit_memory() -> None:
+    """Makes the C library (glibc) return freed memory: one heap for all threads, and large blocks outside of it.
+
+    For a process that serves, before its first reading. By default each thread that reads has a heap of its own, which
+    keeps its largest size: with 10,000 workers 60 MB without any content.
+    """
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_ARENA_MAX, 1)
+        library.mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+
+
+def free_memory() -> None:
+    """Frees the earlier reading: its values refer to each other, and the C library keeps what was freed (glibc)."""
+    gc.collect()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
