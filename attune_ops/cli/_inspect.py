@@ -92,8 +92,7 @@ def inspection(
             raise click.UsageError(f"--columns is not for --format {format}")
         read = partial(method(cli.ops) if method else getattr(cli.ops, name), **filters)
         if every is not None:
-            repeat(cli, read, format, every)
-            return _exit.OK
+            return repeat(cli, read, format, every, lambda table: _exit.UNREACHABLE if table.unread else _exit.OK)
         table = read()
         if monitor is None or not shown(cli, table, format, monitor):
             cli.show(table, format)

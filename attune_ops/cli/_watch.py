@@ -29,28 +29,52 @@ watch_option = click.option(
 )
 
 
-def repeat(cli: Cli, read: Callable[[], Any], format: str, every: float) -> None:
+class Last:
+    """The exit status of the last reading, and what it did not see."""
+
+    status: int = 0
+    unread: tuple[str, ...] = ()
+
+
+def repeat(cli: Cli, read: Callable[[], Any], format: str, every: float, status: Callable[[Any], int]) -> int:
     """Shows what `read` returns every `every` s until it is interrupted or its pipe is closed.
 
     A terminal shows a table in place; a failed reading leaves the last one, with the reason. A pipe gets each table
-    after an empty line, JSON as an object a line, and what failed on stderr. The first failure is raised.
+    after an empty line, JSON as an object a line, and what failed or was not seen on stderr. The first failure is
+    raised. Returns the `status` of the last reading; an interrupt is raised only where that is 0.
     """
+    from attune_ops.cli import _exit
     from attune_ops.cli._target_options import with_target_options
+    from attune_ops.model.errors import AttuneOpsError
 
     if format in ("prometheus", "nagios"):
         raise click.UsageError(f"--watch is not for --format {format}; attune-ops serve reads again and again")
 
+    last = Last()
+
     def value() -> Any:
-        with displayed_by(None):  # a refresh shows its table alone
-            return with_target_options(read(), cli.options)
+        try:
+            with displayed_by(None):  # a refresh shows its table alone
+                made = read()
+        except AttuneOpsError as e:
+            last.status, last.unread = _exit.status_of(e), ()
+            raise
+        last.status, last.unread = status(made), getattr(made, "unread", ())
+        return with_target_options(made, cli.options)
 
-    if format == "table" and sys.stdout.isatty():
-        _in_place(cli, value, every)
-    else:
-        _printed(cli, value, format, every)
+    try:
+        if format == "table" and sys.stdout.isatty():
+            _in_place(cli, value, every, last)
+        else:
+            _printed(cli, value, format, every, last)
+    except KeyboardInterrupt:
+        if last.status == _exit.OK:
+            raise
+        cli.note("attune-ops: interrupted")
+    return last.status
 
 
-def _in_place(cli: Cli, read: Callable[[], Any], every: float) -> None:
+def _in_place(cli: Cli, read: Callable[[], Any], every: float, last: Last) -> None:
     from datetime import UTC, datetime
 
     from rich.console import Console, Group
@@ -70,7 +94,8 @@ def _in_place(cli: Cli, read: Callable[[], Any], every: float) -> None:
             head = Text(f"every {every:g} s · {at:%H:%M:%S}Z · Ctrl-C ends it", "dim")
             if failed:
                 head = Text(f"× not read since {at:%H:%M:%S}Z: {cli.cleaned(failed)}", "red", overflow="fold")
-            live.update(Group(head, Visible(form(shown, "table"), cli.secrets)), refresh=True)
+            unseen = [Text(f"× not seen: {cli.cleaned(said)}", "red", overflow="fold") for said in last.unread]
+            live.update(Group(head, *unseen, Visible(form(shown, "table"), cli.secrets)), refresh=True)
             _pause(every)
             try:
                 shown, at, failed = read(), datetime.now(UTC), ""
@@ -78,7 +103,7 @@ def _in_place(cli: Cli, read: Callable[[], Any], every: float) -> None:
                 failed = " ".join(str(e).split())
 
 
-def _printed(cli: Cli, read: Callable[[], Any], format: str, every: float) -> None:
+def _printed(cli: Cli, read: Callable[[], Any], format: str, every: float, last: Last) -> None:
     import json
 
     from attune_ops.model.errors import AttuneOpsError
@@ -96,6 +121,8 @@ def _printed(cli: Cli, read: Callable[[], Any], format: str, every: float) -> No
             said = json.dumps(json.loads(made)) if format == "json" else made if first else f"\n{made}"
             if not wire.write(said):
                 return  # nobody reads it any more
+            if last.unread:
+                cli.error(f"attune-ops: not seen: {'; '.join(last.unread)}")
         first = False
         _pause(every)
 

@@ -87,9 +87,12 @@ def route(cli: Cli, exchange: str, key: str, wait: float, every: float | None, f
 
 def _show(cli: Cli, check: Callable[[], Health], every: float | None, format: str, monitor: Monitor) -> None:
     if every is not None:
-        repeat(cli, check, format, every)
-        return
+        cli.exit(repeat(cli, check, format, every, _status))
     health = check()
     if not shown(cli, health, format, monitor):
         cli.show(health, format)
-    cli.exit(OK if health.healthy else FOUND)
+    cli.exit(_status(health))
+
+
+def _status(health: Health) -> int:
+    return OK if health.healthy else FOUND

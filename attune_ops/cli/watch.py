@@ -6,13 +6,14 @@ import importlib.util
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, pass_cli
 from attune_ops.cli._duration import duration
+from attune_ops.cli._watch import Last
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
@@ -30,8 +31,8 @@ def command(cli: Cli, interval: float, span: float | None, lines: bool, json_lin
     """Shows workers, queues, orphans and findings live, full screen; in a pipe prints a line for each reading.
 
     It needs the extra monitoring (Textual) and tag monitoring. It changes nothing without a plan and a confirmation,
-    and records nothing; see history record. Keys: ? in the view. Exit status: 0 for q or the end of --for, 130 for
-    Ctrl-C and SIGTERM.
+    and records nothing; see history record. Keys: ? in the view. Exit status: 3 where the last reading did not see
+    everything, else 0 for q or the end of --for, 130 for Ctrl-C and SIGTERM.
     """
     from attune_ops.monitoring.interval import check_interval
 
@@ -41,7 +42,6 @@ def command(cli: Cli, interval: float, span: float | None, lines: bool, json_lin
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if lines or json_lines or not terminal or os.environ.get("TERM") == "dumb":
         _lines(cli, interval, span, json_lines)
-        return
     from attune_ops.model.errors import ConfigError
 
     if importlib.util.find_spec("textual") is None:
@@ -62,9 +62,25 @@ def _view(cli: Cli, interval: float, span: float | None) -> None:
         raise view.failure
     if status == 130:
         raise KeyboardInterrupt
+    cli.exit(status or 0)
 
 
-def _lines(cli: Cli, interval: float, span: float | None, json_lines: bool) -> None:
+def _lines(cli: Cli, interval: float, span: float | None, json_lines: bool) -> NoReturn:
+    """Prints readings; ends with status 3 where the last one did not see everything."""
+    from attune_ops.cli import _exit
+
+    last = Last()
+    try:
+        _readings(cli, interval, span, json_lines, last)
+    except KeyboardInterrupt:
+        if last.status == _exit.OK:
+            raise
+        cli.note("attune-ops: interrupted")
+    cli.exit(last.status)
+
+
+def _readings(cli: Cli, interval: float, span: float | None, json_lines: bool, last: Last) -> None:
+    from attune_ops.cli import _exit
     from attune_ops.model import deadline
     from attune_ops.model.facts import Source
     from attune_ops.model.ownership import require
@@ -78,6 +94,7 @@ def _lines(cli: Cli, interval: float, span: float | None, json_lines: bool) -> N
         if first:
             require(facts, Source.BROKER)
         first = False
+        last.status = _exit.UNREACHABLE if any(map(facts.could_not_read, sources)) else _exit.OK
         if not (_print_json if json_lines else _print)(cli, facts):
             return  # the pipe is closed
         left = interval if span is None else started + span - time.monotonic()

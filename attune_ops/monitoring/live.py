@@ -27,6 +27,7 @@ from attune_ops.monitoring.live_rows import TABS, Listing, chosen, listing, widt
 from attune_ops.monitoring.live_style import STYLE
 from attune_ops.monitoring.live_table import MOST_ROWS, Rows
 
+UNREACHABLE = 3  # the exit status of whoever could not look
 WIDE = 100  # columns from which the tiles have their longer labels
 
 
@@ -305,9 +306,13 @@ class LiveView(App[int]):
         """Nothing: Textual would print local variables, and the caller raises `failure`."""
 
     def action_quit_view(self) -> None:
-        """Ends the view: exit status 0."""
-        self.exit(0)
+        """Ends the view: exit status 0, or 3 where the last reading did not see everything."""
+        self.exit(UNREACHABLE if self._unseen else 0)
 
     def action_interrupt(self) -> None:
-        """Ends the view: exit status 130."""
-        self.exit(130)
+        """Ends the view: exit status 130, or 3 where the last reading did not see everything."""
+        self.exit(UNREACHABLE if self._unseen else 130)
+
+    @property
+    def _unseen(self) -> bool:
+        return self.reading is not None and self.reading.unseen

@@ -80,6 +80,11 @@ class Reading(msgspec.Struct, frozen=True):
     away_since: datetime | None = None
 
     @property
+    def unseen(self) -> bool:
+        """Whether it did not see all that the doctor has to see: its verdict would be `unknown`, or worse."""
+        return self.away is not None or self.report is None or bool(self.report.unread)
+
+    @property
     def age(self) -> float:
         """The age of the values in s: of the last report."""
         return (datetime.now(UTC) - self.report.facts.taken_at).total_seconds() if self.report else 0.0

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,55 @@ def test_the_first_failure_ends_it(run: Run) -> None:
     env = {"ATTUNE_OPS_AMQP_URL": "amqp://u:p@127.0.0.1:1/", "ATTUNE_OPS_MANAGEMENT_URL": "http://127.0.0.1:2"}
     done: subprocess.CompletedProcess[str] = run("queues", "--watch", "1", env=env, status=3)
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def blind(run: Run, vhost: Vhost, tmp_path: Path) -> dict[str, str]:
+    """An environment whose registry cannot be read."""
+    file = tmp_path / "registry.sqlite"
+    file.write_text("not a database")
+    return run.environment(vhost, env={"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{file}"})
+
+
+def test_what_a_reading_does_not_see(run: Run, blind: dict[str, str]) -> None:
+    """It is named beside each table, and gives the exit status, as without --watch."""
+    assert "not seen: " in run("queues", env=blind, status=3).stderr
+    with run.start("queues", "--watch", "0.5", "--format", "json", env=blind) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(2):
+            assert json.loads(process.stdout.readline())["name"] == "queues"
+            assert process.stderr.readline().startswith("attune-ops: not seen: registry")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 3
+    with run.start("queues", "--watch", "0.5", "--format", "json", env=blind) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(10) == 3
+    with run.start("health", "route", "no such", "key", "--watch", "0.5", env=blind) as process:
+        assert process.stdout is not None
+        assert "not healthy" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 1
+    with run.start("watch", "--json-lines", "--interval", "1s", env=blind) as process:
+        assert process.stdout is not None
+        assert "registry" in json.loads(process.stdout.readline())["reason"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 3
+    run("watch", "--json-lines", "--interval", "1s", "--for", "1s", env=blind, status=3)
+    run("watch", "--lines", "--interval", "1s", "--for", "1s", env=blind, status=0)  # which show no workers
+
+
+def test_what_a_terminal_does_not_see(blind: dict[str, str]) -> None:
+    if shutil.which("tmux") is None:
+        lacking("no tmux")
+    with terminal(blind, 100, 30) as at:
+        at.type(f"{COMMAND} queues --watch 1; echo status=$?")
+        at.shows("every 1 s", "× not seen: registry")
+        at.press("C-c")
+        at.shows("status=3")
+        at.type(f"{COMMAND} watch --interval 1s; echo status=$?")
+        at.shows("? unknown: registry")
+        at.press("q")
+        at.shows("status=3")
