@@ -224,7 +224,11 @@ class Report(Shown, msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     def count(self, severity: Severity) -> int:
-        """The number of findings of that severity."""
+        """The number of findings of that severity.
+
+        >>> ops.doctor().count(Severity.ERROR)
+        0
+        """
         return sum(f.severity is severity for f in self.findings)
 
     @property
@@ -302,5 +306,9 @@ class Report(Shown, msgspec.Struct, frozen=True):
         return "; ".join(", ".join(part) for part in (found, ran) if part)
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
-        """The findings of that severity or worse."""
+        """The findings of that severity or worse.
+
+        >>> [finding.code for finding in ops.doctor(only=["AT101", "AT305"]).at_least(Severity.WARNING)]
+        ['AT305']
+        """
         return tuple(f for f in self.findings if f.severity.rank >= severity.rank)

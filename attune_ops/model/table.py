@@ -80,7 +80,11 @@ class Table(Shown, msgspec.Struct, frozen=True):
     unread: tuple[str, ...] = ()
 
     def index(self, column: str) -> int:
-        """The position of a column, by its name or its name in JSON; raises `ConfigError` naming the columns."""
+        """The position of a column, by its name or its name in JSON; raises `ConfigError` naming the columns.
+
+        >>> ops.queues().index("name")
+        0
+        """
         names = [c.name for c in self.columns]
         if column in names:
             return names.index(column)
@@ -90,21 +94,37 @@ class Table(Shown, msgspec.Struct, frozen=True):
         return in_json.index(column)
 
     def column(self, name: str) -> tuple[Cell, ...]:
-        """The values of one column."""
+        """The values of one column.
+
+        >>> ops.workers().column("name")
+        ('w1', 'w2')
+        """
         i = self.index(name)
         return tuple(row[i] for row in self.rows)
 
     def records(self) -> list[dict[str, Cell]]:
-        """Each row as a dict."""
+        """Each row as a dict.
+
+        >>> ops.workers(columns=("name",)).records()
+        [{'name': 'w1'}, {'name': 'w2'}]
+        """
         names = [c.name for c in self.columns]
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
     def to_dicts(self) -> list[dict[str, Cell]]:
-        """Each row as a dict; the same as `records`."""
+        """Each row as a dict; the same as `records`.
+
+        >>> ops.workers(columns=("name",)).to_dicts()
+        [{'name': 'w1'}, {'name': 'w2'}]
+        """
         return self.records()
 
     def to_pandas(self) -> pd.DataFrame:
-        """A new DataFrame with typed columns; the same as `frame`. Needs `attune-ops[notebook]`."""
+        """A new DataFrame with typed columns; the same as `frame`. Needs `attune-ops[notebook]`.
+
+        >>> int(ops.queues().to_pandas()["messages"].sum())
+        0
+        """
         return self.frame
 
     def __len__(self) -> int:
@@ -134,7 +154,11 @@ class Table(Shown, msgspec.Struct, frozen=True):
         return frame.__arrow_c_stream__(requested_schema)
 
     def select(self, columns: Iterable[str]) -> Table:
-        """The same rows with only these columns, in this order; columns chosen by name always stay."""
+        """The same rows with only these columns, in this order; columns chosen by name always stay.
+
+        >>> ops.workers().select(["name", "queue"]).to_dicts()[0]
+        {'name': 'w1', 'queue': True}
+        """
         picks = [self.index(c) for c in columns]
         return self._with(
             columns=tuple(msgspec.structs.replace(self.columns[i], priority=1) for i in picks),
@@ -142,18 +166,30 @@ class Table(Shown, msgspec.Struct, frozen=True):
         )
 
     def where(self, keep: Callable[[dict[str, Cell]], bool]) -> Table:
-        """The rows for which `keep` is true."""
+        """The rows for which `keep` is true.
+
+        >>> len(ops.queues().where(lambda queue: queue["kind"] == "worker"))
+        2
+        """
         names = [c.name for c in self.columns]
         return self._with(rows=tuple(r for r in self.rows if keep(dict(zip(names, r, strict=True)))))
 
     def matching(self, pattern: str) -> Table:
-        """The rows where a `key` column matches the glob, or the regular expression between slashes (`/^w.*s$/`)."""
+        """The rows where a `key` column matches the glob, or the regular expression between slashes (`/^w.*s$/`).
+
+        >>> ops.queues().matching("/^worker[.]1/")["name"]
+        ('worker.1.executions',)
+        """
         match = matcher(pattern)
         keys = [self.index(c) for c in self.key]
         return self._with(rows=tuple(r for r in self.rows if any(match(str(r[i])) for i in keys if r[i] is not None)))
 
     def sorted(self, *by: str) -> Table:
-        """Sorted by columns, `-name` in descending order; None is always last, `w.2` comes before `w.10`."""
+        """Sorted by columns, `-name` in descending order; None is always last, `w.2` comes before `w.10`.
+
+        >>> ops.workers().sorted("-name")["name"]
+        ('w2', 'w1')
+        """
         rows = list(self.rows)
         for key in reversed(by):
             i = self.index(key.removeprefix("-"))
@@ -163,7 +199,11 @@ class Table(Shown, msgspec.Struct, frozen=True):
         return self._with(rows=tuple(rows))
 
     def limit(self, count: int | None) -> Table:
-        """The first `count` rows, with a note where rows were left out."""
+        """The first `count` rows, with a note where rows were left out.
+
+        >>> ops.workers().limit(1).notes[-1]
+        '1 more row not shown (limit 1)'
+        """
         if count is None or len(self.rows) <= count:
             return self
         left = len(self.rows) - count
