@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -78,17 +79,30 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
-    """The built pages by their address inside of the site."""
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", ROOT / "docs/site/mkdocs.yml", "-d", folder],
-        capture_output=True, text=True, check=False, timeout=240, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
+    """The built pages by their address inside of the site; built once for all processes of the test run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "site"
+    with (shared / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "site.built").exists():
+            build(folder)
+            (shared / "site.built").touch()
     return {str(f.relative_to(folder)): Page(f.read_text()) for f in folder.rglob("*.html")} | {
         str(f.relative_to(folder)): Page("") for f in folder.rglob("*") if f.suffix != ".html" and f.is_file()
     }
+
+
+def build(folder: Path) -> None:
+    """Builds the site as `scripts/site` does; fails for a warning."""
+    mkdocs = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    command = [*mkdocs, "-f", f"{ROOT}/docs/site/mkdocs.yml", "-d", f"{folder}"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=240,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
 
 
 def target(page: str, link: str) -> tuple[str, str] | None:
