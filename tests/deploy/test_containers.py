@@ -26,7 +26,16 @@ def test_the_image_gets_what_the_package_is_built_from() -> None:
     copied = set(re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE))
     sources = {word for line in copied for word in line.split()}
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    parts = {"pyproject.toml", "README.md", "LICENSE", "docs/*.md", "docs/howto", "notebooks", "attune_ops"}
+    parts = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "docs/*.md",
+        "docs/howto",
+        "notebooks",
+        "attune_ops",
+        "deploy/minimal-root",
+    }
     assert sources == allowed == parts
 
 
