@@ -1,4 +1,4 @@
-"""The pack for Attune, against the rules of Attune's own documentation of packs."""
+"""The pack for Attune, against what its loader, its API and its documentation of packs read."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ PARAMETER = {
 PARAMETERS = {"type": "object", "additionalProperties": PARAMETER}
 SCHEMAS: dict[str, dict[str, Any]] = {
     "pack.yaml": {
-        "required": ["ref", "label", "description", "version"],
+        "required": ["ref", "label", "name", "description", "version", "metadata", "keywords"],
         "properties": {
             "ref": {"type": "string", "pattern": "^[a-z][a-z0-9_-]*$"},
             "label": TEXT,
+            "name": TEXT,
             "description": TEXT,
             "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
             "author": TEXT,
             "system": {"const": False},
             "enabled": {"type": "boolean"},
-            "conf_schema": PARAMETERS,
-            "config": {"type": "object"},
             "meta": {"type": "object"},
+            "metadata": {"type": "object"},
             "tags": {"type": "array", "items": TEXT},
+            "keywords": {"type": "array", "items": TEXT},
+            "dependencies": {"const": ["core"]},  # the rule has a trigger of core
             "runtime_deps": {"type": "array", "items": {"enum": ["python", "shell", "node", "native"]}},
         },
         "additionalProperties": False,
@@ -60,7 +62,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "parameter_delivery": {"const": "stdin"},
             "parameter_format": {"const": "json"},
             "output_format": {"const": "json"},
-            "timeout": {"type": "integer", "minimum": 1},
+            "timeout_seconds": {"type": "integer", "minimum": 1},  # the loader reads no other name
             "parameters": PARAMETERS,
             "output": PARAMETERS,
             "tags": {"type": "array", "items": TEXT},
@@ -92,6 +94,13 @@ def test_each_file_obeys_its_schema(pattern: str) -> None:
     assert files
     for file in files:
         jsonschema.validate(yaml.safe_load(file.read_text()), SCHEMAS[pattern] | {"type": "object"})
+
+
+def test_upload_and_loader_read_the_same() -> None:
+    pack = yaml.safe_load((PACK / "pack.yaml").read_text())
+    # crates/api/src/routes/packs.rs reads the second name of each, the loader of the core pack the first.
+    for first, second in (("label", "name"), ("meta", "metadata"), ("tags", "keywords")):
+        assert pack[first] == pack[second]
 
 
 def test_names_agree() -> None:
