@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,12 @@ import pytest
 from attune_ops.installation.amqp import close
 from tests import migrations
 from tests.cli.commands import ALL
+from tests.conftest import lacking
 from tests.live.installation.test_releases import narrow_user
 from tests.live.places import Place
 from tests.postgres import Server
-from tests.world import Broker, Run, Users, Vhost, eventually
+from tests.tmux import terminal
+from tests.world import COMMAND, Broker, Run, Users, Vhost, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +161,9 @@ def test_one_tag_less_is_named(world: World) -> None:
             passive = command == "consumers" and world.place.vhost.broker.version < (4, 3)
             assert done.returncode == (0 if passive else 3), command
             assert "no monitoring tag" in done.stdout + done.stderr
+        for form, status in (("--lines", 0), ("--json-lines", 3)):
+            done = world(f"watch {form} --for 1s --interval 1s", manager, database)
+            assert done.returncode == status, done.stdout + done.stderr
         done = world("bindings", nobody, database)
         assert done.returncode == 3
         assert f"rabbitmqctl set_user_tags {nobody.user} monitoring" in done.stderr
@@ -166,6 +172,21 @@ def test_one_tag_less_is_named(world: World) -> None:
             done = world(command, stranger, database)
             assert done.returncode in (1, 3), command
             assert "no permissions" in done.stdout + done.stderr, command
+
+
+def test_the_live_view_sees_what_the_doctor_sees(world: World) -> None:
+    """With the tags of the page it sees all; with one less it says what it does not see, and ends with status 3."""
+    if shutil.which("tmux") is None:
+        lacking("no tmux")
+    assert READS["watch"] == READS["doctor"] == "monitoring"
+    with narrow_user(world.database, "; ".join(READING)) as database:
+        for tag, shows, status in (("monitoring", "2 of 2", 0), ("management", "no monitoring tag", 3)):
+            env = world.run.environment(world.user(tag), env={"ATTUNE_OPS_DATABASE_URL": database})
+            with terminal(env, 120, 40) as at:
+                at.type(f"{COMMAND} watch --interval 1s; echo status=$?")
+                at.shows(shows, "4 Findings", within=40)  # statistics of consumers are up to 10 s old
+                at.press("q")
+                at.shows(f"status={status}")
 
 
 def test_one_grant_less_is_named(world: World) -> None:
