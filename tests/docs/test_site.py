@@ -16,7 +16,12 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.health import Probes
+from attune_ops.messages.facade import Messages
 from attune_ops.model.docs_address import docs_address
+from attune_ops.monitoring.history_operations import HistoryOperations
+from attune_ops.ops import Ops
+from attune_ops.topology.policies.apply_policy import PolicyOperations
 from tests.cli.commands import ALL
 
 pytestmark = pytest.mark.slow
@@ -177,11 +182,12 @@ def test_each_command_is_in_the_reference_with_its_example(site: dict[str, Page]
 
 
 def test_python_has_each_public_method(site: dict[str, Page]) -> None:
-    from attune_ops.ops import Ops
-
     page = site["reference/python.html"]
     public = {f"attune_ops.ops.Ops.{n}" for n in dir(Ops) if not n.startswith("_")}
-    assert len(public) > 20
+    for kind in (Messages, PolicyOperations, Probes, HistoryOperations):
+        methods = [n for n, member in vars(kind).items() if not n.startswith("_") and not isinstance(member, str)]
+        public |= {f"{kind.__module__}.{kind.__qualname__}.{n}" for n in methods}
+    assert len(public) > 40
     assert public <= page.ids
     assert ">>> ops." in page.sections[""].text
 
