@@ -5,7 +5,7 @@ A notebook begins with `connect`. Importing the package loads neither pandas, ip
 
 from __future__ import annotations
 
-__all__ = ["AttuneOpsError", "Ops", "__version__", "connect", "dashboard"]
+__all__ = ["AttuneOpsError", "Ops", "__version__", "connect", "dashboard", "doctor_all"]
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from attune_ops.model import display
 from attune_ops.model.version import __version__
 
 if TYPE_CHECKING:
+    from attune_ops.doctor.diagnose_all import doctor_all
     from attune_ops.model.errors import AttuneOpsError
     from attune_ops.notebook.dashboard import dashboard
     from attune_ops.ops import Ops, connect
@@ -22,6 +23,7 @@ _HOME = {
     "Ops": "attune_ops.ops",
     "AttuneOpsError": "attune_ops.model.errors",
     "dashboard": "attune_ops.notebook.dashboard",
+    "doctor_all": "attune_ops.doctor.diagnose_all",
 }
 
 

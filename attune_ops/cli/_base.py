@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from attune_ops.installation.config import Settings
+    from attune_ops.model.errors import ConfigError
     from attune_ops.ops import Ops
 
 COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied
@@ -33,6 +34,7 @@ class Cli:
 
     def __init__(self) -> None:
         self.options: dict[str, str] = {}
+        self.envs: tuple[str, ...] = ()  # each --env; the last one is in `options`
         self.color: bool | None = None
         self.verbose = 0
         self.raw = False
@@ -40,6 +42,7 @@ class Cli:
         self.deadline = Deadline()
         self.failure: str | None = None  # the error that ended the command
         self._settings: Settings | None = None
+        self._secrets: tuple[Any, ...] = ()
         self._ops: Ops | None = None
         self._console: Console | None = None  # that of the progress which is shown now
 
@@ -51,6 +54,12 @@ class Cli:
 
             self._settings = self._with_timeout(resolve(self.options))
         return self._settings
+
+    def use(self, several: dict[str, Settings | ConfigError]) -> dict[str, Settings | ConfigError]:
+        """The settings of several environments with `--timeout`; their secrets are masked from now on."""
+        used = {n: s if isinstance(s, Exception) else self._with_timeout(s) for n, s in several.items()}
+        self._secrets = tuple(s for one in used.values() if not isinstance(one, Exception) for s in one.secrets)
+        return used
 
     def _with_timeout(self, settings: Settings) -> Settings:
         """The settings with `--timeout`; a longer timeout of the configuration lets the whole command wait longer."""
@@ -73,7 +82,7 @@ class Cli:
     @property
     def secrets(self) -> tuple[Any, ...]:
         """The secrets of this run, for masking."""
-        return self._settings.secrets if self._settings is not None else ()
+        return self._settings.secrets if self._settings is not None else self._secrets
 
     def close(self) -> None:
         """Closes what was opened."""
@@ -182,7 +191,8 @@ def _common_options() -> list[click.Parameter]:
             help=help,
             expose_value=False,
             is_eager=True,  # before the command's own options, which may use them
-            callback=_remember,
+            multiple=name == "env",
+            callback=_remember_env if name == "env" else _remember,
             shell_complete=COMPLETED.get(name),
         )
         for name, metavar, help in TARGET
@@ -217,6 +227,16 @@ def _common_options() -> list[click.Parameter]:
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None and param.name is not None:
         ctx.ensure_object(Cli).options[param.name] = value
+
+
+def _remember_env(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> None:
+    """The last one is chosen, as one after a command's name goes before one of an alias; or all, by `several_envs`."""
+    cli = ctx.ensure_object(Cli)
+    if values:
+        cli.envs, cli.options["env"] = tuple(dict.fromkeys(values)), values[-1]
+    if len(cli.envs) > 1 and isinstance(ctx.command, Command) and not ctx.command.several_envs:
+        given = " ".join(f"--env {name}" for name in cli.envs)
+        raise click.UsageError(f"{ctx.info_name} is for one environment, not {given}; doctor and serve take several")
 
 
 def _color(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -263,9 +283,9 @@ class _Common(click.Command):
 class Command(_Common):
     """A command; its help ends with a working example."""
 
-    def __init__(self, *args: Any, example: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, example: str, several_envs: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.example = example
+        self.example, self.several_envs = example, several_envs
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The example, not wrapped, so that it can be copied."""

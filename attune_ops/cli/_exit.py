@@ -7,6 +7,7 @@ status of the diagnosis. Only `route --batch` stops early, because its input may
 from __future__ import annotations
 
 from attune_ops.doctor.findings import Report, Severity
+from attune_ops.doctor.reports import Reports
 from attune_ops.drills.journal import Journal, JournalComparison
 from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 
@@ -48,3 +49,18 @@ def status_of_report(report: Report, fail_on: Severity | None, ignore_unread: bo
     if any(f.code not in UNREACHED for f in report.at_least(fail_on)):
         return FOUND
     return UNREACHABLE if report.unread and not ignore_unread else OK
+
+
+def status_of_reports(reports: Reports, fail_on: Severity | None, ignore_unread: bool = False) -> int:
+    """The exit status of several diagnoses: 1 before 3, that before 2, that before 0.
+
+    So a script reads what was found, also while another environment is away.
+    """
+    found = set[int]()
+    for e in reports.environments:
+        if e.report is None:
+            found.add(USAGE if e.invalid else UNREACHABLE)
+        else:
+            status = status_of_report(e.report, fail_on, ignore_unread)
+            found.add(UNREACHABLE if e.silent and status in (OK, FOUND) else status)
+    return next(status for status in (FOUND, UNREACHABLE, USAGE, OK) if status in found)

@@ -13,6 +13,7 @@ from attune_ops.cli._base import Cli
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
     from attune_ops.doctor.health_check import Health
+    from attune_ops.doctor.reports import Reports
     from attune_ops.model.table import Table
 
 FORMATS = PROMETHEUS, NAGIOS = "prometheus", "nagios"
@@ -47,7 +48,7 @@ def monitor_options(function: Any) -> Any:
     return run
 
 
-def shown(cli: Cli, value: Report | Health | Table, format: str, monitor: Monitor) -> bool:
+def shown(cli: Cli, value: Report | Reports | Health | Table, format: str, monitor: Monitor) -> bool:
     """Shows a result in a format for monitoring systems; False for another format.
 
     With nagios the command ends here, with the status of the line.
@@ -63,12 +64,17 @@ def shown(cli: Cli, value: Report | Health | Table, format: str, monitor: Monito
     return format == PROMETHEUS
 
 
-def metrics(value: Report | Health | Table) -> str:
+def metrics(value: Report | Reports | Health | Table) -> str:
     """A result in Prometheus' text format; raises `ConfigError` without prometheus-client."""
     from attune_ops.doctor.findings import Report
     from attune_ops.doctor.health_check import Health
+    from attune_ops.doctor.reports import Reports
     from attune_ops.monitoring import metrics as of
 
+    if isinstance(value, Reports):
+        from attune_ops.monitoring.env_label import families_of_all
+
+        return of.exposition(families_of_all(value)).decode()
     if isinstance(value, Report):
         return of.exposition(of.families(value)).decode()
     return of.exposition(of.health_families(value) if isinstance(value, Health) else of.table_families(value)).decode()

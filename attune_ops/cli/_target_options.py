@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 # Option, metavar, help: which installation.
 TARGET = (
-    ("env", "NAME", "Named environment of the configuration file."),
+    ("env", "NAME", "Named environment of the configuration file; doctor and serve take several."),
     ("lab", "NAME", "Name of a running lab."),
     ("config", "FILE", "Configuration file (default: attune-ops.toml here, then the user's)."),
     ("attune-config", "FILE", "config.yaml of the Attune installation."),

@@ -12,10 +12,12 @@ from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
 from attune_ops.cli._options import automatic_samples_option, check_vhost, from_option
+from attune_ops.cli._several import Several, all_envs_option, several
 from attune_ops.doctor.findings import Severity
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
+    from attune_ops.doctor.reports import Reports
 
 FLAGS = {"every": "all", "design": "design", "upgrade": "upgrade", "quiet": "quiet", "summary": "summary"}
 ERROR_ONLY = "error-only"
@@ -42,7 +44,8 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 @_base.command(
     example="attune-ops doctor --only topology,workers --wait 30s\n"
     "attune-ops doctor --format prometheus --output attune.prom\n"
-    "attune-ops doctor --skip design --format nagios --warn warnings=3"
+    "attune-ops doctor --skip design --format nagios --warn warnings=3",
+    several_envs=True,
 )
 @_choice("--only", "Run only these checks, by code, name or group.")
 @_choice("--skip", "Skip these checks.")
@@ -72,6 +75,7 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 @click.option("--upgrade", is_flag=True, help="Show the notes for an upgrade of RabbitMQ in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show the verdict and the findings alone.")
 @click.option("--summary", is_flag=True, help="Show one line: the verdict, the worst finding and its command.")
+@all_envs_option
 @format_option("html", "junit", *FORMATS)
 @monitor_options
 @pass_cli
@@ -88,17 +92,20 @@ def command(
     quiet: bool,
     summary: bool,
     monitor: Monitor,
+    all_envs: bool,
     **parameters: Any,
 ) -> None:
     """Diagnoses lost, stuck and misrouted messages; prints cause and fix. Changes nothing.
+
+    Several environments are read side by side into one report.
 
     Exit status: 0 no finding at or above --fail-on, 1 findings, 2 wrong command line or configuration,
     3 broker, management API or registry not reachable, or (without findings) queues, bindings, consumers or the
     registry could not be read.
     """
-    from attune_ops.cli._exit import status_of_report
+    from attune_ops.cli._exit import status_of_report, status_of_reports
     from attune_ops.doctor import diagnosis
-    from attune_ops.doctor.screen import Screen
+    from attune_ops.doctor.screen import Screen, Screens
 
     choice = {"every": every, "design": design, "upgrade": upgrade, "quiet": quiet, "summary": summary}
     if format != "table" and any(choice.values()):
@@ -107,6 +114,12 @@ def command(
         cli.show(diagnosis.pages(explain), format)
         return
     threshold = FAIL_ON[fail_on]
+    environments = several(cli, all_envs)
+    if environments is not None:
+        reports = _diagnoses(environments, threshold or Severity.ERROR, wait, **parameters)
+        if not shown(cli, reports, format, monitor):
+            cli.show(Screens(reports, **choice) if format == "table" else reports, format)
+        cli.exit(status_of_reports(reports, threshold, ignore_unread=fail_on == ERROR_ONLY))
     report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
     if not shown(cli, report, format, monitor):
         cli.show(Screen(report, **choice) if format == "table" else report, format)
@@ -127,14 +140,45 @@ def _diagnosis(
     from attune_ops.doctor import diagnosis
     from attune_ops.installation.config import check_settings
 
-    parameters["known"] = diagnosis.read_baseline(baseline)
+    parameters["known"] = diagnosis.read_baseline(baseline, cli.options.get("env"))
     check_vhost(file, vhost)
     if file is not None:
         report = diagnosis.diagnose_file(
             file, check_settings(cli.options), vhost=vhost, on_progress=cli.note, **parameters
         )
         return lambda: report
+    parameters |= _sampling(samples, interval)
+    return lambda: diagnosis.diagnose_live(cli.settings, on_progress=cli.note, **parameters)
+
+
+def _sampling(samples: int | None, interval: float | None) -> dict[str, Any]:
     if interval is not None and not 1 <= interval <= 86400:
         raise click.BadParameter("the interval is 1 s to 1 day", param_hint="'--interval'")
-    parameters |= {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
-    return lambda: diagnosis.diagnose_live(cli.settings, on_progress=cli.note, **parameters)
+    return {"samples": samples} if interval is None else {"samples": 2, "interval": interval}
+
+
+def _diagnoses(
+    environments: Several,
+    fail_on: Severity,
+    wait: float,
+    *,
+    file: str | None,
+    vhost: str | None,
+    samples: int | None,
+    interval: float | None,
+    **parameters: Any,
+) -> Reports:
+    """The reports of several environments."""
+    from attune_ops.doctor.diagnose_all import diagnose_all
+
+    if file is not None or vhost is not None:
+        raise click.UsageError(f"--{'from' if file else 'vhost'} is for one installation, not for several environments")
+    reports = diagnose_all(
+        environments.settings,
+        fail_on=fail_on,
+        wait=wait,
+        on_progress=environments.note,
+        **_sampling(samples, interval),
+        **parameters,
+    )
+    return environments.with_commands(reports)

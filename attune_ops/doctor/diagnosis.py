@@ -26,7 +26,7 @@ from attune_ops.model.units import listed
 from attune_ops.model.waiting import SECOND_SAMPLE, pause, wait_until
 
 RETRY_INTERVAL_S = 2.0
-REPORT = "attune-ops/doctor/"
+REPORT, REPORT_OF_SEVERAL = "attune-ops/doctor/", "attune-ops/doctor-all/"
 
 
 class DiagnosisOptions(TypedDict, total=False):
@@ -177,13 +177,21 @@ class _BaselineFinding(msgspec.Struct):
     subjects: list[Subject] = []
 
 
+class _BaselineOfOne(msgspec.Struct):
+    findings: list[_BaselineFinding] = []
+
+
 class _Baseline(msgspec.Struct):
     schema: str
-    findings: list[_BaselineFinding]
+    findings: list[_BaselineFinding] = []
+    environments: dict[str, _BaselineOfOne] = {}
 
 
-def read_baseline(path: str | None) -> frozenset[Key]:
-    """The keys of the findings in an earlier report (`doctor --format json`), if any; raises `ConfigError`."""
+def read_baseline(path: str | None, env: str | None = None) -> frozenset[Key]:
+    """The keys of the findings in an earlier report (`doctor --format json`), if any; raises `ConfigError`.
+
+    Of a report of several environments, those of `env`.
+    """
     if path is None:
         return frozenset()
     try:
@@ -192,6 +200,13 @@ def read_baseline(path: str | None) -> frozenset[Key]:
     except (OSError, ValueError, msgspec.DecodeError) as e:
         reason = getattr(e, "strerror", None) or str(e)
         raise ConfigError(f"baseline {path!r}: not a report of doctor --format json: {reason}") from None
-    if not baseline.schema.startswith(REPORT):
-        raise ConfigError(f"baseline {path!r}: schema is {baseline.schema!r}, expected {REPORT}1")
-    return frozenset((f.code, s.kind, s.name) for f in baseline.findings for s in (f.subject, *f.subjects))
+    if not baseline.schema.startswith((REPORT, REPORT_OF_SEVERAL)):
+        raise ConfigError(
+            f"baseline {path!r}: not a report of doctor --format json: schema {baseline.schema!r}, expected {REPORT}1"
+        )
+    findings = baseline.findings
+    if baseline.schema.startswith(REPORT_OF_SEVERAL):
+        if env is None:
+            raise ConfigError(f"baseline {path!r} is of several environments: choose one of them with --env")
+        findings = baseline.environments.get(env, _BaselineOfOne()).findings
+    return frozenset((f.code, s.kind, s.name) for f in findings for s in (f.subject, *f.subjects))

@@ -9,6 +9,7 @@ from datetime import UTC
 from itertools import groupby
 
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Report, Severity
+from attune_ops.doctor.reports import Reports
 
 # Characters that XML 1.0 does not allow.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -25,6 +26,26 @@ def document(report: Report) -> str:
         )
         for result in results:
             _add(suite, result, _failures(report, result))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
+
+
+def document_of_several(reports: Reports) -> str:
+    """The suites of each environment, with its name in front; one that was not diagnosed is a suite with an error."""
+    root = ET.Element("testsuites", {"name": "attune-ops doctor"})
+    for e in reports.environments:
+        if e.report is None:
+            counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+            suite = ET.SubElement(root, "testsuite", {"name": _legal(e.env), **counts})
+            case = ET.SubElement(suite, "testcase", classname=_legal(e.env), name="diagnosed", time="0.000")
+            ET.SubElement(case, "error", message=_legal(e.error))
+            continue
+        for suite in ET.fromstring(document(e.report)):
+            suite.set("name", _legal(f"{e.env}.{suite.get('name')}"))
+            root.append(suite)
+    for number in ("tests", "failures", "errors", "skipped", "time"):
+        total = sum(float(suite.get(number, "0")) for suite in root)
+        root.set(number, f"{total:.3f}" if number == "time" else str(round(total)))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attune_ops.doctor.findings import Report
+from attune_ops.doctor.reports import Reports
 from attune_ops.model.display import Shown
 
 
@@ -16,6 +17,17 @@ class Screen(Shown, msgspec.Struct, frozen=True):
     """
 
     report: Report
+    every: bool = False
+    design: bool = False
+    upgrade: bool = False
+    quiet: bool = False
+    summary: bool = False
+
+
+class Screens(Shown, msgspec.Struct, frozen=True):
+    """The reports of several environments, with the same choice."""
+
+    reports: Reports
     every: bool = False
     design: bool = False
     upgrade: bool = False

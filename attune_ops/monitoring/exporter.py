@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from attune_ops.doctor.diagnosis import diagnose_live, pages
@@ -19,6 +19,7 @@ from attune_ops.installation.management import SAMPLE_INTERVAL_S
 from attune_ops.model import units
 from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.monitoring.env_label import with_env
 from attune_ops.monitoring.metrics import MOST_WORKERS, exposition
 from attune_ops.monitoring.prometheus import CONTENT_TYPE_LATEST, CounterMetricFamily, GaugeMetricFamily, Metric
 from attune_ops.monitoring.served_reading import Reading, free_memory
@@ -56,9 +57,14 @@ class Exporter:
         interval: float = 15.0,
         most_workers: int = MOST_WORKERS,
         record: Callable[[Facts], str | None] | None = None,
+        label: str | None = None,
     ) -> None:
-        """`record` gets each reading, also one without a broker, and gives the reason why it could not record it."""
+        """`label` is the name of the environment where several are served.
+
+        `record` gets each reading, also one without a broker, and gives the reason why it could not record it.
+        """
         self.settings, self.interval, self._most, self._record = settings, interval, most_workers, record
+        self._label = label
         self.recording_failure: str | None = "nothing was recorded yet"
         self.reading: Reading | None = None
         self.failure: str | None = "nothing was read yet"
@@ -95,7 +101,8 @@ class Exporter:
             if earlier is not None and fresh:
                 facts = with_earlier(facts, earlier.earlier)
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
-                self.reading = Reading(diagnose_live(self.settings, facts=facts), self._most, self.settings)
+                report = diagnose_live(self.settings, facts=facts)
+                self.reading = Reading(report, self._most, self.settings, self._label)
             needed = (Source.BROKER, Source.REGISTRY) if self.settings.database else (Source.BROKER,)
             self.failure = facts.missing_reason(needed)
         except AttuneOpsError as e:
@@ -120,7 +127,7 @@ class Exporter:
         match parts:
             case ["metrics"]:
                 read = self.reading.metrics if self.reading else b""
-                return Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, exposition(self._own()), read)
+                return Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, self.own_metrics(), read)
             case ["readyz"]:
                 return _line(self.unknown is None, self.unknown or f"ready: {self._taken()}")
             case ["healthz", "broker"]:
@@ -136,6 +143,10 @@ class Exporter:
             case _:
                 known = "/, /metrics, /checks, /readyz, /healthz/broker, /healthz/worker/NAME"
                 return Answer(HTTPStatus.NOT_FOUND, PLAIN, f"not found; there are {known}\n".encode())
+
+    def own_metrics(self) -> bytes:
+        """The metrics of the readings themselves; with the label `env` where several are served."""
+        return exposition(self._own() if self._label is None else with_env(self._own(), self._label))
 
     def _own(self) -> Iterator[Metric]:
         """The metrics of the readings themselves."""
@@ -184,7 +195,15 @@ def _line(good: bool, said: str) -> Answer:
     return Answer(status, PLAIN, f"{text.visible(said)}\n".encode())
 
 
-def http_server(exporter: Exporter, host: str, port: int, web: WebConfig) -> ThreadingHTTPServer:
+class Answering(Protocol):
+    """What a server asks."""
+
+    def answer(self, path: str) -> Answer:
+        """What a GET of this path gets."""
+        ...
+
+
+def http_server(exporter: Answering, host: str, port: int, web: WebConfig) -> ThreadingHTTPServer:
     """The server, bound and not yet serving; raises `ActionError` where it cannot listen."""
 
     class Handler(BaseHTTPRequestHandler):

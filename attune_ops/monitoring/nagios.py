@@ -11,6 +11,7 @@ import msgspec
 
 from attune_ops.doctor.findings import Report, Severity
 from attune_ops.doctor.health_check import Health
+from attune_ops.doctor.reports import Reports
 from attune_ops.model.table import Cell, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.monitoring.thresholds import Range, ranges
@@ -53,6 +54,8 @@ def outcome(value: Any, warn: Iterable[str], crit: Iterable[str]) -> Outcome:
     """Judges a table of queues or workers, a report or a health check; raises `ConfigError` for a wrong threshold."""
     if isinstance(value, Report):
         return _of_report(value, warn, crit)
+    if isinstance(value, Reports):
+        return _of_reports(value, warn, crit)
     if isinstance(value, Health):
         return _of_health(value, warn, crit)
     return _of_table(value, warn, crit)
@@ -60,17 +63,44 @@ def outcome(value: Any, warn: Iterable[str], crit: Iterable[str]) -> Outcome:
 
 def _of_report(report: Report, warn: Iterable[str], crit: Iterable[str]) -> Outcome:
     """Errors are critical and warnings a warning, unless there are other thresholds for them."""
-    limits = ranges(warn, COUNTS), ranges(crit, COUNTS)
-    limits[1].setdefault("errors", Range("0", 0, 0))
-    limits[0].setdefault("warnings", Range("0", 0, 0))
-    numbers = dict(zip(COUNTS, [report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)],
-                       strict=False))  # fmt: skip
-    numbers |= {"passed": len(report.results) - len(report.not_run), "skipped": len(report.not_run)}
-    measures = [Measure("", name, float(number)) for name, number in numbers.items()]
+    limits = _limits(warn, crit)
+    measures = _counts(report)
     problems = [(Status.UNKNOWN, f"{r.code} was not run: {r.reason}") for r in report.unread]
     problems += _problems(measures, *limits)
     first = "; ".join(f"{f.code} {f.title}" for f in report.problems[:1])
     return _made("DOCTOR", problems, report.headline + (f"; {first}" if first else ""), measures, *limits)
+
+
+def _of_reports(reports: Reports, warn: Iterable[str], crit: Iterable[str]) -> Outcome:
+    """Each environment by the same thresholds; one that was not diagnosed is unknown."""
+    limits = _limits(warn, crit)
+    problems: list[tuple[Status, str]] = []
+    measures: list[Measure] = []
+    for e in reports.environments:
+        if e.report is None:
+            problems.append((Status.UNKNOWN, f"{e.env}: {e.headline}"))
+            continue
+        if e.silent:
+            problems.append((Status.UNKNOWN, f"{e.env}: incomplete, an answer did not come in time"))
+        problems += [(Status.UNKNOWN, f"{e.env}: {r.code} was not run: {r.reason}") for r in e.report.unread[:1]]
+        own = _counts(e.report, e.env)
+        problems += _problems(own, *limits)
+        measures += own
+    return _made("DOCTOR", problems, reports.headline, measures, *limits)
+
+
+def _limits(warn: Iterable[str], crit: Iterable[str]) -> tuple[dict[str, Range], dict[str, Range]]:
+    limits = ranges(warn, COUNTS), ranges(crit, COUNTS)
+    limits[1].setdefault("errors", Range("0", 0, 0))
+    limits[0].setdefault("warnings", Range("0", 0, 0))
+    return limits
+
+
+def _counts(report: Report, env: str = "") -> list[Measure]:
+    numbers = dict(zip(COUNTS, [report.count(s) for s in (Severity.ERROR, Severity.WARNING, Severity.INFO)],
+                       strict=False))  # fmt: skip
+    numbers |= {"passed": len(report.results) - len(report.not_run), "skipped": len(report.not_run)}
+    return [Measure(env, name, float(number)) for name, number in numbers.items()]
 
 
 def _of_health(health: Health, warn: Iterable[str], crit: Iterable[str]) -> Outcome:

@@ -13,7 +13,7 @@ from attune_ops.model.errors import ConfigError
 JOB = "attune-ops"  # of the scrape configuration in docs/monitoring.md
 SERVED = "http://{{ $labels.instance }}/checks"  # `serve` has the pages of the checks itself
 CRITICAL, WARNING = "critical", "warning"
-BY_WORKER = "job, instance, worker, id"
+BY_WORKER = "job, instance, env, worker, id"  # env: of a serve with several environments
 RANGE = "10m"
 
 
@@ -97,7 +97,7 @@ RULES = (
     ),
     Rule(
         "AttuneDeadLettersLost",
-        "attune_ops_dead_letters_lost > 0 and on (job, instance) attune_ops_queues_losing_dead_letters > 0", "5m",
+        "attune_ops_dead_letters_lost > 0 and on (job, instance, env) attune_ops_queues_losing_dead_letters > 0", "5m",
         WARNING,
         f"{VALUE} dead letters are lost",
         f"The broker dead-lettered {VALUE} messages since it started that no queue received, and no binding routes the "

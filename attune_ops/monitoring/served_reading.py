@@ -17,6 +17,7 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.inventory.workers import workers
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import BrokerSnapshot
+from attune_ops.monitoring.env_label import with_env
 from attune_ops.monitoring.metrics import exposition, families
 
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # of mallopt(3)
@@ -29,14 +30,17 @@ class Reading:
     large pieces: thousands of small ones, made while a reading's values are there, would hold the memory around them.
     """
 
-    def __init__(self, report: Report, most_workers: int, settings: Settings) -> None:
+    def __init__(self, report: Report, most_workers: int, settings: Settings, label: str | None = None) -> None:
+        """With `label` each metric has it as `env`."""
         facts = report.facts
         self.at = time.monotonic()
         self.alarms = facts.broker.alarms if facts.broker else None
         self.unknown_workers = facts.missing_reason((Source.BROKER, Source.REGISTRY))
         self._states = msgspec.msgpack.encode(_states(facts) if self.unknown_workers is None else {})
         # Now, in the reading's thread: a scrape only sends it.
-        self.metrics = exposition(families(report, most_workers))
+        made = families(report, most_workers)
+        self.metrics = exposition(made if label is None else with_env(made, label))
+        self.verdict = report.verdict
         self._settings = settings
         self._report = zlib.compress(msgspec.msgpack.encode(report), level=1)
         self._packed_page: bytes | None = None
