@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
@@ -75,6 +76,7 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 @click.option("--upgrade", is_flag=True, help="Show the notes for an upgrade of RabbitMQ in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show the verdict and the findings alone.")
 @click.option("--summary", is_flag=True, help="Show one line: the verdict, the worst finding and its command.")
+@click.option("--full", is_flag=True, help="With --format json: every subject of a finding, not the first 100.")
 @all_envs_option
 @format_option("html", "junit", *FORMATS)
 @monitor_options
@@ -91,6 +93,7 @@ def command(
     upgrade: bool,
     quiet: bool,
     summary: bool,
+    full: bool,
     monitor: Monitor,
     all_envs: bool,
     **parameters: Any,
@@ -110,6 +113,8 @@ def command(
     choice = {"every": every, "design": design, "upgrade": upgrade, "quiet": quiet, "summary": summary}
     if format != "table" and any(choice.values()):
         raise click.UsageError(f"--{FLAGS[next(n for n, v in choice.items() if v)]} is for --format table")
+    if full and format != "json":
+        raise click.UsageError("--full is for --format json")
     if explain:
         cli.show(diagnosis.pages(explain), format)
         return
@@ -117,10 +122,13 @@ def command(
     environments = several(cli, all_envs)
     if environments is not None:
         reports = _diagnoses(environments, threshold or Severity.ERROR, wait, **parameters)
+        reports = reports.in_full() if full else reports
         if not shown(cli, reports, format, monitor):
             cli.show(Screens(reports, **choice) if format == "table" else reports, format)
         cli.exit(status_of_reports(reports, threshold, ignore_unread=fail_on == ERROR_ONLY))
     report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
+    if full:
+        report = msgspec.structs.replace(report, full=True)
     if not shown(cli, report, format, monitor):
         cli.show(Screen(report, **choice) if format == "table" else report, format)
     cli.exit(status_of_report(report, threshold, ignore_unread=fail_on == ERROR_ONLY))

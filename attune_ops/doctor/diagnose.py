@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from attune_ops.doctor.alike import Found, alike, together
 from attune_ops.doctor.checks import GROUPS, all_checks
 from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, causes_of
 from attune_ops.doctor.findings import (
@@ -65,7 +66,8 @@ def diagnose(
     problems = [(c, p) for c, run in runs for p in run.problems]
     found = [_finding(facts, c, p, severities.get(c.code), docs_url) for c, p in problems]
     causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
-    findings = _without_damage(worst_first(_with_consequences(found, causes), facts))
+    roots = [(problems[i][1], finding) for i, finding in _with_consequences(found, causes)]
+    findings = _without_damage(worst_first((_of_one_cause(facts, several) for several in alike(facts, roots)), facts))
     new = tuple(f for f in findings if not f.keys <= set(known))
     return Report(
         facts=facts,
@@ -213,20 +215,41 @@ def _root(start: int, up: Sequence[int]) -> int:
     return chain[-1]
 
 
-def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> list[Finding]:
-    """The root causes, each with the findings that follow from it, and as severe as the worst of these."""
+def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> Iterator[tuple[int, Finding]]:
+    """The root causes by position, each with the findings that follow from it, and as severe as the worst of these."""
     following: dict[int, list[Finding]] = {i: [] for i, cause in enumerate(causes) if cause == i}
     for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
         if cause != i:
             following[cause].append(finding)
-    return [
-        msgspec.structs.replace(
-            found[i],
-            severity=max((found[i], *others), key=lambda f: f.severity.rank).severity,
-            consequences=tuple(Consequence(f.code, f.subject, f.detail) for f in others),
+    for i, others in following.items():
+        yield (
+            i,
+            msgspec.structs.replace(
+                found[i],
+                severity=max((found[i], *others), key=lambda f: f.severity.rank).severity,
+                consequences=tuple(Consequence(f.code, f.subject, f.detail) for f in others),
+            )
+            if others
+            else found[i],
         )
-        for i, others in following.items()
-    ]
+
+
+def _of_one_cause(facts: Facts, several: Sequence[Found]) -> Finding:
+    """One finding of those with one cause, with all of their subjects and consequences."""
+    first = several[0][1]
+    if len(several) == 1:
+        return first
+    problem = together([p for p, _ in several])
+    return msgspec.structs.replace(
+        first,
+        detail=problem.message,
+        cause=problem.cause,
+        evidence=problem.evidence,
+        remedy=problem.remedy,
+        commands=problem.commands,
+        others=tuple(f.subject for _, f in several[1:]),
+        consequences=tuple(c for _, f in several for c in f.consequences),
+    )
 
 
 def _without_damage(findings: list[Finding]) -> list[Finding]:

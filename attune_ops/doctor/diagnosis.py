@@ -175,6 +175,7 @@ class _BaselineFinding(msgspec.Struct):
     code: str
     subject: Subject
     subjects: list[Subject] = []
+    count: int = 1
 
 
 class _BaselineOfOne(msgspec.Struct):
@@ -209,4 +210,10 @@ def read_baseline(path: str | None, env: str | None = None) -> frozenset[Key]:
         if env is None:
             raise ConfigError(f"baseline {path!r} is of several environments: choose one of them with --env")
         findings = baseline.environments.get(env, _BaselineOfOne()).findings
+    for f in findings:
+        if f.count > len({f.subject, *f.subjects}):
+            raise ConfigError(
+                f"baseline {path!r} names {len(f.subjects)} of the {f.count:,} subjects of {f.code}: "
+                "write it with --format json --full"
+            )
     return frozenset((f.code, s.kind, s.name) for f in findings for s in (f.subject, *f.subjects))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -50,6 +50,7 @@ class Problem(msgspec.Struct, frozen=True):
     `attune_ops.model.command_lines`). `severity` overrides the check's own.
     `related` names what the problem depends on, by role; `checks.causes` says which findings about it explain this.
     `others` are further subjects with the same problem, for example workers that died in the same way.
+    `alike` is equal for problems of the check with one cause, where the message does not show it (`doctor.alike`).
     """
 
     subject: Subject
@@ -62,6 +63,7 @@ class Problem(msgspec.Struct, frozen=True):
     related: dict[str, tuple[str, ...]] = {}
     cause: str = ""
     others: tuple[Subject, ...] = ()
+    alike: Hashable | None = None
 
 
 # Takes `Facts`; keyword-only parameters are thresholds, whose defaults the settings may replace by name.
@@ -211,7 +213,8 @@ class Report(Shown, msgspec.Struct, frozen=True):
     """The outcome of one diagnosis; the same facts give the same report, byte for byte.
 
     `known` is the number of findings left out because the baseline has them. `file` is the file that was read instead
-    of a live broker. `notes` are remarks about the request itself.
+    of a live broker. `notes` are remarks about the request itself. `full`: its JSON has every
+    subject of a finding, not the first 100.
     """
 
     facts: Facts
@@ -222,6 +225,7 @@ class Report(Shown, msgspec.Struct, frozen=True):
     known: int = 0
     file: str | None = None
     notes: tuple[str, ...] = ()
+    full: bool = False
 
     def count(self, severity: Severity) -> int:
         """The number of findings of that severity.

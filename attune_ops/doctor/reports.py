@@ -64,6 +64,12 @@ class Reports(Shown, msgspec.Struct, frozen=True, eq=False, weakref=True):
             raise KeyError(env)
         return found
 
+    def in_full(self) -> Reports:
+        """The same, and the JSON has every subject of each finding."""
+        replace = msgspec.structs.replace
+        full = (replace(e, report=replace(e.report, full=True)) if e.report else e for e in self.environments)
+        return replace(self, environments=tuple(full))
+
     @property
     def findings(self) -> tuple[tuple[str, Finding], ...]:
         """Environment and finding, for all of them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from attune_ops.doctor.findings import Finding, Severity, Subject, SubjectKind
@@ -11,6 +13,10 @@ from attune_ops.render import text, view_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MOST = 100  # members of one list in the JSON of a report, unless it is asked for in full
+LONGEST = 600  # characters of one piece of evidence on a screen
+SHOWN = 20  # consequences on a screen
 
 # Mark and style of each severity: colour is never the only difference.
 MARKS = {"info": ("i", "cyan"), "warning": ("!", "yellow"), "error": ("×", "red")}
@@ -45,16 +51,22 @@ def as_table(finding: Finding) -> Any:
     lines = (Text(text.visible(line), overflow="fold") for line in _lines(finding))
     commands = [CommandText("$ ", text.visible(str(c)), "bold") for c in finding.commands]
     looks = [CommandText("see $ ", text.visible(str(c)), "dim") for c in finding.inspect_commands]
-    evidence = (Text(text.visible(f"{k}: {v}"), overflow="fold") for k, v in finding.evidence.items())
+    evidence = (Text(text.visible(_short(f"{k}: {v}")), overflow="fold") for k, v in finding.evidence.items())
     return Group(head, *lines, *commands, *looks, *evidence)
 
 
 def _lines(finding: Finding) -> Iterator[str]:
     if finding.cause:
         yield f"cause: {finding.cause}"
-    yield from (f"causes {c.code}: {c.detail}" for c in finding.consequences)
+    yield from (f"causes {c.code}: {c.detail}" for c in finding.consequences[:SHOWN])
+    if len(finding.consequences) > SHOWN:
+        yield f"causes {len(finding.consequences) - SHOWN:,} more findings"
     if finding.remedy:
         yield f"→ {finding.remedy}"
+
+
+def _short(said: str) -> str:
+    return said if len(said) <= LONGEST else said[:LONGEST] + "…"
 
 
 class SubjectJson(TypedDict):
@@ -74,12 +86,17 @@ class ConsequenceJson(TypedDict):
 
 
 class FindingData(TypedDict):
-    """A finding. `commands` fix it; `subjects` are there where it is about several."""
+    """A finding. `commands` fix it; `subjects` are there where it is about several.
+
+    `count` is the number of subjects. Lists have at most 100 members without `--full`; `truncated` has the true length
+    of each that is longer, by its place.
+    """
 
     code: str
     check: str
     severity: Severity
     subject: SubjectJson
+    count: int
     subjects: NotRequired[list[SubjectJson]]
     title: str
     detail: str
@@ -89,6 +106,8 @@ class FindingData(TypedDict):
     commands: list[str]
     looks: list[str]
     consequences: list[ConsequenceJson]
+    consequence_counts: dict[str, int]
+    truncated: NotRequired[dict[str, int]]
     docs: str
 
 
@@ -106,27 +125,52 @@ def as_json(finding: Finding) -> FindingJson:
     return {"schema": "attune-ops/finding/1", **data(finding)}
 
 
-def data(finding: Finding) -> FindingData:
-    """A finding as the report's JSON has it."""
+def data(finding: Finding, *, full: bool = False) -> FindingData:
+    """A finding as the report's JSON has it: of each list the first 100 members, unless `full`.
+
+    `truncated` has the true length of each list that is not complete, by its place.
+    """
+    truncated: dict[str, int] = {}
+
+    def first(values: Any, place: str) -> Any:
+        """The values, lists and objects in them too."""
+        if isinstance(values, dict):
+            kept = dict(islice(values.items(), None if full else MOST))
+            found: Any = {k: first(v, f"{place}.{k}") for k, v in kept.items()}
+        elif isinstance(values, list | tuple):
+            found = [first(v, place) for v in islice(values, None if full else MOST)]
+        else:
+            return values
+        if len(found) < len(values):
+            truncated[place] = max(len(values), truncated.get(place, 0))
+        return found
+
+    consequence_counts = dict(Counter(c.code for c in finding.consequences))
     made: FindingData = {
         "code": finding.code,
         "check": finding.check,
         "severity": finding.severity,
         "subject": _subject(finding.subject),
+        "count": len(finding.subjects),
         "title": finding.title,
         "detail": finding.detail,
         "cause": finding.cause or None,
-        "evidence": finding.evidence,
+        "evidence": first(finding.evidence, "evidence"),
         "remedy": finding.remedy,
-        "commands": [str(c) for c in finding.commands],
+        "commands": [str(c) for c in first(finding.commands, "commands")],
         "looks": [str(c) for c in finding.inspect_commands],
         "docs": finding.docs,
         "consequences": [
-            {"code": c.code, "subject": _subject(c.subject), "detail": c.detail} for c in finding.consequences
+            {"code": c.code, "subject": _subject(c.subject), "detail": c.detail}
+            for code in consequence_counts
+            for c in first([c for c in finding.consequences if c.code == code], f"consequences.{code}")
         ],
+        "consequence_counts": consequence_counts,
     }
     if finding.others:
-        made["subjects"] = [_subject(s) for s in finding.subjects]
+        made["subjects"] = [_subject(s) for s in first(finding.subjects, "subjects")]
+    if truncated:
+        made["truncated"] = truncated
     return made
 
 

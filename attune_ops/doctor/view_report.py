@@ -134,7 +134,7 @@ def as_json(report: Report) -> ReportJson:
                     "unread": [r.code for r in report.unread],
                     "origin": facts.by_passive_declare.origin,
                     "notes": list(report.notes)},
-        "findings": [view_finding.data(f) for f in report.findings],
+        "findings": [view_finding.data(f, full=report.full) for f in report.findings],
         "checks": [_check(r) for r in report.results],
     }  # fmt: skip
 

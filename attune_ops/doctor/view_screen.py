@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FULL = 3  # findings of one check that are shown in full; --all shows all
+WORST = 5  # findings that are shown in full
+CONSEQUENCES = 20  # of one finding that --all shows
 NAMED = 8  # codes or names in one line
 WIDEST = 100  # columns of a text: a longer line is hard to read
 MARGIN = 9  # columns of the severity
@@ -70,14 +72,30 @@ def _blocks(screen: Screen) -> Iterator[list[RenderableType]]:
     findings += report.upgrade_notes if _chosen(screen, "upgrade") else ()
     findings.sort(key=lambda f: -f.severity.rank)
     brief = [] if screen.every else [f for f in findings if f.severity is Severity.INFO and f in report.problems]
+    room, left = WORST, list[Finding]()
     for _, alike in groupby((f for f in findings if f not in brief), key=lambda f: (f.severity, f.code)):
-        yield list(_alike(list(alike), every=screen.every))
+        members = list(alike)
+        if not screen.every and members[0] in report.problems:
+            if room <= 0:
+                left += members
+                continue
+            room -= min(len(members), FULL)
+        yield list(_alike(members, every=screen.every))
+    if left:
+        yield [_left(left)]
     if brief:
         lines: list[RenderableType] = []
         for code, infos in groupby(brief, key=lambda f: f.code):
             members = list(infos)
             lines += [_head(f) for f in members[:FULL]] + list(_more(code, members[FULL:]))
         yield lines
+
+
+def _left(findings: Sequence[Finding]) -> RenderableType:
+    """The findings after the worst ones, by code."""
+    counts = ((code, len(list(fs))) for code, fs in groupby(findings, key=lambda f: f.code))
+    codes = _some((code if n == 1 else f"{code} ({n:,})" for code, n in counts), 12)
+    return _body(f"and {len(findings):,} more findings: {codes}; --all shows them", "bold", 4)
 
 
 def _chosen(screen: Screen, group: str) -> bool:
@@ -111,7 +129,10 @@ def _reasons(found: Finding, *, every: bool) -> Iterator[RenderableType]:
     if found.cause:
         yield _body(f"cause: {found.cause}", "", len("cause: "))
     if found.consequences and every:
-        yield from (_body(f"causes {c.code}: {c.detail}", "dim", len("causes ")) for c in found.consequences)
+        shown = found.consequences[:CONSEQUENCES]
+        yield from (_body(f"causes {c.code}: {c.detail}", "dim", len("causes ")) for c in shown)
+        if len(found.consequences) > len(shown):
+            yield _body(f"causes {len(found.consequences) - len(shown):,} more findings", "dim", len("causes "))
     elif found.consequences:
         codes = _some(dict.fromkeys(c.code for c in found.consequences))
         yield _body(f"causes {counted(len(found.consequences), 'more finding')}: {codes}", "dim", len("causes "))

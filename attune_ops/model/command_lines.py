@@ -6,7 +6,7 @@ import glob
 import json
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from attune_ops.model.topology import Binding
 
 PROGRAM = "attune-ops"
 WITHOUT_TARGET = ("lab", "completion")
+_NUMBERED = re.compile(r"(.*?)(?<![0-9])([1-9][0-9]{0,18})(?![0-9])(.*)", re.DOTALL)
 
 
 class CommandLine(msgspec.Struct, frozen=True):
@@ -73,8 +74,26 @@ def binding(word: Literal["bind", "unbind"], b: Binding | BindingState) -> Comma
 
 
 def any_of(names: Collection[str]) -> str:
-    """The pattern that matches these names alone."""
-    return only(next(iter(names))) if len(names) == 1 else f"/^(?:{'|'.join(map(re.escape, names))})$/"
+    """The pattern that matches these names alone; short for names that differ in one number."""
+    if len(names) == 1:
+        return only(next(iter(names)))
+    numbers: dict[tuple[str, str], list[int]] = {}
+    words = []
+    for name in dict.fromkeys(names):
+        found = _NUMBERED.fullmatch(name)
+        if found:
+            numbers.setdefault((found[1], found[3]), []).append(int(found[2]))
+        else:
+            words.append(re.escape(name))
+    ends: dict[tuple[str, str], list[str]] = {}  # by what comes before the end
+    for (begin, end), several in numbers.items():
+        ends.setdefault((begin, _alternatives(_any_number_of(several))), []).append(re.escape(end))
+    words += [re.escape(begin) + number + _alternatives(several) for (begin, number), several in ends.items()]
+    return f"/^{_alternatives(words, always=True)}$/"
+
+
+def _alternatives(patterns: Collection[str], *, always: bool = False) -> str:
+    return f"(?:{'|'.join(patterns)})" if always or len(patterns) > 1 else next(iter(patterns))
 
 
 def reap(*queues: str) -> CommandLine:
@@ -84,17 +103,30 @@ def reap(*queues: str) -> CommandLine:
 
 def retire(*worker_ids: int) -> CommandLine:
     """Sets dead workers to inactive."""
-    return line("retire", _any_number_of(worker_ids), "--apply")
+    found = _any_number_of(worker_ids)
+    pattern = str(worker_ids[0]) if len(set(worker_ids)) == 1 else f"/^(?:{'|'.join(found)})$/"
+    return line("retire", pattern, "--apply")
 
 
-def _any_number_of(numbers: Collection[int]) -> str:
-    """The pattern that matches these numbers alone; short, because dead workers often have consecutive ids."""
-    if len(numbers) == 1:
-        return str(next(iter(numbers)))
-    tens: dict[str, list[str]] = {}
-    for number in sorted(set(numbers)):
-        tens.setdefault(str(number)[:-1], []).append(str(number)[-1])
-    return f"/^(?:{'|'.join(begin + _any_digit_of(digits) for begin, digits in tens.items())})$/"
+def _any_number_of(numbers: Iterable[int]) -> list[str]:
+    """The patterns that together match these numbers alone; few, because dead workers often have consecutive ids."""
+    lengths: dict[int, set[str]] = {}
+    for number in numbers:
+        lengths.setdefault(len(str(number)), set()).add(str(number))
+    return [pattern for _, texts in sorted(lengths.items()) for pattern in _any_digits_of(sorted(texts))]
+
+
+def _any_digits_of(texts: list[str]) -> list[str]:
+    """The patterns that together match these sorted texts of digits, which have one length."""
+    if texts == [""]:
+        return [""]
+    after: dict[str, list[str]] = {}
+    for text in texts:
+        after.setdefault(text[0], []).append(text[1:])
+    firsts: dict[tuple[str, ...], list[str]] = {}  # digits that are followed by the same
+    for digit, rest in after.items():
+        firsts.setdefault(tuple(_any_digits_of(rest)), []).append(digit)
+    return [_any_digit_of(digits) + rest for rests, digits in firsts.items() for rest in rests]
 
 
 def _any_digit_of(digits: list[str]) -> str:

@@ -55,4 +55,20 @@ def listed(names: Iterable[str], limit: int = 5) -> str:
     """`a, b, c and 47 more`: at most `limit` names."""
     names = list(names)
     rest = len(names) - limit
-    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:limit])} and {rest} more"
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:limit])} and {rest:,} more"
+
+
+def spanned(names: Iterable[str], limit: int = 5) -> str:
+    """As `listed`; where it leaves names out, also the first and the last in the order of their numbers.
+
+    `w1, w2, w3, w4, w5 and 47 more (w1 to w52)`
+    """
+    names = list(names)
+    if len(names) <= limit:
+        return listed(names, limit)
+    return f"{listed(names, limit)} ({min(names, key=_in_order)} to {max(names, key=_in_order)})"
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """A sort key in which `w2` comes before `w10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]

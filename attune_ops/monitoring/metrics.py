@@ -82,6 +82,15 @@ def _findings(report: Report) -> Iterator[Metric]:
     for (code, severity), count in sorted(Counter((f.code, str(f.severity)) for f in report.findings).items()):
         found.add_metric([code, severity], count)
     yield found
+    subjects = GaugeMetricFamily(
+        "attune_ops_finding_subjects", "Objects that the findings of a check are about.", labels=("code", "severity")
+    )
+    numbers: Counter[tuple[str, str]] = Counter()
+    for f in report.findings:
+        numbers[f.code, str(f.severity)] += len(f.subjects)
+    for (code, severity), count in sorted(numbers.items()):
+        subjects.add_metric([code, severity], count)
+    yield subjects
     by_severity = GaugeMetricFamily("attune_ops_severity_findings", "Findings by severity.", labels=("severity",))
     for severity in Severity:
         by_severity.add_metric([str(severity)], report.count(severity))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-import msgspec
-
-from attune_ops.doctor.findings import Problem, Severity, Unknown
-from attune_ops.model.command_lines import CommandLine
+from attune_ops.doctor.alike import SEVERAL
+from attune_ops.doctor.alike import merged as merged
+from attune_ops.doctor.alike import names_of as names_of
+from attune_ops.doctor.findings import Unknown
 from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import exchange_kind, own_queues, queue_kind
 from attune_ops.model.registry import Worker
@@ -16,6 +16,7 @@ from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Consumer, binding_name
 from attune_ops.model.units import counted as counted
 from attune_ops.model.units import listed as listed
+from attune_ops.model.units import spanned as spanned
 from attune_ops.model.worker_process import State
 from attune_ops.routing.route import RouteStep
 from attune_ops.topology.diff import diff
@@ -32,7 +33,6 @@ AGAIN = (
 )
 WAIT = "Wait until the worker consumes, then run the doctor again; its log shows which environment it builds."
 _PCRE_ONLY = re.compile(r"\[\[:|\\[QEKhHRX]|\(\?[|R&0-9]")
-SEVERAL = 3  # so many live workers without queues have one cause, if they are all there are
 
 
 def without_statistics(facts: Facts) -> str | None:
@@ -63,7 +63,7 @@ def worker_remedy(state: State) -> str:
 
 def listed_counts(counts: Mapping[str, int]) -> str:
     """How many of which, in messages: `2 connected, 1 starting`."""
-    return ", ".join(f"{count} {words}" for words, count in counts.items())
+    return ", ".join(f"{count:,} {words}" for words, count in counts.items())
 
 
 def worker_name(worker: Worker) -> str:
@@ -121,50 +121,6 @@ def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ..
         found["consumer"] = tuple(c.tag for c in consumers)
         related |= {role: (*related.get(role, ()), *names) for role, names in found.items()}
     return related
-
-
-def merged(
-    found: Iterable[tuple[object, Problem]],
-    describe: Callable[[Sequence[Problem]], str],
-    commands: Callable[[Sequence[Problem]], tuple[CommandLine, ...]] = lambda _: (),
-) -> Iterator[Problem]:
-    """The problems; three or more with the same key and severity become one, with what each of them says as evidence.
-
-    `describe` gives the sentence about all of them, `commands` the commands that fix them together.
-    """
-    groups: dict[tuple[object, Severity | None], list[Problem]] = {}
-    for key, problem in found:
-        groups.setdefault((key, problem.severity), []).append(problem)
-    for problems in groups.values():
-        yield from problems if len(problems) < SEVERAL else (_one(problems, describe, commands),)
-
-
-def _one(
-    problems: Sequence[Problem],
-    describe: Callable[[Sequence[Problem]], str],
-    commands: Callable[[Sequence[Problem]], tuple[CommandLine, ...]],
-) -> Problem:
-    related: dict[str, list[str]] = {}
-    for problem in problems:
-        for role, names in problem.related.items():
-            related.setdefault(role, []).extend(names)
-    return msgspec.structs.replace(
-        problems[0],
-        message=describe(problems),
-        cause="",
-        evidence={
-            "count": len(problems),
-            "each": [{"subject": p.subject.name, "detail": p.message, **p.evidence} for p in problems],
-        },
-        commands=commands(problems) if any(p.commands for p in problems) else (),
-        related={role: tuple(dict.fromkeys(names)) for role, names in related.items()},
-        others=tuple(p.subject for p in problems[1:]),
-    )
-
-
-def names_of(problems: Sequence[Problem]) -> str:
-    """The workers of these problems, by the `name` in the evidence, as a list."""
-    return listed(str(p.evidence["name"]) for p in problems)
 
 
 def missing_worker_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:

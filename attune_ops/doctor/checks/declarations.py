@@ -129,7 +129,7 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _missing_bindings(facts),
         lambda problems: (
-            f"{len(problems)} queues are not bound to {problems[0].evidence['source']}: "
+            f"{len(problems):,} queues are not bound to {problems[0].evidence['source']}: "
             f"{listed((str(p.evidence['destination']) for p in problems), 3)}{problems[0].evidence['unbound']}"
         ),
         lambda problems: problems[0].commands,

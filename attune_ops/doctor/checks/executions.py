@@ -69,6 +69,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth else None,
             related={**expected_consumers_of(facts, *queues), "monitor": _monitored(facts, executions)},
+            alike=None if worker is None else (bool(there), bool(depth)),
         )  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def executions_have_workers(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _lost_executions(facts),
         lambda problems: (
-            f"{sum(len(p.evidence['executions']) for p in problems)} executions on {len(problems)} workers "
+            f"{sum(len(p.evidence['executions']) for p in problems)} executions on {len(problems):,} workers "
             f"that are not live ({problems[0].evidence['process']}): {names_of(problems)}"
         ),
     )

@@ -36,7 +36,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _silent_workers(facts),
         lambda problems: (
-            f"{len(problems)} workers do not consume from their queues ({problems[0].evidence['process']})"
+            f"{len(problems):,} workers do not consume from their queues ({problems[0].evidence['process']})"
             f"{_backlog(problems)}: {names_of(problems)}"
         ),
     )
@@ -119,6 +119,7 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
                           "process": process},
                 remedy="Restart the process: it consumes twice." if len(connections) == 1 else TWO_PROCESSES,
                 inspect_commands=(command_lines.consumers(queue.name),),
+                alike=(number, len(connections), bool(worker)),
             )  # fmt: skip
             break
 
@@ -216,6 +217,7 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
                 evidence={**_evidence(there), "expected": wanted, "process": process.partition(" (")[0]},
                 remedy="Correct the service's setting and restart it.",
                 inspect_commands=(command_lines.consumers(there.queue),),
+                alike=(facts.memo(own_queues).get(there.queue), there.prefetch, wanted),
             )
     unregistered = any(facts.topology.worker_of(c.queue) for c in facts.actual.consumers or ())
     if facts.registry is None and unregistered:

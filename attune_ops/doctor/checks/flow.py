@@ -61,6 +61,7 @@ def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Itera
                 remedy="Tell the owner of the queue: a backlog without a limit fills the broker's disk.",
                 inspect_commands=(command_lines.queue(q.name),),
                 severity=Severity.INFO,
+                alike="foreign",
             )
 
 
@@ -91,6 +92,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
             inspect_commands=(command_lines.queue(q.name),),
             severity=None if q.name in facts.memo(own_queues) else Severity.INFO,
             related={"node": (q.node,) if q.node else ()},
+            alike=(q.state, q.node, q.is_silent),
         )
 
 

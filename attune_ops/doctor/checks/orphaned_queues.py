@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, merged, worker_name
+from attune_ops.doctor.checks._common import counted, listed, merged, spanned, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -27,13 +27,13 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _orphans(facts),
         lambda problems: (
-            f"{len(problems)} workers left queues ({problems[0].evidence['state']})"
+            f"{len(problems):,} workers left queues ({problems[0].evidence['state']})"
             + (
                 f"; {counted(depth, 'message')} in them"
                 if (depth := sum(p.evidence["messages"] for p in problems))
                 else ""
             )
-            + f": {listed(p.subject.name for p in problems)}"
+            + f": {spanned(p.subject.name for p in problems)}"
         ),
         lambda problems: (command_lines.reap(*(q for p in problems for q in p.evidence["queues"])),),
     )

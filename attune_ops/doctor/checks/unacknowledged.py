@@ -250,4 +250,5 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
             evidence={"connection": connection_name, "consumers": [{"tag": t, "queue": q} for t, q in tags]},
             remedy="Restart that process. Its log names the error that closed its channel.",
             inspect_commands=(command_lines.consumers(tags[0][1]),),
+            alike=(facts.earlier is None, len(tags)) if facts.topology.worker_of(tags[0][1]) else None,
         )

@@ -50,7 +50,7 @@ def heartbeats_fresh(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _dead(facts),
         lambda problems: (
-            f"{len(problems)} workers are registered as running, but their heartbeats are old; "
+            f"{len(problems):,} workers are registered as running, but their heartbeats are old; "
             f"{problems[0].evidence['process']}{_backlog(problems)}: {names_of(problems)}"
         ),
         lambda problems: (command_lines.retire(*(p.evidence["worker"] for p in problems)),),
@@ -105,7 +105,9 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
     """
     yield from merged(
         _without_heartbeat(facts),
-        lambda problems: f"{len(problems)} workers have consumers, but their heartbeats are old: {names_of(problems)}",
+        lambda problems: (
+            f"{len(problems):,} workers have consumers, but their heartbeats are old: {names_of(problems)}"
+        ),
     )
 
 
@@ -159,7 +161,7 @@ def started(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _starting(facts),
         lambda problems: (
-            f"{len(problems)} workers may be starting: their queues exist and have no consumer yet"
+            f"{len(problems):,} workers may be starting: their queues exist and have no consumer yet"
             f"{_backlog(problems)}: {names_of(problems)}"
         ),
     )

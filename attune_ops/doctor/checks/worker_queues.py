@@ -13,6 +13,7 @@ from attune_ops.doctor.checks._common import (
     missing_queue_of,
     missing_worker_queues,
     names_of,
+    spanned,
     worker_name,
     worker_remedy,
 )
@@ -55,7 +56,7 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         ((_problem_key(facts, i, ds), _no_queue(facts, i, ds)) for i, ds in missing.items()),
         lambda problems: (
-            f"{len(problems)} workers have no queues ({problems[0].evidence['process']}): " + names_of(problems)
+            f"{len(problems):,} workers have no queues ({problems[0].evidence['process']}): " + names_of(problems)
         ),
     )
 
@@ -109,9 +110,9 @@ def _none_has_its_queue(facts: Facts, missing: Mapping[int, tuple[Difference, ..
         remedy = worker_remedy("gone")
     return Problem(
         Subject("queue", differences[0].name),
-        f"none of the {len(workers)} live workers has its queues ({listed_counts(states)}): the broker was "
+        f"none of the {len(workers):,} live workers has its queues ({listed_counts(states)}): the broker was "
         f"restarted or reset, refuses the queues, or is not the broker of this registry's workers: "
-        + listed(w.name for w in workers),
+        + spanned(w.name for w in workers),
         evidence={"workers": {w.name: w.id for w in workers}, "missing": [d.name for d in differences],
                   "processes": states},
         remedy=remedy if differences[0].fix is Fix.DECLARE else refused(differences[0]),
@@ -144,8 +145,8 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
     yield from merged(
         _unbound(facts),
         lambda problems: (
-            f"{len(problems)} bindings of workers are missing ({problems[0].evidence['process']}): "
-            + listed(dict.fromkeys(str(p.evidence["name"]) for p in problems))
+            f"{len(problems):,} bindings of workers are missing ({problems[0].evidence['process']}): "
+            + names_of(problems)
         ),
         lambda problems: tuple(dict.fromkeys(c for p in problems for c in p.commands)),
     )

@@ -35,7 +35,7 @@ def test_workers_that_died_in_the_same_way_are_one_finding() -> None:
     (finding,) = report.at_least(Severity.ERROR)
     assert (finding.code, finding.subject.name, len(finding.others)) == ("AT409", "w1", 24)
     said = "25 workers are registered as running, but their heartbeats are old; crashed: no connection"
-    assert finding.detail == f"{said}: w1, w2, w3, w4, w5 and 20 more"
+    assert finding.detail == f"{said}: w1, w2, w3, w4, w5 and 20 more (w1 to w25)"
     (data,) = [f for f in render.form(report, "json")["findings"] if f["code"] == "AT409"]
     assert [s["name"] for s in data["subjects"]] == [w.name for w in many]
     assert [(e["subject"], e["worker"], e["process"]) for e in data["evidence"]["each"]] == [
@@ -80,7 +80,7 @@ def test_workers_without_their_bindings_are_one_finding() -> None:
     found = diagnose(without_bindings(silent, lambda b: b.destination in named)).at_least(Severity.ERROR)
     (finding,) = (f for f in found if f.code == "AT402")
     assert finding.detail == (
-        "25 bindings of workers are missing (crashed: no connection): w1, w2, w3, w4, w5 and 20 more"
+        "25 bindings of workers are missing (crashed: no connection): w1, w2, w3, w4, w5 and 20 more (w1 to w25)"
     )
     assert len(finding.subjects) == 25
     assert finding.commands == ()

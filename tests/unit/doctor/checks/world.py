@@ -124,12 +124,12 @@ def queues(facts: Facts, names: str | Iterable[str], **changes: Any) -> Facts:
 
 def without_queues(facts: Facts, *names: str) -> Facts:
     """The facts as if these queues had been deleted: their bindings and consumers are gone too."""
-    seen = facts.actual
+    seen, gone = facts.actual, frozenset(names)
     return change(
         facts,
-        queues=tuple(q for q in seen.queues or () if q.name not in names),
-        bindings=tuple(b for b in seen.bindings or () if b.destination not in names),
-        consumers=tuple(c for c in seen.consumers or () if c.queue not in names),
+        queues=tuple(q for q in seen.queues or () if q.name not in gone),
+        bindings=tuple(b for b in seen.bindings or () if b.destination not in gone),
+        consumers=tuple(c for c in seen.consumers or () if c.queue not in gone),
     )
 
 
@@ -149,8 +149,8 @@ def without_bindings(facts: Facts, of: Callable[[BindingState], bool]) -> Facts:
 
 def without_consumers(facts: Facts, *names: str) -> Facts:
     """The facts as if nobody consumed these queues."""
-    gone = queues(facts, names, consumers=0)
-    return change(gone, consumers=tuple(c for c in facts.actual.consumers or () if c.queue not in names))
+    gone, unread = frozenset(names), queues(facts, names, consumers=0)
+    return change(unread, consumers=tuple(c for c in facts.actual.consumers or () if c.queue not in gone))
 
 
 def consumer(facts: Facts, tagged: str, **changes: Any) -> Facts:
