@@ -6,10 +6,15 @@ status of the diagnosis. Only `route --batch` stops early, because its input may
 
 from __future__ import annotations
 
-from attune_ops.doctor.findings import Report, Severity
-from attune_ops.doctor.reports import Reports
-from attune_ops.drills.journal import Journal, JournalComparison
+from typing import TYPE_CHECKING
+
 from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
+from attune_ops.model.severity import Severity
+
+if TYPE_CHECKING:
+    from attune_ops.doctor.findings import Report
+    from attune_ops.doctor.reports import Reports
+    from attune_ops.drills.journal import Journal, JournalComparison
 
 OK = 0
 FOUND = 1  # doctor, health, drill: something at or above the threshold; others: the operation failed
@@ -33,6 +38,8 @@ def status_of(error: AttuneOpsError) -> int:
 
 def status_of_drill(made: Journal | JournalComparison) -> int:
     """The exit status of a drill; of two runs the second counts, which has the remedy."""
+    from attune_ops.drills.journal import Journal  # here, because every command imports this module
+
     return OK if (made if isinstance(made, Journal) else made.second).verdict == "held" else FOUND
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, format_option, pass_cli
@@ -14,7 +13,7 @@ from attune_ops.cli._duration import duration
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
 from attune_ops.cli._options import automatic_samples_option, check_vhost, from_option
 from attune_ops.cli._several import Several, all_envs_option, several
-from attune_ops.doctor.findings import Severity
+from attune_ops.model.severity import Severity
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
@@ -128,6 +127,8 @@ def command(
         cli.exit(status_of_reports(reports, threshold, ignore_unread=fail_on == ERROR_ONLY))
     report = diagnosis.wait_until_ok(_diagnosis(cli, **parameters), threshold or Severity.ERROR, wait, cli.note)
     if full:
+        import msgspec
+
         report = msgspec.structs.replace(report, full=True)
     if not shown(cli, report, format, monitor):
         cli.show(Screen(report, **choice) if format == "table" else report, format)
