@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,9 @@ from attune_ops.cli import _complete
 from attune_ops.cli._base import Cli, Command, format_option, pass_cli
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
 from attune_ops.cli._watch import repeat, watch_option
-from attune_ops.model.table import Column, Table
 
 if TYPE_CHECKING:
+    from attune_ops.model.table import Column, Table
     from attune_ops.ops import Ops
 
 
@@ -31,9 +32,14 @@ NAMES = {
 class Inspection(Command):
     """A command that prints a table; its help lists the columns with their units."""
 
-    def __init__(self, *args: Any, columns: tuple[Column, ...], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, table: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.columns = columns
+        self._table = table
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of its table; the help of the whole program does not load them."""
+        return columns_of(self._table)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The columns, then the example."""
@@ -44,9 +50,15 @@ class Inspection(Command):
         super().format_epilog(ctx, formatter)
 
 
+def columns_of(table: str) -> tuple[Column, ...]:
+    """`COLUMNS` of the module of a table."""
+    found: tuple[Column, ...] = importlib.import_module(table).COLUMNS
+    return found
+
+
 def inspection(
     name: str,
-    columns: tuple[Column, ...],
+    table: str,
     help: str,
     example: str,
     then: str = "",
@@ -55,16 +67,17 @@ def inspection(
 ) -> Command:
     """Makes the command that prints the table of `Ops.NAME`, or of the method that `method` returns.
 
-    `then` is a note on what to do about its rows. `monitored`: also in the formats for monitoring systems.
+    `table` is the module with its `COLUMNS`, loaded when they are needed. `then` is a note on what to do about its
+    rows. `monitored`: also in the formats for monitoring systems.
     """
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         typed, comma, last = incomplete.rpartition(",")
         sign = "-" if last.startswith("-") else ""
-        names = dict.fromkeys(name for c in columns for name in (c.name, c.json_name))
+        names = dict.fromkeys(name for c in columns_of(table) for name in (c.name, c.json_name))
         return [f"{typed}{comma}{sign}{name}" for name in names if name.startswith(last.removeprefix("-"))]
 
-    @click.command(name, cls=Inspection, columns=columns, help=help, example=example)
+    @click.command(name, cls=Inspection, table=table, help=help, example=example)
     @click.argument("pattern", required=False, shell_complete=NAMES.get(name))
     @click.option(
         "--sort",
@@ -92,14 +105,14 @@ def inspection(
             raise click.UsageError(f"--columns is not for --format {format}")
         read = partial(method(cli.ops) if method else getattr(cli.ops, name), **filters)
         if every is not None:
-            return repeat(cli, read, format, every, lambda table: _exit.UNREACHABLE if table.unread else _exit.OK)
-        table = read()
-        if monitor is None or not shown(cli, table, format, monitor):
-            cli.show(table, format)
-        if then and table.rows and format == "table":
+            return repeat(cli, read, format, every, lambda seen: _exit.UNREACHABLE if seen.unread else _exit.OK)
+        found = read()
+        if monitor is None or not shown(cli, found, format, monitor):
+            cli.show(found, format)
+        if then and found.rows and format == "table":
             cli.note(then)
-        if table.unread:
-            cli.error(f"attune-ops: not seen: {'; '.join(table.unread)}")
+        if found.unread:
+            cli.error(f"attune-ops: not seen: {'; '.join(found.unread)}")
             return _exit.UNREACHABLE
         return _exit.OK
 

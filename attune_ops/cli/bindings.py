@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from attune_ops.cli._inspect import inspection
-from attune_ops.inventory.bindings import COLUMNS
 
 command = inspection(
     "bindings",
-    COLUMNS,
+    "attune_ops.inventory.bindings",
     "Lists the bindings, and whether the topology has each of them.\n\n"
     "PATTERN is a glob or a regular expression between slashes on source, routing key or destination. "
     "`topology diff` lists missing bindings.",

@@ -7,7 +7,6 @@ import click
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._inspect import inspection
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
-from attune_ops.inventory.connections import COLUMNS
 
 
 @group()
@@ -18,7 +17,7 @@ def command() -> None:
 command.add_command(
     inspection(
         "list",
-        COLUMNS,
+        "attune_ops.inventory.connections",
         "Lists the connections: client, consumers, unacknowledged messages.\n\n"
         "PATTERN is a glob or a regular expression between slashes on the broker's or the client's name.",
         example="attune-ops connections list --sort -unacked",

@@ -12,7 +12,6 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.model import deadline
-from attune_ops.model.command_lines import quoted
 
 WIDTH = 80  # columns of a table in a pipe, which has no width
 
@@ -99,6 +98,8 @@ def _nothing_runs(name: str | None) -> str:
     states = zip(there.column("lab"), there.column("state"), strict=True)
     running = sorted({str(other) for other, state in states if state == "running"})
     others = f"; running: {', '.join(running)}" if running else "; no other lab is running"
+    from attune_ops.model.command_lines import quoted
+
     start = "attune-ops lab up" if name == "default" else f"attune-ops lab up --name {quoted(name)}"
     return f"lab {name!r} is not running{others}; to start it: {start}"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from attune_ops.cli._inspect import inspection
-from attune_ops.inventory.orphans import COLUMNS
 
 command = inspection(
     "orphans",
-    COLUMNS,
+    "attune_ops.inventory.orphans",
     "Lists orphaned queues, and live workers without their queue.\n\n"
     "An orphaned queue is a worker queue that no registered live worker owns. "
     "PATTERN is a glob or a regular expression between slashes on queue or worker. The exit status is 0 also if "

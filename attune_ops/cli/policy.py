@@ -11,7 +11,6 @@ from attune_ops.cli._base import Cli, format_option, group, pass_cli
 from attune_ops.cli._duration import duration
 from attune_ops.cli._inspect import inspection
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed, json_object, other_release_option
-from attune_ops.topology.policies.effects import COLUMNS
 
 # Option and policy key, type, metavar, help. A time is given with its unit and set in milliseconds.
 SETTINGS: tuple[tuple[str, Any, str, str], ...] = (
@@ -42,7 +41,7 @@ def command() -> None:
 command.add_command(
     inspection(
         "show",
-        COLUMNS,
+        "attune_ops.topology.policies.effects",
         "Lists the policies, what each is effective for, and the safety policies that are not set.",
         example="attune-ops policy show",
         then="attune-ops policy apply NAME shows what setting one would do",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from attune_ops.cli._inspect import inspection
-from attune_ops.inventory.queues import COLUMNS
 
 command = inspection(
     "queues",
-    COLUMNS,
+    "attune_ops.inventory.queues",
     "Lists the queues: depth, consumers, owner.\n\n"
     "PATTERN is a glob (worker.*) or a regular expression between slashes (/^worker/) on the name. "
     "Unmanaged queues are shown as foreign.",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from attune_ops.cli._inspect import inspection
-from attune_ops.inventory.workers import COLUMNS
 
 command = inspection(
     "workers",
-    COLUMNS,
+    "attune_ops.inventory.workers",
     "Lists the workers, and the queues and consumers of each.\n\n"
     "PATTERN is a glob or a regular expression between slashes on name or id. An id that is only in a queue "
     "name is shown as unregistered.",
