@@ -1,6 +1,6 @@
 """Signals at random moments to commands that move messages: each ends within 5 s, and nothing is lost.
 
-By default 20 signals a command; `ATTUNE_OPS_TEST_SIGNALS=1000` for the nightly run.
+By default 60 signals a command; `ATTUNE_OPS_TEST_SIGNALS=1000` for the nightly run.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from tests.world import Vhost, clean_environment
 
 pytestmark = pytest.mark.slow
 
-COUNT = 4000
-SIGNALS = int(os.environ.get("ATTUNE_OPS_TEST_SIGNALS", "20"))
+COUNT = 2000
+SIGNALS = int(os.environ.get("ATTUNE_OPS_TEST_SIGNALS", "60"))
 KINDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENDS_S = 5.0
+LONGEST_S = 0.3  # until the signal: about what the whole command takes
 # Has loaded everything, and becomes a process of its own for each command: a second of processor time less each.
 PROGRAM = """
 import os, shlex, sys
@@ -110,7 +111,7 @@ def within() -> float:
 def moments() -> Iterator[float]:
     random.seed(SEED)
     for _ in range(SIGNALS):
-        yield random.uniform(0, 0.8)
+        yield random.uniform(0, LONGEST_S)
 
 
 def test_restore(vhost: Vhost, signalled: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
