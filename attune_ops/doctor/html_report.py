@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FIRST = ("queues", "workers", "orphans")  # the first tables of the page
 SHOWN = 20  # findings of one check that the page shows in full; the attached snapshot has them all
 MOST = 600  # characters of one piece of evidence
+ROWS = 5_000  # rows of one table in the page; the attached snapshot has the data of all
 DEEPEST = 20  # queues in the chart of depths
 
 
@@ -196,9 +197,11 @@ def _listing(table: Table) -> _Listing:
     """A table without the columns that are unknown in every row, to keep the page of a thousand rows small."""
     known = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
     columns = [table.columns[i] for i in known]
-    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows]
+    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows[:ROWS]]
     unknown = [c.name for i, c in enumerate(table.columns) if i not in known]
-    return _Listing(table, columns, rows, unknown, remarks(table)[1:])
+    left = f"The first {ROWS:,} of {len(table.rows):,} rows; the attached snapshot has the data of all."
+    notes = [left] if len(rows) < len(table.rows) else []
+    return _Listing(table, columns, rows, unknown, [*notes, *remarks(table)[1:]])
 
 
 def _cell(value: Cell, column: Column) -> _Cell:

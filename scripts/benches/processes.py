@@ -19,6 +19,8 @@ def measure(site: Site) -> Iterator[Result]:
     """`--version` needs no broker; the probes ask a running worker and the broker."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_OPS")}
     yield against_pass("attune-ops --version", ["--version"], plain, 5)
+    yield against_pass("attune-ops --help", ["--help"], plain, 5)
+    yield against_pass("attune-ops doctor --help", ["doctor", "--help"], plain, 5)
     settings = site.settings(registry="probed")
     with Service(settings, "worker", name="w1") as service:
         started = service.start()

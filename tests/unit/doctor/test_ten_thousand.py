@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
+import re
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,11 +20,21 @@ from attune_ops import render
 from attune_ops.cli._main import main
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Report, Severity
-from attune_ops.model.facts import Facts, encode
+from attune_ops.doctor.html_report import report_html
+from attune_ops.model.facts import Facts, decode, encode
+from attune_ops.model.snapshot import BindingState
 from attune_ops.model.table import matcher
 from attune_ops.monitoring.metrics import exposition, families
 from attune_ops.monitoring.nagios import outcome
-from tests.unit.doctor.checks.world import JANUARY, SEPTEMBER, healthy, queues, without_consumers, without_queues
+from tests.unit.doctor.checks.world import (
+    JANUARY,
+    SEPTEMBER,
+    change,
+    healthy,
+    queues,
+    without_consumers,
+    without_queues,
+)
 from tests.unit.facts import worker
 from tests.world import words_of
 
@@ -175,3 +189,45 @@ def test_a_baseline_needs_all_subjects(tmp_path: Path, capsys: pytest.CaptureFix
     assert "write it with --format json --full" in said
     status, said, _ = doctor("--baseline", str(full))
     assert [f for f in json.loads(said)["findings"] if f["severity"] == "error"] == []
+
+
+@pytest.mark.slow
+def test_the_page_of_many_is_bounded(many: Facts) -> None:
+    """Ten thousand workers and many more bindings: the page says what it leaves out; the snapshot is whole."""
+    seen = many.actual
+    more = tuple(BindingState("/", "attune.events", "attune.events.queue", f"more.{i}") for i in range(30_000))
+    facts = change(without_consumers(many, *names(many)), bindings=(*(seen.bindings or ()), *more))
+    page = report_html(diagnose(facts))
+    assert len(page.encode()) < 10_000_000
+    assert "The first 5,000 of 10,003 rows" in page
+    attached = re.search(r"data:application/gzip;base64,([A-Za-z0-9+/=]+)", page)
+    assert attached is not None
+    whole = decode(gzip.decompress(base64.b64decode(attached[1])))
+    assert len(whole.actual.bindings or ()) == len(facts.actual.bindings or ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [False, True])
+def test_twice_as_many_take_twice_as_long(broken: bool, many: Facts) -> None:
+    """Processor time of a diagnosis of 20,000 workers against 10,000, each from its file; the JSON does not grow."""
+
+    def file(count: int) -> bytes:
+        facts = healthy(JANUARY, tuple(worker(i) for i in range(1, count + 1)))
+        return encode(without_consumers(facts, *names(facts)) if broken else facts)
+
+    def measured(data: bytes) -> tuple[float, int]:
+        times = []
+        for _ in range(3):
+            facts = decode(data)
+            began = time.process_time()
+            report = diagnose(facts)
+            times.append(time.process_time() - began)
+        return min(times), len(msgspec.json.encode(render.form(report, "json")))
+
+    small, large = file(MANY), file(2 * MANY)
+    for _ in range(3):  # beside other load a cache may be cold; a quadratic step would show each time
+        (once, size), (twice, larger) = measured(small), measured(large)
+        if twice < 2.5 * once:
+            break
+    assert twice < 2.5 * once
+    assert larger < 1.1 * size
