@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
-from attune_ops.doctor import view_report, view_screens
+from attune_ops.doctor import view_finding, view_report, view_screens
 from attune_ops.doctor.reports import NOT_DIAGNOSED, EnvironmentReport, Reports
 from attune_ops.doctor.screen import Screens
 from attune_ops.model.table import Column, Kind, Table
 from attune_ops.render import html, text, wire
 
-SCHEMA = "attune-ops/doctor-all/1"
+SCHEMA: Final = "attune-ops/doctor-all/1"
 
 
 def as_table(reports: Reports) -> Any:
@@ -19,11 +19,83 @@ def as_table(reports: Reports) -> Any:
     return view_screens.as_table(Screens(reports))
 
 
-def as_json(reports: Reports) -> dict[str, Any]:
+class EnvironmentVerdictJson(TypedDict):
+    """The verdict on one environment; `incomplete`: an answer did not come in time."""
+
+    env: str
+    status: str
+    verdict: str
+    incomplete: bool
+
+
+class SummariesJson(TypedDict):
+    """The outcome of all: the number of environments by status, and the verdict on each."""
+
+    verdict: str
+    statuses: dict[str, int]
+    environments: list[EnvironmentVerdictJson]
+
+
+class EnvironmentTargetJson(TypedDict):
+    """What was diagnosed; only `env` where it could not be."""
+
+    env: str | None
+    vhost: NotRequired[str]
+    topology: NotRequired[str]
+    recognised: NotRequired[bool]
+    broker: NotRequired[view_report.BrokerJson | None]
+    registry: NotRequired[view_report.RegistryJson | None]
+
+
+class EnvironmentSummaryJson(TypedDict):
+    """As in `attune-ops/doctor/1`; only `status` where it was not diagnosed."""
+
+    status: str
+    verdict: NotRequired[str]
+    counts: NotRequired[view_report.CountsJson]
+    known: NotRequired[int]
+    unread: NotRequired[list[str]]
+    origin: NotRequired[str]
+    notes: NotRequired[list[str]]
+
+
+class EnvironmentFindingJson(view_finding.FindingData):
+    """A finding with its environment."""
+
+    env: str
+
+
+class EnvironmentJson(TypedDict):
+    """An `attune-ops/doctor/1`, or the `error` that prevented it."""
+
+    schema: Literal["attune-ops/doctor/1"]
+    target: EnvironmentTargetJson
+    taken_at: NotRequired[str]
+    duration_ms: NotRequired[float]
+    summary: EnvironmentSummaryJson
+    error: NotRequired[str]
+    findings: list[EnvironmentFindingJson]
+    checks: list[view_report.CheckJson]
+
+
+class ReportsJson(TypedDict):
+    """The diagnoses of several environments, by environment."""
+
+    schema: Literal["attune-ops/doctor-all/1"]
+    taken_at: str
+    duration_ms: float
+    summary: SummariesJson
+    environments: dict[str, EnvironmentJson]
+
+
+JSON = ReportsJson
+
+
+def as_json(reports: Reports) -> ReportsJson:
     """`attune-ops/doctor-all/1`: a member an environment, each an `attune-ops/doctor/1` or its `error`."""
     return {
         "schema": SCHEMA,
-        "taken_at": wire.plain(reports.taken_at),
+        "taken_at": wire.utc(reports.taken_at),
         "duration_ms": round(reports.duration_ms, 3),
         "summary": {
             "verdict": reports.headline,
@@ -37,12 +109,20 @@ def as_json(reports: Reports) -> dict[str, Any]:
     }
 
 
-def _data(e: EnvironmentReport) -> dict[str, Any]:
+def _data(e: EnvironmentReport) -> EnvironmentJson:
     if e.report is None:
         return {"schema": view_report.SCHEMA, "target": {"env": e.env}, "summary": {"status": NOT_DIAGNOSED},
                 "error": e.error, "findings": [], "checks": []}  # fmt: skip
     made = view_report.as_json(e.report)
-    return {**made, "findings": [{"env": e.env, **f} for f in made["findings"]]}
+    return {
+        "schema": made["schema"],
+        "target": cast("EnvironmentTargetJson", made["target"]),
+        "taken_at": made["taken_at"],
+        "duration_ms": made["duration_ms"],
+        "summary": cast("EnvironmentSummaryJson", made["summary"]),
+        "findings": [{"env": e.env, **f} for f in made["findings"]],
+        "checks": made["checks"],
+    }
 
 
 def rows(reports: Reports) -> Table:

@@ -46,7 +46,7 @@ def _verdicts(reports: Reports) -> Iterator[RenderableType]:
 
     from attune_ops.render.terminal import Hanging
 
-    width = max(len(text.visible(e.env)) for e in reports.environments)
+    width = max((len(text.visible(e.env)) for e in reports.environments), default=0)
     for e in reports.environments:
         mark, style = marks(reports)[e.env]
         line = f"{mark} {text.visible(e.env):<{width}}  {text.visible(e.headline)}{_incomplete(e)}"

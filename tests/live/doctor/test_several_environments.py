@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import attune_ops
 from attune_ops.model.errors import ConfigError
+from tests.cli.described import described
 from tests.live.attack.proxy import Proxy
 from tests.live.places import Place
 from tests.world import Broker, Run
@@ -113,6 +114,7 @@ def asked(run: Run, *words: str, status: int) -> dict[str, Any]:
 def test_one_report_and_one_exit_status(them: Installations, run: Run) -> None:
     found = asked(run, *envs("good", "broken", "refused", "away", "wrong"), status=1)
     assert found["schema"] == "attune-ops/doctor-all/1"
+    described(found)
     assert [e["env"] for e in found["summary"]["environments"]] == ["good", "broken", "refused", "away", "wrong"]
     assert list(found["environments"]) == ["good", "broken", "refused", "away", "wrong"]
     statuses = {name: e["summary"]["status"] for name, e in found["environments"].items()}
