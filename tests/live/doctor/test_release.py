@@ -70,9 +70,9 @@ def test_a_change_by_the_topology_of_another_release_is_refused(
 def test_release_0_5_before_there_are_statistics(run: Run, tmp_path: Path) -> None:
     """It has all objects of 0.6, and a queue more: whether that is consumed tells them apart, and is asked for.
 
-    The broker collects statistics each minute, so that these are the first seconds of a start for sure.
+    The broker collects statistics every ten minutes, so that these are the first seconds of a start for sure.
     """
-    slow = ["collect_statistics_interval = 60000"]
+    slow = ["collect_statistics_interval = 600000"]
     made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=slow)
     try:
         broker = Broker(made.state.amqp_url, made.state.management_url)
@@ -83,7 +83,8 @@ def test_release_0_5_before_there_are_statistics(run: Run, tmp_path: Path) -> No
                 stack.callback(places[name].close)
                 places[name].populate()
             assert trouble(doctor(places["0.5"], run)) == []
-            assert places["0.5"].vhost.api("GET", "consumers/{vhost}").json() == []
+            if broker.version < (4, 3):  # which lists consumers at once
+                assert places["0.5"].vhost.api("GET", "consumers/{vhost}").json() == []
             env = without_topology(places["0.5"])
             report = json.loads(run("doctor", "--format", "json", env=env, status=0).stdout)
             assert (report["target"]["topology"], report["target"]["recognised"]) == (SEPTEMBER, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -112,6 +113,19 @@ def test_one_connection_for_many_requests_and_a_new_one_after_a_close() -> None:
     assert [a.split(b" ")[1] for a in asked] == [b"/0", b"/1", b"/2", b"/3"]
     assert f"Host: 127.0.0.1:{port}\r\n".encode() in asked[0]
     assert b"Authorization: Basic x\r\n" in asked[0]
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_again() -> None:
+    plain = OK + b"Content-Length: 2\r\n\r\nok"
+    hanging_up = OK + b"X: close\r\nContent-Length: 2\r\n\r\nok"  # without a word to the client
+    with server(hanging_up, plain) as (port, _, connections):
+        connection = Connection("127.0.0.1", port, timeout=5)
+        assert connection.request("GET", "/", {}).body == b"ok"
+        assert connection._socket is not None
+        assert select.select([connection._socket], [], [], 20)[0], "the end of the connection arrives"
+        assert connection.request("GET", "/", {}).body == b"ok"
+        connection.close()
+    assert len(connections) == 2
 
 
 def test_a_body_is_sent() -> None:
