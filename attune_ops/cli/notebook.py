@@ -61,7 +61,9 @@ def run(cli: Cli, name: str, file: str, pairs: tuple[str, ...], apply: bool, con
 
     Without a configured installation it starts its own lab and stops it at the end.
     """
-    from attune_ops.model.files import STDOUT
+    from attune_ops.model.files import STDOUT, check_target
+
+    check_target(file, replace=force)  # Jupyter takes a second to load
     from attune_ops.notebook.runbooks.execution import run as execute
 
     options = {key: value for key, value in cli.options.items() if key != "env"}
