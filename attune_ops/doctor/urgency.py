@@ -8,8 +8,26 @@ from attune_ops.doctor.findings import Finding
 from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import why_not_live
 
-# Codes by how they begin: what cannot be reached, what is missing, live workers, messages, routes, the rest.
-ORDER = ("AT214", "AT1", "AT201", "AT202", "AT204", "AT4", "AT5", "AT3", "AT2", "AT7", "AT6")
+# Codes by how they begin: what cannot be reached, what services may not do, what is missing, live workers, messages,
+# routes, the rest.
+ORDER = (
+    "AT214",
+    "AT101",
+    "AT102",
+    "AT103",
+    "AT117",
+    "AT105",
+    "AT1",
+    "AT201",
+    "AT202",
+    "AT204",
+    "AT4",
+    "AT5",
+    "AT3",
+    "AT2",
+    "AT7",
+    "AT6",
+)
 LEFT_BEHIND = ("AT407", "AT408", "AT412")  # queues that no live worker needs
 
 

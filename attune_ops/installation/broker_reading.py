@@ -39,10 +39,16 @@ class BrokerReading:
     """The requests that some sources need, sent in parallel; `snapshot` waits for the answers."""
 
     def __init__(
-        self, management: Management, overview: Overview, tags: tuple[str, ...], skip_statistics: str | None = None
+        self,
+        management: Management,
+        overview: Overview,
+        tags: tuple[str, ...],
+        skip_statistics: str | None = None,
+        amqp_user: str = "",
     ) -> None:
         """`skip_statistics`: with more than 2,000 queues, statistics of queues that match this pattern are not read."""
         self._management, self._overview, self._tags = management, overview, tags
+        self._users = {management.http.endpoint.user, amqp_user}
         totals = overview.object_totals
         self._skip_statistics = skip_statistics if totals is not None and (totals.queues or 0) > MANY_QUEUES else None
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
@@ -100,6 +106,7 @@ class BrokerReading:
                 Source.DEPRECATED,
                 f"RabbitMQ {overview.rabbitmq_version} does not report deprecated features; 3.13 and later do",
             )
+        permissions, others = _connected(read, self._users)
         nodes = len(read.get("nodes") or ())
         if nodes > 1:
             self.missing.setdefault(Source.DEAD_LETTERED, f"each of the {nodes} nodes counts its own dead letters")
@@ -123,7 +130,8 @@ class BrokerReading:
             alarms=read.get("alarms"),
             deprecated=read.get("deprecated"),
             dead_lettered=read.get("dead_lettered") if nodes <= 1 else None,
-            user_permissions=_connected(read),
+            user_permissions=permissions,
+            others_may_declare=others,
             default_queue_type=read.get("default_queue_type") or overview.default_queue_type,
             statistics_disabled=overview.disable_stats,
             returned_unroutable=stats.return_unroutable,
@@ -171,11 +179,17 @@ class BrokerReading:
             return None
 
 
-def _connected(read: dict[str, Any]) -> tuple[UserPermissions, ...] | None:
-    """The permissions of the users that are connected: no other user belongs in a snapshot."""
+def _connected(read: dict[str, Any], own: set[str]) -> tuple[tuple[UserPermissions, ...] | None, bool | None]:
+    """The permissions of the users that are connected or this tool's own: no other user belongs in a snapshot.
+
+    Of all the others only whether one of them may configure or write something.
+    """
     permissions: tuple[UserPermissions, ...] | None = read.get("user_permissions")
-    users = {c.user for c in (*(read.get("connections") or ()), *(read.get("consumers") or ()))}
-    return None if permissions is None else tuple(p for p in permissions if p.user in users)
+    if permissions is None:
+        return None, None
+    users = own | {c.user for c in (*(read.get("connections") or ()), *(read.get("consumers") or ()))}
+    known = tuple(p for p in permissions if p.user in users)
+    return known, any(p.may_declare for p in permissions if p.user not in users)
 
 
 def _in_full(read: dict[str, Any]) -> tuple[ConsumerState, ...] | None:

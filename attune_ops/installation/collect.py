@@ -235,7 +235,7 @@ class Round:
                 return None
 
     def _objects(self, management: Management, overview: Overview, me: WhoAmI, pool: SideBySide) -> BrokerSnapshot:
-        reading = BrokerReading(management, overview, me.all_tags, self._skip_statistics)
+        reading = BrokerReading(management, overview, me.all_tags, self._skip_statistics, self._settings.amqp.user)
         reading.ask(pool, self._sources, self._listings, self._dead_lettered)
         snapshot = reading.snapshot()
         self._missing |= reading.missing

@@ -169,6 +169,9 @@ class NodeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     partitions: tuple[str, ...] = ()
 
 
+PERMITS_NOTHING = ("", "^$")  # as patterns
+
+
 class UserPermissions(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a user may configure, write and read in the virtual host: regular expressions, "" permits nothing."""
 
@@ -176,6 +179,11 @@ class UserPermissions(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     configure: str = ""
     write: str = ""
     read: str = ""
+
+    @property
+    def may_declare(self) -> bool:
+        """Whether the user may configure or write anything: every service needs that."""
+        return not {self.configure, self.write} <= set(PERMITS_NOTHING)
 
 
 class DeprecatedFeature(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -216,7 +224,8 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     alarms: tuple[str, ...] | None = None
     deprecated: tuple[DeprecatedFeature, ...] | None = None
     dead_lettered: dict[str, int] | None = None  # messages since the node started, by reason, all virtual hosts
-    user_permissions: tuple[UserPermissions, ...] | None = None  # of the users that are connected
+    user_permissions: tuple[UserPermissions, ...] | None = None  # of the users that are connected, and AMQP's
+    others_may_declare: bool | None = None  # whether any further user may configure or write something there
     default_queue_type: str | None = None
     statistics_disabled: bool = False
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed, permits
@@ -11,7 +11,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, service_of
-from attune_ops.model.snapshot import ConsumerState, UserPermissions
+from attune_ops.model.snapshot import PERMITS_NOTHING, ConsumerState, UserPermissions
 from attune_ops.model.topology import ID, Binding, Per, Queue, Topology
 from attune_ops.model.worker_process import worker_process
 
@@ -19,7 +19,7 @@ RIGHTS = ("configure", "write", "read")
 DEFAULT_EXCHANGE = "amq.default"  # its name in a permission; in AMQP it has none
 SERVER_NAMED = "amq.gen-JzTY20BRgKO-HjmUJj0wLg"  # like a name that the broker chooses
 SERVER_NAMED_PATTERN = r"amq\.gen-.*"
-PERMITS_NOTHING = ("", "^$")
+Served = tuple[str, int | None]  # a service; a worker with its id
 Needs = Mapping[str, frozenset[str]]  # names by right; a worker's with `{id}`
 
 
@@ -38,36 +38,48 @@ def service_permissions(facts: Facts) -> Iterator[Problem]:
     The users are those of the connections that have one of the services' consumers, or are a worker's. The topology
     says what each service declares (configure), binds (write on the queue, read on the exchange), publishes (write) and
     consumes (read). A queue with a dead-letter exchange also needs read on the queue and write on that exchange. The
-    printed command keeps the user's patterns and adds what they do not match. A service without any connection is not
-    seen. Topic permissions are not checked. Only an administrator can read other users' permissions: without this tag
-    the check is skipped, and so it is for a user of another authorisation backend (LDAP, OAuth 2).
+    printed command keeps the user's patterns and adds what they do not match.
+
+    A service that failed with 403 has no consumers any more: its user is that of the others, or of the AMQP URL where
+    no service consumes. This is assumed only where no other user of the virtual host, apart from the management API's,
+    may configure or write anything. Topic permissions are not checked. Only an administrator can read other users'
+    permissions: without this tag the check is skipped, and so it is for a user of another authorisation backend (LDAP,
+    OAuth 2).
     """
     known = {p.user: p for p in facts.actual.user_permissions or ()}
     unknown: list[str] = []
-    for user, served in sorted(_services(facts).items()):
+    found = _services(facts)
+    only, silent = _only_user(facts, found), _without_consumer(facts, found)
+    for user in sorted({*found, *({only} if only and silent else ())}):
+        served = found.get(user, set()) | (silent if user == only else set())
         try:
             lacking = _lacking(known[user], _needs(facts.topology, served), _ids(facts, served))
+            if user == only and any(lacking.values()):
+                served |= {(service, None) for service in facts.topology.services}
+                lacking = _lacking(known[user], _needs(facts.topology, served), _ids(facts, served))
         except KeyError:
             unknown.append(f"user {user} is not in the broker's own user database")
         except Unknown as e:
             unknown.append(f"user {user}: {e}")
         else:
             if any(lacking.values()):
-                yield _problem(facts, known[user], sorted({service for service, _ in served}), lacking)
+                yield _problem(facts, known[user], served, silent if user == only else set(), lacking)
     if unknown:
         raise Unknown("; ".join(unknown))
 
 
-def _problem(facts: Facts, has: UserPermissions, services: list[str], lacking: Needs) -> Problem:
+def _problem(facts: Facts, has: UserPermissions, served: set[Served], silent: set[Served], lacking: Needs) -> Problem:
+    services, away = sorted({service for service, _ in served}), sorted({service for service, _ in silent})
     names = {right: sorted(missing) for right, missing in lacking.items()}
     said = "; ".join(f"no {right} permission on {listed(some, 3)}" for right, some in names.items() if some)
     patterns = [_extended(getattr(has, right), names[right]) for right in RIGHTS]
     return Problem(
         Subject("user", has.user, facts.vhost),
-        f"user {has.user} of {listed(services)}: {said}",
+        f"user {has.user} of {listed(services)}{f' (not consuming: {listed(away)})' if away else ''}: {said}",
         evidence={
             "user": has.user,
             "services": services,
+            "not_consuming": away,
             "permissions": {right: getattr(has, right) for right in RIGHTS},
             "lacking": names,
         },
@@ -77,9 +89,33 @@ def _problem(facts: Facts, has: UserPermissions, services: list[str], lacking: N
     )
 
 
-def _services(facts: Facts) -> dict[str, set[tuple[str, int | None]]]:
+def _only_user(facts: Facts, found: Collection[str]) -> str | None:
+    """The only user that the services can have: that of the connected ones, else the AMQP URL's; None where unsure.
+
+    Another user of the virtual host that may configure or write something can be a service's, too. The management
+    API's user can not: it is an administrator.
+    """
+    user_of = {r.source: r.user for r in facts.reach if r.user}
+    users = set(found) or {user for source, user in user_of.items() if source is Source.AMQP}
+    known = (p for p in facts.actual.user_permissions or () if p.user not in users | {user_of.get(Source.MANAGEMENT)})
+    if len(users) != 1 or facts.actual.others_may_declare is not False or any(p.may_declare for p in known):
+        return None
+    return users.pop()
+
+
+def _without_consumer(facts: Facts, found: Mapping[str, set[Served]]) -> set[Served]:
+    """The services of which no connection is seen although they should consume."""
+    seen = {service for served in found.values() for service, _ in served}
+    base = {q.name for q in facts.topology.base_queues}
+    consuming = {c.service for c in facts.topology.consumers if c.queue in base - facts.actual.consumers_of.keys()}
+    return {
+        (service, None) for service in consuming | ({"worker"} if facts.live_workers else set()) if service not in seen
+    }
+
+
+def _services(facts: Facts) -> dict[str, set[Served]]:
     """The users of the services' connections, each with its services; a worker with its id."""
-    found: dict[str, set[tuple[str, int | None]]] = {}
+    found: dict[str, set[Served]] = {}
     connections = facts.actual.connection_named
     for consumer in facts.actual.consumers or ():
         connection = connections.get(consumer.connection)
@@ -108,12 +144,12 @@ def _service(facts: Facts, consumer: ConsumerState) -> str | None:
     return next((service for service, tag in tags if re.fullmatch(tag, consumer.tag)), None)
 
 
-def _ids(facts: Facts, served: Iterable[tuple[str, int | None]]) -> tuple[int, ...]:
+def _ids(facts: Facts, served: Iterable[Served]) -> tuple[int, ...]:
     """The worker ids to try in names: those of the workers of the user, and the next one."""
     return (*sorted({i for _, i in served if i is not None}), max(facts.worker_named, default=0) + 1)
 
 
-def _needs(topology: Topology, served: Iterable[tuple[str, int | None]]) -> Needs:
+def _needs(topology: Topology, served: Iterable[Served]) -> Needs:
     """What the services need, by right: the names of queues and exchanges."""
     needs: dict[str, set[str]] = {right: set() for right in RIGHTS}
     for service in {service for service, _ in served}:

@@ -75,6 +75,54 @@ def _passed(p: Place) -> object:
     return report.facts.actual.user_permissions and report.results
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+def test_services_that_failed_with_403_are_known_by_their_user(
+    restarted: bool, place: Callable[..., Place], user: Users, run: Run, rabbitmqctl: str
+) -> None:
+    """Revoked, and every service tried to start, or has exited: the permissions come first and end healthy."""
+    p = place(SEPTEMBER)
+    services = user(p.vhost, tags="")
+    under(p, services)
+    p.more_environment |= {"PATH": rabbitmqctl, "ATTUNE_OPS_AMQP_URL": services.amqp_url}
+    healthy(p, run)
+    p.vhost.api("PUT", f"permissions/{{vhost}}/{services.user}", NOTHING)
+    started = list(p.services.items())
+    for name, service in started:
+        service.disconnect()
+        if restarted:
+            p.start(*_start(name), ok=False)
+
+    def errors() -> list[str]:
+        return [f.code for f in p.look().at_least(Severity.ERROR)]
+
+    eventually(lambda: "AT405" in errors(), within=40, every=1)
+    assert errors()[0] == "AT117", "what follows from it comes after it"
+    shows(p, run, "AT117", f"user {services.user} of api, executor, sensor,", "(not consuming: executor")
+    proves("AT117 rabbitmqctl set_permissions", p, p.look(["AT117"]), run)
+    fix(p, p.look(["AT117"]), run, ("AT117",))
+    for name, _ in started:
+        p.services[name].disconnect()
+        p.start(*_start(name))
+    healthy(p, run)
+
+
+def _start(name: str) -> tuple[str, str | None]:
+    """The service and the name of one of `Place.services`."""
+    return ("worker", name) if name.startswith("w") else (name, None)
+
+
+def test_nothing_is_taken_for_the_services_user_where_another_can_be(place: Callable[..., Place], user: Users) -> None:
+    """A read-only user in the AMQP URL, and no service runs: theirs has its permissions."""
+    p = place(SEPTEMBER).populate()
+    for service in p.services.values():
+        service.disconnect()
+    reader, _ = user(p.vhost, tags="", configure="", write=""), user(p.vhost, tags="")
+    amqp = msgspec.structs.replace(p.settings.amqp, user=reader.user, password=Secret(reader.password))
+    p.settings = msgspec.structs.replace(p.settings, amqp=amqp)
+    eventually(lambda: ("AT405", "executor") in found(p.look(), Severity.ERROR), within=40, every=1)
+    assert "AT117" not in {f.code for f in p.look().findings}
+
+
 def test_without_the_administrator_tag_it_is_skipped(place: Callable[..., Place], user: Users) -> None:
     p = place().populate()
     lesser = user(p.vhost, tags="monitoring")
