@@ -32,11 +32,11 @@ WIDE = 100  # columns from which the tiles have their longer labels
 
 
 class NewReading(Message):
-    """A reading has ended."""
+    """A reading has ended; `listings` are its rows, an error is a bug."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, listings: dict[str, Listing], error: Exception | None = None) -> None:
         super().__init__()
-        self.reading = reading
+        self.reading, self.listings, self.error = reading, listings, error
 
 
 class LiveView(App[int]):
@@ -116,14 +116,20 @@ class LiveView(App[int]):
         self.call_after_refresh(self.draw)
 
     def _read(self, reading: Reading) -> None:
-        self.post_message(NewReading(reading))
+        """Makes the rows, once and in the reader's thread: those of 10,000 workers would hold the keys."""
+        try:
+            report = self._with_target(reading.report)
+            rows = {} if report is None else {tab: listing(tab, report, self.reader.depths) for tab in TABS}
+            self.post_message(NewReading(msgspec.structs.replace(reading, report=report), rows))
+        except Exception as e:  # noqa: BLE001 - the view ends with it
+            self.post_message(NewReading(reading, {}, e))
 
     def on_new_reading(self, event: NewReading) -> None:
-        """Shows a reading; its rows are made once."""
-        report, depths = self._with_target(event.reading.report), self.reader.depths
-        self.reading = msgspec.structs.replace(event.reading, report=report)
-        if report is not None:
-            self.listings = {tab: listing(tab, report, depths) for tab in TABS}
+        """Shows a reading."""
+        if event.error is not None:
+            raise event.error
+        self.reading = event.reading
+        self.listings = event.listings or self.listings
         self.draw()
         if isinstance(self.screen, DetailScreen):
             self.screen.draw()
@@ -131,6 +137,7 @@ class LiveView(App[int]):
     def draw(self) -> None:
         """Draws everything but the keys."""
         self._head()
+        self._numbers()
         self._table()
 
     @property
@@ -145,6 +152,12 @@ class LiveView(App[int]):
         base.set_class(self.stale, "stale")
         base.query_one("#title", Static).update(live_head.title(self.settings, self.reader, self.reading, width))
         base.query_one("#verdict", Static).update(live_head.verdict(self.reading, time.monotonic() - self._began))
+
+    def _numbers(self) -> None:
+        """The tiles and the tabs: they change with a reading, not with the time."""
+        if not self.query("#tabs"):
+            return
+        base, width = self.screen_stack[0], self.size.width
         for name, tile in live_head.tiles(self.reading, self.reader.depths, width >= WIDE).items():
             base.query_one(f"#tile-{name}", Static).update(tile)
         base.query_one("#tabs", Static).update(live_head.tabs(self.view, self.listings, width >= 70))
@@ -157,12 +170,11 @@ class LiveView(App[int]):
         base.query_one(Rows).fill(found, rows, by, descending, self.size.width - 2)
         if found is None or found.reason is not None:
             note.update(live_head.unread(found, self.reading))
-        elif len(rows) > MOST_ROWS:
-            note.update(live_head.more(MOST_ROWS, len(rows)))
         elif not rows:
             note.update(live_head.empty(self.view, self.words, len(found.rows)))
         else:
-            note.update(live_head.note(self.view, found, self.words, by, descending))
+            order = live_head.note(self.view, found, self.words, by, descending)
+            note.update(live_head.more(MOST_ROWS, len(rows), order) if len(rows) > MOST_ROWS else order)
 
     def on_key(self, event: Any) -> None:
         """The keys 1 to 4 choose the tab."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -20,9 +20,10 @@ from attune_ops.cleanup.candidates import ReapResult
 from attune_ops.cleanup.close_connection import close_connection
 from attune_ops.cleanup.reap import reap
 from attune_ops.installation.config import Settings
-from attune_ops.model import command_lines, deadline
+from attune_ops.model import command_lines, deadline, units
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.secret import scrub
+from attune_ops.model.table import Table
 from attune_ops.monitoring.live_detail import Action
 from attune_ops.render import form
 from attune_ops.render.terminal import Visible
@@ -144,12 +145,23 @@ class ChangeScreen(ModalScreen[bool]):
             if self._what.kind == "reap"
             else "No undo: the broker requeues what the connection holds; the client may reconnect"
         )
+        note = Text(undo, "dim", overflow="fold")
         command = visible(self._with_target(self._what.command))
         same = Text("the same as $ ", "dim", overflow="fold").append(command, "default")
-        made = form(result, "table")
         if self._what.kind == "reap":  # it has commands to copy, which a terminal's form would cut here
-            made = Text(self._with_target(form(result, "text")), overflow="fold")
-        return Group(made, "", Text(undo, "dim", overflow="fold"), same)
+            return Group(Text(self._with_target(form(result, "text")), overflow="fold"), "", note, same)
+        return Group(*_lines(result), note, same)
+
+
+def _lines(table: Table) -> Iterator[Text]:
+    """A connection as lines of a name and a value: as columns they do not fit the panel."""
+    for row in table.records():
+        for name, value in list(row.items())[1:]:  # the title has its name
+            if isinstance(value, timedelta):
+                said = f"{units.age(value)} ago"
+            else:
+                said = ", ".join(value) if isinstance(value, tuple) else "—" if value is None else str(value)
+            yield Text(f"{name:<11}", "dim", overflow="fold").append(visible(said), "not dim default")
 
 
 class ChoiceScreen(ModalScreen[int | None]):

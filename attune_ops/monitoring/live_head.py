@@ -9,7 +9,7 @@ from rich.text import Text
 
 from attune_ops.installation.config import Settings
 from attune_ops.model import units
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
 from attune_ops.monitoring.live_reading import Depths, Reader, Reading, numbers
 from attune_ops.monitoring.live_rows import TABS, Listing, spark
 from attune_ops.render.text import visible
@@ -49,13 +49,15 @@ def verdict(reading: Reading | None, waited: float) -> Text:
         since = f"{reading.away_since:%H:%M:%S}Z" if reading.away_since else "now"
         refused = any(word in reading.away.lower() for word in ("refused the", "401", "403", "permission", "tag "))
         what = "no access" if refused else "broker away"
-        text = Text(f"× {what} since {since}", "bold red", overflow="ellipsis", no_wrap=True)
-        if reading.report is not None and reading.report.facts.broker is not None:
+        text = Text(f"× {what} since {since}", "bold red", overflow="fold")  # the reason stands at its end
+        if reading.report is not None and reading.report.facts.missing_reason((Source.BROKER,)) is None:
             text.append(f" · values are {units.age(timedelta(seconds=round(reading.age)))} old", "yellow not bold")
         return text.append(f" · {visible(reading.away)}", "not bold default")
     assert reading.report is not None
     mark, style = MARKS[reading.report.status]
     said = visible(reading.report.headline)
+    if reading.report.facts.no_topology:
+        said = visible(f"{reading.report.status}: {reading.report.facts.no_topology}")
     status, _, rest = said.partition(":")
     text = Text(f"{mark} {status}", style, overflow="ellipsis", no_wrap=True)
     return text.append(f":{rest}" if rest else "", "not bold default")
@@ -119,9 +121,10 @@ def unread(found: Listing | None, reading: Reading | None) -> Text:
     return Text("nothing was read yet" if reading is None else "? unknown: nothing could be read", "dim")
 
 
-def more(shown: int, there: int) -> Text:
-    """That a long list is cut."""
-    return Text(f"the first {shown:,} of {there:,} rows; / finds the others", "yellow", no_wrap=True)
+def more(shown: int, there: int, order: Text) -> Text:
+    """That a long list is cut; `order` is the line above a list that is not."""
+    text = Text(f"the first {shown:,} of {there:,} rows; / finds the others · ", "yellow", no_wrap=True)
+    return text.append_text(order)
 
 
 def empty(view: str, words: str, rows: int) -> Text:

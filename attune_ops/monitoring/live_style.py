@@ -3,7 +3,7 @@
 STYLE = """
 Screen { background: $background; layers: base; }
 #title { height: 1; padding: 0 1; }
-#verdict { height: 1; padding: 0 1; margin-bottom: 1; }
+#verdict { height: auto; max-height: 3; padding: 0 1; margin-bottom: 1; }
 #tiles { height: 2; padding: 0 1; }
 .tile { width: 1fr; height: 2; }
 #tabs { height: 1; margin-top: 1; padding: 0 1; }
@@ -18,10 +18,10 @@ Screen { background: $background; layers: base; }
 .page-title { height: 1; padding: 0 1; margin-bottom: 1; }
 .page { padding: 0 2; height: auto; }
 ChangeScreen, ChoiceScreen { align: center middle; background: $background 70%; }
-#panel { width: 90%; max-width: 120; height: auto; max-height: 90%; background: $surface; padding: 1 2;
+#panel { width: 90%; max-width: 120; height: auto; max-height: 100%; background: $surface; padding: 0 2;
          border: round $primary; }
 #panel #title { height: auto; padding: 0; margin-bottom: 1; }
-#plan-box { height: auto; max-height: 12; }
+#plan-box { height: auto; max-height: 50vh; }
 #plan { height: auto; }
 #ask { height: auto; margin-top: 1; }
 #panel Footer { dock: none; height: 1; margin-top: 1; background: $surface; }
