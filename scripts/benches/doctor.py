@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pika
@@ -39,8 +39,14 @@ def measure(site: Site) -> Iterator[Result]:
         bare = Answers(settings, ops.doctor)
         yield from whole(site, ops, bare, "10,000 workers")
         ours = took(lambda: ops.doctor())
-    # Their connection is closed: the queues went with their consumers, and every worker is broken.
-    yield from whole(site, ops, Answers(settings, ops.doctor), "10,000 workers, all queues missing")
+    # Their connection is closed, and the queues went with their consumers. They are made again: nobody consumes.
+    post(settings, definitions(settings, WORKERS))
+    beat(settings)
+    until = time.monotonic() + 120
+    while not any(f.code == "AT403" and len(f.subjects) == WORKERS for f in ops.doctor().findings):
+        assert time.monotonic() < until, "no finding for the workers without a consumer"
+        time.sleep(3)
+    yield from whole(site, ops, Answers(settings, ops.doctor), "10,000 workers, none consumes")
     small = diagnosing(facts)
     yield Result("diagnosing alone, 10,000 workers", "the promised time", small, DIAGNOSING_MS, 1.0)
     large = diagnosing(multiplied(facts, MORE // WORKERS))
@@ -90,6 +96,15 @@ def workers(settings: Settings, count: int) -> Iterator[None]:
         yield
     finally:
         broker.close()  # and every worker's queue goes with its consumer
+
+
+def beat(settings: Settings) -> None:
+    """Fresh heartbeats of workers that were registered long ago, for ten minutes."""
+    assert settings.database is not None
+    now = datetime.now(UTC)
+    with sqlite3.connect(settings.database.file) as connection:
+        times = ((now + timedelta(minutes=10)).isoformat(), (now - timedelta(days=9)).isoformat())
+        connection.execute("UPDATE worker SET last_heartbeat = ?, created = ?", times)
 
 
 def definitions(settings: Settings, count: int) -> dict[str, object]:
