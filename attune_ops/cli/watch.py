@@ -106,10 +106,11 @@ def _readings(cli: Cli, interval: float, span: float | None, json_lines: bool, l
 
 def _print(cli: Cli, facts: Facts) -> bool:
     from attune_ops.model.facts import Source
+    from attune_ops.model.units import counted
 
     reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
     depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
-    said = reason or f"{sum(depths)} messages in {len(depths)} queues"
+    said = reason or f"{counted(sum(depths), 'message')} in {counted(len(depths), 'queue')}"
     return cli.write(cli.cleaned(f"{facts.taken_at:%H:%M:%S}Z {said}"))
 
 

@@ -176,11 +176,17 @@ def test_in_a_pipe(here: tuple[Vhost, dict[str, str]], run: Run) -> None:
     words = ("watch", "--interval", "500ms", "--for", "5s")
     done = run(*words, target=vhost, env=ours, status=0)
     assert re.fullmatch(r"(\d\d:\d\d:\d\dZ 10 messages in 2 queues\n){2,}", done.stdout)
+    with vhost.channel() as channel:
+        channel.queue_purge(ORPHAN)
+        channel.basic_get(OTHER, auto_ack=True)
+        channel.basic_get(OTHER, auto_ack=True)
+    one = lambda: run(*words, target=vhost, env=ours, status=0).stdout.endswith("Z 1 message in 1 queue\n")  # noqa: E731
+    eventually(one, within=60)
     done = run(*words, "--json-lines", target=vhost, env=ours, status=0)
     first, *others = map(json.loads, done.stdout.splitlines())
     assert others
     expected = {
-        "schema": "attune-ops/watch/1", "reason": None, "messages": 10, "ready": 10, "queues": 2, "orphaned_queues": 2,
+        "schema": "attune-ops/watch/1", "reason": None, "messages": 1, "ready": 1, "queues": 2, "orphaned_queues": 2,
         "workers": 2, "workers_ready": 0, "unacknowledged": 0,
     }  # fmt: skip
     assert {k: first[k] for k in expected} == expected
