@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SHARED = "ATTUNE_OPS_TEST_FOLDER"  # one folder for the whole run, shared by the xdist workers
 LAB = "test"
+STATISTICS = ["collect_statistics_interval = 1000"]  # ms, instead of 5 s: what a test waits for most
 hypothesis.settings.register_profile("shared", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("shared")
 
@@ -93,7 +94,7 @@ def broker() -> Broker:
     from attune_ops.model.errors import AttuneOpsError
 
     try:
-        up = lab.up(LAB, server=os.environ.get("ATTUNE_OPS_TEST_SERVER")).state
+        up = lab.up(LAB, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=STATISTICS).state
     except AttuneOpsError as e:
         lacking(f"no broker for the live tests: {e}")
     return Broker(up.amqp_url, up.management_url)

@@ -51,8 +51,17 @@ def doctor(place: Place, run: Run, env: Mapping[str, str] = {}) -> Screen:
     place.beat()
     blind = BLIND - place.more_environment.keys()
     environment = {k: v for k, v in place.environment.items() if k not in blind}
-    done = printed([COMMAND, "doctor"], run.environment(env={**environment, **env}), width=COLUMNS)
-    return Screen(done.lines, done.status)
+
+    def look() -> Screen:
+        done = printed([COMMAND, "doctor"], run.environment(env={**environment, **env}), width=COLUMNS)
+        return Screen(done.lines, done.status)
+
+    screen = look()
+    for _ in range(5):
+        if not [line for line in screen.lines if line.endswith(" AT104")]:
+            break
+        screen = look()  # slow to respond was this machine, with the tests beside this one, and no installation
+    return screen
 
 
 def _lacks(screen: Screen, code: str, words: Sequence[str], severity: str, status: int) -> str:
