@@ -97,7 +97,11 @@ def broker() -> Broker:
         up = lab.up(LAB, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=STATISTICS).state
     except AttuneOpsError as e:
         lacking(f"no broker for the live tests: {e}")
-    return Broker(up.amqp_url, up.management_url)
+    made = Broker(up.amqp_url, up.management_url)
+    if file := os.environ.get("ATTUNE_OPS_TEST_RELEASE"):  # of scripts/compatibility
+        about = made.api("GET", "overview").json()
+        Path(file).write_text(json.dumps({k: about[k] for k in ("rabbitmq_version", "erlang_version")}))
+    return made
 
 
 @pytest.fixture

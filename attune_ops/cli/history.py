@@ -164,8 +164,9 @@ def prune(cli: Cli, older_than: str, folder: str | None, apply: bool, format: st
 
 def _note(cli: Cli, facts: Facts, rows: int) -> None:
     from attune_ops.model.facts import Source
+    from attune_ops.model.units import counted
 
     reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
     depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
-    said = f"failed: {reason}" if reason else f"{sum(depths)} messages in {len(depths)} queues"
+    said = f"failed: {reason}" if reason else f"{counted(sum(depths), 'message')} in {counted(len(depths), 'queue')}"
     cli.note(f"recorded {facts.taken_at:%Y-%m-%dT%H:%M:%S.%f}Z, {rows} rows: {said}")

@@ -96,10 +96,13 @@ def test_examples_work_as_printed(names: list[str], site: Site) -> None:
 @pytest.mark.parametrize("name", [n for n, c in ALL.items() if "json" in formats(c)])
 def test_json_is_valid_and_is_as_its_schema_says(name: str, site: Site) -> None:
     *before, last = ALL[name].example.splitlines()
+    if name == "config list":  # of a file that no other test here reads
+        before = ["attune-ops config init listed.toml --apply"]
+        last = f"ATTUNE_OPS_CONFIG=listed.toml {last}"
     for line in before:
         site.shell(line)
     line = re.sub(r" (--format|--warn|--crit|>) \S+", "", last)  # nagios's thresholds are for nagios
-    assert shlex.split(line)[0] == "attune-ops", "the last line of the example is the command"
+    assert "attune-ops" in shlex.split(line)[:2], "the last line of the example is the command"
     done = site.shell(f"{line} --format json")
     assert done.returncode in allowed(name), done.stderr
     made = json.loads(done.stdout)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import re
 import subprocess
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,29 @@ def test_rabbitmq_knows_its_versions() -> None:
     done = subprocess.run([ROOT / "scripts" / "rabbitmq", "install", "2.8"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "scripts/rabbitmq install 4.0|4.3" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--server", "/nowhere"], ["--server=/nowhere"]])
+def test_a_server_that_is_not_there_is_one_line(words: list[str]) -> None:
+    done = subprocess.run([ROOT / "scripts" / "test", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "no rabbitmq-server in /nowhere" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_compatibility_page_says_what_was_run(tmp_path: Path) -> None:
+    module = importlib.machinery.SourceFileLoader("compatibility", str(ROOT / "scripts" / "compatibility"))
+    found = types.ModuleType("compatibility")
+    found.__file__ = module.path
+    module.exec_module(found)
+    (tmp_path / "r.xml").write_text(
+        '<testsuites><testsuite><testcase classname="tests.live.a" name="t1"/>'
+        '<testcase classname="tests.live.a" name="t2"><failure message="assert 1 == 2"/></testcase>'
+        '<testcase classname="tests.live.a" name="t3"><skipped message="needs RabbitMQ 4"/></testcase>'
+        "</testsuite></testsuites>"
+    )
+    page = found.page([{"version": "4.0.5", "erlang": "27.3", **found.results(tmp_path / "r.xml")}], ["tests/live"])
+    assert "| 4.0.5 | 27.3 | 1 | 1 | 1 |" in page
+    assert "| 3.13 |  | not run |  |  |" in page
+    assert "- failed: `tests/live/a.py::t2`: assert 1 == 2" in page
+    assert "- skipped (1): needs RabbitMQ 4" in page

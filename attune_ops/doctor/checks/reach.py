@@ -17,7 +17,7 @@ SHOWS_ALL = {"monitoring", "administrator"}
 ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
 DRIVER = "attune-ops[postgres]"  # in the error of a connection without the driver
 TLS = ("amqps://", "https://")
-OLDEST, NEWEST = (3, 10), (4, 3)  # the versions that were measured and tested
+TESTED = ((3, 10), (4, 0), (4, 3))  # the releases on which the tests were run: docs/compatibility.md
 
 # The fix of a refused login, by words of the reason; live tests keep them equal to what the connection reports.
 LOGIN = {
@@ -215,16 +215,18 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
 def version_known(facts: Facts) -> Iterator[Problem]:
     """The doctor relies on broker behaviour that was measured on RabbitMQ 3.10, 4.0 and 4.3.
 
-    Another release may behave differently. What the broker reports about itself (the `state` of a deprecated
-    feature, for example) takes precedence over what is known of its version.
+    On the releases between them no test was run (docs/compatibility.md lists the runs), and another release may behave
+    differently. What the broker reports about itself (the `state` of a deprecated feature, for example) takes
+    precedence over what is known of its version.
     """
     version = facts.actual.version or ""
     found = re.match(r"(\d+)\.(\d+)", version)
-    if found and not OLDEST <= (int(found[1]), int(found[2])) <= NEWEST:
+    if found and (int(found[1]), int(found[2])) not in TESTED:
+        *others, last = (f"{major}.{minor}" for major, minor in TESTED)
         yield Problem(
             Subject("broker", facts.vhost, facts.vhost),
-            f"the broker runs RabbitMQ {version}; this tool is tested with 3.10 to 4.3",
-            evidence={"version": version},
+            f"the broker runs RabbitMQ {version}; this tool is tested on {', '.join(others)} and {last}",
+            evidence={"version": version, "tested": [f"{major}.{minor}" for major, minor in TESTED]},
             remedy="Verify findings that depend on the broker's version.",
         )
 

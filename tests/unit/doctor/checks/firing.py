@@ -120,6 +120,15 @@ CASES = (
     Case("AT107", "ahead", reaching(H, Source.REGISTRY, clock_offset_s=90.0), "registry", "postgresql://h", W, "90 s"),
     Case("AT108", "too new", change(H, version="5.1.0"), "broker", "/", I, "5.1.0"),
     Case(
+        "AT108",
+        "between",
+        change(H, version="3.13.7"),
+        "broker",
+        "/",
+        I,
+        "tested on 3.10, 4.0 and 4.3",
+    ),
+    Case(
         "AT116",
         "two brokers",
         reaching(change(H, cluster="b"), Source.AMQP, cluster="a"),
