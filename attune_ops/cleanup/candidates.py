@@ -148,7 +148,7 @@ def _verdict(queue: QueueState, consumers: int, orphaned_for: timedelta, grace: 
         return "kept", unacknowledged(queue.messages_unacknowledged)
     if orphaned_for < grace:
         return "waits", f"orphaned for {age(orphaned_for)}, less than the grace period of {age(grace)}"
-    return "deletes", "orphaned for the whole grace period"
+    return "deletes", f"orphaned for the whole grace period of {age(grace)}" if grace else "orphaned, no grace period"
 
 
 def unacknowledged(count: int) -> str:

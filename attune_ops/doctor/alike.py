@@ -21,7 +21,7 @@ from attune_ops.model.units import counted, spanned
 
 SEVERAL = 3  # so many problems with one cause are one finding
 PRINTED = 5  # commands of one finding, where no single one fixes all
-PLURAL = {"registry": "registries", "policy": "policies"}
+PLURAL = {"registry": "registries", "policy": "policies", "operator policy": "operator policies"}
 # What can differ between workers with the same problem: amounts, which stand alone, and the id in a name.
 _NUMBERS = re.compile(r"(?<![^ (+−])(?P<amount>\d(?:[\d,.]*\d)?)(?![\w.'-]*\w)(?P<unit> \w+)?|\d+")
 

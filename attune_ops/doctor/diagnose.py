@@ -35,7 +35,7 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts
 from attune_ops.model.passive import PASSIVE_DECLARE
 
-IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy")
+IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy", "operator policy")
 
 Key = tuple[str, str, str]
 

@@ -29,7 +29,7 @@ ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that e
 
 SubjectKind = Literal[
     "queue", "exchange", "binding", "route", "worker", "execution", "consumer", "connection", "node",
-    "broker", "registry", "policy", "user",
+    "broker", "registry", "policy", "operator policy", "user",
 ]  # fmt: skip
 
 

@@ -162,7 +162,9 @@ class Expectations:
                 lambda: collect(settings, skip_worker_statistics=True), settings.check_settings
             )
             # The policies are those of the file that the drill rehearses: what is wrong with them is no fault of it.
-            given = (f for f in report.at_least(Severity.WARNING) if f.subject.kind != "policy")
+            given = (
+                f for f in report.at_least(Severity.WARNING) if f.subject.kind not in ("policy", "operator policy")
+            )
             serious = [f for f in given if f.group != "design"]
             found = DoctorStatus(report.status, tuple(f"{f.code} {s.name}" for f in serious for s in f.subjects))
             self._last = time.monotonic(), found

@@ -14,6 +14,7 @@ from attune_ops.installation.management import Management, merge
 from attune_ops.installation.management_types.cluster import Overview
 from attune_ops.installation.management_types.fields import MessageStats
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
+from attune_ops.installation.prometheus import Counters
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.installation.user_permissions import read_user_permissions
 from attune_ops.model.errors import SourceError
@@ -59,7 +60,7 @@ class BrokerReading:
         pool: SideBySide,
         sources: frozenset[Source],
         listings: frozenset[str],
-        dead_lettered: Callable[[], dict[str, int]],
+        dead_lettered: Callable[[], Counters],
     ) -> None:
         """Sends the requests, those with the slowest answers first; `dead_lettered` reads the counters."""
         m = self._management
@@ -112,6 +113,7 @@ class BrokerReading:
             self.missing.setdefault(Source.DEAD_LETTERED, f"each of the {nodes} nodes counts its own dead letters")
         if Source.BROKER in self.missing:
             self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
+        counters: Counters | None = read.get("dead_lettered") if nodes <= 1 else None
         return BrokerSnapshot(
             vhost=self._management.vhost,
             taken_at=datetime.now(UTC),
@@ -129,7 +131,8 @@ class BrokerReading:
             nodes=read.get("nodes"),
             alarms=read.get("alarms"),
             deprecated=read.get("deprecated"),
-            dead_lettered=read.get("dead_lettered") if nodes <= 1 else None,
+            dead_lettered=counters.dead_lettered if counters else None,
+            removed=counters.removed if counters else None,
             user_permissions=permissions,
             others_may_declare=others,
             default_queue_type=read.get("default_queue_type") or overview.default_queue_type,

@@ -241,7 +241,7 @@ class Round:
         self._missing |= reading.missing
         return snapshot
 
-    def _dead_lettered(self) -> dict[str, int]:
+    def _dead_lettered(self) -> prometheus.Counters:
         settings = self._settings
         if settings.prometheus is None:
             raise SourceError("no Prometheus endpoint is configured; set prometheus_url")

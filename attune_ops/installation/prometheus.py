@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from attune_ops.installation.config.settings import Endpoint, Tls
 from attune_ops.installation.light_http import Connection
@@ -21,11 +22,22 @@ _COUNTER = re.compile(
 NO_EXCHANGE = "disabled"  # the strategy of a queue without a dead-letter exchange, or with a missing one
 
 
-def dead_lettered(endpoint: Endpoint, timeout: float, tls: Tls | None = None) -> dict[str, int]:
-    """Reads how many messages were dead-lettered since the node started, by reason; of all virtual hosts.
+class Counters(NamedTuple):
+    """Messages since the node started, by reason, of all virtual hosts.
 
-    Those of queues without a (present) dead-letter exchange are counted as "disabled". Needs no credentials, changes
-    nothing. Raises `SourceError` where the endpoint does not answer, or has no such counters (before RabbitMQ 3.10).
+    `dead_lettered` has those of queues without a (present) dead-letter exchange as "disabled", `removed` by the reason
+    as well: these messages are gone.
+    """
+
+    dead_lettered: dict[str, int]
+    removed: dict[str, int]
+
+
+def dead_lettered(endpoint: Endpoint, timeout: float, tls: Tls | None = None) -> Counters:
+    """Reads how many messages were dead-lettered, or removed without a dead-letter exchange.
+
+    Needs no credentials, changes nothing. Raises `SourceError` where the endpoint does not answer, or has no such
+    counters (before RabbitMQ 3.10).
     """
     url = f"{endpoint.scheme}://{endpoint.address}{endpoint.path}"
     connection = Connection(
@@ -41,9 +53,11 @@ def dead_lettered(endpoint: Endpoint, timeout: float, tls: Tls | None = None) ->
     if answer.status != 200:
         raise SourceError(f"Prometheus endpoint {url}: answered {answer.status}")
     found: dict[str, int] = {}
+    removed: dict[str, int] = {}
     for reason, strategy, number in _COUNTER.findall(answer.body.decode("utf-8", "replace")):
         key = NO_EXCHANGE if strategy == NO_EXCHANGE else reason
         found[key] = found.get(key, 0) + int(float(number))
+        removed[reason] = removed.get(reason, 0) + int(float(number))
     if not found:
         raise SourceError(f"Prometheus endpoint {url}: has no counters of dead letters; RabbitMQ 3.10 and later have")
-    return found
+    return Counters(found, removed)

@@ -224,6 +224,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     alarms: tuple[str, ...] | None = None
     deprecated: tuple[DeprecatedFeature, ...] | None = None
     dead_lettered: dict[str, int] | None = None  # messages since the node started, by reason, all virtual hosts
+    removed: dict[str, int] | None = None  # the same by what removed them, also without a dead-letter exchange
     user_permissions: tuple[UserPermissions, ...] | None = None  # of the users that are connected, and AMQP's
     others_may_declare: bool | None = None  # whether any further user may configure or write something there
     default_queue_type: str | None = None

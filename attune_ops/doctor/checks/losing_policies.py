@@ -24,6 +24,15 @@ from attune_ops.routing.topology_routes import live_router
 from attune_ops.topology.policies.drops import REJECTS
 
 STATISTICS_INTERVAL_S = 5.0  # a rate of 0 says that nothing was acknowledged for so long
+# The broker's counters of the messages that a setting removes, and their words.
+REASONS = {
+    "message-ttl": "expired", "max-length": "maxlen", "max-length-bytes": "maxlen", "delivery-limit": "delivery_limit"
+}  # fmt: skip
+REMOVED = {
+    "expired": "{} expired",
+    "maxlen": "{} dropped by a length limit",
+    "delivery_limit": "{} dropped by a delivery limit",
+}
 DELIVERIES = 20  # the default delivery limit of a quorum queue from RabbitMQ 4.0 on
 
 
@@ -55,7 +64,8 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
     messages wait longer than the TTL (estimated from the oldest message, the backlog and the acknowledgements), or a
     queue expires sooner than a worker starts. It is a warning if messages can be lost, except by a TTL of a day or
     more. With `reject-publish` nothing confirmed is lost, but a full queue refuses new messages. Queues that no service
-    consumes from, and dead-letter queues, need a limit and are not judged.
+    consumes from, and dead-letter queues, need a limit and are not judged. Where the broker counts the messages that
+    were removed (Prometheus endpoint of a single node), the finding has the number, which is of all virtual hosts.
     """
     found: dict[tuple[str, str], list[Loss]] = {}
     for queue, prefetch, is_base in _consumed(facts):
@@ -69,14 +79,17 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
         shown = now or losses
         queues = list(dict.fromkeys(loss.queue for loss in shown))
         at_risk = sum({loss.queue: loss.messages for loss in losses}.values())
+        removed = _removed(facts, {loss.key for loss in losses})
         policy = next(p for p in facts.actual.policies or () if p.name == name and p.operator is (origin != "policy"))
         yield Problem(
-            Subject("policy", name),
+            Subject("policy" if origin == "policy" else "operator policy", name),
             f"{origin} {name} {'loses' if now else 'can lose'} messages of {listed(queues, 3)}: "
             + "; ".join(list(dict.fromkeys(loss.why for loss in shown))[:3])
-            + f" ({counted(at_risk, 'message')} at risk now)",
+            + f" ({counted(at_risk, 'message')} at risk now)"
+            + _removed_words(removed),
             evidence={
-                "origin": origin, "messages": at_risk, "pattern": policy.pattern, "definition": policy.definition,
+                "origin": origin, "messages": at_risk, "removed": removed,
+                "pattern": policy.pattern, "definition": policy.definition,
                 "losses": [msgspec.to_builtins(loss) for loss in losses],
             },
             remedy="Remove these settings from the policy. The others stay.",
@@ -85,6 +98,19 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
             severity=Severity.ERROR if now else None,
             related=expected_consumers_of(facts, *queues) if now and facts.actual.unconsumed >= set(queues) else {},
         )  # fmt: skip
+
+
+def _removed(facts: Facts, keys: set[str]) -> dict[str, int]:
+    """How many messages such settings removed since the node started, in all virtual hosts; empty where not known."""
+    counters = facts.actual.removed or {}
+    return {reason: counters[reason] for reason in sorted({REASONS.get(k, "") for k in keys}) if counters.get(reason)}
+
+
+def _removed_words(removed: dict[str, int]) -> str:
+    if not removed:
+        return ""
+    said = listed(REMOVED[reason].format(counted(n, "message")) for reason, n in removed.items())
+    return f"; {said} since the node started, in all virtual hosts"
 
 
 def _without(policy: PolicyState, keys: set[str]) -> CommandLine:

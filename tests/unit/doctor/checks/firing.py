@@ -420,6 +420,15 @@ CASES = (
         W,
         "(7 messages at risk now)",
     ),
+    Case(
+        "AT215",
+        "counted",
+        policy(change(H, removed={"maxlen": 1200, "rejected": 3}), "cap", EXECUTIONS, max_length=5000),
+        "policy",
+        "cap",
+        W,
+        "at risk now); 1,200 messages dropped by a length limit since the node started, in all virtual hosts",
+    ),
     Case("AT215", "bytes", policy(H, "cap", EXECUTIONS, max_length_bytes=5000), "policy", "cap", W, "4.88 KiB"),
     Case(
         "AT215",
