@@ -49,6 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= clean_environment(Path(folder)) | {"HOME": os.environ.get("HOME", folder)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the modules with slow tests first: these wait while others compute, and none is left to the end alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops what the run started, once every worker has ended."""
     if hasattr(config, "workerinput") or SHARED not in os.environ:

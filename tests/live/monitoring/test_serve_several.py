@@ -99,7 +99,7 @@ def test_each_environment_by_its_label(served: Served) -> None:
     assert "good: healthy" in said
     assert "away: unknown" in said
     assert served.get("/env/good/healthz/broker")[0] == 200
-    assert served.get("/env/good/healthz/worker/w1")[0] == 200
+    eventually(lambda: served.get("/env/good/healthz/worker/w1")[0] == 200, within=60)  # its consumer is listed late
     assert served.get("/env/away/readyz")[0] == 503
     assert served.get("/readyz")[0] == 503
     assert "NAME is away, good, other" in served.get("/healthz/worker/w1")[1]

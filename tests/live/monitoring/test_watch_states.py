@@ -164,7 +164,7 @@ def test_without_permissions(
             at.shows("? unknown", lacks=("√ no orphaned",))
             assert "healthy:" not in at.text
             at.press("C-c")
-            at.shows("status=130")
+            at.shows("status=3")
     finally:
         users.close()
 
