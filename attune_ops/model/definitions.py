@@ -44,7 +44,7 @@ class _ExchangeDefinition(_Named, kw_only=True):
     name: str
     type: str
     durable: Flag = True
-    auto_delete: Flag = False
+    auto_delete: Flag = "undefined"  # left out by an export from 4.0 where the import had left it out
     internal: Flag = False
     arguments: WireTable = {}
 

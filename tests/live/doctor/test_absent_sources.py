@@ -40,7 +40,8 @@ def test_only_what_was_read_is_ok(place: Callable[..., Place], user: Users, run:
     whole.write_text(json.dumps(exported))
     bare.write_text(json.dumps({k: exported[k] for k in ("exchanges", "queues", "bindings")}))
     files = {path: by_status(run, "--from", path) for path in (whole, bare)}
-    assert files[whole]["ran"].keys() == DECLARED | ROUTED | DESIGN | POLICIES | {"AT108"}
+    newest = {"AT704"} if p.vhost.broker.version >= (4, 3) else set()  # there is no later version to look at
+    assert files[whole]["ran"].keys() == DECLARED | ROUTED | DESIGN | POLICIES | {"AT108"} | newest
     assert files[bare]["ran"].keys() == DECLARED | ROUTED | DESIGN
     assert "the broker's version is unknown" in files[bare]["skipped"]["AT108"]
     assert {files[bare]["skipped"][code] for code in POLICIES} == {"the policies are unknown: the file has none listed"}
