@@ -217,7 +217,8 @@ def test_a_terminal_gets_colours_unless_told_otherwise(site: Site, run: Run) -> 
     for shown in (in_terminal(site, run, "--no-color", "workers"), in_terminal(site, run, "workers", NO_COLOR="1")):
         assert "\x1b" not in shown
         assert max(map(len, shown.splitlines())) <= 80
-    assert "ready" in in_terminal(site, run, "workers", "--no-color")
+    # Its consumer is listed some seconds later.
+    eventually(lambda: "ready" in in_terminal(site, run, "workers", "--no-color"), within=30)
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "markdown"])
