@@ -19,7 +19,8 @@ from tests.live.monitoring.test_serve import Server, serving_with
 from tests.live.places import stopped_worker
 from tests.world import Broker, Run, Vhost, eventually
 
-WORKERS, SCRAPES, MOST_MB, GROWTH_MB = 10_000, 1_000, 200, 15
+WORKERS, SCRAPES, MOST_MB = 10_000, 1_000, 200
+GROWTH_MB = 35  # readings differ by 20 MB; a scrape is 6 MB, so that a few that are kept show
 
 
 @pytest.mark.slow
