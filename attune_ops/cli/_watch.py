@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -62,16 +63,25 @@ def repeat(cli: Cli, read: Callable[[], Any], format: str, every: float, status:
         last.status, last.unread = status(made), getattr(made, "unread", ())
         return with_target_options(made, cli.options)
 
-    try:
+    with interruptible(cli, last):
         if format == "table" and sys.stdout.isatty():
             _in_place(cli, value, every, last)
         else:
             _printed(cli, value, format, every, last)
+    return last.status
+
+
+@contextmanager
+def interruptible(cli: Cli, last: Last) -> Iterator[None]:
+    """Ends the block at an interrupt, which is raised only where the status of the last reading is 0."""
+    from attune_ops.cli import _exit
+
+    try:
+        yield
     except KeyboardInterrupt:
         if last.status == _exit.OK:
             raise
         cli.note("attune-ops: interrupted")
-    return last.status
 
 
 def _in_place(cli: Cli, read: Callable[[], Any], every: float, last: Last) -> None:

@@ -13,7 +13,7 @@ import click
 from attune_ops.cli import _base
 from attune_ops.cli._base import Cli, pass_cli
 from attune_ops.cli._duration import duration
-from attune_ops.cli._watch import Last
+from attune_ops.cli._watch import Last, interruptible
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
@@ -67,15 +67,9 @@ def _view(cli: Cli, interval: float, span: float | None) -> None:
 
 def _lines(cli: Cli, interval: float, span: float | None, json_lines: bool) -> NoReturn:
     """Prints readings; ends with status 3 where the last one did not see everything."""
-    from attune_ops.cli import _exit
-
     last = Last()
-    try:
+    with interruptible(cli, last):
         _readings(cli, interval, span, json_lines, last)
-    except KeyboardInterrupt:
-        if last.status == _exit.OK:
-            raise
-        cli.note("attune-ops: interrupted")
     cli.exit(last.status)
 
 

@@ -27,7 +27,7 @@ from attune_ops.monitoring.live_rows import TABS, Listing, chosen, listing, widt
 from attune_ops.monitoring.live_style import STYLE
 from attune_ops.monitoring.live_table import MOST_ROWS, Rows
 
-UNREACHABLE = 3  # the exit status of whoever could not look
+UNREACHABLE = 3  # the exit status where the last reading was incomplete
 WIDE = 100  # columns from which the tiles have their longer labels
 
 
