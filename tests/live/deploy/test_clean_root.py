@@ -7,18 +7,16 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests import migrations
 from tests.conftest import lacking
 from tests.deploy.test_kubernetes import containers
 from tests.live.places import Place
-from tests.postgres import Server
-from tests.world import Broker, Vhost, eventually
+from tests.world import eventually
 
 ROOT = Path(__file__).parents[3]
 USER = 65532
@@ -53,32 +51,13 @@ Pod = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def installation(
-    broker: Broker, postgres: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
+def installation(installed: Place) -> dict[str, str]:
     """The variables of the Secret that points to an installation of release 0.6 with two workers."""
-    with postgres.database(migrations.RELEASE_0_6) as database, broker.vhost() as vhost:
-        place = Place(vhost, tmp_path_factory.mktemp("place"), "attune-0.6")
-        place.use_registry(database)
-        try:
-            place.populate()
-            eventually(lambda: is_listed(vhost), within=60)  # else two snapshots differ in what the broker lists late
-            yield {
-                "ATTUNE__MESSAGE_QUEUE__URL": vhost.amqp_url,
-                "ATTUNE__DATABASE__URL": database,
-                "ATTUNE_OPS_MANAGEMENT_URL": vhost.management_url,
-            }
-        finally:
-            place.close()
-
-
-def is_listed(vhost: Vhost) -> bool:
-    """Whether the statistics have every queue, consumer and connection."""
-    queues, consumers, connections = (
-        vhost.api("GET", path).json() for path in ("queues/{vhost}", "consumers/{vhost}", "vhosts/{vhost}/connections")
-    )
-    counts = [q.get("consumers") for q in queues]
-    return None not in counts and sum(counts) == len(consumers) >= 20 and len(connections) >= 4
+    return {
+        "ATTUNE__MESSAGE_QUEUE__URL": installed.vhost.amqp_url,
+        "ATTUNE__DATABASE__URL": installed.database,
+        "ATTUNE_OPS_MANAGEMENT_URL": installed.vhost.management_url,
+    }
 
 
 @pytest.fixture

@@ -16,10 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests import migrations
 from tests.live.places import Place
-from tests.postgres import Server
-from tests.world import Broker, eventually
+from tests.world import eventually
 
 FOLDER = os.environ.get("ATTUNE_OPS_TEST_IMAGE", "")
 ROOT = Path(__file__).parents[3]
@@ -75,21 +73,12 @@ def image() -> Iterator[Image]:
 
 
 @pytest.fixture(scope="module")
-def installation(
-    broker: Broker, postgres: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    with postgres.database(migrations.RELEASE_0_6) as database, broker.vhost() as vhost:
-        place = Place(vhost, tmp_path_factory.mktemp("place"), "attune-0.6")
-        place.use_registry(database)
-        try:
-            place.populate()
-            yield {
-                "ATTUNE_OPS_AMQP_URL": vhost.amqp_url,
-                "ATTUNE_OPS_DATABASE_URL": database,
-                "ATTUNE_OPS_MANAGEMENT_URL": vhost.management_url,
-            }
-        finally:
-            place.close()
+def installation(installed: Place) -> dict[str, str]:
+    return {
+        "ATTUNE_OPS_AMQP_URL": installed.vhost.amqp_url,
+        "ATTUNE_OPS_DATABASE_URL": installed.database,
+        "ATTUNE_OPS_MANAGEMENT_URL": installed.vhost.management_url,
+    }
 
 
 def test_it_is_small_and_has_no_shell(image: Image) -> None:
