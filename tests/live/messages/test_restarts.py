@@ -107,7 +107,7 @@ def test_interrupted_while_the_broker_does_not_answer(module_lab: lab.Lab, vhost
                 module_lab.resume_node(node)
         assert process.returncode == 130, order
         assert re.fullmatch(
-            r"attune-ops: interrupted; \d+ messages? (is|are|was|were) .*; run the same command .*", said.strip()
+            r"attune-ops: interrupted; [\d,]+ messages? (is|are|was|were) .*; run the same command .*", said.strip()
         )
         assert time.monotonic() - began < 2 * CLOSE_S, order
     ops.messages.drain("q", run.folder / "g", apply=True)
