@@ -73,7 +73,7 @@ def _dead(facts: Facts) -> Iterator[tuple[object, Problem]]:
         if worker.has_queues:
             remedy = "Restart the worker."
         if retired:
-            remedy = "Start the worker again. If it was removed, set its status to inactive:"
+            remedy = "Restart each worker that should run. Set the status of a removed one to inactive:"
         yield (process.state, worker.has_queues, clocks), Problem(
             Subject("worker", worker.name),
             f"{worker_name(worker)} is registered as {worker.status}, but {why}; {process.words}"

@@ -21,7 +21,7 @@ from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.table import Table
 from attune_ops.model.waiting import wait_until
-from attune_ops.topology.policies.effects import PRIORITY, policies, presets, preview_removal, preview_set
+from attune_ops.topology.policies.effects import DEAD_LETTERS, PRIORITY, policies, presets, preview_removal, preview_set
 from attune_ops.topology.policies.policy_change import PolicyChange
 
 LISTINGS = ("exchanges", "queues", "bindings", "policies")
@@ -65,8 +65,10 @@ def apply_policy(
     settings = recognised_or_default(settings)
     preset = presets(settings.topology).get(name)
     if preset is None and pattern is None:
+        if name == DEAD_LETTERS:
+            raise ConfigError(f"{settings.topology.name} has no direct exchange for dead letters: give --pattern")
         known = ", ".join(presets(settings.topology))
-        raise ConfigError(f"policy {name!r} needs --pattern; only {known} have a default")
+        raise ConfigError(f"policy {name!r} needs --pattern; these have a default: {known}")
     if preset is not None:
         pattern = preset.pattern if pattern is None else pattern
         apply_to = apply_to or preset.apply_to

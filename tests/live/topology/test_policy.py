@@ -145,6 +145,8 @@ def test_an_earlier_definition_comes_back(ops: Ops, vhost: Vhost, run: Run) -> N
 def test_mistakes(ops: Ops, vhost: Vhost, user: Users) -> None:
     with pytest.raises(ConfigError, match="needs --pattern"):
         ops.policies.apply("unknown", {"expires": 1})
+    with pytest.raises(ConfigError, match=r"^attune-2026-01 has no direct exchange for dead letters: give --pattern$"):
+        ops.policies.apply("dead-letters")
     with pytest.raises(ConfigError, match="no policy 'unknown' in virtual host"):
         ops.policies.remove("unknown")
     with pytest.raises(ActionError, match=r'refused policy \'p\': .*<<"bogus">>'):
