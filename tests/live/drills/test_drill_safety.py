@@ -14,9 +14,10 @@ import msgspec
 import pytest
 
 from attune_ops import lab
-from attune_ops.drills import evidence, runner
+from attune_ops.drills import evidence
 from attune_ops.drills.broker import settings_of_lab
 from attune_ops.drills.context import Context
+from attune_ops.drills.drill_run import DrillRun
 from attune_ops.drills.journal import DoctorStatus, Journal
 from attune_ops.drills.ledger import Leftover
 from attune_ops.drills.runner import run
@@ -75,10 +76,10 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
     settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
     seen: list[tuple[str, int]] = []
     acked: Counter[int] = Counter()
-    populate, drain = runner._DrillRun._populate, evidence.drain
+    populate, drain = DrillRun._populate, evidence.drain
     tracing: list[tuple[Any, str]] = []
 
-    def traced(self: runner._DrillRun) -> None:
+    def traced(self: DrillRun) -> None:
         vhost = self.context.settings.vhost
         own_lab.ctl("trace_on", "-p", vhost)
         connection = open_connection(self.context.settings.amqp, name="tracer")
@@ -104,7 +105,7 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
             acked.update(e["number"] for e in told if e["event"] == "acked")
         return drain(context)
 
-    monkeypatch.setattr(runner._DrillRun, "_populate", traced)
+    monkeypatch.setattr(DrillRun, "_populate", traced)
     monkeypatch.setattr(evidence, "drain", read)
     try:
         journal = run("worker-reconnect", settings, confirm="test", rate=60)
