@@ -7,10 +7,10 @@ import math
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.installation.config.settings import Endpoint, Tls
+from attune_ops.installation.config.tls import pem_text
 from attune_ops.model import deadline
 from attune_ops.model.errors import ConfigError, SourceError
 
@@ -162,26 +162,17 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     made.sslsocket_class = InTimeTls
     made.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
     if tls.ca_file is not None:
-        _pem(tls.ca_file, "ca_file", "CERTIFICATE")
+        pem_text(tls.ca_file, "ca_file", "CERTIFICATE")
         with _usable(f"ca_file {tls.ca_file!r}"):
             made.load_verify_locations(tls.ca_file)
     if tls.cert_file is not None:
-        _pem(tls.cert_file, "cert_file", "CERTIFICATE")
-        key = _pem(tls.key_file or tls.cert_file, "key_file" if tls.key_file else "cert_file", "PRIVATE KEY")
+        pem_text(tls.cert_file, "cert_file", "CERTIFICATE")
+        key = pem_text(tls.key_file or tls.cert_file, "key_file" if tls.key_file else "cert_file", "PRIVATE KEY")
         if "ENCRYPTED" in key:
             raise ConfigError(f"cannot use key_file {tls.key_file or tls.cert_file!r}: the key has a passphrase")
         with _usable(f"cert_file {tls.cert_file!r} with key_file {tls.key_file or tls.cert_file!r}"):
             made.load_cert_chain(tls.cert_file, tls.key_file)
     return made
-
-
-def _pem(path: str, member: str, kind: str) -> str:
-    """The text of a file in PEM form; raises `ConfigError` where it cannot be read or holds nothing of that kind."""
-    with _usable(f"{member} {path!r}"):
-        text = Path(path).read_bytes().decode("latin-1")
-    if f"{kind}-----" not in text:
-        raise ConfigError(f"cannot use {member} {path!r}: it contains no {kind.lower()} in PEM form")
-    return text
 
 
 @contextlib.contextmanager

@@ -117,3 +117,27 @@ def test_the_heading_of_the_doctor_says_which_variables_are_overridden(run: Run)
         report = json.loads(run("doctor", *options, *only, "--format", "json", env=environ).stdout)
         assert report["summary"]["notes"] == [note]
         assert note in " ".join(run("doctor", *options, *only, env=environ).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "reason"),
+    [
+        ("--ca-file", None, "No such file or directory"),
+        ("--ca-file", "nothing", "it contains no certificate in PEM form"),
+        ("--cert-file", None, "No such file or directory"),
+    ],
+)
+def test_a_tls_file_that_cannot_be_used_is_refused_without_tls_in_a_url(
+    run: Run, option: str, content: str | None, reason: str
+) -> None:
+    file = run.folder / "own.pem"
+    if content is not None:
+        file.write_text(content)
+    member = option.removeprefix("--").replace("-", "_")
+    wanted = f"attune-ops: cannot use {member} '{file}': {reason}\n"
+    for command in ("doctor", "queues", "health broker", "config show"):
+        done = run(*command.split(), option, str(file), "--amqp-url", "amqp://u:p@127.0.0.1:9", status=2)
+        assert (done.stdout, done.stderr) == ("", wanted), command
+    (run.folder / "attune-ops.toml").write_text(f'[env.a]\namqp_url = "amqp://h"\n{member} = "own.pem"\n')
+    checked = run("config", "check", "--format", "csv", status=2).stdout
+    assert f"env a,false,cannot use {member}" in checked

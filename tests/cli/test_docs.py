@@ -64,8 +64,13 @@ def test_it_opens_the_browser_at_the_address_of_the_page(run: Run, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "value", ["docs.example.com", "https://me:s3cretpw@docs.example.com", "https://a/b#c", "ftp://a"]
-)
+    "value",
+    [
+        "docs.example.com", "https://me:s3cretpw@docs.example.com", "https://a/b#c", "ftp://a",
+        "https://s3cretpw@docs.example.com", "https://docs.example.com/?token=s3cretpw", "https://a/?m=a@b&t=s3cretpw",
+        "https://me:x s3cretpw@docs.example.com", "https://me:x?s3cretpw@docs.example.com", "https://a/#s3cretpw",
+    ],
+)  # fmt: skip
 def test_an_address_that_is_none_is_one_line_and_status_2(run: Run, tmp_path: Path, value: str) -> None:
     (tmp_path / "own.toml").write_text(f'docs_url = "{value}"\n')
     for given in ((), ("--config", f"{tmp_path}/own.toml")):
@@ -73,6 +78,9 @@ def test_an_address_that_is_none_is_one_line_and_status_2(run: Run, tmp_path: Pa
         assert done.stderr.count("\n") == 1
         assert ("docs_url" if given else "ATTUNE_OPS_DOCS_URL") in done.stderr
         assert "s3cretpw" not in done.stderr
+        # A page itself needs no address: it is printed, without it.
+        page = run("docs", "permissions", *given, env={} if given else {"ATTUNE_OPS_DOCS_URL": value}, status=0)
+        assert "s3cretpw" not in page.stdout + page.stderr
 
 
 def test_findings_and_alerts_carry_the_address_of_their_page(run: Run, tmp_path: Path) -> None:

@@ -34,5 +34,13 @@ def docs_url_of(file: ConfigFile, path: Path | None, environ: Mapping[str, str])
 
 def _checked(value: str, origin: str) -> str:
     if not re.fullmatch(r"(?:https?://[^\s/?#@]+|file://)(?:/[^\s?#@]*)?", value):
-        raise ConfigError(f"{origin}: found {value!r}; allowed is {EXPECTED}")
+        raise ConfigError(f"{origin}: found {_without_secrets(value)!r}; allowed is {EXPECTED}")
     return value
+
+
+def _without_secrets(value: str) -> str:
+    """The value without what can hold a token: user, query and fragment."""
+    if "@" in value:  # where the user ends is not certain in an address that is wrong
+        scheme, separator, _ = value.partition("://")
+        return f"{scheme}://***" if separator else "***"
+    return re.sub(r"([?#]).*", r"\1***", value, flags=re.DOTALL)

@@ -16,6 +16,7 @@ import pytest
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Report
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings, resolve
+from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Source
 from attune_ops.ops import Ops
 from tests.world import Run, Vhost
@@ -161,7 +162,8 @@ def test_a_ca_file_that_is_none(behind_tls: dict[str, str], run: Run, tmp_path: 
     ca_file = tmp_path / "ca.pem"
     if content is not None:
         ca_file.write_text(content)
-    trusting(behind_tls, run.folder, ca_file)
+    with pytest.raises(ConfigError, match="cannot use ca_file"):
+        trusting(behind_tls, run.folder, ca_file)
     for command in ("health broker", "queues"):
         said = run(*command.split(), "--env", "tls", status=2).stderr
         assert said.startswith(f"attune-ops: cannot use ca_file '{ca_file}': ")

@@ -168,6 +168,7 @@ def test_python_names_a_lab(folder: Path) -> None:
 def test_an_environment_says_everything(folder: Path) -> None:
     (folder / "secrets").mkdir()
     (folder / "secrets" / "rabbit").write_text("from a file\nsecond line\n")
+    (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (folder / "mine.toml").write_text('name = "mine"\nexchanges = [{ name = "x", type = "topic" }]\n')
     (folder / "ops.toml").write_text("""
 default_env = "prod"
