@@ -28,6 +28,9 @@ def worker_health(settings: Settings, worker: str | None = None, *, wait: float 
     host, changes nothing. Where the management API does not answer, passive declares over AMQP tell whether the queues
     exist and how many consumers they have. Retries for at most `wait` s. Raises `SourceError` if the registry, or the
     management API and AMQP, cannot be read.
+
+    >>> ops.health.worker("w1", wait=10).healthy
+    True
     """
     return _until_healthy(lambda: check_worker(settings, worker or settings.own_worker), wait)
 
@@ -37,6 +40,9 @@ def broker_health(settings: Settings, *, wait: float = 0.0) -> Health:
 
     Reads the management API, needs tag management and any permission in the virtual host, changes nothing. Retries for
     at most `wait` s. Raises `SourceError` if AMQP port or management API cannot be reached.
+
+    >>> ops.health.broker().line
+    "healthy: broker ...: AMQP responds; no alarms; virtual host ... is up"
     """
     return _until_healthy(lambda: _broker(settings), wait)
 
@@ -64,6 +70,9 @@ def route_health(settings: Settings, exchange: str, routing_key: str, *, wait: f
 
     Reads the management API, needs tag management and any permission in the virtual host, publishes nothing. Retries
     for at most `wait` s. Raises `SourceError`.
+
+    >>> ops.health.route("attune.executions", "worker.99").reasons
+    ('routed to no queue: the message is dropped',)
     """
     return _until_healthy(lambda: _route(settings, exchange, routing_key), wait)
 

@@ -38,6 +38,13 @@ def drain(
     Killed at any moment it loses none: run it again and it resumes. What was on disk and not yet acknowledged (at
     most PREFETCH messages) is then in the file twice; `restore` skips the second copies. Undo: `restore` the file.
     Raises `ActionError`, or `SourceError` where the connection breaks; the file then holds what was drained.
+
+    >>> transfer = ops.messages.drain("attune.events.queue", "events.jsonl", filters=["age<1h"])
+    >>> transfer.applied, len(ops.messages.peek("attune.events.queue").messages)
+    (False, 2)
+    >>> transfer = ops.messages.drain("attune.events.queue", "events.jsonl", apply=True)
+    >>> transfer.applied, len(ops.messages.peek("attune.events.queue").messages)
+    (True, 0)
     """
     began = time.perf_counter()
     path, selected = Path(to), parse(filters)

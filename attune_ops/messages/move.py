@@ -47,6 +47,10 @@ def move(
     `apply` it is a dry run. Undo: move them back. `on_notice` gets a sentence while an alarm blocks publishers. Raises
     `ConfigError` where both `to` and an exchange or key are given, `ActionError`, or `SourceError` where the connection
     breaks.
+
+    >>> transfer = ops.messages.move("attune.events.queue", "attune.notifications.queue", limit=1)
+    >>> transfer.applied, transfer.target
+    (False, "queue 'attune.notifications.queue'")
     """
     if to is not None and (exchange is not None or routing_key is not None):
         raise ConfigError("give a queue to move to, or an exchange and key, not both")

@@ -30,6 +30,11 @@ def peek(
     consumers do not get them meanwhile. A quorum queue counts a delivery. `reveal` is logged to the audit log and
     needs confirmation in a protected environment. Raises `ActionError`, or `SourceError` where the connection
     breaks; the messages are requeued then too.
+
+    >>> for message in ops.messages.peek("attune.events.queue", 2).messages:
+    ...     print(message.exchange, message.routing_key)
+    attune.events event.created
+    attune.events event.created
     """
     if not reveal:
         return _peek(settings, queue, count, filters, Redactor(settings.redact, settings.secrets))

@@ -52,6 +52,11 @@ def restore(
     stays in the file, unmarked. There is no undo: consumers may already have the messages. While an alarm of the broker
     blocks publishers it waits, and `on_notice` gets a sentence about it at once and every 10 s. Raises `ActionError`,
     or `SourceError` where the connection breaks.
+
+    >>> _ = ops.messages.drain("attune.events.queue", "events.jsonl", apply=True)
+    >>> transfer = ops.messages.restore("events.jsonl", apply=True)
+    >>> transfer.count("published"), transfer.incomplete
+    (2, False)
     """
     began = time.perf_counter()
     path = Path(file)

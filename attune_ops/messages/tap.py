@@ -75,6 +75,10 @@ def tap(
     written to a file that `restore` reads. Each is given to `on_message`, or kept in the result without it. An
     interrupt ends a tap without limit and time. `reveal` and `save` are logged to the audit log. Raises `ConfigError`,
     `ActionError`, `SourceError`.
+
+    >>> result = ops.messages.tap("attune.events", limit=5, seconds=1)
+    >>> result.seen, result.keys
+    (0, ('#',))
     """
     if limit is None and seconds is None and on_message is None:
         raise ConfigError("a tap that keeps its messages needs an end: give a limit or a duration")

@@ -238,6 +238,11 @@ def show(
     `pattern` chooses names, `worker` (a name or an id) the queues of one worker. `since` and `until` are times or how
     long ago ("24h"). The broker is asked for its cluster's name, unless `cluster` names it. Raises `ConfigError`,
     `SourceError`.
+
+    >>> _ = ops.history.record("readings", seconds=0.5)
+    >>> trends = ops.history.show("worker.*", since="1h", folder="readings")
+    >>> sorted(trends.table["queue"])
+    ['worker.1.executions', 'worker.2.executions']
     """
     if of not in get_args(Of):
         raise ConfigError(f"no history of {of!r}; there is one of {', '.join(get_args(Of))}")

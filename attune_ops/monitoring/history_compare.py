@@ -40,6 +40,10 @@ def compare(
 
     A period is two times with `..` between them, as `show` takes them: "48h..24h", "2026-11-28..2026-11-29". Raises
     `ConfigError` where nothing is recorded in one of them, `SourceError`.
+
+    >>> _ = ops.history.record("readings", seconds=0.5)
+    >>> len(ops.history.compare("1h..now", "1h..now", pattern="worker.*", folder="readings"))
+    2
     """
     spans = [_period(text) for text in (before, after)]
     source = recorded(settings, folder, cluster)

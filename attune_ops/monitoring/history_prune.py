@@ -25,6 +25,10 @@ def prune(older_than: str = "30d", *, folder: str | None = None, apply: bool = F
 
     Deletes only whole files that this tool wrote; they cannot be restored. Nothing on an installation is changed.
     Raises `ConfigError`.
+
+    >>> _ = ops.history.record("readings", seconds=0.5)
+    >>> len(ops.history.prune("30d", folder="readings"))
+    0
     """
     limit = seconds(older_than)
     if limit is None:

@@ -46,6 +46,10 @@ def story(
 
     Of a worker: registered, declared, bound, consumed, each change of state, last seen. Raises `ConfigError`,
     `SourceError`.
+
+    >>> _ = ops.history.record("readings", seconds=0.5)
+    >>> "last seen" in ops.history.story("worker", "w1", folder="readings")["event"]
+    True
     """
     if subject not in get_args(Subject):
         raise ConfigError(f"no story of a {subject!r}; there is one of a worker and of a queue")

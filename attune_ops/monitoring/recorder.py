@@ -96,6 +96,9 @@ def record(
     it is on the disk. A reading that fails is recorded as such; if the first one fails, raises `SourceError`. Raises
     `ConfigError` for an interval below 0.5 s (the broker would do nothing else) and for a folder that cannot be used,
     `ActionError` where it cannot be written any more.
+
+    >>> ops.history.record("readings", seconds=0.5) >= 1
+    True
     """
     check_interval(interval, seconds)
     recorder, started, readings = Recorder(settings, folder, interval=interval), time.monotonic(), 0

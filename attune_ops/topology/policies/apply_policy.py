@@ -37,6 +37,12 @@ def show_policies(settings: Settings, **filters: Unpack[TableFilters]) -> Table:
     """The policies, the objects each is effective for, and the safety policies that are not set.
 
     Needs tag management, changes nothing. Raises `SourceError`.
+
+    >>> for policy in ops.policies.show():
+    ...     print(policy["name"], policy["is"])
+    base-queues not set
+    exchanges not set
+    worker-queues not set
     """
     return filtered(policies(filters.get("facts") or read(settings)), filters)
 
@@ -59,6 +65,10 @@ def apply_policy(
     definition is empty, their own definition; any other name needs a pattern. Needs tag policymaker. Undo: the command
     line in `undo`. Raises `ConfigError` (also where the broker runs another release and `force` is not set),
     `ActionError` where the broker refuses, `SourceError`.
+
+    >>> change = ops.policies.apply("short", {"max-length": 1000}, pattern="^attune[.]events")
+    >>> change.applied, [effect.name for effect in change.effects]
+    (False, ['attune.events.queue'])
     """
     if apply:
         check_release(settings, force)
@@ -81,6 +91,10 @@ def remove_policy(settings: Settings, name: str, *, apply: bool = False, confirm
     """Removes a policy; a dry run without `apply`: what each queue and exchange would lose. Needs tag policymaker.
 
     Undo: the command line in `undo`. Raises `ConfigError` where there is none, `ActionError`, `SourceError`.
+
+    >>> _ = ops.policies.apply("short", {"max-length": 1000}, pattern="^attune[.]events", apply=True)
+    >>> ops.policies.remove("short", apply=True).applied
+    True
     """
     facts = read(settings)
     change = preview_removal(facts, name)
