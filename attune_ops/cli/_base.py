@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from attune_ops.model.errors import ConfigError
     from attune_ops.ops import Ops
 
-COMMAND = re.compile(r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ ")  # in a message: not wrapped, so that it can be copied
+COMMAND = r"(?:attune-ops|rabbitmq[a-z-]*) [a-z]|\$ "  # in a message: not wrapped, so that it can be copied
 COMPLETED = {"topology": _complete.topologies, "env": _complete.environments, "lab": _complete.labs}
 COLORS = {"auto": None, "always": True, "never": False}
+LONGEST = 1000  # characters of a sentence in a list of commands; Click would cut it at 45
 PATIENCE = 1.5  # the time of the whole command without progress, in times of one answer's
 
 
@@ -117,7 +118,7 @@ class Cli:
 
         At a terminal it is wrapped, unless it has several lines or a command to copy.
         """
-        line = self.cleaned(text) if "\n" in text or COMMAND.search(text) else self.wrapped(text)
+        line = self.cleaned(text) if "\n" in text or re.search(COMMAND, text) else self.wrapped(text)
         if self._console is not None:  # above the progress
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
             return
@@ -301,10 +302,14 @@ class Group(_Common, click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each command with its whole first sentence; Click cuts it to one line."""
-        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        listed = [(name, c.get_short_help_str(limit=1000)) for name, c in found if c is not None and not c.hidden]
+        found = [(name, self.sentence_of(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl(listed)
+            formatter.write_dl([(name, sentence) for name, sentence in found if sentence is not None])
+
+    def sentence_of(self, ctx: click.Context, name: str) -> str | None:
+        """The sentence of a command in the list; None for one that is not listed."""
+        command = self.get_command(ctx, name)
+        return None if command is None or command.hidden else command.get_short_help_str(limit=LONGEST)
 
 
 def command(example: str, **kwargs: Any) -> Callable[[Callable[..., Any]], Command]:

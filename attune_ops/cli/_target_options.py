@@ -28,7 +28,7 @@ TARGET = (
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 REPEATED = tuple(name for name in TARGET_NAMES if not name.endswith("_url"))  # a URL can hold a password
 TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs
-IN_TEXT = re.compile(r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)")
+IN_TEXT = r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)"  # compiled when it is used
 
 
 def with_target_options(value: T, options: Mapping[str, str]) -> T:
@@ -65,4 +65,4 @@ def _in_text(text: str, options: Mapping[str, str]) -> str:
     from attune_ops.model.command_lines import option_words, quoted
 
     given = "".join(f"{quoted(word)} " for word in option_words(options))
-    return IN_TEXT.sub(lambda found: found[0] + given, text)
+    return re.sub(IN_TEXT, lambda found: found[0] + given, text)

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 Listener = Callable[[str, str, float], None]  # request, outcome, ms
 
-_STATEMENT = re.compile(r"\s*(\w+)(?:.*?\b(?:FROM|INTO|UPDATE)\s+([\w\".]+))?", re.DOTALL | re.IGNORECASE)
+_STATEMENT = r"(?si)\s*(\w+)(?:.*?\b(?:FROM|INTO|UPDATE)\s+([\w\".]+))?"
 
 _listener: ContextVar[Listener | None] = ContextVar("requests_log", default=None)
 
@@ -55,6 +55,6 @@ def listening() -> bool:
 
 def statement_name(sql: str) -> str:
     """What an SQL statement does to which table, without its values: "SELECT attune.worker"."""
-    found = _STATEMENT.match(sql)
+    found = re.match(_STATEMENT, sql)
     words = found.groups() if found else ("SQL", None)
     return " ".join(w.replace('"', "") for w in words if w)

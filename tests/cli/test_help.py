@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Command
-from attune_ops.cli._main import main
+from attune_ops.cli._base import LONGEST, Command
+from attune_ops.cli._main import Commands, main, root
 from attune_ops.cli._target_options import TARGET
 from tests.cli.commands import ALL, formats
 
@@ -21,6 +22,15 @@ def test_help_is_complete_and_ends_with_an_example(name: str, capsys: pytest.Cap
     assert all(f"--{option}" in head for option, _, _ in TARGET)
     assert all(len(line) <= 80 for line in head.splitlines())
     assert ALL[name].help, "no docstring"
+
+
+def test_the_list_has_the_sentence_of_each_command_whether_read_from_its_file_or_imported() -> None:
+    context = click.Context(root, info_name="attune-ops")
+    assert isinstance(root, Commands)
+    read = {name: root.sentence_of(context, name) for name in root.list_commands(context)}
+    imported = {name: root.get_command(context, name) for name in read}
+    assert read == {name: c.get_short_help_str(LONGEST) for name, c in imported.items() if c is not None}
+    assert all(read.values())
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -32,3 +32,10 @@ def test_the_version_loads_no_library() -> None:
     program += "print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"msgspec", "click", "typing_extensions"} & set(done.stdout.split())
+
+
+def test_the_list_of_commands_imports_none_that_a_function_makes() -> None:
+    program = "from attune_ops.cli._main import main; main(['--help'])\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not {"attune_ops.cli.doctor", "attune_ops.cli.drill", "attune_ops.cli.lab", "msgspec"} & loaded
