@@ -11,8 +11,6 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import pytest
-
 from attune_ops.model.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -73,36 +71,3 @@ def test_without_the_driver_the_doctor_could_not_look() -> None:
     assert check["status"] == "skipped"
     assert "install the extra: pip install 'attune-ops[postgres]'" in check["reason"]
     assert "Start the database" not in done.stdout
-
-
-@pytest.mark.slow
-def test_the_wheel_has_everything(tmp_path: Path) -> None:
-    """Runs from the wheel alone, beside the libraries of this environment."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT], check=True, timeout=120)
-    (wheel,) = tmp_path.glob(f"attune_ops-{__version__}-*.whl")
-    target = tmp_path / "installed"
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", target, wheel], check=True, timeout=120)
-
-    def run(*arguments: str) -> str:
-        program = (
-            f"import sys; sys.path.insert(0, {str(target)!r}); import attune_ops\n"
-            f"assert attune_ops.__file__.startswith({str(target)!r})\n"
-            "from attune_ops.cli._main import main; sys.exit(main(sys.argv[1:]))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True,
-            check=False, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, (arguments, done.stderr)
-        return done.stdout
-
-    (tmp_path / "defs.json").write_text(run("topology", "export"))
-    assert "<html" in run("doctor", "--from", "defs.json", "--format", "html", "--fail-on", "never")
-    assert "AT401" in run("doctor", "--explain", "all")
-    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/howto").glob("*.md")]:
-        assert run("docs", page.stem).rstrip() == page.read_text().rstrip()
-    assert "06-orphans" in run("notebook", "list")
-    assert "[env.dev]" in run("config", "init")
-    assert json.loads(run("config", "schema"))["$schema"]
-    assert run("topology", "graph", "--format", "svg").startswith("<svg")
