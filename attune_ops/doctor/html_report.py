@@ -21,6 +21,7 @@ import msgspec
 from attune_ops import inventory as package
 from attune_ops.doctor import report_text, view_report
 from attune_ops.doctor.findings import CheckResult, Finding, Report
+from attune_ops.model.decoding import decode
 from attune_ops.model.errors import SourceError
 from attune_ops.model.files import write_file
 from attune_ops.model.ownership import orphaned_queues
@@ -120,8 +121,8 @@ def _masked(diagnosis: Report, facts: Facts) -> Report:
     def text(values: object) -> str:
         return mask_url(msgspec.json.encode(values).decode())
 
-    findings = msgspec.json.decode(text(diagnosis.findings), type=tuple[Finding, ...])
-    results = msgspec.json.decode(text(diagnosis.results), type=tuple[CheckResult, ...])
+    findings = decode(text(diagnosis.findings), tuple[Finding, ...])
+    results = decode(text(diagnosis.results), tuple[CheckResult, ...])
     return msgspec.structs.replace(diagnosis, facts=facts, findings=findings, results=results)
 
 

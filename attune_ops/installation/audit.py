@@ -22,6 +22,7 @@ import msgspec
 
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management_write import ManagementWriter, open_writer
+from attune_ops.model.decoding import decode
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.files import lock, state_folder
 from attune_ops.model.redaction import Redactor
@@ -84,7 +85,7 @@ def entries(file: Path | None = None) -> Iterator[Entry]:
     with file.open("rb") as lines:
         for line in lines:
             with suppress(msgspec.DecodeError):
-                yield msgspec.json.decode(line, type=Entry)
+                yield decode(line, Entry)
 
 
 def check_confirmation(settings: Settings, confirm: str | None) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from attune_ops.installation.config.settings import Endpoint
 from attune_ops.installation.unreachable import is_late, why
-from attune_ops.model import deadline, requests_log
+from attune_ops.model import deadline, decoding, requests_log
 from attune_ops.model.errors import SourceError
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last for deeply nested JSON
@@ -68,7 +68,7 @@ def check(endpoint: Endpoint, path: str, answer: Answer, vhost: str | None = Non
 def decode(endpoint: Endpoint, path: str, answer: Answer, kind: type[T]) -> T:
     """Decodes the JSON of an answer; raises `SourceError` for a web page, an incomplete answer or other fields."""
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return decoding.decode(answer.body, kind)
     except UNREADABLE as e:
         if _is_page(answer):
             what = "answered with a web page: a proxy or another server answers there; check host, port and prefix"
@@ -85,7 +85,7 @@ def _is_page(answer: Answer) -> bool:
 
 def _is_json(answer: Answer) -> bool:
     try:
-        msgspec.json.decode(answer.body, type=msgspec.Raw)  # builds nothing of it
+        decoding.decode(answer.body, msgspec.Raw)  # builds nothing of it
     except UNREADABLE:
         return False
     return True
@@ -99,7 +99,7 @@ class _Complaint(msgspec.Struct):
 def _reason(answer: Answer) -> str:
     """The API's text of an error, or what came instead."""
     try:
-        said = msgspec.json.decode(answer.body, type=_Complaint)
+        said = decoding.decode(answer.body, _Complaint)
     except UNREADABLE:
         return "a web page" if _is_page(answer) else "no reason given"
     import html

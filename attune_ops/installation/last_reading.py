@@ -69,8 +69,10 @@ def read(settings: Settings) -> Names:
     """The names of the last reading of this installation; none where there was none. Connects to nothing."""
     import msgspec
 
+    from attune_ops.model.decoding import decode
+
     try:
-        return msgspec.json.decode(_file(settings).read_bytes(), type=Names)
+        return decode(_file(settings).read_bytes(), Names)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Names()
 

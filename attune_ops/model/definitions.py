@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from attune_ops.model.decoding import decode
 from attune_ops.model.erlang_json import Flag, WireTable, flag, table
 from attune_ops.model.facts import Source
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
@@ -136,9 +137,7 @@ class Definitions(msgspec.Struct, rename={"format": "rabbitmq_definition_format"
     ) -> BrokerSnapshot:
         exchanges, queues, bindings, policies, parameters = lists
         operator = tuple(
-            (p.name, msgspec.json.decode(p.value, type=_PolicyDefinition))
-            for p in parameters
-            if p.component == "operator_policy"
+            (p.name, decode(p.value, _PolicyDefinition)) for p in parameters if p.component == "operator_policy"
         )
         return BrokerSnapshot(
             vhost=vhost,

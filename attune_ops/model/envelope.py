@@ -12,6 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from attune_ops.model.decoding import decode
+
 VERSION = "1.0"
 CONTENT_TYPE = "application/json"
 
@@ -65,6 +67,6 @@ def build(
 def parse(body: bytes) -> Envelope:
     """Parses a body; raises `NotAnEnvelope` with the error, without quoting the content."""
     try:
-        return msgspec.json.decode(body, type=Envelope)
+        return decode(body, Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise NotAnEnvelope(f"{len(body)} bytes that are not an envelope: {e}") from None

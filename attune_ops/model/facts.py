@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from attune_ops.model import decoding
 from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE, PassiveReading
 from attune_ops.model.recognition import Recognition, recognise
 from attune_ops.model.registry import RegistryView, Worker
@@ -287,4 +288,4 @@ def encode(facts: Facts) -> bytes:
 
 def decode(data: bytes) -> Facts:
     """Reads what `encode` wrote; raises `msgspec.ValidationError` where it is something else."""
-    return msgspec.json.decode(data, type=Facts)
+    return decoding.decode(data, Facts)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from attune_ops.model.decoding import decode
 from attune_ops.model.definitions import UNKNOWN, Definitions
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import SCHEMA, Facts, encode, with_topology
@@ -160,7 +161,7 @@ def masked(facts: Facts, secrets: tuple[Secret, ...] = ()) -> Facts:
     if any(msgspec.json.encode(s.reveal()).decode()[1:-1] in whole for s in kept):
         facts = msgspec.convert(scrubbed(msgspec.json.decode(whole), kept), Facts)
     text = mask_url(msgspec.json.encode(msgspec.structs.replace(facts, broker=None, earlier=None)).decode())
-    made = msgspec.json.decode(text, type=Facts)
+    made = decode(text, Facts)
     return msgspec.structs.replace(made, broker=_masked_broker(facts.broker), earlier=_masked_broker(facts.earlier))
 
 
@@ -227,7 +228,7 @@ class _Content:
     def decode(self, kind: type[T]) -> T:
         """The content as `kind`; raises `ConfigError` for invalid JSON or other fields."""
         try:
-            return msgspec.json.decode(self.data, type=kind)
+            return decode(self.data, kind)
         except msgspec.ValidationError as e:
             raise ConfigError(f"{self.shown}: unexpected content: {e}") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as e:

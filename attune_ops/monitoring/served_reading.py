@@ -15,6 +15,7 @@ from attune_ops.doctor.findings import Report
 from attune_ops.doctor.html_report import report_html
 from attune_ops.installation.config.settings import Settings
 from attune_ops.inventory.workers import workers
+from attune_ops.model.decoding import decode_msgpack
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import BrokerSnapshot
 from attune_ops.monitoring.env_label import with_env
@@ -53,12 +54,12 @@ class Reading:
 
     def state(self, worker: str) -> str | None:
         """The state of the worker of this name or id, None where there is none."""
-        return msgspec.msgpack.decode(self._states, type=dict[str, str]).get(worker)
+        return decode_msgpack(self._states, dict[str, str]).get(worker)
 
     @property
     def earlier(self) -> BrokerSnapshot | None:
         """The broker as the first sample of the next reading: what checks compare, without the rest."""
-        broker = msgspec.msgpack.decode(zlib.decompress(self._report), type=_OnlyBroker).facts.broker
+        broker = decode_msgpack(zlib.decompress(self._report), _OnlyBroker).facts.broker
         return broker and msgspec.structs.replace(broker, exchanges=None, bindings=None, connections=None)
 
     @property
@@ -66,7 +67,7 @@ class Reading:
         """The HTML report, made at the first request."""
         with self._lock:
             if self._packed_page is None:
-                report = msgspec.msgpack.decode(zlib.decompress(self._report), type=Report)
+                report = decode_msgpack(zlib.decompress(self._report), Report)
                 page = report_html(report, self._settings.secrets)
                 self._packed_page = zlib.compress(page.encode(), level=1)
             return zlib.decompress(self._packed_page)

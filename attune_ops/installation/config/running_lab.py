@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from attune_ops.model.decoding import decode
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.files import state_folder
 from attune_ops.model.secret import Secret
@@ -132,7 +133,7 @@ def read_state(name: str = "default") -> RunningLab | None:
     """
     path = lab_folder(name) / STATE_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunningLab)
+        return decode(path.read_bytes(), RunningLab)
     except FileNotFoundError:
         return None
     except OSError as e:
