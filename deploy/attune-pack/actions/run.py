@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs one command of attune-ops for Attune: JSON parameters on standard input, the command's JSON on standard output.
 
-The exit status is the command's: 0, 1 for findings, 2 for wrong parameters, 3 for what could not be read. So the
+The worker sets ATTUNE_ACTION to the action's ref, whose last part is the command, and leaves out parameters that nobody
+gave. The exit status is the command's: 0, 1 for findings, 2 for wrong parameters, 3 for what could not be read. So the
 execution fails exactly where the command does.
 """
 
@@ -16,9 +17,8 @@ import urllib.request
 from typing import Any
 
 
-def arguments(parameters: dict[str, Any]) -> list[str]:
+def arguments(command: str, parameters: dict[str, Any]) -> list[str]:
     """The command line of the parameters; a value that begins with a dash stays a value."""
-    command = parameters["command"]
     if command == "doctor":
         only = [f"--only={parameters['only']}"] if parameters.get("only") else []
         return ["doctor", "--format=json", f"--fail-on={parameters.get('fail_on', 'error')}", *only]
@@ -70,11 +70,13 @@ def raise_alerts(report: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """Runs the command and prints its JSON."""
-    parameters = json.load(sys.stdin)
+    text = sys.stdin.read()
+    parameters = json.loads(text) if text.strip() else {}
+    command = os.environ.get("ATTUNE_ACTION", "").rpartition(".")[2]
     environment = dict(os.environ)
     if parameters.get("state_folder"):
         environment["XDG_STATE_HOME"] = parameters["state_folder"]
-    line = [sys.executable, "-m", "attune_ops", *arguments(parameters)]
+    line = [sys.executable, "-m", "attune_ops", *arguments(command, parameters)]
     done = subprocess.run(line, stdout=subprocess.PIPE, env=environment, check=False)
     if done.stdout and parameters.get("raise_alerts") is True:
         report = json.loads(done.stdout)

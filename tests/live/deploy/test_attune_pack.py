@@ -28,15 +28,16 @@ def here(place: Callable[..., Place]) -> Place:
 
 @pytest.fixture
 def act(here: Place, tmp_path: Path) -> Act:
-    """`act("doctor", only="AT401")` runs an action with its defaults and these parameters."""
+    """`act("doctor", only="AT401")` runs an action with these parameters, and with no others."""
 
     def run(action: str, environment: dict[str, str] | None = None, **parameters: object) -> tuple[int, Any]:
         described = yaml.safe_load((PACK / "actions" / f"{action}.yaml").read_text())
-        values = {k: p["default"] for k, p in described["parameters"].items() if "default" in p} | parameters
+        assert parameters.keys() <= described["parameters"].keys()
         done = subprocess.run(
             [sys.executable, PACK / "actions" / described["entry_point"]],
-            input=json.dumps(values), capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60,
-            env={**os.environ, **here.environment, **(environment or {})},
+            input=f"{json.dumps(parameters)}\n" if parameters else "",
+            capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60,
+            env=os.environ | here.environment | {"ATTUNE_ACTION": described["ref"]} | (environment or {}),
         )  # fmt: skip
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
