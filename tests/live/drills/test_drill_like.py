@@ -47,7 +47,7 @@ def definitions(vhost: Vhost) -> dict[str, Any]:
     told = vhost.api("GET", "definitions/{vhost}").json()
     told["operator policies"] = vhost.api("GET", "operator-policies/{vhost}").json()
     for each in (*told["policies"], *told["operator policies"]):
-        del each["vhost"]
+        each.pop("vhost", None)  # RabbitMQ 4 leaves it out
     workers = [q for q in told["queues"] if q["name"].startswith("worker.")]
     return {
         "exchanges": sorted(told["exchanges"], key=str),
