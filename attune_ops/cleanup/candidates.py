@@ -14,7 +14,7 @@ from attune_ops.installation.config import Settings
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.files import lock, state_folder
+from attune_ops.model.files import PRIVATE, lock, make_folder, make_private, state_folder
 from attune_ops.model.ownership import Orphan, leftover_queues, orphaned_queues, require
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age, counted
@@ -106,8 +106,9 @@ def history(settings: Settings) -> Iterator[dict[str, datetime]]:
     """
     file = state_folder("reap", f"{settings.amqp.file_name}.json")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        make_folder(file.parent)
+        make_private(file)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as e:
         raise ActionError(f"cannot write {str(file)!r}, the record of queues orphaned in earlier runs: {e}") from e
     with os.fdopen(descriptor, "r+b") as stream:

@@ -29,7 +29,7 @@ from attune_ops.installation.registry_session import session
 from attune_ops.messages.drain import drain
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts
-from attune_ops.model.files import state_folder
+from attune_ops.model.files import make_folder, state_folder
 from attune_ops.model.ownership import check_registry, why_not_live
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
@@ -132,7 +132,7 @@ class _Reaper:
 
     def _save(self, candidate: Candidate) -> Candidate:
         file = self._folder / f"{quote(candidate.queue, safe='')}.jsonl"
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._folder)
         count = drain(self._settings, candidate.queue, file, apply=True, confirm=self._confirm).count("drained")
         saved = str(file) if count else candidate.saved
         self._latest = msgspec.structs.replace(candidate, saved=saved, saved_messages=candidate.saved_messages + count)

@@ -21,6 +21,7 @@ from attune_ops.drills.target import Declarations, declared, prepare, refuse_unl
 from attune_ops.drills.undo import OnProgress, UndoList, abandoned
 from attune_ops.installation import audit
 from attune_ops.installation.config.settings import Settings
+from attune_ops.model.files import make_folder
 from attune_ops.model.units import counted
 
 OnTimeline = Callable[[Timeline], None]
@@ -94,7 +95,7 @@ def _run_once(
     target = None
     try:
         undo.add("folder", str(folder))
-        folder.mkdir(mode=0o700)
+        make_folder(folder, new=True)
         registry = scratch_registry.make(parameters.registry, folder, undo)
         target = prepare(drill, settings, server, undo, on_progress)
         scratch = msgspec.structs.replace(

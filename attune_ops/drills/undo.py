@@ -20,7 +20,7 @@ from attune_ops.installation.management_write import ManagementWriter, open_writ
 from attune_ops.lab import process as processes
 from attune_ops.lab.folder import remove
 from attune_ops.model.errors import AttuneOpsError
-from attune_ops.model.files import state_folder
+from attune_ops.model.files import make_folder, make_private, state_folder
 from attune_ops.model.units import counted
 
 OnProgress = Callable[[str], None]
@@ -85,8 +85,9 @@ class UndoList:
         if not self.record.undo:
             self.file.unlink(missing_ok=True)
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.file.parent)
         new = self.file.with_suffix(".new")
+        make_private(new)
         new.write_bytes(msgspec.json.encode(self.record))
         new.replace(self.file)
 

@@ -24,7 +24,7 @@ from attune_ops.installation.config import Settings
 from attune_ops.installation.management_write import ManagementWriter, open_writer
 from attune_ops.model.decoding import decode
 from attune_ops.model.errors import ActionError, ConfigError
-from attune_ops.model.files import lock, state_folder
+from attune_ops.model.files import PRIVATE, lock, make_folder, make_private, state_folder
 from attune_ops.model.redaction import Redactor
 
 SCHEMA = "attune-ops/audit/1"
@@ -156,8 +156,9 @@ def _append(entry: Entry, redactor: Redactor) -> None:
     masked = redactor.value(msgspec.to_builtins(entry))
     line = msgspec.json.encode(masked) + b"\n"
     file = log_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    make_folder(file.parent)
+    make_private(file)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, PRIVATE)
     try:
         _lock(descriptor)  # a line that a crash cut off is ended before the next one
         size = os.fstat(descriptor).st_size

@@ -49,7 +49,7 @@ def keep(settings: Settings, facts: Facts) -> None:
     import msgspec
 
     from attune_ops.model.errors import ConfigError
-    from attune_ops.model.files import write_file
+    from attune_ops.model.files import make_folder, write_file
 
     before = read(settings)
     broker, registry = facts.broker, facts.registry
@@ -61,7 +61,7 @@ def keep(settings: Settings, facts: Facts) -> None:
     if now != before:
         file = _file(settings)
         with contextlib.suppress(OSError, ConfigError):  # completion is a comfort, no reason to fail
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(file.parent)
             write_file(str(file), msgspec.json.encode(now), "the names for completion", replace=True)
 
 

@@ -16,6 +16,7 @@ from attune_ops.installation.config.settings import Database
 from attune_ops.installation.unreachable import is_late
 from attune_ops.model import deadline, requests_log
 from attune_ops.model.errors import AttuneOpsError, SourceError
+from attune_ops.model.files import make_folder, make_private
 
 Access = Literal["read", "write", "create"]
 SQLITE_MODE: dict[Access, str] = {"read": "ro", "write": "rw", "create": "rwc"}
@@ -184,7 +185,8 @@ def connect(database: Database, timeout: float, access: Access = "read") -> Any:
 
     try:
         if access == "create":
-            database.file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(database.file.parent)
+            make_private(database.file)
         elif is_yet_to_come(database):
             raise SourceError(no_file(database) if access == "read" else f"registry {database.shown}: the file is gone")
         elif not database.file.is_file():

@@ -14,7 +14,7 @@ import msgspec
 
 from attune_ops.installation.config.running_lab import PASSWORD_FILE, STATE_FILE, RunningLab, lab_folder, labs_folder
 from attune_ops.model.errors import ActionError
-from attune_ops.model.files import lock
+from attune_ops.model.files import lock, make_folder, make_private
 
 
 @contextmanager
@@ -27,7 +27,8 @@ def locked(name: str, note: Callable[[str], None]) -> Iterator[Path]:
     path = folder.with_suffix(".lock")
     while True:
         try:
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder.parent)
+            make_private(path)
             file = path.open("w")
         except OSError as e:
             raise ActionError(f"cannot use the lab's folder {folder.parent}: {e.strerror}") from e
@@ -60,7 +61,7 @@ def is_there(name: str) -> bool:
 
 def make(folder: Path) -> None:
     """Makes the folder with a new password and the nodes' Erlang cookie, readable by its owner only."""
-    folder.mkdir(mode=0o700)
+    make_folder(folder, new=True)
     write_private(folder / PASSWORD_FILE, secrets.token_urlsafe(18) + "\n")
     write_private(folder / ".erlang.cookie", secrets.token_hex(16))
     (folder / ".erlang.cookie").chmod(0o400)

@@ -19,7 +19,7 @@ from attune_ops.lab import process
 from attune_ops.lab.folder import write_private
 from attune_ops.lab.server import Server, search_path
 from attune_ops.model.errors import ActionError, SourceError
-from attune_ops.model.files import lock
+from attune_ops.model.files import lock, make_folder
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def start(
     """Writes the node's files and starts it, without waiting for it."""
     folder = Path(node.folder)
     for part in ("data", "log"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / part)
     write_private(folder / "rabbitmq.conf", configuration(lab, node, extra))
     plugins = ",".join((*PLUGINS, *lab.plugins))
     (folder / "enabled_plugins").write_text(f"[{plugins}].\n")

@@ -17,6 +17,7 @@ from attune_ops.installation.config.urls import parse_database
 from attune_ops.installation.registry_session import connect_postgresql
 from attune_ops.lab import process as processes
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
+from attune_ops.model.files import make_folder
 
 SCHEMA = Path(__file__).with_name("registry.sql").read_text()  # to be formatted with the name of the schema
 USER = "attune"
@@ -39,7 +40,7 @@ class Postgres:
 
     def make(self) -> None:
         """Makes the folder and an empty data directory in it. Undo: remove the folder. Raises `ActionError`."""
-        self.folder.mkdir(mode=0o700)
+        make_folder(self.folder, new=True)
         secret = self.folder / "password"
         secret.touch(mode=0o600)
         secret.write_text(self.password)

@@ -27,6 +27,7 @@ from attune_ops.lab.control import down, up
 from attune_ops.lab.lab_nodes import Lab, Note
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.files import make_folder
 from attune_ops.model.ownership import is_consumed
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.units import counted
@@ -143,7 +144,7 @@ def _settings(lab: Lab, topology: str) -> Settings:
 
 def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
     folder = Path(lab.state.folder, SERVICES)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     with _stand_ins(settings, folder, out, plan) as services:
         publishing = f"publishing messages for {plan.seconds:g} s"
         with out.progress(publishing, plan.seconds) as note:

@@ -22,6 +22,7 @@ _STEP = re.compile(r"\.?(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<any>\[\.\.\.\
 
 STDOUT = "-"  # in the place of a file's name
 PRIVATE = 0o600
+PRIVATE_FOLDER = 0o700
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a named pipe"}
 
 
@@ -51,12 +52,34 @@ def write_file(path: str, data: bytes, what: str, *, replace: bool = False, mode
 
 
 def make_private(path: Path) -> None:
-    """Makes the file if it is not there, and lets nobody else read it, whatever the umask; raises `OSError`."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+    """Makes an empty file for its owner only, whatever the umask; one that exists stays. Raises `OSError`."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE)
+    except FileExistsError:
+        return
     try:
         os.fchmod(descriptor, PRIVATE)
     finally:
         os.close(descriptor)
+
+
+def make_folder(path: Path, *, new: bool = False) -> None:
+    """Makes the folder and its missing parents, each for its owner only, whatever the umask.
+
+    A folder that exists keeps its mode; with `new` it is an error. Raises `OSError`.
+    """
+    try:
+        path.mkdir(mode=PRIVATE_FOLDER)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        make_folder(path.parent)
+        make_folder(path, new=new)
+    except FileExistsError:
+        if new or not path.is_dir():
+            raise
+    else:
+        path.chmod(PRIVATE_FOLDER)
 
 
 def check_target(path: str, *, replace: bool = False) -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from attune_ops.model.errors import ActionError, ConfigError
-from attune_ops.model.files import lock
+from attune_ops.model.files import lock, make_folder, make_private
 from attune_ops.monitoring.arrow import pa, pq
 from attune_ops.monitoring.history_files import OURS, Folder, one_line
 from attune_ops.monitoring.history_schema import SCHEMA
@@ -84,7 +84,9 @@ class Writer:
     def _slot(self) -> str:
         host = re.sub(r"[^\w-]+", "-", socket.gethostname().partition(".")[0], flags=re.ASCII) or "host"
         for slot in range(1000) if self.folder.is_local else ():
-            file = open(f"{self.folder.root}/.{host}.{slot:x}.lock", "ab")  # noqa: SIM115 - held until `close`
+            path = Path(self.folder.root, f".{host}.{slot:x}.lock")
+            make_private(path)
+            file = path.open("ab")
             try:
                 if lock(file, wait=False):
                     self._lock = file
@@ -102,8 +104,7 @@ class Writer:
             return
         root = Path(self.folder.root)
         if not root.exists():
-            root.mkdir(parents=True)
-            root.chmod(0o700)  # whatever the umask
+            make_folder(root)
         mode, made = root.stat().st_mode & 0o755, root
         for part in Path(path).relative_to(root).parts:
             made /= part
