@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import nbformat
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.world import eventually
@@ -47,6 +46,8 @@ def jupyterlab(
     folder: Path, cells: Sequence[str], environment: Mapping[str, str], theme: str = "Light"
 ) -> Iterator[str]:
     """A JupyterLab with one notebook of these cells, in its light or dark theme; gives the URL of that notebook."""
+    import nbformat  # takes seconds: not in each process that collects the tests
+
     notebooks, settings = folder / "notebooks", folder / "settings" / "@jupyterlab" / "apputils-extension"
     for made_folder in (notebooks, settings):
         made_folder.mkdir(parents=True)

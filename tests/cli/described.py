@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from functools import cache
-from typing import Any
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any
 
 from attune_ops.cli import _schemas
 from attune_ops.cli._inspect import Inspection
 from tests.cli.commands import ALL
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 
 def described(made: dict[str, Any], command: str = "") -> None:
@@ -33,6 +34,8 @@ def _check(name: str, made: dict[str, Any]) -> None:
 @cache
 def validator_of(name: str) -> Draft202012Validator:
     """Like the schema of that name, but it refuses members that the schema does not name."""
+    from jsonschema import Draft202012Validator  # takes seconds: not in each process that collects the tests
+
     schema = copy.deepcopy(_schemas.schema(name))
     Draft202012Validator.check_schema(schema)
     for found in schema["$defs"].values():

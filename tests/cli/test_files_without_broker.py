@@ -7,7 +7,6 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from attune_ops.model.topologies import names
@@ -60,6 +59,8 @@ def test_the_hook_runs_the_check(run: Run) -> None:
 
 
 def test_schemas_accept_what_is_valid_and_refuse_what_is_not(run: Run) -> None:
+    import jsonschema  # takes seconds: not in each process that collects the tests
+
     configuration = json.loads(run("config", "schema", status=0).stdout)
     topology = json.loads(run("config", "schema", "topology", status=0).stdout)
     example = (ROOT / "attune_ops/installation/config/example.toml").read_text()

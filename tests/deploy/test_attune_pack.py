@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -90,6 +89,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("pattern", SCHEMAS)
 def test_each_file_obeys_its_schema(pattern: str) -> None:
+    import jsonschema  # takes seconds: not in each process that collects the tests
+
     files = sorted(PACK.glob(pattern))
     assert files
     for file in files:

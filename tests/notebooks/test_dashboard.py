@@ -6,8 +6,6 @@ import json
 import os
 from pathlib import Path
 
-import nbclient
-import nbformat
 import pytest
 
 from tests.world import Vhost, clean_environment
@@ -24,6 +22,9 @@ CELLS = (
 
 @pytest.mark.slow
 def test_widgets_show_the_queues_and_nothing_is_left(vhost: Vhost, tmp_path: Path) -> None:
+    import nbclient  # takes seconds: not in each process that collects the tests
+    import nbformat
+
     vhost.api("PUT", "queues/{vhost}/seen-by-the-thread", {"durable": True})
     environment = clean_environment(tmp_path) | vhost.environment
     environment["ATTUNE_OPS_DATABASE_URL"] = f"sqlite:///{tmp_path}/registry.sqlite"

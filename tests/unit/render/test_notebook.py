@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import nbclient
-import nbformat
-
 SETUP = """
 from datetime import UTC, datetime
 from attune_ops.doctor.findings import Finding, Severity, Subject
@@ -22,6 +19,9 @@ VALUES = {
 
 
 def test_one_output_with_html_and_text() -> None:
+    import nbclient  # takes seconds: not in each process that collects the tests
+    import nbformat
+
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (SETUP, *VALUES)])
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     for cell, words in zip(notebook.cells[1:], VALUES.values(), strict=True):
