@@ -63,11 +63,12 @@ def diagnose(
     chosen = [c for c in (all_checks() if checks is None else checks) if severities.get(c.code, c.severity) is not None]
     with garbage_collection_paused():
         runs = [(c, _run(facts, c, thresholds or {}, now)) for c in chosen]
-    problems = [(c, p) for c, run in runs for p in run.problems]
-    found = [_finding(facts, c, p, severities.get(c.code), docs_url) for c, p in problems]
-    causes = _causes(found, [tuple(causes_of(c.code, p, explained_by)) for c, p in problems])
-    roots = [(problems[i][1], finding) for i, finding in _with_consequences(found, causes)]
-    findings = _without_damage(worst_first((_of_one_cause(facts, several) for several in alike(facts, roots)), facts))
+        problems = [(c, p) for c, run in runs for p in run.problems]
+        found = [_finding(facts, c, p, severities.get(c.code), docs_url) for c, p in problems]
+        causes = _causes(found, [causes_of(c.code, p, explained_by) for c, p in problems])
+        roots = [(problems[i][1], finding) for i, finding in _with_consequences(found, causes)]
+        grouped = (_of_one_cause(facts, several) for several in alike(facts, roots))
+        findings = _without_damage(worst_first(grouped, facts))
     new = tuple(f for f in findings if not f.keys <= set(known))
     return Report(
         facts=facts,
@@ -83,7 +84,8 @@ def diagnose(
 def garbage_collection_paused() -> Iterator[None]:
     """Disables the garbage collector while facts are read and checked.
 
-    Facts are plain values without cycles; with ten thousand workers their collection takes a tenth of the time.
+    Facts are plain values without cycles; with ten thousand workers their collection takes a tenth of the time. They
+    count as old afterwards: the next collection of young objects would visit each of them once more.
     """
     if not gc.isenabled():
         yield
@@ -92,6 +94,9 @@ def garbage_collection_paused() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
         gc.enable()
 
 
@@ -195,7 +200,7 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
     )
 
 
-def _causes(found: Sequence[Finding], possible: Sequence[tuple[tuple[str, str], ...]]) -> list[int]:
+def _causes(found: Sequence[Finding], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
     """For each finding the position of its root cause among the findings, its own where none explains it."""
     first: dict[tuple[str, str], int] = {}
     for i, finding in enumerate(found):

@@ -64,7 +64,7 @@ def _row(facts: Facts, consumer: ConsumerState) -> tuple[Cell, ...]:
     return row(
         COLUMNS,
         consumer,
-        service=service_of(facts.topology, consumer),
+        service=service_of(facts, consumer),
         ack=consumer.ack_required,
         activity=consumer.activity_status,
         client=None if connection is None else connection.client_name,

@@ -244,6 +244,11 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return {queue.name: template for _, template, queue in self._owned}
 
     @cached_property
+    def owner_of(self) -> Mapping[str, int]:
+        """The worker's id of each queue on the broker that is named as a worker's: faster than `Topology.worker_of`."""
+        return {queue.name: worker_id for worker_id, _, queue in self._owned}
+
+    @cached_property
     def _owned(self) -> tuple[tuple[int, str, QueueState], ...]:
         queues = (self.broker.queues if self.broker else None) or ()
         owners = ((self.topology.worker_of(q.name), q) for q in queues)

@@ -16,7 +16,7 @@ from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
-from attune_ops.model.topology import Binding, Leftover, Per, Topology
+from attune_ops.model.topology import ID, Binding, Leftover, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
@@ -86,11 +86,20 @@ def is_desired(facts: Facts, binding: BindingState) -> bool:
     return found in [(b.source, b.routing_key, b.arguments) for b in _wanted_to(facts, binding)]
 
 
-def service_of(topology: Topology, consumer: ConsumerState) -> str | None:
+def service_of(facts: Facts, consumer: ConsumerState) -> str | None:
     """The service that the topology expects to consume that queue by that tag, or None."""
-    owner = worker_id(topology, consumer.queue)
-    expected = topology.consumers if owner is None else topology.worker_consumers(owner)
-    return next((c.service for c in expected if (c.queue, c.tag) == (consumer.queue, consumer.tag)), None)
+    owner = facts.topology.worker_of(consumer.queue)
+    own_id, template = (str(owner[0]), owner[1].name) if owner else ("", consumer.queue)
+    expected = facts.memo(_tags).get(template, ())
+    return next((service for service, tag in expected if tag.replace(ID, own_id) == consumer.tag), None)
+
+
+def _tags(facts: Facts) -> Mapping[str, list[tuple[str, str]]]:
+    """For `facts.memo`: service and tag of each consumer of the topology, by the queue's name in the topology file."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for c in facts.topology.consumers:
+        found.setdefault(c.queue, []).append((c.service, c.tag))
+    return found
 
 
 def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
@@ -100,17 +109,13 @@ def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
     connection only, which made it.
     """
     found = {}
-    for queue in own_queues(facts):
-        if facts.actual.queue_named[queue].exclusive:
+    for queue, template in facts.memo(own_queues).items():
+        there = facts.actual.consumers_of.get(queue)
+        if not there or facts.actual.queue_named[queue].exclusive:
             continue
-        owner = worker_id(facts.topology, queue)
-        expected = facts.topology.consumers if owner is None else facts.topology.worker_consumers(owner)
-        tags = {c.tag for c in expected if c.queue == queue}
-        unknown = tuple(
-            c
-            for c in facts.actual.consumers_of.get(queue, ())
-            if c.tag not in tags and not ("" in tags and c.tag.startswith("amq.ctag-"))
-        )
+        owner = facts.owner_of.get(queue)
+        tags = [tag.replace(ID, str(owner)) for _, tag in facts.memo(_tags).get(template, ())]
+        unknown = tuple(c for c in there if c.tag not in tags and not ("" in tags and c.tag.startswith("amq.ctag-")))
         if unknown:
             found[queue] = unknown
     return found

@@ -29,7 +29,7 @@ class WorkerRole(StrEnum):
     HYBRID = "hybrid"
 
 
-class Worker(msgspec.Struct, frozen=True, omit_defaults=True):
+class Worker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A row of the `worker` table; None where an older release has no such column."""
 
     id: int

@@ -44,6 +44,7 @@ class _Clients(msgspec.Struct, frozen=True):
     by_tag: Mapping[str, str]
     by_name: Mapping[str, str]
     unnamed: int  # connections without a name and without a consumer: they can be anybody's
+    tags: tuple[str, ...]  # of a worker's consumers, with its id left open
 
 
 def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
@@ -54,11 +55,11 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
     can be the worker's (Attune's services do not name their connections), or the worker registered or sent a heartbeat
     less than 45 s ago: it can be alive and reconnecting, so the process is `unlisted`.
     """
-    reason = facts.missing_reason((Source.CONNECTIONS, Source.CONSUMERS))
-    if reason is not None:
-        return WorkerProcess("unknown", "connection unknown")
     clients = facts.memo(_clients)
-    tags = [c.tag.replace(ID, str(worker.id)) for c in facts.topology.consumers if ID in c.tag]
+    if clients is None:
+        return WorkerProcess("unknown", "connection unknown")
+    own_id = str(worker.id)
+    tags = [t.replace(ID, own_id) for t in clients.tags]
     found = next((clients.by_tag[t] for t in tags if t in clients.by_tag), None)
     found = found or next((clients.by_name[n] for n in (worker.name, *tags) if n in clients.by_name), None)
     if found is not None:
@@ -80,8 +81,10 @@ def process_counts(facts: Facts, workers: Iterable[Worker]) -> dict[str, int]:
     return dict(Counter(worker_process(facts, w).summary for w in workers))
 
 
-def _clients(facts: Facts) -> _Clients:
-    """For `facts.memo`."""
+def _clients(facts: Facts) -> _Clients | None:
+    """For `facts.memo`; None where connections or consumers were not read."""
+    if facts.missing_reason((Source.CONNECTIONS, Source.CONSUMERS)) is not None:
+        return None
     broker = facts.actual
     before = facts.earlier.consumers if facts.earlier else None
     by_tag = {c.tag: c.connection for c in before or () if c.connection in broker.connection_named}
@@ -95,4 +98,4 @@ def _clients(facts: Facts) -> _Clients:
             by_name |= {name: connection.name, name.rpartition(" ")[2]: connection.name}
         elif connection.name not in consuming:
             unnamed += 1
-    return _Clients(by_tag, by_name, unnamed)
+    return _Clients(by_tag, by_name, unnamed, tuple(c.tag for c in facts.topology.consumers if ID in c.tag))

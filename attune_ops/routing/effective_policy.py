@@ -101,6 +101,8 @@ class PolicySet:
 
         `reported` is the name that the broker reports, if it does: that policy is the effective one.
         """
+        if not self._by_operator[operator]:
+            return ()
         if reported and (named := [p for p, _ in self._by_operator[operator] if p.name == reported]):
             return named
         matching = list(self.matching(kind, name, queue_type, operator))

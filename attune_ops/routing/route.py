@@ -23,7 +23,7 @@ REASONS: tuple[Reason, ...] = ("expired", "rejected", "maxlen", "delivery_limit"
 Via = Literal["binding", "default", "alternate"]
 
 
-class RouteStep(msgspec.Struct, frozen=True):
+class RouteStep(msgspec.Struct, frozen=True, gc=False):
     """One step of a route: an exchange and the destination of one of its bindings.
 
     `binding_key` is None for an alternate exchange; `arguments` are the binding's.

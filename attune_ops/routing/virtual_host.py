@@ -159,9 +159,9 @@ class VirtualHost:
     def refusal(self, exchange: str) -> Refusal | None:
         """The broker's refusal of a publish to this exchange, if any."""
         found = self.exchange(exchange)
+        if found is not None and not found.internal:
+            return None
         where = f"'{exchange}' in vhost '{self.vhost}'"
         if found is None:
             return Refusal(404, f"NOT_FOUND - no exchange {where}")
-        if found.internal:
-            return Refusal(403, f"ACCESS_REFUSED - cannot publish to internal exchange {where}")
-        return None
+        return Refusal(403, f"ACCESS_REFUSED - cannot publish to internal exchange {where}")

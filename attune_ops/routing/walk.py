@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Container, Mapping, Sequence
+from heapq import heappop, heappush
 
 from attune_ops.model.snapshot import ExchangeState
 from attune_ops.routing.matchers import Matcher, matcher_for
@@ -53,7 +53,7 @@ class Walk:
         self.path: list[RouteStep] = []
         self.uncertain: dict[str, None] = {}
         self._exchanges, self._queues, self._message = exchanges, queues, message
-        self._pending: tuple[deque[str], ...] = (deque([start]), deque(), deque(), deque())
+        self._pending = [(0, 0, start)]  # a heap of how an exchange is reached, after how many steps, and its name
         if start:
             self._walk()
         else:
@@ -84,8 +84,8 @@ class Walk:
 
     def _walk(self) -> None:
         seen: set[str] = set()
-        while (reached := next((r for r in range(4) if self._pending[r]), None)) is not None:
-            name = self._pending[reached].popleft()
+        while self._pending:
+            reached, _, name = heappop(self._pending)
             exchange = self._exchanges.get(name)
             if name not in seen and exchange is not None:
                 seen.add(name)
@@ -113,6 +113,6 @@ class Walk:
         for step in steps:
             self.path.append(step)
             if step.destination_kind == "exchange":
-                self._pending[reached].append(step.destination)
+                heappush(self._pending, (reached, len(self.path), step.destination))
             elif step.destination in self._queues:
                 self.queues[step.destination] = min(reached, self.queues.get(step.destination, reached))

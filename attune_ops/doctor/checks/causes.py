@@ -108,7 +108,7 @@ def causes_of(code: str, problem: Problem, explained_by: Rows = EXPLAINED_BY) ->
         yield WRONG_RELEASE
     if code in OF_THE_WORKERS:
         yield "AT118", OTHER_REGISTRY[1]
-    related = {"subject": (problem.subject.name,), **problem.related}
     for role, codes in explained_by.get(code, ()):
-        for name in related.get(role, ()):
-            yield from ((cause, name) for cause in codes.split())
+        for name in problem.related.get(role, (problem.subject.name,) if role == "subject" else ()):
+            for cause in codes.split():
+                yield cause, name

@@ -48,13 +48,15 @@ def _backlog(problems: Sequence[Problem]) -> str:
 
 
 def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
+    starting, expected_of = facts.memo(starting_workers), facts.memo(expected_of_workers)
+    consumers_of, unconsumed = facts.actual.consumers_of, facts.actual.unconsumed
     for worker in facts.live_workers:
-        if worker.id in facts.memo(starting_workers):
+        if worker.id in starting:
             continue
         silent, strange = [], []
-        for expected in facts.memo(expected_of_workers)[worker.id]:
-            there = facts.actual.consumers_of.get(expected.queue, ())
-            if expected.queue in facts.actual.unconsumed:
+        for expected in expected_of[worker.id]:
+            there = consumers_of.get(expected.queue, ())
+            if expected.queue in unconsumed:
                 silent.append(expected.queue)
             elif there and expected.tag and expected.tag not in [c.tag for c in there]:
                 strange.append((expected, there))
@@ -69,7 +71,7 @@ def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
                           "process": process.summary},
                 remedy=worker_remedy(process.state),
                 inspect_commands=(command_lines.consumers(silent[0]),),
-                related={"consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker.id))},
+                related={"consumer": tuple(c.tag for c in expected_of[worker.id])},
             )  # fmt: skip
         for expected, there in strange:
             yield (
@@ -100,11 +102,14 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     heartbeat, so nothing shows when one of them crashes.
     """
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
+    is_listed, consumers_of = facts.actual.consumers is not None, facts.actual.consumers_of
     for worker_id, queues in facts.worker_queues.items():
         for queue in queues:
+            if is_listed and len(consumers_of.get(queue.name, ())) < 2:
+                continue
             unknown = facts.memo(unknown_consumers).get(queue.name, ())  # AT417 reports them
-            there = [c for c in facts.actual.consumers_of.get(queue.name, ()) if c not in unknown]
-            number = len(there) if facts.actual.consumers is not None else queue.consumers or 0
+            there = [c for c in consumers_of.get(queue.name, ()) if c not in unknown]
+            number = len(there) if is_listed else queue.consumers or 0
             if number < 2 or number <= wanted[facts.memo(own_queues)[queue.name]]:
                 continue
             worker = facts.worker_named.get(worker_id)

@@ -68,7 +68,7 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
     were removed (Prometheus endpoint of a single node), the finding has the number, which is of all virtual hosts.
     """
     found: dict[tuple[str, str], list[Loss]] = {}
-    for queue, prefetch, is_base in _consumed(facts):
+    for queue, prefetch, is_base in _consumed(facts) if facts.actual.policies else ():
         settings = facts.memo(live_router).queue_settings(queue.name)
         for loss in _losses(facts, queue, settings, prefetch, is_base, harmless_ttl_s):
             setting = settings[loss.key]

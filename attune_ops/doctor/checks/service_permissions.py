@@ -122,8 +122,7 @@ def _services(facts: Facts) -> dict[str, set[Served]]:
         user = (connection.user if connection else None) or consumer.user
         service = _service(facts, consumer) if user else None
         if user and service:
-            owner = facts.topology.worker_of(consumer.queue)
-            found.setdefault(user, set()).add((service, owner[0] if owner else None))
+            found.setdefault(user, set()).add((service, facts.owner_of.get(consumer.queue)))
     for worker in facts.live_workers:
         connection = connections.get(worker_process(facts, worker).connection)
         if connection and connection.user:
@@ -135,7 +134,7 @@ def _service(facts: Facts, consumer: ConsumerState) -> str | None:
     """The service that the consumer belongs to; on a server-named queue the tag alone tells it."""
     if consumer.queue not in facts.memo(own_queues):
         return None
-    found = service_of(facts.topology, consumer)
+    found = service_of(facts, consumer)
     if found is not None or not facts.actual.queue_named[consumer.queue].exclusive:
         return found
     labels = {q.name for q in facts.topology.queues if q.per is Per.REPLICA}

@@ -232,10 +232,13 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
         present = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in present and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
-    for worker in facts.live_workers if facts.actual.unconsumed else ():
-        for expected in () if worker.id in facts.memo(starting_workers) else facts.memo(worker_consumers)[worker.id]:
+    starting, expected_of, unconsumed = (
+        facts.memo(starting_workers), facts.memo(worker_consumers), facts.actual.unconsumed
+    )  # fmt: skip
+    for worker in facts.live_workers if unconsumed else ():
+        for expected in () if worker.id in starting else expected_of[worker.id]:
             # An auto-delete queue would have been deleted with its consumer: this one never had any.
-            if expected.queue not in facts.actual.unconsumed or facts.actual.queue_named[expected.queue].auto_delete:
+            if expected.queue not in unconsumed or facts.actual.queue_named[expected.queue].auto_delete:
                 continue
             connection = open_connections.get(worker.name) or open_connections.get(expected.tag)
             if connection is not None:
