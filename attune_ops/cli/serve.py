@@ -60,13 +60,13 @@ def command(
 
     from attune_ops.model.errors import ConfigError
     from attune_ops.monitoring.exporter import http_server
-    from attune_ops.monitoring.served_reading import limit_memory
+    from attune_ops.monitoring.served_reading import share_process
     from attune_ops.monitoring.web_config import read_web_config
 
     if not 1 <= interval <= 86400:
         raise ConfigError("the interval is 1 s to 1 day")
     web = read_web_config(web_config)
-    limit_memory()
+    share_process()
     exporter = _exporter(cli, all_envs, interval, max_workers, record)
     server = http_server(exporter, host, port, web)
     scheme = "https" if web.tls_server_config else "http"

@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -71,17 +71,24 @@ class _Card(NamedTuple):
     tone: str = ""  # class of the colour: error, warning or ok; none where the number is unknown
 
 
-def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
-    """The page of a diagnosis and its facts, without passwords. Needs Jinja2 (`ConfigError`)."""
+def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = (), *, rows: int = ROWS) -> str:
+    """The page of a diagnosis and its facts, without passwords, with at most `rows` rows of each table.
+
+    Needs Jinja2 (`ConfigError`).
+    """
     facts = masked(diagnosis.facts, secrets)
     diagnosis = _masked(diagnosis, facts)
-    tables: list[Table] = []
+    listings: list[_Listing] = []
+    bars: list[_Bar] = []
     unread: list[str] = []
-    for name in _inspections():
+    for name in _inspections():  # one table at a time: of each only the shown rows stay
         try:
-            tables.append(getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts))
+            table: Table = getattr(importlib.import_module(f"{package.__name__}.{name}"), name)(facts)
         except SourceError as e:
             unread.append(f"Table {name} is missing: {e}.")
+            continue
+        bars = _bars(table) if name == "queues" else bars
+        listings.append(_listing(table, rows))
     script = html.script("report_page.js") + html.script("copy_button.js")
     snapshot = packed(facts)
     page = html.fragment(
@@ -98,8 +105,8 @@ def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = ()) -> str:
         findings=_findings(diagnosis),
         evidence=_evidence,
         svg=as_svg(topology_graph(facts.topology if facts.broker is None else facts)),
-        bars=_bars(tables),
-        listings=[_listing(t) for t in tables],
+        bars=bars,
+        listings=listings,
         right=RIGHT,
         unread=unread,
         snapshot=base64.b64encode(snapshot).decode(),
@@ -183,24 +190,21 @@ def _evidence(value: object) -> str:
     return text.visible(said if len(said) <= MOST else said[:MOST] + "…")
 
 
-def _bars(tables: Iterable[Table]) -> list[_Bar]:
+def _bars(queues: Table) -> list[_Bar]:
     """The deepest queues, where depths are known."""
-    queues = next((t for t in tables if t.name == "queues"), None)
-    if queues is None:
-        return []
     deep = [r for r in queues.records() if r["messages"]]
     deep.sort(key=lambda r: (-int(str(r["messages"])), str(r["name"])))
     depths = [(str(r["name"]), int(str(r["messages"])), r["consumers"]) for r in deep[:DEEPEST]]
     return [_Bar(name, n, None if c is None else int(str(c)), 100 * n / depths[0][1]) for name, n, c in depths]
 
 
-def _listing(table: Table) -> _Listing:
+def _listing(table: Table, most: int) -> _Listing:
     """A table without the columns that are unknown in every row, to keep the page of a thousand rows small."""
     known = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
     columns = [table.columns[i] for i in known]
-    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows[:ROWS]]
+    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows[:most]]
     unknown = [c.name for i, c in enumerate(table.columns) if i not in known]
-    left = f"The first {ROWS:,} of {len(table.rows):,} rows; the attached snapshot has the data of all."
+    left = f"The first {most:,} of {len(table.rows):,} rows; the attached snapshot has the data of all."
     notes = [left] if len(rows) < len(table.rows) else []
     return _Listing(table, columns, rows, unknown, [*notes, *remarks(table)[1:]])
 

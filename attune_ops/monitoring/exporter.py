@@ -22,7 +22,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.monitoring.env_label import with_env
 from attune_ops.monitoring.metrics import MOST_WORKERS, exposition
 from attune_ops.monitoring.prometheus import CONTENT_TYPE_LATEST, CounterMetricFamily, GaugeMetricFamily, Metric
-from attune_ops.monitoring.served_reading import Reading, free_memory
+from attune_ops.monitoring.served_reading import MAKING, Reading, free_memory
 from attune_ops.monitoring.web_config import WebConfig
 from attune_ops.render import text, written
 
@@ -101,8 +101,8 @@ class Exporter:
             if earlier is not None and fresh:
                 facts = with_earlier(facts, earlier.earlier)
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
-                report = diagnose_live(self.settings, facts=facts)
-                self.reading = Reading(report, self._most, self.settings, self._label)
+                with MAKING:
+                    self.reading = self._diagnosed(facts)
             needed = (Source.BROKER, Source.REGISTRY) if self.settings.database else (Source.BROKER,)
             self.failure = facts.missing_reason(needed)
         except AttuneOpsError as e:
@@ -111,6 +111,10 @@ class Exporter:
             log.exception("a reading failed")
             self.failure = f"unexpected {type(e).__name__} (a bug)"
         self.failures += self.failure is not None
+
+    def _diagnosed(self, facts: Facts) -> Reading:
+        report = diagnose_live(self.settings, facts=facts)
+        return Reading(report, self._most, self.settings, self._label)
 
     @property
     def unknown(self) -> str | None:

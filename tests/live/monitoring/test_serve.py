@@ -44,7 +44,7 @@ class Server(NamedTuple):
     def get(self, path: str, **headers: str) -> Got:
         context = ssl._create_unverified_context() if self.url.startswith("https") else None
         try:
-            with urlopen(Request(self.url + path, headers=headers), timeout=20, context=context) as answer:
+            with urlopen(Request(self.url + path, headers=headers), timeout=60, context=context) as answer:
                 return Got(answer.status, answer.read().decode())
         except HTTPError as e:
             return Got(e.code, e.read().decode())
@@ -253,3 +253,29 @@ def test_bad_input_gets_one_line(run: Run, here: Place, tmp_path: Path) -> None:
             done = run("serve", *words, env=here.environment, status=status)
             assert said in done.stderr
             assert "Traceback" not in done.stderr
+
+
+READINGS_ALONE = """
+import gc, os
+from attune_ops.installation.config import resolve
+from attune_ops.monitoring.exporter import Exporter
+from attune_ops.monitoring.served_reading import free_memory, share_process
+
+share_process()
+exporter, seen = Exporter(resolve({}, dict(os.environ))), []
+gc.callbacks.append(lambda phase, info: phase == "start" and seen.append(info["generation"]))
+for _ in range(3):
+    exporter.read_once()
+    seen.append("read")
+    free_memory()
+print(exporter.failure, gc.get_freeze_count() > 10_000, seen)
+"""
+
+
+def test_no_garbage_collection_while_it_reads(here: Place) -> None:
+    """With 10,000 workers each holds the interpreter, and so all scrapes, for 0.2 s."""
+    done = subprocess.run(
+        [sys.executable, "-c", READINGS_ALONE], env={**os.environ, **here.environment}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == f"None True {['read', 2] * 3}", done.stderr
