@@ -43,7 +43,7 @@ class Python:
     @property
     def words(self) -> list[str]:
         """The words before its arguments."""
-        return [str(self.path)] if self.root is None else ["chroot", str(self.root), "/usr/bin/python3"]
+        return [str(self.path)] if self.root is None else ["/usr/sbin/chroot", str(self.root), "/usr/bin/python3"]
 
     @property
     def version(self) -> str:
@@ -94,7 +94,15 @@ class Installed:
         }  # fmt: skip
         line = [f"{inside}/env/bin/{program}", *words]
         if self.python.root is not None:
-            line = ["chroot", str(self.python.root), "/bin/sh", "-c", f'cd {inside} && exec "$@"', "sh", *line]
+            line = [
+                "/usr/sbin/chroot",
+                str(self.python.root),
+                "/bin/sh",
+                "-c",
+                f'cd {inside} && exec "$@"',
+                "sh",
+                *line,
+            ]
         return line, environment
 
 
