@@ -19,6 +19,8 @@ from tests.cli.commands import ALL, formats
 from tests.cli.described import described
 from tests.world import Broker, Run, Vhost, clean_environment, eventually
 
+pytestmark = pytest.mark.slow  # several installations
+
 # The example shows the incident, which a later step runs into.
 FAILS_ON_PURPOSE = {"startup"}
 # These answer a question, and "no" is an answer.

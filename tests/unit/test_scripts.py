@@ -119,6 +119,12 @@ def test_rabbitmq_knows_its_versions() -> None:
     assert "scripts/rabbitmq install 4.0|4.3" in done.stderr
 
 
+def test_what_the_quick_run_names_is_there() -> None:
+    found = re.search(r"^at_once=\((.+)\)$", (ROOT / "scripts" / "test").read_text(), re.MULTILINE)
+    assert found is not None
+    assert [name for name in found[1].split() if not list((ROOT / name).rglob("test_*.py"))] == []
+
+
 @pytest.mark.parametrize("words", [["--server", "/nowhere"], ["--server=/nowhere"]])
 def test_a_server_that_is_not_there_is_one_line(words: list[str]) -> None:
     done = subprocess.run([ROOT / "scripts" / "test", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)

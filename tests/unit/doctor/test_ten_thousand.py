@@ -38,6 +38,8 @@ from tests.unit.doctor.checks.world import (
 from tests.unit.facts import worker
 from tests.world import words_of
 
+pytestmark = pytest.mark.slow
+
 MANY = 10_000
 LARGEST = 200_000  # bytes of JSON; it was 10 MB
 
@@ -129,7 +131,6 @@ def test_another_text_is_another_cause() -> None:
     assert [f.subject.name for f in few.at_least(Severity.ERROR)] == ["worker.1.packs", "worker.2.packs"]
 
 
-@pytest.mark.slow
 def test_one_command_for_the_queues_of_all_dead_workers() -> None:
     """Of 10,000 workers 13 are live: the printed pattern matches all queues of the others, and none of theirs."""
     living = (1, 7, 70, 99, 100, 101, 1000, 4999, 5000, 5001, 9998, 9999, 10000)
@@ -191,7 +192,6 @@ def test_a_baseline_needs_all_subjects(tmp_path: Path, capsys: pytest.CaptureFix
     assert [f for f in json.loads(said)["findings"] if f["severity"] == "error"] == []
 
 
-@pytest.mark.slow
 def test_the_page_of_many_is_bounded(many: Facts) -> None:
     """Ten thousand workers and many more bindings: the page says what it leaves out; the snapshot is whole."""
     seen = many.actual
@@ -206,7 +206,6 @@ def test_the_page_of_many_is_bounded(many: Facts) -> None:
     assert len(whole.actual.bindings or ()) == len(facts.actual.bindings or ())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_twice_as_many_take_twice_as_long(broken: bool, many: Facts) -> None:
     """Processor time of a diagnosis of 20,000 workers against 10,000, each from its file; the JSON does not grow."""
