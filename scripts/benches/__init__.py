@@ -6,17 +6,21 @@ first line is its title. `site` starts a broker of the bench's own when it is fi
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from attune_ops import lab
 from attune_ops.installation.config import Settings, resolve
+from attune_ops.lab.postgres import SCHEMA, Postgres
 
 LAB = "bench"
 
@@ -53,6 +57,7 @@ class Site:
     def __init__(self, server: str | None) -> None:
         self._server = server
         self._folder = tempfile.TemporaryDirectory(prefix="attune-ops-bench-")
+        self._server: Postgres | None = None
 
     @property
     def folder(self) -> Path:
@@ -64,11 +69,29 @@ class Site:
         """The broker, started on first use."""
         return lab.up(LAB, server=self._server)
 
-    def settings(self, topology: str = "attune-2026-01", registry: str = "registry") -> Settings:
-        """The settings of an installation on the broker, with a registry of its own."""
+    @cached_property
+    def postgresql(self) -> str:
+        """The URL of a PostgreSQL database with Attune's tables, its server started on first use."""
+        self._server = Postgres(Path(tempfile.gettempdir(), f"attune-ops-bench-{secrets.token_hex(6)}"))
+        self._server.make()
+        self._server.start()
+        self._server.execute(SCHEMA.format(schema="attune"))
+        return f"{self._server.url}/postgres"
+
+    def settings(
+        self, topology: str = "attune-2026-01", registry: str = "registry", database: str | None = None
+    ) -> Settings:
+        """The settings of an installation on the broker, with a registry of its own, or in the `database` of a URL."""
         state = self.lab.state
         target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "topology": topology}
-        return resolve(target | {"database_url": f"sqlite:///{self.folder}/{registry}.sqlite"}, {})
+        return resolve(target | {"database_url": database or f"sqlite:///{self.folder}/{registry}.sqlite"}, {})
+
+    def broker_ms(self) -> float:
+        """The processor time of the broker since its start, in ms. Linux only."""
+        (node,) = self.lab.state.nodes
+        assert node.process is not None
+        fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
     def environment(self, settings: Settings) -> dict[str, str]:
         """The variables that point a process there."""
@@ -84,6 +107,9 @@ class Site:
         """Takes the broker down and removes the folder."""
         if "lab" in self.__dict__:
             lab.down(LAB)
+        if self._server is not None:
+            self._server.stop()
+            shutil.rmtree(self._server.folder)
         self._folder.cleanup()
 
 
@@ -96,6 +122,17 @@ def side_by_side(ours: Callable[[], float], other: Callable[[], float], runs: in
         for run, times in pair if turn % 2 else reversed(pair):
             times.append(run())
     return statistics.median(first), statistics.median(second)
+
+
+def spent(
+    command: Sequence[str | Path], environment: dict[str, str], fine: Collection[int] = (0,)
+) -> tuple[float, float]:
+    """The processor time of a process in ms and its most memory in MB; its exit status must be one of `fine`."""
+    with open(os.devnull, "w") as nowhere, subprocess.Popen(command, env=environment, stdout=nowhere) as running:
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    assert running.returncode in fine, running.returncode
+    return (used.ru_utime + used.ru_stime) * 1000, used.ru_maxrss / 1024
 
 
 def process_ms(command: Sequence[str | Path], environment: dict[str, str]) -> float:

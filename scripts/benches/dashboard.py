@@ -20,6 +20,7 @@ from tests.world import eventually
 WORKERS = 2000
 ROWS = 200  # that the dashboard draws at most
 PROMISED_MS, AT_ONCE_MS, PATIENCE_MS = 2000.0, 500.0, 120_000
+REFRESH_LIMIT = 1.2
 RUNS = 5
 OPENED = "import attune_ops\nattune_ops.connect().dashboard(interval=2)"
 # Does something to the page and waits until it is so and painted; gives how long that took.
@@ -52,7 +53,9 @@ def measure(site: Site) -> Iterator[Result]:
     assert path is not None, "no chromium"
     with workers(settings, WORKERS):
         settled(Ops(settings))
-        yield from refreshing(settings)
+        refresh = refreshing(settings, "2,000")
+        yield refresh
+        yield promise(refresh.what, refresh.ours_ms, RUNS)
         report = site.folder / "report.html"
         writing = took(lambda: Ops(settings).report(str(report)))
         yield Result("report of 2,000 workers, read and written", "its opening's promise", writing, PROMISED_MS)
@@ -67,7 +70,7 @@ def promise(what: str, ms: float, runs: int, most: float = PROMISED_MS) -> Resul
     return Result(what, "the promised time" if most == PROMISED_MS else "half a second", ms, most, 1.0, runs)
 
 
-def refreshing(settings: Settings) -> Iterator[Result]:
+def refreshing(settings: Settings, many: str) -> Result:
     """A refresh as the reading thread does it: read, judge, and draw the tab of the queues."""
     board = Dashboard(Ops(settings), interval=3600.0)
     try:
@@ -83,8 +86,10 @@ def refreshing(settings: Settings) -> Iterator[Result]:
         ours, http = side_by_side(lambda: took(refresh), lambda: took(bare.fetch), RUNS)
     finally:
         board.close()
-    yield promise("dashboard refresh, 2,000 worker queues", ours, RUNS)
-    yield Result("the same", f"its {len(bare.asked)} bare HTTP answers", ours, http, runs=RUNS)
+    return Result(
+        f"dashboard refresh, {many} worker queues", f"its {len(bare.asked)} bare HTTP answers", ours, http,
+        REFRESH_LIMIT, RUNS,
+    )  # fmt: skip
 
 
 def opening(browser: Browser, report: Path) -> Iterator[Result]:

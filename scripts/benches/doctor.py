@@ -63,6 +63,16 @@ def whole(site: Site, ops: Ops, bare: Answers, name: str) -> Iterator[Result]:
     both = lambda: took(lambda: [site.lab.ctl(name, timeout=600) for name in LISTS])  # noqa: E731
     ours, lists = side_by_side(lambda: took(lambda: ops.doctor()), both, RUNS)
     yield Result(f"doctor, {name}", f"rabbitmqctl {', '.join(LISTS)}", ours, lists, LISTS_LIMIT, RUNS)
+    cost = lambda act: spent_by_broker(site, act)  # noqa: E731
+    ours, lists = side_by_side(lambda: cost(lambda: ops.doctor()), lambda: cost(both), RUNS)
+    yield Result(f"the broker's processor time for a doctor, {name}", "for these three lists", ours, lists, runs=RUNS)
+
+
+def spent_by_broker(site: Site, act: Callable[[], object]) -> float:
+    """The processor time that the broker takes meanwhile, its work in the background included."""
+    before = site.broker_ms()
+    act()
+    return site.broker_ms() - before
 
 
 def took(act: object) -> float:

@@ -18,7 +18,7 @@ from benches import Result, Site, side_by_side
 
 RUNS = 40
 WRITTEN = ("status", "host", "port", "capabilities", "last_heartbeat", "updated")
-LIMIT = 1.5
+LIMIT = 1.1
 
 
 def measure(site: Site) -> Iterator[Result]:
