@@ -79,11 +79,16 @@ class Site:
         return f"{self._server.url}/postgres"
 
     def settings(
-        self, topology: str = "attune-2026-01", registry: str = "registry", database: str | None = None
+        self,
+        topology: str = "attune-2026-01",
+        registry: str = "registry",
+        database: str | None = None,
+        vhost: str = "",
     ) -> Settings:
         """The settings of an installation on the broker, with a registry of its own, or in the `database` of a URL."""
         state = self.lab.state
-        target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "topology": topology}
+        amqp_url = f"{state.amqp_url.rpartition('/')[0]}/{vhost}" if vhost else state.amqp_url
+        target = {"amqp_url": amqp_url, "management_url": state.management_url, "topology": topology}
         return resolve(target | {"database_url": database or f"sqlite:///{self.folder}/{registry}.sqlite"}, {})
 
     def broker_ms(self) -> float:

@@ -60,7 +60,8 @@ def whole(site: Site, ops: Ops, bare: Answers, name: str) -> Iterator[Result]:
     """The whole doctor against its bare answers, and against rabbitmqctl."""
     ours, http = side_by_side(lambda: took(lambda: ops.doctor()), lambda: took(bare.fetch), RUNS)
     yield Result(f"doctor, {name}", f"its {len(bare.asked)} bare HTTP answers", ours, http, HTTP_LIMIT, RUNS)
-    both = lambda: took(lambda: [site.lab.ctl(name, timeout=600) for name in LISTS])  # noqa: E731
+    vhost = bare.settings.vhost
+    both = lambda: took(lambda: [site.lab.ctl(name, "-p", vhost, timeout=600) for name in LISTS])  # noqa: E731
     ours, lists = side_by_side(lambda: took(lambda: ops.doctor()), both, RUNS)
     yield Result(f"doctor, {name}", f"rabbitmqctl {', '.join(LISTS)}", ours, lists, LISTS_LIMIT, RUNS)
     cost = lambda act: spent_by_broker(site, act)  # noqa: E731
@@ -99,9 +100,10 @@ def workers(settings: Settings, count: int) -> Iterator[None]:
         channel = broker.channel()
         set_up(channel, topology)
         post(settings, definitions(settings, count))
-        consumers = [c for c in topology.consumers if "{id}" not in c.queue]
+        base = {q.name for q in topology.base_queues}
+        consumers = [c for c in topology.consumers if c.queue in base]
         for consumer in [*consumers, *(c for i in range(1, count + 1) for c in topology.worker_consumers(i))]:
-            channel.basic_qos(prefetch_count=10)
+            channel.basic_qos(prefetch_count=consumer.prefetch_at(8))
             channel.basic_consume(consumer.queue, lambda *_: None, consumer_tag=consumer.tag)
         yield
     finally:
@@ -124,14 +126,12 @@ def definitions(settings: Settings, count: int) -> dict[str, object]:
         "queues": [
             {"name": q.name, "vhost": vhost, "durable": q.durable, "auto_delete": q.auto_delete,
              "arguments": q.arguments}
-            for i in ids
-            for q in topology.worker_queues(i)
+            for q in (*topology.base_queues, *(q for i in ids for q in topology.worker_queues(i)))
         ],
         "bindings": [
-            {"source": b.source, "vhost": vhost, "destination": b.destination, "destination_type": "queue",
+            {"source": b.source, "vhost": vhost, "destination": b.destination, "destination_type": b.destination_kind,
              "routing_key": b.routing_key, "arguments": {}}
-            for i in ids
-            for b in topology.worker_bindings(i)
+            for b in (*topology.base_bindings, *(b for i in ids for b in topology.worker_bindings(i)))
         ],
     }  # fmt: skip
 
