@@ -25,6 +25,7 @@ from attune_ops.model.version import __version__
 from attune_ops.model.waiting import displayed_by
 
 DOCSTRING = r'(?ms)^def command\(.*?^    """(.*?)"""'  # of a command's function
+AGAIN_S = 0.05  # until a signal that was lost is sent again
 
 
 class Commands(Group):
@@ -151,15 +152,29 @@ def _terminable(interrupted: list[int]) -> Iterator[None]:
         interrupted.append(number)
         raise KeyboardInterrupt
 
+    def again(dropped: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised in a callback of its garbage collector or importer: the interrupt is lost."""
+        if not interrupted or not issubclass(dropped.exc_type, KeyboardInterrupt):
+            hook(dropped)
+            return
+        repeats.append(threading.Timer(AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, interrupted[-1])))
+        repeats[-1].start()
+
+    repeats, hook = list[threading.Timer](), sys.unraisablehook
     before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     caught = [s for s, how in before.items() if how in (signal.SIG_DFL, signal.default_int_handler)]
     if threading.current_thread() is not threading.main_thread():
         caught = []
     for number in caught:
         signal.signal(number, interrupt)
+    if caught:
+        sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        for repeat in repeats:
+            repeat.cancel()
         for number in caught:
             signal.signal(number, before[number])
 
