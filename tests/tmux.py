@@ -20,7 +20,7 @@ class Terminal:
 
     def tmux(self, *words: str) -> str:
         """Runs tmux on the private socket."""
-        done = subprocess.run(["tmux", "-L", self._socket, *words], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["tmux", "-L", self._socket, *words], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -64,7 +64,7 @@ def terminal(env: Mapping[str, str], width: int, height: int) -> Iterator[Termin
     made = Terminal(f"t{secrets.token_hex(6)}")
     size = ("-x", str(width), "-y", str(height))
     command = ["tmux", "-L", made._socket, "-f", "/dev/null", "new-session", "-d", "-s", "a", *size, SHELL]
-    subprocess.run(command, env={**env, "TERM": "xterm-256color"}, check=True, timeout=20)
+    subprocess.run(command, env={**env, "TERM": "xterm-256color"}, check=True, timeout=60)
     try:
         made.tmux("set-option", "-t", "a", "window-size", "manual")
         made.shows("ready>")

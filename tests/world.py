@@ -22,13 +22,25 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
 
 
-def eventually(question: Callable[[], Any], within: float = 20.0, every: float = 0.1) -> Any:
-    """Asks until the answer is true and returns it; fails with the last answer once `within` seconds are over."""
+PATIENCE_S = 60.0  # for what comes in a second or in ten on an idle machine
+
+
+def eventually(question: Callable[[], Any], within: float = PATIENCE_S, every: float = 0.1) -> Any:
+    """Asks until the answer is true and returns it; fails with the last answer once the time is over.
+
+    That is `within` in s, but never less than `PATIENCE_S`: the machine may have other load.
+    """
+    within = max(within, PATIENCE_S)
     deadline = time.monotonic() + within
     while not (answer := question()):
         assert time.monotonic() < deadline, f"still {answer!r} after {within} s"
         time.sleep(every)
     return answer
+
+
+def loaded(seconds: float) -> float:
+    """These seconds; more where the machine has more to do than it has processors."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def words_of(line: str) -> list[str]:
@@ -282,7 +294,7 @@ class Run:
             if process.poll() is None:
                 process.terminate()
             try:
-                process.communicate(timeout=20)
+                process.communicate(timeout=PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import chromium
 from tests.conftest import lacking
@@ -21,6 +21,7 @@ def browser() -> Iterator[Browser]:
     path = chromium.found()
     if path is None:
         lacking("no chromium for the browser tests")
+    expect.set_options(timeout=60_000)  # beside other load; 5 s otherwise
     with chromium.launched(path) as made:
         yield made
 

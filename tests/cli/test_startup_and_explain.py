@@ -86,7 +86,7 @@ def test_hold_stays_up_until_it_is_interrupted_and_then_stops_cleanly(
         eventually(lambda: (tmp_path / "registry.sqlite").exists() and status_of(tmp_path) == ["active"])
         eventually(lambda: vhost.api("GET", "consumers/{vhost}").json(), within=30)
         process.send_signal(number)
-        out, said = process.communicate(timeout=30)
+        out, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert json.loads(out)["ok"] is True
@@ -102,7 +102,7 @@ def test_a_held_service_that_loses_its_connection_says_so(run: Run, vhost: Vhost
     with run.start("startup", "--worker", "w1", "--hold", "--apply", target=vhost, env=env) as process:
         for connection in eventually(connections, within=40):
             vhost.api("DELETE", f"connections/{quote(connection['name'], safe='')}")
-        out, said = process.communicate(timeout=30)
+        out, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "320 CONNECTION_FORCED" in said
     assert "worker 1 'w1': its new row is deleted" in out
@@ -188,7 +188,7 @@ def test_ctrl_c_while_a_broker_does_not_answer(run: Run, env: dict[str, str]) ->
         url = f"amqp://u:hush@127.0.0.1:{silent.getsockname()[1]}/"
         with run.start("startup", "--worker", "w1", "--amqp-url", url, env=env) as process, silent.accept()[0]:
             process.send_signal(signal.SIGINT)
-            out, said = process.communicate(timeout=30)
+            out, said = process.communicate(timeout=60)
     assert process.returncode == 130, out + said
     assert "Traceback" not in said
     assert "hush" not in out + said

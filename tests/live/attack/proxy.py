@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from tests.world import Vhost, clean_environment
+from tests.world import Vhost, clean_environment, loaded
 
 Fault = Literal["none", "silent", "cut", "drip", "delay"]
 MARGIN_S = 6.0  # the process's start and its end, on a machine with a processor for it
@@ -119,7 +118,7 @@ class Proxy:
 
 def margin() -> float:
     """The process's start and its end in s: more where the machine has more to do than it has processors."""
-    return MARGIN_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return loaded(MARGIN_S)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def test_what_is_no_regular_file_is_refused_and_left(
 ) -> None:
     for kind, path in harmed.items():
         before = looks(path)
-        done = run(*WRITERS[writer].split(), path, target=site, timeout=30)
+        done = run(*WRITERS[writer].split(), path, target=site)
         assert done.returncode == 2, (kind, done.stdout, done.stderr)
         (line,) = done.stderr.splitlines()
         assert "not a regular file; it is not changed" in line
@@ -142,7 +142,7 @@ def test_marks_that_are_not_ours_are_left(site: Vhost, run: Run) -> None:
         assert marks.read_bytes() == theirs
     marks.unlink()
     os.mkfifo(marks)
-    run("messages", "restore", "f", "--apply", target=site, status=2, timeout=20)
+    run("messages", "restore", "f", "--apply", target=site, status=2)
     assert stat.S_ISFIFO(marks.stat().st_mode)
 
 

@@ -104,7 +104,7 @@ def test_a_known_row_outlives_kill_9(run: Run, vhost: Vhost, postgres: pg.Server
                 held.set()
                 watcher.join()
             process.kill()
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
         assert seen == set(before)
         assert connection.execute(sql).fetchall() == before
         if tables == RELEASE_0_6_TABLES:

@@ -23,7 +23,7 @@ import pytest
 from attune_ops import connect
 from tests.live.messages.ledger import SEED, fill, in_file, in_queue, say
 from tests.live.messages.test_round_trip import declare
-from tests.world import Vhost, clean_environment
+from tests.world import Vhost, clean_environment, loaded
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +105,7 @@ def signalled(vhost: Vhost, tmp_path: Path) -> Iterator[Run]:
 
 def within() -> float:
     """How long it may take: 5 s, and more where the machine has more to do than it has processors."""
-    return ENDS_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return loaded(ENDS_S)
 
 
 def moments() -> Iterator[float]:

@@ -135,12 +135,12 @@ def test_served_values_stay(site: Vhost, database: str, tmp_path: Path) -> None:
             assert process.stdout is not None
             first = process.stdout.readline()
             url = next(word for word in first.split() if word.startswith("http://")).rstrip("/;,")
-            eventually(lambda: b"attune_ops_workers{" in urlopen(f"{url}/metrics", timeout=10).read(), within=60)
+            eventually(lambda: b"attune_ops_workers{" in urlopen(f"{url}/metrics", timeout=60).read(), within=60)
             proxy.turn("silent")
             eventually(
-                lambda: b"attune_ops_reading_success 0" in urlopen(f"{url}/metrics", timeout=10).read(), within=60
+                lambda: b"attune_ops_reading_success 0" in urlopen(f"{url}/metrics", timeout=60).read(), within=60
             )
-            assert b"attune_ops_workers{" in urlopen(f"{url}/metrics", timeout=10).read()
+            assert b"attune_ops_workers{" in urlopen(f"{url}/metrics", timeout=60).read()
         finally:
             process.kill()
             process.communicate()

@@ -56,7 +56,7 @@ def test_the_probe_of_this_hosts_worker(vhost: Vhost, database: str, run: Run) -
     }
 
     def probe() -> Any:
-        return run("health", "worker", env=told, timeout=5)
+        return run("health", "worker", env=told)
 
     settings = vhost.settings(database)
     assert probe().returncode == 1

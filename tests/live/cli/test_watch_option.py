@@ -34,14 +34,14 @@ def test_again_and_again_in_a_pipe(run: Run, vhost: Vhost) -> None:
             channel.queue_declare("second")
             eventually(lambda: len(json.loads(process.stdout.readline())["rows"]) == 2)  # type: ignore[union-attr]
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            assert process.wait(60) == 130
         with run.start("queues", "--watch", "0.5", "--columns", "name", target=vhost) as process:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(12)]
             assert lines.count("first\n") >= 2
             assert "\n" in lines
             process.stdout.close()  # a closed pipe ends it
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
 
 
 def test_in_place_at_a_terminal(run: Run, vhost: Vhost) -> None:
@@ -82,22 +82,22 @@ def test_what_a_reading_does_not_see(run: Run, blind: dict[str, str]) -> None:
             assert json.loads(process.stdout.readline())["name"] == "queues"
             assert process.stderr.readline().startswith("attune-ops: not seen: registry")
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 3
+        assert process.wait(60) == 3
     with run.start("queues", "--watch", "0.5", "--format", "json", env=blind) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(10) == 3
+        assert process.wait(60) == 3
     with run.start("health", "route", "no such", "key", "--watch", "0.5", env=blind) as process:
         assert process.stdout is not None
         assert "not healthy" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 1
+        assert process.wait(60) == 1
     with run.start("watch", "--json-lines", "--interval", "1s", env=blind) as process:
         assert process.stdout is not None
         assert "registry" in json.loads(process.stdout.readline())["reason"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 3
+        assert process.wait(60) == 3
     run("watch", "--json-lines", "--interval", "1s", "--for", "1s", env=blind, status=3)
     run("watch", "--lines", "--interval", "1s", "--for", "1s", env=blind, status=0)  # which show no workers
 

@@ -128,8 +128,8 @@ def test_the_deployment_serves(line: Callable[[list[str]], list[str]]) -> None:
         try:
             assert server.stderr is not None
             url = next(w for w in server.stderr.readline().split() if w.startswith("http://"))
-            eventually(lambda: requests.get(f"{url}readyz", timeout=5).status_code == 200)
-            assert "attune_ops_worker_ready{" in requests.get(f"{url}metrics", timeout=5).text
+            eventually(lambda: requests.get(f"{url}readyz", timeout=30).status_code == 200)
+            assert "attune_ops_worker_ready{" in requests.get(f"{url}metrics", timeout=30).text
         finally:
             server.terminate()
-        assert server.wait(10) == 0
+        assert server.wait(60) == 0

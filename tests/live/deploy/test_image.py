@@ -120,4 +120,4 @@ def test_serve_is_healthy_by_the_image_s_own_check(image: Image, installation: d
         assert "attune_ops_" in metrics
     finally:
         serve.terminate()
-        serve.wait(30)
+        serve.wait(60)

@@ -208,7 +208,7 @@ def in_terminal(site: Site, run: Run, *arguments: str, **env: str) -> str:
     except OSError:
         pass  # Linux says so when the other side is closed
     os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     return re.sub(r"\r+\n", "\n", read.decode())
 
 
@@ -231,7 +231,7 @@ def test_a_closed_pipe_is_no_error(site: Site, run: Run) -> None:
     with run.start("queues", "--format", "json", env=site.environment) as process:
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

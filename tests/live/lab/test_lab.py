@@ -206,7 +206,7 @@ def test_an_interrupted_up(run: Run, name: str, server: str | None, how: signal.
         assert state.epmd.alive
         assert not state.ready
         up.send_signal(how)
-        assert up.wait(20) == (130 if how == signal.SIGINT else -signal.SIGKILL)
+        assert up.wait(60) == (130 if how == signal.SIGINT else -signal.SIGKILL)
     if how == signal.SIGKILL:  # nobody could undo it: that is for the next one
         assert read(name) is None
         assert lab.status(name).column("state") == ("half-started",)

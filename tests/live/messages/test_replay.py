@@ -242,7 +242,7 @@ def test_interrupted_it_says_what_is_done_and_loses_nothing(
     with run.start("messages", *order, "--apply", target=vhost) as process:
         eventually(began, every=0.01)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     done = re.fullmatch(r"attune-ops: interrupted; (?:.*; )?([\d,]+) messages? .*", said.strip())
     assert done is not None, said

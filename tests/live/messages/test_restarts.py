@@ -23,7 +23,7 @@ from attune_ops.messages.publisher import open_publisher
 from attune_ops.ops import Ops
 from tests.live.messages.ledger import COUNT, SEED, Killable, fill, in_file, in_queue, say, spare
 from tests.live.messages.test_round_trip import declare
-from tests.world import Broker, Run, Vhost, clean_environment
+from tests.world import Broker, Run, Vhost, clean_environment, loaded
 
 ROUNDS = int(os.environ.get("ATTUNE_OPS_TEST_RESTARTS", "1"))
 CONNECTED_S = 0.2  # what it needs at least before there is something to interrupt
@@ -72,7 +72,7 @@ def test_a_broker_that_does_not_answer_is_left_all_the_same(module_lab: lab.Lab,
             began = time.monotonic()
     finally:
         module_lab.resume_node(node)
-    assert time.monotonic() - began < 2 * CLOSE_S
+    assert time.monotonic() - began < loaded(2 * CLOSE_S)
 
 
 def size(file: Path) -> int:
@@ -102,14 +102,14 @@ def test_interrupted_while_the_broker_does_not_answer(module_lab: lab.Lab, vhost
                 time.sleep(0.2)
                 process.send_signal(sent)
                 began = time.monotonic()
-                _, said = process.communicate(timeout=30)
+                _, said = process.communicate(timeout=60)
             finally:
                 module_lab.resume_node(node)
         assert process.returncode == 130, order
         assert re.fullmatch(
             r"attune-ops: interrupted; [\d,]+ messages? (is|are|was|were) .*; run the same command .*", said.strip()
         )
-        assert time.monotonic() - began < 2 * CLOSE_S, order
+        assert time.monotonic() - began < loaded(2 * CLOSE_S), order
     ops.messages.drain("q", run.folder / "g", apply=True)
     assert ids <= set(in_file(run.folder / "g")) | set(in_queue(ops.settings, "other"))
 

@@ -166,7 +166,7 @@ def test_a_signal_ends_it_and_leaves_no_trace(how: signal.Signals, ops: Ops, vho
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["body"]["payload"]["n"] == 1
     process.send_signal(how)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     if how is signal.SIGINT:
         assert process.returncode == 0
         assert "1 message passed exchange work" in said

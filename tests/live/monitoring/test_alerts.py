@@ -105,7 +105,7 @@ class Monitored:
         """Ends a process that was started here."""
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
     def serve(self) -> None:
         """Starts `serve`, on the port that Prometheus scrapes."""

@@ -27,7 +27,7 @@ from attune_ops.monitoring.history_read import period, recorded
 from attune_ops.ops import Ops
 from tests.live.installation.test_tls import certificate  # noqa: F401 - a fixture
 from tests.live.places import Place
-from tests.world import Run, eventually
+from tests.world import Run, eventually, loaded
 
 
 class Got(NamedTuple):
@@ -82,7 +82,7 @@ def serving_with(environment: Mapping[str, str], *words: str) -> Iterator[Server
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ def test_a_signal_ends_it_at_once(how: signal.Signals, here: Place) -> None:
         eventually(lambda: server.get("/readyz").status == 200, within=30)
         began = time.monotonic()
         server.process.send_signal(how)
-        assert server.process.wait(10) == 0
-        assert time.monotonic() - began < 5, "2 s on an idle machine"
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - began < loaded(5), "2 s on an idle machine"
 
 
 def test_while_the_broker_is_away_the_last_values_stay_with_their_age(here: Place) -> None:

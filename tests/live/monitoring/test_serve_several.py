@@ -69,7 +69,7 @@ def served(place: Callable[..., Place], run: Run, tmp_path: Path) -> Iterator[Se
         yield Served(found[1], other)
     finally:
         process.terminate()
-        assert SECRET not in process.communicate(timeout=30)[1]
+        assert SECRET not in process.communicate(timeout=60)[1]
 
 
 def test_each_environment_by_its_label(served: Served) -> None:

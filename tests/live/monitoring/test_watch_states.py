@@ -20,7 +20,7 @@ from tests.live.attack.proxy import between
 from tests.live.monitoring.test_watch import SIZES
 from tests.live.places import stopped_worker
 from tests.tmux import Terminal, terminal
-from tests.world import COMMAND, Broker, Run, Users, Vhost, eventually
+from tests.world import COMMAND, Broker, Run, Users, Vhost, eventually, loaded
 
 QUEUE = "attune.executions.queue"
 MANY = 10_000
@@ -131,7 +131,7 @@ def test_ten_thousand_workers(here: dict[str, str], width: int, height: int) -> 
             at.press(key)
             at.shows(words)
             waits.append(time.monotonic() - began)
-        assert sorted(waits)[len(waits) // 2] < 5, "1 s on an idle machine"
+        assert sorted(waits)[len(waits) // 2] < loaded(5), "1 s on an idle machine"
         at.press("Escape")
         at.shows("10,000 rows", "paused")
         at.press("/")

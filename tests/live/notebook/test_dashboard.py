@@ -19,7 +19,7 @@ from attune_ops.notebook.dashboard import Overview, dashboard
 from attune_ops.notebook.dashboard.page import Dashboard
 from attune_ops.ops import Ops
 from tests.live.places import stopped_worker
-from tests.world import Broker, Vhost, eventually
+from tests.world import Broker, Vhost, eventually, loaded
 
 JANUARY = "attune-2026-01"
 
@@ -247,7 +247,7 @@ def test_a_drill_runs_in_the_background_and_draws_its_timeline(drilling: Any) ->
     drilling.seconds.value, drilling.rate.value, drilling.workers.value = 1, 60, 1
     began = time.monotonic()
     drilling.run.click()
-    assert time.monotonic() - began < 1, "the kernel is free"
+    assert time.monotonic() - began < loaded(1), "the kernel is free"
     drilling.run.click()  # one at a time
     eventually(lambda: "<svg" in drilling.picture.value, within=60)
     assert "worker-crash: running" in drilling.picture.value

@@ -137,7 +137,7 @@ def test_on_a_lab_it_holds_at_once(run: Run, own_lab: Lab) -> None:
     with run.start(*HOLD[:4], "--lab", own_lab.name, env=env) as process:
         wait_until_held(process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
 
 
@@ -150,7 +150,7 @@ def test_what_it_made_is_gone_afterwards(
         wait_until_held(process)
         assert {q.name for q in load(topology).worker_queues(1)} <= vhost.names("queues")
         process.send_signal(number)
-        out, said = process.communicate(timeout=30)
+        out, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "its new row is deleted" in out
     assert rows(file) == []
@@ -167,7 +167,7 @@ def test_every_message_outlives_it(run: Run, vhost: Vhost, file: Path, topology:
         with Sender(vhost, topology) as sender:
             eventually(lambda: len(sender.confirmed) > 50)
             process.send_signal(number)
-            out, said = process.communicate(timeout=30)
+            out, said = process.communicate(timeout=60)
             time.sleep(0.3)
     assert process.returncode == (-number if number == signal.SIGKILL else 130), said
     found = Counter(drained(vhost))
@@ -190,7 +190,7 @@ def test_what_a_kill_left_is_cleaned_by_the_next_start_up(run: Run, vhost: Vhost
     with run.start(*HOLD, target=vhost, env=env) as process:
         wait_until_held(process)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert rows(file) == [(1, "w1", "active")]
     with sqlite3.connect(file) as connection:  # 90 s later
         connection.execute("UPDATE worker SET last_heartbeat = ?", (str(datetime.now(UTC) - timedelta(seconds=91)),))
@@ -223,7 +223,7 @@ def test_the_scheduler_sends_it_nothing(run: Run, vhost: Vhost, file: Path, tmp_
             eventually(lambda: [e for e in executor.events() if e["event"] == "no_worker"])
         assert not [e for e in executor.events() if ".worker." in str(e.get("routing_key"))]
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     assert "its new row is deleted" in out
 
 
@@ -253,6 +253,6 @@ def test_on_each_release_s_tables(
                 later = eventually(lambda: [r for r in connection.execute(sql).fetchall() if r[2] > first[2]])
                 assert later[0][:2] == first[:2] == held
                 process.send_signal(signal.SIGTERM)
-                _, said = process.communicate(timeout=30)
+                _, said = process.communicate(timeout=60)
             assert process.returncode == 130, said
             assert connection.execute("SELECT count(*) FROM attune.worker").fetchone() == (0,)
