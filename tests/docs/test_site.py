@@ -15,6 +15,7 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
+from attune_ops.cli import _schemas
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.health import Probes
 from attune_ops.messages.facade import Messages
@@ -190,6 +191,15 @@ def test_python_has_each_public_method(site: dict[str, Page]) -> None:
     assert len(public) > 40
     assert public <= page.ids
     assert ">>> ops." in page.sections[""].text
+
+
+def test_the_page_of_schemas_has_each_with_its_file(site: dict[str, Page]) -> None:
+    page = site["reference/schemas.html"]
+    linked = {link for link in page.links if link.endswith(".json")}
+    assert linked == {f"../schemas/{name}.json" for name in _schemas.names()}
+    for name in _schemas.names():
+        assert f"schemas/{name}.json" in site
+        assert f"attune-ops config schema {name}" in page.sections[""].text
 
 
 def test_no_markdown_is_left_as_text(site: dict[str, Page]) -> None:
