@@ -26,17 +26,22 @@ TARGET = (
     ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
 )
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
-REPEATED = tuple(name for name in TARGET_NAMES if not name.endswith("_url"))  # a URL can hold a password
 TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs
 IN_TEXT = r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)"  # compiled when it is used
 
 
 def with_target_options(value: T, options: Mapping[str, str]) -> T:
     """The result with the target options in its commands, or the sentence with them in the commands it mentions."""
-    given = {name: options[name] for name in REPEATED if name in options}
+    given = {name: options[name] for name in TARGET_NAMES if name in options and not _has_password(options[name])}
     if not given:
         return value
     return cast("T", _in_text(value, given) if isinstance(value, str) else _in_value(value, given))
+
+
+def _has_password(text: str) -> bool:
+    from attune_ops.model.secret import mask_url
+
+    return mask_url(text) != text or "?" in text  # a query can hold one, too
 
 
 def _in_value(value: Any, options: Mapping[str, str]) -> Any:

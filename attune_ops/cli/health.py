@@ -54,7 +54,7 @@ def worker(cli: Cli, worker: str | None, wait: float, every: float | None, forma
     """
     from attune_ops.doctor.health import worker_health
 
-    _show(cli, lambda: worker_health(cli.settings, worker, wait=wait), every, format, monitor)
+    _show(cli, lambda: worker_health(cli.settings, worker, wait=wait, on_progress=cli.note), every, format, monitor)
 
 
 @command.command(example="attune-ops health broker\nattune-ops health broker --format nagios --warn duration_ms=500")
@@ -67,7 +67,7 @@ def broker(cli: Cli, wait: float, every: float | None, format: str, monitor: Mon
     """The broker is usable: AMQP responds, no alarm is in effect, the virtual host is up."""
     from attune_ops.doctor.health import broker_health
 
-    _show(cli, lambda: broker_health(cli.settings, wait=wait), every, format, monitor)
+    _show(cli, lambda: broker_health(cli.settings, wait=wait, on_progress=cli.note), every, format, monitor)
 
 
 @command.command(example="attune-ops health route attune.executions execution")
@@ -82,7 +82,9 @@ def route(cli: Cli, exchange: str, key: str, wait: float, every: float | None, f
     """A message to EXCHANGE with routing key KEY reaches a queue. Reads bindings, publishes nothing."""
     from attune_ops.doctor.health import route_health
 
-    _show(cli, lambda: route_health(cli.settings, exchange, key, wait=wait), every, format, monitor)
+    _show(
+        cli, lambda: route_health(cli.settings, exchange, key, wait=wait, on_progress=cli.note), every, format, monitor
+    )
 
 
 def _show(cli: Cli, check: Callable[[], Health], every: float | None, format: str, monitor: Monitor) -> None:

@@ -55,7 +55,14 @@ def command() -> None:
 @command.command(example="attune-ops messages peek attune.events.queue --count 3")
 @click.argument("queue", shell_complete=_complete.queues)
 @click.option(
-    "--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Number of messages."
+    "--count",
+    "--limit",
+    "count",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Number of messages.",
 )
 @FILTER
 @REVEAL

@@ -7,35 +7,42 @@ requests, pika, SQLAlchemy or rich.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from attune_ops.doctor.health_check import Health, HealthCheck
 from attune_ops.doctor.worker_health import check_worker
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.installation.operations import Operations, operation
+from attune_ops.model import units
 from attune_ops.model.errors import SourceError
 from attune_ops.model.waiting import wait_until
 
 INTERVAL_S = 1.0  # between two checks while waiting
 
 
-def worker_health(settings: Settings, worker: str | None = None, *, wait: float = 0.0) -> Health:
+OnProgress = Callable[[str], None]
+
+
+def worker_health(
+    settings: Settings, worker: str | None = None, *, wait: float = 0.0, on_progress: OnProgress = lambda line: None
+) -> Health:
     """Checks that a worker can receive work: registered, heartbeat fresh, queues bound and consumed as expected.
 
     A consumer that holds its whole prefetch while messages are ready is checked again after 7 s: one that got nothing
     in this time is stuck. Reads registry and management API, needs tag management and any permission in the virtual
     host, changes nothing. Where the management API does not answer, passive declares over AMQP tell whether the queues
-    exist and how many consumers they have. Retries for at most `wait` s. Raises `SourceError` if the registry, or the
-    management API and AMQP, cannot be read.
+    exist and how many consumers they have. Retries for at most `wait` s; `on_progress` gets a line when that begins,
+    and whenever the reason changes. Raises `SourceError` if the registry, or the management API and AMQP, cannot be
+    read.
 
     >>> ops.health.worker("w1", wait=10).healthy
     True
     """
-    return _until_healthy(lambda: check_worker(settings, worker or settings.own_worker), wait)
+    return _until_healthy(lambda: check_worker(settings, worker or settings.own_worker), wait, on_progress)
 
 
-def broker_health(settings: Settings, *, wait: float = 0.0) -> Health:
+def broker_health(settings: Settings, *, wait: float = 0.0, on_progress: OnProgress = lambda line: None) -> Health:
     """Checks that services can use the broker: AMQP responds, no alarm blocks publishers, the virtual host is up.
 
     Reads the management API, needs tag management and any permission in the virtual host, changes nothing. Retries for
@@ -44,7 +51,7 @@ def broker_health(settings: Settings, *, wait: float = 0.0) -> Health:
     >>> ops.health.broker().line
     "healthy: broker ...: AMQP responds; no alarms; virtual host ... is up"
     """
-    return _until_healthy(lambda: _broker(settings), wait)
+    return _until_healthy(lambda: _broker(settings), wait, on_progress)
 
 
 def _broker(settings: Settings) -> Health:
@@ -65,7 +72,14 @@ def _broker(settings: Settings) -> Health:
     return check.health()
 
 
-def route_health(settings: Settings, exchange: str, routing_key: str, *, wait: float = 0.0) -> Health:
+def route_health(
+    settings: Settings,
+    exchange: str,
+    routing_key: str,
+    *,
+    wait: float = 0.0,
+    on_progress: OnProgress = lambda line: None,
+) -> Health:
     """Checks that a message with this exchange and routing key reaches a queue, by the bindings on the broker.
 
     Reads the management API, needs tag management and any permission in the virtual host, publishes nothing. Retries
@@ -74,7 +88,7 @@ def route_health(settings: Settings, exchange: str, routing_key: str, *, wait: f
     >>> ops.health.route("attune.executions", "worker.99").reasons
     ('routed to no queue: the message is dropped',)
     """
-    return _until_healthy(lambda: _route(settings, exchange, routing_key), wait)
+    return _until_healthy(lambda: _route(settings, exchange, routing_key), wait, on_progress)
 
 
 def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
@@ -101,8 +115,9 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
     return check.health()
 
 
-def _until_healthy(check: Callable[[], Health], seconds: float) -> Health:
+def _until_healthy(check: Callable[[], Health], seconds: float, on_progress: OnProgress) -> Health:
     """Repeats a check every second until it is healthy or the timeout is over; returns or raises the last outcome."""
+    reason = ""
 
     def attempt() -> Health | SourceError:
         try:
@@ -113,7 +128,14 @@ def _until_healthy(check: Callable[[], Health], seconds: float) -> Health:
     def healthy(outcome: Health | SourceError) -> bool:
         return isinstance(outcome, Health) and outcome.healthy
 
-    last = wait_until(attempt, healthy, timeout=seconds, interval=INTERVAL_S, what="waiting")
+    def explain(outcome: Health | SourceError, left: float) -> None:
+        nonlocal reason
+        now = "; ".join(outcome.reasons) if isinstance(outcome, Health) else str(outcome)
+        if now != reason:
+            on_progress(f"waiting for up to {units.age(timedelta(seconds=round(left)))}: {now}")
+        reason = now
+
+    last = wait_until(attempt, healthy, timeout=seconds, interval=INTERVAL_S, on_wait=explain, what="waiting")
     if isinstance(last, SourceError):
         raise last
     return last

@@ -272,5 +272,6 @@ def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
     if "530" in text:
         return f"the broker refused the connection: {getattr(error, 'reply_text', None) or error}"
     if "ACCESS_REFUSED" in text:
-        return f"wrong user or password for user {user!r} (user guest can connect from localhost only)"
+        remote = " (it can connect from localhost only)" if user == "guest" else ""
+        return f"wrong user or password for user {user!r}{remote}"
     return None

@@ -131,10 +131,12 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
     if answer.status == 401 and "access refused" in low:  # by the broker itself: the login was right
         return f"user {user} lacks a permission for it; a binding needs write on its destination and read on its source"
     prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
+    import shlex
+
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
         return (
             f"virtual host {vhost!r} is missing or user {user} has no permissions in it{prefix}; "
-            "rabbitmqctl list_vhosts, rabbitmqctl list_permissions"
+            f"rabbitmqctl list_vhosts, rabbitmqctl list_permissions -p {shlex.quote(vhost)}"
         )
     if answer.status == 404 and path == "overview":
         return f"no management API there{prefix or '; check host and port'}"

@@ -33,6 +33,14 @@ HERE = "--env prod --topology 'my topology.toml' "
 def test_a_text(text: str, becomes: str) -> None:
     assert with_target_options(text, PROD) == becomes
     assert with_target_options(text, {"amqp_url": "amqp://u:secret@h"}) == text
+    assert with_target_options(text, {"database_url": "postgresql://h/db?password=secret"}) == text
+
+
+def test_a_url_without_a_password_is_repeated() -> None:
+    options = {"amqp_url": "amqp://ops@h/prod", "management_url": "http://ops:secret@h:15672"}
+    assert with_target_options("attune-ops config show", options) == (
+        "attune-ops --amqp-url amqp://ops@h/prod config show"
+    )
 
 
 def test_files_of_tls_are_repeated() -> None:

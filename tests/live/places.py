@@ -90,8 +90,13 @@ class Place:
                 f"AND last_heartbeat > datetime('now', '-10 minutes') AND name IN ({connected})"
             )
 
-    def consume(self, queue: str, tag: str, *, requeue: bool = False, reject: bool = False) -> None:
-        """A client that consumes from a queue, and holds what it gets, gives it back without a delay or rejects it."""
+    def consume(
+        self, queue: str, tag: str, *, requeue: bool = False, reject: bool = False, auto_ack: bool = False
+    ) -> None:
+        """A client that consumes from a queue, and holds what it gets, gives it back without a delay or rejects it.
+
+        With `auto_ack` the broker deletes each message when it sends it.
+        """
         ready = threading.Event()
 
         def answer(channel: Any, method: Any, *_: object) -> None:
@@ -102,7 +107,7 @@ class Place:
             connection = pika.BlockingConnection(pika.URLParameters(self.vhost.amqp_url))
             channel = connection.channel()
             channel.basic_qos(prefetch_count=10)
-            channel.basic_consume(queue, answer, consumer_tag=tag)
+            channel.basic_consume(queue, answer, consumer_tag=tag, auto_ack=auto_ack)
 
             def stop() -> None:
                 with suppress(AMQPError):  # a test may have closed it

@@ -50,7 +50,6 @@ EXPLAINED_BY: Rows = {
     # What is there and should not be
     "AT203": (("subject", "AT215 AT211"),),
     "AT213": (("subject", "AT215 AT211"),),
-    "AT215": NO_CONSUMER,  # where messages expire because nobody consumes
     "AT207": (("destination", "AT407 AT408"), ("subject", "AT208"), ("missing binding", "AT204 AT402")),
     "AT208": (("source", "AT205"),),
     "AT209": (("exchange", "AT412"),),

@@ -87,7 +87,9 @@ def fix(facts: Facts, exchange: str) -> tuple[str, tuple[CommandLine, ...]]:
     there = facts.actual.exchange_named.get(exchange)
     bound = [b for b in facts.actual.bindings_from.get(exchange, ()) if b.routing_key == key and _is_queue(facts, b)]
     if there is None or preset is None or there.type != "direct" or not bound or not queues:
-        return f"Bind a queue to {exchange} with these keys." if exchange else "Correct the routing key.", ()
+        keys = sorted({letters.route.routing_key for letters in facts.memo(lost_dead_letters).get(exchange, ())})
+        bound_with = f"key{'s' * (len(keys) > 1)} {listed(keys)}"
+        return f"Bind a queue to {exchange} with {bound_with}." if exchange else "Correct the routing key.", ()
     wanted = f"routing key {key!r}: {exchange} then routes them to {listed(b.destination for b in bound)}"
     states = {q: facts.actual.queue_named[q] for q in dict.fromkeys(queues)}
     if any(f"x-{DEAD_LETTER_KEY}" in s.arguments for s in states.values()):  # an argument overrides a policy

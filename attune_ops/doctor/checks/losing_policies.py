@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, without_policies
+from attune_ops.doctor.checks._common import counted, listed, without_policies
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import CommandLine
@@ -96,7 +96,6 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
             commands=(_without(policy, {loss.key for loss in losses}),),
             inspect_commands=(command_lines.POLICIES,),
             severity=Severity.ERROR if now else None,
-            related=expected_consumers_of(facts, *queues) if now and facts.actual.unconsumed >= set(queues) else {},
         )  # fmt: skip
 
 
@@ -221,4 +220,4 @@ def _wait(facts: Facts, queue: QueueState, prefetch: int) -> float | None:
 
 
 def _time(milliseconds: int) -> str:
-    return age(timedelta(milliseconds=milliseconds))
+    return f"{milliseconds} ms" if milliseconds < 1000 else age(timedelta(milliseconds=milliseconds))

@@ -27,8 +27,9 @@ def no_unknown_consumers(facts: Facts) -> Iterator[Problem]:
     """Each message of a queue goes to one of its consumers: what an unknown one gets, the service does not get.
 
     The topology names each consumer of a queue by its tag. Another tag is a forgotten tool or script, or a program that
-    reads the wrong queue. It may acknowledge messages that it does not process, reject them or hold them. Closing its
-    connection requeues what it holds; a client may reconnect, so stop the program too. The tag of another queue is a
+    reads the wrong queue. It may acknowledge messages that it does not process, reject them or hold them. Without
+    acknowledgements (auto-ack) the broker deletes each message when it sends it. Closing its connection requeues what
+    it holds; a client may reconnect, so stop the program too. The tag of another queue is a
     service of another release, or with a wrong queue name: two kinds of consumers on one queue reject each other's
     messages. Its connection is not closed, because it may also do its own work. It is a warning where no service
     consumes from the queue, and where the same connection also has a known consumer: then a service uses another tag
@@ -63,6 +64,8 @@ def _usual(topology: Topology, tag: str) -> Consumer | None:
 
 
 def _remedy(foreign: list[ConsumerState], misplaced: list[ConsumerState]) -> str:
+    if any(c.ack_required is False for c in foreign):
+        return "Stop that program. The messages that it got are lost: the broker deleted them when it sent them."
     if foreign:
         return "Stop that program. Closing its connection requeues what it holds."
     if misplaced:
@@ -72,11 +75,13 @@ def _remedy(foreign: list[ConsumerState], misplaced: list[ConsumerState]) -> str
 
 def _described(facts: Facts, c: ConsumerState) -> str:
     held, usual = _evidence(facts, c)["held"], _usual(facts.topology, c.tag)
+    how = f"prefetch {c.prefetch or 'unlimited'}" + ("" if held is None else f", holds {counted(held, 'message')}")
+    if c.ack_required is False:
+        how = "auto-ack: each message is lost when it is sent"
     tag = f"{c.tag!r}" + (f" (the tag of the {usual.service} on {usual.queue})" if usual else "")
     return (
         f"{tag} of {_client(facts, c) or 'an unnamed client'} on {c.peer_host or 'an unknown host'} "
-        f"(user {c.user or 'unknown'}, connection {c.connection or 'unknown'}, "
-        f"prefetch {c.prefetch or 'unlimited'}" + ("" if held is None else f", holds {counted(held, 'message')}") + ")"
+        f"(user {c.user or 'unknown'}, connection {c.connection or 'unknown'}, {how})"
     )
 
 
@@ -89,6 +94,6 @@ def _evidence(facts: Facts, c: ConsumerState) -> dict[str, Any]:
     channel, usual = facts.actual.channel_named.get(c.channel), _usual(facts.topology, c.tag)
     return {
         "tag": c.tag, "service": usual.service if usual else None, "connection": c.connection, "channel": c.channel,
-        "client": _client(facts, c), "user": c.user, "host": c.peer_host, "prefetch": c.prefetch,
+        "client": _client(facts, c), "user": c.user, "host": c.peer_host, "prefetch": c.prefetch, "ack": c.ack_required,
         "held": channel.messages_unacknowledged if channel else None,
     }  # fmt: skip

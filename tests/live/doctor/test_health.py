@@ -208,18 +208,21 @@ def test_wait_looks_until_it_is_healthy(worker: Worker) -> None:
     worker.update(status="inactive")
     command = ("health", "worker", "1", "--wait", "40s")
     with worker.run.start(*command, target=worker.vhost, env=worker.env) as waiting:
-        time.sleep(0.5)
-        assert waiting.poll() is None
+        assert waiting.stderr is not None
+        assert re.match(r"waiting for up to \d+ s: ", waiting.stderr.readline())
         worker.update(status="active", last_heartbeat=beat())
-        out, err = waiting.communicate(timeout=60)
-    assert (waiting.returncode, err) == (0, "")
+        out, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
     assert out.startswith("healthy: ")
 
 
 def test_wait_ends(worker: Worker) -> None:
     worker.update(status="error")
     started = time.monotonic()
-    worker.health("--wait", "1500ms", status=1)
+    said = worker.run("health", "worker", "w9", "--wait", "1500ms", target=worker.vhost, env=worker.env, status=1)
+    first, *more = said.stderr.splitlines()
+    assert re.fullmatch(r"waiting for up to \d s: not registered \(registry .*\)", first)
+    assert more == []
     assert time.monotonic() - started >= 1.4
 
 

@@ -84,13 +84,13 @@ def test_a_stranger_is_found_and_closed(
     assert "no connection 'no such'" in missing.stderr
 
 
-@pytest.mark.parametrize("how", ["requeue", "reject", "hold"])
+@pytest.mark.parametrize("how", ["requeue", "reject", "hold", "auto-ack"])
 def test_a_stranger_is_closed_as_the_first_screen_says(how: str, place: Callable[..., Place], run: Run) -> None:
     """One that answers holds nothing: what it requeues or rejects is gone from it at once."""
     p = place(SIX).populate()
-    p.consume(STATUS, "debug", requeue=how == "requeue", reject=how == "reject")
+    p.consume(STATUS, "debug", requeue=how == "requeue", reject=how == "reject", auto_ack=how == "auto-ack")
     p.publish("attune.executions", "execution.status.changed", 4)
-    held = ("holds 2 messages",) if how == "hold" else ()
+    held = {"hold": ("holds 2 messages",), "auto-ack": ("auto-ack: each message is lost when it is sent",)}.get(how, ())
     words = f"{STATUS} has an unknown consumer: 'debug' of Pika", *held, "→ Stop that program."
     copy(shows(p, run, "AT417", *words), "AT417", p, run)
     healthy(p, run)

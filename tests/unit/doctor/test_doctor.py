@@ -278,7 +278,13 @@ class TestOneCauseGivesOneFinding:
         "case", [c for c in CASES if c.severity is Severity.ERROR], ids=lambda c: f"{c.code}-{c.what}"
     )
     def test_an_error_comes_alone(self, case: Case) -> None:
-        assert len(errors(case.facts)) == 1, "one cause, one finding of severity error"
+        causes = 2 if (case.code, case.what) == ("AT215", "ttl, unread") else 1
+        assert len(errors(case.facts)) == causes, "one cause, one finding of severity error"
+
+    def test_a_policy_that_loses_messages_is_a_cause_of_its_own(self) -> None:
+        """Also where it loses them because nobody consumes: a new consumer does not remove the policy."""
+        (case,) = (c for c in CASES if (c.code, c.what) == ("AT215", "ttl, unread"))
+        assert serious(case.facts) == {("AT405", EXECUTIONS), ("AT215", "ttl")}
 
     def test_one_queue_of_a_worker_that_is_unknown(self) -> None:
         declared = healthy(SEPTEMBER).topology.worker_queues(9)[0]

@@ -487,6 +487,7 @@ CASES = (
         E,
         "wait 25 s and expire",
     ),
+    Case("AT215", "short ttl", policy(H, "ttl", EXECUTIONS, message_ttl=50), "policy", "ttl", W, "message-ttl 50 ms"),
     Case("AT215", "expires", policy(H, "gone", W1, expires=60_000), "policy", "gone", E, "to start"),
     Case("AT215", "base expires", policy(H, "gone", EXECUTIONS, expires=7_200_000), "policy", "gone", W, "2 h"),
     Case(
@@ -827,6 +828,9 @@ CASES = (
     ),
     Case("AT417", "beside", joined(H, EXECUTIONS), "queue", EXECUTIONS, E, "'peek' of pika on 10.0.0.7 (user eve"),
     Case("AT417", "of a worker", joined(H, W1), "queue", W1, E, "prefetch 50, holds 7 messages"),
+    Case(
+        "AT417", "without acknowledgements", joined(H, W1, ack=False), "queue", W1, E, "auto-ack: each message is lost"
+    ),
     Case("AT417", "where nobody reads", joined(H, EVENTS), "queue", EVENTS, W),
     Case("AT417", "another tag of a service", joined(H, W1, connection=OWN), "queue", W1, W, "'peek'"),
     Case(

@@ -199,9 +199,9 @@ def between(seconds: float, delivered: int = 0, **now: Any) -> Facts:
     return msgspec.structs.replace(second, earlier=taken)
 
 
-def joined(facts: Facts, queue_name: str, tag: str = "peek", connection: str = "c7") -> Facts:
+def joined(facts: Facts, queue_name: str, tag: str = "peek", connection: str = "c7", ack: bool = True) -> Facts:
     """The facts with one consumer more, which holds 7 messages."""
-    made = ConsumerState("/", queue_name, tag, "c7 (1)", connection, "10.0.0.7", 50, user="eve")
+    made = ConsumerState("/", queue_name, tag, "c7 (1)", connection, "10.0.0.7", 50, ack, user="eve")
     seen = facts.actual
     return change(
         facts,
