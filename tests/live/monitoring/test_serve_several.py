@@ -12,9 +12,11 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from attune_ops.ops import Ops
 from tests.live.places import Place
 from tests.world import Run, eventually
 
@@ -24,8 +26,8 @@ SECRET = "S3cret-of-serve-several"
 class Served:
     """A running `serve` for the environments good, other and away."""
 
-    def __init__(self, url: str, other: Place) -> None:
-        self.url, self.other = url, other
+    def __init__(self, url: str, good: Place, other: Place, history: Path) -> None:
+        self.url, self.good, self.other, self.history = url, good, other, history
 
     def get(self, path: str) -> tuple[int, str]:
         try:
@@ -59,14 +61,15 @@ def served(place: Callable[..., Place], run: Run, tmp_path: Path) -> Iterator[Se
     file = tmp_path / "several.toml"
     file.write_text("\n".join(lines))
     process = subprocess.Popen(
-        [sys.executable, "-m", "attune_ops", "serve", "--all-envs", "--port", "0", "--interval", "1s"],
+        [sys.executable, "-m", "attune_ops", "serve", "--all-envs", "--port", "0", "--interval", "1s",
+         "--record", str(tmp_path / "history")],
         env=run.environment(env={"ATTUNE_OPS_CONFIG": str(file)}), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
     try:
         found = re.search(r"serving (\S+)/ and", line := process.stderr.readline())
         assert found, line
-        yield Served(found[1], other)
+        yield Served(found[1], good, other, tmp_path / "history")
     finally:
         process.terminate()
         assert SECRET not in process.communicate(timeout=60)[1]
@@ -109,6 +112,24 @@ def test_each_environment_by_its_label(served: Served) -> None:
     assert served.get("/env/other/")[0] == 200
     assert "AT202" in served.get("/env/other/")[1]
     assert SECRET not in page
+    each_is_recorded(served)
+
+
+def each_is_recorded(served: Served) -> None:
+    """In the history of its own virtual host; one that was never read has none, and says that it records nothing."""
+
+    def recorded() -> bool:
+        now = served.values()
+        return [now.get(("recording_success", env)) for env in ("away", "good", "other")] == [0, 1, 1]
+
+    eventually(recorded, within=60)
+    for place in (served.good, served.other):
+        ops = Ops(place.settings)
+        eventually(lambda ops=ops: len(ops.history.show(since="1h", folder=str(served.history)).rows) > 0, within=60)
+    assert len(list(served.history.glob("cluster=*/vhost=*"))) == 2
+    rows = pq.read_table(served.history).to_pylist()
+    assert len({r["recorder"] for r in rows}) == 2, "each has files of its own"
+    assert SECRET not in str(rows)
 
 
 def test_a_wrong_environment_is_refused_at_the_start(run: Run) -> None:
