@@ -94,12 +94,20 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
 def show(cli: Cli, /, pattern: str | None, of: Any, columns: str | None, format: str, **options: Any) -> None:
     """Shows the trend of each queue: depth, percentiles, growth, when it is full, when it came and went.
 
-    PATTERN is a glob on the name, or a regular expression between slashes. Changes nothing.
+    PATTERN is a glob on the name, or a regular expression between slashes. At a terminal there is a chart of each of at
+    most three queues. Changes nothing.
     """
+    import shutil
+    import sys
+
     from attune_ops.monitoring.history import show
+    from attune_ops.monitoring.view_history import as_lines
 
     found = show(cli.settings, pattern, of=of, **options)
     cli.show(found.table.select(columns.split(",")) if columns else found, format)
+    if format == "table" and columns is None and sys.stdout.isatty():
+        size = shutil.get_terminal_size()
+        cli.write("".join(f"{line}\n" for line in as_lines(found, size.columns, size.lines)))
 
 
 @command.command(example="attune-ops history compare 30d..0s 1h..now")

@@ -138,23 +138,22 @@ class History(display.Shown, msgspec.Struct, frozen=True):
             yield entry["values"], self.rows.slice(at, entry["counts"])
             at += entry["counts"]
 
-    def course(self, rows: Any, column: str) -> list[Point | None]:
-        """The mean of a column in each of 24 parts of the recorded time, with its time in s; None where none is."""
-        first, width = self._scale
+    def course(self, rows: Any, column: str, parts: int = BUCKETS) -> list[Point | None]:
+        """The mean of a column in each part of the recorded time, with its time in s; None where none is."""
+        first, width = self._scale(parts)
         times = pc.cast(rows["time"], pa.int64())
-        parts = pc.min_element_wise(pc.divide(pc.subtract(times, first), width), BUCKETS - 1)
-        found = pa.table({"part": parts, "time": times, "value": rows[column]})
+        part = pc.min_element_wise(pc.divide(pc.subtract(times, first), width), parts - 1)
+        found = pa.table({"part": part, "time": times, "value": rows[column]})
         known = found.filter(pc.is_valid(found["value"]))
         means = known.group_by("part").aggregate([("time", "mean"), ("value", "mean")])
-        made: list[Point | None] = [None] * BUCKETS
+        made: list[Point | None] = [None] * parts
         for row in means.to_pylist():
             made[row["part"]] = (row["time_mean"] / 1e6, row["value_mean"])
         return made
 
-    @property
-    def _scale(self) -> tuple[int, int]:
+    def _scale(self, parts: int) -> tuple[int, int]:
         times = self.readings.times
-        return (times[0], max(1, (times[-1] - times[0]) // BUCKETS)) if times else (0, 1)
+        return (times[0], max(1, (times[-1] - times[0]) // parts)) if times else (0, 1)
 
     def _lines(self) -> Iterator[tuple[Cell, ...]]:
         if self.of == "gaps":

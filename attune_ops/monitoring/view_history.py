@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Table
+from attune_ops.monitoring import terminal_chart
 from attune_ops.render import view_table
 from attune_ops.render.text import visible
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 VEGA_LITE = "application/vnd.vegalite.v5+json"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 LINES = 10  # queues in the chart: the deepest
+CHARTS = 3  # most charts in a terminal
+BESIDE = 11  # lines for the table and around a chart
 WIDTH, HEIGHT = 520, 220  # of the chart, in px; the names stand beside it
 Depth = tuple[datetime, str, float | None]  # of a queue at a time; None: unknown, the line has a gap
 
@@ -68,6 +71,22 @@ def as_frame(history: History) -> Any:
     frame = made.rename_columns([names.get(n, n) for n in made.column_names]).to_pandas(types_mapper=kinds.get)
     frame.attrs = {"cluster": history.cluster, "vhost": history.vhost}
     return frame
+
+
+def as_lines(history: History, width: int, height: int) -> list[str]:
+    """Charts for a terminal of this size: the depths of the queues, if there are at most three; else nothing."""
+    from attune_ops.monitoring.history_read import moment_of
+
+    queues, times = list(history.groups()) if history.of == "queues" else [], history.readings.times
+    if not 1 <= len(queues) <= CHARTS or len(times) < 2:
+        return []
+    begin, end, room = moment_of(times[0]), moment_of(times[-1]), height // len(queues) - BESIDE
+    parts = min(terminal_chart.columns(width), len(times))  # with more, readings would be apart from each other
+    lines = list[str]()
+    for name, rows in queues:
+        values = [p and p[1] for p in history.course(rows, "messages", parts)]
+        lines += ["", *terminal_chart.chart(f"{visible(name)}: messages", values, begin, end, room)]
+    return lines
 
 
 def as_chart(history: History) -> Any:
