@@ -71,7 +71,7 @@ def make_folder(path: Path, *, new: bool = False) -> None:
     try:
         path.mkdir(mode=PRIVATE_FOLDER)
     except FileNotFoundError:
-        if path.parent == path:
+        if path.parent.exists():  # a file system such as /proc, where none can be made
             raise
         make_folder(path.parent)
         make_folder(path, new=new)
