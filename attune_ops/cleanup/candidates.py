@@ -141,8 +141,8 @@ def _candidate(
 def _verdict(queue: QueueState, consumers: int, orphaned_for: timedelta, grace: timedelta) -> tuple[Verdict, str]:
     if consumers:
         return "kept", f"it has {counted(consumers, 'consumer')}"
-    if queue.exclusive:
-        return "kept", "it is exclusive: the broker deletes it with its connection"
+    if queue.is_unavailable:
+        return "kept", f"it is unavailable (state {queue.state}): its messages and consumers are unknown"
     if queue.type != "classic":
         return "kept", f"it is a {queue.type} queue, which the broker cannot delete with if-unused and if-empty"
     if queue.messages_unacknowledged:

@@ -86,7 +86,9 @@ def _queues(
         found = queues[queue.name]
         if found is None:
             management.exchanges()  # raises if the virtual host is missing
-            check.expect(False, "", f"queue {queue.name} is missing")
+            listed = management.declared(queue.name)  # a single queue whose node is down is not found
+            state = "missing" if listed is None else f"unavailable (state {listed.state or 'unknown'})"
+            check.expect(False, "", f"queue {queue.name} is {state}")
             continue
         _bound(check, management, topology, worker_id, queue.name)
         tags = [c.consumer_tag for c in found.consumer_details or ()]

@@ -110,6 +110,9 @@ def _reason(answer: Answer) -> str:
     return " ".join(str(words).split()) if words else "no reason given"
 
 
+LACKS_PREFIX = ", or the URL lacks the prefix of the API (management.path_prefix)"
+
+
 def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: str | None) -> str | None:
     """What a refusal means and what to try; None where the API's text says it."""
     import shlex
@@ -130,16 +133,14 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
         return f"the tags of user {user} do not allow it; {tag} policymaker, or administrator"
     if answer.status == 401 and "access refused" in low:  # by the broker itself: the login was right
         return f"user {user} lacks a permission for it; a binding needs write on its destination and read on its source"
-    prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else ""
-    import shlex
-
+    prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else LACKS_PREFIX
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
         return (
             f"virtual host {vhost!r} is missing or user {user} has no permissions in it{prefix}; "
             f"rabbitmqctl list_vhosts, rabbitmqctl list_permissions -p {shlex.quote(vhost)}"
         )
     if answer.status == 404 and path == "overview":
-        return f"no management API there{prefix or '; check host and port'}"
+        return f"no management API there{prefix}; check host and port"
     if answer.status == 401:
         return f"wrong user or password for user {user}, or a user that can connect from localhost only; {reason}"
     return None

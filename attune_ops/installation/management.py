@@ -146,9 +146,11 @@ class Management:
 
         Read as a page of a list: a single queue has no counts in that mode before 4.0.
         """
-        pattern = quote(f"^{re.escape(name)}$", safe="")
-        path = f"queues/{self._vhost}?page=1&page_size=1&use_regex=true&name={pattern}&{TOTALS}"
-        return next(iter(self._get(path, QueuePage, self.vhost).items), None)
+        return self._page_of_one(name, TOTALS)
+
+    def declared(self, name: str) -> QueueWire | None:
+        """Reads one queue from the metadata, also while it is unavailable; None where it is missing."""
+        return self._page_of_one(name, "disable_stats=true")
 
     def policies_of_queues(self) -> dict[str, str | None]:
         """Reads the policy that applies to each queue, seconds old. Needs tag management, changes nothing."""
@@ -244,6 +246,11 @@ class Management:
         """Reads a user's configure, write and read patterns. Needs tag administrator, changes nothing."""
         found = self._maybe(f"permissions/{self._vhost}/{quote(user, safe='')}", Permissions)
         return None if found is None else (found.configure, found.write, found.read)
+
+    def _page_of_one(self, name: str, query: str) -> QueueWire | None:
+        pattern = quote(f"^{re.escape(name)}$", safe="")
+        path = f"queues/{self._vhost}?page=1&page_size=1&use_regex=true&name={pattern}&{query}"
+        return next(iter(self._get(path, QueuePage, self.vhost).items), None)
 
     def _list(self, what: str, kind: type[T], query: str = "") -> list[T]:
         path = f"{what}/{self._vhost}" + (f"?{query}" if query else "")

@@ -90,6 +90,8 @@ def _row(facts: Facts, queue: QueueState) -> tuple[Cell, ...]:
 
 def _alert(facts: Facts, queue: QueueState, kind: str, consumers: int | None) -> str | None:
     """What an operator must notice about a queue; None where that is unknown."""
+    if queue.is_unavailable:
+        return "unavailable"
     if queue.is_silent and not facts.only_names and facts.missing_reason((Source.DEPTHS,)) is None:
         return "unavailable"
     if queue.messages is None or consumers is None:

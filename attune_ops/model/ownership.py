@@ -196,12 +196,16 @@ def _waits_for_consumers(facts: Facts, worker: Worker) -> bool:
 
 
 def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
-    """The worker queues on the broker that no registered live worker owns."""
+    """The worker queues on the broker that no registered live worker owns.
+
+    An exclusive queue is not orphaned, whatever its name: its connection is open, and the broker deletes it with it.
+    """
     for owner, queues in facts.worker_queues.items():
         why = why_not_live(facts, owner)
         if why is not None:
             worker = facts.worker_named.get(owner)
-            yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in queues)
+            left = (q for q in queues if not q.exclusive)
+            yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in left)
 
 
 def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:

@@ -37,6 +37,9 @@ class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     publish_out: int | None = None
 
 
+COUNTED = ("classic", "quorum")  # the types with live message counts in totals mode
+
+
 class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A queue on the broker.
 
@@ -73,8 +76,17 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is listed without a message count: its process has crashed, or its node is down."""
-        return self.messages is None and self.messages_ready is None
+        """Whether it is listed without a message count: its process has crashed, or its node is down.
+
+        Of a stream that runs, and of other types that keep no such counts, the broker lists none either.
+        """
+        uncounted = self.type not in COUNTED and self.state == "running"
+        return self.messages is None and self.messages_ready is None and not uncounted
+
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether the broker says so by its state: clients get a timeout or an error."""
+        return self.state in ("down", "crashed", "stopped", "minority")
 
 
 class BindingState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -80,7 +80,7 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     timeout or 404. Its `state`, where known, is down, crashed, stopped or minority.
     """
     for q in facts.actual.queues or ():
-        if not q.is_silent and q.state not in ("down", "crashed", "stopped", "minority"):
+        if not q.is_silent and not q.is_unavailable:
             continue
         yield Problem(
             Subject("queue", q.name),

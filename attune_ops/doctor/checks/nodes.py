@@ -24,15 +24,22 @@ def nodes_running(facts: Facts) -> Iterator[Problem]:
 
     Declaring a durable queue of that node fails with 404 "home node … is down or inaccessible". Workers connected to
     that node lost their connections. Quorum queues stay available while a majority of their members is running.
+    The node that answers cannot tell a node that is down from one that it cannot reach over the network. In a
+    partition, everything in this report is what that node's side has.
     """
+    apart = {name for n in _nodes(facts) for name in n.partitions}
     for node in _nodes(facts):
         if not node.running:
             there = [q.name for q in facts.actual.queues or () if q.node == node.name]
+            what = "is on the other side of a partition" if node.name in apart else "is down or unreachable"
             yield Problem(
                 Subject("node", node.name),
-                f"node {node.name} is down" + (f"; it hosts {counted(len(there), 'queue')}" if there else ""),
+                f"node {node.name} {what}" + (f"; it hosts {counted(len(there), 'queue')}" if there else ""),
                 evidence={"queues": there},
-                remedy="Start the node. Until then its classic queues are unavailable.",
+                remedy="End the partition. Until then its classic queues are unavailable here."
+                if node.name in apart
+                else "Start the node, or repair the network to it if it is running. Until then its classic queues are "
+                "unavailable.",
             )
 
 
@@ -45,11 +52,18 @@ def no_partitions(facts: Facts) -> Iterator[Problem]:
     """
     cut_off = {n.name: list(n.partitions) for n in _nodes(facts) if n.partitions}
     if cut_off:
+        here = [n.name for n in _nodes(facts) if n.running]
+        there = [
+            n.name for n in _nodes(facts) if not n.running and any(n.name in others for others in cut_off.values())
+        ]
+        sides = f"{listed(here)} and {listed(there)} are apart; this report is of the side of {listed(here)}"
+        pairs = listed(f"{n} does not see {listed(o)}" for n, o in cut_off.items())
         yield Problem(
             Subject("broker", facts.actual.cluster or facts.vhost),
-            f"the cluster is partitioned: {listed(f'{n} does not see {listed(o)}' for n, o in cut_off.items())}",
-            evidence={"partitions": cut_off},
-            remedy="Repair the network, then restart the nodes of the side that you trust less.",
+            f"the cluster is partitioned: {sides if here and there else pairs}",
+            evidence={"partitions": cut_off, "sides": [here, there]},
+            remedy="Repair the network, then restart the nodes of the side that you trust less; its messages since the "
+            "partition began are lost. Read the other side first: --management-url of one of its nodes.",
         )
 
 

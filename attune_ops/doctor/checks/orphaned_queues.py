@@ -14,6 +14,8 @@ from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.worker_process import WorkerProcess, worker_process
 
+UNAVAILABLE = "Make the queue available first: until then its messages and consumers are unknown."
+
 
 @check("AT407", "no-orphans", "no orphaned worker queues", Severity.WARNING, needs=(Source.REGISTRY, Source.BROKER))
 def no_orphans(facts: Facts) -> Iterator[Problem]:
@@ -40,9 +42,9 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
 
 
 def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
-    for worker_id, queues in facts.worker_queues.items():
-        why = why_not_live(facts, worker_id)
-        if why is None:
+    for worker_id, all_queues in facts.worker_queues.items():
+        why, queues = why_not_live(facts, worker_id), _left(all_queues)
+        if why is None or not queues:
             continue
         worker = facts.worker_named.get(worker_id)
         depth = sum(q.messages or 0 for q in queues)
@@ -54,17 +56,25 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
         held += f"; {counted(consumers, 'consumer')} on it" if consumers else ""
         severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
         state = _state(worker, process)
-        yield (state, bool(consumers)), Problem(
+        unavailable = any(q.is_unavailable for q in queues)
+        yield (state, bool(consumers), unavailable), Problem(
             Subject("queue", names[0]),
             f"{listed(names)}: {_with_name(why, worker)}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why,
                       "state": state},
-            remedy=_orphan_remedy(consumers, severity),
-            commands=() if consumers or severity is Severity.INFO else tuple(map(command_lines.reap, names)),
+            remedy=UNAVAILABLE if unavailable else _orphan_remedy(consumers, severity),
+            commands=()
+            if consumers or unavailable or severity is Severity.INFO
+            else tuple(map(command_lines.reap, names)),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,
             related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
         )  # fmt: skip
+
+
+def _left(queues: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
+    """Those that can be orphaned: an exclusive queue has its connection, and the broker deletes it with it."""
+    return tuple(q for q in queues if not q.exclusive)
 
 
 def _with_name(why: str, worker: Worker | None) -> str:
@@ -89,13 +99,14 @@ def removable_queues(facts: Facts) -> Mapping[int, str]:
         return {}
     found = {}
     for worker_id, queues in facts.worker_queues.items():
-        if why_not_live(facts, worker_id) is None:
+        queues = _left(queues)
+        if why_not_live(facts, worker_id) is None or not queues:
             continue
         worker = facts.worker_named.get(worker_id)
         depth = sum(q.messages or 0 for q in queues)
         consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
         severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
-        if not consumers and severity is not Severity.INFO:
+        if not consumers and severity is not Severity.INFO and not any(q.is_unavailable for q in queues):
             found[worker_id] = queues[0].name
     return found
 

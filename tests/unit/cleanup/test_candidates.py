@@ -87,7 +87,7 @@ def test_a_live_worker_and_a_consumer_each_keep_a_queue() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"exclusive": True}, "exclusive"),
+        ({"state": "down"}, "unavailable"),
         ({"type": "quorum"}, "quorum"),
         ({"messages_unacknowledged": 2}, "2 unacknowledged messages"),
     ],

@@ -1,0 +1,137 @@
+"""A cluster of three of which one node is cut off: its distribution connections are closed and refused.
+
+Both sides are asked, during the cut and after it. All processes run all the time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from attune_ops import lab
+from attune_ops.lab import Lab
+from tests.live.places import SEPTEMBER, Place
+from tests.world import Broker, Run, eventually
+
+pytestmark = pytest.mark.slow
+
+THIRD, ORPHAN = "third", "worker.77.executions"
+
+
+class Cluster:
+    """Three nodes with an installation on the first, and two queues on the third."""
+
+    def __init__(self, made: Lab, place: Place) -> None:
+        self._lab, self.place = made, place
+        self.names = [n.name for n in made.state.nodes]
+
+    def environment(self, node: int) -> dict[str, str]:
+        """What points the command to that node, counted from 0."""
+        first, other = self._lab.state.nodes[0], self._lab.state.nodes[node]
+        found = dict(self.place.environment)
+        for key, before, after in (
+            ("ATTUNE_OPS_AMQP_URL", first.amqp_port, other.amqp_port),
+            ("ATTUNE_OPS_MANAGEMENT_URL", first.management_port, other.management_port),
+        ):
+            found[key] = found[key].replace(f":{before}", f":{after}")
+        return found
+
+    def broker(self, node: int) -> Broker:
+        """One node's management API."""
+        state = self._lab.state
+        here = self.environment(node)
+        return Broker(here["ATTUNE_OPS_AMQP_URL"], f"http://127.0.0.1:{state.nodes[node].management_port}")
+
+    def running(self, node: int) -> list[str]:
+        """The nodes that this one says to be running."""
+        return [n["name"] for n in self.broker(node).api("GET", "nodes").json() if n["running"]]
+
+    def cut(self) -> None:
+        """Closes the third node's connections to the others and refuses new ones: they have another cookie."""
+        self._with_each("erlang:set_cookie(N, cut), erlang:disconnect_node(N)")
+        eventually(lambda: (len(self.running(0)), len(self.running(2))) == (2, 1), within=60)
+
+    def repair(self) -> None:
+        """Lets them connect again; the partition stays until a side is restarted."""
+        self._with_each("erlang:set_cookie(N, erlang:get_cookie()), net_kernel:connect_node(N)")
+        eventually(lambda: self._apart(0) >= {self.names[2]} and self._apart(2) >= {*self.names[:2]}, within=60)
+
+    def _apart(self, node: int) -> set[str]:
+        """The nodes that a node knows to be on the other side."""
+        listed = self.broker(node).api("GET", "nodes").json()
+        return {other for n in listed for other in n.get("partitions") or () if n["running"]}
+
+    def _with_each(self, expression: str) -> None:
+        """Both at once: the broker itself reacts when a node is cut off from one of two only."""
+        others = ", ".join(f"'{name}'" for name in self.names[:2])
+        self._lab.ctl("eval", f"[begin {expression} end || N <- [{others}]].", node=self.names[2])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), nodes=3)
+    try:
+        broker = Broker(made.state.amqp_url, made.state.management_url)
+        with ExitStack() as stack:
+            place = Place(stack.enter_context(broker.vhost()), tmp_path, SEPTEMBER).populate()
+            stack.callback(place.close)
+            found = Cluster(made, place)
+            connection = pika.BlockingConnection(pika.URLParameters(found.environment(2)["ATTUNE_OPS_AMQP_URL"]))
+            for name in (THIRD, ORPHAN):
+                connection.channel().queue_declare(name, durable=True)
+            connection.close()
+            yield found
+    finally:
+        lab.down(made.name)
+
+
+def test_both_sides_of_a_partition(cluster: Cluster, run: Run) -> None:
+    def asked(node: int, *command: str, status: int) -> Any:
+        done = run(*command, "--format", "json", env=cluster.environment(node), status=status)
+        return json.loads(done.stdout)
+
+    def findings(node: int) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for each in asked(node, "doctor", "--full", status=1)["findings"]:
+            found.setdefault(each["code"], []).append(each)
+        return found
+
+    first, second, third = cluster.names
+    if cluster.broker(0).version >= (4, 0):
+        pytest.skip("from 4.0 on a minority cannot be read or changed: Khepri refuses it")
+    cluster.cut()
+
+    here = findings(0)
+    assert [f["subject"]["name"] for f in here["AT110"]] == [third]
+    assert "down or unreachable" in here["AT110"][0]["detail"]
+    orphan = here["AT407"][0]
+    assert orphan["subject"]["name"] == ORPHAN
+    assert orphan["commands"] == [], "nothing is deleted on a node that cannot be asked"
+    plan = run("reap", "--grace", "0s", env=cluster.environment(0), status=0).stdout
+    assert f"kept     {ORPHAN}: it is unavailable" in plan
+    assert run("health", "worker", "w1", env=cluster.environment(0), status=0).stdout.startswith("healthy")
+
+    there = findings(2)
+    assert {f["subject"]["name"] for f in there["AT110"]} == {first, second}
+    said = run("health", "worker", "w1", env=cluster.environment(2), status=1).stdout
+    assert "queue worker.1.executions is unavailable" in said
+    assert "missing" not in said
+    states = {row["name"]: row["alert"] for row in asked(2, "queues", status=0)["rows"]}
+    assert states["attune.events.queue"] == "unavailable"
+    assert states[THIRD] == "ok"
+
+    cluster.repair()
+    for node, side in ((0, [first, second]), (2, [third])):
+        found = findings(node)
+        (apart,) = found["AT111"]
+        assert apart["evidence"]["sides"][0] == side
+        assert all(name in apart["detail"] for name in cluster.names)
+        assert all("other side of a partition" in f["detail"] for f in found["AT110"])
