@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from attune_ops.cleanup.candidates import Candidate, ReapResult, candidates, orphaned_since
+from attune_ops.cleanup.candidates import Candidate, ReapResult, candidates, consumers, orphaned_since
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker
@@ -117,3 +117,31 @@ def test_a_first_run_is_not_some_seconds_ago() -> None:
     ):
         again = msgspec.structs.replace(one, orphaned_for=orphaned_for)
         assert f"; {said}" in form(ReapResult(False, (again,), GRACE, NOW), "text")
+
+
+def test_the_reason_says_how_long_the_grace_period_was() -> None:
+    for grace, reason in (
+        (GRACE, "orphaned for the whole grace period of 10 min"),
+        (timedelta(), "orphaned, no grace"),
+    ):
+        one = only(candidates(facts(None), {QUEUE: NOW - GRACE}, grace, lambda _: True))
+        assert one.verdict == "deletes"
+        assert one.reason.startswith(reason)
+        assert one.saved_messages == 0
+
+
+def test_the_grace_period_ends_at_its_last_second() -> None:
+    for early, verdict in ((timedelta(seconds=1), "waits"), (timedelta(), "deletes")):
+        assert only(candidates(facts(None), {QUEUE: NOW - GRACE + early}, GRACE, lambda _: True)).verdict == verdict
+
+
+def test_consumers_are_the_larger_of_two_counts() -> None:
+    assert consumers(facts(None), QUEUE) == 0
+    assert consumers(facts(None, consumers=2), QUEUE) == 2
+    assert consumers(facts(None), "no such queue") == 0
+
+
+def test_verdicts_are_counted_apart() -> None:
+    one = only(candidates(facts(None), {QUEUE: NOW - GRACE}, GRACE, lambda _: True))
+    result = ReapResult(False, (one, one, one.judged("kept", "it has 1 consumer")), GRACE, NOW)
+    assert (result.count("deletes"), result.count("kept"), result.count("waits")) == (2, 1, 0)

@@ -1,0 +1,93 @@
+"""`scripts/mutation`: see there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mutations.mutants import mutants
+from mutations.plugin import KILLED, SURVIVED, UNREACHED, run
+
+ROOMS = ("routing", "cleanup", "messages", "doctor")
+PAGE = Path("docs/mutation.md")
+DATA = Path("scripts/mutations/results.json")
+EXPLAINED = Path("scripts/mutations/explained.toml")
+
+
+def main() -> int:
+    """Runs the rooms and writes the page; the exit status is 1 where a survivor is not explained."""
+    parser = argparse.ArgumentParser(prog="scripts/mutation")
+    parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], metavar="ROOM", help=", ".join(ROOMS))
+    parser.add_argument("--only", default="", metavar="NAME", help="only modules whose path contains it; no page")
+    parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of a room")
+    options = parser.parse_args()
+    results: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    for room in options.rooms:
+        one = results_of(room, options.only, options.sample)
+        if options.only:
+            print(json.dumps(one, indent=1, ensure_ascii=False))
+            continue
+        results[room] = one
+        DATA.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    explained = {e["mutant"]: e["reason"] for e in tomllib.loads(EXPLAINED.read_text()).get("survivor", [])}
+    PAGE.write_text(page(results, explained))
+    return int(any(s["mutant"] not in explained for r in results.values() for s in r["survived"]))
+
+
+def results_of(room: str, only: str, sample: int | None) -> dict[str, Any]:
+    """What became of the mutants of a room."""
+    paths = [p for p in sorted(Path("attune_ops", room).rglob("*.py")) if not p.name.startswith("view_")]
+    possible = [m for p in paths if only in str(p) for m in mutants(p)]
+    step = max(1, -(-len(possible) // sample)) if sample else 1
+    tried = possible[::step]
+    print(f"{room}: {len(tried)} of {len(possible)} mutants", file=sys.stderr)
+    outcomes = run(tried, [f"tests/unit/{room}"])
+    counts = Counter(outcomes.values())
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "mutants": len(possible),
+        "tried": len(tried),
+        "killed": counts[KILLED],
+        "not reached": dict(sorted(Counter(m.path for m, o in outcomes.items() if o == UNREACHED).items())),
+        "survived": [{"mutant": m.key, "line": m.line} for m, o in outcomes.items() if o == SURVIVED],
+    }
+
+
+def page(results: dict[str, Any], explained: dict[str, str]) -> str:
+    """The page of the documentation."""
+    lines = [
+        "# Mutation runs", "",
+        "`scripts/mutation ROOM…` changes one thing in the code (a comparison, a number, a condition, a loop) and runs",
+        "the room's unit tests. A change that a test notices is killed. One that no test notices has survived. This",
+        "page is written by that script; views are left out, since tests do not hold their layout. A mutant on a line",
+        "that no unit test runs is not reached: the live tests, which need a broker, are not part of these runs.", "",
+        "| Room | Date | Mutants | Tried | Killed | Survived | Not reached |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]  # fmt: skip
+    for room, r in results.items():
+        lines.append(
+            f"| {room} | {r['date']} | {r['mutants']} | {r['tried']} | {r['killed']} | {len(r['survived'])} "
+            f"| {sum(r['not reached'].values())} |"
+        )
+    for room, r in results.items():
+        lines += ["", f"## {room}", ""]
+        for s in r["survived"]:
+            where, function, change = s["mutant"].split(": ", 2)
+            reason = explained.get(s["mutant"], "Not explained: a test is missing.")
+            lines += [f"- `{where}`, `{function}`", f"    - `` {change} ``", f"    - {reason}"]
+        if not r["survived"]:
+            lines.append("No mutant survived.")
+        if r["not reached"]:
+            lines += ["", "Not reached by unit tests:", ""]
+            lines += [f"- `{path}`: {count}" for path, count in r["not reached"].items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
