@@ -59,5 +59,7 @@ def test_what_is_waited_for_and_of_how_many_seconds(held: Place, run: Run) -> No
     raw = at_terminal(held, run, *probe, status=1)
     assert WAIT in raw
     assert " of 2 s" in raw
-    assert in_pipe(held, run, *probe, status=1) == []
+    assert [line.partition(": ")[2] for line in in_pipe(held, run, *probe, status=1)] == [
+        "queue worker.2.executions is missing"
+    ], "said once"
     assert " of 7 s" in at_terminal(held, run, "health", "worker", "w1", status=1)
