@@ -167,12 +167,14 @@ class Vhost:
 
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
-        """A pika channel with publisher confirms on a connection of its own."""
+        """A pika channel with publisher confirms on a connection of its own, without heartbeats: nothing serves it."""
         import pika
 
         from attune_ops.installation.amqp import close
 
-        connection = pika.BlockingConnection(pika.URLParameters(self.amqp_url))
+        parameters = pika.URLParameters(self.amqp_url)
+        parameters.heartbeat = 0
+        connection = pika.BlockingConnection(parameters)
         try:
             channel = connection.channel()
             channel.confirm_delivery()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -207,5 +208,8 @@ def test_an_interrupt_while_connecting_keeps_no_socket(after: float) -> None:
         with pytest.raises(KeyboardInterrupt) as e:  # noqa: PT012 - the interrupt may come at once
             alarm.start()
             amqp.open_connection(parse_amqp(place, "test"), name="test", timeout=5)
-    assert sockets() <= before
     assert e  # the traceback keeps what pika left open
+    if not after:  # the interrupt may come in the middle of pika's own constructors: nobody has them yet
+        del e
+        gc.collect()
+    assert sockets() <= before
