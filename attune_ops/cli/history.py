@@ -101,13 +101,13 @@ def show(cli: Cli, /, pattern: str | None, of: Any, columns: str | None, format:
     import sys
 
     from attune_ops.monitoring.history import show
-    from attune_ops.monitoring.view_history import as_lines
+    from attune_ops.monitoring.view_history import charts
 
     found = show(cli.settings, pattern, of=of, **options)
     cli.show(found.table.select(columns.split(",")) if columns else found, format)
     if format == "table" and columns is None and sys.stdout.isatty():
         size = shutil.get_terminal_size()
-        cli.write("".join(f"{line}\n" for line in as_lines(found, size.columns, size.lines)))
+        cli.write("".join(f"{line}\n" for line in charts(found, size.columns, size.lines)))
 
 
 @command.command(example="attune-ops history compare 30d..0s 1h..now")

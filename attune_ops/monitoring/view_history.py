@@ -73,7 +73,7 @@ def as_frame(history: History) -> Any:
     return frame
 
 
-def as_lines(history: History, width: int, height: int) -> list[str]:
+def charts(history: History, width: int, height: int) -> list[str]:
     """Charts for a terminal of this size: the depths of the queues, if there are at most three; else nothing."""
     from attune_ops.monitoring.history_read import moment_of
 

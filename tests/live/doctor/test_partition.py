@@ -107,6 +107,8 @@ def test_both_sides_of_a_partition(cluster: Cluster, run: Run) -> None:
     first, second, third = cluster.names
     if cluster.broker(0).version >= (4, 0):
         pytest.skip("RabbitMQ 4 keeps its objects in Khepri; this test has not been written for it")
+    # Its consumers are listed before the cut.
+    run("health", "worker", "w1", "--wait", "60s", env=cluster.environment(0), status=0, timeout=120)
     cluster.cut()
 
     here = findings(0)
