@@ -23,7 +23,7 @@ from attune_ops.model.facts import Facts
 from attune_ops.model.files import shown
 from attune_ops.model.snapshot_file import load_facts
 from attune_ops.model.units import listed
-from attune_ops.model.waiting import SECOND_SAMPLE, pause, wait_until
+from attune_ops.model.waiting import SECOND_SAMPLE, at_changes, pause, wait_until
 
 RETRY_INTERVAL_S = 2.0
 REPORT, REPORT_OF_SEVERAL = "attune-ops/doctor/", "attune-ops/doctor-all/"
@@ -144,23 +144,18 @@ def wait_until_ok(
 
     The timeout counts from the end of the first diagnosis, so what is waited for is always reported.
     """
-    reported = ""
 
-    def on_wait(report: Report, left: float) -> None:
-        nonlocal reported
+    def waits_for(report: Report) -> str:
         first, *others = recoverable(report, fail_on)
         more = f" (and {len(others)} more)" if others else ""
-        message = f"waiting for {first.code}: {first.detail}{more}"
-        if message != reported:
-            on_progress(f"{message}; {left:.0f} s left")
-            reported = message
+        return f"waiting for {first.code}: {first.detail}{more}"
 
     return wait_until(
         diagnose_again,
         lambda report: not recoverable(report, fail_on),
         timeout=seconds,
         interval=RETRY_INTERVAL_S,
-        on_wait=on_wait,
+        on_wait=at_changes(waits_for, lambda reason, left: on_progress(f"{reason}; {left:.0f} s left")),
         what="waiting",
     )
 

@@ -16,12 +16,9 @@ from attune_ops.installation.management import open_management
 from attune_ops.installation.operations import Operations, operation
 from attune_ops.model import units
 from attune_ops.model.errors import SourceError
-from attune_ops.model.waiting import wait_until
+from attune_ops.model.waiting import OnProgress, at_changes, wait_until
 
 INTERVAL_S = 1.0  # between two checks while waiting
-
-
-OnProgress = Callable[[str], None]
 
 
 def worker_health(
@@ -117,7 +114,6 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
 
 def _until_healthy(check: Callable[[], Health], seconds: float, on_progress: OnProgress) -> Health:
     """Repeats a check every second until it is healthy or the timeout is over; returns or raises the last outcome."""
-    reason = ""
 
     def attempt() -> Health | SourceError:
         try:
@@ -128,14 +124,15 @@ def _until_healthy(check: Callable[[], Health], seconds: float, on_progress: OnP
     def healthy(outcome: Health | SourceError) -> bool:
         return isinstance(outcome, Health) and outcome.healthy
 
-    def explain(outcome: Health | SourceError, left: float) -> None:
-        nonlocal reason
-        now = "; ".join(outcome.reasons) if isinstance(outcome, Health) else str(outcome)
-        if now != reason:
-            on_progress(f"waiting for up to {units.age(timedelta(seconds=round(left)))}: {now}")
-        reason = now
+    def reason(outcome: Health | SourceError) -> str:
+        return "; ".join(outcome.reasons) if isinstance(outcome, Health) else str(outcome)
 
-    last = wait_until(attempt, healthy, timeout=seconds, interval=INTERVAL_S, on_wait=explain, what="waiting")
+    def say(why: str, left: float) -> None:
+        on_progress(f"waiting for up to {units.age(timedelta(seconds=round(left)))}: {why}")
+
+    last = wait_until(
+        attempt, healthy, timeout=seconds, interval=INTERVAL_S, on_wait=at_changes(reason, say), what="waiting"
+    )
     if isinstance(last, SourceError):
         raise last
     return last

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from attune_ops.drills.expectations import events
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.model.errors import DrillRefused, SourceError
+from attune_ops.model.waiting import OnProgress
 from attune_ops.startup.processes import RunningService
-
-OnProgress = Callable[[str], None]
 
 POLL_S = 0.5
 SAY_EVERY_S = 10.0

@@ -16,12 +16,11 @@ from attune_ops.drills.context import Context
 from attune_ops.drills.expectations import OUTCOMES, Expectation, events
 from attune_ops.drills.journal import DoctorStatus, Expected, Journal
 from attune_ops.drills.ledger import Leftover, ledger_expectations, verdict_of
-from attune_ops.drills.undo import OnProgress
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import open_management
 from attune_ops.model.errors import AttuneOpsError, DrillRefused, SourceError
 from attune_ops.model.version import __version__
-from attune_ops.model.waiting import wait_until
+from attune_ops.model.waiting import OnProgress, wait_until
 from attune_ops.startup.processes import stop_all
 
 POLL_S = 0.05

@@ -18,11 +18,12 @@ from attune_ops.drills.journal import Event, Journal, JournalComparison, Timelin
 from attune_ops.drills.parameters import Parameters, Setup, read_parameters
 from attune_ops.drills.remedies import Remedy
 from attune_ops.drills.target import Declarations, declared, prepare, refuse_unless_allowed
-from attune_ops.drills.undo import OnProgress, UndoList, abandoned
+from attune_ops.drills.undo import UndoList, abandoned
 from attune_ops.installation import audit
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.files import make_folder
 from attune_ops.model.units import counted
+from attune_ops.model.waiting import OnProgress
 
 OnTimeline = Callable[[Timeline], None]
 

@@ -22,8 +22,8 @@ from attune_ops.lab.folder import remove
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.files import make_folder, make_private, state_folder
 from attune_ops.model.units import counted
+from attune_ops.model.waiting import OnProgress
 
-OnProgress = Callable[[str], None]
 ANSWER_S = 60.0  # a cluster answers when each node has the new virtual host, for which it waits up to 45 s
 
 

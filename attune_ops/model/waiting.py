@@ -12,6 +12,7 @@ from attune_ops.model import deadline
 
 T = TypeVar("T")
 SECOND_SAMPLE = "second sample"
+OnProgress = Callable[[str], None]  # gets each line of progress
 Display = Callable[[str, float], AbstractContextManager[object]]  # shows what is waited for, and of how many s
 
 _display: ContextVar[Display | None] = ContextVar("display", default=None)
@@ -36,6 +37,20 @@ def pause(seconds: float, what: str) -> None:
     """Sleeps; a display shows `what` it is for, and the time."""
     with _displayed(what, seconds):
         time.sleep(seconds)
+
+
+def at_changes(reason: Callable[[T], str], say: Callable[[str, float], None]) -> Callable[[T, float], None]:
+    """An `on_wait` that says why it waits, and the seconds that are left: at the first time, and when that changes."""
+    said: str | None = None
+
+    def on_wait(value: T, left: float) -> None:
+        nonlocal said
+        now = reason(value)
+        if now != said:
+            said = now
+            say(now, left)
+
+    return on_wait
 
 
 def wait_until(
