@@ -262,7 +262,7 @@ def test_alerts_of_the_broker_fire_and_clear(site: Monitored) -> None:
     more = {"AttuneDeadLettersPilingUp", "AttuneAllWorkersCordoned", "AttuneBrokerAlarm"}
     try:
         site.all_fired(more)
-        site.all_cleared(broken - {"AttuneDeadLettersLost"})
+        site.all_cleared(broken)
     finally:
         site.lab.ctl("set_vm_memory_high_watermark", "0.6")
     eventually(lambda: "resolved" in site.webhook.statuses("AttuneWorkerWithoutQueue"), within=WITHIN)
