@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from tests.servers import forward, server, shut
 from tests.world import Vhost, clean_environment, loaded
 
 Fault = Literal["none", "silent", "cut", "drip", "delay"]
@@ -36,8 +38,7 @@ class Proxy:
         self.swallowed = 0  # bytes that came while it was silent, and connections
         self._fault, self._after = fault, after
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self._listeners: list[socket.socket] = []
+        self._ports = ExitStack()
         self.over = threading.Event()
 
     @property
@@ -51,36 +52,29 @@ class Proxy:
 
     def port(self, address: str) -> int:
         """A new port in front of that server (host:port)."""
-        host, _, port = address.rpartition(":")
-        listener = socket.create_server(("127.0.0.1", 0))
-        self._listeners.append(listener)
-        threading.Thread(target=self._serve, args=(listener, (host, int(port))), daemon=True).start()
-        return int(listener.getsockname()[1])
+        return self._ports.enter_context(server(partial(self._serve, address=address)))
 
     def close(self) -> None:
         """Ends it with all connections."""
         self.over.set()
-        for each in [*self._listeners, *self._open]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        self._ports.close()
 
-    def _serve(self, listener: socket.socket, target: tuple[str, int]) -> None:
-        with suppress(OSError):
-            while True:
-                near = listener.accept()[0]
-                with self._lock:
-                    self._open.add(near)
-                    self.connections += 1
-                    self.swallowed += self.fault == "silent"
-                if self.fault == "cut":
-                    self._reset(near)
-                elif self.fault != "silent":
-                    far = socket.create_connection(target, 5)
-                    with self._lock:
-                        self._open.add(far)
-                    threading.Thread(target=self._forward, args=(near, far, False), daemon=True).start()
-                    threading.Thread(target=self._forward, args=(far, near, True), daemon=True).start()
+    def _serve(self, near: socket.socket, address: str) -> None:
+        with self._lock:
+            self.connections += 1
+            self.swallowed += self.fault == "silent"
+        if self.fault == "cut":
+            self._reset(near)
+        elif self.fault == "silent":
+            self.over.wait()
+        else:
+            forward(near, address, self._there, self._back)
+
+    def _there(self, source: socket.socket, sink: socket.socket) -> None:
+        self._forward(source, sink, to_client=False)
+
+    def _back(self, source: socket.socket, sink: socket.socket) -> None:
+        self._forward(source, sink, to_client=True)
 
     def _forward(self, source: socket.socket, sink: socket.socket, to_client: bool) -> None:
         with suppress(OSError):
@@ -104,16 +98,14 @@ class Proxy:
                 elif fault == "delay" and self.over.wait(DELAY_S):
                     return
                 sink.sendall(data)
-        for each in (source, sink):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        shut(source)
+        shut(sink)
 
     @staticmethod
     def _reset(one: socket.socket) -> None:
         with suppress(OSError):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-            one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        shut(one)
 
 
 def margin() -> float:

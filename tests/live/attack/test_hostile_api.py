@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gzip
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.live.attack import proxy
+from tests.servers import server
 from tests.world import Vhost
 
 TIMEOUT_S = 1.0  # in the configuration; a list has six times as much, and 1.5 times for the next byte
@@ -100,21 +100,13 @@ def hostile(answers: Answers) -> Iterator[int]:
     """A server that answers each request so, and then hangs up."""
 
     def talk(client: socket.socket) -> None:
-        with client, suppress(OSError):
-            while client.recv(65536):
-                for part in answers():
-                    client.sendall(part)
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=talk, args=(server.accept()[0],), daemon=True).start()
+        while client.recv(65536):
+            for part in answers():
+                client.sendall(part)
 
     next(answers())  # whatever takes time to make is made before a request waits for it
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
+    with server(talk) as port:
+        yield port
 
 
 def spend(

@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import psycopg
 import pytest
 
 from tests.live.attack.proxy import Proxy
+from tests.servers import server
 from tests.world import Run, Users, Vhost
 
 OLD = "2026-01-01 00:00:00+00:00"
@@ -25,44 +25,29 @@ COMMANDS = (["retire", "--apply"], ["retire"], ["reap", "--grace", "0s", "--appl
 def cutting(address: str, path: bytes) -> Iterator[int]:
     """A proxy for HTTP that closes the connection in the middle of the answer to a request for this path; its port."""
     host, _, port = address.partition(":")
-    closed = threading.Event()
 
     def serve(client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, socket.create_connection((host, int(port))) as server:
-            cut = False
-            client.settimeout(10)
-            server.settimeout(10)
+        cut = False
+        client.settimeout(10)
+        with socket.create_connection((host, int(port)), 10) as broker:
             while asked := client.recv(65536):
                 cut = cut or path in asked.split(b"\r\n", 1)[0]
-                server.sendall(asked)
-                answer = server.recv(65536)
+                broker.sendall(asked)
+                broker.settimeout(10)
+                answer = broker.recv(65536)
                 if cut:
                     client.sendall(answer[: len(answer) - 5])
                     return
                 while answer:
                     client.sendall(answer)
-                    server.settimeout(0.2)
+                    broker.settimeout(0.2)
                     try:
-                        answer = server.recv(65536)
+                        answer = broker.recv(65536)
                     except TimeoutError:
                         answer = b""
-                server.settimeout(10)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.2)
-
-        def accept() -> None:
-            while not closed.is_set():
-                with contextlib.suppress(TimeoutError):
-                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            closed.set()
-            thread.join()
+    with server(serve) as front:
+        yield front
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ import pytest
 
 import attune_ops
 from attune_ops.model.errors import ConfigError
+from tests.servers import forward, server
 from tests.world import Broker, Run, Users, Vhost, eventually
 
 PASSWORD = "hunter2/ü@%:?#"
@@ -61,33 +63,21 @@ def answering(answer: bytes, keep_open: bool = False, asked: threading.Event | N
 
     `asked` is set by the first request.
     """
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
+    over = threading.Event()
 
-        def talk(client: socket.socket) -> None:
-            client.recv(65536)
-            if asked is not None:
-                asked.set()
-            client.sendall(answer)
-            if not keep_open:
-                client.close()
+    def talk(client: socket.socket) -> None:
+        client.recv(65536)
+        if asked is not None:
+            asked.set()
+        client.sendall(answer)
+        if keep_open:
+            over.wait()
 
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                held.append(client)
-                threading.Thread(target=talk, args=(client,), daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
+    with server(talk) as port:
         try:
-            yield server.getsockname()[1]
+            yield port
         finally:
-            server.shutdown(socket.SHUT_RDWR)
-            for client in held:
-                client.close()
+            over.set()
 
 
 @pytest.fixture
@@ -274,48 +264,19 @@ def test_awkward_passwords(run: Run, vhost: Vhost, user: Users, password: str) -
 
 def test_ipv6(run: Run, broker: Broker) -> None:
     """The lab listens on 127.0.0.1, so a small relay gives it an address in brackets."""
-    try:
-        relays = [relay(address) for address in (broker.amqp_address, broker.management_address)]
-    except OSError:
-        pytest.skip("this host has no IPv6 loopback")
-    amqp, management = (r.getsockname()[1] for r in relays)
     admin = Vhost(broker, "/", broker.user, broker.password)
     login = admin.amqp_url.partition("://")[2].rpartition("@")[0]
-    try:
+    with ExitStack() as relays:
+        try:
+            amqp, management = (
+                relays.enter_context(server(partial(forward, address=address), "::1"))
+                for address in (broker.amqp_address, broker.management_address)
+            )
+        except OSError:
+            pytest.skip("this host has no IPv6 loopback")
         options = ("--amqp-url", f"amqp://{login}@[::1]:{amqp}/", "--management-url", f"http://[::1]:{management}")
         assert "broker [::1]:" in run("health", "broker", *options, status=0).stdout
         run("exchanges", *options, status=0)
-    finally:
-        for listening in relays:
-            listening.close()
-
-
-def relay(address: str) -> socket.socket:
-    """Listens on the IPv6 loopback and passes everything on to a host:port."""
-    host, _, port = address.rpartition(":")
-    listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            sink.close()
-
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            server = socket.create_connection((host, int(port)))
-            for ends in ((client, server), (server, client)):
-                threading.Thread(target=pump, args=ends, daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    return listening
 
 
 @pytest.mark.parametrize("command", ["queues", "health broker", "config show", "workers"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from attune_ops.installation.config.urls import parse_database
 from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import RegistryView
 from tests import postgres as pg
+from tests.servers import server
 
 
 def at(url: str, schema: str = "attune") -> Database:
@@ -98,26 +98,16 @@ def test_only_reads(database: str) -> None:
 @contextmanager
 def listening(answer: bytes | None) -> Iterator[int]:
     """A port that answers everybody with these bytes, or (None) never says anything."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
 
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                held.append(client)
-                if answer is not None:
-                    client.recv(100)
-                    client.sendall(answer)
-                    client.close()
+    def talk(client: socket.socket) -> None:
+        client.recv(100)
+        if answer is None:
+            client.recv(100)
+        else:
+            client.sendall(answer)
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        for client in held:
-            client.close()
+    with server(talk) as port:
+        yield port
 
 
 def test_unreachable(database: str) -> None:

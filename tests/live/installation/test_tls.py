@@ -6,8 +6,8 @@ import contextlib
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Source
 from attune_ops.ops import Ops
+from tests.servers import forward, server
 from tests.world import Run, Vhost
 
 DAYS = 40
@@ -41,37 +42,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def encrypted(address: str, certificate: Path, most: int = 1000) -> Iterator[int]:
     """A port that takes TLS and passes everything on to a host:port; from the `most`th connection on it hangs up."""
-    host, _, port = address.rpartition(":")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
+    left = iter(range(most))
 
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+    def wrap(client: socket.socket) -> socket.socket:
+        if next(left, None) is None:
+            raise ConnectionAbortedError
+        return context.wrap_socket(client, server_side=True)
 
-    def talk(plain: socket.socket) -> None:
-        with (
-            contextlib.suppress(OSError),
-            context.wrap_socket(plain, server_side=True) as client,
-            socket.create_connection((host, int(port))) as server,
-        ):
-            back = threading.Thread(target=pump, args=(server, client), daemon=True)
-            back.start()
-            pump(client, server)
-            back.join(5)
-
-    def serve(listening: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            for _ in range(most):
-                threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
-            while True:
-                listening.accept()[0].close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=serve, args=(listening,), daemon=True).start()
-        yield listening.getsockname()[1]
+    with server(partial(forward, address=address), wrap=wrap) as port:
+        yield port
 
 
 @pytest.fixture
