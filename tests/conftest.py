@@ -25,7 +25,7 @@ import hypothesis
 import pytest
 
 from tests import postgres as pg
-from tests.world import Broker, Run, Users, Vhost, clean_environment
+from tests.world import FORKED, Broker, Run, Users, Vhost, clean_environment
 
 if TYPE_CHECKING:
     from attune_ops.lab import Lab
@@ -57,6 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops what the run started, once every worker has ended."""
+    FORKED.close()
     if hasattr(config, "workerinput") or SHARED not in os.environ:
         return
     shared = Path(os.environ.pop(SHARED))

@@ -16,6 +16,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
+from tests.forked import Forked
+
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
@@ -50,6 +52,7 @@ def words_of(line: str) -> list[str]:
 
 
 COMMAND = Path(sys.executable).with_name("attune-ops")
+FORKED = Forked(COMMAND)
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Run:
-    """Runs the installed `attune-ops` as a process in an environment of its own."""
+    """Runs the installed `attune-ops` as a process in an environment of its own; a call may be a fork."""
 
     folder: Path
     base: Mapping[str, str]
@@ -255,17 +258,21 @@ class Run:
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         """Runs `attune-ops ARGUMENTS` against `target`; `status`, where given, must be the exit status."""
-        done = subprocess.run(
-            [str(self.command), *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment(*([target] if target else []), env=env),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        words, env = [str(a) for a in arguments], self.environment(*([target] if target else []), env=env)
+        if FORKED.usable(self.command, env, stdin):
+            done = FORKED(words, self.folder, env, stdin, timeout)
+        else:
+            done = subprocess.run(
+                [str(self.command), *words],
+                cwd=self.folder,
+                env=env,
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
         if status is not None:
             assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
