@@ -82,7 +82,7 @@ def diagnose(
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """Disables the garbage collector while facts are read and checked.
+    """Disables the garbage collector while facts are read, checked or written; also a decorator.
 
     Facts are plain values without cycles; with ten thousand workers their collection takes a tenth of the time. They
     count as old afterwards: the next collection of young objects would visit each of them once more.

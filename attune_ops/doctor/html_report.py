@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ import msgspec
 
 from attune_ops import inventory as package
 from attune_ops.doctor import report_text, view_report
+from attune_ops.doctor.diagnose import garbage_collection_paused
 from attune_ops.doctor.findings import CheckResult, Finding, Report
 from attune_ops.model.decoding import decode
 from attune_ops.model.errors import SourceError
@@ -44,15 +45,10 @@ ROWS = 5_000  # rows of one table in the page; the attached snapshot has the dat
 DEEPEST = 20  # queues in the chart of depths
 
 
-class _Cell(NamedTuple):
-    shown: str
-    key: str | None  # sort key, where it differs from the shown text
-
-
 class _Listing(NamedTuple):
     table: Table
     columns: list[Column]
-    rows: list[list[_Cell]]
+    rows: list[str]  # the cells of each row as HTML
     unknown: list[str]  # the columns in which every cell is unknown
     notes: list[str]
 
@@ -71,6 +67,7 @@ class _Card(NamedTuple):
     tone: str = ""  # class of the colour: error, warning or ok; none where the number is unknown
 
 
+@garbage_collection_paused()
 def report_html(diagnosis: Report, secrets: tuple[Secret, ...] = (), *, rows: int = ROWS) -> str:
     """The page of a diagnosis and its facts, without passwords, with at most `rows` rows of each table.
 
@@ -202,16 +199,31 @@ def _listing(table: Table, most: int) -> _Listing:
     """A table without the columns that are unknown in every row, to keep the page of a thousand rows small."""
     known = [i for i in range(len(table.columns)) if not table.rows or any(r[i] is not None for r in table.rows)]
     columns = [table.columns[i] for i in known]
-    rows = [[_cell(row[i], table.columns[i]) for i in known] for row in table.rows[:most]]
+    shown = table.rows[:most]
+    rows = list(map("".join, zip(*(_cells((row[i] for row in shown), table.columns[i]) for i in known), strict=True)))
     unknown = [c.name for i, c in enumerate(table.columns) if i not in known]
     left = f"The first {most:,} of {len(table.rows):,} rows; the attached snapshot has the data of all."
     notes = [left] if len(rows) < len(table.rows) else []
     return _Listing(table, columns, rows, unknown, [*notes, *remarks(table)[1:]])
 
 
-def _cell(value: Cell, column: Column) -> _Cell:
+def _cells(values: Iterable[Cell], column: Column) -> list[str]:
+    """The cells of a column as HTML. Equal ones are made once: most columns have few values."""
+    made: dict[tuple[type, Cell], str] = {}
+    cells = []
+    for value in values:
+        key = (type(value), value)  # True equals 1
+        cell = made.get(key)
+        if cell is None:
+            cell = made[key] = _cell(value, column)
+        cells.append(cell)
+    return cells
+
+
+def _cell(value: Cell, column: Column) -> str:
+    """One cell as HTML, with its sort key where that differs from the shown text."""
     shown = text.cell(value, column)
     if isinstance(value, timedelta):
-        return _Cell(shown, f"{value.total_seconds():.3f}")
+        return html.cell(shown, f"{value.total_seconds():.3f}")
     sized = column.kind in (Kind.INTEGER, Kind.NUMBER) and value is not None and shown != str(value)
-    return _Cell(shown, str(value) if sized else None)
+    return html.cell(shown, str(value) if sized else None)

@@ -44,6 +44,13 @@ def script(name: str) -> str:
     return files("attune_ops.render").joinpath("templates", name).read_text()
 
 
+def cell(shown: str, key: str | None = None) -> str:
+    """A table cell, its text escaped, with the key that it is sorted by: for tables too large for a loop of Jinja2."""
+    from markupsafe import escape
+
+    return f"<td>{escape(shown)}</td>" if key is None else f'<td data-k="{escape(key)}">{escape(shown)}</td>'
+
+
 def preformatted(plain: str) -> str:
     """Plain text as HTML, for a type without its own template."""
     return fragment("text.html", text=plain)
