@@ -19,13 +19,13 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from attune_ops.installation.config import Settings
 from attune_ops.monitoring import live_head
-from attune_ops.monitoring.live_change import ChangeScreen, ChoiceScreen
+from attune_ops.monitoring.live_change import offer
 from attune_ops.monitoring.live_detail import actions
 from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
 from attune_ops.monitoring.live_reading import Reader, Reading
 from attune_ops.monitoring.live_rows import TABS, Listing, chosen, listing, widths
 from attune_ops.monitoring.live_style import STYLE
-from attune_ops.monitoring.live_table import MOST_ROWS, Rows
+from attune_ops.monitoring.live_table import MOST_ROWS, Filter, Rows
 
 UNREACHABLE = 3  # the exit status where the last reading was incomplete
 WIDE = 100  # columns from which the tiles have their longer labels
@@ -89,9 +89,7 @@ class LiveView(App[int]):
         yield Static(id="tabs")
         yield Static(id="note")
         yield Rows(id="rows", cursor_type="row")
-        yield Input(
-            placeholder="words of a name, a state or a code; Enter keeps the filter, Esc clears it", id="filter"
-        )
+        yield Filter(placeholder="words of a name, a state or a code", id="filter")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -151,7 +149,8 @@ class LiveView(App[int]):
         base, width = self.screen_stack[0], self.size.width
         base.set_class(self.stale, "stale")
         base.query_one("#title", Static).update(live_head.title(self.settings, self.reader, self.reading, width))
-        base.query_one("#verdict", Static).update(live_head.verdict(self.reading, time.monotonic() - self._began))
+        waited = time.monotonic() - self._began
+        base.query_one("#verdict", Static).update(live_head.verdict(self.reading, waited, width))
 
     def _numbers(self) -> None:
         """The tiles and the tabs: they change with a reading, not with the time."""
@@ -195,7 +194,8 @@ class LiveView(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The keys of the table work there only; all but a few do nothing on another page."""
         ours = ("next_tab", "filter", "sort", "reverse", "detail", "clear")
-        if (action in ours and not self._at_table) or (action == "filter" and isinstance(self.focused, Input)):
+        typing = isinstance(self.focused, Input) and action in ("filter", "help")  # a letter like others
+        if typing or (action in ours and not self._at_table):
             return False
         return action != "change" or self._at_table or isinstance(self.screen, DetailScreen)
 
@@ -212,10 +212,7 @@ class LiveView(App[int]):
         by, _ = self.sorts[self.view]
         at = 0 if by is None or by not in shown else shown.index(by) + 1
         after = shown[at] if at < len(shown) else None
-        self.sorts[self.view] = (
-            after,
-            after is not None and (found.columns[after].right or found.columns[after].name == "depth"),
-        )
+        self.sorts[self.view] = (after, after is not None and found.columns[after].measured)
         self.draw()
 
     def action_reverse(self) -> None:
@@ -295,15 +292,8 @@ class LiveView(App[int]):
         offered = actions(key, report)
         if not offered:
             self.notify("no change here: only orphaned queues and unknown consumers have one", markup=False)
-        elif len(offered) == 1:
-            self.push_screen(ChangeScreen(self.settings, offered[0], self._with_target), self._changed)
         else:
-
-            def plan(choice: int | None) -> None:
-                if choice is not None:
-                    self.push_screen(ChangeScreen(self.settings, offered[choice], self._with_target), self._changed)
-
-            self.push_screen(ChoiceScreen(offered), plan)
+            offer(self, offered, self.settings, self._with_target, self._changed)
 
     def _changed(self, changed: bool | None) -> None:
         if changed:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rich.console import Group
 from rich.text import Text
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
@@ -37,6 +37,20 @@ def perform(settings: Settings, action: Action, *, apply: bool, confirm: str | N
             only = command_lines.only(action.subject)
             return reap(settings, only, grace=timedelta(0), apply=apply, confirm=confirm)
         return close_connection(settings, action.subject, apply=apply, confirm=confirm)
+
+
+def offer(app: App[Any], offered: list[Action], settings: Settings, with_target: Callable[[Any], Any],
+          changed: Callable[[bool | None], None]) -> None:  # fmt: skip
+    """Opens the plan of the one action, or the choice between several; `changed` gets whether something was changed."""
+
+    def plan(choice: int | None) -> None:
+        if choice is not None:
+            app.push_screen(ChangeScreen(settings, offered[choice], with_target), changed)
+
+    if len(offered) == 1:
+        plan(0)
+    else:
+        app.push_screen(ChoiceScreen(offered), plan)
 
 
 class ChangeScreen(ModalScreen[bool]):
@@ -73,7 +87,8 @@ class ChangeScreen(ModalScreen[bool]):
             yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Makes the plan."""
+        """Makes the plan; what is typed goes to the input of a protected environment, if there is one."""
+        self.query_one("#confirm" if self._settings.protected else "#plan-box").focus()
         self._start(apply=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -82,8 +97,8 @@ class ChangeScreen(ModalScreen[bool]):
         self.action_apply()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing can be applied before there is a plan, and nothing twice."""
-        return action != "apply" or self._state == "planned"
+        """Nothing can be applied before there is a plan, and nothing twice; a typed name needs no key besides."""
+        return action != "apply" or (self._state == "planned" and not self._settings.protected)
 
     def action_apply(self) -> None:
         """Does what the plan says; only once there is one with something to do."""
@@ -97,6 +112,10 @@ class ChangeScreen(ModalScreen[bool]):
 
     def _start(self, *, apply: bool) -> None:
         confirm = self.query_one("#confirm", Input).value if apply and self._settings.protected else None
+        if confirm is not None and confirm != self._settings.env:
+            wrong = f"nothing was changed: {confirm!r} is not {self._settings.env!r}; type the name, Esc cancels"
+            self.query_one("#ask", Static).update(Text(visible(wrong), "bold yellow", overflow="fold"))
+            return
         self._state = "applying" if apply else "planning"
         if apply:
             self.query_one("#ask", Static).update(Text("applying …", "bold"))

@@ -17,7 +17,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import orphaned_queues, unknown_consumers
 from attune_ops.model.snapshot import QueueState
 from attune_ops.monitoring.live_reading import Depths, orphans_known
-from attune_ops.monitoring.live_rows import BARS, spark
+from attune_ops.monitoring.live_rows import BARS, spark, subjects
 from attune_ops.render import form
 from attune_ops.render.text import visible
 
@@ -80,7 +80,7 @@ def findings_about(key: str, report: Report) -> list[Finding]:
     if kind == "worker":
         worker = report.facts.worker_named.get(int(name))
         about |= {("worker", name)} | ({("worker", worker.name)} if worker else set())
-    return [f for f in report.findings if any((s.kind, s.name) in about for s in f.subjects)]
+    return [f for f in report.findings if any((s.kind, s.name) in about for s in subjects(f))]
 
 
 def detail(key: str, report: Report, depths: Depths, width: int) -> RenderableType:
@@ -144,7 +144,7 @@ def _queue(name: str, facts: Facts, depths: Depths, width: int) -> Iterator[Any]
 
 def _story(depths: Depths, name: str, width: int) -> Iterator[Text]:
     """The depth over the last readings: a sparkline, its ends in numbers, and since when."""
-    room = max(16, min(96, width - 16))
+    room = max(16, min(96, width - 28))  # the label before it, the largest depth after it
     values = depths.of(name)[-room:]
     known = [v for v in values if v is not None]
     if len(known) < 2:

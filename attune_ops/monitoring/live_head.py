@@ -22,6 +22,7 @@ TILES = ("workers", "messages", "unacknowledged", "orphaned")
 MARKS = {"healthy": ("√", "bold green"), "degraded": ("!", "bold yellow"), "unhealthy": ("×", "bold red"),
          "unknown": ("?", "bold yellow")}  # fmt: skip
 SLOW_S = 2.0  # a reading that takes longer is mentioned
+VERDICT_LINES = 3  # as the style says
 
 
 def title(settings: Settings, reader: Reader, reading: Reading | None, width: int) -> Text:
@@ -41,7 +42,7 @@ def title(settings: Settings, reader: Reader, reading: Reading | None, width: in
     return text.append(" " * gap).append(right, "bold yellow" if reader.paused else "dim not bold")
 
 
-def verdict(reading: Reading | None, waited: float) -> Text:
+def verdict(reading: Reading | None, waited: float, width: int) -> Text:
     """The verdict of the doctor in one line, or why there is none."""
     if reading is None:
         return Text(f"… first reading ({waited:.0f} s)", "bold", no_wrap=True)
@@ -52,7 +53,11 @@ def verdict(reading: Reading | None, waited: float) -> Text:
         text = Text(f"× {what} since {since}", "bold red", overflow="fold")  # the reason stands at its end
         if reading.report is not None and reading.report.facts.missing_reason((Source.BROKER,)) is None:
             text.append(f" · values are {units.age(timedelta(seconds=round(reading.age)))} old", "yellow not bold")
-        return text.append(f" · {visible(reading.away)}", "not bold default")
+        said = visible(reading.away)
+        if text.cell_len + len(said) > VERDICT_LINES * (width - 2) * 0.9:  # words are not broken
+            said, _, advice = said.partition("; ")
+            said += " …" if advice else ""
+        return text.append(f" · {said}", "not bold default")
     assert reading.report is not None
     mark, style = MARKS[reading.report.status]
     said = visible(reading.report.headline)
@@ -106,11 +111,12 @@ def tabs(view: str, listings: Mapping[str, Listing], long: bool) -> Text:
 
 def note(view: str, found: Listing | None, words: str, by: int | None, descending: bool) -> Text:
     """What the rows are sorted by and filtered with."""
-    order = (
-        "worst first"
-        if by is None or found is None
-        else (f"by {found.columns[by].name}, {'from large to small' if descending else 'from small to large'}")
-    )
+    if by is None or found is None:
+        order = "worst first"
+    else:
+        column = found.columns[by]
+        ends = ("small", "large") if column.measured else ("A", "Z")
+        order = f"by {column.name}, from {ends[descending]} to {ends[not descending]}"
     return Text(f"sorted {order}" + (f" · filter {words!r}" if words else ""), "dim", no_wrap=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from attune_ops.doctor.findings import Finding, Report
+from attune_ops.doctor.findings import Finding, Report, Subject
 from attune_ops.inventory.orphans import orphans
 from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
@@ -48,6 +48,11 @@ class Col(NamedTuple):
     width: int
     right: bool = False
     least: int = 0
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has quantities: sorted from large to small first."""
+        return self.right or self.name == "depth"
 
 
 class Row(NamedTuple):
@@ -94,8 +99,9 @@ def listing(tab: str, report: Report, depths: Depths) -> Listing:
     reason = _reason(tab, facts)
     if reason is not None:
         return Listing(columns, (), reason)
-    rows = {"Workers": _workers, "Queues": _queues, "Orphans": _orphans}[tab](facts, depths)
-    return Listing(columns, tuple(rows))
+    if tab == "Queues":
+        return Listing(columns, tuple(_queues(report, depths)))
+    return Listing(columns, tuple((_workers if tab == "Workers" else _orphans)(facts, depths)))
 
 
 def _reason(tab: str, facts: Facts) -> str | None:
@@ -120,9 +126,16 @@ def _state(state: Cell, cordoned: bool) -> str:
     return f"{state or 'unknown'}{', cordoned' if cordoned else ''}"
 
 
-def _queues(facts: Facts, depths: Depths) -> Iterator[Row]:
-    for r in facts.memo(queues).records():
+def _queues(report: Report, depths: Depths) -> Iterator[Row]:
+    worst: dict[str, Severity] = {}  # of the doctor's findings, so that no mark contradicts the verdict
+    for f in report.findings:
+        for s in subjects(f):
+            if s.kind == "queue":
+                worst[s.name] = max(f.severity, worst.get(s.name, f.severity), key=lambda severity: severity.rank)
+    for r in report.facts.memo(queues).records():
         found = ALERT_MARKS.get(_text(r["alert"]), WARNING)
+        if found in (ERROR, WARNING) and str(r["name"]) in worst:
+            found = SEVERITY_MARKS[worst[str(r["name"])]]
         cells = (
             r["alert"] or "unknown", r["name"], r["messages"], r["unacked"], r["consumers"],
             Spark(depths.of(str(r["name"]))), r["ready"], r["type"], r["worker"],
@@ -139,6 +152,12 @@ def _orphans(facts: Facts, depths: Depths) -> Iterator[Row]:
         )  # fmt: skip
         key = f"worker {r['worker_id']}" if missing else f"queue {r['queue']}"
         yield Row(key, ERROR if missing else WARNING, cells, f"{r['queue']} {r['worker'] or ''} {r['why']}")
+
+
+def subjects(f: Finding) -> Iterator[Subject]:
+    """What a finding is about, and what the findings that follow from it are about: they are listed with it."""
+    yield from f.subjects
+    yield from (c.subject for c in f.consequences)
 
 
 def _finding(f: Finding) -> Row:

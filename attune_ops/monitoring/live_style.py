@@ -14,6 +14,7 @@ Screen { background: $background; layers: base; }
 #rows > .datatable--cursor { background: $primary 30%; color: $foreground; text-style: bold; }
 #rows > .datatable--hover { background: $background; }
 #filter { height: 1; border: none; padding: 0 1; background: $surface; }
+LiveView:nocolor #rows > .datatable--cursor { text-style: bold reverse; }
 .stale #rows, .stale #tiles, .stale .page { text-opacity: 55%; }
 .page-title { height: 1; padding: 0 1; margin-bottom: 1; }
 .page { padding: 0 2; height: auto; }

@@ -1,4 +1,4 @@
-"""The table of the live view."""
+"""The table of the live view, and the field that filters it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable
+from textual.widgets import DataTable, Input
 
 from attune_ops.monitoring.live_rows import Listing, Row, drawn, widths
 
@@ -17,7 +17,12 @@ MOST_ROWS = 500  # that it has at once: the filter finds the others
 class Rows(DataTable[Text]):
     """The rows of one tab; the cursor stays on what it was on, wherever that has moved."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Detail", key_display="⏎")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Detail", key_display="⏎"),
+        # Textual's table has them for columns, and the row is what is chosen here.
+        Binding("home", "scroll_top", "First row", show=False),
+        Binding("end", "scroll_bottom", "Last row", show=False),
+    ]
 
     shown: Sequence[Row] = ()
 
@@ -51,3 +56,12 @@ class Rows(DataTable[Text]):
         if selected in keys:
             self.move_cursor(row=keys.index(selected), animate=False, scroll=False)
         self.scroll_to(y=scroll, animate=False, force=True)
+
+
+class Filter(Input):
+    """The words that a row must have; while it has the keys, the last line says what they do."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Keep the filter", key_display="⏎"),
+        Binding("escape", "app.clear", "Clear it", key_display="Esc"),
+    ]

@@ -121,6 +121,35 @@ def test_filter_sort_detail_and_reap(here: tuple[Vhost, dict[str, str]], width: 
         at.shows(" icanon", " echo ", lacks=("-icanon", "-echo "))
 
 
+def test_a_protected_environment_is_confirmed_by_its_name(here: tuple[Vhost, dict[str, str]], tmp_path: Path) -> None:
+    """What is typed goes to the confirmation; a wrong name changes nothing and can be corrected."""
+    vhost, env = here
+    file = tmp_path / "attune-ops.toml"
+    lines = {"amqp_url": vhost.amqp_url, "management_url": vhost.management_url,
+             "database_url": env["ATTUNE_OPS_DATABASE_URL"]}  # fmt: skip
+    written = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines.items())
+    file.write_text(f"[env.prod]\n{written}\nprotected = true\n")
+    own = {name: value for name, value in env.items() if not name.endswith("_URL")}
+    with terminal({**own, "NO_COLOR": "1", "ATTUNE_OPS_CONFIG": str(file), "ATTUNE_OPS_ENV": "prod"}, 80, 24) as at:
+        start(at)
+        at.press("3")
+        at.shows("! orphaned", OTHER)
+        at.press("End")
+        cursor = rf"\x1b\[(?:\d+;)*7m[^\n]*{OTHER}"  # reverse: no colour shows where it is
+        eventually(lambda: re.search(cursor, at.tmux("capture-pane", "-e", "-p", "-t", "a")))
+        at.press("x")
+        at.shows(f"Reap the orphaned queue {OTHER}", "dry run: nothing was changed", "type the environment's name")
+        at.press(*"pro", "Enter")
+        at.shows("nothing was changed: 'pro' is not 'prod'")
+        assert vhost.names("queues") == {ORPHAN, OTHER}
+        at.press("d", "Enter")
+        at.shows("done", "3 messages saved")
+        assert vhost.names("queues") == {ORPHAN}
+        at.press("Escape")
+        at.press("C-c")
+        at.shows("status=130")
+
+
 def test_survives_a_restart_of_the_broker(here: tuple[Vhost, dict[str, str]], module_lab: Lab) -> None:
     vhost, env = here
     node = module_lab.state.node.name

@@ -7,14 +7,18 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from textual.widgets import DataTable, Input, Static
+from rich.console import Console
+from textual.widgets import DataTable, Footer, Input, Static
 
+from attune_ops.doctor.findings import Consequence, Subject
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.facts import Facts
 from attune_ops.monitoring.live import LiveView
+from attune_ops.monitoring.live_detail import findings_about
+from attune_ops.monitoring.live_head import verdict
 from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
 from attune_ops.monitoring.live_reading import MOST_POINTS, POINTS, Depths, Reading
-from attune_ops.monitoring.live_rows import QUEUES, spark, widths
+from attune_ops.monitoring.live_rows import QUEUES, listing, spark, widths
 from tests.unit.facts import facts, queue
 
 
@@ -76,12 +80,18 @@ def test_keys_and_states() -> None:
             assert table.row_count == len(facts().actual.queue_named)
             await pilot.press("slash", *"zzz")
             assert app.query_one("#filter", Input).value == "zzz"
+            keys = {b.description for b in app.query_one(Footer).query("FooterKey")}  # type: ignore[attr-defined]
+            assert keys == {"Keep the filter", "Clear it", "Next tab"}
             assert table.row_count == 0
             assert "no match for 'zzz'" in str(note.content)
             await pilot.press("escape")
             assert table.row_count == len(facts().actual.queue_named)
             await pilot.press("s")
-            assert "sorted by state" in str(note.content)
+            assert "sorted by state, from A to Z" in str(note.content)
+            await pilot.press("end")
+            assert table.cursor_row == table.row_count - 1 > 0
+            await pilot.press("home")
+            assert table.cursor_row == 0
             await pilot.press("enter")
             assert isinstance(app.screen, DetailScreen)
             await pilot.press("escape", "question_mark")
@@ -99,3 +109,42 @@ def test_keys_and_states() -> None:
         assert app.return_value == 3, "the last reading saw no broker"
 
     asyncio.run(drive())
+
+
+def test_no_mark_contradicts_the_verdict() -> None:
+    """A backlog that the design explains is a warning for the doctor; one that it reports as an error stays one."""
+    there = facts().actual
+    queues = tuple(
+        msgspec.structs.replace(q, messages=5, messages_ready=5, consumers=0)
+        if q.name in ("attune.events.queue", "attune.executions.queue")
+        else q
+        for q in there.queues or ()
+    )
+    consumers = tuple(c for c in there.consumers or () if c.queue != "attune.executions.queue")
+    broker = msgspec.structs.replace(there, queues=queues, consumers=consumers)
+    report = reading(msgspec.structs.replace(facts(), broker=broker)).report
+    assert report is not None
+    marks = {r.cells[1]: (r.cells[0], r.mark[0]) for r in listing("Queues", report, Depths()).rows}
+    assert marks["attune.events.queue"] == ("no consumer", "!")
+    assert marks["attune.executions.queue"] == ("no consumer", "×")
+
+
+def test_a_finding_is_listed_with_what_follows_from_it() -> None:
+    report = reading(facts()).report
+    assert report is not None
+    first = report.findings[0]
+    follows = Consequence("AT401", Subject("queue", "worker.1.executions"), "is missing")
+    report = msgspec.structs.replace(report, findings=(msgspec.structs.replace(first, consequences=(follows,)),))
+    assert [f.code for f in findings_about("worker 1", report)] == [first.code]
+    assert findings_about("worker 2", report) == []
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_verdict_of_an_absent_broker_is_whole(width: int) -> None:
+    reason = "management API http://h: connection refused; check that the broker is running and the port is correct "
+    reason += "(default 15672), and that the plug-in is enabled; --management-url sets another URL"
+    text = verdict(reading(facts(), away=reason), 0, width)
+    lines = text.wrap(Console(width=width - 2), width - 2)
+    assert len(lines) <= 3
+    assert "connection refused" in text.plain
+    assert text.plain.endswith("…" if width == 80 else "sets another URL")
