@@ -32,7 +32,7 @@ def comparable(value: Any, loose: bool = False, depth: int = 0) -> Value:
         return ("number" if loose else "float", value)
     if value is None:
         return VOID
-    if not value:  # an empty array and an empty table are both Erlang's []
+    if not value and not depth:  # an empty array and an empty table are both Erlang's []; further in, types count
         return ("empty",)
     if depth == DEEPEST:
         return ("deep", _text(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tomllib
@@ -26,10 +27,11 @@ def main() -> int:
     parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], metavar="ROOM", help=", ".join(ROOMS))
     parser.add_argument("--only", default="", metavar="NAME", help="only modules whose path contains it; no page")
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of a room")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="which N these are; another takes others")
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
     for room in options.rooms:
-        one = results_of(room, options.only, options.sample)
+        one = results_of(room, options.only, options.sample, options.seed)
         if options.only:
             print(json.dumps(one, indent=1, ensure_ascii=False))
             continue
@@ -40,16 +42,22 @@ def main() -> int:
     return int(any(s["mutant"] not in explained for r in results.values() for s in r["survived"]))
 
 
-def results_of(room: str, only: str, sample: int | None) -> dict[str, Any]:
-    """What became of the mutants of a room."""
+def results_of(room: str, only: str, sample: int | None, seed: int) -> dict[str, Any]:
+    """What became of the mutants of a room.
+
+    A sample is by a hash of seed and mutant, so that a change of the code leaves the others of the sample in it.
+    """
     paths = [p for p in sorted(Path("attune_ops", room).rglob("*.py")) if not p.name.startswith("view_")]
     possible = [m for p in paths if only in str(p) for m in mutants(p)]
-    step = max(1, -(-len(possible) // sample)) if sample else 1
-    tried = possible[::step]
+    tried = possible
+    if sample:
+        chosen = set(sorted(possible, key=lambda m: hashlib.sha256(f"{seed} {m.key}".encode()).digest())[:sample])
+        tried = [m for m in possible if m in chosen]
     print(f"{room}: {len(tried)} of {len(possible)} mutants", file=sys.stderr)
     outcomes = run(tried, [f"tests/unit/{room}"])
     counts = Counter(outcomes.values())
     return {
+        "command": f"scripts/mutation {room}" + (f" --sample {sample} --seed {seed}" if sample else ""),
         "date": datetime.now(UTC).date().isoformat(),
         "mutants": len(possible),
         "tried": len(tried),
@@ -66,13 +74,14 @@ def page(results: dict[str, Any], explained: dict[str, str]) -> str:
         "`scripts/mutation ROOM…` changes one thing in the code (a comparison, a number, a condition, a loop) and runs",
         "the room's unit tests. A change that a test notices is killed. One that no test notices has survived. This",
         "page is written by that script; views are left out, since tests do not hold their layout. A mutant on a line",
-        "that no unit test runs is not reached: the live tests, which need a broker, are not part of these runs.", "",
-        "| Room | Date | Mutants | Tried | Killed | Survived | Not reached |",
+        "that no unit test runs is not reached: the live tests, which need a broker, are not part of these runs.",
+        "A sample is chosen by its seed: the same command tries the same mutants, as long as the code stays.", "",
+        "| Command | Date | Mutants | Tried | Killed | Survived | Not reached |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
-    for room, r in results.items():
+    for r in results.values():
         lines.append(
-            f"| {room} | {r['date']} | {r['mutants']} | {r['tried']} | {r['killed']} | {len(r['survived'])} "
+            f"| `{r['command']}` | {r['date']} | {r['mutants']} | {r['tried']} | {r['killed']} | {len(r['survived'])} "
             f"| {sum(r['not reached'].values())} |"
         )
     for room, r in results.items():

@@ -16,6 +16,7 @@ from tests.world import Run, Vhost, eventually
 VALUES: tuple[Any, ...] = (
     1, 1.0, 1.5, "1", "1.0", True, False, "true", 0, "", [1], [1.0], ["v", "w"], ["w", "v"], {"k": 1}, {"k": "1"},
     {"k": "v", "l": "w"}, {"l": "w", "k": "v"}, {}, [], 2**40, -3, 1e300, [["v"]], [{"k": "v"}],
+    [[]], [{}], {"k": []}, {"k": {}},
 )  # fmt: skip
 
 

@@ -160,3 +160,66 @@ def test_branching_ways_end() -> None:
         objects += [dying(f"q{i}", dead_letter_exchange="d", message_ttl=1), bind("d", f"q{i}")]
     found = router(*objects).dead_letter("q0", "rejected", "k")
     assert len(found.hops) <= 81
+
+
+def test_the_route_is_that_of_the_first_hop() -> None:
+    found = retrying().dead_letter("work", "rejected", "k")
+    assert (found.exchange, found.queues, [s.destination for s in found.path]) == ("to.retry", ("retry",), ["retry"])
+
+
+@pytest.mark.parametrize(("queues", "cut"), [(1000, False), (1001, True)])
+def test_a_route_of_more_than_a_thousand_hops_is_cut_and_says_so(queues: int, cut: bool) -> None:
+    chain = [dying(f"q{i}", dead_letter_exchange="", dead_letter_routing_key=f"q{i + 1}") for i in range(queues)]
+    found = router(*chain, queue(f"q{queues}")).dead_letter("q0", "rejected", "k")
+    assert len(found.hops) == 1000
+    assert found.notes == (("stopped after 1000 hops",) if cut else ())
+
+
+def test_what_was_followed_before_does_not_end_the_others() -> None:
+    """a and b both lead to c, which is followed once; b leads to d too."""
+    r = router(
+        *(exchange(x, "fanout") for x in ("of.q", "of.a", "of.b", "of.d")),
+        *(dying(name, dead_letter_exchange=f"of.{name}") for name in "qabd"),
+        *(bind("of.q", q) for q in "ab"),
+        bind("of.a", "c"),
+        *(bind("of.b", q) for q in "cd"),
+        bind("of.d", "e"),
+        dying("c", dead_letter_exchange="gone"),
+    )
+    assert [h.queue for h in r.dead_letter("q", "rejected", "k").hops] == ["q", "a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("other", "notes"),
+    [
+        ({"dead-letter-exchange": "other"}, ("policies 'a', 'b' have the same priority: which applies is undefined",)),
+        ({"dead-letter-exchange": "amq.fanout", "max-length": 1}, ()),
+    ],
+)
+def test_two_policies_that_differ_leave_the_route_undefined(other: dict[str, Any], notes: tuple[str, ...]) -> None:
+    r = router(queue("q"), policy("a", "", {"dead-letter-exchange": "amq.fanout"}), policy("b", "", other))
+    assert r.dead_letter("q", "rejected", "k").notes == notes
+
+
+@pytest.mark.parametrize(
+    ("settings", "end"),
+    [
+        ({"dead_letter_strategy": "at-least-once"}, "no queue receives it"),
+        ({"overflow": "reject-publish"}, "no queue receives it"),
+    ],
+)
+def test_at_most_once_drops_what_has_no_queue(settings: dict[str, str], end: str) -> None:
+    made = dying("q", dead_letter_exchange="amq.direct", **settings)
+    assert ends(router(made).dead_letter("q", "expired", "k")) == [end]
+
+
+@pytest.mark.parametrize(("version", "queues"), [("3.12.14", ()), ("4.3.6", ("q",))])
+def test_a_replaced_key_removes_the_further_keys_before_3_13(version: str, queues: tuple[str, ...]) -> None:
+    """A headers exchange sees CC after the dead-lettering only from 3.13 on."""
+    r = router(
+        exchange("d", "headers"),
+        dying("dies", dead_letter_exchange="d", dead_letter_routing_key="new"),
+        bind("d", "q", arguments={"CC": ["c"]}),
+        version=version,
+    )
+    assert r.dead_letter("dies", "rejected", "k", {"CC": ["c"]}).queues == queues

@@ -66,6 +66,9 @@ def test_finds_what_looking_at_every_binding_finds(
         ({"a": ["v", "w"]}, {"a": ["w", "v"]}, False),
         ({"a": {"k": 1, "l": 2}}, {"a": {"l": 2, "k": 1}}, True),
         ({"a": []}, {"a": {}}, True),
+        ({"a": [[]]}, {"a": [{}]}, False),
+        ({"a": {"k": []}}, {"a": {"k": {}}}, False),
+        ({"a": [[]]}, {"a": [[]]}, True),
         ({"a": 1, "b": 2}, {"a": 1}, False),
         ({"a": 1, "b": 2, "x-match": "any"}, {"a": 1}, True),
         ({"A": 1}, {"a": 1}, False),
@@ -90,7 +93,12 @@ def test_undefined_may_be_void() -> None:
 
 def test_values_of_any_depth() -> None:
     deep: Any = "v"
+    table: Any = "v"
     for depth in range(900):
-        deep = [deep]
+        deep, table = [deep], {"k": table}
         if depth in (10, 200, 899):
             assert matches({"a": deep}, {"a": deep})
+            assert matches({"a": table}, {"a": table})
+        if depth in (10, 200):
+            assert not matches({"a": deep}, {"a": [deep]})
+            assert not matches({"a": table}, {"a": {"k": table}})

@@ -140,3 +140,48 @@ def test_no_pattern_takes_for_ever(pattern: str) -> None:
     for name in ("a" * 255, "a" * 40):
         found_in(pattern, name)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("argument", "by_policy", "effective"),
+    [
+        (-1, 5, (5, "policy")),  # a negative limit is none
+        (5, -1, (5, "argument")),
+        (0, 5, (0, "argument")),
+        (5, 0, (0, "policy")),
+        (5, 5, (5, "argument")),
+        (4, 5, (4, "argument")),
+        (5, 4, (4, "policy")),
+    ],
+)
+def test_the_stricter_delivery_limit(argument: int, by_policy: int, effective: tuple[int, str]) -> None:
+    made = queue("q", type="quorum", arguments={"x-delivery-limit": argument})
+    found = router(made, policy("p", "", {"delivery-limit": by_policy})).queue_settings("q")["delivery-limit"]
+    assert (found.value, found.origin) == effective
+
+
+@pytest.mark.parametrize(("argument", "origin"), [(-1, "argument"), (0, "argument"), (20, "argument"), (21, "policy")])
+def test_the_smaller_time_to_live(argument: int, origin: str) -> None:
+    """Only a delivery limit may be negative; the argument's origin holds where both are the same."""
+    found = router(queue("q", arguments={"x-message-ttl": argument}), policy("p", "", {"message-ttl": 20}))
+    assert found.queue_settings("q")["message-ttl"].origin == origin
+
+
+def test_an_operator_policy_takes_precedence_for_limits_only() -> None:
+    both = (
+        policy("p", "", {"dead-letter-exchange": "z"}),
+        policy("o", "", {"dead-letter-exchange": "a"}, operator=True),
+    )
+    assert in_force(queue("q"), *both) == {"dead-letter-exchange": "z"}
+
+
+def test_operator_policies_are_apart_from_the_others() -> None:
+    found = router(queue("q"), policy("p", "", DLX), policy("o", "", {"max-length": 1}, operator=True)).policies
+    assert [p.name for p in found.matching("queue", "q")] == ["p"]
+    assert [p.name for p in found.matching("queue", "q", operator=True)] == ["o"]
+
+
+@pytest.mark.parametrize(("apply_to", "queues"), [("exchanges", ("q",)), ("all", ("q",)), ("queues", ())])
+def test_an_alternate_exchange_by_policy(apply_to: str, queues: tuple[str, ...]) -> None:
+    by = policy("p", "^x$", {"alternate-exchange": "y"}, apply_to=apply_to)
+    assert router(exchange("x"), exchange("y", "fanout"), bind("y", "q"), by).route("x", "k").queues == queues

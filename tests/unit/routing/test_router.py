@@ -9,6 +9,7 @@ import pytest
 
 from attune_ops.model.topology_file import parse
 from attune_ops.routing import Router
+from attune_ops.routing.route import Canary
 from tests.unit.routing.build import bind, exchange, link, policy, queue, router
 
 TOPOLOGIES = Path(__file__).parents[3] / "attune_ops" / "model" / "topologies"
@@ -44,6 +45,7 @@ def test_direct_dlx_of_september_drops_every_dead_letter() -> None:
 def test_default_exchange_names_queues() -> None:
     r = router(queue("q"), policy("p", "", {"alternate-exchange": "amq.fanout"}), bind("amq.fanout", "other"))
     assert queues(r, "", "q") == ("q",)
+    assert not r.route("", "q").via_alternate
     assert queues(r, "", "#") == ()
     assert queues(r, "", "q", {"CC": ["other", 7]}) == ("other", "q")
 
@@ -100,3 +102,34 @@ def test_choice_of_one_is_certain_and_of_two_is_not() -> None:
     assert (weighed.queues, weighed.possible) == (("q",), ()), "weight 0 has no bucket"
     two = router(exchange("r", "x-random"), bind("r", "q"), bind("r", "p")).route("r", "k")
     assert (two.queues, two.possible, two.uncertain, two.unroutable) == ((), ("p", "q"), ("r",), False)
+
+
+def test_each_key_of_the_message_is_used() -> None:
+    r = router(exchange("d"), exchange("t", "topic"), bind("d", "q", "cc"), bind("t", "q", "cc"), bind("d", "p", "bcc"))
+    assert queues(r, "d", "k", {"CC": ["cc"]}) == ("q",)
+    assert queues(r, "d", "k", {"BCC": ["bcc", "cc"]}) == ("p", "q")
+    assert queues(r, "t", "k", {"CC": ["cc"]}) == ("q",)
+    assert queues(r, "d", "k") == ()
+
+
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_each_of_the_two_headers_with_keys_may_be_alone(name: str) -> None:
+    assert queues(router(exchange("d"), bind("d", "q", "c")), "d", "k", {name: ["c"]}) == ("q",)
+
+
+@pytest.mark.parametrize(("headers", "kind"), [({"CC": "x"}, "longstr"), ({"BCC": 1}, "long"), ({"BCC": {}}, "table")])
+def test_the_refusal_names_the_header_and_its_type(headers: dict[str, object], kind: str) -> None:
+    error = router(exchange("d")).route("d", "k", headers).error
+    assert error is not None
+    text = f'{{unacceptable_type_in_header,"{next(iter(headers))}",{kind}}}'
+    assert error.text == f"PRECONDITION_FAILED - invalid message: {text}"
+
+
+@pytest.mark.parametrize(
+    ("missing", "unexpected", "agrees"),
+    [((), (), True), (("q",), (), False), ((), ("q",), False), (("q",), ("p",), False)],
+)
+def test_a_canary_agrees_where_nothing_differs(
+    missing: tuple[str, ...], unexpected: tuple[str, ...], agrees: bool
+) -> None:
+    assert Canary("RabbitMQ 4.3.6", "scratch", (), missing, unexpected, 1.0).agrees is agrees

@@ -1,0 +1,41 @@
+"""The copy in the scratch virtual host has the same exchanges and bindings, plain queues, and exchanges' policies."""
+
+from __future__ import annotations
+
+from attune_ops.model.snapshot import BrokerSnapshot
+from attune_ops.routing.canary import HARMLESS, _copy, _for_exchanges
+from tests.unit.facts import NOW
+from tests.unit.routing.build import bind, exchange, link, policy, queue
+
+
+def test_only_the_policies_of_exchanges_are_copied() -> None:
+    kept = tuple(
+        _for_exchanges((
+            policy("a", "x", {"alternate-exchange": "y", "max-length": 1}),
+            policy("b", "x", {"max-length": 1}, apply_to="exchanges", priority=3),
+            policy("c", "x", {"alternate-exchange": "y"}, apply_to="queues"),
+            policy("d", "x", {"max-length": 1}, operator=True),
+        ))
+    )  # fmt: skip
+    assert [(p.name, p.apply_to, p.priority, p.definition) for p in kept] == [
+        ("a", "exchanges", 0, {"alternate-exchange": "y"}),
+        ("b", "exchanges", 3, HARMLESS),
+    ]
+
+
+def test_server_named_queues_have_stand_ins() -> None:
+    broker = BrokerSnapshot(
+        "/", NOW,
+        exchanges=(exchange("x"), exchange("amq.gen-1", "fanout")),
+        queues=(queue("q", arguments={"x-max-length": 1}), queue("amq.gen-1")),
+        bindings=(bind("x", "amq.gen-1", "k"), link("x", "amq.gen-1", "e"), bind("x", "q", "k")),
+        policies=(),
+    )  # fmt: skip
+    made = _copy(broker, {"q": "q", "amq.gen-1": "attune-ops amq.gen-1"})
+    assert sorted(q["name"] for q in made["queues"]) == ["attune-ops amq.gen-1", "q"]
+    assert not any("x-max-length" in q["arguments"] for q in made["queues"])
+    assert [(b["destination_type"], b["destination"]) for b in made["bindings"]] == [
+        ("queue", "attune-ops amq.gen-1"),
+        ("exchange", "amq.gen-1"),
+        ("queue", "q"),
+    ]
