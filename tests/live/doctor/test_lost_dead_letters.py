@@ -17,9 +17,9 @@ from tests.world import Broker, Run, eventually
 
 
 @pytest.fixture
-def counted(own_lab: Lab, tmp_path: Path) -> Iterator[Place]:
+def counted(module_lab: Lab, tmp_path: Path) -> Iterator[Place]:
     """A place of release 0.6 without an executor, on that broker, with its Prometheus endpoint."""
-    state = own_lab.state
+    state = module_lab.state
     with Broker(state.amqp_url, state.management_url).vhost() as vhost:
         p = Place(vhost, tmp_path, SIX).populate()
         p.services["executor"].disconnect()

@@ -65,14 +65,23 @@ def without_plugin(made: lab.Lab) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def without_statistics() -> Iterator[Broker]:
+    """A broker without statistics; each test has a virtual host of its own there."""
+    with ExitStack() as stack:
+        yield own_broker(stack, "collector off")[1]
+
+
 @pytest.fixture(params=WAYS)
 def site(request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> Iterator[Site]:
     """Executor, sensor, workers 1 and 2 run; worker 4 is a row that stopped, with a queue that is left."""
     how = request.param
     with ExitStack() as stack:
+        made = None
         if how in ("no tag", "port closed"):
             vhost = request.getfixturevalue("vhost")
-            made = None
+        elif how == "collector off":
+            vhost = stack.enter_context(request.getfixturevalue("without_statistics").vhost())
         else:
             made, broker = own_broker(stack, how)
             vhost = Vhost(broker, "/", broker.user, broker.password)

@@ -14,8 +14,8 @@ from tests.terminal import printed
 from tests.world import COMMAND, Broker, Run
 
 
-def test_the_urls_of_two_brokers(broker: Broker, own_lab: Lab, run: Run) -> None:
-    other = Broker(own_lab.state.amqp_url, own_lab.state.management_url)
+def test_the_urls_of_two_brokers(broker: Broker, module_lab: Lab, run: Run) -> None:
+    other = Broker(module_lab.state.amqp_url, module_lab.state.management_url)
     env = {"ATTUNE_OPS_AMQP_URL": broker.amqp_url, "ATTUNE_OPS_MANAGEMENT_URL": other.management_url}
     report = json.loads(run("doctor", "--format", "json", env=env, status=1).stdout)
     first, *others = report["findings"]
@@ -33,16 +33,16 @@ def test_the_urls_of_two_brokers(broker: Broker, own_lab: Lab, run: Run) -> None
     assert [c["status"] for c in checks] == ["ok"]
 
 
-def test_the_management_api_of_a_lab(own_lab: Lab, run: Run) -> None:
+def test_the_management_api_of_a_lab(module_lab: Lab, run: Run) -> None:
     """Of the AMQP URL of a running lab it is that lab's, not the one at the default port."""
-    env = {"ATTUNE_OPS_AMQP_URL": own_lab.state.amqp_url, "XDG_STATE_HOME": str(state_folder().parent)}
+    env = {"ATTUNE_OPS_AMQP_URL": module_lab.state.amqp_url, "XDG_STATE_HOME": str(state_folder().parent)}
     shown = json.loads(run("config", "show", "--format", "json", env=env, status=0).stdout)
-    assert f":{own_lab.state.node.management_port}" in json.dumps(shown)
+    assert f":{module_lab.state.node.management_port}" in json.dumps(shown)
     report = json.loads(run("doctor", "--format", "json", env=env).stdout)
     checks = {c["code"]: c["status"] for c in report["checks"]}
     assert (checks["AT102"], checks["AT116"]) == ("ok", "ok")
 
-    own_lab.kill_node(own_lab.state.node.name)  # of a lab that does not run nothing is taken
+    module_lab.kill_node(module_lab.state.node.name)  # of a lab that does not run nothing is taken
     shown = json.loads(run("config", "show", "--format", "json", env=env, status=0).stdout)
     assert ":15672" in json.dumps(shown)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from attune_ops.lab import Lab
-from tests.world import Broker, Run
+from tests.world import Broker, Run, eventually
 
 ON = {
     "memory": ("set_vm_memory_high_watermark", "absolute", "1000"),
@@ -50,10 +50,11 @@ class Lines:
 
 
 @pytest.fixture
-def alarmed(own_lab: Lab) -> Iterator[Lab]:
-    yield own_lab
+def alarmed(module_lab: Lab) -> Iterator[Lab]:
+    yield module_lab
     for off in OFF.values():
-        own_lab.ctl(*off)
+        module_lab.ctl(*off)
+    eventually(lambda: module_lab.ctl("eval", "rabbit_alarm:get_alarms().").strip() == "[]", every=1)
 
 
 def drill(lab: Lab, *more: str) -> tuple[str, ...]:
@@ -110,10 +111,10 @@ def test_an_alarm_in_the_middle_is_waited_for_and_the_drill_goes_on(run: Run, al
     assert scratch(alarmed) == []
 
 
-def test_the_status_of_another_lab_names_those_that_run(run: Run, own_lab: Lab) -> None:
+def test_the_status_of_another_lab_names_those_that_run(run: Run, module_lab: Lab) -> None:
     done = run("lab", "status", "--name", "nope", env=environment(), status=1)
     assert "lab 'nope' is not running; running: " in done.stderr
-    assert own_lab.name in done.stderr
+    assert module_lab.name in done.stderr
     assert "attune-ops lab up --name nope" in done.stderr
     done = run("lab", "status", "--lab", "nope", env=environment(), status=1)
-    assert own_lab.name in done.stderr
+    assert module_lab.name in done.stderr

@@ -71,9 +71,9 @@ def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
 
 
 @pytest.mark.slow
-def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_agrees_with_the_tracer(module_lab: lab.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two counts of others: what the firehose saw published and delivered, and the lines of the services' logs."""
-    settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
+    settings = msgspec.structs.replace(settings_of_lab(module_lab.state), env="test", drills=True)
     seen: list[tuple[str, int]] = []
     acked: Counter[int] = Counter()
     populate, drain = DrillRun._populate, evidence.drain
@@ -81,7 +81,7 @@ def test_the_ledger_agrees_with_the_tracer(own_lab: lab.Lab, monkeypatch: pytest
 
     def traced(self: DrillRun) -> None:
         vhost = self.context.settings.vhost
-        own_lab.ctl("trace_on", "-p", vhost)
+        module_lab.ctl("trace_on", "-p", vhost)
         connection = open_connection(self.context.settings.amqp, name="tracer")
         channel = connection.channel()
         queue = channel.queue_declare("tracer", durable=True).method.queue
@@ -140,16 +140,16 @@ def test_an_interrupt_undoes_everything(broker: Broker) -> None:
 
 
 @pytest.mark.slow
-def test_a_broker_that_dies_leaves_no_conclusion_and_can_be_recovered(own_lab: lab.Lab) -> None:
+def test_a_broker_that_dies_leaves_no_conclusion_and_can_be_recovered(module_lab: lab.Lab) -> None:
     """The broker is killed under the drill: it says what it knows, and its undo list keeps the virtual host."""
-    settings = msgspec.structs.replace(settings_of_lab(own_lab.state), env="test", drills=True)
-    node = own_lab.state.nodes[0].name
+    settings = msgspec.structs.replace(settings_of_lab(module_lab.state), env="test", drills=True)
+    node = module_lab.state.nodes[0].name
     said: list[str] = []
 
     def note(text: str) -> None:
         said.append(text)
         if "hangs" in text:
-            own_lab.kill_node(node)
+            module_lab.kill_node(node)
 
     journal = run("worker-hang", settings, confirm="test", on_progress=note, rate=60)
     assert isinstance(journal, Journal)
@@ -158,11 +158,11 @@ def test_a_broker_that_dies_leaves_no_conclusion_and_can_be_recovered(own_lab: l
     vhost = next(word for line in said for word in line.split() if word.startswith("attune-ops-drill-"))
     file, record = undo_list(vhost)
     assert [e.kind for e in record.undo] == ["vhost"], "everything else was undone"
-    own_lab.start_node(node)
+    module_lab.start_node(node)
     record.pid, record.started = 0, "as if the drill's process had ended"
     replaced = file.with_suffix(".replaced")  # at once: other tests read the undo lists too
     replaced.write_bytes(msgspec.json.encode(record))
     replaced.replace(file)
     assert recover(lambda r: settings, print) >= 1
     assert not file.exists()
-    assert vhost not in own_lab.ctl("list_vhosts", "name")
+    assert vhost not in module_lab.ctl("list_vhosts", "name")

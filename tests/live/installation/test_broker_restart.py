@@ -31,13 +31,13 @@ def status_of(settings: Settings, name: str) -> str:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path) -> None:
-    settings = settings_of(own_lab)
-    node = own_lab.state.nodes[0].name
+def test_killed_in_the_middle_and_started_again(module_lab: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(module_lab)
+    node = module_lab.state.nodes[0].name
 
     def kill(step: StepResult) -> None:
         if step.step is Step.REGISTER:
-            own_lab.kill_node(node)
+            module_lab.kill_node(node)
 
     report = run_startup(settings, "worker", "w1", on_step=kill)
     assert report.failed is not None
@@ -48,27 +48,30 @@ def test_killed_in_the_middle_and_started_again(own_lab: lab.Lab, tmp_path: Path
     with sqlite3.connect(settings.database.file) as connection:
         assert not connection.execute("SELECT name FROM worker").fetchall(), "its new row is deleted"
 
-    own_lab.start_node(node)
+    module_lab.start_node(node)
     with start_service(settings, "worker", "w2", tmp_path / "w2.jsonl", Behaviour(reconnect=True)) as worker:
         worker.wait_for("ready", timeout=30)
         first = worker.worker_id
-        own_lab.kill_node(node)
+        module_lab.kill_node(node)
         worker.wait_for("reconnecting", timeout=30)
         assert status_of(settings, "w2") == "active", "it is expected back"
-        own_lab.start_node(node)
+        module_lab.start_node(node)
         eventually(lambda: Counter(e["event"] for e in worker.events())["ready"] == 2, within=30)
         assert worker.worker_id == first
     assert status_of(settings, "w2") == "inactive"
 
 
 @pytest.mark.slow
-def test_a_publisher_that_an_alarm_blocks_still_stops(own_lab: lab.Lab, tmp_path: Path) -> None:
-    settings = settings_of(own_lab)
+def test_a_publisher_that_an_alarm_blocks_still_stops(module_lab: lab.Lab, tmp_path: Path) -> None:
+    settings = settings_of(module_lab)
     sensor = start_service(settings, "sensor", "sensor", tmp_path / "sensor.jsonl", Behaviour(rate=100))
     sensor.wait_for("confirmed")
-    own_lab.ctl("set_vm_memory_high_watermark", "absolute", "1000")
-    sensor.wait_for("blocked")
-    assert sensor.stop() == 0
+    module_lab.ctl("set_vm_memory_high_watermark", "absolute", "1000")
+    try:
+        sensor.wait_for("blocked")
+        assert sensor.stop() == 0
+    finally:
+        module_lab.ctl("set_vm_memory_high_watermark", "0.4")
     outcomes = Counter(e["event"] for e in sensor.events())
     assert outcomes["indeterminate"] == 1
     assert outcomes["attempted"] == outcomes["confirmed"] + 1
