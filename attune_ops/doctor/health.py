@@ -12,10 +12,13 @@ from datetime import UTC, datetime, timedelta
 from attune_ops.doctor.health_check import Health, HealthCheck
 from attune_ops.doctor.worker_health import check_worker
 from attune_ops.installation.config.settings import Settings
-from attune_ops.installation.management import open_management
+from attune_ops.installation.http import ApiError
+from attune_ops.installation.management import Management, open_management
+from attune_ops.installation.metadata_store import majority
 from attune_ops.installation.operations import Operations, operation
 from attune_ops.model import units
 from attune_ops.model.errors import SourceError
+from attune_ops.model.passive import MANAGEMENT_API
 from attune_ops.model.waiting import OnProgress, at_changes, wait_until
 
 INTERVAL_S = 1.0  # between two checks while waiting
@@ -42,8 +45,9 @@ def worker_health(
 def broker_health(settings: Settings, *, wait: float = 0.0, on_progress: OnProgress = lambda line: None) -> Health:
     """Checks that services can use the broker: AMQP responds, no alarm blocks publishers, the virtual host is up.
 
-    Reads the management API, needs tag management and any permission in the virtual host, changes nothing. Retries for
-    at most `wait` s. Raises `SourceError` if AMQP port or management API cannot be reached.
+    In a cluster also that this side of it accepts declares. Reads the management API, needs tag management and any
+    permission in the virtual host (for the nodes of a cluster tag monitoring), changes nothing. Retries for at most
+    `wait` s. Raises `SourceError` if AMQP port or management API cannot be reached.
 
     >>> ops.health.broker().line
     "healthy: broker ...: AMQP responds; no alarms; virtual host ... is up"
@@ -63,10 +67,28 @@ def _broker(settings: Settings) -> Health:
             )
         alarms = management.alarms()
         down = settings.vhost in management.virtual_hosts_down()
-    check.expect(True, "AMQP responds", "")
-    check.expect(not alarms, "no alarms", f"an alarm blocks publishers: {', '.join(alarms)}")
-    check.expect(not down, f"virtual host {settings.vhost!r} is up", f"virtual host {settings.vhost!r} is down")
+        check.expect(True, "AMQP responds", "")
+        check.expect(not alarms, "no alarms", f"an alarm blocks publishers: {', '.join(alarms)}")
+        check.expect(not down, f"virtual host {settings.vhost!r} is up", f"virtual host {settings.vhost!r} is down")
+        _majority(check, management)
     return check.health()
+
+
+def _majority(check: HealthCheck, management: Management) -> None:
+    """Whether services can declare here; a user without tag monitoring cannot see the nodes."""
+    try:
+        nodes = management.nodes()
+    except ApiError as e:
+        if e.status not in (401, 403):
+            raise
+        check.skip("running nodes", "the user has no monitoring tag", MANAGEMENT_API)
+        return
+    running, total = sum(n.running for n in nodes), len(nodes)
+    seen = f"{running} of {total} nodes are running" if total > 1 else ""
+    lost = f"only {running} of {total} nodes are running as seen from here: without a majority, Khepri"
+    enough = majority(management, nodes) is not False
+    if seen or not enough:
+        check.expect(enough, seen, f"{lost} refuses to declare, bind and delete")
 
 
 def route_health(
@@ -94,13 +116,14 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
 
     check = HealthCheck("route", f"{exchange!r} {routing_key!r}")
     with open_management(settings, light=True) as management:
+        bindings = management.bindings()
         broker = BrokerSnapshot(
             settings.vhost,
             datetime.now(UTC),
             version=management.overview().rabbitmq_version,
             exchanges=management.exchanges(),
-            queues=management.queues(statistics=False),
-            bindings=management.bindings(),
+            queues=management.queues(bindings),
+            bindings=bindings,
             policies=management.policies(),
         )
     route = Router.from_snapshot(broker).route(exchange, routing_key)
@@ -109,6 +132,8 @@ def _route(settings: Settings, exchange: str, routing_key: str) -> Health:
     else:
         reached = route.queues or route.possible
         check.expect(bool(reached), f"routed to {', '.join(reached)}", "routed to no queue: the message is dropped")
+        for queue in (q for q in broker.queues or () if q.name in reached and q.is_unavailable):
+            check.expect(False, "", f"{queue.name} is unavailable (state {queue.state}): it gets no messages")
     return check.health()
 
 

@@ -56,9 +56,9 @@ class HealthCheck:
         self.origin = MANAGEMENT_API
         self._skipped: list[str] = []
 
-    def skip(self, what: str, reason: str) -> None:
-        """Records what was not checked, and that the rest was read by passive declares."""
-        self.origin = PASSIVE_DECLARE
+    def skip(self, what: str, reason: str, origin: str = PASSIVE_DECLARE) -> None:
+        """Records what was not checked, and how the rest was read."""
+        self.origin = origin
         self._skipped.append(f"not checked: {what} ({reason})")
 
     def expect(self, good: bool, seen: str, reason: str) -> None:

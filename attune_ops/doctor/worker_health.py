@@ -13,6 +13,7 @@ from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.model import units
 from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import Worker
+from attune_ops.model.snapshot import UNAVAILABLE
 from attune_ops.model.topology import Binding, Consumer, Topology
 from attune_ops.model.waiting import SECOND_SAMPLE, pause
 
@@ -84,11 +85,9 @@ def _queues(
     suspects: dict[str, OneQueue] = {}
     for queue in topology.worker_queues(worker_id):
         found = queues[queue.name]
-        if found is None:
-            management.exchanges()  # raises if the virtual host is missing
-            listed = management.declared(queue.name)  # a single queue whose node is down is not found
-            state = "missing" if listed is None else f"unavailable (state {listed.state or 'unknown'})"
-            check.expect(False, "", f"queue {queue.name} is {state}")
+        if gone := _not_there(management, queue.name, found):
+            check.expect(False, "", f"queue {queue.name} is {gone}")
+        if found is None or gone:
             continue
         _bound(check, management, topology, worker_id, queue.name)
         tags = [c.consumer_tag for c in found.consumer_details or ()]
@@ -97,6 +96,23 @@ def _queues(
         if _is_at_prefetch(found, found.messages_ready, found.messages_unacknowledged):
             suspects[queue.name] = found
     _stuck(check, management, suspects)
+
+
+def _not_there(management: Management, name: str, found: OneQueue | None) -> str | None:
+    """Why a queue cannot be used, None where it can.
+
+    A single queue whose node is down is not found before 4.0; since then it is found as running, without consumers and
+    counts, as a queue without statistics yet is.
+    """
+    if found is not None and (found.consumer_details or found.messages is not None):
+        return None
+    if found is None:
+        management.exchanges()  # raises if the virtual host is missing
+    listed = management.declared(name)
+    if listed is None:
+        return "missing"
+    down = found is None or listed.state in UNAVAILABLE
+    return f"unavailable (state {listed.state or 'unknown'})" if down else None
 
 
 def _bound(check: HealthCheck, management: Management, topology: Topology, worker_id: int, queue: str) -> None:

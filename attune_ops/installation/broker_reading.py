@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from attune_ops.installation.management import Management, merge
+from attune_ops.installation.management import Management, bound, merge
 from attune_ops.installation.management_types.cluster import Overview
 from attune_ops.installation.management_types.fields import MessageStats
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
+from attune_ops.installation.metadata_store import majority
 from attune_ops.installation.prometheus import Counters
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.installation.user_permissions import read_user_permissions
@@ -24,6 +25,7 @@ from attune_ops.model.snapshot import (
     ChannelState,
     ConnectionState,
     ConsumerState,
+    NodeState,
     QueueState,
     UserPermissions,
 )
@@ -129,6 +131,7 @@ class BrokerReading:
             channels=read.get("channels"),
             policies=read.get("policies"),
             nodes=read.get("nodes"),
+            majority=self._majority(read.get("nodes")),
             alarms=read.get("alarms"),
             deprecated=read.get("deprecated"),
             dead_lettered=counters.dead_lettered if counters else None,
@@ -152,7 +155,7 @@ class BrokerReading:
         totals, statistics, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
         if totals is None:
             return None, 0
-        totals += self._unavailable(totals, statistics)
+        totals += self._left_out(totals, statistics.keys() | bound(read.get("bindings") or ()))
         if self._skip_statistics is None or "statistics" not in read:
             return merge(totals, statistics), 0
         left_out = [q.name for q in totals if q.name not in statistics]
@@ -161,17 +164,17 @@ class BrokerReading:
             statistics = statistics | {name: Statistics(name, consumers=counts[name]) for name in left_out}
         return merge(totals, statistics), len(left_out)
 
-    def _unavailable(self, totals: list[QueueWire], statistics: dict[str, Statistics]) -> list[QueueWire]:
-        """The queues with statistics that totals mode leaves out, as their process has crashed.
-
-        Requested only where there are any: they may have been deleted meanwhile.
-        """
-        absent = statistics.keys() - {q.name for q in totals}
+    def _left_out(self, totals: list[QueueWire], names: set[str]) -> list[QueueWire]:
         try:
-            listed = self._management.listed() if absent else []
+            return self._management.left_out(totals, names)
         except SourceError:  # what was read stands
             return []
-        return [msgspec.structs.replace(q, state=None) for q in listed if q.name in absent]
+
+    def _majority(self, nodes: tuple[NodeState, ...] | None) -> bool | None:
+        try:
+            return None if nodes is None else majority(self._management, nodes)
+        except SourceError:
+            return None
 
     def _result(self, name: str) -> Any:
         source, future = self._asked[name]

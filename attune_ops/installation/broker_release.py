@@ -44,8 +44,8 @@ def _recognise(management: Management, settings: Settings) -> Topology:
     if not fits[0].matched:
         return settings.topology
     if fits[0].fraction < 1:  # something is missing or different: only all objects can tell
-        queues, bindings = management.queues(statistics=False), management.bindings()
-        found = recognise(_snapshot(settings, exchanges, queues, bindings), by_name.values()).best
+        bindings = management.bindings()
+        found = recognise(_snapshot(settings, exchanges, management.queues(bindings), bindings), by_name.values()).best
         return settings.topology if found is None else by_name[found.name]
     best = [by_name[f.name] for f in fits if f.fraction == 1]
     return max(best, key=lambda t: (_in_use(management, t, best), t.released)) if len(best) > 1 else best[0]

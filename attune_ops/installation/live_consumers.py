@@ -39,7 +39,8 @@ def with_counts_of_equal_releases(settings: Settings, facts: Facts, known: Mappi
     names = Counter(q.name for name in equal for q in known[name].base_queues)
     differing = {name for name, releases in names.items() if releases < len(equal)}
     unknown = (q for q in facts.actual.queues or () if q.name in differing and not has_consumer(facts, q))
-    counted = _with_counts(settings, facts, [q.name for q in unknown])
+    # One whose node is down does not answer from 4.0 on.
+    counted = _with_counts(settings, facts, [q.name for q in unknown if not (q.is_silent or q.is_unavailable)])
     return None if counted is facts else counted
 
 

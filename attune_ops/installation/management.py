@@ -8,6 +8,8 @@ from collections.abc import Collection
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from attune_ops.installation import http
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.http import ApiError, Http
@@ -16,6 +18,7 @@ from attune_ops.installation.management_types.clients import ChannelWire, Connec
 from attune_ops.installation.management_types.cluster import (
     Alarms,
     DeprecatedWire,
+    FeatureFlag,
     NodeWire,
     Overview,
     Permissions,
@@ -37,6 +40,7 @@ from attune_ops.installation.management_types.objects import (
     StatisticsPage,
 )
 from attune_ops.model.snapshot import (
+    UNAVAILABLE,
     BindingState,
     ChannelState,
     ConnectionState,
@@ -96,13 +100,23 @@ class Management:
         """Reads the exchanges of the virtual host. Needs tag management and any permission there, changes nothing."""
         return tuple(e.to_state() for e in self._list("exchanges", ExchangeWire))
 
-    def queues(self, statistics: bool = True) -> tuple[QueueState, ...]:
-        """Reads the queues: live counts in totals mode, the rest from statistics up to 10 s old (optional).
+    def queues(self, bindings: Collection[BindingState]) -> tuple[QueueState, ...]:
+        """Reads the queues in totals mode, without statistics; `bindings` tell whether it leaves some out.
 
-        Needs tag management and any permission in the virtual host, changes nothing. With `statistics` two
-        requests: totals mode has no consumers, the ordinary list no live counts.
+        Needs tag management and any permission in the virtual host, changes nothing.
         """
-        return merge(self.totals(), self.statistics() if statistics else {})
+        totals = self.totals()
+        return merge(totals + self.left_out(totals, bound(bindings)), {})
+
+    def left_out(self, totals: list[QueueWire], names: Collection[str]) -> list[QueueWire]:
+        """Reads those of `names` that totals mode leaves out: crashed, or from 4.0 on on a node that is down.
+
+        The list is requested only where there are any: they may have been deleted meanwhile. Of a crashed queue it
+        says "running", so such a state is unknown.
+        """
+        absent = set(names) - {q.name for q in totals}
+        listed = (q for q in (self.listed() if absent else ()) if q.name in absent)
+        return [q if q.state in UNAVAILABLE else msgspec.structs.replace(q, state=None) for q in listed]
 
     def totals(self) -> list[QueueWire]:
         """Reads each queue with its live message counts. Needs tag management, changes nothing."""
@@ -242,6 +256,10 @@ class Management:
         used = {f.name for f in self._maybe("deprecated-features/used", list[DeprecatedWire]) or ()}
         return tuple(f.feature(f.name in used) for f in known)
 
+    def feature_flag(self, name: str) -> bool:
+        """Reads whether a feature flag is enabled, False where the broker has none of that name. Tag management."""
+        return any(f.name == name and f.state == "enabled" for f in self._get("feature-flags", list[FeatureFlag]))
+
     def permissions(self, user: str) -> tuple[str, str, str] | None:
         """Reads a user's configure, write and read patterns. Needs tag administrator, changes nothing."""
         found = self._maybe(f"permissions/{self._vhost}/{quote(user, safe='')}", Permissions)
@@ -286,6 +304,11 @@ class Management:
             if e.status == 404:
                 return None
             raise
+
+
+def bound(bindings: Collection[BindingState]) -> set[str]:
+    """The names of the queues that have a binding."""
+    return {b.destination for b in bindings if b.destination_kind == "queue"}
 
 
 def merge(totals: list[QueueWire], statistics: dict[str, Statistics]) -> tuple[QueueState, ...]:

@@ -38,6 +38,7 @@ class ExchangeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 COUNTED = ("classic", "quorum")  # the types with live message counts in totals mode
+UNAVAILABLE = ("down", "crashed", "stopped", "minority")  # states of a queue that does not answer
 
 
 class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -86,7 +87,7 @@ class QueueState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     @property
     def is_unavailable(self) -> bool:
         """Whether the broker says so by its state: clients get a timeout or an error."""
-        return self.state in ("down", "crashed", "stopped", "minority")
+        return self.state in UNAVAILABLE
 
 
 class BindingState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -233,6 +234,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     channels: tuple[ChannelState, ...] | None = None
     policies: tuple[PolicyState, ...] | None = None
     nodes: tuple[NodeState, ...] | None = None
+    majority: bool | None = None  # False: too few nodes run here for Khepri to accept any declare, bind or delete
     alarms: tuple[str, ...] | None = None
     deprecated: tuple[DeprecatedFeature, ...] | None = None
     dead_lettered: dict[str, int] | None = None  # messages since the node started, by reason, all virtual hosts

@@ -25,17 +25,20 @@ def nodes_running(facts: Facts) -> Iterator[Problem]:
     Declaring a durable queue of that node fails with 404 "home node … is down or inaccessible". Workers connected to
     that node lost their connections. Quorum queues stay available while a majority of their members is running.
     The node that answers cannot tell a node that is down from one that it cannot reach over the network. In a
-    partition, everything in this report is what that node's side has.
+    partition, everything in this report is what that node's side has. With Khepri (RabbitMQ 4.x), the side without a
+    majority of the nodes refuses each declare, bind and delete with a timeout, and so no service can start there.
     """
     apart = {name for n in _nodes(facts) for name in n.partitions}
+    lost = "; without a majority of the nodes, nothing can be declared, bound or deleted here"
+    lost = lost if facts.actual.majority is False else ""
     for node in _nodes(facts):
         if not node.running:
             there = [q.name for q in facts.actual.queues or () if q.node == node.name]
             what = "is on the other side of a partition" if node.name in apart else "is down or unreachable"
             yield Problem(
                 Subject("node", node.name),
-                f"node {node.name} {what}" + (f"; it hosts {counted(len(there), 'queue')}" if there else ""),
-                evidence={"queues": there},
+                f"node {node.name} {what}" + (f"; it hosts {counted(len(there), 'queue')}" if there else "") + lost,
+                evidence={"queues": there, "majority": facts.actual.majority},
                 remedy="End the partition. Until then its classic queues are unavailable here."
                 if node.name in apart
                 else "Start the node, or repair the network to it if it is running. Until then its classic queues are "

@@ -15,6 +15,9 @@ from attune_ops.model.snapshot import QueueState
 from attune_ops.model.worker_process import WorkerProcess, worker_process
 
 UNAVAILABLE = "Make the queue available first: until then its messages and consumers are unknown."
+NO_MAJORITY = (
+    "Nothing can be deleted here without a majority of the nodes: use a node of the other side, or start nodes."
+)
 
 
 @check("AT407", "no-orphans", "no orphaned worker queues", Severity.WARNING, needs=(Source.REGISTRY, Source.BROKER))
@@ -42,6 +45,7 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
 
 
 def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
+    alone = facts.actual.majority is False
     for worker_id, all_queues in facts.worker_queues.items():
         why, queues = why_not_live(facts, worker_id), _left(all_queues)
         if why is None or not queues:
@@ -62,9 +66,9 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
             f"{listed(names)}: {_with_name(why, worker)}{held}",
             evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why,
                       "state": state},
-            remedy=UNAVAILABLE if unavailable else _orphan_remedy(consumers, severity),
+            remedy=UNAVAILABLE if unavailable else NO_MAJORITY if alone else _orphan_remedy(consumers, severity),
             commands=()
-            if consumers or unavailable or severity is Severity.INFO
+            if consumers or unavailable or alone or severity is Severity.INFO
             else tuple(map(command_lines.reap, names)),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=severity,

@@ -117,6 +117,13 @@ class VirtualHostsDown(msgspec.Struct, rename={"names": "virtual-hosts"}):
     names: list[Any] = []
 
 
+class FeatureFlag(msgspec.Struct):
+    """An element of `/api/feature-flags`."""
+
+    name: str
+    state: str | None = None
+
+
 class DeprecatedWire(msgspec.Struct):
     """An element of `/api/deprecated-features`; 4.0 has no `state`."""
 
