@@ -101,7 +101,7 @@ def _queues(
 def _not_there(management: Management, name: str, found: OneQueue | None) -> str | None:
     """Why a queue cannot be used, None where it can.
 
-    A single queue whose node is down is not found before 4.0; since then it is found as running, without consumers and
+    While its node is down, a single queue is not found before 4.0; since then it is found as running, without consumers and
     counts, as a queue without statistics yet is.
     """
     if found is not None and (found.consumer_details or found.messages is not None):
