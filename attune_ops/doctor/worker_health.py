@@ -101,8 +101,8 @@ def _queues(
 def _not_there(management: Management, name: str, found: OneQueue | None) -> str | None:
     """Why a queue cannot be used, None where it can.
 
-    While its node is down, a single queue is not found before 4.0; since then it is found as running, without consumers and
-    counts, as a queue without statistics yet is.
+    While its node is down, a single queue is not found before 4.0. Since then it is found as running, without consumers
+    and counts, as a queue without statistics yet is.
     """
     if found is not None and (found.consumer_details or found.messages is not None):
         return None
