@@ -7,6 +7,7 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.inventory import connections
 from attune_ops.model.errors import ActionError
+from attune_ops.model.facts import Facts
 from attune_ops.model.table import Column, Kind, Table
 
 SHOWN = ("name", "client", "user", "peer", "consumers", "queues", "unacked", "connected")
@@ -23,13 +24,7 @@ def close_connection(settings: Settings, name: str, *, apply: bool = False, conf
     """
     if apply:
         audit.check_confirmation(settings, confirm)
-    found = connections.connections(collect(settings, connections.SOURCES))
-    known = found.column("name")
-    found = found.where(lambda r: name == r["name" if name in known else "client"]).select(SHOWN)
-    if not found.rows:
-        raise ActionError(
-            f"no connection {name!r} in virtual host {settings.vhost!r} (a new one is listed after up to 10 s)"
-        )
+    found = chosen(collect(settings, connections.SOURCES), name)
     for record in found.records() if apply else ():
         subject = str(record["name"])
         with audit.change(
@@ -38,3 +33,15 @@ def close_connection(settings: Settings, name: str, *, apply: bool = False, conf
             change.management().close_connection(subject)
     rows = tuple((*row, "closed" if apply else "closes") for row in found.rows)
     return Table(found.name, (*found.columns, VERDICT), rows, found.taken_at)
+
+
+def chosen(facts: Facts, name: str) -> Table:
+    """The connection with that name on the broker, else all with it as client name; `ActionError` without any."""
+    found = connections.connections(facts)
+    known = found.column("name")
+    found = found.where(lambda r: name == r["name" if name in known else "client"]).select(SHOWN)
+    if not found.rows:
+        raise ActionError(
+            f"no connection {name!r} in virtual host {facts.vhost!r} (a new one is listed after up to 10 s)"
+        )
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from attune_ops.cleanup.candidates import (
     unacknowledged,
 )
 from attune_ops.installation import audit
-from attune_ops.installation.amqp import depth, short_connection
+from attune_ops.installation.amqp import Depth, depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_queue, delete_queue
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config import Settings
@@ -33,8 +34,10 @@ from attune_ops.model.files import make_folder, state_folder
 from attune_ops.model.ownership import check_registry, why_not_live
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
+from attune_ops.model.topology import Binding, Queue, Topology
 
 PRECONDITION_FAILED = 406
+USED_AGAIN = "it has a consumer again"
 TRIES = 5  # how often messages that arrive between saving and deleting are saved too
 GRACE = timedelta(minutes=10)
 
@@ -75,9 +78,13 @@ def reap(
         folder = Path(save_to) if save_to else state_folder("reaped", f"{facts.taken_at:%Y%m%dT%H%M%SZ}")
         reaper = _Reaper(settings, facts, folder, confirm)
         found = tuple(reaper.reap(c) if c.verdict == "deletes" else c for c in found)
+    return ReapResult(apply, found, grace, facts.taken_at, _notes(found, grace))
+
+
+def _notes(found: Iterable[Candidate], grace: timedelta) -> tuple[str, ...]:
+    """When the next run may find something to delete."""
     ripe = [c.seen_since + grace for c in found if c.verdict == "waits"]
-    notes = (f"run it again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC, when the first grace period ends",) if ripe else ()
-    return ReapResult(apply, found, grace, facts.taken_at, notes)
+    return (f"run it again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC, when the first grace period ends",) if ripe else ()
 
 
 class _Reaper:
@@ -109,24 +116,20 @@ class _Reaper:
         for _ in range(TRIES):
             with short_connection(self._settings, "reap") as connection:
                 live = depth(connection, candidate.queue)
-            if live is None:
-                return candidate.judged("kept", "already gone")
-            if live.consumers:
-                return candidate.judged("kept", "it has a consumer again")
-            if live.messages:
-                candidate = self._save(candidate)
-            objection = self._objection(candidate)
-            if objection:
+            objection = _unusable(live)
+            if objection is None:
+                if live is not None and live.messages:
+                    candidate = self._save(candidate)
+                objection = self._objection(candidate)
+            if objection is not None:
                 return candidate.judged("kept", objection)
             try:
                 with short_connection(self._settings, "reap") as connection:
                     delete_queue(connection.channel(), candidate.queue, if_unused=True, if_empty=True)
             except BrokerRefused as e:
-                if e.code != PRECONDITION_FAILED:
-                    raise
-                if "in use" in e.text:
-                    return candidate.judged("kept", "it has a consumer again")
-                continue  # a message has arrived since it was drained
+                if _has_filled(e):
+                    continue
+                return candidate.judged("kept", USED_AGAIN)
             return self._after(candidate)
         return candidate.judged("kept", f"messages keep arriving: saved {TRIES} times, never empty")
 
@@ -144,10 +147,7 @@ class _Reaper:
             return "its worker is live again"
         with open_management(self._settings) as management:
             counts = management.live_counts(candidate.queue)
-        held = counts.messages_unacknowledged if counts is not None else None
-        if held is None:
-            return "the number of its unacknowledged messages is unknown"
-        return unacknowledged(held) if held else None
+        return _held(counts.messages_unacknowledged if counts is not None else None)
 
     def _after(self, candidate: Candidate) -> Candidate:
         """Redeclares the queue of a worker that registered during the deletion."""
@@ -156,12 +156,11 @@ class _Reaper:
         topology = self._facts.topology
         with short_connection(self._settings, "reap") as connection:
             channel = connection.channel()
-            for queue in topology.worker_queues(candidate.worker_id):
-                if queue.name == candidate.queue:
-                    declare_queue(channel, queue)
-            for binding in topology.worker_bindings(candidate.worker_id):
-                if binding.destination == candidate.queue:
-                    bind(channel, binding)
+            queues, bindings = _declarations(topology, candidate.worker_id, candidate.queue)
+            for queue in queues:
+                declare_queue(channel, queue)
+            for binding in bindings:
+                bind(channel, binding)
         return candidate.judged("given back", "its worker registered meanwhile: redeclared and bound")
 
     def _is_live(self, worker_id: int) -> bool:
@@ -175,6 +174,36 @@ class _Reaper:
             )
         now = msgspec.structs.replace(self._facts, registry=registry, taken_at=datetime.now(UTC))
         return why_not_live(now, worker_id) is None
+
+
+def _unusable(live: Depth | None) -> str | None:
+    """Why a queue of which a passive declare reports this is not deleted, or None."""
+    if live is None:
+        return "already gone"
+    return USED_AGAIN if live.consumers else None
+
+
+def _held(count: int | None) -> str | None:
+    """Why a queue with that many unacknowledged messages is not deleted, or None; a count of None is unknown."""
+    if count is None:
+        return "the number of its unacknowledged messages is unknown"
+    return unacknowledged(count) if count else None
+
+
+def _has_filled(refused: BrokerRefused) -> bool:
+    """Whether it was not deleted because a message has arrived since it was drained; False where it is in use.
+
+    Raises any other refusal.
+    """
+    if refused.code != PRECONDITION_FAILED:
+        raise refused
+    return "in use" not in refused.text
+
+
+def _declarations(topology: Topology, worker_id: int, name: str) -> tuple[list[Queue], list[Binding]]:
+    """How a worker declares and binds its queue of that name."""
+    queues = [q for q in topology.worker_queues(worker_id) if q.name == name]
+    return queues, [b for b in topology.worker_bindings(worker_id) if b.destination == name]
 
 
 def _definition(facts: Facts, queue: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
@@ -44,8 +45,7 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     check_registry(facts)
     if apply:
         audit.check_confirmation(settings, confirm)
-    assert facts.registry is not None
-    chosen = [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
+    chosen = _chosen(facts, matches)
     why = {w.id: _alive(facts, w) for w in chosen}
     consuming = _consuming(settings, facts, [w for w in chosen if why[w.id] is None])
     rows: list[tuple[Cell, ...]] = []
@@ -56,6 +56,12 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
             done = [f"{row[0]} ({row[1]})" for row in rows if row[4] == "retired"]
             raise type(e)(f"{e}; retired before: {units.listed(done)}") if done else e from None
     return Table("running workers", COLUMNS, tuple(rows), facts.taken_at)
+
+
+def _chosen(facts: Facts, matches: Callable[[str], bool]) -> list[Worker]:
+    """The workers that are registered as running, by id or name."""
+    assert facts.registry is not None
+    return [w for w in facts.registry.workers if w.is_registered_live and (matches(str(w.id)) or matches(w.name))]
 
 
 def _row(
