@@ -70,6 +70,10 @@ def drain(
                 outcome |= counts
     else:
         counts["drained"] = info.ready if limit is None else min(limit, info.ready)
+    if limit is not None and counts["drained"] < limit:
+        notes.append(
+            f"{limit:,} asked for (--limit), {counted(counts['drained'], 'message')} {'drained' if apply else 'ready'}"
+        )
     return Transfer(
         what="drain",
         source=queue,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.installation import audit
-from attune_ops.installation.amqp_write import bind, declare_queue
+from attune_ops.installation.amqp_write import ACCESS_REFUSED, BrokerRefused, bind, declare_queue
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
@@ -30,6 +30,7 @@ from attune_ops.model.topology import Binding, Queue
 from attune_ops.model.units import counted
 from attune_ops.routing.virtual_host import VirtualHost
 
+DEFAULT_EXCHANGE = "amq.default"  # its name in a permission
 TYPES = ("direct", "fanout", "topic", "headers")  # with any other type one more binding changes who gets what
 WAITING = 10_000  # messages that wait for the tap at most; the broker drops the oldest copies
 PREFETCH = 500
@@ -183,9 +184,10 @@ class _Tap:
         connected = raw_amqp.connected(self._settings, f"tap {self._exchange}")
         with connected as connection, raw_amqp.broker_errors(doing):
             channel = connection.channel()
-            queue = declare_queue(channel, _queue(), server_named=True).name
-            for binding in self._bindings:
-                bind(channel, binding, queue)
+            with _rights(self._exchange, self._settings.amqp.user):
+                queue = declare_queue(channel, _queue(), server_named=True).name
+                for binding in self._bindings:
+                    bind(channel, binding, queue)
             channel.basic_qos(prefetch_count=PREFETCH)
             channel.basic_consume(queue, self._received)
             while not self._done:
@@ -223,6 +225,27 @@ class _Tap:
         self._looked = time.monotonic()
         if channel.queue_declare(queue, passive=True).method.message_count > WAITING / 2:
             self.notes.append(f"the tap is slow: at most {WAITING} copies wait, the oldest may be dropped")
+
+
+@contextlib.contextmanager
+def _rights(exchange: str, user: str | None) -> Iterator[None]:
+    """Names the permission that lacks: the broker names the tap's queue, which has a new name each time."""
+    try:
+        yield
+    except BrokerRefused as e:
+        if e.code != ACCESS_REFUSED:
+            raise
+        if f"exchange '{DEFAULT_EXCHANGE}'" in e.text:
+            lacks = f"write permission on {DEFAULT_EXCHANGE}"
+        elif f"exchange '{exchange}'" in e.text:
+            lacks = f"read permission on {exchange}"
+        else:
+            lacks = "all permissions on queues named amq.gen-…"
+        raise ActionError(
+            f"tapping exchange {exchange!r}: user {user!r} does not have {lacks} ({e.code}). A tap needs configure, "
+            f"write and read on queues named amq.gen-… (pattern ^amq\\.gen-), write on {DEFAULT_EXCHANGE}, and read "
+            f"on {exchange}"
+        ) from None
 
 
 def _queue() -> Queue:

@@ -25,7 +25,7 @@ from attune_ops.ops import Ops
 from tests.live.messages.site import SECRET, connect, declare_work, depth, envelope, send
 from tests.live.messages.test_round_trip import fetch
 from tests.unit.messages.wire import properties
-from tests.world import Run, Vhost, eventually
+from tests.world import Run, Users, Vhost, eventually
 
 
 @pytest.fixture
@@ -189,6 +189,28 @@ def test_a_closed_pipe_ends_it(ops: Ops, vhost: Vhost) -> None:
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+def test_the_permission_that_lacks_is_named(ops: Ops, vhost: Vhost, user: Users, run: Run) -> None:
+    for configure, write, read, lacks in (
+        ("^$", ".*", ".*", "all permissions on queues named amq.gen-…"),
+        (".*", "^$", ".*", "write permission on amq.default"),
+        (".*", ".*", "^amq", "read permission on work"),
+    ):
+        limited = user(vhost, configure=configure, write=write, read=read)
+        said = run("messages", "tap", "work", "--limit", "1", env=limited.environment, status=1).stderr
+        assert f"user {limited.user!r} does not have {lacks} (403)" in said
+        assert "amq.gen-" not in said.replace("amq.gen-…", "").replace("amq\\.gen-", ""), "the name of no queue"
+
+
+def test_a_drain_of_more_than_there_is_says_how_much_that_was(ops: Ops, tmp_path: Path) -> None:
+    send(ops, envelope())
+    send(ops, envelope())
+    dry = ops.messages.drain("work", tmp_path / "w.jsonl", limit=5)
+    assert dry.notes[-1] == "5 asked for (--limit), 2 messages ready"
+    done = ops.messages.drain("work", tmp_path / "w.jsonl", limit=5, apply=True)
+    assert done.notes[-1] == "5 asked for (--limit), 2 messages drained"
+    assert not any("asked for" in n for n in ops.messages.drain("work", tmp_path / "v.jsonl").notes)
 
 
 def test_bad_input_gets_one_line(ops: Ops, vhost: Vhost, run: Run, tmp_path: Path) -> None:
