@@ -8,6 +8,7 @@ an error.
 from __future__ import annotations
 
 import importlib
+import re
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import msgspec
@@ -71,10 +72,15 @@ def filtered(table: Table, filters: TableFilters) -> Table:
 
 
 def _matching(table: Table, pattern: str) -> Table:
-    """The rows that match; where none does, with a note on how a pattern is read."""
+    """The rows that match; where none does, those with a plain word in their name, or a note on how it is read."""
     found = table.matching(pattern)
     if found.rows or not table.rows:
         return found
+    if not re.search(r"[*?[\]]", pattern) and not pattern.startswith("/"):  # a word: "worker.3" of worker.3.executions
+        like = table.matching(rf"/(?<!\w){re.escape(pattern)}(?!\w)/")
+        if like.rows:
+            note = f"no name is {pattern!r}: these contain it"
+            return msgspec.structs.replace(like, notes=(note, *like.notes))
     how = "a glob must match the whole name (worker.*); write a regular expression between slashes (/^worker/)"
     note = f"no match for {pattern!r} in {counted(len(table.rows), 'row')}: {how}"
     return msgspec.structs.replace(found, notes=(note, *found.notes))

@@ -36,7 +36,9 @@ def as_json(ending: Ending) -> Any:
 
 def labelled(ending: Ending) -> list[tuple[str, str]]:
     """Each line with its label."""
-    return [("stopped:", visible(line)) for line in ending.stopped] + [("left:", visible(line)) for line in ending.left]
+    return [("stopped:", visible(line)) for line in ending.stopped] + [
+        ("remains:", visible(line)) for line in ending.left
+    ]
 
 
 def _lines(ending: Ending) -> list[str]:

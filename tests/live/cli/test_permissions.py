@@ -309,7 +309,7 @@ def test_a_command_that_changes_something(world: World, command: str) -> None:
             fewer_grants += [f"GRANT {', '.join(rest)} ON {found[2]} TO {{0}}"] if rest else []
             with narrow_user(world.database, "; ".join(fewer_grants)) as database:
                 done = world(f"{command} {before(world, command)}", user, database)
-            failed = done.returncode == 1 or "left:    worker" in done.stdout  # without DELETE its row remains
+            failed = done.returncode == 1 or "remains: worker" in done.stdout  # without DELETE its row remains
             assert failed, f"without {right} on {found[2]}: {done.stdout}{done.stderr}"
             table = found[2].rpartition(".")[2]
             assert re.search(rf"permission denied for (table|sequence) {table}", done.stdout + done.stderr)

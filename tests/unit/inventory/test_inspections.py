@@ -220,6 +220,12 @@ def test_a_pattern_that_matches_nothing_says_how_it_is_read(pattern: str) -> Non
     assert filtered(queues(facts()), {"pattern": "worker.*"}).notes == queues(facts()).notes
 
 
+def test_a_word_finds_the_names_that_contain_it() -> None:
+    found = filtered(queues(facts()), {"pattern": "worker.2"})
+    assert [row[0] for row in found.rows] == ["worker.2.executions"], "not worker.20 or another name"
+    assert found.notes[0] == "no name is 'worker.2': these contain it"
+
+
 def test_where_there_is_nothing_the_pattern_is_not_to_blame() -> None:
     nothing = msgspec.structs.replace(queues(facts()), rows=())
     assert filtered(nothing, {"pattern": "["}).notes == nothing.notes

@@ -29,6 +29,6 @@ def test_the_clean_stop_has_its_lines_under_their_labels_and_in_markdown_after_t
     assert form(report, "text").splitlines()[1:] == [
         "stopped: consumer c cancelled",
         "         connection closed",
-        "left:    queue q",
+        "remains: queue q",
     ]
-    assert form(report, "markdown").splitlines()[-2:] == ["stopped: connection closed", "left: queue q"]
+    assert form(report, "markdown").splitlines()[-2:] == ["stopped: connection closed", "remains: queue q"]
