@@ -98,16 +98,23 @@ def diff(cli: Cli, file: str | None, vhost: str | None, format: str) -> None:
 
 @command.command(example="attune-ops topology apply --apply")
 @change_options("Declare the missing objects")
+@click.option(
+    "--no-worker-queues",
+    is_flag=True,
+    help="Declare no missing queue of a worker: only the worker's start-up consumes from it.",
+)
 @other_release_option
 @format_option()
 @pass_cli
-def apply(cli: Cli, apply: bool, confirm: str | None, force: bool, format: str) -> None:
+def apply(cli: Cli, apply: bool, no_worker_queues: bool, confirm: str | None, force: bool, format: str) -> None:
     """Declares the missing objects of the topology, also those of each live worker, and verifies them.
 
     Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 if there is
     still drift after --apply.
     """
-    done = cli.ops.topology_apply(apply=apply, confirm=confirmed(cli, confirm, apply), force=force)
+    done = cli.ops.topology_apply(
+        apply=apply, worker_queues=not no_worker_queues, confirm=confirmed(cli, confirm, apply), force=force
+    )
     cli.show(done, format)
     if not apply:
         cli.note(DRY_RUN if done.outcomes else "nothing to declare")

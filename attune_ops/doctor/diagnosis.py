@@ -15,6 +15,7 @@ from attune_ops.doctor.checks.unacknowledged import consumers_move, may_be_stuck
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import Key, choose, diagnose, garbage_collection_paused, verify
 from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity, Subject
+from attune_ops.doctor.lab_commands import on_lab
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S
@@ -111,7 +112,8 @@ def diagnose_live(
         pause(interval, SECOND_SAMPLE)
         return collect(settings, earlier=first.broker, skip_worker_statistics=True)
 
-    return read_and_diagnose(read, settings.check_settings, notes=settings.notes, **options)
+    report = read_and_diagnose(read, settings.check_settings, notes=settings.notes, **options)
+    return report if settings.lab is None else on_lab(report, settings.lab)
 
 
 def diagnose_file(

@@ -73,6 +73,11 @@ def binding(word: Literal["bind", "unbind"], b: Binding | BindingState) -> Comma
     return line("topology", word, *options, "--apply", "--", b.source, b.destination, b.routing_key)
 
 
+def bind(b: Binding) -> CommandLine:
+    """Makes exactly this binding."""
+    return binding("bind", b)
+
+
 def any_of(names: Collection[str]) -> str:
     """The pattern that matches these names alone; short for names that differ in one number."""
     if len(names) == 1:
@@ -175,22 +180,29 @@ def safety_policy(name: str, *options: str) -> CommandLine:
     return line("policy", "apply", name, *options, "--apply")
 
 
-def clear_operator_policy(vhost: str, name: str) -> CommandLine:
+def _at(node: str | None) -> tuple[str, ...]:
+    """The option of `rabbitmqctl` that names the node: without it the host's own node is changed, whichever it is."""
+    return ("-n", node) if node else ()
+
+
+def clear_operator_policy(vhost: str, name: str, *, node: str | None = None) -> CommandLine:
     """Removes an operator policy."""
-    return broker_line("clear_operator_policy", "-p", vhost, "--", name)
+    return broker_line("clear_operator_policy", *_at(node), "-p", vhost, "--", name)
 
 
-def set_operator_policy(policy: PolicyState) -> CommandLine:
+def set_operator_policy(policy: PolicyState, *, node: str | None = None) -> CommandLine:
     """Sets an operator policy with exactly these settings."""
     return broker_line(
-        "set_operator_policy", "-p", policy.vhost, "--priority", str(policy.priority), "--apply-to", policy.apply_to,
-        "--", policy.name, policy.pattern, json.dumps(policy.definition),
+        "set_operator_policy", *_at(node), "-p", policy.vhost, "--priority", str(policy.priority),
+        "--apply-to", policy.apply_to, "--", policy.name, policy.pattern, json.dumps(policy.definition),
     )  # fmt: skip
 
 
-def set_permissions(vhost: str, user: str, configure: str, write: str, read: str) -> CommandLine:
+def set_permissions(
+    vhost: str, user: str, configure: str, write: str, read: str, *, node: str | None = None
+) -> CommandLine:
     """Gives a user these permissions in a virtual host."""
-    return broker_line("set_permissions", "-p", vhost, "--", user, configure, write, read)
+    return broker_line("set_permissions", *_at(node), "-p", vhost, "--", user, configure, write, read)
 
 
 def set_disk_free_limit(node: str, limit: int) -> CommandLine:
@@ -228,7 +240,7 @@ def diagnose_with(topology: str) -> CommandLine:
     return line("doctor", "--topology", topology)
 
 
-DECLARE = line("topology", "apply", "--apply")
+DECLARE = line("topology", "apply", "--no-worker-queues", "--apply")
 CONFIGURED = line("config", "show")
 POLICIES = line("policy", "show")
 FULLEST = line("queues", "--sort", "-messages")

@@ -32,19 +32,22 @@ class TopologyOperations(InstallationFacts):
 
         return compare(self.settings) if facts is None else diff(facts)
 
-    def topology_apply(self, *, apply: bool = False, confirm: str | None = None, force: bool = False) -> ApplyResult:
+    def topology_apply(
+        self, *, apply: bool = False, worker_queues: bool = True, confirm: str | None = None, force: bool = False
+    ) -> ApplyResult:
         """Declares the objects of the topology that the broker lacks, and reads them back; a dry run without `apply`.
 
         Needs tag management and permission to configure; changes and deletes nothing that exists. Undo: delete the
-        queues and exchanges that were declared. `confirm` is the name of a protected environment. Raises `SourceError`,
-        `ConfigError`.
+        queues and exchanges that were declared. With `worker_queues=False` missing queues of workers are left to the
+        start-up of their workers, which alone consumes from them. `confirm` is the name of a protected environment.
+        Raises `SourceError`, `ConfigError`.
 
         >>> ops.topology_apply().outcomes  # a dry run: nothing is missing
         ()
         """
         from attune_ops.topology.apply import apply_topology
 
-        return apply_topology(self.settings, write=apply, confirm=confirm, force=force)
+        return apply_topology(self.settings, write=apply, worker_queues=worker_queues, confirm=confirm, force=force)
 
     def topology_graph(self, *, live: bool = False, facts: Facts | None = None) -> Graph:
         """The topology as a graph; `live` or with `facts`, with queue depths, consumers and missing objects.

@@ -15,9 +15,10 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
 from attune_ops.model.topology import Binding, Exchange, Queue
+from attune_ops.model.units import listed
 from attune_ops.model.waiting import wait_until
 from attune_ops.topology.diff import diff
-from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Fix, TopologyDiff
+from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Difference, DiffKind, Fix, TopologyDiff
 
 if TYPE_CHECKING:
     from pika import BlockingConnection
@@ -42,26 +43,31 @@ def compare(settings: Settings) -> TopologyDiff:
     return diff(facts)
 
 
-def apply_topology(settings: Settings, *, write: bool, confirm: str | None = None, force: bool = False) -> ApplyResult:
+def apply_topology(
+    settings: Settings, *, write: bool, worker_queues: bool = True, confirm: str | None = None, force: bool = False
+) -> ApplyResult:
     """Declares the objects of the topology that the broker lacks, and reads them back; a dry run without `write`.
 
     Changes and deletes nothing that exists. Undo: delete the queues and exchanges that were declared; the broker
-    removes their bindings. `confirm` is the environment's name where it is protected. Raises `SourceError` where the
+    removes their bindings. With `worker_queues=False` no missing queue of a worker is declared: only the worker's
+    start-up consumes from it. `confirm` is the environment's name where it is protected. Raises `SourceError` where the
     broker cannot be read or reached, and `ConfigError` where a protected environment is not confirmed, or the broker
     runs another release and `force` is not set.
     """
     if write:
         check_release(settings, force)
-    before = compare(settings)
+
+    def read() -> TopologyDiff:
+        return compare(settings) if worker_queues else _without_worker_queues(compare(settings))
+
+    before = read()
     if not write:
         steps = (d for d in before.differences if d.fix is Fix.DECLARE)
         return ApplyResult(
             before, tuple(Declaration(d.subject, d.name, "to declare", None, d.worker_id) for d in steps)
         )
     outcomes = _declare(settings, before, confirm)
-    after = wait_until(
-        lambda: compare(settings), lambda found: not _lost(outcomes, found), timeout=SETTLING_S, interval=0.2
-    )
+    after = wait_until(read, lambda found: not _lost(outcomes, found), timeout=SETTLING_S, interval=0.2)
     lost = _lost(outcomes, after)
     return ApplyResult(
         before, tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes), after
@@ -86,6 +92,21 @@ def _declare(settings: Settings, before: TopologyDiff, confirm: str | None) -> t
             else:
                 refused[outcome.name] = outcome.answer.text
     return tuple(outcomes)
+
+
+def _without_worker_queues(found: TopologyDiff) -> TopologyDiff:
+    """The comparison without the missing queues of workers and the bindings of these."""
+    missing = {d.name for d in found.of(DiffKind.MISSING) if d.subject == "queue" and d.worker_id is not None}
+
+    def to_declare(d: Difference) -> bool:
+        return d.name not in missing and not (isinstance(d.item, Binding) and d.item.destination in missing)
+
+    note = f"left to the start-up of their workers: {listed(sorted(missing), 3)}"
+    return msgspec.structs.replace(
+        found,
+        differences=tuple(filter(to_declare, found.differences)),
+        not_compared=(*found.not_compared, note) if missing else found.not_compared,
+    )
 
 
 def _lost(outcomes: tuple[Declaration, ...], after: TopologyDiff) -> list[Declaration]:

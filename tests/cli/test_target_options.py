@@ -62,7 +62,7 @@ def test_the_commands_of_findings() -> None:
     assert with_target_options(report, {"amqp_url": "amqp://u:secret@h"}) is report
     (before,) = [f for f in report.findings if f.code == "AT202"]
     (after,) = [f for f in with_target_options(report, PROD).findings if f.code == "AT202"]
-    assert [str(c) for c in before.commands] == ["attune-ops topology apply --apply"]
-    assert [str(c) for c in after.commands] == [f"attune-ops {HERE}topology apply --apply"]
-    assert render.form(after, "json")["commands"] == [f"attune-ops {HERE}topology apply --apply"]
+    assert [str(c) for c in before.commands] == ["attune-ops topology apply --no-worker-queues --apply"]
+    assert [str(c) for c in after.commands] == [f"attune-ops {HERE}topology apply --no-worker-queues --apply"]
+    assert render.form(after, "json")["commands"] == [f"attune-ops {HERE}topology apply --no-worker-queues --apply"]
     assert line("lab", "up").with_target_options(PROD) == line("lab", "up")

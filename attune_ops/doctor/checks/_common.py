@@ -45,6 +45,11 @@ def without_policies(facts: Facts) -> str | None:
     return "the policies are unknown: the file has none listed" if facts.actual.policies is None else None
 
 
+def running_node(facts: Facts) -> str | None:
+    """A node for a printed `rabbitmqctl`: without one it changes the broker of the host where it is run."""
+    return next((n.name for n in facts.actual.nodes or () if n.running), None)
+
+
 def route_name(exchange: str, key: str) -> str:
     """The subject of findings about a publish."""
     return f"{exchange} {key}".strip()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, without_policies
+from attune_ops.doctor.checks._common import counted, listed, running_node, without_policies
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import CommandLine
@@ -84,7 +84,7 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
         yield Problem(
             Subject("policy" if origin == "policy" else "operator policy", name),
             f"{origin} {name} {'loses' if now else 'can lose'} messages of {listed(queues, 3)}: "
-            + "; ".join(list(dict.fromkeys(loss.why for loss in shown))[:3])
+            + "; ".join(_reasons(shown)[:3])
             + f" ({counted(at_risk, 'message')} at risk now)"
             + _removed_words(removed),
             evidence={
@@ -93,10 +93,19 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
                 "losses": [msgspec.to_builtins(loss) for loss in losses],
             },
             remedy="Remove these settings from the policy. The others stay.",
-            commands=(_without(policy, {loss.key for loss in losses}),),
+            commands=(_without(policy, {loss.key for loss in losses}, running_node(facts)),),
             inspect_commands=(command_lines.POLICIES,),
             severity=Severity.ERROR if now else None,
         )  # fmt: skip
+
+
+def _reasons(losses: Sequence[Loss]) -> list[str]:
+    """Each reason once, with the queues that it is true of, where not of all."""
+    queues: dict[str, list[str]] = {}
+    for loss in losses:
+        queues.setdefault(loss.why, []).append(loss.queue)
+    everywhere = len({loss.queue for loss in losses})
+    return [why if len(names) == everywhere else f"{listed(names, 3)}: {why}" for why, names in queues.items()]
 
 
 def _removed(facts: Facts, keys: set[str]) -> dict[str, int]:
@@ -112,14 +121,14 @@ def _removed_words(removed: dict[str, int]) -> str:
     return f"; {said} since the node started, in all virtual hosts"
 
 
-def _without(policy: PolicyState, keys: set[str]) -> CommandLine:
+def _without(policy: PolicyState, keys: set[str], node: str | None) -> CommandLine:
     """The command that removes these settings, and the whole policy where it has no others."""
     left = {k: v for k, v in policy.definition.items() if k not in keys and not (k == "overflow" and _limits(keys))}
     changed = msgspec.structs.replace(policy, definition=left)
     if policy.operator:
         if left:
-            return command_lines.set_operator_policy(changed)
-        return command_lines.clear_operator_policy(policy.vhost, policy.name)
+            return command_lines.set_operator_policy(changed, node=node)
+        return command_lines.clear_operator_policy(policy.vhost, policy.name, node=node)
     return command_lines.set_policy(changed) if left else command_lines.remove_policy(policy.name)
 
 

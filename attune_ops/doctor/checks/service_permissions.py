@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import listed, permits
+from attune_ops.doctor.checks._common import listed, permits, running_node
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -85,7 +85,7 @@ def _problem(facts: Facts, has: UserPermissions, served: set[Served], silent: se
         },
         remedy="Run the command on the broker's host. It keeps what the user may do now; a running service needs no "
         "restart, one that failed with 403 must be started again.",
-        commands=(command_lines.set_permissions(facts.vhost, has.user, *patterns),),
+        commands=(command_lines.set_permissions(facts.vhost, has.user, *patterns, node=running_node(facts)),),
     )
 
 

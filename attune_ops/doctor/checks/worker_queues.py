@@ -17,7 +17,7 @@ from attune_ops.doctor.checks._common import (
     worker_name,
     worker_remedy,
 )
-from attune_ops.doctor.checks.declarations import declare, lost_with, not_bound, refused
+from attune_ops.doctor.checks.declarations import lost_with, not_bound, refused
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -159,11 +159,13 @@ def _unbound(facts: Facts) -> Iterator[tuple[object, Problem]]:
             continue
         worker = facts.worker_named[d.worker_id]
         message, instead, unbind = not_bound(facts, b)
-        remedy, commands = declare(d)
+        possible = d.fix is Fix.DECLARE
         process = worker_process(facts, worker)
         state = facts.actual.queue_named.get(b.destination)
         read = process.state in ("connected", "unknown") and state is not None and has_consumer(facts, state)
-        if commands:
+        if not possible:
+            remedy = refused(d)
+        else:
             remedy = "Bind its queue: the worker consumes from it." if read else worker_remedy(process.state)
         related = {"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
                    "destination": (b.destination,), "base binding": lost_with(facts, b.source)}  # fmt: skip
@@ -176,6 +178,7 @@ def _unbound(facts: Facts) -> Iterator[tuple[object, Problem]]:
             evidence={"worker": d.worker_id, "name": worker.name, "source": b.source, "queue": b.destination,
                       "routing_key": b.routing_key, "instead": instead, "process": process.summary},
             remedy=remedy,
-            commands=(*unbind, *commands) if read else (),
+            # Only this binding: the command for all that is missing also binds queues that nobody reads.
+            commands=(*unbind, command_lines.bind(b)) if read and possible else (),
             related=related,
         )  # fmt: skip

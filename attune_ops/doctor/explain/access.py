@@ -27,7 +27,7 @@ RULES = (
         "Exchange {subject!r} does not exist in vhost {vhost!r}. A client publishes or binds to it before set-up has "
         "declared it. The broker closed the channel. A message that is published to it is lost and not returned.",
         "Run set-up first. Every service runs it at its start; it is safe to repeat.",
-        commands=("attune-ops topology diff", "attune-ops topology apply --apply"),
+        commands=("attune-ops topology diff", "attune-ops topology apply --no-worker-queues --apply"),
     ),
     rule(
         "404 NOT_FOUND",

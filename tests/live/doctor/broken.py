@@ -328,7 +328,7 @@ STATES = {
     "wrong key": State(
         wrong_key,
         {("AT402", binding_name("attune.executions", W1, "worker.1"))},
-        prints={"AT402 topology unbind", "AT402 topology apply"},
+        prints={"AT402 topology unbind", "AT402 topology bind"},
     ),
     "lost binding": State(
         lost_binding,

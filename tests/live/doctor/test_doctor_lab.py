@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from attune_ops import lab
+from attune_ops.doctor.diagnosis import diagnose_live
 from attune_ops.doctor.findings import CheckStatus, Report, Severity
 from attune_ops.installation import amqp_write as act
 from attune_ops.installation.amqp import depth
+from attune_ops.installation.config.resolve import resolve
 from attune_ops.lab.server import find
 from attune_ops.model.errors import ConfigError, SourceError
+from attune_ops.model.secret import Secret
 from attune_ops.model.topology import Binding
 from tests.live.conftest import path_with_rabbitmqctl
 from tests.live.doctor.broken import NOTIFICATIONS
 from tests.live.places import Place, found
 from tests.live.printed import proves
 from tests.live.screen import copy, healthy, shows
-from tests.world import Broker, Run, Vhost, eventually
+from tests.world import Broker, Run, Users, Vhost, eventually
 
 DENIED = "deprecated_features.permit.transient_nonexcl_queues = false"
 MEMORY = (("set_vm_memory_high_watermark", "absolute", "1MB"), ("set_vm_memory_high_watermark", "0.6"))
@@ -126,6 +131,32 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [2], indirect=True)
+def test_what_is_printed_for_a_lab_reaches_the_lab(own: lab.Lab, tmp_path: Path) -> None:
+    """`rabbitmqctl` as printed, in a shell that knows nothing of the lab: it changes the lab's own node."""
+    settings = resolve({}, {}, lab=own.state.name)
+    broker = Broker(own.state.amqp_url, own.state.management_url)
+    vhost = Vhost(broker, "/", broker.user, broker.password)
+    place = Place(vhost, tmp_path)
+    users = Users(broker)
+    try:
+        services = users(vhost, tags="", name="services")
+        amqp = msgspec.structs.replace(place.settings.amqp, user=services.user, password=Secret(services.password))
+        place.settings = msgspec.structs.replace(place.settings, amqp=amqp)
+        place.populate()
+        vhost.api("PUT", "permissions/{vhost}/services", {"configure": "^attune", "write": "^attune", "read": "^$"})
+
+        def printed() -> list[str]:
+            return [str(c) for f in diagnose_live(settings, only=("AT117",)).findings for c in f.commands]
+
+        (command,) = eventually(printed, within=30, every=1)
+        done = subprocess.run(command, shell=True, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
+        eventually(lambda: not printed(), within=30, every=1)
+    finally:
+        place.close()
+        users.close()
+
+
 def test_a_node_that_is_down(own: lab.Lab, tmp_path: Path) -> None:
     """One finding, though the broker also takes away the bindings of the queue that was there."""
     state = own.state

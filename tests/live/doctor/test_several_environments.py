@@ -168,7 +168,7 @@ def test_the_screen(them: Installations, run: Run) -> None:
     assert f"broken: queue {QUEUE} is missing" in gone
     summary = told(run, *envs("good", "broken"), "--summary", status=1).stdout.splitlines()
     assert len(summary) == 2
-    assert "$ attune-ops --env broken topology apply --apply" in summary[1]
+    assert "$ attune-ops --env broken topology apply --no-worker-queues --apply" in summary[1]
 
 
 def test_the_other_formats(them: Installations, run: Run) -> None:

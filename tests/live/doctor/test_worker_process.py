@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,27 @@ def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[...,
     p.services["w1"].disconnect()
     p.start("worker", "w1")
     healthy(p, run)
+
+
+def lines_of(p: Place, code: str) -> list[str]:
+    """The commands that the findings of this check print as their fix."""
+    return [str(c) for f in p.look().findings if f.code == code for c in f.commands]
+
+
+def test_a_printed_fix_declares_no_queue_of_a_crashed_worker(place: Callable[..., Place], run: Run) -> None:
+    """Beside it a binding is lost, then an exchange: what is printed for these makes no queue that nobody reads."""
+    p = place(JANUARY).populate()
+    eventually(lambda: no_errors(p), within=30, every=1)
+    p.services["w2"].disconnect()
+    eventually(lambda: W2 not in p.vhost.names("queues"))
+    binding = f"bindings/{{vhost}}/e/attune.executions/q/{W1}/worker.1"
+    for code, broken in (("AT402", binding), ("AT201", "exchanges/{vhost}/attune.executions")):
+        p.vhost.api("DELETE", broken)
+        lines = eventually(partial(lines_of, p, code), within=30, every=1)
+        for line in lines:
+            assert run.shell(line, p.environment).returncode == 0, line
+        assert p.vhost.api("GET", binding).json(), "the live worker is bound again"
+        assert W2 not in p.vhost.names("queues"), code
 
 
 def test_every_statement_says_whether_the_process_is_connected(place: Callable[..., Place], run: Run) -> None:

@@ -26,6 +26,7 @@ from tests.live.printed import command
 from tests.world import words_of
 
 SAMPLES: dict[str, tuple[Any, ...]] = {
+    "bind": (Binding("e", "q", "k"),),
     "binding": ("unbind", Binding("x", "q", "k")),
     "retire": (1,),
     "set_policy": (PolicyState("/", "p", "q", definition={"max-length": 1}),),

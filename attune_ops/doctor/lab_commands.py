@@ -1,0 +1,48 @@
+"""What a finding prints for a lab: `rabbitmqctl` for the lab's own nodes, and how a stand-in worker is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from attune_ops.doctor.findings import Finding, Report
+from attune_ops.installation.config.running_lab import RunningLab, read
+from attune_ops.model.command_lines import CommandLine, line
+from attune_ops.model.registry import STALE_AFTER
+from attune_ops.model.units import age
+
+OF_A_PROCESS = ("AT401", "AT403", "AT409")  # their fix is a process that somebody has to start
+
+
+def on_lab(report: Report, name: str) -> Report:
+    """The report with commands that reach this lab; as it is where the lab is gone by now.
+
+    A lab has its own epmd and Erlang cookie: without them `rabbitmqctl` reaches another broker of the host, or none.
+    """
+    lab = read(name)
+    if lab is None:
+        return report
+    return msgspec.structs.replace(report, findings=tuple(_on_lab(f, lab) for f in report.findings))
+
+
+def _on_lab(found: Finding, lab: RunningLab) -> Finding:
+    worker = found.evidence.get("name")
+    starts = (
+        found.code in OF_A_PROCESS and isinstance(worker, str) and "no connection" in f"{found.cause} {found.detail}"
+    )
+    command = line("--lab", lab.name, "startup", "--worker", str(worker), "--hold")
+    hint = f" On this lab a stand-in can take its place, {age(STALE_AFTER)} after its last heartbeat: {command}"
+    return msgspec.structs.replace(
+        found,
+        remedy=found.remedy + hint if starts else found.remedy,
+        commands=tuple(_for_lab(c, lab) for c in found.commands),
+        inspect_commands=tuple(_for_lab(c, lab) for c in found.inspect_commands),
+    )
+
+
+def _for_lab(command: CommandLine, lab: RunningLab) -> CommandLine:
+    if command.program != "rabbitmqctl":
+        return command
+    where = (f"HOME={lab.folder}", f"ERL_EPMD_PORT={lab.epmd_port}", str(Path(lab.server).with_name("rabbitmqctl")))
+    return CommandLine((*where, *command.words), "env")
