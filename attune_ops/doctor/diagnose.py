@@ -77,6 +77,7 @@ def diagnose(
         taken_at=facts.taken_at,
         duration_ms=(now() - started) * 1000,
         known=len(findings) - len(new),
+        of=0 if checks is None or len(checks) == len(all_checks()) else len(all_checks()),
     )
 
 

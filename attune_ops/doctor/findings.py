@@ -214,7 +214,7 @@ class Report(Shown, msgspec.Struct, frozen=True):
 
     `known` is the number of findings left out because the baseline has them. `file` is the file that was read instead
     of a live broker. `notes` are remarks about the request itself. `full`: its JSON has every
-    subject of a finding, not the first 100.
+    subject of a finding, not the first 100. `of` is the number of all checks where only a part of them was chosen.
     """
 
     facts: Facts
@@ -226,6 +226,7 @@ class Report(Shown, msgspec.Struct, frozen=True):
     file: str | None = None
     notes: tuple[str, ...] = ()
     full: bool = False
+    of: int = 0
 
     def count(self, severity: Severity) -> int:
         """The number of findings of that severity.
@@ -283,7 +284,8 @@ class Report(Shown, msgspec.Struct, frozen=True):
             if self.status == "unknown"
             else None
         )
-        return f"{self.status}: {self._counts}" + (f" ({first})" if first else "")
+        part = f" in {len(self.results)} of {self.of} checks" if self.of else ""
+        return f"{self.status}{part}: {self._counts}" + (f" ({first})" if first else "")
 
     @property
     def verdict(self) -> str:
@@ -300,10 +302,11 @@ class Report(Shown, msgspec.Struct, frozen=True):
         errors, warnings = (sum(f.severity is s for f in problems) for s in (Severity.ERROR, Severity.WARNING))
         found = [counted(errors, "error")] if errors else []
         found += [counted(warnings, "warning")] if warnings else []
+        known = [counted(len(self.weaknesses), "known weakness", "known weaknesses")] if self.weaknesses else []
         checked = any(r.group in ON_BROKER and r not in self.not_run for r in self.results)
-        if not found and self.weaknesses and checked and self.status != "unknown":
-            found = ["no problems on the broker"]
-        found += [counted(len(self.weaknesses), "known weakness", "known weaknesses")] if self.weaknesses else []
+        if known and not found and checked and self.status != "unknown":
+            known = [f"no problems except {known[0]}"]  # never an all-clear above a list of what is wrong
+        found += known
         if not passed and not found and problems:
             return counted(len(problems), "finding") + " of severity info"
         ran = [f"{passed} passed"] + ([f"{len(self.not_run)} skipped"] if self.not_run else [])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed, merged, spanned, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject
@@ -14,6 +16,12 @@ from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.worker_process import WorkerProcess, worker_process
 
+START_ONLY = "Start the worker: it consumes from the queue."
+START_OR_DELETE = "Start the worker that should consume from it, or delete the queue."
+START_UNKNOWN = (
+    "Start the worker that should consume from it. Do not delete the queue: no registry was read, so its worker may be "
+    "alive (--database-url)."
+)
 UNAVAILABLE = "Make the queue available first: until then its messages and consumers are unknown."
 NO_MAJORITY = (
     "Nothing can be deleted here without a majority of the nodes: use a node of the other side, or start nodes."
@@ -46,34 +54,60 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
 
 def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
     alone = facts.actual.majority is False
-    for worker_id, all_queues in facts.worker_queues.items():
-        why, queues = why_not_live(facts, worker_id), _left(all_queues)
-        if why is None or not queues:
-            continue
-        worker = facts.worker_named.get(worker_id)
-        depth = sum(q.messages or 0 for q in queues)
-        consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
-        names = [q.name for q in queues]
+    for o in facts.memo(_orphaned):
+        worker, depth, consumers, names = o.worker, o.messages, o.consumers, [q.name for q in o.queues]
         process = None if worker is None else worker_process(facts, worker)
         held = f"; {process.words}" if process and process.state in ("connected", "gone") else ""
         held += f"; {counted(depth, 'message')} in it" if depth else ""
         held += f"; {counted(consumers, 'consumer')} on it" if consumers else ""
-        severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
         state = _state(worker, process)
-        unavailable = any(q.is_unavailable for q in queues)
-        yield (state, bool(consumers), unavailable), Problem(
+        yield (state, bool(consumers), o.unavailable), Problem(
             Subject("queue", names[0]),
-            f"{listed(names)}: {_with_name(why, worker)}{held}",
-            evidence={"worker": worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": why,
+            f"{listed(names)}: {_with_name(o.why, worker)}{held}",
+            evidence={"worker": o.worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": o.why,
                       "state": state},
-            remedy=UNAVAILABLE if unavailable else NO_MAJORITY if alone else _orphan_remedy(consumers, severity),
-            commands=()
-            if consumers or unavailable or alone or severity is Severity.INFO
-            else tuple(map(command_lines.reap, names)),
+            remedy=UNAVAILABLE if o.unavailable else NO_MAJORITY if alone else _orphan_remedy(consumers, o.severity),
+            commands=tuple(map(command_lines.reap, names)) if o.removable and not alone else (),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
-            severity=severity,
+            severity=o.severity,
             related={"queue": tuple(names), "worker": (worker.name,) if worker else ()},
         )  # fmt: skip
+
+
+class _Orphaned(msgspec.Struct, frozen=True):
+    """The queues that a worker left, and why it is not live."""
+
+    worker_id: int
+    worker: Worker | None
+    why: str
+    queues: tuple[QueueState, ...]
+    messages: int
+    consumers: int
+
+    @property
+    def severity(self) -> Severity:
+        return _orphan_severity(self.queues, self.messages, self.consumers, self.worker.status if self.worker else None)
+
+    @property
+    def unavailable(self) -> bool:
+        return any(q.is_unavailable for q in self.queues)
+
+    @property
+    def removable(self) -> bool:
+        """Whether the finding advises to delete them."""
+        return not self.consumers and not self.unavailable and self.severity is not Severity.INFO
+
+
+def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
+    """For `facts.memo`: the workers that are not live and left queues."""
+    found = []
+    for worker_id, all_queues in facts.worker_queues.items():
+        why, queues = why_not_live(facts, worker_id), _left(all_queues)
+        if why is not None and queues:
+            depth = sum(q.messages or 0 for q in queues)
+            consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
+            found.append(_Orphaned(worker_id, facts.worker_named.get(worker_id), why, queues, depth, consumers))
+    return tuple(found)
 
 
 def _left(queues: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
@@ -101,18 +135,7 @@ def removable_queues(facts: Facts) -> Mapping[int, str]:
     """For `facts.memo`: the workers with queues that AT407 advises to delete, with the subject of that finding."""
     if facts.registry is None:
         return {}
-    found = {}
-    for worker_id, queues in facts.worker_queues.items():
-        queues = _left(queues)
-        if why_not_live(facts, worker_id) is None or not queues:
-            continue
-        worker = facts.worker_named.get(worker_id)
-        depth = sum(q.messages or 0 for q in queues)
-        consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
-        severity = _orphan_severity(queues, depth, consumers, worker.status if worker else None)
-        if not consumers and severity is not Severity.INFO and not any(q.is_unavailable for q in queues):
-            found[worker_id] = queues[0].name
-    return found
+    return {o.worker_id: o.queues[0].name for o in facts.memo(_orphaned) if o.removable}
 
 
 def _orphan_remedy(consumers: int, severity: Severity) -> str:
@@ -148,6 +171,7 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
                 continue
             worker = facts.worker_named.get(worker_id)
             process = None if worker is None else worker_process(facts, worker)
+            removable = facts.registry is not None and why_not_live(facts, worker_id) is not None
             yield Problem(
                 Subject("queue", q.name),
                 f"{q.name} is auto-delete, but never had a consumer, so the broker does not delete it"
@@ -155,8 +179,8 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
                 + (f"; {worker_name(worker)}: {process.words}" if worker and process else ""),
                 evidence={"worker": worker_id, "messages": q.messages, "durable": q.durable,
                           "process": process.summary if process else "not in the registry"},
-                remedy="Start the worker that should consume from it, or delete the queue.",
-                commands=(command_lines.reap(q.name),) if facts.registry and why_not_live(facts, worker_id) else (),
+                remedy=START_OR_DELETE if removable else START_ONLY if facts.registry else START_UNKNOWN,
+                commands=(command_lines.reap(q.name),) if removable else (),
                 inspect_commands=(command_lines.queue(q.name),),
                 related={"worker": (worker.name,) if worker else ()},
             )  # fmt: skip

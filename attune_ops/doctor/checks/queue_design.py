@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import own_queues
 from attune_ops.model.topology import ID, Per, Queue
-from attune_ops.routing.topology_routes import desired_routes
+from attune_ops.routing.topology_routes import desired_routes, live_router
 
 LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
 
@@ -20,12 +21,14 @@ LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
 def queues_bounded(facts: Facts) -> Iterator[Problem]:
     """A queue that receives messages and has no consumer grows until a disk or memory alarm blocks all publishers.
 
-    Consumers are those of the topology file. A limit is a message TTL, a length limit or an expiry. A queue for
-    inspection (a catch-all, dead letters) needs a limit.
+    Consumers are those of the topology file. A limit is a message TTL, a length limit or an expiry, also by a policy
+    of this broker. A queue for inspection (a catch-all, dead letters) needs a limit.
     """
     desired, consumed = facts.memo(desired_routes), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
         if queue.name in consumed or queue.name not in desired.reached or _limit(queue):
+            continue
+        if _by_policy(facts, queue, LIMITS):
             continue
         keys = desired.keys.get(queue.name, [])
         yield Problem(
@@ -71,10 +74,14 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
     lasting = [
         q
         for q in facts.topology.queues
-        if q.per is Per.WORKER and not q.auto_delete and not q.exclusive and "x-expires" not in q.arguments
+        if q.per is Per.WORKER
+        and not q.auto_delete
+        and not q.exclusive
+        and "x-expires" not in q.arguments
+        and not _by_policy(facts, q, ("x-expires",))
     ]
     broadcast = {desired.template(q) for p, r in desired.routes if ID not in p.routing_key for q in r.queues}
-    growing = [q.name for q in lasting if q.name in broadcast and not _limit(q)]
+    growing = [q.name for q in lasting if q.name in broadcast and not _limit(q) and not _by_policy(facts, q, LIMITS)]
     if lasting:
         names = [q.name for q in lasting]
         yield Problem(
@@ -115,6 +122,16 @@ def rejects_kept(facts: Facts) -> Iterator[Problem]:
             evidence={"queues": bare},
             remedy="Set a dead-letter exchange, for example by a policy.",
         )
+
+
+def _by_policy(facts: Facts, queue: Queue, arguments: tuple[str, ...]) -> bool:
+    """Whether the policies of this broker give each such queue there one of these settings; there is at least one."""
+    if facts.missing_reason((Source.BROKER,)) is not None or not facts.actual.policies:
+        return False
+    names = [name for name, template in facts.memo(own_queues).items() if template == queue.name]
+    keys = {argument.removeprefix("x-") for argument in arguments}
+    router = facts.memo(live_router)
+    return bool(names) and all(keys & router.queue_settings(name).keys() for name in names)
 
 
 def _limit(queue: Queue) -> bool:

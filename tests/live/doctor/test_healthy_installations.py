@@ -105,7 +105,7 @@ INSTALLATIONS: dict[str, tuple[str, Callable[[Place], None]]] = {
 def trouble(screen: Screen) -> list[str]:
     """Why the screen is not that of a healthy installation."""
     why = [line for line in screen.lines if line.startswith(("ERROR", "WARNING"))]
-    if "no problems on the broker" not in screen.lines[0]:
+    if "no problems except" not in screen.lines[0]:
         why.append(f"verdict: {screen.lines[0]}")
     if screen.lines[0] != screen.lines[-1]:
         why.append("the last line is not the verdict")

@@ -129,6 +129,7 @@ CASES = {
     "a clock a little off": reaching(H, Source.REGISTRY, clock_offset_s=9.0),
     "dead letters that are being read": queues(F, "x.graveyard", messages=30, consumers=2),
     "a head message of a queue that was emptied": queues(H, EVENTS, messages=0),
+    "unroutable messages in the past": change(H, dropped_unroutable=9),
     "a consumer without a registered prefetch": consumer(S, "worker-1", prefetch=6),
 }  # fmt: skip
 
