@@ -28,7 +28,6 @@ from attune_ops.monitoring.live_style import STYLE
 from attune_ops.monitoring.live_table import MOST_ROWS, Filter, Rows
 
 UNREACHABLE = 3  # the exit status where the last reading was incomplete
-WIDE = 100  # columns from which the tiles have their longer labels
 
 
 class NewReading(Message):
@@ -157,7 +156,7 @@ class LiveView(App[int]):
         if not self.query("#tabs"):
             return
         base, width = self.screen_stack[0], self.size.width
-        for name, tile in live_head.tiles(self.reading, self.reader.depths, width >= WIDE).items():
+        for name, tile in live_head.tiles(self.reading, self.reader.depths, width - 2).items():
             base.query_one(f"#tile-{name}", Static).update(tile)
         base.query_one("#tabs", Static).update(live_head.tabs(self.view, self.listings, width >= 70))
 

@@ -68,17 +68,18 @@ def verdict(reading: Reading | None, waited: float, width: int) -> Text:
     return text.append(f":{rest}" if rest else "", "not bold default")
 
 
-def tiles(reading: Reading | None, depths: Depths, wide: bool) -> Mapping[str, Text]:
-    """The four numbers that matter, two lines each; an unknown one is a dash."""
+def tiles(reading: Reading | None, depths: Depths, width: int) -> Mapping[str, Text]:
+    """The four numbers that matter, two lines each; an unknown one is a dash. `width` is that of all four."""
     facts = reading.report.facts if reading and reading.report else None
     known = numbers(facts) if facts is not None else {}
     ready, workers = known.get("workers_ready"), known.get("workers")
     bad = ready is not None and workers is not None and ready < workers
     orphaned = known.get("orphaned_queues")
-    trend = _trend(facts, depths, 24 if wide else 8)
+    messages = _number(known.get("messages"))
+    trend = _trend(facts, depths, max(0, min(24, width // len(TILES) - len(messages) - 3)))
     return {
         "workers": _tile("workers ready", f"{_number(ready)} of {_number(workers)}", "yellow" if bad else "green"),
-        "messages": _tile("messages", _number(known.get("messages")), "default").append(f" {trend}", "cyan not bold"),
+        "messages": _tile("messages", messages, "default").append(f" {trend}", "cyan not bold"),
         "unacknowledged": _tile("unacknowledged", _number(known.get("unacknowledged")), "default"),
         "orphaned": _tile("orphaned queues", _number(orphaned), "yellow" if orphaned else "green"),
     }

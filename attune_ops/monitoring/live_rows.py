@@ -192,7 +192,7 @@ def _sortable(cell: Any) -> Any:
 
 def spark(values: Sequence[int | None], width: int) -> str:
     """A sparkline of the last `width` depths; its top is the largest one shown, a gap is a space."""
-    last = list(values)[-width:]
+    last = list(values)[-width:] if width else []
     top = max((v for v in last if v is not None), default=0)
     bars = (" " if v is None else BARS[0] if not v else BARS[min(7, 1 + v * 7 // (top + 1))] for v in last)
     return "".join(bars).rjust(width)

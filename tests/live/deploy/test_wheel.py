@@ -173,6 +173,8 @@ def test_every_command_of_the_readme(
 ) -> None:
     commands = readme_commands(README)
     assert len(commands) >= 10
+    named = set(re.findall(r"^export (\w+)=", README, re.MULTILINE))
+    assert {"ATTUNE_OPS_AMQP_URL", "ATTUNE_OPS_DATABASE_URL"} == named <= set(target)
     assert {line.split()[1] for line in commands} <= set(root.list_commands(click.Context(root)))
     with postgres.database(pg.SCHEMA, WORKERS) as database:
         if extra == "postgres":

@@ -15,7 +15,7 @@ from attune_ops.installation.config import Settings, resolve
 from attune_ops.model.facts import Facts
 from attune_ops.monitoring.live import LiveView
 from attune_ops.monitoring.live_detail import findings_about
-from attune_ops.monitoring.live_head import verdict
+from attune_ops.monitoring.live_head import tiles, verdict
 from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
 from attune_ops.monitoring.live_reading import MOST_POINTS, POINTS, Depths, Reading
 from attune_ops.monitoring.live_rows import QUEUES, listing, spark, widths
@@ -148,3 +148,14 @@ def test_the_verdict_of_an_absent_broker_is_whole(width: int) -> None:
     assert len(lines) <= 3
     assert "connection refused" in text.plain
     assert text.plain.endswith("…" if width == 80 else "sets another URL")
+
+
+@pytest.mark.parametrize("width", [40, 78, 98, 198])
+@pytest.mark.parametrize("count", [3, 12_345_678])
+def test_a_trend_stays_in_its_tile(width: int, count: int) -> None:
+    depths, made = Depths(), depths_of(count)
+    for _ in range(100):
+        depths.add(made)
+    shown = tiles(reading(made), depths, width)["messages"].plain
+    assert f"{count:,}" in shown
+    assert max(map(len, shown.splitlines())) < max(width // 4, len(f"{count:,}") + 2)
