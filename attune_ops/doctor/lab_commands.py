@@ -9,8 +9,6 @@ import msgspec
 from attune_ops.doctor.findings import Finding, Report
 from attune_ops.installation.config.running_lab import RunningLab, read
 from attune_ops.model.command_lines import CommandLine, line
-from attune_ops.model.registry import STALE_AFTER
-from attune_ops.model.units import age
 
 OF_A_PROCESS = ("AT401", "AT403", "AT409")  # their fix is a process that somebody has to start
 
@@ -31,8 +29,8 @@ def _on_lab(found: Finding, lab: RunningLab) -> Finding:
     starts = (
         found.code in OF_A_PROCESS and isinstance(worker, str) and "no connection" in f"{found.cause} {found.detail}"
     )
-    command = line("--lab", lab.name, "startup", "--worker", str(worker), "--hold")
-    hint = f" On this lab a stand-in can take its place, {age(STALE_AFTER)} after its last heartbeat: {command}"
+    down, again = line("lab", "down", "--name", lab.name), line("lab", "run", "--name", lab.name, "--keep")
+    hint = f" On a lab no command starts one stand-in again; these restart the whole lab: {down}; {again}"
     return msgspec.structs.replace(
         found,
         remedy=found.remedy + hint if starts else found.remedy,

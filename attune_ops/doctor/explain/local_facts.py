@@ -93,7 +93,9 @@ def _foreign(name: str, kind: str, known: list[str], topology: str) -> Iterator[
 
 def _unequal(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
     """The topology's value of the argument, and which side is wrong."""
-    name, argument = occurrence.groups["subject"], occurrence.groups["argument"]
+    name, argument = occurrence.groups["subject"], occurrence.groups.get("argument")
+    if argument is None:  # another refusal with this code: a limit, a queue in use
+        return
     owner = facts.topology.worker_of(name)
     base = (q for q in facts.topology.base_queues if q.name == name)
     declared = owner[1] if owner else next(base, None) or facts.topology.exchange(name)

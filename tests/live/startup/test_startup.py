@@ -375,3 +375,11 @@ def test_what_it_is_sent_outlives_its_auto_delete_queue(start: Start, vhost: Vho
         assert channel.queue_declare(KEPT, passive=True).method.message_count == 15
     bindings = vhost.api("GET", "bindings/{vhost}").json()
     assert not [b for b in bindings if b["destination"] == KEPT and b["source"]], "it collects no more"
+
+
+def test_a_virtual_host_that_is_full_is_explained(start: Start, vhost: Vhost) -> None:
+    vhost.api("PUT", "vhost-limits/{vhost}/max-queues", {"value": 1})
+    step, code, text, explanation = failure(start("executor"))
+    assert (step, code) == (Step.SETUP, 406)
+    assert "queue limit in vhost" in text
+    assert "has reached its limit of 1 queue" in explanation
