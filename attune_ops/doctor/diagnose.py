@@ -64,7 +64,8 @@ def diagnose(
     with garbage_collection_paused():
         runs = [(c, _run(facts, c, thresholds or {}, now)) for c in chosen]
         problems = [(c, p) for c, run in runs for p in run.problems]
-        found = [_finding(facts, c, p, severities.get(c.code), docs_url) for c, p in problems]
+        docs = {c.code: docs_address("checks", c.anchor, docs_url) for c in chosen}
+        found = [_finding(facts, c, p, severities.get(c.code), docs[c.code]) for c, p in problems]
         causes = _causes(found, [causes_of(c.code, p, explained_by) for c, p in problems])
         roots = [(problems[i][1], finding) for i, finding in _with_consequences(found, causes)]
         grouped = (_of_one_cause(facts, several) for several in alike(facts, roots))
@@ -178,17 +179,13 @@ def _by_passive_declare(run: _Run) -> _Run:
     return msgspec.structs.replace(run, problems=problems, reason=run.reason or f"by {PASSIVE_DECLARE}")
 
 
-def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None, docs_url: str | None) -> Finding:
-    subject, *others = (
-        Subject(s.kind, s.name, facts.vhost) if s.vhost is None and s.kind in IN_VHOST else s
-        for s in (problem.subject, *problem.others)
-    )
+def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None, docs: str) -> Finding:
     return Finding(
         code=check.code,
         check=check.name,
         group=check.group,
         severity=severity or problem.severity or check.severity,
-        subject=subject,
+        subject=_in_vhost(problem.subject, facts.vhost),
         title=check.title,
         detail=problem.message,
         evidence=problem.evidence,
@@ -196,9 +193,15 @@ def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | 
         commands=problem.commands,
         inspect_commands=problem.inspect_commands,
         cause=problem.cause,
-        others=tuple(others),
-        docs=docs_address("checks", check.anchor, docs_url),
+        others=tuple([_in_vhost(s, facts.vhost) for s in problem.others]),
+        docs=docs,
     )
+
+
+def _in_vhost(subject: Subject, vhost: str) -> Subject:
+    if subject.vhost is None and subject.kind in IN_VHOST:
+        return Subject(subject.kind, subject.name, vhost)
+    return subject
 
 
 def _causes(found: Sequence[Finding], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
@@ -208,7 +211,7 @@ def _causes(found: Sequence[Finding], possible: Sequence[Iterable[tuple[str, str
         for subject in finding.subjects:
             first.setdefault((finding.code, subject.name), i)
     up = [next((first[c] for c in causes if first.get(c, i) != i), i) for i, causes in enumerate(possible)]
-    return [_root(i, up) for i in range(len(found))]
+    return [above if up[above] == above else _root(i, up) for i, above in enumerate(up)]
 
 
 def _root(start: int, up: Sequence[int]) -> int:
@@ -232,8 +235,8 @@ def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> Itera
             i,
             msgspec.structs.replace(
                 found[i],
-                severity=max((found[i], *others), key=lambda f: f.severity.rank).severity,
-                consequences=tuple(Consequence(f.code, f.subject, f.detail) for f in others),
+                severity=max({found[i].severity, *(f.severity for f in others)}, key=lambda s: s.rank),
+                consequences=tuple([Consequence(f.code, f.subject, f.detail) for f in others]),
             )
             if others
             else found[i],
@@ -273,12 +276,12 @@ def _results(
     findings: Sequence[Finding],
     new: Sequence[Finding],
 ) -> tuple[CheckResult, ...]:
-    severities: dict[str, list[Severity]] = {}
+    severities: dict[str, set[Severity]] = {}
     explained: dict[str, set[str]] = {}
     for finding in findings:  # as severe as the worst consequence, as every form shows it
-        severities.setdefault(finding.code, []).append(finding.severity)
+        severities.setdefault(finding.code, set()).add(finding.severity)
     for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
-        severities.setdefault(finding.code, []).append(finding.severity)
+        severities.setdefault(finding.code, set()).add(finding.severity)
         if cause != i:
             explained.setdefault(finding.code, set()).add(found[cause].code)
     counts = Counter(finding.code for finding in new)

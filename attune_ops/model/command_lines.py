@@ -16,6 +16,7 @@ from attune_ops.model.topology import Binding
 
 PROGRAM = "attune-ops"
 WITHOUT_TARGET = ("lab", "completion")
+_GLOB = re.compile(r"[*?[]")
 _NUMBERED = re.compile(r"(.*?)(?<![0-9])([1-9][0-9]{0,18})(?![0-9])(.*)", re.DOTALL)
 
 
@@ -62,7 +63,7 @@ def _escaped(character: str) -> str:
 
 def only(name: str) -> str:
     """The pattern that matches this name alone: not a glob, not a regular expression, not an option."""
-    escaped = glob.escape(name)
+    escaped = glob.escape(name) if _GLOB.search(name) else name
     return f"[{name[0]}]{escaped[1:]}" if name[:1] in ("-", "/") else escaped
 
 

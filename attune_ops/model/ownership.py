@@ -57,6 +57,15 @@ def worker_id(topology: Topology, queue: str) -> int | None:
     return None if found is None else found[0]
 
 
+def owner_and_template(facts: Facts, queue: str) -> tuple[int, str] | None:
+    """The worker's id of a queue by its name, and its name in the topology file; None where it is no worker's."""
+    worker_id = facts.owner_of.get(queue)  # of those on the broker, found before
+    if worker_id is not None:
+        return worker_id, facts.worker_templates[queue]
+    owner = facts.topology.worker_of(queue)
+    return None if owner is None else (owner[0], owner[1].name)
+
+
 def queue_kind(facts: Facts, queue: QueueState) -> QueueKind:
     """Whether the topology declares the queue once, per worker or per replica, or not at all.
 
@@ -88,10 +97,12 @@ def is_desired(facts: Facts, binding: BindingState) -> bool:
 
 def service_of(facts: Facts, consumer: ConsumerState) -> str | None:
     """The service that the topology expects to consume that queue by that tag, or None."""
-    owner = facts.topology.worker_of(consumer.queue)
-    own_id, template = (str(owner[0]), owner[1].name) if owner else ("", consumer.queue)
-    expected = facts.memo(_tags).get(template, ())
-    return next((service for service, tag in expected if tag.replace(ID, own_id) == consumer.tag), None)
+    owner = owner_and_template(facts, consumer.queue)
+    own_id, template = (str(owner[0]), owner[1]) if owner else ("", consumer.queue)
+    for service, tag in facts.memo(_tags).get(template, ()):
+        if tag.replace(ID, own_id) == consumer.tag:
+            return service
+    return None
 
 
 def _tags(facts: Facts) -> Mapping[str, list[tuple[str, str]]]:
@@ -109,15 +120,16 @@ def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
     connection only, which made it.
     """
     found = {}
+    consumers_of, owner_of, known = facts.actual.consumers_of, facts.owner_of, facts.memo(_tags)
     for queue, template in facts.memo(own_queues).items():
-        there = facts.actual.consumers_of.get(queue)
-        if not there or facts.actual.queue_named[queue].exclusive:
+        there = consumers_of.get(queue)
+        if not there:
             continue
-        owner = facts.owner_of.get(queue)
-        tags = [tag.replace(ID, str(owner)) for _, tag in facts.memo(_tags).get(template, ())]
-        unknown = tuple(c for c in there if c.tag not in tags and not ("" in tags and c.tag.startswith("amq.ctag-")))
-        if unknown:
-            found[queue] = unknown
+        own_id = str(owner_of.get(queue))
+        tags = [tag.replace(ID, own_id) for _, tag in known.get(template, ())]
+        unknown = [c for c in there if c.tag not in tags and not ("" in tags and c.tag.startswith("amq.ctag-"))]
+        if unknown and not facts.actual.queue_named[queue].exclusive:
+            found[queue] = tuple(unknown)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DIGITS = re.compile(r"([0-9]+)")
 
 
 def seconds(text: str) -> float | None:
@@ -66,9 +67,10 @@ def spanned(names: Iterable[str], limit: int = 5) -> str:
     names = list(names)
     if len(names) <= limit:
         return listed(names, limit)
-    return f"{listed(names, limit)} ({min(names, key=_in_order)} to {max(names, key=_in_order)})"
+    ordered = list(zip(map(_in_order, names), names, strict=True))
+    return f"{listed(names, limit)} ({min(ordered)[1]} to {max(ordered)[1]})"
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
     """A sort key in which `w2` comes before `w10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]

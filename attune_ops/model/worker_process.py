@@ -55,13 +55,25 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
     can be the worker's (Attune's services do not name their connections), or the worker registered or sent a heartbeat
     less than 45 s ago: it can be alive and reconnecting, so the process is `unlisted`.
     """
+    known = facts.memo(_known)
+    found = known.get(worker.id)
+    if found is None or found[0] is not worker:
+        found = known[worker.id] = worker, _process(facts, worker)
+    return found[1]
+
+
+def _known(_: Facts) -> dict[int, tuple[Worker, WorkerProcess]]:
+    """For `facts.memo`: what was found out before, by the worker's id; several checks and tables ask for each."""
+    return {}
+
+
+def _process(facts: Facts, worker: Worker) -> WorkerProcess:
     clients = facts.memo(_clients)
     if clients is None:
         return WorkerProcess("unknown", "connection unknown")
     own_id = str(worker.id)
     tags = [t.replace(ID, own_id) for t in clients.tags]
-    found = next((clients.by_tag[t] for t in tags if t in clients.by_tag), None)
-    found = found or next((clients.by_name[n] for n in (worker.name, *tags) if n in clients.by_name), None)
+    found = _first(clients.by_tag, tags) or _first(clients.by_name, (worker.name, *tags))
     if found is not None:
         return WorkerProcess("connected", f"connected ({found})", found)
     if worker.id in facts.memo(starting_workers):
@@ -74,6 +86,13 @@ def worker_process(facts: Facts, worker: Worker) -> WorkerProcess:
     if not stopped and seen is not None and facts.taken_at - seen < CRASHED_AFTER:
         return WorkerProcess("unlisted", "no connection is listed yet")
     return WorkerProcess("gone", "no connection" if stopped else "crashed: no connection")
+
+
+def _first(connections: Mapping[str, str], names: Iterable[str]) -> str | None:
+    for name in names:
+        if name in connections:
+            return connections[name]
+    return None
 
 
 def process_counts(facts: Facts, workers: Iterable[Worker]) -> dict[str, int]:

@@ -146,7 +146,12 @@ class Comparison:
 
     @cached_property
     def _actual_bindings(self) -> frozenset[_BindingKey]:
-        return frozenset(_key(b) for b in self.broker.bindings or ())
+        return frozenset(self._keys)
+
+    @cached_property
+    def _keys(self) -> list[_BindingKey]:
+        """The key of each binding on the broker."""
+        return [_key(b) for b in self.broker.bindings or ()]
 
     def _unbindable(self, desired: Binding) -> BrokerError | None:
         kind, destination = desired.destination_kind, desired.destination
@@ -200,8 +205,8 @@ class Comparison:
         bindings = self.broker.bindings or ()
         workers = (b for several in self._worker_bindings.values() for b in several)
         desired = {_key(b) for b in (*self.topology.base_bindings, *workers)}
-        for binding in bindings:
-            if _key(binding) in desired or self._is_replicas(binding):
+        for key, binding in zip(self._keys, bindings, strict=True):
+            if key in desired or self._is_replicas(binding):
                 continue
             if self._is_owned(binding.destination_kind, binding.destination):
                 owner = self.facts.topology.worker_of(binding.destination)

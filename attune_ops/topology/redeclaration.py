@@ -131,8 +131,10 @@ class Answers(msgspec.Struct, frozen=True):
         if desired.auto_delete != actual.auto_delete:
             yield Attribute("auto_delete", desired.auto_delete, actual.auto_delete)
         ours, theirs = desired.arguments, actual.arguments
-        other = {n for n in ours if n != "x-queue-type" and not same(ours[n], theirs.get(n))}
-        other.update(n for n in theirs if n not in ours and n != "x-queue-type")
+        other: set[str] = set()
+        if ours or theirs:
+            other.update(n for n in ours if n != "x-queue-type" and not same(ours[n], theirs.get(n)))
+            other.update(n for n in theirs if n not in ours and n != "x-queue-type")
         desired_type = self.type_of(desired)
         if desired_type != actual.type:
             other.add("x-queue-type")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from attune_ops.doctor.alike import SEVERAL
 from attune_ops.doctor.alike import merged as merged
 from attune_ops.doctor.alike import names_of as names_of
 from attune_ops.doctor.findings import Unknown
 from attune_ops.model.facts import Facts
-from attune_ops.model.ownership import exchange_kind, own_queues, queue_kind
+from attune_ops.model.ownership import exchange_kind, own_queues, owner_and_template, queue_kind
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
-from attune_ops.model.topology import Consumer, binding_name
+from attune_ops.model.topology import ID, Consumer, binding_name
 from attune_ops.model.units import counted as counted
 from attune_ops.model.units import listed as listed
 from attune_ops.model.units import spanned as spanned
@@ -94,13 +94,19 @@ def permits(pattern: str, name: str) -> bool:
 
     Raises `Unknown` for a pattern that PCRE takes and Python does not, or reads otherwise.
     """
+    return permission(pattern)(name)
+
+
+def permission(pattern: str) -> Callable[[str], bool]:
+    """`permits` for many names."""
     try:
         found = None if _PCRE_ONLY.search(pattern) else re.compile(pattern)
     except re.error:
         found = None
     if found is None:
         raise Unknown(f"permission {pattern!r} is a pattern that only the broker can match")
-    return bool(pattern) and found.search(name) is not None
+    search = found.search
+    return (lambda name: search(name) is not None) if pattern else (lambda _: False)
 
 
 def worker_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
@@ -112,18 +118,18 @@ def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ..
     """For `Problem.related`: the queues, and the services, workers and consumers that should consume from them."""
     related: dict[str, tuple[str, ...]] = {"queue": queues}
     for queue in queues:
-        owner = facts.topology.worker_of(queue)
+        owner = owner_and_template(facts, queue)
         if owner is None:
             consumers = [c for c in facts.topology.consumers if c.queue == queue]
-            found = {"service": tuple(c.service for c in consumers)}
+            found = {"service": tuple(c.service for c in consumers), "consumer": tuple(c.tag for c in consumers)}
         else:
-            consumers = [c for c in facts.topology.worker_consumers(owner[0]) if c.queue == queue]
-            worker = facts.worker_named.get(owner[0])
+            worker_id, template = owner
+            worker, text = facts.worker_named.get(worker_id), str(worker_id)
             found = {
-                "worker queue": tuple(q.name for q in facts.worker_queues.get(owner[0], ())),
+                "worker queue": tuple([q.name for q in facts.worker_queues.get(worker_id, ())]),
                 "worker": (worker.name,) if worker else (),
+                "consumer": tuple([c.tag.replace(ID, text) for c in facts.topology.consumers if c.queue == template]),
             }
-        found["consumer"] = tuple(c.tag for c in consumers)
         related |= {role: (*related.get(role, ()), *names) for role, names in found.items()}
     return related
 

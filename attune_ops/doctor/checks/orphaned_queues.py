@@ -165,9 +165,10 @@ def auto_delete_armed(facts: Facts) -> Iterator[Problem]:
     A service that dies between declare and consume leaves such a queue. It is still bound, and keeps collecting
     messages. Only deleting it by hand, or a broker restart (the queue is not durable), removes it.
     """
+    unconsumed, starting = facts.actual.unconsumed, facts.memo(starting_workers)
     for worker_id, queues in facts.worker_queues.items():
         for q in queues:
-            if not q.auto_delete or q.name not in facts.actual.unconsumed or worker_id in facts.memo(starting_workers):
+            if not q.auto_delete or q.name not in unconsumed or worker_id in starting:
                 continue
             worker = facts.worker_named.get(worker_id)
             process = None if worker is None else worker_process(facts, worker)

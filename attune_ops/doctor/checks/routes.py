@@ -159,13 +159,14 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     for live in facts.memo(live_routes):
         for reached in live.queues:
             routed.setdefault(reached, live.publish.message_type)
+    unconsumed, own, starting = facts.actual.unconsumed, facts.memo(own_queues), facts.memo(starting_workers)
     for name, message_type in routed.items():
-        if name not in facts.actual.unconsumed or facts.memo(own_queues).get(name) not in consumed:
+        if name not in unconsumed or own.get(name) not in consumed:
             continue
-        owner = facts.topology.worker_of(name)
+        owner = facts.owner_of.get(name)
         if owner is not None and (
-            owner[0] in facts.memo(starting_workers)  # AT415 reports it
-            or (facts.registry is not None and owner[0] not in facts.live_ids)  # AT407 reports its queues
+            owner in starting  # AT415 reports it
+            or (facts.registry is not None and owner not in facts.live_ids)  # AT407 reports its queues
         ):
             continue
         yield Problem(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import listed, permits, running_node
+from attune_ops.doctor.checks._common import listed, permission, running_node
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -16,6 +16,7 @@ from attune_ops.model.topology import ID, Binding, Per, Queue, Topology
 from attune_ops.model.worker_process import worker_process
 
 RIGHTS = ("configure", "write", "read")
+EVERYTHING = ".*"
 DEFAULT_EXCHANGE = "amq.default"  # its name in a permission; in AMQP it has none
 SERVER_NAMED = "amq.gen-JzTY20BRgKO-HjmUJj0wLg"  # like a name that the broker chooses
 SERVER_NAMED_PATTERN = r"amq\.gen-.*"
@@ -116,13 +117,13 @@ def _without_consumer(facts: Facts, found: Mapping[str, set[Served]]) -> set[Ser
 def _services(facts: Facts) -> dict[str, set[Served]]:
     """The users of the services' connections, each with its services; a worker with its id."""
     found: dict[str, set[Served]] = {}
-    connections = facts.actual.connection_named
+    connections, own, owner_of = facts.actual.connection_named, facts.memo(own_queues), facts.owner_of
     for consumer in facts.actual.consumers or ():
         connection = connections.get(consumer.connection)
         user = (connection.user if connection else None) or consumer.user
-        service = _service(facts, consumer) if user else None
+        service = _service(facts, consumer) if user and consumer.queue in own else None
         if user and service:
-            found.setdefault(user, set()).add((service, facts.owner_of.get(consumer.queue)))
+            found.setdefault(user, set()).add((service, owner_of.get(consumer.queue)))
     for worker in facts.live_workers:
         connection = connections.get(worker_process(facts, worker).connection)
         if connection and connection.user:
@@ -131,9 +132,7 @@ def _services(facts: Facts) -> dict[str, set[Served]]:
 
 
 def _service(facts: Facts, consumer: ConsumerState) -> str | None:
-    """The service that the consumer belongs to; on a server-named queue the tag alone tells it."""
-    if consumer.queue not in facts.memo(own_queues):
-        return None
+    """The service that a consumer of the topology's queues belongs to; on a server-named one the tag alone tells it."""
     found = service_of(facts, consumer)
     if found is not None or not facts.actual.queue_named[consumer.queue].exclusive:
         return found
@@ -179,14 +178,18 @@ def _needs(topology: Topology, served: Iterable[Served]) -> Needs:
 
 def _lacking(has: UserPermissions, needs: Needs, ids: tuple[int, ...]) -> Needs:
     """What the user's patterns do not match."""
-    return {
-        right: frozenset(
+    lacking: dict[str, frozenset[str]] = {}
+    for right, names in needs.items():
+        if getattr(has, right) == EVERYTHING:  # usual, and names of all workers would be tried
+            lacking[right] = frozenset()
+            continue
+        permitted = permission(getattr(has, right)) if names else bool
+        lacking[right] = frozenset(
             name
             for name in names
-            if not all(permits(getattr(has, right), name.replace(ID, str(i))) for i in (ids if ID in name else (0,)))
+            if not (all(permitted(name.replace(ID, str(i))) for i in ids) if ID in name else permitted(name))
         )
-        for right, names in needs.items()
-    }
+    return lacking
 
 
 def _extended(pattern: str, names: list[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import cProfile
 import hashlib
 import re
 from datetime import timedelta
@@ -166,19 +165,6 @@ def test_a_thousand_workers_are_a_small_file() -> None:
         queues=tuple(msgspec.structs.replace(q, messages=9) for q in facts.actual.queue_named.values()),
     )
     assert len(page_of(ailing).encode()) <= 2_000_000
-
-
-def test_a_worker_takes_few_steps() -> None:
-    """Calls instead of time: their number is the same beside any load. It was 1,599 for a worker, and is 758."""
-
-    def calls(count: int) -> int:
-        report = read_and_diagnose(lambda: healthy(workers=tuple(map(worker, range(1, count + 1)))), check_settings({}))
-        profile = cProfile.Profile()
-        profile.runcall(report_html, report)
-        return sum(entry.callcount for entry in profile.getstats())
-
-    calls(1)  # what is loaded once
-    assert (calls(300) - calls(100)) / 200 < 950
 
 
 def test_a_file_that_exists_stays(tmp_path: Path) -> None:
