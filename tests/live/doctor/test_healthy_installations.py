@@ -7,8 +7,6 @@ and again when the broker's statistics show all of it.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +14,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from attune_ops import lab
 from attune_ops.startup.processes import start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
 from tests import migrations
@@ -24,7 +21,7 @@ from tests.live.doctor.broken import policy
 from tests.live.places import JANUARY, SEPTEMBER, Place
 from tests.live.screen import COLUMNS, Screen, doctor
 from tests.postgres import Server
-from tests.world import Broker, Run, Users, Vhost, eventually
+from tests.world import Run, Users, Vhost, eventually
 
 SIX = "attune-0.6"
 RELEASES = (JANUARY, SEPTEMBER, SIX)
@@ -213,24 +210,3 @@ def test_with_the_registry_of_0_6(on_postgres: Place, user: Users, run: Run) -> 
     eventually(lambda: all_listed(p), within=30, every=1)
     why = looks_healthy(p, run, user(p.vhost, tags="monitoring", configure="", write="", read=""))
     assert not why, "\n".join(why)
-
-
-@pytest.mark.slow
-def test_a_cluster_of_three(run: Run, tmp_path: Path) -> None:
-    made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), nodes=3)
-    try:
-        broker = Broker(made.state.amqp_url, made.state.management_url)
-        users = Users(broker)  # deleted with the broker
-        with broker.vhost() as vhost:
-            p = Place(vhost, tmp_path, SIX).populate()
-            try:
-                assert trouble(doctor(p, run)) == []
-                eventually(lambda: all_listed(p), within=30, every=1)
-                lesser = users(vhost, tags="monitoring", configure="", write="", read="")
-                why = looks_healthy(p, run, lesser)
-                assert not why, "\n".join(why)
-                assert [n.running for n in p.look(["AT110"]).facts.actual.nodes or ()] == [True] * 3
-            finally:
-                p.close()
-    finally:
-        lab.down(made.name)

@@ -1,4 +1,4 @@
-"""A cluster of three of which one node is cut off: its distribution connections are closed and refused.
+"""A cluster of three, whole, and then with one node cut off: its distribution connections are closed and refused.
 
 Both sides are asked, during the cut and after it. All processes run all the time.
 """
@@ -18,8 +18,10 @@ import pytest
 
 from attune_ops import lab
 from attune_ops.lab import Lab
+from tests.live.doctor.test_healthy_installations import SIX, all_listed, looks_healthy, trouble
 from tests.live.places import SEPTEMBER, Place
-from tests.world import Broker, Run, eventually
+from tests.live.screen import doctor
+from tests.world import Broker, Run, Users, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -85,22 +87,42 @@ class Cluster:
         self._lab.ctl("eval", f"[begin {expression} end || N <- [{others}]].", node=self.names[2])
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def three() -> Iterator[Lab]:
+    """A cluster of three; what cuts it is the last test."""
     made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), nodes=3)
-    try:
-        broker = Broker(made.state.amqp_url, made.state.management_url)
-        with ExitStack() as stack:
-            place = Place(stack.enter_context(broker.vhost()), tmp_path, SEPTEMBER).populate()
-            stack.callback(place.close)
-            found = Cluster(made, place)
-            connection = pika.BlockingConnection(pika.URLParameters(found.environment(2)["ATTUNE_OPS_AMQP_URL"]))
-            for name in (THIRD, ORPHAN):
-                connection.channel().queue_declare(name, durable=True)
-            connection.close()
-            yield found
-    finally:
-        lab.down(made.name)
+    yield made
+    lab.down(made.name)
+
+
+@pytest.fixture
+def cluster(three: Lab, tmp_path: Path) -> Iterator[Cluster]:
+    broker = Broker(three.state.amqp_url, three.state.management_url)
+    with ExitStack() as stack:
+        place = Place(stack.enter_context(broker.vhost()), tmp_path, SEPTEMBER).populate()
+        stack.callback(place.close)
+        found = Cluster(three, place)
+        connection = pika.BlockingConnection(pika.URLParameters(found.environment(2)["ATTUNE_OPS_AMQP_URL"]))
+        for name in (THIRD, ORPHAN):
+            connection.channel().queue_declare(name, durable=True)
+        connection.close()
+        yield found
+
+
+def test_a_whole_cluster_is_healthy(three: Lab, run: Run, tmp_path: Path) -> None:
+    broker = Broker(three.state.amqp_url, three.state.management_url)
+    users = Users(broker)  # deleted with the broker
+    with broker.vhost() as vhost:
+        p = Place(vhost, tmp_path, SIX).populate()
+        try:
+            assert trouble(doctor(p, run)) == []
+            eventually(lambda: all_listed(p), within=30, every=1)
+            lesser = users(vhost, tags="monitoring", configure="", write="", read="")
+            why = looks_healthy(p, run, lesser)
+            assert not why, "\n".join(why)
+            assert [n.running for n in p.look(["AT110"]).facts.actual.nodes or ()] == [True] * 3
+        finally:
+            p.close()
 
 
 def test_both_sides_of_a_partition(cluster: Cluster, run: Run) -> None:

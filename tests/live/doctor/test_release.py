@@ -70,9 +70,11 @@ def test_a_change_by_the_topology_of_another_release_is_refused(
 def test_release_0_5_before_there_are_statistics(run: Run, tmp_path: Path) -> None:
     """It has all objects of 0.6, and a queue more: whether that is consumed tells them apart, and is asked for.
 
-    The broker collects statistics every ten minutes, so that these are the first seconds of a start for sure.
+    The broker collects statistics every ten minutes, so that these are the first seconds of a start for sure: queues
+    send them that seldom, and the management plug-in takes them and the list of consumers that seldom.
     """
     slow = ["collect_statistics_interval = 600000"]
+    slow += [f"management.sample_retention_policies.{kind}.hour = 600" for kind in ("global", "basic", "detailed")]
     made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=slow)
     try:
         broker = Broker(made.state.amqp_url, made.state.management_url)
