@@ -19,8 +19,8 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management_write import ManagementWriter, open_writer
 from attune_ops.lab import process as processes
 from attune_ops.lab.folder import remove
-from attune_ops.model.errors import AttuneOpsError
-from attune_ops.model.files import make_folder, make_private, state_folder
+from attune_ops.model.errors import ActionError, AttuneOpsError
+from attune_ops.model.files import make_folder, make_private, shown, state_folder
 from attune_ops.model.units import counted
 from attune_ops.model.waiting import OnProgress
 
@@ -86,7 +86,7 @@ class UndoList:
             self.file.unlink(missing_ok=True)
             return
         make_folder(self.file.parent)
-        new = self.file.with_suffix(".new")
+        new = self.file.with_suffix(f".{os.getpid()}.new")  # two `drill recover` may run at once
         make_private(new)
         new.write_bytes(msgspec.json.encode(self.record))
         new.replace(self.file)
@@ -125,27 +125,37 @@ def undo(entry: UndoEntry, settings: Settings | None) -> None:
 
 
 def recover(settings_of: Callable[[Record], Settings | None], on_progress: OnProgress) -> int:
-    """Undoes what killed drills left, but not that of drills that still run. Returns how many drills it undid."""
-    done = 0
-    for file, record in abandoned():
+    """Undoes what killed drills left, but not that of drills that still run. Returns how many drills it undid.
+
+    Raises `ActionError`, once the others are undone, for a file that is no undo list.
+    """
+    done, wrong = 0, list[str]()
+    for file, record in abandoned(wrong.append):
         on_progress(f"drill {record.drill}: undoing {counted(len(record.undo), 'change')}")
         made = UndoList(record.drill)
         made.file, made.record = file, record
         made.undo(settings_of(record), on_progress)
         done += not record.undo
+    if wrong:
+        raise ActionError(f"no undo list: {'; '.join(wrong)}. Nothing of it was undone: undo it by hand and delete it")
     return done
 
 
-def abandoned() -> list[tuple[Path, Record]]:
-    """The undo lists of drills that were killed."""
-    return [(file, r) for file, r in records() if not Process(r.pid, r.started).alive]
+def abandoned(on_wrong: Callable[[str], None] = lambda text: None) -> list[tuple[Path, Record]]:
+    """The undo lists of drills that were killed; `on_wrong` gets a sentence about each file that is none."""
+    return [(file, r) for file, r in records(on_wrong) if not Process(r.pid, r.started).alive]
 
 
-def records() -> Iterator[tuple[Path, Record]]:
+def records(on_wrong: Callable[[str], None] = lambda text: None) -> Iterator[tuple[Path, Record]]:
     """All undo lists, of drills that run and of drills that were killed."""
     for file in sorted(folder().glob("*.json")):
         try:
             data = file.read_bytes()
         except FileNotFoundError:
             continue  # its drill has just ended
-        yield file, msgspec.json.decode(data, type=Record)
+        try:
+            record = msgspec.json.decode(data, type=Record)
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            on_wrong(f"{shown(str(file))} ({e})")
+            continue
+        yield file, record
