@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.model.errors import SourceError
+from attune_ops.model.errors import ConfigError
 
 try:
     import pyarrow as pa
@@ -10,6 +10,6 @@ try:
     import pyarrow.fs as pafs
     import pyarrow.parquet as pq
 except ImportError:
-    raise SourceError("the history needs pyarrow: pip install 'attune-ops[history]'") from None
+    raise ConfigError("the history needs pyarrow: pip install 'attune-ops[history]'") from None
 
 __all__ = ["pa", "pafs", "pc", "pq"]

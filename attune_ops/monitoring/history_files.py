@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 from attune_ops.model.files import shown, state_folder
 from attune_ops.model.secret import mask_url
 from attune_ops.monitoring.arrow import pa, pafs
@@ -88,19 +88,24 @@ class Folder:
         return isinstance(self.system, pafs.LocalFileSystem)
 
     def entries(self, path: str) -> list[Any]:
-        """What is in a folder, by name; nothing where it is not there. Raises `ConfigError`."""
+        """What is in a folder, by name; nothing where it is not there. Raises `ConfigError` or `SourceError`."""
         try:
             found = self.system.get_file_info(pafs.FileSelector(path, allow_not_found=True))
         except OSError as e:
-            raise ConfigError(f"{self.name}: cannot read the history: {one_line(e)}") from None
+            raise self._unreadable(e) from None
         return sorted(found, key=lambda i: str(i.base_name))
 
+    def _unreadable(self, error: OSError) -> AttuneOpsError:
+        """An object store that does not answer, or refuses the login, is a source; a local folder is configuration."""
+        kind = ConfigError if self.is_local else SourceError
+        return kind(f"{self.name}: cannot read the history: {one_line(error)}")
+
     def check(self) -> None:
-        """Raises `ConfigError` where the folder is none, or holds something that is no history."""
+        """Raises `ConfigError` where the folder is none, or holds something that is no history, or `SourceError`."""
         try:
             kind = self.system.get_file_info(self.root).type
         except OSError as e:
-            raise ConfigError(f"{self.name}: cannot read the history: {one_line(e)}") from None
+            raise self._unreadable(e) from None
         if kind == pafs.FileType.File:
             raise ConfigError(f"{self.name}: a file; a history is a folder")
         for entry in self.entries(self.root):
