@@ -135,8 +135,9 @@ def _refusal(endpoint: Endpoint, path: str, answer: Answer, reason: str, vhost: 
         return f"user {user} lacks a permission for it; a binding needs write on its destination and read on its source"
     prefix = f", or the prefix {endpoint.path!r} of the URL is wrong" if endpoint.path else LACKS_PREFIX
     if vhost is not None and (answer.status == 404 or (answer.status == 401 and "virtual host" in low)):
+        decoded = ", or a proxy decodes the %2F of its name" if "/" in vhost else ""
         return (
-            f"virtual host {vhost!r} is missing or user {user} has no permissions in it{prefix}; "
+            f"virtual host {vhost!r} is missing or user {user} has no permissions in it{prefix}{decoded}; "
             f"rabbitmqctl list_vhosts, rabbitmqctl list_permissions -p {shlex.quote(vhost)}"
         )
     if answer.status == 404 and path == "overview":

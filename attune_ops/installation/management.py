@@ -39,6 +39,7 @@ from attune_ops.installation.management_types.objects import (
     Statistics,
     StatisticsPage,
 )
+from attune_ops.model.errors import SourceError
 from attune_ops.model.snapshot import (
     UNAVAILABLE,
     BindingState,
@@ -272,7 +273,13 @@ class Management:
 
     def _list(self, what: str, kind: type[T], query: str = "") -> list[T]:
         path = f"{what}/{self._vhost}" + (f"?{query}" if query else "")
-        return self._get(path, list[kind], self.vhost, listing=True)  # type: ignore[valid-type]
+        found = self._get(path, list[kind], self.vhost, listing=True)  # type: ignore[valid-type]
+        if "/" in self.vhost and any(getattr(each, "vhost", self.vhost) != self.vhost for each in found):
+            raise SourceError(
+                f"management API {self.http.endpoint} lists objects of other virtual hosts than {self.vhost!r}: a "
+                "proxy decodes the %2F in the path; configure it to pass the path as it comes"
+            )
+        return found
 
     def _failed_check(self, check: str, kind: type[T]) -> T | None:
         """The answer of a failed health check of the broker, None where it passed."""
