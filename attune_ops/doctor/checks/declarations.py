@@ -267,6 +267,9 @@ def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
 def _remedy(facts: Facts, different: Difference) -> str:
     if different.subject == "exchange":
         return "Delete and redeclare the exchange."
+    found = facts.actual.queue_named.get(different.name)
+    if found is not None and found.exclusive:
+        return "Stop the client that declared it: an exclusive queue is deleted with its connection."
     if facts.topology.worker_of(different.name):
         return "Move its messages, delete the queue, then restart its worker, which declares it."
     return "Move its messages, then delete and redeclare the queue."

@@ -19,7 +19,7 @@ from attune_ops.model.ownership import (
     why_not_live,
     worker_id,
 )
-from attune_ops.model.snapshot import QueueState
+from attune_ops.model.snapshot import COUNTED, QueueState
 from attune_ops.model.topology import ID, Leftover, Topology
 from attune_ops.routing.topology_routes import live_router, live_routes
 
@@ -38,7 +38,8 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
 
     Other objects that are named like the topology's (the common prefix of its exchanges, or `worker.<id>.`) and are not
     part of it are one finding: another release made them, or the doctor uses the wrong topology. If such an object is
-    intended, add it to the topology file.
+    intended, add it to the topology file. Streams and exclusive queues are not among them: no release has a stream, and
+    the broker deletes an exclusive queue with its connection.
     """
     known = [(q, left) for q in facts.actual.queues or () if (left := leftover_of(facts, q)) is not None]
     for queue, left in known:
@@ -88,8 +89,12 @@ def _others(facts: Facts, known_leftovers: set[str]) -> Iterator[Problem]:
     if names is None:
         return
     known = {*facts.memo(own_queues), *known_leftovers}
-    foreign = [q for q in broker.queues or () if q.name not in known and names.match(q.name)]
-    queues = [q.name for q in foreign if not q.exclusive]
+    foreign = [
+        q
+        for q in broker.queues or ()
+        if q.name not in known and names.match(q.name) and q.type in COUNTED and not q.exclusive
+    ]
+    queues = [q.name for q in foreign]
     exchanges = [
         e.name for e in broker.exchanges or () if names.match(e.name) and exchange_kind(topology, e.name) == "foreign"
     ]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -21,8 +25,10 @@ from attune_ops import lab
 from attune_ops.doctor.findings import Severity
 from attune_ops.lab import Lab
 from attune_ops.lab.node import is_free
+from tests.conftest import lacking
 from tests.live.attack import proxy as proxies
-from tests.live.attack.proxy import between
+from tests.live.attack.proxy import Proxy, between
+from tests.live.network_namespace import losing
 from tests.live.places import JANUARY, Place
 from tests.world import Broker, Run, Vhost, clean_environment, eventually
 
@@ -31,6 +37,7 @@ pytestmark = pytest.mark.slow
 PLUGINS = ("rabbitmq_mqtt", "rabbitmq_stream")
 EXCLUSIVE = "worker.88.executions"  # a client's own queue with an unlucky name
 SLOW_S = 0.1  # each way: a round trip takes 200 ms
+LOSS = 0.01  # of the packets
 ROUNDS = 8
 MOST_TRIPS = 40  # one after the other: 6 to 9 were measured; the rest is for a machine with other load
 
@@ -38,8 +45,9 @@ MOST_TRIPS = 40  # one after the other: 6 to 9 were measured; the rest is for a 
 class Site:
     """The broker with an installation of Attune and other applications in one virtual host."""
 
-    def __init__(self, made: Lab, place: Place, mqtt: int, run: Run) -> None:
+    def __init__(self, made: Lab, place: Place, mqtt: int, six: int | None, run: Run) -> None:
         self.lab, self.place, self.vhost, self.run, self._mqtt = made, place, place.vhost, run, mqtt
+        self.six = six  # the port of AMQP on ::1
 
     def rows(self, *command: str) -> list[dict[str, Any]]:
         """The rows of a command's table."""
@@ -72,6 +80,18 @@ class Site:
         finally:
             self.lab.ctl("eval", ", ".join([*undo, restart]))
 
+    @contextmanager
+    def management_on_ipv6(self) -> Iterator[int]:
+        """Runs the block with the management API on ::1 only; gives its port."""
+        port = self.lab.state.node.management_port
+        restart = "application:stop(rabbitmq_management), application:start(rabbitmq_management)."
+        listens = 'application:set_env(rabbitmq_management, tcp_config, [{{port, {}}}, {{ip, "{}"}}]), '
+        self.lab.ctl("eval", listens.format(port, "::1") + restart)
+        try:
+            yield port
+        finally:
+            self.lab.ctl("eval", listens.format(port, "127.0.0.1") + restart)
+
     def subscribe(self, client: str, topic: str, clean: bool, qos: int) -> socket.socket:
         """An MQTT 3.1.1 client with one subscription."""
         user, password = f"{self.vhost.name}:{self.vhost.user}", self.vhost.password
@@ -90,12 +110,23 @@ def _text(word: str) -> bytes:
     return struct.pack(">H", len(word)) + word.encode()
 
 
+def _free_on_ipv6() -> int | None:
+    """A free port of the IPv6 loopback, None where the host has none."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
+            return int(probe.getsockname()[1])
+    except OSError:
+        return None
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("every")
     mqtt, stream = [port for port in range(18000, 19000) if is_free(port)][os.getpid() % 400 :: 400][:2]
     config = [f"mqtt.listeners.tcp.1 = 127.0.0.1:{mqtt}", f"stream.listeners.tcp.1 = 127.0.0.1:{stream}"]
     config.append("collect_statistics_interval = 1000")
+    if six := _free_on_ipv6():
+        config.append(f"listeners.tcp.2 = ::1:{six}")
     name = f"t{secrets.token_hex(4)}"
     made = lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=config, plugins=PLUGINS)
     with ExitStack() as stack:
@@ -103,7 +134,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         broker = Broker(made.state.amqp_url, made.state.management_url)
         place = Place(stack.enter_context(broker.vhost()), folder, JANUARY).populate()
         stack.callback(place.close)
-        found = Site(made, place, mqtt, Run(folder, clean_environment(folder)))
+        found = Site(made, place, mqtt, six, Run(folder, clean_environment(folder)))
         stack.enter_context(_others(found))
         eventually(lambda: {c["queue"]["name"] for c in _consumers(place.vhost)} >= {"worker.1.executions"})
         eventually(lambda: not found.run("doctor", env=place.environment).returncode, within=30, every=1)
@@ -127,6 +158,7 @@ def _others(site: Site) -> Iterator[None]:
         channel.queue_declare(f"invoices-{n}", durable=True, arguments={"x-queue-type": "stream"})
         channel.queue_bind(f"invoices-{n}", "invoices", str(n), {"x-stream-partition-order": n})
         channel.basic_publish("invoices", str(n), b"invoice")
+    channel.queue_declare("worker.1.log", durable=True, arguments={"x-queue-type": "stream"})
     channel.queue_declare("own", exclusive=True)
     site.subscribe("meter-1", "meters/1", clean=False, qos=1).close()
     session = site.subscribe("meter-2", "meters/2", clean=True, qos=0)
@@ -137,7 +169,7 @@ def _others(site: Site) -> Iterator[None]:
         connection.close()
 
 
-OTHERS = {"quorum", "log", "invoices-0", "invoices-1", "own"}
+OTHERS = {"quorum", "log", "invoices-0", "invoices-1", "worker.1.log", "own"}
 
 
 def trouble(report: dict[str, Any]) -> list[str]:
@@ -163,6 +195,8 @@ def test_queues_of_other_kinds(site: Site) -> None:
     with site.vhost.channel() as channel:
         channel.queue_declare(EXCLUSIVE, exclusive=True)
         assert site.data("doctor", "--only", "AT407")["findings"] == []
+        (different,) = site.data("doctor", "--only", "AT206", status=1)["findings"]
+        assert "deleted with its connection" in different["remedy"]
         assert site.rows("orphans") == []
         assert "no orphaned queues" in site.shows("reap", "--grace", "0s", "--apply")
         assert site.vhost.names("queues") >= OTHERS | mqtt | {EXCLUSIVE}
@@ -199,6 +233,135 @@ def test_behind_a_prefix(site: Site) -> None:
         for command in ("health broker", "health worker w1", "queues", "orphans", "reap", "topology diff"):
             site.shows(*command.split(), env=right)
     eventually(lambda: _answers(site, "/api/overview"))
+
+
+def test_behind_nginx(site: Site, tmp_path: Path) -> None:
+    """A reverse proxy that adds a prefix, and one that decodes the %2F of a virtual host, as nginx does by default."""
+    if (nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")) is None:
+        lacking("no nginx for a reverse proxy")
+    api = site.vhost.broker.management_address
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, api=api))
+    command = [nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        login = site.vhost.management_url.rpartition("@")[0]
+        proxied = f"{login}@127.0.0.1:{port}/ops/rabbit"
+        eventually(lambda: answers(port))
+        env = {"ATTUNE_OPS_MANAGEMENT_URL": proxied}
+        assert trouble(site.data("doctor", env=env)) == []
+        for words in ("health broker", "health worker w1", "health route attune.executions execution", "orphans"):
+            site.shows(*words.split(), env=env)
+        said = site.shows("health", "broker", status=3, env={"ATTUNE_OPS_MANAGEMENT_URL": f"{login}@127.0.0.1:{port}"})
+        assert "404" in said
+        site.vhost.api("PUT", "vhosts/a%2Fb", {})
+        try:
+            site.vhost.api("PUT", f"permissions/a%2Fb/{site.vhost.user}", {"configure": "", "write": "", "read": ".*"})
+            slash = {"ATTUNE_OPS_AMQP_URL": f"{site.vhost.amqp_url.rpartition('/')[0]}/a%2Fb"}
+            assert site.shows("queues", env=env | slash)
+            decoding = {"ATTUNE_OPS_MANAGEMENT_URL": f"{login}@127.0.0.1:{port}/decoding"}
+            assert "a proxy decodes the %2F" in site.shows("exchanges", env=decoding | slash, status=3)
+            root = {"ATTUNE_OPS_AMQP_URL": f"{site.vhost.amqp_url.rpartition('/')[0]}/%2F"}
+            for words in ("exchanges", "bindings", "reap", "health broker"):
+                said = site.shows(*words.split(), env=decoding | root, status=3)
+                assert "a proxy decodes the %2F" in said, f"{words} shows objects of all virtual hosts"
+            assert site.shows("exchanges", env=env | root)
+        finally:
+            site.vhost.api("DELETE", "vhosts/a%2Fb")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+NGINX = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        location ~ ^/ops/rabbit/ {{
+            if ($request_uri ~ ^/ops/rabbit(/.*)) {{ set $rest $1; }}
+            proxy_pass http://{api}$rest;
+        }}
+        location /decoding/ {{
+            proxy_pass http://{api}/;
+        }}
+        location / {{
+            return 404;
+        }}
+    }}
+}}
+"""
+
+
+def test_over_ipv6(site: Site) -> None:
+    """The broker's own listeners, of AMQP and of the management API."""
+    if site.six is None:
+        pytest.skip("this host has no IPv6 loopback")
+    broker = site.vhost.broker
+    with site.management_on_ipv6() as port:
+        eventually(lambda: answers(port, "::1"))
+        env = {
+            "ATTUNE_OPS_AMQP_URL": site.vhost.amqp_url.replace(broker.amqp_address, f"[::1]:{site.six}"),
+            "ATTUNE_OPS_MANAGEMENT_URL": site.vhost.management_url.replace(broker.management_address, f"[::1]:{port}"),
+        }
+        report = site.data("doctor", env=env)
+        assert trouble(report) == []
+        assert {c["code"] for c in report["checks"] if c["status"] == "skipped"} & {"AT101", "AT102"} == set()
+        assert site.shows("health", "broker", env=env).startswith(f"healthy: broker [::1]:{site.six}: ")
+        assert site.shows("health", "worker", "w1", env=env).startswith("healthy")
+        one = {"ATTUNE_OPS_AMQP_URL": env["ATTUNE_OPS_AMQP_URL"].replace("[::1]", "127.0.0.1")}
+        assert "refused" in site.shows("health", "broker", env=env | one, status=3), "it listens on ::1 alone"
+    eventually(lambda: _answers(site, "/api/overview"))
+
+
+def test_a_network_that_loses_packets(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP sends again what is lost: slower, and everything is read."""
+    broker = site.vhost.broker
+    slow = Proxy("delay")
+    monkeypatch.setattr(proxies, "DELAY_S", SLOW_S)
+    with ExitStack() as stack:
+        lossy = stack.enter_context(losing(LOSS))
+        stack.callback(slow.close)
+        env = dict(site.place.environment)
+        for key, address in (("AMQP", broker.amqp_address), ("MANAGEMENT", broker.management_address)):
+            port = lossy.port(f"127.0.0.1:{slow.port(address)}")
+            env[f"ATTUNE_OPS_{key}_URL"] = env[f"ATTUNE_OPS_{key}_URL"].replace(address, f"127.0.0.1:{port}")
+        for _ in range(ROUNDS):
+            site.place.beat()
+            done = subprocess.run(
+                [*lossy.command, site.run.command, "doctor", "--format", "json"],
+                env=site.run.environment(env=env), cwd=site.run.folder, capture_output=True, text=True,
+                timeout=120, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            report = json.loads(done.stdout)
+            assert trouble(report) == []
+            if lossy.dropped:
+                break
+        assert lossy.dropped
+        direct = site.data("doctor")
+        assert [c["code"] for c in report["checks"] if c["status"] == "skipped"] == [
+            c["code"] for c in direct["checks"] if c["status"] == "skipped"
+        ]
+
+
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something accepts connections there."""
+    try:
+        with socket.create_connection((host, port), 20):
+            return True
+    except OSError:
+        return False
 
 
 def _answers(site: Site, path: str) -> bool:
@@ -261,3 +424,42 @@ def test_what_is_in_motion_is_no_error(site: Site) -> None:
         over.set()
         thread.join()
     assert not failed
+
+
+def test_worker_queues_that_come_and_go_while_it_reads(site: Site) -> None:
+    """The lists of queues, bindings and consumers are read one after the other, and differ: none is an error."""
+    over, rounds = threading.Event(), list[int]()
+    topology = site.place.settings.topology
+
+    def churn() -> None:
+        with site.vhost.channel() as channel:
+            while not over.is_set():
+                workers = range(500, 510)
+                for worker in workers:
+                    for queue in topology.worker_queues(worker):
+                        channel.queue_declare(queue.name, durable=queue.durable, auto_delete=queue.auto_delete)
+                    for binding in topology.worker_bindings(worker):
+                        channel.queue_bind(binding.destination, binding.source, binding.routing_key)
+                for worker in workers:
+                    for queue in topology.worker_queues(worker):
+                        channel.queue_delete(queue.name)
+                rounds.append(len(rounds))
+
+    def goes_on(wanted: int) -> bool:
+        return len(rounds) > wanted or not thread.is_alive()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for n in range(ROUNDS):
+            report = site.place.look()
+            assert [f.detail for f in report.findings if f.severity is Severity.ERROR] == []
+            eventually(partial(goes_on, n))
+        for words in ("doctor", "queues", "workers", "orphans", "bindings", "topology diff", "reap --grace 0s --apply"):
+            done = site.run(*words.split(), env=site.place.environment)
+            assert "Traceback" not in done.stderr
+            assert done.returncode in (0, 1), done.stderr
+    finally:
+        over.set()
+        thread.join()
+    assert len(rounds) >= ROUNDS, "the churn went on to the end"
