@@ -69,12 +69,11 @@ def make_folder(path: Path, *, new: bool = False) -> None:
     A folder that exists keeps its mode; with `new` it is an error. Raises `OSError`.
     """
     try:
-        path.mkdir(mode=PRIVATE_FOLDER)
-    except FileNotFoundError:
-        if path.parent.exists():  # a file system such as /proc, where none can be made
-            raise
-        make_folder(path.parent)
-        make_folder(path, new=new)
+        try:
+            path.mkdir(mode=PRIVATE_FOLDER)
+        except FileNotFoundError:
+            make_folder(path.parent)  # or somebody else has made it meanwhile
+            path.mkdir(mode=PRIVATE_FOLDER)
     except FileExistsError:
         if new or not path.is_dir():
             raise

@@ -91,6 +91,8 @@ class Folder:
         """What is in a folder, by name; nothing where it is not there. Raises `ConfigError` or `SourceError`."""
         try:
             found = self.system.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        except FileNotFoundError:  # another recorder made it between the two calls of pyarrow
+            return []
         except OSError as e:
             raise self._unreadable(e) from None
         return sorted(found, key=lambda i: str(i.base_name))

@@ -100,7 +100,9 @@ def test_a_held_service_that_loses_its_connection_says_so(run: Run, vhost: Vhost
         return [c for c in found if c.get("client_properties", {}).get("connection_name") == "attune worker w1"]
 
     with run.start("startup", "--worker", "w1", "--hold", "--apply", target=vhost, env=env) as process:
-        for connection in eventually(connections, within=40):
+        assert process.stderr is not None
+        assert "running until Ctrl-C" in process.stderr.readline()
+        for connection in eventually(connections):
             vhost.api("DELETE", f"connections/{quote(connection['name'], safe='')}")
         out, said = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -22,7 +22,7 @@ def test_a_password_that_is_a_word(password: str, vhost: Vhost, user: Users, run
     titles = {c.code: c.title for c in all_checks()}
     assert {c["code"]: c["title"] for c in found["checks"]} == titles
     assert {c["status"] for c in found["checks"]} <= {"ok", "info", "warning", "error", "skipped"}
-    assert "***" not in json.dumps(found).replace(f"{own.user}:***@", "")
+    assert "***" not in json.dumps(found).replace(":***@", "")
     for line in ("queues --format json", "workers --format json", "exchanges", "doctor", "report --output -"):
         done = run(*line.split(), target=own, env=env)
         assert "***" not in (done.stdout + done.stderr).replace(":***@", "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,18 @@ def test_what_exists_keeps_its_mode_and_content(tmp_path: Path) -> None:
     make_folder(tmp_path)
     make_private(file)
     assert (mode(tmp_path), mode(file), file.read_text()) == (0o750, 0o640, "kept")
+
+
+def test_several_make_it_at_once(tmp_path: Path) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # as often as the machine can
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            for i in range(200):
+                for made in [pool.submit(make_folder, tmp_path / str(i) / "attune-ops" / "lab") for _ in range(6)]:
+                    made.result()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_where_none_can_be_made_it_is_an_error(tmp_path: Path) -> None:
