@@ -66,7 +66,7 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
             f"{listed(names)}: {_with_name(o.why, worker)}{held}",
             evidence={"worker": o.worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": o.why,
                       "state": state},
-            remedy=UNAVAILABLE if o.unavailable else NO_MAJORITY if alone else _orphan_remedy(consumers, o.severity),
+            remedy=NO_MAJORITY if alone and not o.unavailable else _orphan_remedy(o),
             commands=tuple(map(command_lines.reap, names)) if o.removable and not alone else (),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=o.severity,
@@ -138,10 +138,14 @@ def removable_queues(facts: Facts) -> Mapping[int, str]:
     return {o.worker_id: o.queues[0].name for o in facts.memo(_orphaned) if o.removable}
 
 
-def _orphan_remedy(consumers: int, severity: Severity) -> str:
-    if consumers:
+def _orphan_remedy(o: _Orphaned) -> str:
+    if o.unavailable:
+        return UNAVAILABLE
+    if o.consumers and o.worker is None:  # a live process: stopping it only loses a worker
+        return "Restart the process that consumes from it: it runs under an id that the registry does not have."
+    if o.consumers:
         return "Stop its consumers."
-    deletion = "If the worker does not return, delete" if severity is Severity.INFO else "Delete"
+    deletion = "If the worker does not return, delete" if o.severity is Severity.INFO else "Delete"
     return f"{deletion} the queue; its messages are saved to a file."
 
 

@@ -69,6 +69,10 @@ def _no_queue(facts: Facts, worker_id: int, differences: Sequence[Difference]) -
     worker, names = facts.worker_named[worker_id], [d.name for d in differences]
     process = worker_process(facts, worker)
     deleted = "; its queue was deleted under it or never declared" if process.state == "connected" else ""
+    if others := _consumed_of_others(facts, worker_id, process.connection):
+        twice = sum(w.name == worker.name for w in facts.live_workers) > 1
+        why = "two rows of the registry have its name" if twice else "its id in the registry was changed"
+        deleted = f"; it consumes from {listed(others)}: {why}"
     return Problem(
         Subject("queue", names[0]),
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} missing: work for {worker_name(worker)} is lost",
@@ -82,6 +86,13 @@ def _no_queue(facts: Facts, worker_id: int, differences: Sequence[Difference]) -
             "consumer": tuple(c.tag for c in facts.topology.worker_consumers(worker_id)),
         },
     )  # fmt: skip
+
+
+def _consumed_of_others(facts: Facts, worker_id: int, connection: str) -> list[str]:
+    """The queues of other workers that this worker's connection consumes from."""
+    there = (c.queue for c in facts.actual.consumers or () if connection and c.connection == connection)
+    owners = {queue: facts.topology.worker_of(queue) for queue in there}
+    return sorted(queue for queue, owner in owners.items() if owner and owner[0] != worker_id)
 
 
 def _remedy(differences: Sequence[Difference], state: State) -> str:

@@ -153,6 +153,20 @@ def test_a_queue_deleted_under_a_live_worker(topology: str, place: Callable[...,
     healthy(p, run)
 
 
+def test_a_worker_whose_id_was_changed_in_the_registry(place: Callable[..., Place]) -> None:
+    """It consumes under its old id: it is restarted, and nobody is told to stop or delete what is live."""
+    p = place(SEPTEMBER).populate()
+    eventually(lambda: no_errors(p), within=30, every=1)
+    p.sql("UPDATE worker SET id = 77 WHERE name = 'w2'")
+    finding = one_error(p, "AT401", "it consumes from")
+    assert "worker.2.executions" in finding.cause
+    assert "its id in the registry was changed" in finding.cause
+    assert finding.remedy.startswith("Restart the worker")
+    (orphan,) = (f for f in p.look().findings if f.code == "AT407")
+    assert orphan.remedy.startswith("Restart the process that consumes from it")
+    assert not orphan.commands
+
+
 def lines_of(p: Place, code: str) -> list[str]:
     """The commands that the findings of this check print as their fix."""
     return [str(c) for f in p.look().findings if f.code == code for c in f.commands]
