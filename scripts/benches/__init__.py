@@ -57,7 +57,7 @@ class Site:
     def __init__(self, server: str | None) -> None:
         self._server = server
         self._folder = tempfile.TemporaryDirectory(prefix="attune-ops-bench-")
-        self._server: Postgres | None = None
+        self._postgres: Postgres | None = None
 
     @property
     def folder(self) -> Path:
@@ -72,11 +72,11 @@ class Site:
     @cached_property
     def postgresql(self) -> str:
         """The URL of a PostgreSQL database with Attune's tables, its server started on first use."""
-        self._server = Postgres(Path(tempfile.gettempdir(), f"attune-ops-bench-{secrets.token_hex(6)}"))
-        self._server.make()
-        self._server.start()
-        self._server.execute(SCHEMA.format(schema="attune"))
-        return f"{self._server.url}/postgres"
+        self._postgres = Postgres(Path(tempfile.gettempdir(), f"attune-ops-bench-{secrets.token_hex(6)}"))
+        self._postgres.make()
+        self._postgres.start()
+        self._postgres.execute(SCHEMA.format(schema="attune"))
+        return f"{self._postgres.url}/postgres"
 
     def settings(
         self,
@@ -112,9 +112,9 @@ class Site:
         """Takes the broker down and removes the folder."""
         if "lab" in self.__dict__:
             lab.down(LAB)
-        if self._server is not None:
-            self._server.stop()
-            shutil.rmtree(self._server.folder)
+        if self._postgres is not None:
+            self._postgres.stop()
+            shutil.rmtree(self._postgres.folder)
         self._folder.cleanup()
 
 
