@@ -89,6 +89,9 @@ class Plugin:
         names = [name for line in lines for name in reaching.get((mutant.path, line), ())]
         if not mutant.function:
             names = [c for (path, _), found in reaching.items() if path == mutant.path for c in found]
+            # What is computed at import is seen by tests that call nothing of it: the default of a parameter.
+            module = mutant.path.removesuffix(".py").replace("/", ".")
+            names += [n for n, item in items.items() if _imports(item, module)]
         names = sorted(set(names), key=lambda n: seconds[n])
         if not names:
             return UNREACHED
@@ -96,6 +99,11 @@ class Plugin:
         if mutant.function:
             return _forked(mutant, [items[n] for n in names], limit)
         return _fresh(mutant, names, limit)
+
+
+def _imports(item: pytest.Item, module: str) -> bool:
+    """Whether the file of this test imports a function or class of that module."""
+    return any(getattr(v, "__module__", None) == module for v in vars(getattr(item, "module", None) or object).values())
 
 
 def _forked(mutant: Mutant, items: list[pytest.Item], limit: float) -> str:
