@@ -186,7 +186,8 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
     """Heartbeats and message ages are compared between hosts. With clock skew, live workers appear dead.
 
     A heartbeat is stale when it is older than 90 s (setting `stale_after`). A skew of that size makes every
-    worker appear dead, or hides a dead one.
+    worker appear dead, or hides a dead one. So does a heartbeat in the future: the clock or the time zone of its worker
+    is wrong.
     """
     for reach in facts.reach:
         offset = reach.clock_offset_s
@@ -198,6 +199,20 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
                 evidence={"offset_s": offset, "limit_s": clock_offset_s},
                 remedy="Synchronise both hosts by NTP.",
             )
+    registry = next((r.clock_offset_s or 0.0 for r in facts.reach if r.source is Source.REGISTRY), 0.0)
+    ahead = {
+        w.name: (w.last_heartbeat - facts.taken_at).total_seconds()
+        for w in (facts.registry.workers if facts.registry and registry <= clock_offset_s else ())
+        if w.last_heartbeat and (w.last_heartbeat - facts.taken_at).total_seconds() > clock_offset_s
+    }
+    if ahead:
+        yield Problem(
+            Subject("registry", "heartbeats"),
+            f"the heartbeat of {listed(ahead, 3)} is in the future, by up to {max(ahead.values()):,.0f} s: a dead "
+            "worker appears live for that long",
+            evidence={"ahead_s": ahead, "limit_s": clock_offset_s},
+            remedy="Correct the clock or the time zone of the workers' hosts.",
+        )
     _all_responded(facts, (Source.MANAGEMENT, Source.REGISTRY))
     if all(reach.clock_offset_s is None for reach in facts.reach):
         raise Unknown("no clock was read")

@@ -167,6 +167,16 @@ def test_a_worker_whose_id_was_changed_in_the_registry(place: Callable[..., Plac
     assert not orphan.commands
 
 
+def test_heartbeats_in_the_future(place: Callable[..., Place]) -> None:
+    """As a worker in another time zone writes them: such a worker appears live for hours after its end."""
+    p = place(JANUARY)
+    p.start("worker", "w1").disconnect()
+    p.sql("UPDATE worker SET last_heartbeat = datetime('now', '+5 hours')")
+    (finding,) = p.look(["AT107"]).findings
+    assert finding.detail.startswith("the heartbeat of w1 is in the future, by up to ")
+    assert 17_900 < finding.evidence["ahead_s"]["w1"] <= 18_000
+
+
 def lines_of(p: Place, code: str) -> list[str]:
     """The commands that the findings of this check print as their fix."""
     return [str(c) for f in p.look().findings if f.code == code for c in f.commands]
