@@ -112,12 +112,17 @@ class Management:
     def left_out(self, totals: list[QueueWire], names: Collection[str]) -> list[QueueWire]:
         """Reads those of `names` that totals mode leaves out: crashed, or from 4.0 on on a node that is down.
 
-        The list is requested only where there are any: they may have been deleted meanwhile. Of a crashed queue it
-        says "running", so such a state is unknown.
+        Nothing is requested where there are none. Of a crashed queue the list says "running", as of one that was
+        declared meanwhile: crashed is one that is listed before and after a second reading of the counts without it.
         """
         absent = set(names) - {q.name for q in totals}
-        listed = (q for q in (self.listed() if absent else ()) if q.name in absent)
-        return [q if q.state in UNAVAILABLE else msgspec.structs.replace(q, state=None) for q in listed]
+        listed = [q for q in (self.listed() if absent else ()) if q.name in absent]
+        down = [q for q in listed if q.state in UNAVAILABLE]
+        if len(down) < len(listed):
+            counted, still = {q.name for q in self.totals()}, {q.name for q in self.listed()}
+            crashed = [q for q in listed if q not in down and q.name in still - counted]
+            down += [msgspec.structs.replace(q, state=None) for q in crashed]
+        return down
 
     def totals(self) -> list[QueueWire]:
         """Reads each queue with its live message counts. Needs tag management, changes nothing."""

@@ -230,7 +230,10 @@ def test_executions_against_what_lies_in_the_queues(place: Callable[..., Place],
     assert ("AT413", "1") in found(p.look(), Severity.WARNING)
 
 
-def test_the_number_of_requests_does_not_grow(place: Callable[..., Place], asked: list[str]) -> None:
+def test_the_number_of_requests_does_not_grow(
+    place: Callable[..., Place], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MANY_QUEUES", 10**6)  # another test may have thousands on this broker now
     p = place().populate()
     p.look()
     few = sorted(asked)

@@ -281,6 +281,7 @@ error_log {folder}/error.log;
 events {{}}
 http {{
     access_log off;
+    map $request_uri $rest {{ "~^/ops/rabbit(?<path>/.*)$" $path; }}
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -288,8 +289,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        location ~ ^/ops/rabbit/ {{
-            if ($request_uri ~ ^/ops/rabbit(/.*)) {{ set $rest $1; }}
+        location /ops/rabbit/ {{
             proxy_pass http://{api}$rest;
         }}
         location /decoding/ {{
@@ -434,7 +434,7 @@ def test_worker_queues_that_come_and_go_while_it_reads(site: Site) -> None:
     def churn() -> None:
         with site.vhost.channel() as channel:
             while not over.is_set():
-                workers = range(500, 510)
+                workers = range(500 + 10 * len(rounds), 510 + 10 * len(rounds))
                 for worker in workers:
                     for queue in topology.worker_queues(worker):
                         channel.queue_declare(queue.name, durable=queue.durable, auto_delete=queue.auto_delete)
