@@ -130,7 +130,6 @@ def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("own", [2], indirect=True)
 def test_what_is_printed_for_a_lab_reaches_the_lab(own: lab.Lab, tmp_path: Path) -> None:
     """`rabbitmqctl` as printed, in a shell that knows nothing of the lab: it changes the lab's own node."""
     settings = resolve({}, {}, lab=own.state.name)
@@ -157,6 +156,8 @@ def test_what_is_printed_for_a_lab_reaches_the_lab(own: lab.Lab, tmp_path: Path)
         users.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [2], indirect=True)
 def test_a_node_that_is_down(own: lab.Lab, tmp_path: Path) -> None:
     """One finding, though the broker also takes away the bindings of the queue that was there."""
     state = own.state
