@@ -52,7 +52,8 @@ def test_a_filter_that_holds(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "type=execution*", "key=worker", "reason=rejected", "age>2h", "retries!=2", "$.payload.execution_id=43",
+        "type=execution*", "key=worker", "reason=rejected", "queue=retry", "age>2h", "retries!=2",
+        "$.payload.execution_id=43",
         "$.payload.missing=*", "$.payload.missing>0", "$.payload.ref>0", "$.payload.list[1]=*", "$.message_type.x=*",
     ],
 )  # fmt: skip

@@ -131,6 +131,15 @@ def test_second_copies_of_a_resumed_drain_are_skipped(settings: Settings, file: 
     assert restore(settings, file, copies=True).count("published") == 4
 
 
+def test_a_file_without_messages_is_resumed_as_the_first_run(settings: Settings, file: Path) -> None:
+    drained(file, settings)
+    with open_file(file, settings, "q") as resumed:
+        assert (resumed.count, resumed.run, resumed.cut) == (0, 1, 0)
+    drained(file, settings, message("a"))
+    with open_file(file, settings, "q") as resumed:
+        assert (resumed.count, resumed.run, resumed.cut) == (1, 2, 0)
+
+
 def test_within_one_run_the_same_message_twice_is_two_messages(settings: Settings, file: Path) -> None:
     drained(file, settings, message("a"), message("a"))
     assert restore(settings, file).count("published") == 2
