@@ -120,6 +120,8 @@ class Broker:
     def _runs(self, vhost: Vhost) -> bool:
         """Whether each node has started it; one that was too busy does not do it by itself."""
         states = self.api("GET", f"vhosts/{vhost.quoted}").json()["cluster_state"]
+        if not states:  # an empty list to begin with, as no node knows it yet
+            return False
         stopped = [node for node, state in states.items() if state == "stopped"]
         for node in stopped:
             self.api("POST", f"vhosts/{vhost.quoted}/start/{node}", ok=(204, 500))
