@@ -42,10 +42,10 @@ def command(cli: Cli, interval: float, span: float | None, lines: bool, json_lin
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if lines or json_lines or not terminal or os.environ.get("TERM") == "dumb":
         _lines(cli, interval, span, json_lines)
-    from attune_ops.model.errors import ConfigError
+    from attune_ops.model.errors import ConfigError, install
 
     if importlib.util.find_spec("textual") is None:
-        raise ConfigError("the live view needs Textual: pip install 'attune-ops[monitoring]'; or use --lines")
+        raise ConfigError(f"the live view needs Textual: {install('monitoring')}; or use --lines")
     _view(cli, interval, span)
 
 

@@ -15,7 +15,7 @@ from attune_ops.installation import registry_locked
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.unreachable import is_late
 from attune_ops.model import deadline, requests_log
-from attune_ops.model.errors import AttuneOpsError, SourceError
+from attune_ops.model.errors import AttuneOpsError, SourceError, install
 from attune_ops.model.files import make_folder, make_private
 
 Access = Literal["read", "write", "create"]
@@ -210,9 +210,7 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
 
         from attune_ops.installation.timed_postgresql import TimedPostgresql, located
     except ImportError:
-        raise SourceError(
-            f"registry {database.shown}: PostgreSQL needs psycopg; pip install 'attune-ops[postgres]'"
-        ) from None
+        raise SourceError(f"registry {database.shown}: PostgreSQL needs psycopg: {install('postgres')}") from None
     timeout = min(timeout, deadline.left())
     at_most = max(1, int(timeout * 1000))
     options = f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={at_most}"

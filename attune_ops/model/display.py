@@ -44,7 +44,7 @@ class Shown:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A new pandas DataFrame with typed columns, units in its `attrs`. Needs `attune-ops[notebook]`.
+        """A new pandas DataFrame with typed columns, units in its `attrs`. Needs the extra `notebook`.
 
         Each access makes another copy: keep it in a variable to change it.
         """

@@ -36,3 +36,11 @@ class DrillRefused(AttuneOpsError):
 
 class Interrupted(KeyboardInterrupt):
     """An interrupt of a command that can be resumed; the text says what is done and how to resume."""
+
+
+def install(extra: str) -> str:
+    """What to do about a library that an extra of this package brings.
+
+    No `pip install` with the package's name: outside its own environment that would take the name from an index.
+    """
+    return f"install the extra {extra} (attune-ops docs install)"

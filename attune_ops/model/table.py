@@ -120,7 +120,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
         return self.records()
 
     def to_pandas(self) -> pd.DataFrame:
-        """A new DataFrame with typed columns; the same as `frame`. Needs `attune-ops[notebook]`.
+        """A new DataFrame with typed columns; the same as `frame`. Needs the extra `notebook`.
 
         >>> int(ops.queues().to_pandas()["messages"].sum())
         0
@@ -140,7 +140,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
         return self.column(column)
 
     def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
-        """The DataFrame interchange protocol, which pandas 3 calls deprecated. Needs `attune-ops[notebook]`."""
+        """The DataFrame interchange protocol, which pandas 3 calls deprecated. Needs the extra `notebook`."""
         import warnings
 
         frame: Any = self.frame
@@ -149,7 +149,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
             return frame.__dataframe__(nan_as_null, allow_copy)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
-        """The Arrow interface, for polars, DuckDB and others. Needs `attune-ops[notebook,history]`."""
+        """The Arrow interface, for polars, DuckDB and others. Needs the extras `notebook` and `history`."""
         frame: Any = self.frame
         return frame.__arrow_c_stream__(requested_schema)
 

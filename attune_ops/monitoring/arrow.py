@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, install
 
 try:
     import pyarrow as pa
@@ -10,6 +10,6 @@ try:
     import pyarrow.fs as pafs
     import pyarrow.parquet as pq
 except ImportError:
-    raise ConfigError("the history needs pyarrow: pip install 'attune-ops[history]'") from None
+    raise ConfigError(f"the history needs pyarrow: {install('history')}") from None
 
 __all__ = ["pa", "pafs", "pc", "pq"]

@@ -107,7 +107,7 @@ class History(display.Shown, msgspec.Struct, frozen=True):
         return made.sorted(*{"queues": ("-growth", "queue"), "workers": ("id",), "nodes": ("node",)}.get(self.of, ()))
 
     def chart(self) -> Any:
-        """The depths over time as an altair chart. Needs `attune-ops[notebook]`."""
+        """The depths over time as an altair chart. Needs the extra `notebook`."""
         return display.form(self, "chart")
 
     @property

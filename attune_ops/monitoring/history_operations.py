@@ -13,7 +13,7 @@ from attune_ops.monitoring.recorder import record
 class HistoryOperations(Operations):
     """Records readings in a Parquet data set, and reads them: trends, comparisons, stories.
 
-    `folder` is a path or a URI; default: the user's state folder. Needs `attune-ops[history]`.
+    `folder` is a path or a URI; default: the user's state folder. Needs the extra `history`.
     """
 
     label = "history"

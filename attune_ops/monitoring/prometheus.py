@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, install
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 except ImportError:
-    raise ConfigError("metrics need prometheus-client: pip install 'attune-ops[monitoring]'") from None
+    raise ConfigError(f"metrics need prometheus-client: {install('monitoring')}") from None
 
 __all__ = [
     "CONTENT_TYPE_LATEST", "CounterMetricFamily", "GaugeMetricFamily", "InfoMetricFamily", "Metric", "generate_latest",

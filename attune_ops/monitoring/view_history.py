@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, install
 from attune_ops.model.table import Table
 from attune_ops.monitoring import terminal_chart
 from attune_ops.render import view_table
@@ -106,7 +106,7 @@ def depth_chart(vhost: str, depths: Iterable[Depth], colors: Mapping[str, str] |
     try:
         import altair as alt
     except ImportError:
-        raise ConfigError("a chart needs altair: pip install 'attune-ops[notebook]'") from None
+        raise ConfigError(f"a chart needs altair: {install('notebook')}") from None
 
     data = [
         {"time": time.isoformat(), "queue": visible(queue), "messages": messages} for time, queue, messages in depths

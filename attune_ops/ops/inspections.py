@@ -115,7 +115,7 @@ class Inspections(InstallationFacts):
 
     @property
     def history(self) -> HistoryOperations:
-        """Readings over time: `record`, `show`, `compare`, `story`, `prune`. Needs `attune-ops[history]`.
+        """Readings over time: `record`, `show`, `compare`, `story`, `prune`. Needs the extra `history`.
 
         >>> ops.history.record("readings", seconds=0)
         1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, install
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import html, text, wire
 from attune_ops.render.text import RIGHT, cells, remarks
@@ -113,7 +113,7 @@ def load_pandas() -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise ConfigError("a DataFrame needs pandas: pip install 'attune-ops[notebook]'") from None
+        raise ConfigError(f"a DataFrame needs pandas: {install('notebook')}") from None
     return pd
 
 

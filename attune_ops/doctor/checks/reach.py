@@ -11,11 +11,12 @@ from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed, permits
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Subject, SubjectKind, Unknown
 from attune_ops.model.command_lines import CONFIGURED
+from attune_ops.model.errors import install
 from attune_ops.model.facts import Facts, Reach, Source
 
 SHOWS_ALL = {"monitoring", "administrator"}
 ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
-DRIVER = "attune-ops[postgres]"  # in the error of a connection without the driver
+DRIVER = install("postgres")  # in the error of a connection without the driver
 TLS = ("amqps://", "https://")
 TESTED = ((3, 10), (4, 0), (4, 3))  # the releases on which the tests were run: docs/compatibility.md
 
@@ -83,7 +84,7 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     """
     for reach in facts.reach:
         if reach.source is Source.REGISTRY and DRIVER in (reach.error or ""):
-            raise NotRead(f"the driver is missing; install the extra: pip install '{DRIVER}'")
+            raise NotRead(f"the driver is missing: {DRIVER}")
     locked = any(": locked by " in (r.error or "") for r in facts.reach if r.source is Source.REGISTRY)
     remedy = "Start the database, or correct its URL and schema."
     if locked:

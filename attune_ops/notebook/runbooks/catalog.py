@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.model.docs_address import docs_address
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, install
 from attune_ops.model.files import write_file
 from attune_ops.model.table import Column, Kind, Table
 
@@ -115,7 +115,7 @@ def _relinked(notebook: str, docs_url: str | None) -> str:
 def open_lab(file: Path) -> int:
     """Opens a file in JupyterLab and returns its exit status when it ends; raises `ConfigError` without JupyterLab."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise ConfigError("opening a notebook needs JupyterLab: pip install 'attune-ops[jupyter]'")
+        raise ConfigError(f"opening a notebook needs JupyterLab: {install('jupyter')}")
     return subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False).returncode
 
 

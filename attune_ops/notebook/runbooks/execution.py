@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from attune_ops.model.errors import ActionError, ConfigError
+from attune_ops.model.errors import ActionError, ConfigError, install
 from attune_ops.model.files import check_target, write_file
 from attune_ops.notebook.runbooks import catalog
 
@@ -30,14 +30,14 @@ def run(
 
     `values` are its parameters, `environment` additional variables for the kernel, `timeout` in s for each cell. A cell
     that fails ends the run: the outputs so far are written, then `ActionError` is raised. Raises `ConfigError` for an
-    unknown parameter, before anything runs, and without `attune-ops[jupyter]`.
+    unknown parameter, before anything runs, and without the extra `jupyter`.
     """
     try:
         import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError:
-        raise ConfigError("running a notebook needs Jupyter: pip install 'attune-ops[jupyter]'") from None
+        raise ConfigError(f"running a notebook needs Jupyter: {install('jupyter')}") from None
     file = catalog.find(name)
     known = catalog.parameters(catalog.read(file))
     if unknown := sorted(set(values) - set(known)):

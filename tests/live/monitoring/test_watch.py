@@ -232,6 +232,6 @@ def test_without_textual(here: tuple[Vhost, dict[str, str]], tmp_path: Path) -> 
     script.write_text(f"{hide}\nfrom attune_ops.__main__ import main\nsys.exit(main())\n")
     with terminal(env, 120, 24) as at:
         at.type(f"{sys.executable} {script} watch; echo status=$?")
-        at.shows("pip install 'attune-ops[monitoring]'", "status=2")
+        at.shows("install the extra monitoring", "status=2")
         at.type(f"{sys.executable} {script} watch --lines --for 1s --interval 1s; echo again=$?")
         at.shows("messages in", "again=0")
