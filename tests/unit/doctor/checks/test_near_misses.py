@@ -190,3 +190,21 @@ def test_permissions_that_cannot_be_judged_are_skipped(permissions: tuple[UserPe
     facts = change(served(H), user_permissions=permissions)
     (result,) = ask(facts, *[c for c in all_checks() if c.code == "AT117"]).results
     assert (result.status, why in (result.reason or "")) == (CheckStatus.SKIPPED, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "pattern", "definition", "there"),
+    [
+        ("AT606", H, EVENTS, {"max_length": 9000}, False),
+        ("AT606", H, EVENTS, {"dead_letter_exchange": "attune.dlx"}, True),
+        ("AT606", H, "^other", {"max_length": 9000}, True),
+        ("AT608", S, r"^worker\.", {"expires": 1_800_000}, False),
+        ("AT608", S, r"^worker\.1\.", {"expires": 1_800_000}, True),  # worker 2 has such queues, too
+        ("AT608", S, r"^worker\.", {"max_length": 9000}, True),
+    ],
+)
+def test_a_limit_by_a_policy_counts_where_all_such_queues_have_it(
+    code: str, facts: Facts, pattern: str, definition: dict[str, Any], there: bool
+) -> None:
+    found = ask(policy(facts, "limit", pattern, **definition), *[c for c in all_checks() if c.code == code]).findings
+    assert bool([f for f in found if code == "AT608" or f.subject.name == EVENTS]) is there
