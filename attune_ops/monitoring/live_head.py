@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ MARKS = {"healthy": ("√", "bold green"), "degraded": ("!", "bold yellow"), "un
          "unknown": ("?", "bold yellow")}  # fmt: skip
 SLOW_S = 2.0  # a reading that takes longer is mentioned
 VERDICT_LINES = 3  # as the style says
+REFUSED = re.compile(r"refused the|\b40[13]\b|permission|\btag\b", re.IGNORECASE)  # whole words: a port has digits, too
 
 
 def title(settings: Settings, reader: Reader, reading: Reading | None, width: int) -> Text:
@@ -48,7 +50,7 @@ def verdict(reading: Reading | None, waited: float, width: int) -> Text:
         return Text(f"… first reading ({waited:.0f} s)", "bold", no_wrap=True)
     if reading.away is not None:
         since = f"{reading.away_since:%H:%M:%S}Z" if reading.away_since else "now"
-        refused = any(word in reading.away.lower() for word in ("refused the", "401", "403", "permission", "tag "))
+        refused = REFUSED.search(reading.away) is not None
         what = "no access" if refused else "broker away"
         text = Text(f"× {what} since {since}", "bold red", overflow="fold")  # the reason stands at its end
         if reading.report is not None and reading.report.facts.missing_reason((Source.BROKER,)) is None:

@@ -150,6 +150,14 @@ def test_the_verdict_of_an_absent_broker_is_whole(width: int) -> None:
     assert text.plain.endswith("…" if width == 80 else "sets another URL")
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [("http://h:40313: no answer within 10 s", "broker away"), ("http://h:15672: 403 for /api/nodes", "no access")],
+)
+def test_digits_of_a_port_are_no_status(reason: str, shown: str) -> None:
+    assert shown in verdict(reading(facts(), away=reason), 0, 80).plain
+
+
 @pytest.mark.parametrize("width", [40, 78, 98, 198])
 @pytest.mark.parametrize("count", [3, 12_345_678])
 def test_a_trend_stays_in_its_tile(width: int, count: int) -> None:
