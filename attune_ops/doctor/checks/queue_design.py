@@ -26,9 +26,7 @@ def queues_bounded(facts: Facts) -> Iterator[Problem]:
     """
     desired, consumed = facts.memo(desired_routes), {c.queue for c in facts.topology.consumers}
     for queue in facts.topology.queues if consumed else ():
-        if queue.name in consumed or queue.name not in desired.reached or _limit(queue):
-            continue
-        if _by_policy(facts, queue, LIMITS):
+        if queue.name in consumed or queue.name not in desired.reached or _is_limited(facts, queue):
             continue
         keys = desired.keys.get(queue.name, [])
         yield Problem(
@@ -81,7 +79,7 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
         and not _by_policy(facts, q, ("x-expires",))
     ]
     broadcast = {desired.template(q) for p, r in desired.routes if ID not in p.routing_key for q in r.queues}
-    growing = [q.name for q in lasting if q.name in broadcast and not _limit(q) and not _by_policy(facts, q, LIMITS)]
+    growing = [q.name for q in lasting if q.name in broadcast and not _is_limited(facts, q)]
     if lasting:
         names = [q.name for q in lasting]
         yield Problem(
@@ -134,5 +132,6 @@ def _by_policy(facts: Facts, queue: Queue, arguments: tuple[str, ...]) -> bool:
     return bool(names) and all(keys & router.queue_settings(name).keys() for name in names)
 
 
-def _limit(queue: Queue) -> bool:
-    return any(name in queue.arguments for name in LIMITS)
+def _is_limited(facts: Facts, queue: Queue) -> bool:
+    """Whether an argument limits the queue, or a policy of this broker all such queues."""
+    return any(name in queue.arguments for name in LIMITS) or _by_policy(facts, queue, LIMITS)
