@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 import re
 import subprocess
+import sys
 import tomllib
 import types
 from pathlib import Path
 
 import pytest
+
+from tests.world import eventually
 
 ROOT = Path(__file__).parents[2]
 FILES = [p for p in (*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run") if p.is_file()]
@@ -48,6 +52,32 @@ def test_ci_runs_the_tests_and_nothing_else() -> None:
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) == 1
     assert "./scripts/test" in lines[0]
+
+
+def processes_of(session: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def test_the_load_generator_ends_with_the_tests() -> None:
+    # As `scripts/test --load` does: the shell becomes another program, and keeps its process id.
+    started = subprocess.Popen(
+        ["bash", "-c", f"{sys.executable} scripts/_load & exec cat"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert started.stdin
+    all_of_them = 1 + 1 + (os.cpu_count() or 1) + 1  # cat, the generator, a process for each core, one for the disk
+    assert eventually(lambda: len(processes_of(started.pid)) == all_of_them)
+    started.stdin.close()
+    started.wait()
+    assert eventually(lambda: not processes_of(started.pid))
 
 
 def test_a_python_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
