@@ -15,7 +15,8 @@ from attune_ops.model.display import Shown
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import PRIVATE, lock, make_folder, make_private, state_folder
-from attune_ops.model.ownership import Orphan, leftover_queues, orphaned_queues, require
+from attune_ops.model.orphans import Orphan, leftover_queues, orphaned_queues
+from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age, counted
 

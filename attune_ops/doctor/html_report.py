@@ -25,7 +25,7 @@ from attune_ops.doctor.findings import CheckResult, Finding, Report
 from attune_ops.model.decoding import decode
 from attune_ops.model.errors import SourceError
 from attune_ops.model.files import write_file
-from attune_ops.model.ownership import orphaned_queues
+from attune_ops.model.orphans import orphaned_queues
 from attune_ops.model.secret import Secret, mask_url, without
 from attune_ops.model.snapshot_file import masked, packed
 from attune_ops.model.table import Cell, Column, Kind, Table

@@ -6,7 +6,8 @@ from itertools import chain
 
 from attune_ops.inventory import consumer_count, freshness, origin, row
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import Orphan, orphaned_queues, require, workers_without_queue
+from attune_ops.model.orphans import Orphan, orphaned_queues, workers_without_queue
+from attune_ops.model.ownership import require
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.worker_process import worker_process
 

@@ -6,34 +6,21 @@ sources were read (`require`, or a check's `needs`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
-
-import msgspec
 
 from attune_ops.model import units
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
-from attune_ops.model.topology import ID, Binding, Leftover, Per, Topology
+from attune_ops.model.topology import ID, Binding, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
 
 MOST_IDS = 5  # that a sentence names
 WRONG_REGISTRY = "check --database-url (ATTUNE_OPS_DATABASE_URL)"
-
-
-class Orphan(msgspec.Struct, frozen=True):
-    """A queue that no registered live worker owns, or a registered live worker's queue that is missing."""
-
-    kind: Literal["queue", "worker"]
-    queue: str
-    worker_id: int | None  # None for a leftover that is not a worker's
-    why: str
-    worker: Worker | None = None
-    state: QueueState | None = None  # None where the queue is missing
 
 
 def require(facts: Facts, *needs: Source) -> Facts:
@@ -207,48 +194,6 @@ def _waits_for_consumers(facts: Facts, worker: Worker) -> bool:
     return bool(wanted) and all(q.name in facts.actual.unconsumed for q in wanted)
 
 
-def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
-    """The worker queues on the broker that no registered live worker owns.
-
-    An exclusive queue is not orphaned, whatever its name: its connection is open, and the broker deletes it with it.
-    """
-    for owner, queues in facts.worker_queues.items():
-        why = why_not_live(facts, owner)
-        if why is not None:
-            worker = facts.worker_named.get(owner)
-            left = (q for q in queues if not q.exclusive)
-            yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in left)
-
-
-def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
-    """Which known leftover of an earlier release the queue is, or None."""
-    bound = {b.source for b in facts.actual.bindings_to_queue.get(queue.name, ())}
-    for known in facts.topology.leftovers:
-        if known.matches(queue.name, queue.durable) and not queue.exclusive and known.bound_to in ("", *bound):
-            return known
-    return None
-
-
-def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:
-    """Whether the release that uses such a queue fits this broker as well as the topology in use.
-
-    Then it may be that release that runs, without the service that consumes from the queue.
-    """
-    fits = {f.name: f.rank for f in facts.recognition.fits} if facts.recognition else {}
-    used, other = fits.get(facts.topology.name), fits.get(leftover.topology)
-    return bool(leftover.topology) and (used is None or other is None or other >= used)
-
-
-def leftover_queues(facts: Facts) -> Iterator[Orphan]:
-    """The known leftovers that are not a worker's and that the release on this broker does not use, for deletion."""
-    for queue in facts.actual.queues or ():
-        known = leftover_of(facts, queue)
-        if known is None or worker_id(facts.topology, queue.name) is not None:
-            continue
-        if not may_be_in_use(facts, known):
-            yield Orphan("queue", queue.name, None, f"a leftover of {known.release}", None, queue)
-
-
 def check_registry(facts: Facts, *, may_be_empty: bool = False) -> None:
     """Raises `ConfigError` where the registry is not the one of this broker's workers.
 
@@ -275,13 +220,6 @@ def check_registry(facts: Facts, *, may_be_empty: bool = False) -> None:
 def has_consumer(facts: Facts, queue: QueueState) -> bool:
     """Whether a queue has a consumer, by its statistics or by the list of consumers."""
     return bool(queue.consumers or facts.actual.consumers_of.get(queue.name))
-
-
-def workers_without_queue(facts: Facts) -> Iterator[Orphan]:
-    """The registered live workers' queues that are not on the broker."""
-    for worker in facts.live_workers:
-        for queue in missing_queues(facts, worker):
-            yield Orphan("worker", queue, worker.id, "the worker is live, but its queue is missing", worker)
 
 
 def _replica_bindings(topology: Topology) -> tuple[Binding, ...]:

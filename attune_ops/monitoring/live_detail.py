@@ -14,7 +14,8 @@ from attune_ops.inventory import consumer_count
 from attune_ops.inventory.workers import workers
 from attune_ops.model import command_lines, units
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import orphaned_queues, unknown_consumers
+from attune_ops.model.orphans import orphaned_queues
+from attune_ops.model.ownership import unknown_consumers
 from attune_ops.model.snapshot import QueueState
 from attune_ops.monitoring.live_reading import Depths, orphans_known
 from attune_ops.monitoring.live_rows import BARS, spark, subjects

@@ -20,7 +20,8 @@ from attune_ops.inventory.workers import workers
 from attune_ops.model import deadline
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import check_registry, orphaned_queues
+from attune_ops.model.orphans import orphaned_queues
+from attune_ops.model.ownership import check_registry
 from attune_ops.model.secret import scrub
 
 SCHEMA = "attune-ops/watch/1"

@@ -14,7 +14,7 @@ from attune_ops.doctor.checks.lost_dead_letters import dead_letter_queues, missi
 from attune_ops.doctor.findings import CheckStatus, Report, Severity
 from attune_ops.doctor.health_check import Health
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import orphaned_queues
+from attune_ops.model.orphans import orphaned_queues
 from attune_ops.model.table import Table
 from attune_ops.model.topology import Per
 from attune_ops.model.version import __version__

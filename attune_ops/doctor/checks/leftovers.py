@@ -10,15 +10,8 @@ from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import (
-    exchange_kind,
-    has_consumer,
-    leftover_of,
-    may_be_in_use,
-    own_queues,
-    why_not_live,
-    worker_id,
-)
+from attune_ops.model.orphans import leftover_of, may_be_in_use
+from attune_ops.model.ownership import exchange_kind, has_consumer, own_queues, why_not_live, worker_id
 from attune_ops.model.snapshot import COUNTED, QueueState
 from attune_ops.model.topology import ID, Leftover, Topology
 from attune_ops.routing.topology_routes import live_router, live_routes
