@@ -94,7 +94,7 @@ def _last_reading(ctx: click.Context) -> Names:
 
 
 def _options(ctx: click.Context) -> dict[str, str]:
-    """The target options that are already on the line, kept by `_base.Cli`."""
+    """The target options that are already on the line, kept by `_run.Cli`."""
     return getattr(ctx.obj, "options", {})
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attune_ops.cli import _complete
-from attune_ops.cli._base import Cli, Command, format_option, pass_cli
+from attune_ops.cli._base import Command, format_option
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.cli._watch import repeat, watch_option
 
 if TYPE_CHECKING:

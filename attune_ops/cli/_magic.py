@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from attune_ops.cli._base import Cli
+from attune_ops.cli._run import Cli
 
 
 class KeepingCli(Cli):

@@ -16,7 +16,8 @@ from typing import NoReturn
 import click
 
 import attune_ops.cli as package
-from attune_ops.cli._base import LONGEST, Cli, Group
+from attune_ops.cli._base import LONGEST, Group
+from attune_ops.cli._run import Cli
 from attune_ops.installation.last_reading import kept as kept_names
 from attune_ops.model.deadline import whole_command
 from attune_ops.model.errors import AttuneOpsError, Interrupted

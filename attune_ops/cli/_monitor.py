@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Cli
+from attune_ops.cli._run import Cli
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report

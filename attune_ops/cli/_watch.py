@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from attune_ops.cli._base import Cli
 from attune_ops.cli._duration import duration
+from attune_ops.cli._run import Cli
 from attune_ops.model.waiting import displayed_by
 
 LEAST_S, LONGEST_S = 0.5, 86400.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from attune_ops.cli import _base
+from attune_ops.cli import _base, _run
 
 
 @_base.command(example='eval "$(attune-ops completion bash)"')
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@_base.pass_cli
-def command(cli: _base.Cli, shell: str) -> None:
+@_run.pass_cli
+def command(cli: _run.Cli, shell: str) -> None:
     """Prints the completion script of a shell.
 
     bash: add the line of the example to ~/.bashrc. zsh: the same with `zsh`, in ~/.zshrc. fish: attune-ops completion

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from attune_ops.cli import _complete
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._exit import OK, USAGE
 from attune_ops.cli._options import DRY_RUN
+from attune_ops.cli._run import Cli, pass_cli
 
 
 @group()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._inspect import inspection
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
+from attune_ops.cli._run import Cli, pass_cli
 
 
 @group()

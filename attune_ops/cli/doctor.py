@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attune_ops.cli import _base
-from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import format_option
 from attune_ops.cli._duration import duration
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
 from attune_ops.cli._options import automatic_samples_option, check_vhost, from_option
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.cli._several import Several, all_envs_option, several
 from attune_ops.model.severity import Severity
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
+from attune_ops.cli._base import format_option
 from attune_ops.cli._exit import FOUND
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.model.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from attune_ops.cli import _complete
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
 from attune_ops.cli._exit import FOUND, OK
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.cli._watch import repeat, watch_option
 
 if TYPE_CHECKING:

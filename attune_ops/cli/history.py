@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
 from attune_ops.cli._options import DRY_RUN
+from attune_ops.cli._run import Cli, pass_cli
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts

@@ -9,8 +9,9 @@ import sys
 import click
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.model import deadline
 
 WIDTH = 80  # columns of a table in a pipe, which has no width

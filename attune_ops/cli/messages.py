@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attune_ops.cli import _complete, _exit
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
+from attune_ops.cli._run import Cli, pass_cli
 
 if TYPE_CHECKING:
     from attune_ops.messages.preview import Preview

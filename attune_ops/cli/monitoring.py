@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from attune_ops.cli._base import Cli, group, pass_cli
+from attune_ops.cli._base import group
+from attune_ops.cli._run import Cli, pass_cli
 
 
 @group()

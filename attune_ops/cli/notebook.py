@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from attune_ops.cli import _complete
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._options import force_option
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.model import deadline
 
 

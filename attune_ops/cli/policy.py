@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
 from attune_ops.cli._inspect import inspection
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed, json_object, other_release_option
+from attune_ops.cli._run import Cli, pass_cli
 
 # Option and policy key, type, metavar, help. A time is given with its unit and set in milliseconds.
 SETTINGS: tuple[tuple[str, Any, str, str], ...] = (

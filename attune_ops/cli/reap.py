@@ -7,9 +7,10 @@ from datetime import timedelta
 import click
 
 from attune_ops.cli import _base, _complete, _exit
-from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import format_option
 from attune_ops.cli._duration import duration
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed, other_release_option
+from attune_ops.cli._run import Cli, pass_cli
 
 
 @_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")

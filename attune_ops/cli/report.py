@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from attune_ops.cli import _base, _exit
-from attune_ops.cli._base import Cli, pass_cli
 from attune_ops.cli._options import automatic_samples_option, check_vhost, force_option, from_option
+from attune_ops.cli._run import Cli, pass_cli
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from attune_ops.cli import _base, _complete
-from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import format_option
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
+from attune_ops.cli._run import Cli, pass_cli
 
 
 @_base.command(example="attune-ops retire 'w*'")

@@ -8,8 +8,9 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from attune_ops.cli import _base, _complete, _exit
-from attune_ops.cli._base import Cli, format_option, pass_cli
+from attune_ops.cli._base import format_option
 from attune_ops.cli._options import check_vhost, confirm_option, confirmed, json_object
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.model.units import counted
 from attune_ops.routing.route import REASONS, Reason
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from attune_ops.cli import _base
-from attune_ops.cli._base import Cli, pass_cli
 from attune_ops.cli._duration import duration
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.cli._several import all_envs_option, several
 
 if TYPE_CHECKING:

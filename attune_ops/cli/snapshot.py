@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from attune_ops.cli import _exit
-from attune_ops.cli._base import Cli, format_option, group, pass_cli
+from attune_ops.cli._base import format_option, group
 from attune_ops.cli._options import force_option, samples_option, vhost_option
+from attune_ops.cli._run import Cli, pass_cli
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts

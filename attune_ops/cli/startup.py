@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from attune_ops.cli import _complete
-from attune_ops.cli._base import Cli, format_option, pass_cli
 from attune_ops.cli._base import command as cli_command
+from attune_ops.cli._base import format_option
 from attune_ops.cli._exit import FOUND, OK, UNREACHABLE
 from attune_ops.cli._options import DRY_RUN, change_options, confirmed
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.model.startup_progress import SERVICES, Step
 from attune_ops.startup.startup_report import Ending, StartupReport, StepResult
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attune_ops.cli import _complete, _exit
-from attune_ops.cli._base import Cli, Command, format_option, group, pass_cli
+from attune_ops.cli._base import Command, format_option, group
 from attune_ops.cli._options import (
     DRY_RUN,
     change_options,
@@ -19,6 +19,7 @@ from attune_ops.cli._options import (
     other_release_option,
     read_file,
 )
+from attune_ops.cli._run import Cli, pass_cli
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source

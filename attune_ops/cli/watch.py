@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from attune_ops.cli import _base
-from attune_ops.cli._base import Cli, pass_cli
 from attune_ops.cli._duration import duration
+from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.cli._watch import Last, interruptible
 
 if TYPE_CHECKING:
