@@ -30,10 +30,11 @@ COMMAND = '''
 """`attune-ops mine`."""
 
 from attune_ops.cli import _base
+from attune_ops.cli._run import pass_cli
 
 
 @_base.command(example="attune-ops mine")
-@_base.pass_cli
+@pass_cli
 def command(cli):
     """Says that it is mine."""
     cli.write("mine")

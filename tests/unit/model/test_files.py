@@ -15,7 +15,8 @@ from attune_ops.model.files import make_folder, make_private
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o777], ids=oct)
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+def umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    assert tmp_path.is_dir()  # made before, or its owner could not use it
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
