@@ -10,16 +10,16 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pika
 import pytest
 import requests
-from pika.exceptions import AMQPError
+from pika.adapters.blocking_connection import BlockingChannel
 
 from attune_ops import lab
 from attune_ops.doctor.findings import Severity
@@ -389,29 +389,46 @@ def test_a_slow_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "no answer within 0.05 s" in said
 
 
+@contextmanager
+def changing(vhost: Vhost, change: Callable[[BlockingChannel, int], None]) -> Iterator[Callable[[], None]]:
+    """Runs the block while a thread calls `change` with 0, 1, 2, …; yields a wait for the end of one more such round.
+
+    What ends the thread before the block is raised after it.
+    """
+    over, ended = threading.Event(), list[int]()
+
+    def run() -> None:
+        with vhost.channel() as channel:
+            while not over.is_set():
+                change(channel, len(ended))
+                ended.append(len(ended))
+
+    def goes_on() -> None:
+        before = len(ended)
+        eventually(lambda: len(ended) > before or running.done())
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            yield goes_on
+        finally:
+            over.set()
+        running.result()
+
+
 def test_what_is_in_motion_is_no_error(site: Site) -> None:
     """Queues and bindings that come and go while the lists are read, one after the other."""
-    over, failed = threading.Event(), list[AMQPError]()
 
-    def churn() -> None:
-        try:
-            with site.vhost.channel() as channel:
-                channel.exchange_declare("moving", "topic")
-                n = 0
-                while not over.is_set():
-                    names = [f"moving.{n}.{i}" for i in range(20)]
-                    for name in names:
-                        channel.queue_declare(name, auto_delete=True)
-                        channel.queue_bind(name, "moving", name)
-                    for name in names:
-                        channel.queue_delete(name)
-                    n += 1
-        except AMQPError as e:
-            failed.append(e)
+    def moving(channel: BlockingChannel, n: int) -> None:
+        channel.exchange_declare("moving", "topic")
+        names = [f"moving.{n}.{i}" for i in range(20)]
+        for name in names:
+            channel.queue_declare(name, auto_delete=True)
+            channel.queue_bind(name, "moving", name)
+        for name in names:
+            channel.queue_delete(name)
 
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
+    with changing(site.vhost, moving):
         for _ in range(ROUNDS):
             report = site.place.look()
             assert [f.detail for f in report.findings if f.severity is Severity.ERROR] == []
@@ -420,46 +437,28 @@ def test_what_is_in_motion_is_no_error(site: Site) -> None:
         assert site.rows("queues")
         assert site.rows("orphans") == []
         site.shows("topology", "diff")
-    finally:
-        over.set()
-        thread.join()
-    assert not failed
 
 
 def test_worker_queues_that_come_and_go_while_it_reads(site: Site) -> None:
     """The lists of queues, bindings and consumers are read one after the other, and differ: none is an error."""
-    over, rounds = threading.Event(), list[int]()
     topology = site.place.settings.topology
 
-    def churn() -> None:
-        with site.vhost.channel() as channel:
-            while not over.is_set():
-                workers = range(500 + 10 * len(rounds), 510 + 10 * len(rounds))
-                for worker in workers:
-                    for queue in topology.worker_queues(worker):
-                        channel.queue_declare(queue.name, durable=queue.durable, auto_delete=queue.auto_delete)
-                    for binding in topology.worker_bindings(worker):
-                        channel.queue_bind(binding.destination, binding.source, binding.routing_key)
-                for worker in workers:
-                    for queue in topology.worker_queues(worker):
-                        channel.queue_delete(queue.name)
-                rounds.append(len(rounds))
+    def workers(channel: BlockingChannel, n: int) -> None:
+        ids = range(500 + 10 * n, 510 + 10 * n)
+        queues = [queue for worker in ids for queue in topology.worker_queues(worker)]
+        for queue in queues:
+            channel.queue_declare(queue.name, durable=queue.durable, auto_delete=queue.auto_delete)
+        for binding in (b for worker in ids for b in topology.worker_bindings(worker)):
+            channel.queue_bind(binding.destination, binding.source, binding.routing_key)
+        for queue in queues:
+            channel.queue_delete(queue.name)
 
-    def goes_on(wanted: int) -> bool:
-        return len(rounds) > wanted or not thread.is_alive()
-
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
-        for n in range(ROUNDS):
+    with changing(site.vhost, workers) as goes_on:
+        for _ in range(ROUNDS):
             report = site.place.look()
             assert [f.detail for f in report.findings if f.severity is Severity.ERROR] == []
-            eventually(partial(goes_on, n))
+            goes_on()
         for words in ("doctor", "queues", "workers", "orphans", "bindings", "topology diff", "reap --grace 0s --apply"):
             done = site.run(*words.split(), env=site.place.environment)
             assert "Traceback" not in done.stderr
             assert done.returncode in (0, 1), done.stderr
-    finally:
-        over.set()
-        thread.join()
-    assert len(rounds) >= ROUNDS, "the churn went on to the end"
