@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from attune_ops.model import deadline
 from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 from attune_ops.model.files import shown, state_folder
 from attune_ops.model.secret import mask_url
-from attune_ops.monitoring.arrow import pa, pafs
+from attune_ops.monitoring.arrow import pafs
 
 OURS = re.compile(r"(?P<recorder>[\w-]+\.[0-9a-f]+)\.\d{8}T\d{12}Z\.parquet", re.ASCII)
+UNKNOWN_SCHEME = "Unrecognized filesystem type"  # pyarrow says so
 _DAY = re.compile(r"day=(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
@@ -56,12 +58,13 @@ class Folder:
         if "://" not in self.place:
             return pafs.LocalFileSystem(), os.path.abspath(Path(self.place).expanduser())
         try:
-            system, path = pafs.FileSystem.from_uri(self.place)
+            system, path = pafs.FileSystem.from_uri(_bounded(self.place))
             return system, path
-        except pa.ArrowInvalid:  # a scheme that pyarrow does not know
-            pass
-        except (OSError, ValueError) as e:
-            raise ConfigError(f"{self.name}: cannot open the history: {one_line(e)}") from None
+        except OSError as e:  # S3 is asked for the bucket's region
+            raise SourceError(f"{self.name}: cannot open the history: {one_line(e)}") from None
+        except ValueError as e:
+            if UNKNOWN_SCHEME not in str(e):
+                raise ConfigError(f"{self.name}: cannot open the history: {one_line(e)}") from None
         try:
             import fsspec  # type: ignore[import-not-found,unused-ignore]
 
@@ -153,6 +156,14 @@ class Folder:
         return "/".join((self.root.rstrip("/"), *parts))
 
 
+def _bounded(place: str) -> str:
+    """The URI, so that Google's store ends in time: for a quarter of an hour it would try again, deaf to signals."""
+    if not place.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in place:
+        return place
+    return f"{place}{'&' if '?' in place else '?'}retry_limit_seconds={min(deadline.left(), deadline.DEFAULT_S):.3f}"
+
+
 def one_line(error: Exception) -> str:
     """The reason of an error in one line."""
-    return getattr(error, "strerror", None) or " ".join(mask_url(str(error)).split())
+    said = str(error).partition(" error_info={")[0]  # of Google's store: 500 characters that repeat it
+    return getattr(error, "strerror", None) or " ".join(mask_url(said).split())
