@@ -9,6 +9,7 @@ import msgspec
 from attune_ops.doctor.findings import Finding, Report
 from attune_ops.installation.config.running_lab import RunningLab, read
 from attune_ops.model.command_lines import CommandLine, line
+from attune_ops.model.worker_process import GONE
 
 OF_A_PROCESS = ("AT401", "AT403", "AT409")  # their fix is a process that somebody has to start
 
@@ -25,10 +26,7 @@ def on_lab(report: Report, name: str) -> Report:
 
 
 def _on_lab(found: Finding, lab: RunningLab) -> Finding:
-    worker = found.evidence.get("name")
-    starts = (
-        found.code in OF_A_PROCESS and isinstance(worker, str) and "no connection" in f"{found.cause} {found.detail}"
-    )
+    starts = found.code in OF_A_PROCESS and _process(found) in GONE
     down, again = line("lab", "down", "--name", lab.name), line("lab", "run", "--name", lab.name, "--keep")
     hint = f" On a lab no command starts one stand-in again; these restart the whole lab: {down}; {again}"
     return msgspec.structs.replace(
@@ -39,8 +37,13 @@ def _on_lab(found: Finding, lab: RunningLab) -> Finding:
     )
 
 
+def _process(found: Finding) -> object:
+    """The state of the process as the check wrote it: of several it is the same."""
+    return found.evidence.get("each", [found.evidence])[0].get("process")
+
+
 def _for_lab(command: CommandLine, lab: RunningLab) -> CommandLine:
     if command.program != "rabbitmqctl":
         return command
-    where = (f"HOME={lab.folder}", f"ERL_EPMD_PORT={lab.epmd_port}", str(Path(lab.server).with_name("rabbitmqctl")))
-    return CommandLine((*where, *command.words), "env")
+    where = [f"{name}={value}" for name, value in lab.ctl_environment.items()]
+    return CommandLine((*where, str(Path(lab.server).with_name("rabbitmqctl")), *command.words), "env")

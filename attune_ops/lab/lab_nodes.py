@@ -125,6 +125,7 @@ def prepare(name: str, folder: Path, count: int, server: Server, config: Sequenc
             created=datetime.now(UTC),
             config=tuple(config),
             plugins=tuple(plugins),
+            erlang=server.erlang,
         )
         _start_epmd(files.save(lab), server)
 

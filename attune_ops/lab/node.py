@@ -73,12 +73,10 @@ def environment(lab: RunningLab, node: LabNode | None = None) -> dict[str, str]:
     made = {"LANG": "C.UTF-8"} | made
     none = str(Path(lab.folder, "none"))
     made |= {
+        **lab.ctl_environment,
         "PATH": search_path(),
-        "HOME": lab.folder,  # where Erlang looks for the cookie
-        "ERL_EPMD_PORT": str(lab.epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_CONF_ENV_FILE": none,
-        "ATTUNE_OPS_LAB_FOLDER": lab.folder,
     }
     if node is not None:
         made |= {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from attune_ops.installation.config.running_lab import STANDARD_PATH
 from attune_ops.model.errors import ConfigError
 
 # Where packages install the scripts that any user may run, in order of preference. What Debian puts on the PATH is a
@@ -30,6 +31,7 @@ class Server(msgspec.Struct, frozen=True):
     start: str
     ctl: str
     epmd: str
+    erlang: str = ""  # the folder of `erl`; "" where it is on every PATH, or not on the caller's
 
 
 def search_path() -> str:
@@ -46,7 +48,7 @@ def find(wanted: str | None = None) -> Server:
         if start.name == WRAPPER:
             start = start.with_name("rabbitmq-server")
         if start.is_file() and os.access(start, os.X_OK):
-            return Server(str(start), str(start.with_name("rabbitmqctl")), _epmd(start.parent))
+            return Server(str(start), str(start.with_name("rabbitmqctl")), _epmd(start.parent), _erlang())
     if wanted is not None:
         raise ConfigError(f"no rabbitmq-server in {wanted}: give an installation's folder or its sbin/rabbitmq-server")
     raise ConfigError(
@@ -68,6 +70,12 @@ def _candidates(wanted: str | None) -> Iterator[Path]:
     on_path = shutil.which("rabbitmq-server", path=search_path())
     if on_path is not None:
         yield Path(on_path).resolve()
+
+
+def _erlang() -> str:
+    found = shutil.which("erl", path=search_path())
+    folder = str(Path(found).absolute().parent) if found else ""
+    return "" if folder in STANDARD_PATH else folder
 
 
 def _epmd(folder: Path) -> str:

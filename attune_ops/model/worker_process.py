@@ -17,6 +17,7 @@ from attune_ops.model.units import counted
 
 LISTED_AFTER = timedelta(seconds=15)  # a new connection is listed after 5 s, 10 s where the broker is busy
 CRASHED_AFTER = timedelta(seconds=30) + LISTED_AFTER  # a live process sends a heartbeat every 30 s
+STOPPED, CRASHED = GONE = "no connection", "crashed: no connection"
 State = Literal["connected", "starting", "unlisted", "gone", "unknown"]
 
 
@@ -85,7 +86,7 @@ def _process(facts: Facts, worker: Worker) -> WorkerProcess:
     seen = worker.last_heartbeat or worker.created
     if not stopped and seen is not None and facts.taken_at - seen < CRASHED_AFTER:
         return WorkerProcess("unlisted", "no connection is listed yet")
-    return WorkerProcess("gone", "no connection" if stopped else "crashed: no connection")
+    return WorkerProcess("gone", STOPPED if stopped else CRASHED)
 
 
 def _first(connections: Mapping[str, str], names: Iterable[str]) -> str | None:

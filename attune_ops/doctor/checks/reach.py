@@ -201,11 +201,9 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
                 remedy="Synchronise both hosts by NTP.",
             )
     registry = next((r.clock_offset_s or 0.0 for r in facts.reach if r.source is Source.REGISTRY), 0.0)
-    ahead = {
-        w.name: (w.last_heartbeat - facts.taken_at).total_seconds()
-        for w in (facts.registry.workers if facts.registry and registry <= clock_offset_s else ())
-        if w.last_heartbeat and (w.last_heartbeat - facts.taken_at).total_seconds() > clock_offset_s
-    }
+    workers = facts.registry.workers if facts.registry and registry <= clock_offset_s else ()
+    leads = ((w.name, (w.last_heartbeat - facts.taken_at).total_seconds()) for w in workers if w.last_heartbeat)
+    ahead = {name: lead for name, lead in leads if lead > clock_offset_s}
     if ahead:
         yield Problem(
             Subject("registry", "heartbeats"),

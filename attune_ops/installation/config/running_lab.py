@@ -22,6 +22,7 @@ from attune_ops.model.secret import Secret
 STATE_FILE = "state.json"
 PASSWORD_FILE = "password"
 REGISTRY_FILE = "registry.sqlite"
+STANDARD_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 LOOPBACK = ("127.0.0.1", "localhost")  # a lab listens nowhere else
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 
@@ -70,6 +71,15 @@ class RunningLab(msgspec.Struct, frozen=True):
     version: str | None = None
     config: tuple[str, ...] = ()  # lines of rabbitmq.conf that were asked for
     plugins: tuple[str, ...] = ()
+    erlang: str = ""  # the folder of `erl` that it runs on; "" where it is on every PATH, or beside the server
+
+    @property
+    def ctl_environment(self) -> dict[str, str]:
+        """What `rabbitmqctl` needs to reach this lab, whatever the shell: cookie, epmd, Erlang."""
+        path = {"PATH": os.pathsep.join((self.erlang, *STANDARD_PATH))} if self.erlang else {}
+        # The folder: the installations that `scripts/rabbitmq` makes show it to their programs.
+        where = {"HOME": self.folder, "ERL_EPMD_PORT": str(self.epmd_port), "ATTUNE_OPS_LAB_FOLDER": self.folder}
+        return path | where
 
     @property
     def node(self) -> LabNode:
