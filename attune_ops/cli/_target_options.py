@@ -23,7 +23,7 @@ TARGET = (
     ("key-file", "FILE", "TLS: its private key, unless --cert-file contains it (PEM)."),
     ("tls-server-name", "NAME", "TLS: name in the server's certificate, if not the host's (port-forward)."),
     ("tls-min-version", "VERSION", "TLS: oldest version allowed: 1.2 (default) or 1.3."),
-    ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, or a file."),
+    ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, attune-0.6, or a file."),
 )
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs

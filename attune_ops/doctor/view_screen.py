@@ -196,7 +196,7 @@ def _skipped(results: Sequence[CheckResult]) -> str:
         reasons.setdefault(_short(r.reason or ""), []).append(r.code)
     parts = [f"{_some(codes, 3)}" + (f": {reason}" if reason else "") for reason, codes in reasons.items()]
     others = [code for codes in list(reasons.values())[REASONS:] for code in codes]
-    more = [f"{_some(others)}: --all shows the reasons"] if others else []
+    more = [f"{_some(others)} (--all shows why)"] if others else []
     return f"{len(results)}; " + "; ".join(parts[:REASONS] + more)
 
 

@@ -66,6 +66,7 @@ def test_schemas_accept_what_is_valid_and_refuse_what_is_not(run: Run) -> None:
     example = (ROOT / "attune_ops/installation/config/example.toml").read_text()
     assert "#:schema attune-ops.schema.json\n" in example
     jsonschema.validate(tomllib.loads(example), configuration)
+    assert all(file.stem in example for file in BUILT_IN)
     for file in BUILT_IN:
         jsonschema.validate(tomllib.loads(file.read_text()), topology)
     exported = run("topology", "export", "--to", "toml", "--topology", "attune-2026-09", status=0).stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import pytest
 
@@ -9,6 +11,7 @@ from attune_ops.cli import _exit
 from attune_ops.cli._base import LONGEST, Command
 from attune_ops.cli._main import Commands, main, root
 from attune_ops.cli._target_options import TARGET
+from attune_ops.model.topologies import names
 from tests.cli.commands import ALL, formats
 
 
@@ -22,6 +25,11 @@ def test_help_is_complete_and_ends_with_an_example(name: str, capsys: pytest.Cap
     assert all(f"--{option}" in head for option, _, _ in TARGET)
     assert all(len(line) <= 80 for line in head.splitlines())
     assert ALL[name].help, "no docstring"
+
+
+def test_the_help_names_every_topology() -> None:
+    (text,) = [help_ for option, _, help_ in TARGET if option == "topology"]
+    assert set(re.findall(r"attune-[\d.-]*\d", text)) == set(names())
 
 
 def test_the_list_has_the_sentence_of_each_command_whether_read_from_its_file_or_imported() -> None:

@@ -88,6 +88,20 @@ def test_nothing_is_deleted_without_the_overlay_that_says_so() -> None:
     assert spec["containers"][0]["args"][-1] == "--apply"
 
 
+def test_only_what_deletes_has_the_secret_of_a_user_that_may_delete() -> None:
+    secrets = {
+        (folder, name)
+        for folder in RUNNING
+        for spec, container in containers(folder)
+        for name in [source["secretRef"]["name"] for source in container["envFrom"]]
+        if ("--apply" in container["args"]) != (name == "attune-ops-reap")
+    }
+    assert secrets == set()
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    assert "create secret generic attune-ops " in page
+    assert "second Secret, `attune-ops-reap`, with the same keys" in page
+
+
 def test_what_a_prometheus_operator_gets_fits_what_serves() -> None:
     things = {o["kind"]: o for o in [*objects("base"), *objects("monitoring")] if o["kind"] != "CronJob"}
     labels = things["Deployment"]["spec"]["template"]["metadata"]["labels"]

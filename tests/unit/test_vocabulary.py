@@ -83,7 +83,8 @@ def prose_of_notebook(path: Path) -> Iterator[tuple[int, str]]:
 def files() -> list[Path]:
     package = [p for p in sorted((ROOT / "attune_ops").rglob("*")) if p.suffix in (".py", ".html", ".js")]
     pages = [p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if p.name not in ("glossary.md",)]
-    return [*package, *sorted(pages), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    deploy = [p for p in sorted((ROOT / "deploy").rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    return [*package, *sorted(pages), *deploy, *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
 def found(path: Path) -> list[str]:

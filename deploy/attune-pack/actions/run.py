@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs one command of attune-ops for Attune: JSON parameters on standard input, the command's JSON on standard output.
 
-The worker sets ATTUNE_ACTION to the action's ref, whose last part is the command, and leaves out parameters that nobody
-gave. The exit status is the command's: 0, 1 for findings, 2 for wrong parameters, 3 for what could not be read. So the
+The worker sets ATTUNE_ACTION to the action's ref; its last part is the command. Parameters that nobody gave are left
+out. The exit status is the command's: 0, 1 for findings, 2 for wrong parameters, 3 for what could not be read. So the
 execution fails exactly where the command does.
 """
 
