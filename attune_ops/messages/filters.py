@@ -19,7 +19,7 @@ from attune_ops.model.errors import ConfigError
 from attune_ops.model.units import seconds
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "=": lambda a, b: a == b, "!=": lambda a, b: a != b, ">": lambda a, b: a > b, "<": lambda a, b: a < b,
+    "=": lambda a, b: a == b, ">": lambda a, b: a > b, "<": lambda a, b: a < b,
     ">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b,
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shlex
 import sys
 import tomllib
 from collections import Counter
@@ -28,10 +29,13 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME", help="only modules whose path contains it; no page")
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of a room")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which N these are; another takes others")
+    parser.add_argument(
+        "-k", default="", metavar="WHICH", help="only tests that match, as of pytest: without slow ones"
+    )
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
     for room in options.rooms:
-        one = results_of(room, options.only, options.sample, options.seed)
+        one = results_of(room, options.only, options.sample, options.seed, options.k)
         if options.only:
             print(json.dumps(one, indent=1, ensure_ascii=False))
             continue
@@ -42,7 +46,7 @@ def main() -> int:
     return int(any(s["mutant"] not in explained for r in results.values() for s in r["survived"]))
 
 
-def results_of(room: str, only: str, sample: int | None, seed: int) -> dict[str, Any]:
+def results_of(room: str, only: str, sample: int | None, seed: int, which: str) -> dict[str, Any]:
     """What became of the mutants of a room.
 
     A sample is by a hash of seed and mutant, so that a change of the code leaves the others of the sample in it.
@@ -54,10 +58,12 @@ def results_of(room: str, only: str, sample: int | None, seed: int) -> dict[str,
         chosen = set(sorted(possible, key=lambda m: hashlib.sha256(f"{seed} {m.key}".encode()).digest())[:sample])
         tried = [m for m in possible if m in chosen]
     print(f"{room}: {len(tried)} of {len(possible)} mutants", file=sys.stderr)
-    outcomes = run(tried, [f"tests/unit/{room}"])
+    outcomes = run(tried, [f"tests/unit/{room}", *(["-k", which] if which else [])])
     counts = Counter(outcomes.values())
     return {
-        "command": f"scripts/mutation {room}" + (f" --sample {sample} --seed {seed}" if sample else ""),
+        "command": f"scripts/mutation {room}"
+        + (f" --sample {sample} --seed {seed}" if sample else "")
+        + (f" -k {shlex.quote(which)}" if which else ""),
         "date": datetime.now(UTC).date().isoformat(),
         "mutants": len(possible),
         "tried": len(tried),

@@ -87,8 +87,8 @@ def test_workers_without_their_bindings_are_one_finding() -> None:
     assert finding.remedy.startswith("Start the worker's process again")
 
 
-def test_two_are_two_findings() -> None:
-    facts = without_queues(
-        healthy(JANUARY, (stale(1), stale(2), worker(3))), *(f"worker.{i}.executions" for i in (1, 2))
-    )
-    assert [f.subject.name for f in diagnose(facts).at_least(Severity.ERROR)] == ["w1", "w2"]
+def test_two_are_two_findings_and_three_are_one() -> None:
+    for dead, found in (((1, 2), [("w1", 0), ("w2", 0)]), ((1, 2, 3), [("w1", 2)])):
+        registry = (*(stale(i) for i in dead), worker(4))
+        facts = without_queues(healthy(JANUARY, registry), *(f"worker.{i}.executions" for i in dead))
+        assert [(f.subject.name, len(f.others)) for f in diagnose(facts).at_least(Severity.ERROR)] == found

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attune_ops.installation.config import resolve
 from attune_ops.messages.message import Message
-from attune_ops.messages.message_file import SCHEMA, Damaged, Header, decode_header, decode_messages, encode
-from attune_ops.model.errors import ConfigError
+from attune_ops.messages.message_file import (
+    SCHEMA,
+    Damaged,
+    Header,
+    decode_header,
+    decode_messages,
+    encode,
+    open_file,
+    read_messages,
+)
+from attune_ops.model.errors import ActionError, ConfigError
 
 HEADER = Header(id="a" * 32, queue="q\n", vhost="/", broker="amqp://u:***@h/", created=datetime.now(UTC))
 MESSAGES = st.lists(
@@ -76,6 +87,22 @@ def test_the_first_line() -> None:
 def test_another_file_is_refused(line: bytes) -> None:
     with pytest.raises(ConfigError, match="'f' is not a message file"):
         decode_header(line, "f")
+
+
+def test_each_message_gets_its_position_and_the_run_that_drained_it(tmp_path: Path) -> None:
+    settings, path = resolve({"amqp_url": "amqp://127.0.0.1:1"}, {}), tmp_path / "f"
+    for runs in (7, 1), (2, 9):  # whatever it comes with
+        with open_file(path, settings, "q") as file:
+            for n, run in enumerate(runs, file.count + 1):
+                file.append(Message(n, "", "q", b"\x00\x00", b"", run=run))
+    found = [m for m in read_messages(path) if isinstance(m, Message)]
+    assert [(m.n, m.run) for m in found] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+
+
+def test_two_drains_do_not_write_one_file(tmp_path: Path) -> None:
+    settings, path = resolve({"amqp_url": "amqp://127.0.0.1:1"}, {}), tmp_path / "f"
+    with open_file(path, settings, "q"), pytest.raises(ActionError, match="another drain is writing"):
+        open_file(path, settings, "q").__enter__()
 
 
 def test_a_later_schema_is_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +17,7 @@ from attune_ops.messages.message import LARGEST, Message
 from attune_ops.messages.preview import PeekResult, Preview, preview
 from attune_ops.model.redaction import Redactor
 from attune_ops.render import form
-from tests.unit.messages.wire import properties
+from tests.unit.messages.wire import Typed, properties
 from tests.unit.model.test_redaction import CORE, NAMES, SECRETS, holding
 
 NOW = datetime(2026, 1, 16, 12, 0, tzinfo=UTC)
@@ -68,6 +70,7 @@ def test_revealed_it_is_all_there() -> None:
         (b"\xff\xfe", "2 bytes, not JSON"),
         (b'{"a": ', "6 bytes, not JSON"),
         (b"[" * 100_000, "100000 bytes, not JSON"),
+        (b"x" * LARGEST, f"{LARGEST} bytes, not JSON"),
         (b'"' + b"x" * LARGEST + b'"', "too large to show"),
     ],
 )
@@ -98,6 +101,21 @@ def test_why_it_is_here() -> None:
         "odd dead-lettered it (other)",
         "it was published to queue  (default exchange)",
     )
+
+
+def test_only_a_whole_body_is_decompressed() -> None:
+    text = json.dumps({"message_type": "X", "payload": "x" * 5000}).encode()
+    for encoding, packed in (("gzip", gzip.compress(text)), ("Deflate", zlib.compress(text))):
+        whole = Message(1, "x", "k", properties(content_encoding=encoding), packed)
+        assert (whole.content, whole.type) == (text, "X")
+        torn = Message(1, "x", "k", properties(content_encoding=encoding), packed[:-9])
+        assert (torn.content, torn.type) == (packed[:-9], None)
+
+
+def test_when_it_was_dead_lettered() -> None:
+    deaths = [{"queue": "q", "time": Typed(b"T", int(NOW.timestamp()))}, {"queue": "q", "time": "soon"}, {"queue": "q"}]
+    message = Message(1, "dlx", "k", properties(headers={"x-death": deaths}), b"{}")
+    assert [d.time for d in message.deaths] == [NOW, None, None]
 
 
 def test_what_a_message_lacks_is_none() -> None:
