@@ -208,3 +208,11 @@ def test_a_limit_by_a_policy_counts_where_all_such_queues_have_it(
 ) -> None:
     found = ask(policy(facts, "limit", pattern, **definition), *[c for c in all_checks() if c.code == code]).findings
     assert bool([f for f in found if code == "AT608" or f.subject.name == EVENTS]) is there
+
+
+def test_the_remedy_names_the_queue_that_the_dead_letters_reach() -> None:
+    """Another key of the exchange leads elsewhere, and a queue that is not there gets none."""
+    facts = bound(healthy(SEPTEMBER), "attune.dlx", EVENTS, "other")
+    found = ask(bound(facts, "attune.dlx", "gone", "#"), *[c for c in all_checks() if c.code == "AT603"]).findings
+    (finding,) = [f for f in found if "attune.dlx.queue" in f.subject.name]
+    assert "attune.dlx then routes them to attune.dlx.queue." in finding.remedy
