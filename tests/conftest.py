@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hypothesis
 import pytest
 
+from tests import lean_server
 from tests import postgres as pg
 from tests.world import FORKED, Broker, Run, Users, Vhost, clean_environment
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from attune_ops.lab import Lab
 
 SHARED = "ATTUNE_OPS_TEST_FOLDER"  # one folder for the whole run, shared by the xdist workers
-LAB = "test"
+LAB, LEAN = "test", "rabbitmq"
+MEMORY, ROOM = "/dev/shm", 4 << 30  # bytes; a run has about 1 GB there
 STATISTICS = ["collect_statistics_interval = 1000"]  # ms, instead of 5 s: what a test waits for most
 hypothesis.settings.register_profile("shared", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("shared")
@@ -40,19 +42,51 @@ hypothesis.settings.load_profile("shared")
 def pytest_configure(config: pytest.Config) -> None:
     """Points this process and the workers it starts at a state folder of the run's own."""
     if hasattr(config, "workerinput"):
+        lean_server.use(Path(os.environ[SHARED], LEAN))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what runs is stopped then, too
-    folder = tempfile.mkdtemp(prefix="attune-ops-tests-")
+    folder = tempfile.mkdtemp(prefix="attune-ops-tests-", dir=_in_memory())
     for name in [n for n in os.environ if n.startswith("ATTUNE_") and not n.startswith("ATTUNE_OPS_TEST_")]:
         del os.environ[name]
     os.environ[SHARED] = folder
     os.environ |= clean_environment(Path(folder)) | {"HOME": os.environ.get("HOME", folder)}
+    lean_server.make(Path(folder, LEAN))
+    lean_server.use(Path(folder, LEAN))
+
+
+def _in_memory() -> str | None:
+    """The folder of a file system in memory with room for the data of the brokers and of PostgreSQL.
+
+    These write through to the disk, and most of what a virtual host or a database costs is that. None, so the folder
+    of temporary files, where there is no such file system or `TMPDIR` names another folder.
+    """
+    try:
+        free = shutil.disk_usage(MEMORY).free
+    except OSError:
+        return None
+    return MEMORY if free >= ROOM and os.access(MEMORY, os.W_OK | os.X_OK) and "TMPDIR" not in os.environ else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the modules with slow tests first: these wait while others compute, and none is left to the end alone."""
+    """Puts the modules with slow tests first, then others of real processes; an equal share of them for each worker.
+
+    `--dist worksteal` cuts this order into equal pieces, one for each worker, and gives a worker that has no more the
+    end of another's. So the slow ones wait while others compute, most modules with a broker of their own are on one
+    worker, and no worker is left alone with a long test at the end.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    units = {item.path for item in items if item.nodeid.startswith("tests/unit/")} - slow
+    items.sort(key=lambda item: (item.path not in slow, item.path in units))
+    turn = {path: at % workers for at, path in enumerate(dict.fromkeys(i.path for i in items if i.path not in units))}
+    rest, left = [item for item in items if item.path in units], len(items)
+    pieces = [[item for item in items if turn.get(item.path) == worker] for worker in range(workers)]
+    for worker, piece in enumerate(pieces):
+        room = max(0, left // (workers - worker) - len(piece))
+        piece += rest[:room]
+        del rest[:room]
+        left -= len(piece)
+    items[:] = [item for piece in pieces for item in piece] + rest
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -174,7 +208,7 @@ def postgres() -> pg.Server:
         told = shared / "postgres.json"
         if not told.exists():
             try:
-                server = Postgres(Path(tempfile.gettempdir(), f"attune-ops-postgres-{secrets.token_hex(6)}"))
+                server = Postgres(Path(shared.parent, f"attune-ops-postgres-{secrets.token_hex(6)}"))
             except ConfigError as e:
                 lacking(f"no PostgreSQL for the live tests: {e}")
             server.make()

@@ -14,7 +14,7 @@ from attune_ops.model.errors import ConfigError
 
 # Where packages install the scripts that any user may run, in order of preference. What Debian puts on the PATH is a
 # wrapper that only root and the account rabbitmq may run, and that uses the system-wide broker's folders.
-FOLDERS = (
+FOLDERS: tuple[str, ...] = (
     "/usr/lib/rabbitmq/bin",
     "/opt/homebrew/opt/rabbitmq/sbin",
     "/usr/local/opt/rabbitmq/sbin",
