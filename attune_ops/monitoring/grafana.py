@@ -1,7 +1,8 @@
 """A dashboard for Grafana, on the metrics of `serve`.
 
 The classic JSON model, which every Grafana since 9 imports. The data source is a variable of the dashboard, so that
-nothing has to be edited: Grafana offers the Prometheus data sources that it has.
+nothing has to be edited: Grafana offers the Prometheus data sources that it has. A `serve` of several environments has
+the label `env`: a variable chooses among them, and each legend names it. Without that label it is empty.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-HERE = '{job=~"$job", instance=~"$instance"}'
+HERE = '{job=~"$job", instance=~"$instance", env=~"$env"}'
 WIDTH = 24  # of Grafana's grid
 
 
@@ -43,7 +44,8 @@ PANELS = (
           red_from=1),
     Panel("Workers by state", ((f"attune_ops_workers{HERE}", "{{state}}"),
                                (f"attune_ops_workers_cordoned{HERE}", "cordoned"))),
-    Panel("Alerts", (('ALERTS{alertname=~"Attune.*", alertstate="firing"}', "{{alertname}} {{worker}}{{queue}}"),)),
+    Panel("Alerts", (('ALERTS{alertname=~"Attune.*", alertstate="firing", env=~"$env"}',
+                       "{{alertname}} {{worker}}{{queue}}"),)),
     Panel("Ready messages, queues of services", ((f"attune_ops_queue_messages_ready{HERE}", "{{queue}}"),)),
     Panel("Ready messages, ten deepest workers",
           ((f"topk(10, attune_ops_worker_messages_ready{HERE})", "{{worker}}"),)),
@@ -92,7 +94,14 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "annotations": {"list": []},
         "links": [],
-        "templating": {"list": [_source(), _variable("job"), _variable("instance", 'job=~"$job"')]},
+        "templating": {
+            "list": [
+                _source(),
+                _variable("job"),
+                _variable("instance", 'job=~"$job"'),
+                _variable("env", 'job=~"$job", instance=~"$instance"'),
+            ]
+        },
         "panels": panels,
     }
 
@@ -112,8 +121,9 @@ def _variable(label: str, among: str = "") -> dict[str, Any]:
 def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
     instant = panel.kind in ("stat", "table")
     targets = [
-        {"refId": chr(ord("A") + i), "datasource": SOURCE, "expr": expression, "legendFormat": legend or "__auto",
-         "editorMode": "code", "instant": instant, "range": not instant,
+        {"refId": chr(ord("A") + i), "datasource": SOURCE, "expr": expression,
+         "legendFormat": f"{legend} {{{{env}}}}".lstrip(), "editorMode": "code",
+         "instant": instant, "range": not instant,
          "format": "table" if panel.kind == "table" else "time_series"}
         for i, (expression, legend) in enumerate(panel.queries)
     ]  # fmt: skip
@@ -131,7 +141,7 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
     }  # fmt: skip
     if panel.kind == "stat":
         made["options"] = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-                           "colorMode": "background", "graphMode": "none", "textMode": "value"}  # fmt: skip
+                           "colorMode": "background", "graphMode": "none", "textMode": "auto"}  # fmt: skip
     if panel.kind == "table":
         made["transformations"] = [
             {"id": "organize", "options": {"excludeByName": {"Time": True, "__name__": True, "job": True}}}
