@@ -10,7 +10,7 @@ import pytest
 
 from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.messages.drain import _outcomes, _undo
-from attune_ops.messages.publisher import Destination, PublishResult
+from attune_ops.messages.publisher import Destination, PublishResult, blocked
 from attune_ops.messages.queue_state import QueueInfo, _default_limit, _limit
 from attune_ops.messages.selection import MOST_GROUPS, Kept, OutcomeCounter, Target
 from attune_ops.messages.transfer import Outcome, OutcomeCount, Transfer
@@ -165,3 +165,9 @@ def test_the_delivery_limit_of_a_quorum_queue(argument: Any, policy: Any, versio
 @pytest.mark.parametrize(("version", "limit"), [("2.8.7", None), ("3.13.7", None), ("4.0.0", 20), ("", 20)])
 def test_the_default_delivery_limit(version: str, limit: int | None) -> None:
     assert _default_limit(version) == limit
+
+
+def test_an_alarm_in_words() -> None:
+    assert blocked("memory").startswith("the broker blocks publishers: memory; ")
+    assert blocked("memory", 12.3).startswith("the broker blocks publishers for 12 s: memory; ")
+    assert blocked(None) == "the broker accepts messages again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,12 @@ def test_messages_are_decided_on_in_chunks_of_bounded_size() -> None:
     assert list(_chunks([])) == []
     half = Message(1, "", "", b"", bytes(CHUNK_BYTES // 2))
     assert [len(c) for c in _chunks([half] * 5)] == [2, 2, 1]
+    most, byte = Message(1, "", "", b"", bytes(CHUNK_BYTES - 1)), Message(1, "", "", b"", b"x")
+    assert [len(c) for c in _chunks([most, byte] * 2)] == [2, 2]
+
+
+def test_its_duration_is_in_milliseconds(settings: Settings, file: Path) -> None:
+    drained(file, settings, message("a"))
+    began = time.perf_counter()
+    found = restore(settings, file)
+    assert 0.01 < found.duration_ms <= (time.perf_counter() - began) * 1000
