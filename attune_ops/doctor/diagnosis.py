@@ -100,7 +100,9 @@ def diagnose_live(
     def read() -> Facts:
         if facts is not None:
             return facts
-        first = collect(settings, samples=samples or 1, interval=interval, skip_worker_statistics=True, passive=True)
+        first = collect(
+            settings, samples=samples or 1, interval=interval, skip_worker_statistics=True, passive=True, confirm=True
+        )
         chosen = choose(all_checks(), options.get("only", ()), options.get("skip", ()))
         suspects = may_be_stuck(first) if samples is None and any(c.function is consumers_move for c in chosen) else {}
         if not suspects:
@@ -110,7 +112,7 @@ def diagnose_live(
             "whether it is stuck (--samples 1: no second sample)"
         )
         pause(interval, SECOND_SAMPLE)
-        return collect(settings, earlier=first.broker, skip_worker_statistics=True)
+        return collect(settings, earlier=first.broker, skip_worker_statistics=True, confirm=True)
 
     report = read_and_diagnose(read, settings.check_settings, notes=settings.notes, **options)
     return report if settings.lab is None else on_lab(report, settings.lab)

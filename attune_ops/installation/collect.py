@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from attune_ops.installation.live_consumers import with_counts_of_equal_releases
 from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
 from attune_ops.installation.management_types.cluster import Overview, WhoAmI
 from attune_ops.installation.passive import with_passive_declares
+from attune_ops.installation.second_reading import confirmed
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import NOT_ASKED, Facts, Reach, Source, with_topology
@@ -24,6 +25,7 @@ from attune_ops.model.ownership import require
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.snapshot import BrokerSnapshot
 from attune_ops.model.topologies import candidates
+from attune_ops.model.topology import Topology
 from attune_ops.model.waiting import SECOND_SAMPLE, pause
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ def collect(
     earlier: BrokerSnapshot | None = None,
     skip_worker_statistics: bool = False,
     passive: bool = False,
+    confirm: bool = False,
 ) -> Facts:
     """Reads the `sources` (default: all) of broker and registry in parallel; changes nothing.
 
@@ -54,7 +57,8 @@ def collect(
     the first sample is `Facts.earlier`; `earlier` is one that was read before. What cannot be read is in
     `Facts.missing` with its reason; nothing is raised for it. With `skip_worker_statistics`, rates and ages of worker
     queues are not read where the broker has more than 2,000 queues: they take the longest. With `passive`, what the
-    management API does not tell of the expected queues is asked by passive declares over AMQP (`Facts.passive`).
+    management API does not tell of the expected queues is asked by passive declares over AMQP (`Facts.passive`). With
+    `confirm`, all is read again where a live worker seems to lack a queue or binding: it may have started meanwhile.
     """
     wanted, asked = frozenset(Source if sources is None else sources), frozenset(listings)
     whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= asked
@@ -67,19 +71,29 @@ def collect(
         depths = wanted & {Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS}
         earlier = Round(settings, depths, frozenset({"queues", "statistics"}), skip).read().broker
         pause(interval, SECOND_SAMPLE)
-    facts = Round(settings, wanted, asked, skip).read()
-    if whole:
-        facts = with_topology(facts, known, given=not settings.recognise)
-        if told_apart := with_counts_of_equal_releases(settings, facts, known):
-            facts = with_topology(told_apart, known, given=not settings.recognise)
-        if facts.no_topology:
-            names = {e.name for t in known.values() for e in t.exchanges}
-            facts = msgspec.structs.replace(facts, elsewhere=_elsewhere(settings, names))
+
+    def read() -> Facts:
+        facts = Round(settings, wanted, asked, skip).read()
+        return _recognised(settings, facts, known) if whole else facts
+
+    facts = read()
+    if confirm and whole:
+        facts = confirmed(facts, read)
+    if facts.no_topology:
+        names = {e.name for t in known.values() for e in t.exchanges}
+        facts = msgspec.structs.replace(facts, elsewhere=_elsewhere(settings, names))
     facts = with_live_consumers(settings, facts)
     if passive:
         facts = with_passive_declares(settings, facts)
     last_reading.keep(settings, facts)
     return with_earlier(facts, earlier)
+
+
+def _recognised(settings: Settings, facts: Facts, known: Mapping[str, Topology]) -> Facts:
+    facts = with_topology(facts, known, given=not settings.recognise)
+    if told_apart := with_counts_of_equal_releases(settings, facts, known):
+        return with_topology(told_apart, known, given=not settings.recognise)
+    return facts
 
 
 def with_earlier(facts: Facts, earlier: BrokerSnapshot | None) -> Facts:

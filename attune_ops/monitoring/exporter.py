@@ -95,7 +95,7 @@ class Exporter:
         fresh = earlier is not None and earlier.age >= SAMPLE_INTERVAL_S
         self.readings += 1
         try:
-            facts = collect(self.settings, skip_worker_statistics=True)
+            facts = collect(self.settings, skip_worker_statistics=True, confirm=True)
             if self._record is not None:
                 self.recording_failure = self._record(facts)
             if earlier is not None and fresh:

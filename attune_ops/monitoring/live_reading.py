@@ -144,7 +144,7 @@ class Reader:
             earlier = last.report.facts if last is not None and last.report is not None else None
             fresh = earlier is not None and (at - earlier.taken_at).total_seconds() >= SAMPLE_INTERVAL_S
             first = earlier.broker if earlier is not None and fresh else None
-            facts = collect(self._settings, earlier=first, skip_worker_statistics=True)
+            facts = collect(self._settings, earlier=first, skip_worker_statistics=True, confirm=True)
             self.depths.add(facts)
             at, away = facts.taken_at, facts.missing_reason((Source.BROKER, Source.DEPTHS))
             if away is None or last is None or last.report is None:
