@@ -18,9 +18,9 @@ ARRIVALS_SHOWN = 40  # a node grows for the labels of at most 40 arrows
 PAD = 12.0
 ARROWS = ("line", "way", "warning", "error")  # colours of arrow heads; a head cannot inherit its line's
 
-_DARK = """--ink: #e6edf3; --line: #8b949e; --exchange: #0c2d4d; --queue: #21262d; --service: #2e1d3f;
+_DARK = """--ink: #e6edf3; --line: #8b949e; --exchange: #0c2d4d; --queue: #21262d; --service: #2e1d3f; --page: #1b1f26;
     --way: #58a6ff; --warning: #d29922; --error: #ff7b72;"""
-_LIGHT = """--ink: #24292f; --line: #6e7781; --exchange: #ddf4ff; --queue: #f6f8fa; --service: #fbefff;
+_LIGHT = """--ink: #24292f; --line: #6e7781; --exchange: #ddf4ff; --queue: #f6f8fa; --service: #fbefff; --page: #fff;
     --way: #0969da; --warning: #9a6700; --error: #cf222e;"""
 # JupyterLab has its own theme, independent of the desktop's.
 STYLE = (
@@ -34,7 +34,8 @@ STYLE = (
   .attune-graph .shape { stroke: var(--line); stroke-width: 1; }
   .attune-graph .exchange .shape { fill: var(--exchange); } .attune-graph .queue .shape { fill: var(--queue); }
   .attune-graph .service .shape { fill: var(--service); } .attune-graph .end .shape { fill: none; stroke: none; }
-  .attune-graph .edge path { fill: none; stroke: var(--line); } .attune-graph .edge text { font-size: 11px; }
+  .attune-graph .edge path { fill: none; stroke: var(--line); }
+  .attune-graph .label text { font-size: 11px; paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
   .attune-graph .dashed path, .attune-graph .missing .shape { stroke-dasharray: 5 4; }
   .attune-graph .faint { opacity: .45; } .attune-graph .missing text { font-style: italic; }
   .attune-graph .way .shape, .attune-graph .way path { stroke: var(--way); stroke-width: 2; }
@@ -65,7 +66,8 @@ def as_svg(graph: Graph) -> str:
         f"<title>{_text(graph.title)}</title><style>{STYLE}</style>",
         f"<defs>{''.join(map(_arrow_head, ARROWS))}</defs>",
     ]
-    parts += [_edge_svg(e, points) for e, points in zip(edges, placed.edges, strict=True)]
+    drawn = [_edge_svg(e, points) for e, points in zip(edges, placed.edges, strict=True)]
+    parts += [line for line, _ in drawn] + [label for _, label in drawn if label]  # no line over a label
     parts += [_node_svg(n, placed.nodes[number[n.id]], sizes[number[n.id]]) for n in graph.nodes]
     return "\n".join([*parts, "</svg>"])
 
@@ -117,7 +119,8 @@ def _node_svg(node: GraphNode, corner: Point, size: tuple[float, float]) -> str:
     )
 
 
-def _edge_svg(edge: GraphEdge, points: list[Point]) -> str:
+def _edge_svg(edge: GraphEdge, points: list[Point]) -> tuple[str, str]:
+    """The line with its arrow head, and its label."""
     classes = " ".join(("edge", *(["dashed"] if edge.dashed else []), *edge.marks))
     lines = edge.label.splitlines()
     x, y = points[-1]
@@ -135,7 +138,8 @@ def _edge_svg(edge: GraphEdge, points: list[Point]) -> str:
     )
     head = next((m for m in edge.marks if m in ARROWS), ARROWS[0])
     tip = f"<title>{escape(edge.label)}</title>" if lines else ""
-    return f'<g class="{classes}">{tip}<path d="{way}" marker-end="url(#attune-{head})"/>{texts}</g>'
+    line = f'<g class="{classes}">{tip}<path d="{way}" marker-end="url(#attune-{head})"/></g>'
+    return line, f'<g class="{" ".join(("label", *edge.marks))}">{tip}{texts}</g>' if texts else ""
 
 
 def _arrow_head(color: str) -> str:

@@ -114,3 +114,11 @@ def test_every_topology_fits_80_columns() -> None:
         assert max(map(len, lines)) <= 80
         labels = {q.name for q in load(name).queues}
         assert not [label for label in labels if not any(label in line for line in lines)]
+
+
+def test_no_line_is_drawn_over_a_label() -> None:
+    svg = form(topology_graph(load("attune-0.6")), "svg")
+    first_label = svg.index('<g class="label')
+    assert 'class="edge' in svg[:first_label]
+    assert "<path" not in svg[first_label:]
+    assert "paint-order: stroke" in svg  # a label has a rim, so that what is below it does not cross it
