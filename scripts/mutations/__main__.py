@@ -25,7 +25,7 @@ EXPLAINED = Path("scripts/mutations/explained.toml")
 def main() -> int:
     """Runs the rooms and writes the page; the exit status is 1 where a survivor is not explained."""
     parser = argparse.ArgumentParser(prog="scripts/mutation")
-    parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], metavar="ROOM", help=", ".join(ROOMS))
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"{', '.join(ROOMS)}, or ROOM/MODULE")
     parser.add_argument("--only", default="", metavar="NAME", help="only modules whose path contains it; no page")
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of a room")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which N these are; another takes others")
@@ -33,6 +33,9 @@ def main() -> int:
         "-k", default="", metavar="WHICH", help="only tests that match, as of pytest: without slow ones"
     )
     options = parser.parse_args()
+    for room in options.rooms:
+        if room.partition("/")[0] not in ROOMS or not _modules(room):
+            parser.error(f"{room} is none of {', '.join(ROOMS)}, and no module of one")
     results: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
     for room in options.rooms:
         one = results_of(room, options.only, options.sample, options.seed, options.k)
@@ -51,14 +54,13 @@ def results_of(room: str, only: str, sample: int | None, seed: int, which: str) 
 
     A sample is by a hash of seed and mutant, so that a change of the code leaves the others of the sample in it.
     """
-    paths = [p for p in sorted(Path("attune_ops", room).rglob("*.py")) if not p.name.startswith("view_")]
-    possible = [m for p in paths if only in str(p) for m in mutants(p)]
+    possible = [m for p in _modules(room) if only in str(p) for m in mutants(p)]
     tried = possible
     if sample:
         chosen = set(sorted(possible, key=lambda m: hashlib.sha256(f"{seed} {m.key}".encode()).digest())[:sample])
         tried = [m for m in possible if m in chosen]
     print(f"{room}: {len(tried)} of {len(possible)} mutants", file=sys.stderr)
-    outcomes = run(tried, [f"tests/unit/{room}", *(["-k", which] if which else [])])
+    outcomes = run(tried, [f"tests/unit/{room.partition('/')[0]}", *(["-k", which] if which else [])])
     counts = Counter(outcomes.values())
     return {
         "command": f"scripts/mutation {room}"
@@ -71,6 +73,12 @@ def results_of(room: str, only: str, sample: int | None, seed: int, which: str) 
         "not reached": dict(sorted(Counter(m.path for m, o in outcomes.items() if o == UNREACHED).items())),
         "survived": [{"mutant": m.key, "line": m.line} for m, o in outcomes.items() if o == SURVIVED],
     }
+
+
+def _modules(room: str) -> list[Path]:
+    """Those of a room, or the one of ROOM/MODULE."""
+    found = [Path("attune_ops", f"{room}.py")] if "/" in room else sorted(Path("attune_ops", room).rglob("*.py"))
+    return [p for p in found if p.is_file() and not p.name.startswith("view_")]
 
 
 def page(results: dict[str, Any], explained: dict[str, str]) -> str:

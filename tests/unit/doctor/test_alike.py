@@ -9,7 +9,7 @@ from rich.console import Console
 
 from attune_ops import render
 from attune_ops.doctor.diagnose import diagnose
-from attune_ops.doctor.findings import Severity
+from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
 from tests.unit.doctor.checks.world import (
     JANUARY,
     SEPTEMBER,
@@ -92,3 +92,33 @@ def test_two_are_two_findings_and_three_are_one() -> None:
         registry = (*(stale(i) for i in dead), worker(4))
         facts = without_queues(healthy(JANUARY, registry), *(f"worker.{i}.executions" for i in dead))
         assert [(f.subject.name, len(f.others)) for f in diagnose(facts).at_least(Severity.ERROR)] == found
+
+
+def found_of(*problems: Problem) -> tuple[Finding, ...]:
+    """The findings of a check that yields these problems."""
+    made = Check("AT999", "made-up", "flow", "nothing is yielded", Severity.WARNING, (), lambda facts: iter(problems))
+    return diagnose(healthy(JANUARY), [made]).findings
+
+
+def test_problems_of_one_cause_by_their_number_and_kind() -> None:
+    def problems(kind: SubjectKind, count: int) -> list[Problem]:
+        names = [f"{kind} {i}" for i in range(1, count + 1)]
+        return [Problem(Subject(kind, n), "it stands", {"messages": 2}, alike="cause") for n in names]
+
+    for count, findings in (2, 2), (3, 1):
+        assert len(found_of(*problems("queue", count))) == findings
+    found = found_of(*problems("queue", 3), *problems("policy", 4), *problems("node", 2))
+    assert sorted((f.subject.kind, len(f.subjects)) for f in found) == [
+        ("node", 1), ("node", 1), ("policy", 4), ("queue", 3),
+    ]  # fmt: skip
+    details = {f.subject.kind: f.detail for f in found}
+    assert details["queue"] == "3 queues alike: it stands; also queue 2, queue 3; 6 messages in all"
+    assert details["policy"].startswith("4 policies alike: ")
+
+
+def test_a_problem_of_several_subjects_stays_one_by_itself() -> None:
+    several = [
+        Problem(Subject("queue", f"q{i}"), "they stand", others=(Subject("queue", f"also {i}"),), alike="cause")
+        for i in range(4)
+    ]
+    assert [[s.name for s in f.subjects] for f in found_of(*several)] == [[f"q{i}", f"also {i}"] for i in range(4)]
