@@ -28,7 +28,7 @@ NOT_AHEAD = (  # not of a command, or heavy and of few
     "attune_ops.__main__", "attune_ops.startup.standins", "attune_ops.notebook", "attune_ops.monitoring.live",
     "attune_ops.monitoring.arrow",
 )  # fmt: skip
-LIBRARIES = ("pika", "rich.console", "rich.table", "psycopg")
+LIBRARIES = ("pika", "rich.console", "rich.table", "psycopg2")
 
 
 def main() -> None:

@@ -41,14 +41,12 @@ def raise_if_locked(error: Exception, database: Database, connection: Any = None
             who = f"another process; fuser {shlex.quote(str(database.file))} lists those that have it open"
             raise RegistryLocked(f"registry {database.shown}: locked by {who}") from None
         return
-    if getattr(error, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+    if getattr(error, "pgcode", None) != LOCK_NOT_AVAILABLE:
         return
     by = "another session"
     with contextlib.suppress(Exception):  # whatever the driver raises: the lock is what matters
         connection.rollback()
-        found = connection.execute(HOLDERS, (database.schema,)).fetchone()
-        if found is not None:
-            pid, user, application, table = found
+        for pid, user, application, table in connection.execute(HOLDERS, (database.schema,)):
             who = ", ".join(f"{k} {v!r}" for k, v in (("user", user), ("application", application)) if v)
             by = f"server process {pid} ({who or 'of another user'}; table {table})"
     raise RegistryLocked(f"registry {database.shown}: locked by {by}; repeat when its transaction has ended") from None

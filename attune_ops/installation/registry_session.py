@@ -42,7 +42,9 @@ class Session(NamedTuple):
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Runs a query; `?` stands for a value in both kinds."""
         with requests_log.reported(requests_log.statement_name(sql)):
-            return list(self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values))
+            if self.kind == "sqlite":
+                return list(self.connection.execute(sql, values))
+            return list(self.connection.execute(sql.replace("?", "%s"), values))
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of a table's columns, () where there is no such table."""
@@ -206,25 +208,21 @@ def connect(database: Database, timeout: float, access: Access = "read") -> Any:
 def connect_postgresql(database: Database, timeout: float, *, read_only: bool = True) -> Any:
     """Connects to PostgreSQL; raises `SourceError` naming the database and what to try. `timeout` in s."""
     try:
-        import psycopg
+        import psycopg2
 
-        from attune_ops.installation.timed_postgresql import TimedPostgresql, located
+        from attune_ops.installation.timed_postgresql import TimedPostgresql
     except ImportError:
-        raise SourceError(f"registry {database.shown}: PostgreSQL needs psycopg: {install('postgres')}") from None
+        raise SourceError(f"registry {database.shown}: PostgreSQL needs psycopg2: {install('postgres')}") from None
     timeout = min(timeout, deadline.left())
     at_most = max(1, int(timeout * 1000))
     options = f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={at_most}"
     options += f" -c lock_timeout={max(1, int(registry_locked.wait_s(timeout) * 1000))}"
     try:
         with requests_log.reported("PostgreSQL connect"):
-            connection = TimedPostgresql.connect(
-                database.url.reveal(),
-                connect_timeout=max(2, int(timeout)),
-                options=options,
-                application_name="attune-ops",
-                **located(database.url.reveal(), timeout),
+            connection = TimedPostgresql(
+                database.url.reveal(), timeout, options=options, application_name="attune-ops", client_encoding="UTF8"
             )
-    except (psycopg.Error, OSError) as e:
+    except (psycopg2.Error, OSError) as e:
         deadline.ended(late=is_late(e))
         raise SourceError(f"registry {database.shown}: {_why(e)}") from None
     deadline.ended()

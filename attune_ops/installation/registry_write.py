@@ -226,10 +226,9 @@ def _writing(database: Database, doing: str, timeout: float, *, create: bool = F
     connection = registry_session.connect(database, timeout, "create" if create else "write")
     try:
         session = registry_session.Session(connection, database)
-        if database.kind == "sqlite":
-            session.rows("BEGIN IMMEDIATE")
-            if create:
-                session.rows(SQLITE_WORKER)
+        session.rows("BEGIN IMMEDIATE" if database.kind == "sqlite" else "BEGIN")
+        if database.kind == "sqlite" and create:
+            session.rows(SQLITE_WORKER)
         columns = session.columns("worker")
         registry_session.check_table(session, "worker", columns, registry_read.WORKER_NEEDS)
         yield _Table(session, frozenset(columns))

@@ -76,10 +76,9 @@ class Postgres:
             processes.end([self.process], 10, signal.SIGQUIT)
 
     def execute(self, script: str, database: str = "postgres") -> None:
-        """Runs statements, each in its own transaction. Raises `SourceError` where the server does not answer."""
+        """Runs statements, all in one transaction. Raises `SourceError` where the server does not answer."""
         connection = connect_postgresql(parse_database(f"{self.url}/{database}", "lab"), 5, read_only=False)
         try:
-            connection.autocommit = True
             connection.execute(script)
         finally:
             connection.close()

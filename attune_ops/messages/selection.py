@@ -147,10 +147,7 @@ class Selector:
     def _ended(self, executions: tuple[int, ...]) -> dict[int, str]:
         if self._session is None or not executions:
             return {}
-        try:
-            return ended_executions(self._session, executions)
-        finally:
-            self._session.connection.commit()  # no transaction stays open while messages are published
+        return ended_executions(self._session, executions)
 
     def _decide(self, message: Message, ended: dict[int, str]) -> Destination | Kept:
         if self._target.dead_only and not message.deaths:

@@ -58,7 +58,7 @@ def test_the_changelog_has_a_dated_section_of_this_version() -> None:
 
 def test_without_the_driver_the_doctor_could_not_look() -> None:
     program = (
-        "import sys; sys.modules['psycopg'] = None\n"
+        "import sys; sys.modules['psycopg2'] = None\n"
         "from attune_ops.cli._main import main\n"
         "sys.exit(main(['doctor', '--only', 'AT103', '--json', '--amqp-url', 'amqp://u:p@127.0.0.1:9/',"
         " '--database-url', 'postgresql://u:p@127.0.0.1:9/x']))"
