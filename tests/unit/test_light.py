@@ -39,3 +39,10 @@ def test_the_list_of_commands_imports_none_that_a_function_makes() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not {"attune_ops.cli.doctor", "attune_ops.cli.drill", "attune_ops.cli.lab", "msgspec"} & loaded
+
+
+def test_a_probe_of_postgresql_loads_no_event_loop() -> None:
+    """psycopg 3 does, which is most of what it takes to start."""
+    program = "import attune_ops.installation.timed_postgresql, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"asyncio", "psycopg", "concurrent.futures"} & set(done.stdout.split())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -13,10 +16,12 @@ import pytest
 from attune_ops.installation import registry_read, registry_session
 from attune_ops.installation.config.settings import Database
 from attune_ops.installation.config.urls import parse_database
+from attune_ops.installation.registry_write import register
 from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import RegistryView
 from tests import postgres as pg
 from tests.servers import server
+from tests.world import eventually
 
 
 def at(url: str, schema: str = "attune") -> Database:
@@ -131,3 +136,65 @@ def test_unreachable(database: str) -> None:
             assert says in text
             assert "\n" not in text
             assert str(urlsplit(where).password) not in text
+
+
+def test_the_next_host_where_one_does_not_answer(database: str) -> None:
+    """Also where the first speaks something else, or nothing: each host has the whole time."""
+    url = urlsplit(database)
+    login, place = url.netloc.rpartition("@")[::2]
+    with socket.socket() as closed, listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as http, listening(None) as silent:
+        closed.bind(("127.0.0.1", 0))
+        others = ",".join(f"127.0.0.1:{port}" for port in (closed.getsockname()[1], http, silent))
+        with registry_session.session(at(f"postgresql://{login}@{others},{place}{url.path}"), 2) as session:
+            found = session.rows("SELECT current_database(), current_setting('application_name')")
+    assert found == [(url.path[1:], "attune-ops")]
+
+
+def test_an_ended_session_says_so(database: str) -> None:
+    def ended() -> None:
+        with registry_session.session(at(database)) as session:
+            ((pid,),) = session.rows("SELECT pg_backend_pid()")
+            execute(database, f"SELECT pg_terminate_backend({pid})")
+            session.rows("SELECT 1")
+
+    with pytest.raises(SourceError, match="terminating connection"):
+        ended()
+
+
+def test_an_interrupt_ends_a_wait_at_once(database: str) -> None:
+    """The server undoes what it was doing: its session is gone."""
+    program = (
+        "from attune_ops.installation import registry_session\n"
+        "from attune_ops.installation.config.urls import parse_database\n"
+        f"with registry_session.session(parse_database({database!r}, 'test'), 600) as session:\n"
+        "    session.rows('SELECT pg_sleep(60)')"
+    )
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attune-ops' AND query LIKE '%pg_sleep(60)%'"
+    )
+    with (
+        psycopg.connect(database, autocommit=True) as other,
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as waiting,
+    ):
+        sleeping = lambda: other.execute(f"{asked} AND datname = current_database()").fetchone() == (1,)  # noqa: E731
+        eventually(sleeping, within=60)
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=50)
+    assert "KeyboardInterrupt" in said
+
+
+def test_tls_that_the_server_lacks_is_said(database: str) -> None:
+    with pytest.raises(SourceError, match="server does not support SSL, but SSL was required"):
+        read(at(f"{database}?sslmode=require"))
+
+
+def test_a_database_without_an_encoding(postgres: pg.Server) -> None:
+    """Names are read as UTF-8, which every Attune writes."""
+    postgres.execute("CREATE DATABASE plain TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    url = f"{postgres.url}/plain"
+    try:
+        execute(url, pg.SCHEMA.format(schema="attune"))
+        register(at(url), "w 🐇")
+        assert [w.name for w in read(at(url)).workers] == ["w 🐇"]
+    finally:
+        postgres.execute("DROP DATABASE plain WITH (FORCE)")
