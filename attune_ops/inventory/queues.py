@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from attune_ops.inventory import arguments, consumer_count, freshness, origin, row
+from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import broker_of, queue_kind, worker_id
 from attune_ops.model.snapshot import QueueState
@@ -44,16 +47,29 @@ COLUMNS = (
 )
 
 
+# As in the rows.
+SORTED_BY: dict[str, Callable[[Facts, QueueState], Cell]] = {
+    "name": lambda facts, queue: queue.name,
+    "messages": lambda facts, queue: queue.messages,
+    "ready": lambda facts, queue: queue.messages_ready,
+    "unacked": lambda facts, queue: queue.messages_unacknowledged,
+    "consumers": lambda facts, queue: consumer_count(facts, queue),
+    "publish_rate": lambda facts, queue: queue.publish_rate,
+    "deliver_rate": lambda facts, queue: queue.deliver_rate,
+}
+
 # What a passive declare does not tell.
 _UNKNOWN: dict[str, Cell] = dict.fromkeys(("type", "durable", "auto_delete", "exclusive", "arguments"))
 
 
-def queues(facts: Facts) -> Table:
-    """Every queue with its depth, consumers and owner; raises `SourceError` without a broker."""
+def queues(facts: Facts, names: Collection[str] | None = None) -> Table:
+    """Every queue with its depth, consumers and owner, or only `names`; raises `SourceError` without a broker."""
+    known = broker_of(facts).queue_named
+    chosen = known.values() if names is None else [known[name] for name in names if name in known]
     return Table(
         name="queues",
         columns=COLUMNS,
-        rows=tuple(_row(facts, queue) for queue in broker_of(facts).queue_named.values()),
+        rows=tuple(_row(facts, queue) for queue in chosen),
         taken_at=facts.taken_at,
         notes=freshness(
             facts,
@@ -61,6 +77,22 @@ def queues(facts: Facts) -> Table:
             sampled={"consumers": Source.CONSUMERS, "bytes, rates": Source.BROKER},
         ),
     ).sorted("name")
+
+
+def sort_keys(facts: Facts, column: str) -> Table:
+    """The names of all queues and one of the columns in `SORTED_BY`: what decides which rows of many are drawn.
+
+    Sorted by name where that is not the column itself. Raises `SourceError` without a broker, and `ConfigError` for
+    another column.
+    """
+    known = broker_of(facts).queue_named.values()
+    if column not in SORTED_BY:
+        raise ConfigError(f"queues are not sorted by {column!r} here, only by {', '.join(SORTED_BY)}")
+    value = SORTED_BY[column]
+    columns = tuple(c for c in COLUMNS if c.name in ("name", column))
+    rows = tuple((q.name,) if column == "name" else (q.name, value(facts, q)) for q in known)
+    table = Table(name="queues", columns=columns, rows=rows, taken_at=facts.taken_at)
+    return table if column == "name" else table.sorted("name")
 
 
 def _row(facts: Facts, queue: QueueState) -> tuple[Cell, ...]:

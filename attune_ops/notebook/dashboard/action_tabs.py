@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from attune_ops.inventory.orphans import orphans
-from attune_ops.model.errors import AttuneOpsError, SourceError
+from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 from attune_ops.model.startup_progress import Step
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.collector import BackgroundTask, State
-from attune_ops.notebook.dashboard.tabs import Tab, bar, draw
+from attune_ops.notebook.dashboard.tabs import Tab, bar, chosen, draw
 from attune_ops.notebook.dashboard.widgets import Grid
 from attune_ops.render import form
 
@@ -80,16 +80,17 @@ class OrphansTab(_ActionTab):
         self._state = state
         try:
             table = orphans(state.facts)
-        except SourceError as e:
+            seen = chosen(self.grid, table.select(SHOWN))
+        except (SourceError, ConfigError) as e:
             self.grid.say(str(e))
             return
-        draw(self.grid, table.select(SHOWN), {}, state.stale)
+        draw(self.grid, seen, state.stale)
         names = tuple(str(r["queue"]) for r in table.records() if r["kind"] == "queue")
         if names != self.queue.options:
-            chosen = self.queue.value
+            before = self.queue.value
             self.queue.options = names
-            if chosen in names:
-                self.queue.value = chosen
+            if before in names:
+                self.queue.value = before
 
     def _reap(self, planned: tuple[str, timedelta], apply: bool) -> object:
         queue, grace = planned

@@ -10,7 +10,7 @@ import ipywidgets as w
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.action_tabs import DrillsTab, OrphansTab, StartupTab
 from attune_ops.notebook.dashboard.collector import Collector, State
-from attune_ops.notebook.dashboard.tabs import DoctorTab, OverviewTab, Tab, bar, binding_list, queue_list
+from attune_ops.notebook.dashboard.tabs import DoctorTab, OverviewTab, QueuesTab, Tab, bar, binding_list
 
 if TYPE_CHECKING:
     from attune_ops.doctor.findings import Report
@@ -29,7 +29,7 @@ class Dashboard(w.VBox):  # type: ignore[misc]
         self._ops = ops
         self.collector = Collector(self._read, self._show, interval)
         self.views: tuple[Tab, ...] = (
-            OverviewTab(ops), queue_list(), binding_list(), OrphansTab(ops, self._refresh), DoctorTab(),
+            OverviewTab(ops), QueuesTab(), binding_list(), OrphansTab(ops, self._refresh), DoctorTab(),
             StartupTab(ops, self._refresh), DrillsTab(ops, self._refresh),
         )  # fmt: skip
         self._where = str(ops.settings.amqp)

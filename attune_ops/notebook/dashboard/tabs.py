@@ -7,9 +7,10 @@ from datetime import UTC
 from typing import Any
 
 import ipywidgets as w
+import msgspec
 
 from attune_ops.inventory.bindings import bindings
-from attune_ops.inventory.queues import queues
+from attune_ops.inventory.queues import queues, sort_keys
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Table
@@ -101,10 +102,10 @@ class OverviewTab(Tab):
 
 
 class TableTab(Tab):
-    """A table with a filter and headings that sort; with `lines` each row has a chart line of its queue's depths."""
+    """A table with a filter and headings that sort."""
 
-    def __init__(self, title: str, read: Callable[[Facts], Table], order: str, *, lines: bool = False):
-        self.title, self._read, self._lines = title, read, lines
+    def __init__(self, title: str, read: Callable[[Facts], Table], order: str) -> None:
+        self.title, self._read = title, read
         self.widget = self.grid = Grid(title.lower(), order)
         self.grid.observe(self._again, ["filter", "order", "descending"])
 
@@ -113,27 +114,40 @@ class TableTab(Tab):
         assert state.facts is not None
         self._state = state
         try:
-            draw(self.grid, self._read(state.facts), state.depths if self._lines else {}, state.stale)
-        except SourceError as e:
+            self._draw(state, state.facts)
+        except (SourceError, ConfigError) as e:  # an incomplete regular expression, too
             self.grid.say(str(e))
 
+    def _draw(self, state: State, facts: Facts) -> None:
+        draw(self.grid, chosen(self.grid, self._read(facts)), state.stale)
 
-def draw(grid: Grid, table: Table, depths: Mapping[str, Sequence[int]], stale: str | None) -> None:
-    """Draws the rows that match the grid's filter in its order, at most `ROWS`."""
+
+class QueuesTab(TableTab):
+    """The queues, each with a chart line of its depths; only the rows that are drawn are built."""
+
+    def __init__(self) -> None:
+        super().__init__("Queues", queues, "name")
+
+    def _draw(self, state: State, facts: Facts) -> None:
+        names = chosen(self.grid, sort_keys(facts, self.grid.order))
+        order = {name: place for place, name in enumerate(map(str, names["name"]))}
+        table = queues(facts, order).select(SHOWN)
+        rows = tuple(sorted(table.rows, key=lambda row: order[str(row[0])]))
+        table = msgspec.structs.replace(table, rows=rows, notes=(*table.notes, *names.notes))
+        draw(self.grid, table, state.stale, state.depths)
+
+
+def chosen(grid: Grid, table: Table) -> Table:
+    """The rows that match the grid's filter in its order, at most `ROWS`; raises `ConfigError`."""
     words = grid.filter.strip()
-    try:
-        if words:
-            table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
-        table = table.sorted(("-" if grid.descending else "") + grid.order).limit(ROWS)
-    except ConfigError as e:  # an incomplete regular expression
-        grid.say(str(e))
-        return
-    grid.content = dict(html.content(table, depths, stale))
+    if words:
+        table = table.matching(words if words.startswith("/") and words.endswith("/") else f"*{words}*")
+    return table.sorted(("-" if grid.descending else "") + grid.order).limit(ROWS)
 
 
-def queue_list() -> TableTab:
-    """The queues, each with a chart line of its depths."""
-    return TableTab("Queues", lambda facts: queues(facts).select(SHOWN), "name", lines=True)
+def draw(grid: Grid, table: Table, stale: str | None, depths: Mapping[str, Sequence[int]] | None = None) -> None:
+    """Draws a table."""
+    grid.content = dict(html.content(table, depths or {}, stale))
 
 
 def binding_list() -> TableTab:
