@@ -1,7 +1,7 @@
 """A session on PostgreSQL by psycopg2 with the deadline of the command on every answer. Loaded on use.
 
-psycopg2 and not psycopg 3, whose import alone takes as long as all else that a probe does (docs/performance.md). Its
-asynchronous connections leave the waiting to us: the server's own `statement_timeout` needs a server that is there.
+psycopg2 and not psycopg 3: to import that alone takes as long as all else in a probe (docs/performance.md). Its
+asynchronous connections let us wait: the server's own `statement_timeout` needs a server that is there.
 """
 
 from __future__ import annotations
