@@ -205,11 +205,14 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     def memo(self, make: Callable[[Facts], Made]) -> Made:
         """The value of `make(self)`, made at the first call: used by several checks."""
-        made: dict[Any, Any] = self.__dict__.setdefault("_made", {})
-        if make not in made:
-            made[make] = make(self)
-        value: Made = made[make]
+        if make not in self._made:
+            self._made[make] = make(self)
+        value: Made = self._made[make]
         return value
+
+    @cached_property
+    def _made(self) -> dict[Any, Any]:
+        return {}
 
     @property
     def actual(self) -> BrokerSnapshot:

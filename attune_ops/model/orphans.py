@@ -40,10 +40,11 @@ def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
 
 def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
     """Which known leftover of an earlier release the queue is, or None."""
-    bound = {b.source for b in facts.actual.bindings_to_queue.get(queue.name, ())}
     for known in facts.topology.leftovers:
-        if known.matches(queue.name, queue.durable) and not queue.exclusive and known.bound_to in ("", *bound):
-            return known
+        if known.matches(queue.name, queue.durable) and not queue.exclusive:
+            bound = (b.source for b in facts.actual.bindings_to_queue.get(queue.name, ()))
+            if not known.bound_to or known.bound_to in bound:
+                return known
     return None
 
 

@@ -29,6 +29,11 @@ class WorkerRole(StrEnum):
     HYBRID = "hybrid"
 
 
+# Asked for every worker by several checks: an enumeration's member takes longer to look up than to compare.
+_TAKING_EXECUTIONS = frozenset((None, WorkerRole.ACTION.value, WorkerRole.HYBRID.value))
+_RUNNING = frozenset((WorkerStatus.ACTIVE.value, WorkerStatus.BUSY.value))
+
+
 class Worker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A row of the `worker` table; None where an older release has no such column."""
 
@@ -49,12 +54,12 @@ class Worker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     @property
     def has_queues(self) -> bool:
         """Whether this worker takes executions; a row without a role is of a release with only such workers."""
-        return self.role in (None, WorkerRole.ACTION, WorkerRole.HYBRID)
+        return self.role in _TAKING_EXECUTIONS
 
     @property
     def is_registered_live(self) -> bool:
         """Whether its status is active or busy (its heartbeat may be stale)."""
-        return self.status in (WorkerStatus.ACTIVE, WorkerStatus.BUSY)
+        return self.status in _RUNNING
 
     def heartbeat_age(self, at: datetime) -> timedelta | None:
         """The age of the last heartbeat at that time; None without one."""
@@ -62,8 +67,7 @@ class Worker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def is_stale(self, at: datetime, after: timedelta = STALE_AFTER) -> bool:
         """Whether the heartbeat is older than `after` at that time, or missing."""
-        age = self.heartbeat_age(at)
-        return age is None or age > after
+        return self.last_heartbeat is None or at - self.last_heartbeat > after
 
     @property
     def crashed(self) -> bool | None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -271,18 +272,18 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     @cached_property
     def bindings_from(self) -> Mapping[str, tuple[BindingState, ...]]:
         """The bindings by source exchange."""
-        return _grouped(self.bindings, lambda b: b.source)
+        return _grouped(self.bindings, attrgetter("source"))
 
     @cached_property
     def bindings_to_queue(self) -> Mapping[str, tuple[BindingState, ...]]:
         """The bindings to queues, by queue."""
         bindings = (b for b in self.bindings or () if b.destination_kind == "queue")
-        return _grouped(bindings, lambda b: b.destination)
+        return _grouped(bindings, attrgetter("destination"))
 
     @cached_property
     def consumers_of(self) -> Mapping[str, tuple[ConsumerState, ...]]:
         """The consumers by queue."""
-        return _grouped(self.consumers, lambda c: c.queue)
+        return _grouped(self.consumers, attrgetter("queue"))
 
     @cached_property
     def channel_named(self) -> Mapping[str, ChannelState]:

@@ -181,17 +181,19 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         return not self.set_up_by or service in self.set_up_by
 
     @cached_property
-    def _worker_templates(self) -> tuple[Queue, ...]:
+    def worker_queue_templates(self) -> tuple[Queue, ...]:
+        """The queues of a worker, with its id left open; the first is the one it is dispatched to."""
         return tuple(q for q in self.queues if q.per is Per.WORKER)
 
     @cached_property
-    def _worker_binding_templates(self) -> tuple[Binding, ...]:
-        templates = {q.name for q in self._worker_templates}
+    def worker_binding_templates(self) -> tuple[Binding, ...]:
+        """The bindings of a worker's queues, with its id left open."""
+        templates = {q.name for q in self.worker_queue_templates}
         return tuple(b for b in self.bindings if b.destination_kind == "queue" and b.destination in templates)
 
     @cached_property
     def _worker_consumer_templates(self) -> tuple[Consumer, ...]:
-        templates = {q.name for q in self._worker_templates}
+        templates = {q.name for q in self.worker_queue_templates}
         return tuple(c for c in self.consumers if c.queue in templates)
 
     # These three are called for every worker: a constructor takes a quarter of the time of `replace`.
@@ -201,7 +203,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         text = str(worker_id)
         return tuple(
             Queue(q.name.replace(ID, text), q.durable, q.auto_delete, q.exclusive, q.arguments, q.per, q.service)
-            for q in self._worker_templates
+            for q in self.worker_queue_templates
         )
 
     def worker_bindings(self, worker_id: int) -> tuple[Binding, ...]:
@@ -215,7 +217,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
                 b.destination_kind,
                 b.arguments,
             )
-            for b in self._worker_binding_templates
+            for b in self.worker_binding_templates
         )
 
     def worker_consumers(self, worker_id: int) -> tuple[Consumer, ...]:
@@ -271,7 +273,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     @cached_property
     def worker_queue_pattern(self) -> str:
         """The pattern of a policy for every worker's own queues, and for no others."""
-        return _pattern(q.name for q in self._worker_templates)
+        return _pattern(q.name for q in self.worker_queue_templates)
 
     @cached_property
     def base_queue_pattern(self) -> str:
@@ -291,9 +293,8 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
     @cached_property
     def _worker_patterns(self) -> tuple[tuple[re.Pattern[str], Queue], ...]:
-        return tuple(
-            (re.compile(re.escape(q.name).replace(re.escape(ID), r"(-?[0-9]+)", 1)), q) for q in self._worker_templates
-        )
+        templates = self.worker_queue_templates
+        return tuple((re.compile(re.escape(q.name).replace(re.escape(ID), r"(-?[0-9]+)", 1)), q) for q in templates)
 
     def worker_of(self, queue_name: str) -> tuple[int, Queue] | None:
         """The owner of a queue by its name: the worker's id and the queue's template, or None."""

@@ -74,7 +74,7 @@ def _process(facts: Facts, worker: Worker) -> WorkerProcess:
         return WorkerProcess("unknown", "connection unknown")
     own_id = str(worker.id)
     tags = [t.replace(ID, own_id) for t in clients.tags]
-    found = _first(clients.by_tag, tags) or _first(clients.by_name, (worker.name, *tags))
+    found = _first(clients.by_tag, tags) or (_first(clients.by_name, (worker.name, *tags)) if clients.by_name else None)
     if found is not None:
         return WorkerProcess("connected", f"connected ({found})", found)
     if worker.id in facts.memo(starting_workers):

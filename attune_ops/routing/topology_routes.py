@@ -159,19 +159,23 @@ def live_routes(facts: Facts) -> tuple[LiveRoute, ...]:
 
 
 def _live_routes(facts: Facts, router: Router, desired: TopologyRoutes, ids: tuple[int, ...]) -> Iterator[LiveRoute]:
+    there: dict[str, list[str]] = {}
+    for name, template in facts.memo(own_queues).items():
+        there.setdefault(template, []).append(name)
     for publish, route in desired.routes:
         reached = {desired.template(q) for q in (*route.queues, *route.possible)}
         templates, only = reached - desired.replicas, bool(reached) and reached <= desired.replicas
         exchange, key = publish.exchange, publish.routing_key
         if ID in key:
-            for i in map(str, ids):
-                own_key = key.replace(ID, i)
-                expected = frozenset([t.replace(ID, i) for t in templates])
-                yield LiveRoute(publish, int(i), own_key, router.reached(exchange, own_key), expected, only)
+            for i in ids:
+                text = str(i)
+                own_key = key.replace(ID, text)
+                expected = frozenset([t.replace(ID, text) for t in templates])
+                yield LiveRoute(publish, i, own_key, router.reached(exchange, own_key), expected, only)
             continue
         names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
         # Queues of other workers on the broker receive it too; they are not required.
-        names |= {name for name, template in facts.memo(own_queues).items() if template in templates}
+        names.update(*(there.get(t, ()) for t in templates))
         names |= {t for t in templates if ID not in t}
         yield LiveRoute(publish, None, key, router.reached(exchange, key), frozenset(names), only)
 

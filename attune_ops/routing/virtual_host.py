@@ -43,6 +43,7 @@ class VirtualHost:
     ) -> None:
         self.vhost = vhost
         self.rules = Rules.of(version)
+        self.loose = self.rules.numbers_are_loose  # once: every message needs it
         self.policies = PolicySet(policies, self.rules)
         self.notes = self.policies.left_out
         self._queues = {q.name: q for q in queues}

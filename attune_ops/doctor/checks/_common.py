@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from attune_ops.doctor.alike import SEVERAL
 from attune_ops.doctor.alike import merged as merged
@@ -76,10 +76,10 @@ def worker_name(worker: Worker) -> str:
     return f"worker {worker.id} ({worker.name})"
 
 
-def own(facts: Facts) -> Iterator[QueueState]:
-    """The topology's queues on the broker, without foreign ones."""
+def own(facts: Facts) -> tuple[QueueState, ...]:
+    """For `facts.memo`: the topology's queues on the broker, without foreign ones."""
     named = facts.actual.queue_named
-    return (named[name] for name in facts.memo(own_queues))
+    return tuple([named[name] for name in facts.memo(own_queues)])
 
 
 def foreign_objects(facts: Facts) -> int:

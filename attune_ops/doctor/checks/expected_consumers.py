@@ -207,8 +207,9 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
     for c in facts.topology.consumers:
         if isinstance(c.prefetch, int):
             expected[c.queue, c.tag] = c.prefetch
+    expected_of = facts.memo(expected_of_workers)
     for worker in facts.live_workers:
-        for c in facts.memo(expected_of_workers)[worker.id]:
+        for c in expected_of[worker.id]:
             if isinstance(c.prefetch, int) or worker.concurrency is not None:
                 expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
     for there in facts.actual.consumers or ():

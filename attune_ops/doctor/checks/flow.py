@@ -32,7 +32,7 @@ def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Itera
     disk and then stops Attune, too.
     """
     expected = {c.queue for c in facts.topology.consumers}
-    for q in own(facts):
+    for q in facts.memo(own):
         if not q.messages or q.name not in facts.actual.unconsumed:
             continue
         owner = facts.topology.worker_of(q.name)
@@ -111,7 +111,7 @@ def no_redelivery_storm(facts: Facts, *, redeliveries: float = 5, redelivered_pe
     they repeat this at full speed. Read from statistics: more than 5 redeliveries per second that make up half of
     all deliveries.
     """
-    for q in own(facts):
+    for q in facts.memo(own):
         again, delivered = q.redeliver_rate or 0, q.deliver_rate or 0
         if again > redeliveries and again >= delivered * redelivered_percent / 100:
             yield Problem(
@@ -138,7 +138,7 @@ def oldest_message_young(facts: Facts, *, oldest_s: float = 600) -> Iterator[Pro
     The age is known only if publishers set the `timestamp` property and the message is in the broker's memory.
     Otherwise the queue is not checked.
     """
-    for q in own(facts):
+    for q in facts.memo(own):
         if q.head_message_timestamp is None or not q.messages:
             continue
         waits = facts.taken_at - q.head_message_timestamp

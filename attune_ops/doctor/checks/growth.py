@@ -37,7 +37,7 @@ def backlog_not_growing(
     before = facts.earlier.queue_named if facts.earlier else {}
     seconds = (facts.actual.taken_at - facts.earlier.taken_at).total_seconds() if facts.earlier else 0
     unjudged = list[str]()
-    for q in own(facts):
+    for q in facts.memo(own):
         old = before.get(q.name)
         if old is None or old.messages is None or q.messages is None or seconds <= 0:
             continue
@@ -88,7 +88,7 @@ def _consumed_per_second(old: QueueState, new: QueueState, seconds: float) -> fl
 )
 def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
     """A large backlog means that consumers are slower than publishers, or were stopped for a while."""
-    for q in own(facts):
+    for q in facts.memo(own):
         if (q.messages_ready or 0) > backlog and q.consumers != 0:
             yield Problem(
                 Subject("queue", q.name),

@@ -102,8 +102,8 @@ def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
     """For `facts.memo`: the workers that are not live and left queues."""
     found = []
     for worker_id, all_queues in facts.worker_queues.items():
-        why, queues = why_not_live(facts, worker_id), _left(all_queues)
-        if why is not None and queues:
+        why = why_not_live(facts, worker_id)
+        if why is not None and (queues := _left(all_queues)):
             depth = sum(q.messages or 0 for q in queues)
             consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
             found.append(_Orphaned(worker_id, facts.worker_named.get(worker_id), why, queues, depth, consumers))

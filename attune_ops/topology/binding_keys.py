@@ -1,0 +1,30 @@
+"""What makes a binding the same binding: its key, for a topology's and a broker's alike. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attune_ops.model.snapshot import BindingState
+from attune_ops.model.topology import ID, Binding, Topology
+from attune_ops.routing.header_values import Value, comparable
+
+BindingKey = tuple[str, str, str, str, Value]
+
+
+def binding_key(binding: Binding | BindingState) -> BindingKey:
+    """Source, kind and name of the destination, routing key, and arguments by type and value."""
+    arguments = comparable(binding.arguments, loose=False) if binding.arguments else ()
+    return binding.source, binding.destination_kind, binding.destination, binding.routing_key, arguments
+
+
+def worker_keys(topology: Topology, ids: Iterable[int]) -> dict[int, list[BindingKey]]:
+    """The keys of each worker's bindings, in a third of the time that the bindings themselves take."""
+    templates = [binding_key(b) for b in topology.worker_binding_templates]
+    found = {}
+    for worker_id in ids:
+        i = str(worker_id)
+        found[worker_id] = [
+            (source, kind, name.replace(ID, i), key.replace(ID, i), arguments)
+            for source, kind, name, key, arguments in templates
+        ]
+    return found
