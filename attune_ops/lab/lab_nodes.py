@@ -82,7 +82,7 @@ class Lab:
         """Resumes a suspended node."""
         self._signal(name, signal.SIGCONT)
 
-    def ctl(self, *arguments: str, node: str | None = None, timeout: float = 60) -> str:
+    def ctl(self, *arguments: str, node: str | None = None, timeout: float = 180) -> str:
         """Runs the broker's own `rabbitmqctl` on a node (default: the first alive) and returns its output."""
         state = self.state
         target = self.node(node) if node else state.node

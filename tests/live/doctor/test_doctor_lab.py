@@ -71,6 +71,7 @@ def crashed(own: lab.Lab, place: Place) -> Report:
     return report
 
 
+@pytest.mark.slow
 def test_an_alarm_and_a_denied_feature(own: lab.Lab, tmp_path: Path, run: Run) -> None:
     state = own.state
     broker = Broker(state.amqp_url, state.management_url)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from attune_ops.doctor.findings import Severity
 from attune_ops.startup.processes import start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
@@ -17,6 +19,7 @@ from tests.world import Run, eventually
 SECOND = "the second sample in 7 s shows whether it is stuck"
 
 
+@pytest.mark.slow
 def test_stuck_and_busy(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
     """Both look alike in one sample: the whole prefetch unacknowledged, messages ready."""
     p = place()
