@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
@@ -139,7 +139,10 @@ class History(display.Shown, msgspec.Struct, frozen=True):
             at += entry["counts"]
 
     def course(self, rows: Any, column: str, parts: int = BUCKETS) -> list[Point | None]:
-        """The mean of a column in each part of the recorded time, with its time in s; None where none is."""
+        """The mean of a column in each part of the recorded time, with its time in s; None where none is.
+
+        A part without a reading is left out, unless it is in a gap.
+        """
         first, width = self._scale(parts)
         times = pc.cast(rows["time"], pa.int64())
         part = pc.min_element_wise(pc.divide(pc.subtract(times, first), width), parts - 1)
@@ -149,7 +152,15 @@ class History(display.Shown, msgspec.Struct, frozen=True):
         made: list[Point | None] = [None] * parts
         for row in means.to_pylist():
             made[row["part"]] = (row["time_mean"] / 1e6, row["value_mean"])
-        return made
+        return [p for i, p in enumerate(made) if p or self._is_shown(first + i * width, first + (i + 1) * width)]
+
+    def _is_shown(self, since: int, until: int) -> bool:
+        """Whether there is a reading in these microseconds, or a gap."""
+        times = self.readings.times
+        if bisect_left(times, since) < bisect_left(times, until):
+            return True
+        begin, end = moment_of(since), moment_of(until)
+        return any(g.since < end and (g.until is None or g.until > begin) for g in self.readings.gaps)
 
     def _scale(self, parts: int) -> tuple[int, int]:
         times = self.readings.times

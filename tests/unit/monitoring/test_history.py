@@ -49,6 +49,18 @@ def test_trends_of_the_queues(tmp_path: Path) -> None:
     assert found["calm"]["readings"] == 31
 
 
+def test_the_time_between_two_readings_is_no_gap(tmp_path: Path) -> None:
+    source = record(tmp_path, *(at(10 * i, queues=queues(q=i)) for i in range(7)))
+    made = history.read(source, whole())
+    assert made.readings.gaps == ()
+    assert rows(made)["q"]["trend"] == "▁▂▃▅▆▇█"
+
+
+def test_a_queue_that_was_not_there_is_a_gap_in_its_line(tmp_path: Path) -> None:
+    source = record(tmp_path, *(at(10 * i, queues=queues(**({"q": 1} if i != 3 else {}))) for i in range(7)))
+    assert rows(history.read(source, whole()))["q"]["trend"] == "███·███"
+
+
 def test_a_policy_limits_as_the_broker_takes_it(tmp_path: Path) -> None:
     both = small.queue("q", messages=1, arguments={"x-max-length": 50}, effective_policy={"max-length": 40})
     source = record(tmp_path, at(0, queues=(both,)), at(10, queues=(both,)))
