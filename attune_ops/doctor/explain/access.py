@@ -13,8 +13,8 @@ RULES = (
     rule(
         "404 NOT_FOUND",
         rf"no (?P<kind>queue) '{NAME}' {VHOST}",
-        "Queue {subject!r} does not exist in vhost {vhost!r}. A client consumes from it, binds it or declares it "
-        "passively. Either it is not declared yet, or it was deleted: auto-deleted with its last consumer, expired, "
+        "Queue {subject!r} did not exist in vhost {vhost!r} when a client consumed from it, bound it or declared it "
+        "passively. Either it was not declared yet, or it was deleted: auto-deleted with its last consumer, expired, "
         "deleted by an operator, or transient and lost in a node's restart. The broker closed the channel; the "
         "connection stays open.",
         "Declare the queue before it is bound and consumed. A worker declares its own queue after it has registered; "
@@ -24,7 +24,7 @@ RULES = (
     rule(
         "404 NOT_FOUND",
         rf"no (?P<kind>exchange) '{NAME}' {VHOST}",
-        "Exchange {subject!r} does not exist in vhost {vhost!r}. A client publishes or binds to it before set-up has "
+        "Exchange {subject!r} did not exist in vhost {vhost!r}. A client published or bound to it before set-up had "
         "declared it. The broker closed the channel. A message that is published to it is lost and not returned.",
         "Run set-up first. Every service runs it at its start; it is safe to repeat.",
         commands=("attune-ops topology diff", "attune-ops topology apply --no-worker-queues --apply"),

@@ -38,7 +38,10 @@ def test_a_registered_worker_whose_declare_step_never_ran() -> None:
 
 
 def test_a_queue_that_came_later() -> None:
-    assert "exists now" in here(NO_QUEUE.format("worker.1.executions"), facts((worker(1),)))
+    said = NO_QUEUE.format("worker.1.executions")
+    assert "exists now" in here(said, facts((worker(1),)))
+    (error,) = explain(said, facts((worker(1),)))
+    assert "does not exist" not in error.meaning, "it does"
 
 
 def test_a_worker_that_nobody_registered() -> None:
