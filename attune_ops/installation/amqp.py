@@ -268,7 +268,8 @@ def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
     if "530" in text and "not found" in text:
         return f"no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
     if "530" in text and "refused" in text:
-        return f"user {user!r} has no permissions there; rabbitmqctl set_permissions -p {vhost} {quoted} '.*' '.*' '.*'"
+        reads = f"rabbitmqctl set_permissions -p {vhost} {quoted} '^$' '^$' '^$' lets it read"
+        return f"user {user!r} has no permissions there; {reads}"
     if "530" in text:
         return f"the broker refused the connection: {getattr(error, 'reply_text', None) or error}"
     if "ACCESS_REFUSED" in text:

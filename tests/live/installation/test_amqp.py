@@ -43,7 +43,7 @@ def test_refusals(vhost: Vhost, user: Users, caplog: pytest.LogCaptureFixture) -
             f"amqp://{known.user}:wr0ng-pw@{place}/{vhost.quoted}": f"wrong user or password for user '{known.user}'",
             f"amqp://nobody:wr0ng-pw@{place}/{vhost.quoted}": "wrong user or password for user 'nobody'",
             known.amqp_url + "x": f"no such virtual host; rabbitmqctl add_vhost {vhost.name}x",
-            stranger.amqp_url: f"user '{stranger.user}' has no permissions there; rabbitmqctl set_permissions",
+            stranger.amqp_url: f"set_permissions -p {vhost.name} {stranger.user} '^$' '^$' '^$' lets it read",
             f"amqp://u:wr0ng-pw@127.0.0.1:{closed.getsockname()[1]}": "connection refused",
             f"amqp://u:wr0ng-pw@{vhost.broker.management_address}": "does not speak AMQP",
             "amqp://u:wr0ng-pw@no-such-host.invalid": "host name 'no-such-host.invalid' is unknown",
