@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import timedelta
 
+import pytest
 from rich.console import Console
 
 from attune_ops import render
@@ -122,3 +123,23 @@ def test_a_problem_of_several_subjects_stays_one_by_itself() -> None:
         for i in range(4)
     ]
     assert [[s.name for s in f.subjects] for f in found_of(*several)] == [[f"q{i}", f"also {i}"] for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "evidence", "findings"),
+    [
+        ("worker", "w{}", {"worker": "{}"}, 1),
+        ("queue", "worker.{}.executions", {}, 1),
+        ("binding", "to {}", {"queue": "worker.{}.executions"}, 1),
+        ("binding", "to {}", {"queue": "jobs.{}"}, 3),
+        ("queue", "jobs.{}", {}, 3),
+    ],
+)
+def test_problems_that_say_the_same_of_several_workers(
+    kind: SubjectKind, name: str, evidence: dict[str, str], findings: int
+) -> None:
+    def problem(i: int) -> Problem:
+        filled = {k: int(v.format(i)) if k == "worker" else v.format(i) for k, v in evidence.items()}
+        return Problem(Subject(kind, name.format(i)), f"worker {i} has {i + 7} messages", filled)
+
+    assert len(found_of(*map(problem, (1, 2, 3)))) == findings
