@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -259,6 +260,9 @@ def _unreachable(endpoint: Endpoint, error: BaseException, timeout: float) -> So
     return SourceError(f"AMQP {endpoint} (virtual host {endpoint.path!r}): {reason}")
 
 
+_LIMIT = re.compile(r"(?P<user>user )?connection limit \((?P<limit>\d+)\) is reached")
+
+
 def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
     """What the broker's refusal of a login means, None for another error; pika wraps it up to three times."""
     import shlex
@@ -267,6 +271,13 @@ def _refusal(endpoint: Endpoint, error: BaseException) -> str | None:
     vhost, quoted = shlex.quote(endpoint.path), shlex.quote(user)
     if "530" in text and "not found" in text:
         return f"no such virtual host; rabbitmqctl add_vhost {vhost}, or correct the path of the URL"
+    if "530" in text and (limit := _LIMIT.search(text)):
+        whose = f"of user {user!r}" if limit["user"] else "of that virtual host"
+        raise_it = f"set_user_limits {quoted}" if limit["user"] else f"set_vhost_limits -p {vhost}"
+        raise_it += """ '{"max-connections": N}'"""
+        return (
+            f"the connection limit {whose} ({limit['limit']}) is reached; close connections, or rabbitmqctl {raise_it}"
+        )
     if "530" in text and "refused" in text:
         reads = f"rabbitmqctl set_permissions -p {vhost} {quoted} '^$' '^$' '^$' lets it read"
         return f"user {user!r} has no permissions there; {reads}"

@@ -22,6 +22,7 @@ from attune_ops.installation.management_types.cluster import (
     NodeWire,
     Overview,
     Permissions,
+    VhostLimits,
     VirtualHost,
     VirtualHostsDown,
     WhoAmI,
@@ -265,6 +266,10 @@ class Management:
     def feature_flag(self, name: str) -> bool:
         """Reads whether a feature flag is enabled, False where the broker has none of that name. Tag management."""
         return any(f.name == name and f.state == "enabled" for f in self._get("feature-flags", list[FeatureFlag]))
+
+    def limits(self) -> dict[str, int]:
+        """Reads the limits of the virtual host, by name. Needs tag management, changes nothing."""
+        return {name: n for each in self._list("vhost-limits", VhostLimits) for name, n in each.by_name.items()}
 
     def permissions(self, user: str) -> tuple[str, str, str] | None:
         """Reads a user's configure, write and read patterns. Needs tag administrator, changes nothing."""

@@ -243,6 +243,8 @@ def diagnose_with(topology: str) -> CommandLine:
 
 DECLARE = line("topology", "apply", "--no-worker-queues", "--apply")
 CONFIGURED = line("config", "show")
+QUEUES = line("queues")
+CONNECTIONS = line("connections", "list")
 POLICIES = line("policy", "show")
 FULLEST = line("queues", "--sort", "-messages")
 TWICE = line("doctor", "--only", "flow", "--samples", "2")

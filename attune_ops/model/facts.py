@@ -45,6 +45,7 @@ class Source(StrEnum):
     NODES = "nodes"
     ALARMS = "alarms"
     DEAD_LETTERED = "dead_lettered"  # counters of dead letters; from the Prometheus endpoint
+    LIMITS = "limits"  # of the virtual host: queues and connections
     DEPRECATED = "deprecated"  # deprecated features and their state
     REGISTRY = "registry"  # workers
     EXECUTIONS = "executions"
@@ -63,6 +64,7 @@ _LABELS = {
     "user_permissions": "permissions of users",
     "depths": "message counts",
     "dead_lettered": "counters of dead letters",
+    "limits": "limits of the virtual host",
     "deprecated": "deprecated features",
     "assignments": "the workers of executions",
     "earlier": "a first sample",

@@ -237,6 +237,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     nodes: tuple[NodeState, ...] | None = None
     majority: bool | None = None  # False: too few nodes run here for Khepri to accept any declare, bind or delete
     alarms: tuple[str, ...] | None = None
+    limits: dict[str, int] | None = None  # of the virtual host: max-queues, max-connections
     deprecated: tuple[DeprecatedFeature, ...] | None = None
     dead_lettered: dict[str, int] | None = None  # messages since the node started, by reason, all virtual hosts
     removed: dict[str, int] | None = None  # the same by what removed them, also without a dead-letter exchange

@@ -37,9 +37,9 @@ NOT_ROUTED = (
 EXPLAINED_BY: Rows = {
     "AT105": (("user", "AT117"),),  # the same user, with the command that gives what lacks
     # What is missing
-    "AT202": (("vhost", "AT201"),),
+    "AT202": (("vhost", "AT201 AT119"),),
     "AT204": (("vhost", "AT201"), ("source", "AT201"), ("destination", "AT201 AT202 AT504")),
-    "AT401": (("vhost", "AT201"), ("denied feature", "AT702"), ("consumer", "AT503")),
+    "AT401": (("vhost", "AT201 AT119"), ("denied feature", "AT702"), ("consumer", "AT503")),
     "AT402": (
         ("source", "AT201"),
         ("missing worker queue", "AT401"),

@@ -24,7 +24,18 @@ TESTED = ((3, 10), (4, 0), (4, 3))  # the releases on which the tests were run: 
 LOGIN = {
     "wrong user or password": "Correct the user or the password in the URL.",
     "has no permissions": "Run that rabbitmqctl command on the broker's host, or use a user with permissions there.",
+    "connection limit": "Raise that limit, or close connections that nobody needs.",
     "no such virtual host": "Correct the virtual host at the end of the AMQP URL.",
+}
+
+# The same of a registry that answers, and does not have what is read.
+REGISTRY_FIX = {
+    ": locked by ": (
+        "End the transaction that has the lock, or wait for its end. Attune's own services wait for it, too."
+    ),
+    "no table": "The database answers, but has no such table: correct the database or the schema.",
+    "has no column": "The database answers, but its table is not Attune's: correct the database or the schema.",
+    "; GRANT ": "The database answers: give the user these rights, as the owner of the tables, or use another user.",
 }
 
 
@@ -35,15 +46,16 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
                 Subject(kind, reach.target or source),
                 reach.error,
                 evidence={"target": reach.target, "user": reach.user},
-                remedy=_login_fix(source, reach.error) or remedy,
+                remedy=_known_fix(source, reach.error) or remedy,
                 inspect_commands=(CONFIGURED,),
             )
 
 
-def _login_fix(source: Source, error: str) -> str | None:
-    """What to do about a refused login of this source; None for another error."""
-    known = {Source.AMQP: tuple(LOGIN), Source.MANAGEMENT: ("wrong user or password",)}.get(source, ())
-    return next((LOGIN[words] for words in known if words in error), None)
+def _known_fix(source: Source, error: str) -> str | None:
+    """What to do about an error of this source, where its words name the cause; None for another error."""
+    fixes = REGISTRY_FIX if source is Source.REGISTRY else LOGIN
+    known = ("wrong user or password",) if source is Source.MANAGEMENT else tuple(fixes)
+    return next((fixes[words] for words in known if words in error), None)
 
 
 @check("AT101", "amqp-reachable", "can connect to the broker over AMQP", Severity.ERROR, needs_attempt=(Source.AMQP,))
@@ -85,10 +97,7 @@ def registry_reachable(facts: Facts) -> Iterator[Problem]:
     for reach in facts.reach:
         if reach.source is Source.REGISTRY and DRIVER in (reach.error or ""):
             raise NotRead(f"the driver is missing: {DRIVER}")
-    locked = any(": locked by " in (r.error or "") for r in facts.reach if r.source is Source.REGISTRY)
     remedy = "Start the database, or correct its URL and schema."
-    if locked:
-        remedy = "End the transaction that has the lock, or wait for its end. Attune's own services wait for it, too."
     yield from _unreached(facts, Source.REGISTRY, "registry", remedy)
 
 

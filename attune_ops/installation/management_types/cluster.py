@@ -124,6 +124,17 @@ class FeatureFlag(msgspec.Struct):
     state: str | None = None
 
 
+class VhostLimits(msgspec.Struct):
+    """An element of `/api/vhost-limits/VHOST`; a negative value is no limit, and without any the value is []."""
+
+    value: dict[str, int] | list[int] = {}
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """The limits by name, without those that are none."""
+        return {k: n for k, n in self.value.items() if n >= 0} if isinstance(self.value, dict) else {}
+
+
 class DeprecatedWire(msgspec.Struct):
     """An element of `/api/deprecated-features`; 4.0 has no `state`."""
 

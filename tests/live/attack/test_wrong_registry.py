@@ -98,3 +98,20 @@ def test_the_registry_of_its_workers_is_accepted(run: Run, vhost: Vhost, running
     run("orphans", target=vhost, env=env, status=0)
     run("startup", "--worker", "w2", target=vhost, env=env, status=0)
     assert consumers(running) == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [("other (id INTEGER)", "no table worker"), ("worker (id INTEGER, colour TEXT)", "has no column")],
+)
+def test_a_database_that_is_not_attunes_is_not_to_be_started(
+    run: Run, vhost: Vhost, tmp_path: Path, table: str, says: str
+) -> None:
+    """It answers: the fix is another database or schema."""
+    with sqlite3.connect(tmp_path / "other.sqlite") as connection:
+        connection.execute(f"CREATE TABLE {table}")
+    env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{tmp_path}/other.sqlite"}
+    done = run("doctor", "--only", "AT103", "--format", "json", target=vhost, env=env, status=3)
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert says in finding["detail"]
+    assert finding["remedy"].startswith("The database answers, but ")

@@ -84,6 +84,7 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
         ids,
         nodes=(NODE,),
         alarms=(),
+        limits={},
         deprecated=(),
         policies=(),
         dead_lettered={},
