@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -107,7 +107,8 @@ def workers(settings: Settings, count: int) -> Iterator[None]:
             channel.basic_consume(consumer.queue, lambda *_: None, consumer_tag=consumer.tag)
         yield
     finally:
-        broker.close()  # and every worker's queue goes with its consumer
+        with suppress(pika.exceptions.AMQPError):  # a broker under load may reset it before all are cancelled
+            broker.close()  # and every worker's queue goes with its consumer
 
 
 def beat(settings: Settings) -> None:

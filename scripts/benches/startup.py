@@ -63,10 +63,14 @@ def declare_base(channel: pika.channel.Channel, settings: Settings) -> None:
     topology = settings.topology
     for x in topology.exchanges:
         channel.exchange_declare(x.name, x.type, durable=x.durable)
-    for q in topology.base_queues:
+    for q in topology.common_queues:
         channel.queue_declare(q.name, durable=q.durable, auto_delete=q.auto_delete, arguments=q.arguments)
-    for b in topology.base_bindings:
+    for b in topology.common_bindings:
         channel.queue_bind(b.destination, b.source, b.routing_key)
+    for x in topology.exchanges:  # the start-up confirms what it has declared
+        channel.exchange_declare(x.name, passive=True)
+    for q in topology.common_queues:
+        channel.queue_declare(q.name, passive=True)
 
 
 def declare_own(
@@ -74,13 +78,16 @@ def declare_own(
 ) -> list[str]:
     topology = settings.topology
     names = {}
-    for q in (*topology.worker_queues(worker), *topology.replica_queues("worker")):
+    for q in (*topology.queues_of("worker"), *topology.worker_queues(worker), *topology.replica_queues("worker")):
         asked = "" if q.per is Per.REPLICA else q.name
         made = channel.queue_declare(
             asked, durable=q.durable, exclusive=q.exclusive, auto_delete=q.auto_delete, arguments=q.arguments
         )
         names[q.name] = made.method.queue
+    for name in names.values():
+        channel.queue_declare(name, passive=True)
     bindings = [
+        *(b for q in topology.queues_of("worker") for b in topology.bindings_to(q.name)),
         *topology.worker_bindings(worker),
         *(b for b in topology.bindings if b.destination == "worker.metadata"),
     ]
