@@ -12,6 +12,8 @@ import pytest
 from tests.forked import Forked
 from tests.world import COMMAND, clean_environment, eventually
 
+pytestmark = pytest.mark.skipif("COVERAGE_FILE" in os.environ, reason="while coverage is measured nothing is forked")
+
 FILE = '{"source": {"kind": "'
 
 
