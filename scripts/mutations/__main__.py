@@ -89,7 +89,8 @@ def page(results: dict[str, Any], explained: dict[str, str]) -> str:
         "the room's unit tests. A change that a test notices is killed. One that no test notices has survived. This",
         "page is written by that script; views are left out, since tests do not hold their layout. A mutant on a line",
         "that no unit test runs is not reached: the live tests, which need a broker, are not part of these runs.",
-        "A sample is chosen by its seed: the same command tries the same mutants, as long as the code stays.", "",
+        "A sample is chosen by its seed: the same command tries the same mutants, as long as the code stays. With `-k`",
+        "only the tests that match are run: another test may notice what survived these.", "",
         "| Command | Date | Mutants | Tried | Killed | Survived | Not reached |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]  # fmt: skip

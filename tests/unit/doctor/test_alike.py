@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 from attune_ops import render
+from attune_ops.doctor.alike import merged
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
+from attune_ops.model.command_lines import CommandLine
 from tests.unit.doctor.checks.world import (
     JANUARY,
     SEPTEMBER,
@@ -143,3 +145,25 @@ def test_problems_that_say_the_same_of_several_workers(
         return Problem(Subject(kind, name.format(i)), f"worker {i} has {i + 7} messages", filled)
 
     assert len(found_of(*map(problem, (1, 2, 3)))) == findings
+
+
+def test_the_first_five_commands_are_printed_and_the_others_are_counted() -> None:
+    named = [f"q{i}" for i in range(1, 8)]
+    commands = [CommandLine(("fix", n)) for n in named]
+    several = [
+        Problem(Subject("queue", n), "it stands", commands=(c,), alike="cause")
+        for n, c in zip(named, commands, strict=True)
+    ]
+    (finding,) = found_of(*several)
+    assert finding.commands == tuple(commands[:5])
+    assert finding.remedy.endswith("2 more commands: --format json --full.")
+
+
+def test_a_check_merges_three_with_one_key_and_severity() -> None:
+    def made(*severities: Severity | None) -> list[int]:
+        found = [("key", Problem(Subject("queue", f"q{i}"), "so", severity=s)) for i, s in enumerate(severities)]
+        return [p.evidence.get("count", 1) for p in merged(found, lambda problems: f"{len(problems)} so")]
+
+    assert made(None, None) == [1, 1]
+    assert made(None, None, None) == [3]
+    assert made(None, None, Severity.INFO, None) == [3, 1]
