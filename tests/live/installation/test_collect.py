@@ -124,8 +124,8 @@ def test_the_number_of_requests_is_fixed(vhost: Vhost, monkeypatch: pytest.Monke
     expected = {
         "overview", "whoami", f"permissions/{{vhost}}/{vhost.user}", "exchanges/{vhost}", "bindings/{vhost}",
         "consumers/{vhost}", "vhosts/{vhost}/connections", "vhosts/{vhost}/channels", "policies/{vhost}",
-        "operator-policies/{vhost}", "vhosts", "health/checks/alarms", "nodes", "deprecated-features",
-        "users", "vhosts/{vhost}/permissions",
+        "operator-policies/{vhost}", "vhosts", "vhost-limits/{vhost}", "health/checks/alarms", "nodes",
+        "deprecated-features", "users", "vhosts/{vhost}/permissions",
         "exchanges",  # of all virtual hosts, as this one has nothing of Attune
     }  # fmt: skip
     if vhost.broker.version >= BEFORE_3_13:

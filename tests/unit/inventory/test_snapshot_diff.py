@@ -93,7 +93,10 @@ def test_what_one_of_them_lacks_is_not_compared_but_said() -> None:
 def test_contents_of_every_source() -> None:
     reach = (Reach(Source.AMQP), Reach(Source.MANAGEMENT, permissions=("", "", "")))
     whole = msgspec.structs.replace(
-        later(nodes=(), alarms=(), deprecated=(), connections=(), channels=(), dead_lettered={}, user_permissions=()),
+        later(
+            nodes=(), alarms=(), limits={}, deprecated=(), connections=(), channels=(), dead_lettered={},
+            user_permissions=(),
+        ),
         earlier=BROKER, reach=reach, missing={}, registry=RegistryView("sqlite", WORKERS, executions=()),
     )  # fmt: skip
     assert all(row[1] is True for row in contents(whole).rows)
