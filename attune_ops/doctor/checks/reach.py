@@ -20,12 +20,20 @@ DRIVER = install("postgres")  # in the error of a connection without the driver
 TLS = ("amqps://", "https://")
 TESTED = ((3, 10), (4, 0), (4, 3))  # the releases on which the tests were run: docs/compatibility.md
 
+UNKNOWN_HOST = {"check its spelling": "Correct the host in the URL."}  # of every source
+
 # The fix of a refused login, by words of the reason; live tests keep them equal to what the connection reports.
 LOGIN = {
     "wrong user or password": "Correct the user or the password in the URL.",
     "has no permissions": "Run that rabbitmqctl command on the broker's host, or use a user with permissions there.",
     "connection limit": "Raise that limit, or close connections that nobody needs.",
     "no such virtual host": "Correct the virtual host at the end of the AMQP URL.",
+}
+
+# The same of the management API, which tells the tag that lacks.
+API_FIX = {
+    "wrong user or password": LOGIN["wrong user or password"],
+    "has no management tag": "Run that rabbitmqctl command on the broker's host, or use a user with that tag.",
 }
 
 # The same of a registry that answers, and does not have what is read.
@@ -53,9 +61,8 @@ def _unreached(facts: Facts, source: Source, kind: SubjectKind, remedy: str) -> 
 
 def _known_fix(source: Source, error: str) -> str | None:
     """What to do about an error of this source, where its words name the cause; None for another error."""
-    fixes = REGISTRY_FIX if source is Source.REGISTRY else LOGIN
-    known = ("wrong user or password",) if source is Source.MANAGEMENT else tuple(fixes)
-    return next((fixes[words] for words in known if words in error), None)
+    fixes = UNKNOWN_HOST | {Source.REGISTRY: REGISTRY_FIX, Source.MANAGEMENT: API_FIX}.get(source, LOGIN)
+    return next((fix for words, fix in fixes.items() if words in error), None)
 
 
 @check("AT101", "amqp-reachable", "can connect to the broker over AMQP", Severity.ERROR, needs_attempt=(Source.AMQP,))

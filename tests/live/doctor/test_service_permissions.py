@@ -136,7 +136,7 @@ def test_without_the_administrator_tag_it_is_skipped(place: Callable[..., Place]
 def test_a_refused_login_is_found_with_its_own_fix(place: Callable[..., Place], user: Users) -> None:
     """Each reason has its fix in place of "start the broker"."""
     p = place()
-    right, stranger = user(p.vhost), user(p.vhost, configure=None)
+    right, stranger, untagged = user(p.vhost), user(p.vhost, configure=None), user(p.vhost, tags="")
     amqp, management = p.settings.amqp, p.settings.management
     refused = {
         "wrong user or password": (right.user, "wr0ng-pw", "Correct the user or the password"),
@@ -151,8 +151,21 @@ def test_a_refused_login_is_found_with_its_own_fix(place: Callable[..., Place], 
         assert reason in finding.detail
         assert finding.remedy.startswith(remedy)
         assert password not in finding.detail + finding.remedy
-    login = msgspec.structs.replace(management, user=right.user, password=Secret("wr0ng-pw"))
-    p.settings = msgspec.structs.replace(p.settings, amqp=amqp, management=login)
-    (finding,) = (f for f in p.look(["AT102"]).findings if f.code == "AT102")
-    assert "wrong user or password" in finding.detail
-    assert finding.remedy.startswith("Correct the user or the password")
+    of_the_api = {
+        "wrong user or password": (
+            msgspec.structs.replace(management, user=right.user, password=Secret("wr0ng-pw")),
+            "Correct the user or the password",
+        ),
+        "has no management tag; rabbitmqctl set_user_tags": (
+            msgspec.structs.replace(management, user=untagged.user, password=Secret(untagged.password)),
+            "Run that rabbitmqctl command",
+        ),
+        "is unknown; check its spelling": (
+            msgspec.structs.replace(management, host="no-such-host.invalid"), "Correct the host in the URL.",
+        ),
+    }  # fmt: skip
+    for reason, (endpoint, remedy) in of_the_api.items():
+        p.settings = msgspec.structs.replace(p.settings, amqp=amqp, management=endpoint)
+        (finding,) = (f for f in p.look(["AT102"]).findings if f.code == "AT102")
+        assert reason in finding.detail
+        assert finding.remedy.startswith(remedy)
