@@ -47,7 +47,8 @@ def dead_lettered(endpoint: Endpoint, timeout: float, tls: Tls | None = None) ->
         with requests_log.reported(f"GET {endpoint.path}"):
             answer = connection.request("GET", endpoint.path, {})
     except OSError as e:
-        raise SourceError(f"Prometheus endpoint {url}: {e or type(e).__name__}; enable rabbitmq_prometheus") from None
+        reason = e.strerror or str(e) or type(e).__name__
+        raise SourceError(f"Prometheus endpoint {url}: {reason}; enable rabbitmq_prometheus") from None
     finally:
         connection.close()
     if answer.status != 200:
