@@ -162,7 +162,7 @@ def test_an_ended_session_says_so(database: str) -> None:
 
 
 def test_an_interrupt_ends_a_wait_at_once(database: str) -> None:
-    """The server undoes what it was doing: its session is gone."""
+    """The command ends; the server ends the statement at its `statement_timeout`, the time that the command had."""
     program = (
         "from attune_ops.installation import registry_session\n"
         "from attune_ops.installation.config.urls import parse_database\n"
