@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -14,7 +14,8 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import has_consumer
 from attune_ops.model.topology import Topology
 
-MOST_SUSPECTS = 50  # 1 to 2 ms each; where there are more, few of them are due to old statistics
+MOST_SUSPECTS = 50  # 1 to 2 ms each
+SAMPLE = 10  # of more suspects than that: where none of these is consumed, the statistics are right about the others
 
 
 def with_live_consumers(settings: Settings, facts: Facts) -> Facts:
@@ -23,7 +24,9 @@ def with_live_consumers(settings: Settings, facts: Facts) -> Facts:
     Only a passive declare reports the live number. Opens one AMQP connection where there is such a queue; changes
     nothing. Needs a permission on the queue from RabbitMQ 4.3 on; where it is refused, the statistics stand.
     """
-    return _with_counts(settings, facts, list(islice(_suspects(facts), MOST_SUSPECTS)))
+    suspects = list(islice(_suspects(facts), MOST_SUSPECTS + 1))
+    enough = SAMPLE if len(suspects) > MOST_SUSPECTS else MOST_SUSPECTS
+    return _with_counts(settings, facts, suspects[:MOST_SUSPECTS], enough)
 
 
 def with_counts_of_equal_releases(settings: Settings, facts: Facts, known: Mapping[str, Topology]) -> Facts | None:
@@ -44,7 +47,8 @@ def with_counts_of_equal_releases(settings: Settings, facts: Facts, known: Mappi
     return None if counted is facts else counted
 
 
-def _with_counts(settings: Settings, facts: Facts, names: Collection[str]) -> Facts:
+def _with_counts(settings: Settings, facts: Facts, names: Collection[str], enough: int = MOST_SUSPECTS) -> Facts:
+    """The facts with the live counts of these queues, of the first `enough` only where none of them is consumed."""
     from attune_ops.installation.amqp import depth, short_connection
 
     counts: dict[str, int] = {}
@@ -52,7 +56,9 @@ def _with_counts(settings: Settings, facts: Facts, names: Collection[str]) -> Fa
         return facts
     try:
         with short_connection(settings, "consumers") as connection:
-            for name in names:
+            for asked, name in enumerate(names):
+                if asked == enough and not any(counts.values()):
+                    break
                 live = depth(connection, name)
                 if live is not None:
                     counts[name] = live.consumers
@@ -72,13 +78,14 @@ def _is_unreachable(facts: Facts) -> bool:
 
 
 def _suspects(facts: Facts) -> Iterator[str]:
-    """The queues that have a consumer in the topology, and none or no statistics on the broker."""
+    """The queues that have a consumer in the topology, and none or no statistics on the broker; the services' first."""
     if not any(r.source is Source.AMQP and r.error is None for r in facts.reach):
         return
     if facts.missing_reason((Source.BROKER, Source.CONSUMERS)) is not None:
         return
-    expected = {c.queue for c in facts.topology.consumers}
-    for q in facts.actual.queues or ():
+    expected, base = {c.queue for c in facts.topology.consumers}, {q.name for q in facts.topology.base_queues}
+    queues = facts.actual.queues or ()
+    for q in chain((q for q in queues if q.name in base), (q for q in queues if q.name not in base)):
         if q.consumers or facts.actual.consumers_of.get(q.name) or q.is_silent:
             continue
         owner = facts.topology.worker_of(q.name)
