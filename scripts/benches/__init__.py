@@ -22,7 +22,7 @@ from attune_ops import lab
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.lab.postgres import SCHEMA, Postgres
 
-LAB = "bench"
+LAB = f"bench-{os.getpid()}"  # several benches may run at once
 
 
 @dataclass(frozen=True)
