@@ -15,9 +15,12 @@ from tests.conftest import lacking
 ARTEFACTS = Path(__file__).parents[2] / "artefacts" / "browser"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser; each page gets an empty profile."""
+    """The browser; each page gets an empty profile.
+
+    While it is there Playwright's event loop runs in this thread, and no other test may start one: so not for longer.
+    """
     path = chromium.found()
     if path is None:
         lacking("no chromium for the browser tests")

@@ -51,9 +51,7 @@ def test_what_is_imported_is_declared() -> None:
 
 def test_the_changelog_has_a_dated_section_of_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
-    assert re.search(
-        rf"^## \[Unreleased\]$(?s:.*)^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE
-    )
+    assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)
 
 
 def test_without_the_driver_the_doctor_could_not_look() -> None:

@@ -100,4 +100,5 @@ def test_an_interrupt_leaves_nothing(site: Vhost, run: Run, broker: Broker) -> N
         eventually(lambda: set(left_behind(broker)) - before, every=0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    assert not set(left_behind(broker)) - before
+    others = set(left_behind(broker)) - before  # of tests beside this one, which go
+    eventually(lambda: not others & set(left_behind(broker)))
