@@ -94,7 +94,7 @@ class Broker:
         how: dict[str, Any] = {
             "json": body,
             "auth": (self.user, self.password),
-            "timeout": 60,
+            "timeout": 180,
         }  # a new cluster may take its time for a virtual host
         try:
             answer = self.session.request(method, url, **how)
@@ -257,7 +257,7 @@ class Run:
         env: Mapping[str, str] | None = None,
         status: int | None = None,
         stdin: str | None = None,
-        timeout: float = 60,
+        timeout: float = 180,
     ) -> subprocess.CompletedProcess[str]:
         """Runs `attune-ops ARGUMENTS` against `target`; `status`, where given, must be the exit status."""
         words, env = [str(a) for a in arguments], self.environment(*([target] if target else []), env=env)
@@ -279,7 +279,7 @@ class Run:
             assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def shell(self, line: str, env: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def shell(self, line: str, env: Mapping[str, str], timeout: float = 180) -> subprocess.CompletedProcess[str]:
         """Runs a line as somebody would who copies it."""
         environment = self.environment(env=env)
         environment["PATH"] = f"{self.command.parent}:{environment['PATH']}"
