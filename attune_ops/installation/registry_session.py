@@ -42,9 +42,7 @@ class Session(NamedTuple):
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Runs a query; `?` stands for a value in both kinds."""
         with requests_log.reported(requests_log.statement_name(sql)):
-            if self.kind == "sqlite":
-                return list(self.connection.execute(sql, values))
-            return list(self.connection.execute(sql.replace("?", "%s"), values))
+            return list(self.connection.execute(sql if self.kind == "sqlite" else sql.replace("?", "%s"), values))
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The names of a table's columns, () where there is no such table."""

@@ -30,9 +30,9 @@ def vhost_limits(facts: Facts) -> Iterator[Problem]:
     """
     limits, broker, topology = facts.actual.limits or {}, facts.actual, facts.topology
     new = len(topology.worker_queues(0)) + len(topology.replica_queues("worker"))
-    for limit, there, adds, what in (
-        ("max-queues", broker.queues, new, "queue"),
-        ("max-connections", broker.connections, 1, "connection"),
+    for limit, there, adds, what, end, listing in (
+        ("max-queues", broker.queues, new, "queue", "delete", QUEUES),
+        ("max-connections", broker.connections, 1, "connection", "close", CONNECTIONS),
     ):
         most = limits.get(limit, -1)
         if most < 0:
@@ -46,10 +46,8 @@ def vhost_limits(facts: Facts) -> Iterator[Problem]:
             f"virtual host {facts.vhost!r} has {counted(len(there), what)}, and {limit} is {most:,}: the next worker "
             f"needs {counted(adds, what)} more and cannot start",
             evidence={"limit": limit, "maximum": most, f"{what}s": len(there), "needs": adds},
-            remedy=f"Raise the limit, or delete {what}s that nobody needs."
-            if what == "queue"
-            else "Raise the limit, or close connections that nobody needs.",
-            inspect_commands=(QUEUES if what == "queue" else CONNECTIONS,),
+            remedy=f"Raise the limit, or {end} {what}s that nobody needs.",
+            inspect_commands=(listing,),
         )
 
 
