@@ -1,7 +1,8 @@
-"""The machine's RabbitMQ with fewer plug-ins on Erlang's code path, so that its start takes a third less of a core.
+"""The machine's RabbitMQ with fewer plug-ins on Erlang's code path, and told to waste no processor time.
 
-Erlang looks for each module in the folders of all plug-ins, one after the other, whether these are enabled or not. The
-tests start about a hundred nodes. The programs are the same, and so is all that a lab enables.
+The tests start about a hundred nodes. Erlang looks for each module in the folders of all plug-ins, one after the other,
+whether these are enabled or not. It loads the thousand modules that RabbitMQ looks into one by one, and links each with
+all before it. The programs are the same, and so is all that a lab enables.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from attune_ops.lab import server
 from attune_ops.lab.node import PLUGINS
 from attune_ops.model.errors import ConfigError
 
-NEEDED = ("rabbit", "rabbitmq_prelaunch", *PLUGINS, "rabbitmq_mqtt", "rabbitmq_stream")  # the last two by a test
+BASE = ("rabbit", "rabbitmq_prelaunch", *PLUGINS)
+NEEDED = (*BASE, "rabbitmq_mqtt", "rabbitmq_stream")  # the last two by a test
+# Threads that have nothing to do sleep; tables for the processes of a small broker, not for a million.
+LEAN = "+sbwt none +sbwtdcpu none +sbwtdio none +P 65536 +hms 1000"
+LOAD = """-eval 'code:ensure_modules_loaded([list_to_atom(filename:basename(File, ".beam")) || Application <- [{}],
+    File <- filelib:wildcard(filename:join([code:lib_dir(Application), "ebin", "*.beam"]))]).'"""
+EXEC = "    exec erl \\\n"  # in the script rabbitmq-server
 
 
 def make(folder: Path) -> None:
@@ -30,14 +37,24 @@ def make(folder: Path) -> None:
     if not (home / "escript").is_dir() or not found.keys() >= set(NEEDED):
         return
     (folder / "plugins").mkdir(parents=True)
-    needed = list(NEEDED)
-    for name in needed:  # grows meanwhile
-        description = (found[name] / "ebin" / f"{name}.app").read_text()
-        for listed in re.findall(r"\{applications,\s*\[([^\]]*)\]", description):
-            needed += [n for n in re.findall(r"\w+", listed) if n in found and n not in needed]
+    applications = {name: _applications(found, name) for name in NEEDED}
+    for name in {name for named in applications.values() for name in named if name in found}:
         (folder / "plugins" / found[name].name).symlink_to(found[name])
     (folder / "escript").symlink_to(home / "escript")
     shutil.copytree(home / "sbin", folder / "sbin")
+    script, first = folder / "sbin" / "rabbitmq-server", list(dict.fromkeys(n for b in BASE for n in applications[b]))
+    script.write_text(script.read_text().replace(EXEC, f"{EXEC}{LEAN} {LOAD.format(', '.join(first))} \\\n"))
+
+
+def _applications(found: dict[str, Path], name: str) -> list[str]:
+    """The Erlang applications that one needs, itself first; those of Erlang's own are told by name."""
+    needed = [name]
+    for each in needed:  # grows meanwhile
+        if each in found:
+            description = (found[each] / "ebin" / f"{each}.app").read_text()
+            for listed in re.findall(r"\{applications,\s*\[([^\]]*)\]", description):
+                needed += [n for n in re.findall(r"\w+", listed) if n not in needed]
+    return needed
 
 
 def use(folder: Path) -> None:
