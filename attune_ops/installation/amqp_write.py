@@ -97,12 +97,14 @@ def read_back(channel: BlockingChannel, exchanges: Iterable[Exchange], queues: I
     Raises `BrokerRefused` for the first that is missing, as a silent refusal or a deletion meanwhile leaves it. It
     cannot tell what a broker that is killed in the next moment has on disk (docs/failover.md, declare-then-kill).
     """
-    for exchange in exchanges:
-        with asking(f"exchange {exchange.name!r} was declared, and is missing"):
-            channel.exchange_declare(exchange.name, passive=True)
-    for queue in queues:
-        with asking(f"queue {queue!r} was declared, and is missing"), in_time(channel.connection, ANSWER_S):
-            channel.queue_declare(queue, passive=True)
+    asked = [("exchange", exchange.name) for exchange in exchanges] + [("queue", queue) for queue in queues]
+    last = len(asked) - 1
+    with asking("reading back what was declared"), in_time(channel.connection, ANSWER_S):
+        for i, (kind, name) in enumerate(asked):
+            # pika's own channel does not wait for an answer: the broker then closes the channel for what is missing,
+            # and says nothing of the rest. It handles one after the other, so the last answer confirms them all.
+            by = channel if i == last else channel._impl
+            (by.exchange_declare if kind == "exchange" else by.queue_declare)(name, passive=True)
 
 
 def bind(channel: BlockingChannel, binding: Binding, destination: str | None = None) -> None:

@@ -227,9 +227,10 @@ def _writing(database: Database, doing: str, timeout: float, *, create: bool = F
     try:
         session = registry_session.Session(connection, database)
         session.rows("BEGIN IMMEDIATE" if database.kind == "sqlite" else "BEGIN")
-        if database.kind == "sqlite" and create:
-            session.rows(SQLITE_WORKER)
         columns = session.columns("worker")
+        if database.kind == "sqlite" and create and not columns:
+            session.rows(SQLITE_WORKER)
+            columns = session.columns("worker")
         registry_session.check_table(session, "worker", columns, registry_read.WORKER_NEEDS)
         yield _Table(session, frozenset(columns))
         connection.commit()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 
 Listener = Callable[[str, str, float], None]  # request, outcome, ms
 
@@ -53,6 +54,7 @@ def listening() -> bool:
     return _listener.get() is not None
 
 
+@lru_cache  # there are a few constant statements
 def statement_name(sql: str) -> str:
     """What an SQL statement does to which table, without its values: "SELECT attune.worker"."""
     found = re.match(_STATEMENT, sql)
