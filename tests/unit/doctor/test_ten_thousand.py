@@ -207,11 +207,15 @@ def test_the_page_of_many_is_bounded(many: Facts) -> None:
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_twice_as_many_take_twice_as_long(broken: bool, many: Facts) -> None:
-    """Processor time of a diagnosis of 20,000 workers against 10,000, each from its file; the JSON does not grow."""
+@pytest.mark.parametrize(("topology", "each"), [(JANUARY, 1), ("attune-0.6", 4)])
+def test_twice_as_many_take_twice_as_long(broken: bool, topology: str, each: int) -> None:
+    """Processor time of a diagnosis of 20,000 queues against 10,000, each from its file; the JSON does not grow.
 
-    def file(count: int) -> bytes:
-        facts = healthy(JANUARY, tuple(worker(i) for i in range(1, count + 1)))
+    A worker has `each` queues.
+    """
+
+    def file(queues: int) -> bytes:
+        facts = healthy(topology, tuple(worker(i) for i in range(1, queues // each + 1)))
         return encode(without_consumers(facts, *names(facts)) if broken else facts)
 
     def measured(data: bytes) -> tuple[float, int]:
