@@ -20,7 +20,7 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
 from attune_ops.installation.management import SAMPLE_INTERVAL_S
 from attune_ops.model.errors import ConfigError
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, changed
 from attune_ops.model.files import shown
 from attune_ops.model.snapshot_file import load_facts
 from attune_ops.model.units import listed
@@ -62,7 +62,7 @@ def read_and_diagnose(
     checks = choose(all_checks(), only, skip)
     started = time.perf_counter()
     with garbage_collection_paused():
-        facts = msgspec.structs.replace(read(), target_version=target_version)
+        facts = changed(read(), target_version=target_version)
         report = diagnose(
             facts,
             checks,

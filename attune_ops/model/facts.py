@@ -275,6 +275,17 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return frozenset(w.id for w in self.live_workers)
 
 
+def changed(facts: Facts, **members: Any) -> Facts:
+    """The facts with other members; look-ups of the same broker, registry and topology are not built again."""
+    made: Facts = msgspec.structs.replace(facts, **members)
+    if not {"topology", "taken_at", "broker", "registry"} & members.keys():
+        vars(made).update({name: found for name, found in vars(facts).items() if name in _OF_WORKERS})
+    return made
+
+
+_OF_WORKERS = ("worker_named", "worker_queues", "worker_templates", "owner_of", "_owned", "live_workers", "live_ids")
+
+
 def with_topology(facts: Facts, candidates: Mapping[str, Topology], *, given: bool) -> Facts:
     """The facts with how well each candidate fits the broker; with the best topology, unless one was given.
 
