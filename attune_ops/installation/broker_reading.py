@@ -8,9 +8,8 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from attune_ops.installation.management import Management, bound, merge
+from attune_ops.installation.management_types.clients import ChannelDetails, ConsumerWire
 from attune_ops.installation.management_types.cluster import Overview
 from attune_ops.installation.management_types.fields import MessageStats
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
@@ -22,7 +21,6 @@ from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Source
 from attune_ops.model.snapshot import (
     BrokerSnapshot,
-    ChannelState,
     ConnectionState,
     ConsumerState,
     NodeState,
@@ -101,8 +99,10 @@ class BrokerReading:
 
     def snapshot(self) -> BrokerSnapshot:
         """Waits for the answers; what failed is None in the snapshot, and its source is in `missing`."""
-        read = {name: self._result(name) for name in self._asked}
-        queues, left_out = self._queues(read)
+        read = {name: self._result(name) for name in self._asked if name != "queues"}
+        if self._skip_statistics is not None:
+            read["consumers"] = _in_full(read)
+        queues, left_out = self._queues(read)  # their answer takes the longest
         overview = self._overview
         stats = overview.message_stats or MessageStats()
         if "deprecated" in read and read["deprecated"] is None:
@@ -127,7 +127,7 @@ class BrokerReading:
             exchanges=read.get("exchanges"),
             queues=queues,
             bindings=read.get("bindings"),
-            consumers=read.get("consumers") if self._skip_statistics is None else _in_full(read),
+            consumers=read.get("consumers"),
             connections=read.get("connections"),
             channels=read.get("channels"),
             policies=read.get("policies"),
@@ -154,17 +154,17 @@ class BrokerReading:
 
     def _queues(self, read: dict[str, Any]) -> tuple[tuple[QueueState, ...] | None, int]:
         """The queues, and the number of queues without statistics; their consumers are counted from the list."""
-        totals, statistics, consumers = read.get("queues"), read.get("statistics") or {}, read.get("consumers")
+        statistics, consumers = read.get("statistics") or {}, read.get("consumers")
+        names, counts = statistics.keys() | bound(read.get("bindings") or ()), None
+        skipped = self._skip_statistics is not None and "statistics" in read
+        if skipped and consumers is not None:
+            counts = Counter([c.queue for c in consumers])
+        totals = self._result("queues") if "queues" in self._asked else None
         if totals is None:
             return None, 0
-        totals += self._left_out(totals, statistics.keys() | bound(read.get("bindings") or ()))
-        if self._skip_statistics is None or "statistics" not in read:
-            return merge(totals, statistics), 0
-        left_out = [q.name for q in totals if q.name not in statistics]
-        if consumers is not None:
-            counts = Counter(c.queue for c in consumers)
-            statistics = statistics | {name: Statistics(name, consumers=counts[name]) for name in left_out}
-        return merge(totals, statistics), len(left_out)
+        totals += self._left_out(totals, names)
+        left_out = sum(q.name not in statistics for q in totals) if skipped else 0
+        return merge(totals, statistics, counts), left_out
 
     def _left_out(self, totals: list[QueueWire], names: set[str]) -> list[QueueWire]:
         try:
@@ -202,21 +202,13 @@ def _connected(read: dict[str, Any], own: set[str]) -> tuple[tuple[UserPermissio
 
 def _in_full(read: dict[str, Any]) -> tuple[ConsumerState, ...] | None:
     """The consumers that were read in short form, completed from their channels and connections."""
-    consumers: tuple[ConsumerState, ...] | None = read.get("consumers")
-    channels: dict[str, ChannelState] = {c.name: c for c in read.get("channels") or ()}
-    connections: dict[str, ConnectionState] = {c.name: c for c in read.get("connections") or ()}
+    consumers: list[ConsumerWire] | None = read.get("consumers")
     if consumers is None:
         return None
-    found = []
-    for c in consumers:
-        channel = channels.get(c.channel)
-        connection = connections.get(channel.connection) if channel else None
-        found.append(
-            msgspec.structs.replace(
-                c,
-                connection=channel.connection if channel else c.connection,
-                peer_host=connection.peer_host if connection else None,
-                user=connection.user if connection else None,
-            )
-        )
-    return tuple(found)
+    connections: dict[str, ConnectionState] = {c.name: c for c in read.get("connections") or ()}
+    channels: dict[str, ChannelDetails] = {}
+    for c in read.get("channels") or ():
+        connection = connections.get(c.connection)
+        peer_host, user = (connection.peer_host, connection.user) if connection else (None, None)
+        channels[c.name] = ChannelDetails(c.name, c.connection, peer_host, user)
+    return tuple([c.to_state(channels.get(c.channel.name)) for c in consumers])

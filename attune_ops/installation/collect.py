@@ -20,7 +20,7 @@ from attune_ops.installation.passive import with_passive_declares
 from attune_ops.installation.second_reading import confirmed
 from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import ConfigError, SourceError
-from attune_ops.model.facts import NOT_ASKED, Facts, Reach, Source, with_topology
+from attune_ops.model.facts import NOT_ASKED, Facts, Reach, Source, changed, with_topology
 from attune_ops.model.ownership import require
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.snapshot import BrokerSnapshot
@@ -103,7 +103,7 @@ def with_earlier(facts: Facts, earlier: BrokerSnapshot | None) -> Facts:
     }
     if earlier is None:
         missing[Source.EARLIER] = ONE_SAMPLE
-    return msgspec.structs.replace(facts, earlier=earlier, missing=missing)
+    return changed(facts, earlier=earlier, missing=missing)
 
 
 def _elsewhere(settings: Settings, names: Collection[str]) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ def _with_counts(settings: Settings, facts: Facts, names: Collection[str], enoug
                     counts[name] = live.consumers
     except AttuneOpsError:
         pass  # refused or lost meanwhile: what was read so far is live, and the statistics stand for the rest
+    if all(facts.actual.queue_named[name].consumers == count for name, count in counts.items()):
+        return facts
     queues = tuple(
         msgspec.structs.replace(q, consumers=counts[q.name]) if q.name in counts else q
         for q in facts.actual.queues or ()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -204,9 +205,9 @@ class Management:
         """Reads the consumers of the virtual host. Needs tag monitoring (others see their own), changes nothing."""
         return tuple(c.to_state() for c in self._list("consumers", ConsumerWire))
 
-    def consumers_in_short(self) -> tuple[ConsumerState, ...]:
+    def consumers_in_short(self) -> list[ConsumerWire]:
         """Like `consumers`, in a third of the time: only queue, tag, channel and prefetch."""
-        return tuple(c.to_state() for c in self._list("consumers", ConsumerWire, f"columns={IN_SHORT}"))
+        return self._list("consumers", ConsumerWire, f"columns={IN_SHORT}")
 
     def connections(self) -> tuple[ConnectionState, ...]:
         """Reads the connections to the virtual host. Needs tag monitoring (others see their own), changes nothing."""
@@ -328,9 +329,16 @@ def bound(bindings: Collection[BindingState]) -> set[str]:
     return {b.destination for b in bindings if b.destination_kind == "queue"}
 
 
-def merge(totals: list[QueueWire], statistics: dict[str, Statistics]) -> tuple[QueueState, ...]:
-    """The queues of a totals-mode list, each with its statistics."""
-    return tuple(q.merged(statistics.get(q.name)) for q in totals)
+def merge(
+    totals: list[QueueWire], statistics: Mapping[str, Statistics], consumers: Counter[str] | None = None
+) -> tuple[QueueState, ...]:
+    """The queues of a totals-mode list with their statistics; those without have the number of `consumers`."""
+    return tuple(
+        q.merged(found)
+        if (found := statistics.get(q.name)) is not None
+        else q.to_state(None if consumers is None else consumers[q.name])
+        for q in totals
+    )
 
 
 def open_management(settings: Settings, *, light: bool = False) -> Management:

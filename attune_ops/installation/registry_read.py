@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from attune_ops.model.registry import STALE_AFTER, Execution, RegistryView, Work
 WORKER = {
     "id": "id", "name": "name", "status": "status", "last_heartbeat": "last_heartbeat",
     "type": "worker_type", "role": "worker_role", "host": "host", "port": "port", "cordoned": "cordoned",
-    "cordon_reason": "cordon_reason", "capabilities": "capabilities", "created": "created", "updated": "updated",
+    "cordon_reason": "cordon_reason", "concurrency": "capabilities", "created": "created", "updated": "updated",
 }  # fmt: skip
 WORKER_NEEDS = ("id", "name", "status", "last_heartbeat")
 WORKER_KNOWN = frozenset((*WORKER.values(), "runtime", "meta", "cordoned_by", "cordoned_at"))
@@ -69,18 +70,13 @@ def _workers(
     members = {member: column for member, column in WORKER.items() if column in columns}
     sql = f"SELECT {', '.join(members.values())} FROM {s.table('worker')}"
     sql += (f" WHERE {where}" if where else "") + f" ORDER BY id{' DESC' if newest_first else ''}"
-    return tuple(_worker(dict(zip(members, row, strict=True))) for row in s.rows(sql, *values))
-
-
-def _worker(row: dict[str, Any]) -> Worker:
-    capabilities = row.pop("capabilities", None)
-    for member in ("last_heartbeat", "created", "updated"):
-        if member in row:
-            row[member] = _time(row[member])
-    if row.get("cordoned") is not None:
-        row["cordoned"] = bool(row["cordoned"])
-    row["status"] = str(row["status"])
-    return Worker(**row, concurrency=_concurrency(capabilities))
+    rows = s.rows(sql, *values)
+    if not rows:
+        return ()
+    # By columns: for ten thousand workers that takes half the time.
+    found: dict[str, Iterable[Any]] = dict(zip(members, zip(*rows, strict=True), strict=True))
+    found |= {member: map(convert, found[member]) for member, convert in _CONVERTED.items() if member in found}
+    return tuple(map(Worker, *(found.get(member, repeat(None)) for member in Worker.__struct_fields__)))
 
 
 def _parked(s: Session) -> frozenset[int] | None:
@@ -141,7 +137,8 @@ def _time(value: Any) -> datetime | None:
         value = from_text(value)
     if not isinstance(value, datetime):
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    zone = value.tzinfo
+    return value if zone is UTC else value.replace(tzinfo=UTC) if zone is None else value.astimezone(UTC)
 
 
 def _concurrency(capabilities: Any) -> int | None:
@@ -155,3 +152,14 @@ def _concurrency(capabilities: Any) -> int | None:
         return None
     found = (capabilities.get(name) for name in CONCURRENCY)
     return next((v for v in found if isinstance(v, int) and not isinstance(v, bool)), None)
+
+
+# How a column's values become a member's.
+_CONVERTED: dict[str, Callable[[Any], Any]] = {
+    "status": str,
+    "last_heartbeat": _time,
+    "cordoned": lambda value: None if value is None else bool(value),
+    "concurrency": _concurrency,
+    "created": _time,
+    "updated": _time,
+}

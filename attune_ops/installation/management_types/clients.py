@@ -38,10 +38,14 @@ class ConsumerWire(msgspec.Struct):
     active: bool | None = None
     activity_status: str | None = None
 
-    def to_state(self) -> ConsumerState:
-        """The consumer as the snapshot has it."""
-        # A channel that has just been opened or closed is an empty list.
-        at = self.channel_details if isinstance(self.channel_details, ChannelDetails) else ChannelDetails()
+    @property
+    def channel(self) -> ChannelDetails:
+        """Its channel; one that has just been opened or closed is an empty list."""
+        return self.channel_details if isinstance(self.channel_details, ChannelDetails) else ChannelDetails()
+
+    def to_state(self, at: ChannelDetails | None = None) -> ConsumerState:
+        """The consumer as the snapshot has it; `at` is its channel where the answer has only the channel's name."""
+        at = at or self.channel
         return ConsumerState(
             self.queue.vhost, self.queue.name, self.consumer_tag, at.name, at.connection_name, at.peer_host,
             self.prefetch_count, self.ack_required, self.exclusive, self.active, self.activity_status, at.user,

@@ -87,19 +87,23 @@ class QueueWire(msgspec.Struct):
     messages_ready: int | None = None
     messages_unacknowledged: int | None = None
 
-    def merged(self, statistics: Statistics | None) -> QueueState:
-        """The queue as the snapshot has it, with its statistics."""
-        s = statistics or Statistics(self.name)
-        stats = s.message_stats or MessageStats()
-        effective = s.effective_policy_definition
+    def to_state(self, consumers: int | None = None) -> QueueState:
+        """The queue as the snapshot has it, without statistics."""
         return QueueState(
             self.name, self.vhost, self.type.removeprefix("rabbit_").removesuffix("_queue"),
-            self.durable, self.auto_delete, bool(self.exclusive), self.arguments, self.policy,
+            self.durable, self.auto_delete, bool(self.exclusive), self.arguments, self.policy, None, None,
+            self.node, self.state, self.messages, self.messages_ready, self.messages_unacknowledged, consumers,
+        )  # fmt: skip
+
+    def merged(self, s: Statistics) -> QueueState:
+        """The queue as the snapshot has it, with its statistics."""
+        stats = s.message_stats or MessageStats()
+        effective = s.effective_policy_definition
+        return msgspec.structs.replace(
+            self.to_state(s.consumers),
             operator_policy=s.operator_policy or None,
             # No policy at all is an empty list to some releases.
             effective_policy={} if isinstance(effective, list) else effective,
-            node=self.node, state=self.state, messages=self.messages, messages_ready=self.messages_ready,
-            messages_unacknowledged=self.messages_unacknowledged, consumers=s.consumers,
             message_bytes=s.message_bytes, memory=s.memory,
             head_message_timestamp=from_seconds(s.head_message_timestamp), idle_since=from_text(s.idle_since),
             publish_rate=rate(stats.publish_details), deliver_rate=rate(stats.deliver_get_details),
