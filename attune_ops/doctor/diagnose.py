@@ -15,7 +15,7 @@ import msgspec
 
 from attune_ops.doctor.alike import Found, alike, together
 from attune_ops.doctor.checks import GROUPS, all_checks
-from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, causes_of
+from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, among, causes_of
 from attune_ops.doctor.findings import (
     Check,
     CheckResult,
@@ -66,7 +66,8 @@ def diagnose(
         problems = [(c, p) for c, run in runs for p in run.problems]
         docs = {c.code: docs_address("checks", c.anchor, docs_url) for c in chosen}
         found = [_finding(facts, c, p, severities.get(c.code), docs[c.code]) for c, p in problems]
-        causes = _causes(found, [causes_of(c.code, p, explained_by) for c, p in problems])
+        rows = among({c.code for c, _ in problems}, explained_by)
+        causes = _causes(found, [causes_of(c.code, p, rows) for c, p in problems])
         roots = [(problems[i][1], finding) for i, finding in _with_consequences(found, causes)]
         grouped = (_of_one_cause(facts, several) for several in alike(facts, roots))
         findings = _without_damage(worst_first(grouped, facts))
@@ -278,12 +279,11 @@ def _results(
 ) -> tuple[CheckResult, ...]:
     severities: dict[str, set[Severity]] = {}
     explained: dict[str, set[str]] = {}
-    for finding in findings:  # as severe as the worst consequence, as every form shows it
-        severities.setdefault(finding.code, set()).add(finding.severity)
-    for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
-        severities.setdefault(finding.code, set()).add(finding.severity)
-        if cause != i:
-            explained.setdefault(finding.code, set()).add(found[cause].code)
+    # As severe as the worst consequence, as every form shows it.
+    for code, severity in {(f.code, f.severity) for f in (*findings, *found)}:
+        severities.setdefault(code, set()).add(severity)
+    for code, cause in {(found[i].code, found[cause].code) for i, cause in enumerate(causes) if cause != i}:
+        explained.setdefault(code, set()).add(cause)
     counts = Counter(finding.code for finding in new)
     return tuple(
         CheckResult(

@@ -183,7 +183,7 @@ class NodeState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     partitions: tuple[str, ...] = ()
 
 
-PERMITS_NOTHING = ("", "^$")  # as patterns
+PERMITS_NOTHING, PERMITS_EVERYTHING = ("", "^$"), ".*"  # as patterns
 
 
 class UserPermissions(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -198,6 +198,11 @@ class UserPermissions(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     def may_declare(self) -> bool:
         """Whether the user may configure or write anything: every service needs that."""
         return not {self.configure, self.write} <= set(PERMITS_NOTHING)
+
+    @property
+    def may_do_everything(self) -> bool:
+        """Whether each pattern is the usual one that matches every name."""
+        return {self.configure, self.write, self.read} == {PERMITS_EVERYTHING}
 
 
 class DeprecatedFeature(msgspec.Struct, frozen=True, omit_defaults=True):

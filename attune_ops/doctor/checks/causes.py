@@ -8,7 +8,7 @@ given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 from attune_ops.doctor.findings import Problem
@@ -99,6 +99,17 @@ OF_THE_WORKERS = ("AT401", "AT402", "AT403", "AT407", "AT410", "AT413", "AT414",
 MISLEADING = ("AT116", "AT118", WRONG_RELEASE[0])
 OF_THE_TOPOLOGY = ("AT2", "AT3", "AT6", "AT40", "AT412", "AT703")
 NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
+
+
+def among(codes: Collection[str], explained_by: Rows = EXPLAINED_BY) -> Rows:
+    """The rows with these codes as causes alone: few of all checks find something."""
+    return {
+        code: tuple(
+            (role, " ".join(there)) for role, causes in rows if (there := [c for c in causes.split() if c in codes])
+        )
+        for code, rows in explained_by.items()
+        if code in codes
+    }
 
 
 def causes_of(code: str, problem: Problem, explained_by: Rows = EXPLAINED_BY) -> Iterator[tuple[str, str]]:

@@ -11,12 +11,11 @@ from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, service_of
-from attune_ops.model.snapshot import PERMITS_NOTHING, ConsumerState, UserPermissions
+from attune_ops.model.snapshot import PERMITS_EVERYTHING, PERMITS_NOTHING, ConsumerState, UserPermissions
 from attune_ops.model.topology import ID, Binding, Per, Queue, Topology
 from attune_ops.model.worker_process import worker_process
 
 RIGHTS = ("configure", "write", "read")
-EVERYTHING = ".*"
 DEFAULT_EXCHANGE = "amq.default"  # its name in a permission; in AMQP it has none
 SERVER_NAMED = "amq.gen-JzTY20BRgKO-HjmUJj0wLg"  # like a name that the broker chooses
 SERVER_NAMED_PATTERN = r"amq\.gen-.*"
@@ -48,6 +47,8 @@ def service_permissions(facts: Facts) -> Iterator[Problem]:
     OAuth 2).
     """
     known = {p.user: p for p in facts.actual.user_permissions or ()}
+    if all(user in known and known[user].may_do_everything for user in _possible_users(facts)):
+        return  # usual, and the services of each user take the longest to find
     unknown: list[str] = []
     found = _services(facts)
     only, silent = _only_user(facts, found), _without_consumer(facts, found)
@@ -88,6 +89,12 @@ def _problem(facts: Facts, has: UserPermissions, served: set[Served], silent: se
         "restart, one that failed with 403 must be started again.",
         commands=(command_lines.set_permissions(facts.vhost, has.user, *patterns, node=running_node(facts)),),
     )
+
+
+def _possible_users(facts: Facts) -> set[str]:
+    """The users that a service can have: of all that is connected, and of the AMQP URL."""
+    users = {c.user for c in facts.actual.connections or ()} | {c.user for c in facts.actual.consumers or ()}
+    return {user for user in users | {r.user for r in facts.reach if r.source is Source.AMQP} if user}
 
 
 def _only_user(facts: Facts, found: Collection[str]) -> str | None:
@@ -180,7 +187,7 @@ def _lacking(has: UserPermissions, needs: Needs, ids: tuple[int, ...]) -> Needs:
     """What the user's patterns do not match."""
     lacking: dict[str, frozenset[str]] = {}
     for right, names in needs.items():
-        if getattr(has, right) == EVERYTHING:  # usual, and names of all workers would be tried
+        if getattr(has, right) == PERMITS_EVERYTHING:  # usual, and names of all workers would be tried
             lacking[right] = frozenset()
             continue
         permitted = permission(getattr(has, right)) if names else bool
