@@ -54,10 +54,12 @@ from attune_ops.model.snapshot import (
     PolicyState,
     QueueState,
 )
+from attune_ops.model.waiting import pause
 
 T = TypeVar("T")
 
 SAMPLE_INTERVAL_S = 7.0  # RabbitMQ updates its statistics every 5 s; two closer samples may be equal
+STARTING_S = 0.5  # a node that starts counts no queue for 20 to 60 ms
 LISTING_PATIENCE = 6  # a list of many queues takes the broker so many times longer than an ordinary answer
 PAGE = 500  # the most that the API gives on one
 MOST_EXCHANGES = 50  # whose bindings are read one by one
@@ -112,19 +114,26 @@ class Management:
         return merge(totals + self.left_out(totals, bound(bindings)), {})
 
     def left_out(self, totals: list[QueueWire], names: Collection[str]) -> list[QueueWire]:
-        """Reads those of `names` that totals mode leaves out: crashed, or from 4.0 on on a node that is down.
+        """Reads those of `names` that totals mode left out.
 
-        Nothing is requested where there are none. Of a crashed queue the list says "running", as of one that was
-        declared meanwhile: crashed is one that is listed before and after a second reading of the counts without it.
+        They are crashed, were declared meanwhile, or from 4.0 on their node is down or starts. Nothing is requested
+        where there are none. Of all but those on a node that is down the list says "running": crashed is one that is
+        listed after half a second in which it was not counted.
         """
         absent = set(names) - {q.name for q in totals}
         listed = [q for q in (self.listed() if absent else ()) if q.name in absent]
-        down = [q for q in listed if q.state in UNAVAILABLE]
-        if len(down) < len(listed):
-            counted, still = {q.name for q in self.totals()}, {q.name for q in self.listed()}
-            crashed = [q for q in listed if q not in down and q.name in still - counted]
-            down += [msgspec.structs.replace(q, state=None) for q in crashed]
-        return down
+        found = [q for q in listed if q.state in UNAVAILABLE]
+        running = {q.name for q in listed} - {q.name for q in found}
+        counted = self._counted(running)
+        if len(counted) < len(running):
+            pause(STARTING_S, "counts of a node that starts")
+            counted |= self._counted(running)
+            still = {q.name for q in self.listed()} - counted.keys()
+            found += [msgspec.structs.replace(q, state=None) for q in listed if q.name in running & still]
+        return found + list(counted.values())
+
+    def _counted(self, names: Collection[str]) -> dict[str, QueueWire]:
+        return {q.name: q for q in (self.totals() if names else ()) if q.name in names}
 
     def totals(self) -> list[QueueWire]:
         """Reads each queue with its live message counts. Needs tag management, changes nothing."""
