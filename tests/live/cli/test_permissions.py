@@ -125,6 +125,13 @@ def world(postgres: Server, broker: Broker, run: Run, user: Users, tmp_path: Pat
             place.close()
 
 
+def unlisted(vhost: Vhost) -> set[str]:
+    """The queues that have a consumer, which the broker's statistics do not show yet."""
+    with vhost.channel() as channel:
+        consumed = {n for n in vhost.names("queues") if channel.queue_declare(n, passive=True).method.consumer_count}
+    return consumed - {c["queue"]["name"] for c in vhost.api("GET", "consumers/{vhost}").json()}
+
+
 def test_the_page_names_commands_that_exist_and_all_that_change_something() -> None:
     named = {*READS, *CHANGING} - {"route --canary"}
     assert named <= {*ALL, "doctor"}, named - ALL.keys()
@@ -137,6 +144,8 @@ def test_the_user_that_reads_can_run_what_reads(world: World) -> None:
     assert "set_user_tags attune-ops monitoring" in PAGE
     assert "set_permissions -p attune attune-ops '^$' '^$' '^$'" in PAGE
     user = world.user("monitoring")
+    # On 4.3 this user may not count live consumers: until the statistics have them, a queue may seem to lack one.
+    eventually(lambda: not unlisted(world.place.vhost))
     with narrow_user(world.database, "; ".join(READING)) as database:
         for command in READS:
             done = world(f"{command} {WORDS.get(command, '')}", user, database)
