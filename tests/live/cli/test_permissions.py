@@ -126,9 +126,10 @@ def world(postgres: Server, broker: Broker, run: Run, user: Users, tmp_path: Pat
 
 
 def unlisted(vhost: Vhost) -> set[str]:
-    """The queues that have a consumer, which the broker's statistics do not show yet."""
+    """The queues of the topology that have a consumer, which the broker's statistics do not show yet."""
+    names = [n for n in vhost.names("queues") if re.search(OWN, n)]
     with vhost.channel() as channel:
-        consumed = {n for n in vhost.names("queues") if channel.queue_declare(n, passive=True).method.consumer_count}
+        consumed = {n for n in names if channel.queue_declare(n, passive=True).method.consumer_count}
     return consumed - {c["queue"]["name"] for c in vhost.api("GET", "consumers/{vhost}").json()}
 
 
