@@ -92,6 +92,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for piece in pieces for item in piece] + rest
 
 
+def pytest_sessionfinish() -> None:
+    """Writes what coverage has measured before xdist knows that the worker is ready.
+
+    It ends a worker that is still there 10 s later, and the data of all its tests with it.
+    """
+    if "COVERAGE_FILE" in os.environ:
+        import coverage
+
+        if (measured := coverage.Coverage.current()) is not None:
+            measured.stop()
+            measured.save()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops what the run started, once every worker has ended."""
     FORKED.close()

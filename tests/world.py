@@ -322,7 +322,8 @@ class Run:
 
 def clean_environment(home: Path) -> dict[str, str]:
     """An environment that knows nothing of the caller's configuration."""
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "TMPDIR", "CI", "SYSTEMROOT")}
+    names = ("PATH", "TMPDIR", "CI", "SYSTEMROOT", "COVERAGE_FILE", "COVERAGE_PROCESS_CONFIG")
+    kept = {k: v for k, v in os.environ.items() if k in names}
     return kept | {
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
