@@ -61,7 +61,7 @@ def without_plugin(made: lab.Lab) -> None:
     command = [str(plugins), "-n", state.node.name, "disable", "rabbitmq_management"]
     enabled = {"RABBITMQ_ENABLED_PLUGINS_FILE": f"{state.node.folder}/enabled_plugins"}
     subprocess.run(
-        command, env=node.environment(state) | enabled, cwd=state.folder, check=True, capture_output=True, timeout=60
+        command, env=node.environment(state) | enabled, cwd=state.folder, check=True, capture_output=True, timeout=300
     )
 
 
