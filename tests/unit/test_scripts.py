@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import types
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -174,8 +175,18 @@ def test_the_compatibility_page_says_what_was_run(tmp_path: Path) -> None:
         '<testcase classname="tests.live.a" name="t3"><skipped message="needs RabbitMQ 4"/></testcase>'
         "</testsuite></testsuites>"
     )
-    page = found.page([{"version": "4.0.5", "erlang": "27.3", **found.results(tmp_path / "r.xml")}], ["tests/live"])
-    assert "| 4.0.5 | 27.3 | 1 | 1 | 1 |" in page
+    run = {"version": "4.0.5", "erlang": "27.3", "when": "2026-11-29, abc", **found.results(tmp_path / "r.xml")}
+    page = found.page([run], ["tests/live"])
+    assert "| 4.0.5 | 27.3 | 1 | 1 | 1 | 2026-11-29, abc, `tests/live` |" in page
     assert "| 3.13 |  | not run |  |  |" in page
     assert "- failed: `tests/live/a.py::t2`: assert 1 == 2" in page
     assert "- skipped (1): needs RabbitMQ 4" in page
+    # Another release's run, and then the first one's, this time without a failure.
+    both = found.page([run | {"version": "4.3.6"}], ["tests/live"], page)
+    assert all(line in both for line in page.splitlines() if "4.3 " not in line)
+    assert both.count("t2`: assert 1 == 2") == 2
+    last = found.page([run | {"version": "4.0.6", "failed": [], "skipped": Counter()}], ["tests/unit"], both)
+    assert "| 4.0.6 | 27.3 | 1 | 0 | 0 | 2026-11-29, abc, `tests/unit` |" in last
+    assert "4.0.5" not in last
+    assert "## 4.0" not in last
+    assert last.count("t2`: assert 1 == 2") == last.count("## 4.3.6") == 1
