@@ -124,7 +124,7 @@ def test_health_and_the_page(here: Place) -> None:
     with serving(here) as server:
         eventually(lambda: server.get("/readyz").status == 200, within=30)
         for worker in ("w1", "w2"):
-            eventually(lambda at=f"/healthz/worker/{worker}": server.get(at).status == 200, within=30)
+            eventually(lambda: server.get(f"/healthz/worker/{worker}").status == 200, within=30)  # noqa: B023
         assert server.get("/healthz/worker/2").text.startswith("healthy: worker 2: ready; read ")
         assert server.get("/healthz/broker").text.startswith("healthy: ")
         nobody = server.get("/healthz/worker/nobody")
