@@ -84,7 +84,7 @@ def _readings(cli: Cli, interval: float, span: float | None, json_lines: bool, l
         sources += (Source.CONSUMERS, Source.REGISTRY)
     started, first = time.monotonic(), True
     while True:
-        facts = cli.ops.facts(sources)
+        facts = cli.ops.facts(sources, skip_worker_statistics=True)  # no line tells rates or ages
         if first:
             require(facts, Source.BROKER)
         first = False

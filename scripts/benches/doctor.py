@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import msgspec
 import pika
@@ -27,6 +28,7 @@ WORKERS, MORE = 10_000, 100_000
 HTTP_LIMIT, LISTS_LIMIT = 1.15, 0.6
 DIAGNOSING_MS, MORE_MS, LINEAR = 500.0, 2000.0, 1.4  # at ten times the size memory is slower, too
 RUNS = 3
+PART = 2_500  # workers in one import
 LISTS = ("list_queues", "list_bindings", "list_consumers")
 
 
@@ -40,13 +42,8 @@ def measure(site: Site) -> Iterator[Result]:
         yield from whole(site, ops, bare, "10,000 workers")
         ours = took(lambda: ops.doctor())
     # Their connection is closed, and the queues went with their consumers. They are made again: nobody consumes.
-    post(settings, definitions(settings, WORKERS))
-    beat(settings)
-    until = time.monotonic() + 120
-    while not any(f.code == "AT403" and len(f.subjects) == WORKERS for f in ops.doctor().findings):
-        assert time.monotonic() < until, "no finding for the workers without a consumer"
-        time.sleep(3)
-    yield from whole(site, ops, Answers(settings, ops.doctor), "10,000 workers, none consumes")
+    make_queues(settings, WORKERS)
+    yield from whole(site, ops, without_consumers(ops, settings), "10,000 workers, none consumes")
     small = diagnosing(facts)
     yield Result("diagnosing alone, 10,000 workers", "the promised time", small, DIAGNOSING_MS, 1.0)
     large = diagnosing(multiplied(facts, MORE // WORKERS))
@@ -67,6 +64,19 @@ def whole(site: Site, ops: Ops, bare: Answers, name: str) -> Iterator[Result]:
     cost = lambda act: spent_by_broker(site, act)  # noqa: E731
     ours, lists = side_by_side(lambda: cost(lambda: ops.doctor()), lambda: cost(both), RUNS)
     yield Result(f"the broker's processor time for a doctor, {name}", "for these three lists", ours, lists, runs=RUNS)
+
+
+def without_consumers(ops: Ops, settings: Settings) -> Answers:
+    """The bare answers once the doctor finds that no worker consumes."""
+    beat(settings)
+    until = time.monotonic() + 300
+    while True:
+        report = ops.doctor()
+        if any(f.code == "AT403" and len(f.subjects) == WORKERS for f in report.findings):
+            break
+        assert time.monotonic() < until, (report.verdict, report.facts.missing)
+        time.sleep(3)
+    return Answers(settings, ops.doctor)
 
 
 def spent_by_broker(site: Site, act: Callable[[], object]) -> float:
@@ -99,12 +109,15 @@ def workers(settings: Settings, count: int) -> Iterator[None]:
     try:
         channel = broker.channel()
         set_up(channel, topology)
-        post(settings, definitions(settings, count))
+        make_queues(settings, count)
         base = {q.name for q in topology.base_queues}
         consumers = [c for c in topology.consumers if c.queue in base]
-        for consumer in [*consumers, *(c for i in range(1, count + 1) for c in topology.worker_consumers(i))]:
-            channel.basic_qos(prefetch_count=consumer.prefetch_at(8))
-            channel.basic_consume(consumer.queue, lambda *_: None, consumer_tag=consumer.tag)
+        consumers += [c for i in range(1, count + 1) for c in topology.worker_consumers(i)]
+        consumers.sort(key=lambda c: c.prefetch_at(8))  # so that each prefetch is set once
+        for prefetch, alike in groupby(consumers, lambda c: c.prefetch_at(8)):
+            channel.basic_qos(prefetch_count=prefetch)
+            for consumer in alike:
+                channel.basic_consume(consumer.queue, lambda *_: None, consumer_tag=consumer.tag)
         yield
     finally:
         with suppress(pika.exceptions.AMQPError):  # a broker under load may reset it before all are cancelled
@@ -120,9 +133,14 @@ def beat(settings: Settings) -> None:
         connection.execute("UPDATE worker SET last_heartbeat = ?, created = ?", times)
 
 
-def definitions(settings: Settings, count: int) -> dict[str, object]:
+def make_queues(settings: Settings, count: int) -> None:
+    """Imports the definitions of this many workers in parts: the broker refuses a body of more than 10 MB."""
+    for first in range(1, count + 1, PART):
+        post(settings, definitions(settings, range(first, min(first + PART, count + 1))))
+
+
+def definitions(settings: Settings, ids: range) -> dict[str, object]:
     topology, vhost = settings.topology, settings.vhost
-    ids = range(1, count + 1)
     return {
         "queues": [
             {"name": q.name, "vhost": vhost, "durable": q.durable, "auto_delete": q.auto_delete,

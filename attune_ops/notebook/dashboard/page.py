@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from attune_ops.doctor.diagnose import garbage_collection_paused
 from attune_ops.notebook.dashboard import fragments as html
 from attune_ops.notebook.dashboard.action_tabs import DrillsTab, OrphansTab, StartupTab
 from attune_ops.notebook.dashboard.collector import Collector, State
@@ -60,8 +61,9 @@ class Dashboard(w.VBox):  # type: ignore[misc]
             widget.close()
 
     def _read(self) -> tuple[Facts, Report]:
-        facts = self._ops.facts()
-        return facts, self._ops.doctor(facts=facts)
+        with garbage_collection_paused():
+            facts = self._ops.facts()
+            return facts, self._ops.doctor(facts=facts)
 
     def _show(self, state: State) -> None:
         self.status.value = html.status(state.facts, state.report, state.stale, state.reads, self._where)

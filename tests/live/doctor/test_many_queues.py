@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
+from attune_ops.cli._main import main
 from attune_ops.installation import amqp_write as act
 from attune_ops.installation import broker_reading as reading
 from attune_ops.model.facts import Facts
@@ -81,3 +83,30 @@ def test_as_many_requests_for_many_queues(
     assert len(seen.queues or ()) > MANY
     assert seen.statistics_left_out > MANY
     assert sorted(asked) == few
+
+
+@pytest.mark.parametrize("form", ["--lines", "--json-lines"])
+def test_watch_reads_no_statistics_of_worker_queues(
+    place: Callable[..., Place],
+    asked: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+) -> None:
+    p = place().populate()
+    target = ["--amqp-url", p.vhost.amqp_url, "--management-url", p.vhost.management_url, "--database-url", p.database]
+
+    def line(many: int) -> str:
+        asked.clear()
+        monkeypatch.setattr(reading, "MANY_QUEUES", many)
+        assert main(["watch", form, "--interval", "1s", "--for", "0.1s", *target]) == 0
+        return re.sub(r"\d\d:\d\d:\d\d[.\d]*Z", "", capsys.readouterr().out.splitlines()[0])
+
+    def alike() -> bool:
+        whole = line(10**6)
+        assert any("idle_since" in path and "use_regex" not in path for path in asked), asked
+        short = line(0)
+        assert not any("idle_since" in path and "use_regex" not in path for path in asked), asked
+        return short == whole
+
+    eventually(alike, within=45, every=1)
