@@ -10,6 +10,7 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import msgspec
 
@@ -38,6 +39,7 @@ from attune_ops.model.passive import PASSIVE_DECLARE
 IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy", "operator policy")
 
 Key = tuple[str, str, str]
+_Found: TypeAlias = tuple[Check, Problem, Severity]
 
 
 def diagnose(
@@ -63,12 +65,10 @@ def diagnose(
     chosen = [c for c in (all_checks() if checks is None else checks) if severities.get(c.code, c.severity) is not None]
     with garbage_collection_paused():
         runs = [(c, _run(facts, c, thresholds or {}, now)) for c in chosen]
-        problems = [(c, p) for c, run in runs for p in run.problems]
-        docs = {c.code: docs_address("checks", c.anchor, docs_url) for c in chosen}
-        found = [_finding(facts, c, p, severities.get(c.code), docs[c.code]) for c, p in problems]
-        rows = among({c.code for c, _ in problems}, explained_by)
-        causes = _causes(found, [causes_of(c.code, p, rows) for c, p in problems])
-        roots = [(problems[i][1], finding) for i, finding in _with_consequences(found, causes)]
+        found = [(c, p, severities.get(c.code) or p.severity or c.severity) for c, run in runs for p in run.problems]
+        rows = among({c.code for c, *_ in found}, explained_by)
+        causes = _causes(found, [causes_of(c.code, p, rows) for c, p, _ in found])
+        roots = [(found[i][1], finding) for i, finding in _root_causes(facts, found, causes, docs_url)]
         grouped = (_of_one_cause(facts, several) for several in alike(facts, roots))
         findings = _without_damage(worst_first(grouped, facts))
     new = tuple(f for f in findings if not f.keys <= set(known))
@@ -180,12 +180,12 @@ def _by_passive_declare(run: _Run) -> _Run:
     return msgspec.structs.replace(run, problems=problems, reason=run.reason or f"by {PASSIVE_DECLARE}")
 
 
-def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity | None, docs: str) -> Finding:
+def _finding(facts: Facts, check: Check, problem: Problem, severity: Severity, docs: str) -> Finding:
     return Finding(
         code=check.code,
         check=check.name,
         group=check.group,
-        severity=severity or problem.severity or check.severity,
+        severity=severity,
         subject=_in_vhost(problem.subject, facts.vhost),
         title=check.title,
         detail=problem.message,
@@ -205,12 +205,12 @@ def _in_vhost(subject: Subject, vhost: str) -> Subject:
     return subject
 
 
-def _causes(found: Sequence[Finding], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
-    """For each finding the position of its root cause among the findings, its own where none explains it."""
+def _causes(found: Sequence[_Found], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
+    """For each problem the position of its root cause among the problems, its own where none explains it."""
     first: dict[tuple[str, str], int] = {}
-    for i, finding in enumerate(found):
-        for subject in finding.subjects:
-            first.setdefault((finding.code, subject.name), i)
+    for i, (check, problem, _) in enumerate(found):
+        for subject in (problem.subject, *problem.others):
+            first.setdefault((check.code, subject.name), i)
     up = [next((first[c] for c in causes if first.get(c, i) != i), i) for i, causes in enumerate(possible)]
     return [above if up[above] == above else _root(i, up) for i, above in enumerate(up)]
 
@@ -225,23 +225,20 @@ def _root(start: int, up: Sequence[int]) -> int:
     return chain[-1]
 
 
-def _with_consequences(found: Sequence[Finding], causes: Sequence[int]) -> Iterator[tuple[int, Finding]]:
-    """The root causes by position, each with the findings that follow from it, and as severe as the worst of these."""
-    following: dict[int, list[Finding]] = {i: [] for i, cause in enumerate(causes) if cause == i}
-    for finding, (i, cause) in zip(found, enumerate(causes), strict=True):
+def _root_causes(
+    facts: Facts, found: Sequence[_Found], causes: Sequence[int], docs_url: str | None
+) -> Iterator[tuple[int, Finding]]:
+    """The root causes by position, each with the problems that follow from it, and as severe as the worst of these."""
+    following: dict[int, list[_Found]] = {i: [] for i, cause in enumerate(causes) if cause == i}
+    for each, (i, cause) in zip(found, enumerate(causes), strict=True):
         if cause != i:
-            following[cause].append(finding)
+            following[cause].append(each)
     for i, others in following.items():
-        yield (
-            i,
-            msgspec.structs.replace(
-                found[i],
-                severity=max({found[i].severity, *(f.severity for f in others)}, key=lambda s: s.rank),
-                consequences=tuple([Consequence(f.code, f.subject, f.detail) for f in others]),
-            )
-            if others
-            else found[i],
-        )
+        check, problem, severity = found[i]
+        worst = max({severity, *(s for *_, s in others)}, key=lambda s: s.rank)
+        finding = _finding(facts, check, problem, worst, docs_address("checks", check.anchor, docs_url))
+        consequences = tuple([Consequence(c.code, _in_vhost(p.subject, facts.vhost), p.message) for c, p, _ in others])
+        yield i, msgspec.structs.replace(finding, consequences=consequences) if others else finding
 
 
 def _of_one_cause(facts: Facts, several: Sequence[Found]) -> Finding:
@@ -272,7 +269,7 @@ def _without_damage(findings: list[Finding]) -> list[Finding]:
 
 def _results(
     runs: Sequence[tuple[Check, _Run]],
-    found: Sequence[Finding],
+    found: Sequence[_Found],
     causes: Sequence[int],
     findings: Sequence[Finding],
     new: Sequence[Finding],
@@ -280,9 +277,9 @@ def _results(
     severities: dict[str, set[Severity]] = {}
     explained: dict[str, set[str]] = {}
     # As severe as the worst consequence, as every form shows it.
-    for code, severity in {(f.code, f.severity) for f in (*findings, *found)}:
+    for code, severity in {(f.code, f.severity) for f in findings} | {(c.code, severity) for c, _, severity in found}:
         severities.setdefault(code, set()).add(severity)
-    for code, cause in {(found[i].code, found[cause].code) for i, cause in enumerate(causes) if cause != i}:
+    for code, cause in {(found[i][0].code, found[cause][0].code) for i, cause in enumerate(causes) if cause != i}:
         explained.setdefault(code, set()).add(cause)
     counts = Counter(finding.code for finding in new)
     return tuple(
