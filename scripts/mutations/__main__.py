@@ -60,7 +60,8 @@ def results_of(room: str, only: str, sample: int | None, seed: int, which: str) 
         chosen = set(sorted(possible, key=lambda m: hashlib.sha256(f"{seed} {m.key}".encode()).digest())[:sample])
         tried = [m for m in possible if m in chosen]
     print(f"{room}: {len(tried)} of {len(possible)} mutants", file=sys.stderr)
-    outcomes = run(tried, [f"tests/unit/{room.partition('/')[0]}", *(["-k", which] if which else [])])
+    tests = [f"tests/unit/{room.partition('/')[0]}", "-m", "not slow", *(["-k", which] if which else [])]
+    outcomes = run(tried, tests)
     counts = Counter(outcomes.values())
     return {
         "command": f"scripts/mutation {room}"
@@ -88,7 +89,8 @@ def page(results: dict[str, Any], explained: dict[str, str]) -> str:
         "`scripts/mutation ROOM…` changes one thing in the code (a comparison, a number, a condition, a loop) and runs",
         "the room's unit tests. A change that a test notices is killed. One that no test notices has survived. This",
         "page is written by that script; views are left out, since tests do not hold their layout. A mutant on a line",
-        "that no unit test runs is not reached: the live tests, which need a broker, are not part of these runs.",
+        "that no unit test runs is not reached: the live tests, which need a broker, are not part of these runs, nor",
+        "are unit tests that are marked as slow, which measure large installations.",
         "A sample is chosen by its seed: the same command tries the same mutants, as long as the code stays. With `-k`",
         "only the tests that match are run: another test may notice what survived these.", "",
         "| Command | Date | Mutants | Tried | Killed | Survived | Not reached |",

@@ -54,25 +54,38 @@ def mutants(path: Path) -> Iterator[Mutant]:
     sums = [_span(node) for node in ast.walk(tree) if isinstance(node, ast.BinOp | ast.AugAssign)]
     statements = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.ExceptHandler)}
     lines = source.split("\n")
-    for name in OPERATORS:
-        operator = OperatorProvider()[name]()
-        places = [place for node in ast_nodes(get_ast(source)) for place in operator.mutation_positions(node)]
-        for number, (start, _) in enumerate(places):
-            try:
-                changed = mutate_code(source, operator, number)
-            except AttributeError:  # ExceptionReplacer cannot change a dotted name
-                continue
-            if changed is None or any(first <= start < last for first, last in hidden):
-                continue
-            if "Binary" in name and not any(first <= start < last for first, last in sums):
-                continue  # a star of a parameter list
-            now = changed.split("\n")
-            at = next((i for i, (a, b) in enumerate(zip(lines, now, strict=False)) if a != b), None)
-            if at is None:
-                continue
-            function = next((q for first, last, q in functions if first <= at + 1 <= last), "")
-            statement = max(n for n in statements if n <= at + 1)
-            yield Mutant(str(path), at + 1, function, lines[at].strip(), now[at].strip(), changed, statement)
+    for part, begin, end in _parts(tree, lines):  # cosmic-ray parses what it changes once for each mutant
+        nodes = list(ast_nodes(get_ast(part)))
+        for name in OPERATORS:
+            operator = OperatorProvider()[name]()
+            places = [place for node in nodes for place in operator.mutation_positions(node)]
+            for number, ((line, column), _) in enumerate(places):
+                start = (line + begin, column)
+                try:
+                    changed = mutate_code(part, operator, number)
+                except AttributeError:  # ExceptionReplacer cannot change a dotted name
+                    continue
+                if changed is None or any(first <= start < last for first, last in hidden):
+                    continue
+                if "Binary" in name and not any(first <= start < last for first, last in sums):
+                    continue  # a star of a parameter list
+                now = [*lines[:begin], *changed.split("\n"), *lines[end:]]
+                at = next((i for i, (a, b) in enumerate(zip(lines, now, strict=False)) if a != b), None)
+                if at is None:
+                    continue
+                function = next((q for first, last, q in functions if first <= at + 1 <= last), "")
+                statement = max(n for n in statements if n <= at + 1)
+                source = "\n".join(now)
+                yield Mutant(str(path), at + 1, function, lines[at].strip(), now[at].strip(), source, statement)
+
+
+def _parts(tree: ast.Module, lines: list[str]) -> Iterator[tuple[str, int, int]]:
+    """The statements at the module's own level, each with the lines before it: text, first line (from 0), end."""
+    begin = 0
+    for node in tree.body:
+        end = node.end_lineno or node.lineno
+        yield "\n".join(lines[begin:end]), begin, end
+        begin = end
 
 
 def _annotations(tree: ast.AST) -> list[tuple[tuple[int, int], tuple[int, int]]]:
