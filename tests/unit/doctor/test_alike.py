@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from attune_ops import render
-from attune_ops.doctor.alike import merged
+from attune_ops.doctor.alike import merged, together
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
 from attune_ops.model.command_lines import CommandLine
@@ -167,3 +167,14 @@ def test_a_check_merges_three_with_one_key_and_severity() -> None:
     assert made(None, None) == [1, 1]
     assert made(None, None, None) == [3]
     assert made(None, None, Severity.INFO, None) == [3, 1]
+
+
+def test_the_first_of_several_gives_the_subject_and_what_is_said() -> None:
+    def several(*names: str) -> list[Problem]:
+        kinds: tuple[SubjectKind, ...] = ("queue", "policy", "node")
+        return [Problem(Subject(k, n), f"{n} stands", remedy=f"Mend {n}.") for k, n in zip(kinds, names, strict=True)]
+
+    one = together(several("b", "c", "a"))
+    assert (one.subject, one.remedy) == (Subject("queue", "b"), "Mend b.")
+    assert one.message == "3 queues alike: b stands; also c, a"
+    assert [s.name for s in one.others] == ["c", "a"]
