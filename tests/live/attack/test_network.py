@@ -125,7 +125,8 @@ def test_changing_ends_in_time(command: str, site: Vhost, database: str, tmp_pat
             begun = proxy.fault == fault
         ends_in_time(done, base.seconds)
         if begun and fault != "cut":
-            assert done.status == 3 or was_told_all(done, base), done
+            in_the_middle = done.status == 1 and "failed: " in done.said  # of the queues one by one
+            assert done.status == 3 or in_the_middle or was_told_all(done, base), done
         if command == "reap":
             # What it held is ready again once the broker has closed its channel.
             eventually(lambda: saved(tmp_path) + waiting(site, "worker.2.executions") >= 1)

@@ -156,6 +156,7 @@ def test_healthy_installations(place: Callable[..., Place], user: Users, run: Ru
         assert (report["target"]["topology"], report["target"]["recognised"]) == (name, True)
         commands = [c for f in report["findings"] for c in f["commands"] if c != DEAD_LETTERS]
         assert not [c for c in commands if any(word in c for word in CHANGING)]
+        p.beat()
         assert run("health", "worker", "w1", "--wait", "20s", env=env).stdout.startswith("healthy: ")
 
 
