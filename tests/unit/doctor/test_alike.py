@@ -12,7 +12,8 @@ from attune_ops import render
 from attune_ops.doctor.alike import merged, together
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
-from attune_ops.model.command_lines import CommandLine
+from attune_ops.model.command_lines import CommandLine, reap
+from attune_ops.model.registry import Worker
 from tests.unit.doctor.checks.world import (
     JANUARY,
     SEPTEMBER,
@@ -97,10 +98,10 @@ def test_two_are_two_findings_and_three_are_one() -> None:
         assert [(f.subject.name, len(f.others)) for f in diagnose(facts).at_least(Severity.ERROR)] == found
 
 
-def found_of(*problems: Problem) -> tuple[Finding, ...]:
+def found_of(*problems: Problem, workers: tuple[Worker, ...] | None = None) -> tuple[Finding, ...]:
     """The findings of a check that yields these problems."""
     made = Check("AT999", "made-up", "flow", "nothing is yielded", Severity.WARNING, (), lambda facts: iter(problems))
-    return diagnose(healthy(JANUARY), [made]).findings
+    return diagnose(healthy(JANUARY, workers), [made]).findings
 
 
 def test_problems_of_one_cause_by_their_number_and_kind() -> None:
@@ -147,6 +148,20 @@ def test_problems_that_say_the_same_of_several_workers(
     assert len(found_of(*map(problem, (1, 2, 3)))) == findings
 
 
+def test_workers_differ_in_name_and_id_but_not_in_another_number() -> None:
+    names = {1: "alpha", 2: "beta", 3: "gamma"}
+    workers = tuple(worker(i, name=n) for i, n in names.items())
+
+    def findings(text: str) -> int:
+        problems = [
+            Problem(Subject("worker", n), text.format(i, n, 10 - i), {"worker": i, "name": n}) for i, n in names.items()
+        ]
+        return len(found_of(*problems, workers=workers))
+
+    assert findings("{1} has worker.{0}.executions and {2} messages") == 1
+    assert findings("{1} has worker.{0}.executions on node{2}") == 3
+
+
 def test_the_first_five_commands_are_printed_and_the_others_are_counted() -> None:
     named = [f"q{i}" for i in range(1, 8)]
     commands = [CommandLine(("fix", n)) for n in named]
@@ -178,3 +193,28 @@ def test_the_first_of_several_gives_the_subject_and_what_is_said() -> None:
     assert (one.subject, one.remedy) == (Subject("queue", "b"), "Mend b.")
     assert one.message == "3 queues alike: b stands; also c, a"
     assert [s.name for s in one.others] == ["c", "a"]
+
+
+def test_one_of_several_keeps_the_related_and_the_commands_of_each() -> None:
+    fix = CommandLine(("fix", "b"))
+    several = [
+        Problem(Subject("queue", "a"), "a stands", related={"exchange": ("x", "y")}),
+        Problem(Subject("queue", "b"), "b stands", related={"exchange": ("y", "z"), "user": ("u",)}, commands=(fix,)),
+    ]
+    one = together(several)
+    assert one.related == {"exchange": ("x", "y", "z"), "user": ("u",)}
+    assert one.commands == (fix,)
+    assert one.evidence["each"] == [
+        {"subject": "a", "detail": "a stands"},
+        {"subject": "b", "detail": "b stands", "commands": [str(fix)]},
+    ]
+
+
+def test_queues_are_reaped_together_where_each_is_reaped() -> None:
+    def commands(*others: CommandLine) -> tuple[CommandLine, ...]:
+        each = [(n, (reap(n), *others)) for n in ("a", "b", "c")]
+        return together([Problem(Subject("queue", n), "it stands", commands=c) for n, c in each]).commands
+
+    fix = CommandLine(("fix", "all"))
+    assert commands() == (reap("a", "b", "c"),)
+    assert commands(fix) == (reap("a"), fix, reap("b"), reap("c"))
