@@ -31,6 +31,7 @@ def holding(size: int | None) -> Facts:
         (alarm("memory", holding(2000)), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
         (alarm("memory", holding(GB // 2)), ""),  # draining helps
         (alarm("memory", holding(None)), ""),  # it may help
+        (alarm("memory", memory_used=0), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
         (change(H, alarms=("memory alarm on rabbit@a",)), ""),  # the node's numbers are older than the alarm
         (change(H, alarms=("memory alarm",)), ""),
     ],

@@ -1,0 +1,178 @@
+"""What the problems of a check say, number for number, and which other findings may explain them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.findings import Problem, Severity, Unknown
+from attune_ops.model.command_lines import reap
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import ExchangeState
+from attune_ops.model.topology import Binding, Exchange, Publish
+from tests.unit.doctor.checks.world import (
+    EVENTS,
+    EXECUTIONS,
+    FLAWLESS,
+    NODE,
+    SEPTEMBER,
+    bound,
+    change,
+    executing,
+    execution,
+    healthy,
+    joined,
+    more_queues,
+    policy,
+    queues,
+    reaching,
+    stale,
+    topology,
+    without_consumers,
+    without_exchange,
+)
+from tests.unit.facts import queue, worker
+
+CHECKS = {c.code: c for c in all_checks()}
+H, F, S = healthy(), healthy(FLAWLESS), healthy(SEPTEMBER)
+
+
+def problems(code: str, facts: Facts) -> list[Problem]:
+    return list(CHECKS[code].function(facts))
+
+
+def test_lost_dead_letters_follow_from_the_bindings_of_their_exchange() -> None:
+    (problem,) = problems("AT305", without_exchange(F, "x.dead"))
+    assert problem.related == {"binding": ("x.dead → x.graveyard ('')",), "destination": ("x.graveyard",)}
+
+
+def test_three_sources_of_dead_letters_are_named_and_the_others_are_counted() -> None:
+    (problem,) = problems("AT307", topology(queues(F, "x.graveyard", consumers=0, arguments={})))
+    assert "dead letters of x.jobs, worker.1.jobs, worker.2.jobs and 1 more end in x.graveyard" in problem.message
+    assert problem.evidence["queues"] == ["x.jobs", "worker.1.jobs", "worker.2.jobs", "worker.3.jobs"]
+
+
+@pytest.mark.parametrize(
+    ("status", "worker_id", "receiver"),
+    [
+        ("requested", None, f"queue {EXECUTIONS} of the executor "),
+        ("scheduled", 2, "queue worker.2.executions of worker 2 "),
+    ],
+)
+def test_a_lost_execution_says_who_should_get_it(status: str, worker_id: int | None, receiver: str) -> None:
+    (problem,) = problems("AT413", executing(H, execution(7, status, worker=worker_id)))
+    assert receiver in problem.message
+
+
+def test_executions_of_a_dead_worker_follow_from_the_first_that_is_overdue() -> None:
+    dead = healthy(SEPTEMBER, (worker(1), stale(2)))
+    running = [execution(i, "running", minutes=600, worker=2) for i in (5, 6, 7)]
+    (problem,) = problems("AT414", executing(dead, *running))
+    assert problem.evidence["executions"] == [5, 6, 7]
+    assert problem.related["monitor"] == ("5",)
+
+
+@pytest.mark.parametrize(("messages", "says"), [(None, ""), (0, ""), (1, "; 1 message for"), (2, "; 2 messages for")])
+def test_what_waits_for_the_missing_consumer_of_a_worker(messages: int | None, says: str) -> None:
+    (problem,) = problems("AT405", queues(without_consumers(H, EXECUTIONS), EXECUTIONS, messages=messages))
+    assert problem.message == f"{EXECUTIONS} has no consumer" + (f"{says} the executor" if says else "")
+
+
+def test_the_numbers_of_an_unread_backlog() -> None:
+    (problem,) = problems("AT501", queues(without_consumers(H, EVENTS), EVENTS, messages=5))
+    assert problem.evidence == {"messages": 5, "consumers": 0}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seconds", "found"),
+    [(2000, 2200, 7, True), (2000, 2199, 7, False), (50, 150, 7, True), (50, 149, 7, False), (50, 150, 1, True)],
+)
+def test_a_queue_grows_by_100_messages_and_10_percent(before: int, after: int, seconds: int, found: bool) -> None:
+    first = queues(H, EVENTS, messages=before, ack_rate=1000.0).actual
+    now = queues(H, EVENTS, messages=after, ack_rate=1000.0)
+    taken = msgspec.structs.replace(first, taken_at=now.actual.taken_at - timedelta(seconds=seconds))
+    several = problems("AT506", msgspec.structs.replace(now, earlier=taken))
+    assert [(p.evidence["before"], p.evidence["after"]) for p in several] == [(before, after)] * found
+
+
+@pytest.mark.parametrize(("messages", "found"), [(None, []), (9_999, []), (10_000, ["theirs"])])
+def test_a_large_backlog_of_another_application(messages: int | None, found: list[str]) -> None:
+    facts = more_queues(H, queue("theirs", messages=messages, consumers=0))
+    assert [p.subject.name for p in problems("AT501", facts)] == found
+
+
+@pytest.mark.parametrize(
+    ("published", "says"),
+    [(None, ""), (0, ""), (1, "; 1 message published there"), (2, "; 2 messages published there")],
+)
+def test_how_much_was_published_to_an_exchange_without_bindings(published: int | None, says: str) -> None:
+    theirs = ExchangeState("theirs", "/", "topic", publish_in=published)
+    (problem,) = problems("AT209", change(H, exchanges=(*(H.actual.exchanges or ()), theirs)))
+    assert problem.message == f"no bindings on theirs{says}"
+
+
+@pytest.mark.parametrize(("count", "findings"), [(19, 19), (20, 20), (21, 1)])
+def test_twenty_unexpected_bindings_are_a_finding_each(count: int, findings: int) -> None:
+    facts = H
+    for i in range(count):
+        facts = bound(facts, "attune.events", EXECUTIONS, f"key.{i}")
+    found = problems("AT207", facts)
+    assert len(found) == findings
+    if findings == 1:
+        assert found[0].evidence["count"] == count
+        assert len(found[0].evidence["first"]) == 20
+
+
+def test_three_queues_with_one_reason_are_named_and_the_others_are_counted() -> None:
+    four = healthy(workers=tuple(worker(i) for i in range(1, 5)))
+    (problem,) = problems("AT215", policy(four, "cap", "executions", max_length=1))
+    assert (
+        "; worker.1.executions, worker.2.executions, worker.3.executions and 1 more: "
+        "max-length 1 is below the prefetch of 10: the oldest messages are dropped (0 messages"
+    ) in problem.message
+
+
+def test_a_leftover_is_reaped_unless_it_has_a_consumer() -> None:
+    left = bound(more_queues(S, queue("sensor.timer", consumers=0)), "attune.events", "sensor.timer", "rule.created")
+    for facts, commands in (left, (reap("sensor.timer"),)), (joined(left, "sensor.timer"), ()):
+        (problem,) = problems("AT412", facts)
+        assert problem.commands == commands
+
+
+@pytest.mark.parametrize(
+    ("days", "severity"), [(20, [None]), (21, []), (3, [None]), (2, [Severity.ERROR]), (0, [Severity.ERROR])]
+)
+def test_a_certificate_of_less_than_three_days_is_an_error(days: int, severity: list[Severity | None]) -> None:
+    facts = reaching(H, Source.MANAGEMENT, target="https://h", certificate_days=days)
+    assert [p.severity for p in problems("AT109", facts)] == severity
+
+
+def test_the_first_certificate_that_was_not_read_says_why() -> None:
+    first = reaching(H, Source.AMQP, target="amqps://h", certificate_days=None, error="refused")
+    both = reaching(first, Source.MANAGEMENT, target="https://h", certificate_days=None, error="timed out")
+    with pytest.raises(Unknown, match="a certificate was not read: refused"):
+        problems("AT109", both)
+
+
+def test_a_node_without_a_limit_for_the_disk() -> None:
+    node = msgspec.structs.replace(NODE, disk_alarm=True, disk_free=20 * 2**30, disk_free_limit=0)
+    (problem,) = problems("AT112", change(H, nodes=(node,), alarms=("disk alarm on rabbit@a",)))
+    assert problem.message == "disk alarm on rabbit@a (20 GiB free, limit 0 B): publishers are blocked"
+
+
+def test_only_a_wildcard_that_no_message_has_as_its_key_is_literal_by_mistake() -> None:
+    def found(*keys: str) -> list[str]:
+        more = tuple(Binding("x.direct", "x.jobs", k) for k in keys)
+        wanted = topology(
+            F,
+            exchanges=(*FLAWLESS.exchanges, Exchange("x.direct", "direct")),
+            bindings=(*FLAWLESS.bindings, *more),
+            publishes=(*FLAWLESS.publishes, Publish("Job", "x.direct", "job.#")),
+        )
+        return [p.evidence["routing_key"] for p in problems("AT603", wanted)]
+
+    assert found("job.#") == []
+    assert found("job.*", "job.gone", "job.#") == ["job.*"]
