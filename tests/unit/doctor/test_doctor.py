@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from attune_ops import render
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.upgrade import target_note
-from attune_ops.doctor.diagnose import choose, diagnose, verify
+from attune_ops.doctor.diagnose import choose, diagnose, garbage_collection_paused, verify
 from attune_ops.doctor.diagnosis import diagnose_file
 from attune_ops.doctor.findings import Check, CheckStatus, Problem, Severity, Subject, Unknown
 from attune_ops.installation.config.settings import CheckSettings
@@ -332,3 +333,25 @@ def test_a_definitions_file_passes_no_check_of_what_it_does_not_contain(tmp_path
     skipped = {r.code: r.reason for r in report.results if r.status is CheckStatus.SKIPPED}
     assert skipped["AT108"] == "the broker's version is unknown"
     assert skipped["AT507"] == skipped["AT509"] == "a definitions file has no message counts"
+
+
+def test_the_garbage_collector_pauses_and_what_was_made_then_is_old() -> None:
+    with garbage_collection_paused():
+        assert not gc.isenabled()
+        made = [object()]
+    assert gc.isenabled()
+    assert any(o is made for o in gc.get_objects(generation=2))
+
+
+def test_what_is_frozen_stays_so_while_the_garbage_collector_pauses() -> None:
+    gc.freeze()
+    try:
+        with garbage_collection_paused():
+            pass
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
+def test_a_report_is_not_in_full_unless_asked() -> None:
+    assert not diagnose(healthy()).full

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from attune_ops.doctor.checks import all_checks
-from attune_ops.doctor.findings import Problem, Severity, Unknown
+from attune_ops.doctor.checks.reach import DRIVER
+from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
 from attune_ops.model.command_lines import reap
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import ExchangeState
@@ -176,3 +177,11 @@ def test_only_a_wildcard_that_no_message_has_as_its_key_is_literal_by_mistake() 
 
     assert found("job.#") == []
     assert found("job.*", "job.gone", "job.#") == ["job.*"]
+
+
+def test_a_missing_driver_is_no_database_that_is_down() -> None:
+    with pytest.raises(NotRead, match="the driver is missing"):
+        problems("AT103", reaching(H, Source.REGISTRY, error=f"no psycopg2: {DRIVER}"))
+    assert problems("AT103", reaching(H, Source.MANAGEMENT, error=f"no psycopg2: {DRIVER}")) == []
+    (problem,) = problems("AT103", reaching(H, Source.REGISTRY, error="refused"))
+    assert problem.message == "refused"

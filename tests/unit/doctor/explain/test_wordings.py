@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from pika import spec
 
 from attune_ops.doctor.explain import explain
 from attune_ops.doctor.explain.explanation import Explanation
@@ -325,6 +326,21 @@ deprecated.\\nIts use is not permitted per the configuration (overriding the def
 def test_hostile_names_come_through(name: str) -> None:
     found = only(f"NOT_FOUND - no queue '{name}' in vhost '/'")
     assert found.subject == name
+
+
+OPERATIONS = (
+    "Connection.Open", "Channel.Open", "Exchange.Declare", "Exchange.Delete", "Exchange.Bind", "Queue.Declare",
+    "Queue.Bind", "Queue.Purge", "Queue.Delete", "Queue.Unbind", "Basic.Qos", "Basic.Consume", "Basic.Cancel",
+    "Basic.Publish", "Basic.Get", "Basic.Ack", "Basic.Reject", "Basic.Nack", "Confirm.Select",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_by_its_numbers(name: str) -> None:
+    """The numbers are those of pika."""
+    (number,) = (i for i, method in spec.methods.items() if name == method.NAME)
+    said = f"NOT_FOUND - no queue 'q' in vhost '/', class_id: {number >> 16}, method_id: {number & 0xFFFF}"
+    assert only(said).operation == name.lower()
 
 
 def test_a_name_that_was_cut_off_is_still_a_404() -> None:
