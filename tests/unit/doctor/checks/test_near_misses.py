@@ -121,6 +121,9 @@ CASES = {
     "a services' user with no more than it needs": served(
         S, configure=r"^(attune\.|worker\.|amq\.gen-)", write=r"^(attune|worker|amq)\.", read="attune|worker|amq.gen"
     ),
+    "a services' user with the worker queues by their number": served(
+        S, configure=r"^(attune\.|worker\.[0-9]+\.|amq\.gen-)", write=r"^(attune|worker|amq)\.", read=".*"
+    ),
     "somebody else's user without permissions": change(
         served(H, configure=".*", write=".*", read=".*"),
         connections=(ConnectionState("c7", "/", "eve"), *(served(H).actual.connections or ())),

@@ -9,11 +9,12 @@ import pytest
 
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
+from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
 from attune_ops.model.command_lines import reap
-from attune_ops.model.facts import Facts, Source
+from attune_ops.model.facts import Facts, Source, changed
 from attune_ops.model.snapshot import ExchangeState
-from attune_ops.model.topology import Binding, Exchange, Publish
+from attune_ops.model.topology import Binding, Exchange, Publish, Queue
 from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
@@ -185,3 +186,28 @@ def test_a_missing_driver_is_no_database_that_is_down() -> None:
     assert problems("AT103", reaching(H, Source.MANAGEMENT, error=f"no psycopg2: {DRIVER}")) == []
     (problem,) = problems("AT103", reaching(H, Source.REGISTRY, error="refused"))
     assert problem.message == "refused"
+
+
+def test_only_transient_queues_that_are_not_exclusive_are_denied() -> None:
+    def denied(**kind: bool) -> list[str]:
+        wanted = (*FLAWLESS.queues, Queue("x.other", **kind))
+        facts = topology(change(F, version="4.0.5"), queues=wanted)
+        return [name for p in problems("AT703", facts) for name in p.evidence["topology"]]
+
+    assert denied(durable=False) == ["x.other"]
+    assert denied(durable=False, exclusive=True) == denied(durable=True) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "version", "note"),
+    [
+        (None, "4.0.5", None),
+        ("4.3", "4.0.5", None),
+        ("4.0", "4.0.5", "RabbitMQ 4.0 is the version of this broker (4.0.5): not an upgrade"),
+        ("3.13", "4.0.5", "RabbitMQ 3.13 is older than this broker (4.0.5): not an upgrade"),
+        ("4.3", None, None),
+        ("9.0", "4.0.5", "nothing is known about RabbitMQ after 4.3: 9.0 is checked as 4.3"),
+    ],
+)
+def test_a_target_version_that_is_no_upgrade(target: str | None, version: str | None, note: str | None) -> None:
+    assert target_note(changed(change(H, version=version), target_version=target)) == note
