@@ -167,6 +167,13 @@ def test_a_thousand_workers_are_a_small_file() -> None:
     assert len(page_of(ailing).encode()) <= 2_000_000
 
 
+def test_a_table_says_that_it_was_cut_off() -> None:
+    report, count = read_and_diagnose(lambda: healthy(), check_settings({})), len(QUEUES)
+    said = f"of {count:,} rows; the attached snapshot has the data of all."
+    assert f"The first {count - 1:,} {said}" in report_html(report, rows=count - 1)
+    assert said not in report_html(report, rows=count)
+
+
 def test_a_file_that_exists_stays(tmp_path: Path) -> None:
     report = read_and_diagnose(healthy, check_settings({}))
     file = tmp_path / "report.html"
