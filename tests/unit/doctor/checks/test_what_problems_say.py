@@ -78,7 +78,7 @@ def test_executions_of_a_dead_worker_follow_from_the_first_that_is_overdue() -> 
 
 
 @pytest.mark.parametrize(("messages", "says"), [(None, ""), (0, ""), (1, "; 1 message for"), (2, "; 2 messages for")])
-def test_what_waits_for_the_missing_consumer_of_a_worker(messages: int | None, says: str) -> None:
+def test_what_waits_for_the_missing_consumer_of_a_service(messages: int | None, says: str) -> None:
     (problem,) = problems("AT405", queues(without_consumers(H, EXECUTIONS), EXECUTIONS, messages=messages))
     assert problem.message == f"{EXECUTIONS} has no consumer" + (f"{says} the executor" if says else "")
 
@@ -211,3 +211,16 @@ def test_only_transient_queues_that_are_not_exclusive_are_denied() -> None:
 )
 def test_a_target_version_that_is_no_upgrade(target: str | None, version: str | None, note: str | None) -> None:
     assert target_note(changed(change(H, version=version), target_version=target)) == note
+
+
+@pytest.mark.parametrize(
+    ("processed", "says"),
+    [
+        (30.0, "; it drains in about 10 min"),
+        (10.0, "; 10/s come in, 10/s are processed: it never drains"),
+        (None, ""),
+    ],
+)
+def test_when_a_backlog_will_be_gone(processed: float | None, says: str) -> None:
+    (problem,) = problems("AT511", queues(H, EVENTS, messages_ready=12_000, ack_rate=processed, publish_rate=10.0))
+    assert problem.message == f"{EVENTS} has a backlog of 12,000 messages and 1 consumer{says}"

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 from pika import spec
 
+from attune_ops import render
 from attune_ops.doctor.explain import explain
-from attune_ops.doctor.explain.explanation import Explanation
+from attune_ops.doctor.explain.explanation import Explanation, Explanations
 
 # What the broker (3.10.8, 4.0.5 or 4.3.6) sent, and what is to be read from it.
 SENTENCES: dict[str, dict[str, object]] = {
@@ -305,6 +306,15 @@ def test_a_log_is_counted_and_sorted() -> None:
     first, second = explain(log)
     assert (first.subject, first.count, first.line) == ("worker.1.executions", 3, 3)
     assert (second.subject, second.count, second.line) == ("worker.2.executions", 1, 1)
+    data = render.form(Explanations((first, second)), "json")["errors"]  # without what is 1
+    assert [(e.get("count", 1), e.get("line", 1)) for e in data] == [(3, 3), (1, 1)]
+
+
+def test_an_error_that_is_there_twice_says_so() -> None:
+    text = "NOT_FOUND - no queue 'q' in vhost '/'\n"
+    for count in (1, 2, 3):
+        (data,) = render.form(Explanations(explain(text * count)), "json")["errors"]
+        assert data.get("count", 1) == count
 
 
 def test_one_541_in_the_broker_s_log_is_one_error() -> None:
