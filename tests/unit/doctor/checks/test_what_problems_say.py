@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -189,7 +190,7 @@ def test_a_missing_driver_is_no_database_that_is_down() -> None:
 
 
 def test_only_transient_queues_that_are_not_exclusive_are_denied() -> None:
-    def denied(**kind: bool) -> list[str]:
+    def denied(**kind: Any) -> list[str]:
         wanted = (*FLAWLESS.queues, Queue("x.other", **kind))
         facts = topology(change(F, version="4.0.5"), queues=wanted)
         return [name for p in problems("AT703", facts) for name in p.evidence["topology"]]
