@@ -84,7 +84,8 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
     for node, resources in facts.memo(_alarms).items():
         room = next((n for n in _nodes(facts) if n.name == node and _flags(n).issuperset(resources)), None)
-        numbers = f" ({_tight(room, resources)})" if room else ""  # only where they are as new as the alarm
+        tight = _tight(room, resources) if room else ""  # only where they are as new as the alarm
+        numbers = f" ({tight})" if tight else ""
         fixes = [_fix(facts, resource, room) for resource in resources]
         yield Problem(
             Subject("node", node) if node else Subject("broker", facts.actual.cluster or facts.vhost),
@@ -109,7 +110,8 @@ def _fix(facts: Facts, resource: str, node: NodeState | None) -> tuple[str, Comm
         )
     sizes = [q.message_bytes for q in facts.actual.queues or () if q.messages != 0]
     held = sum(each or 0 for each in sizes)
-    if resource != "memory" or node is None or None in sizes or held > LITTLE * (node.memory_used or 0):
+    used = node.memory_used if node else None
+    if resource != "memory" or node is None or used is None or None in sizes or held > LITTLE * used:
         return "Start the consumers of the fullest queues, or drain or purge these.", None
     return (
         f"Messages here take {size(held)}, so draining does not help: raise the limit until the node restarts.",
@@ -132,11 +134,14 @@ def _flags(node: NodeState) -> set[str]:
 
 
 def _tight(node: NodeState, resources: list[str]) -> str:
-    numbers = {
-        "memory": f"{size(node.memory_used or 0)} used, limit {size(node.memory_limit or 0)}",
-        "disk": f"{size(node.disk_free or 0)} free, limit {size(node.disk_free_limit or 0)}",
-    }
-    return ", ".join(numbers[r] for r in resources if r in numbers)
+    """The numbers of these resources, as far as the node reports them."""
+    known = (("memory", node.memory_used, "used", node.memory_limit),
+             ("disk", node.disk_free, "free", node.disk_free_limit))  # fmt: skip
+    return ", ".join(
+        f"{size(number)} {word}, limit {size(limit)}"
+        for resource, number, word, limit in known
+        if resource in resources and number is not None and limit is not None
+    )
 
 
 _BLOCKED = ("blocked", "blocking")

@@ -14,7 +14,7 @@ H = healthy()
 ALARMS = choose(all_checks(), ["AT112"])
 
 
-def alarm(what: str, facts: Facts = H, **node: int) -> Facts:
+def alarm(what: str, facts: Facts = H, **node: int | None) -> Facts:
     made = msgspec.structs.replace(NODE, **{f"{what}_alarm": True}, **node)
     return change(facts, alarms=(f"{what} alarm on rabbit@a",), nodes=(made,))
 
@@ -32,6 +32,7 @@ def holding(size: int | None) -> Facts:
         (alarm("memory", holding(GB // 2)), ""),  # draining helps
         (alarm("memory", holding(None)), ""),  # it may help
         (alarm("memory", memory_used=0), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
+        (alarm("memory", memory_used=None), ""),  # unknown, which is not 0
         (change(H, alarms=("memory alarm on rabbit@a",)), ""),  # the node's numbers are older than the alarm
         (change(H, alarms=("memory alarm",)), ""),
     ],
@@ -40,6 +41,13 @@ def test_the_limit_is_changed_only_where_it_is_the_fault(facts: Facts, command: 
     (finding,) = ask(facts, *ALARMS).findings
     assert [str(c) for c in finding.commands] == ([f"rabbitmqctl {command}"] if command else [])
     assert "The alarm then clears by itself." in finding.remedy
+
+
+def test_an_unknown_number_is_not_0() -> None:
+    (finding,) = ask(alarm("memory", memory_used=None), *ALARMS).findings
+    assert finding.detail == "memory alarm on rabbit@a: publishers are blocked"
+    (finding,) = ask(alarm("disk", disk_free=GB, disk_free_limit=None), *ALARMS).findings
+    assert finding.detail == "disk alarm on rabbit@a: publishers are blocked"
 
 
 def test_two_alarms_have_a_fix_each() -> None:
