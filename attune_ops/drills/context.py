@@ -42,7 +42,7 @@ class Context:
         self.faults = Faults(self.log)
         self.broker = Broker(setup, self.faults, self.log)
         self.services = Services(setup, self.log, self.sampler)
-        self.expect = Expectations(setup.settings, self.sampler)
+        self.expect = Expectations(setup.settings, self.sampler, setup.parameters.rate)
         self.allowed: set[str] = set()
         self.lost_queues: dict[str, str] = {}
         self.expires = False  # whether messages have a time to live here

@@ -44,9 +44,10 @@ class Expectations:
     `doctor_settings` point at the broker that the doctor reads, by default that of the drill.
     """
 
-    def __init__(self, settings: Settings, sampler: Sampler) -> None:
+    def __init__(self, settings: Settings, sampler: Sampler, rate: float) -> None:
+        """`rate` is that of a load, in messages per s."""
         self.doctor_settings = settings
-        self._settings, self._sampler = settings, sampler
+        self._settings, self._sampler, self._rate = settings, sampler, rate
         self._last: tuple[float, DoctorStatus] | None = None
 
     def queue_gone(self, queue: str, within: float = 5) -> Expectation:
@@ -124,11 +125,11 @@ class Expectations:
         return Expectation(title, check, within, lambda: _last_event(service))
 
     def sent(self, load: RunningService, count: int, within: float = 30) -> Expectation:
-        """Every message was attempted and has an outcome."""
+        """Every message was attempted and has an outcome, `within` s after the time that the load takes."""
         return Expectation(
             f"{count} messages are sent",
             lambda: sum(events(load)[o] for o in OUTCOMES) >= count,
-            within,
+            count / self._rate + within,
             lambda: ", ".join(f"{events(load)[o]} {o}" for o in OUTCOMES if events(load)[o]),
         )
 

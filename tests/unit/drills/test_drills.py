@@ -11,6 +11,7 @@ import pytest
 
 from attune_ops.cli.drill import run
 from attune_ops.drills.catalog import all_drills
+from attune_ops.drills.expectations import Expectations
 from attune_ops.drills.journal import Expected, Journal, Ledger, decode
 from attune_ops.drills.ledger import FORGOTTEN, Attempt, ConsumerEvent, account, ledger_expectations, verdict_of
 from attune_ops.drills.parameters import read_parameters
@@ -97,3 +98,10 @@ def test_parameters_are_checked() -> None:
     for wrong in ({"speed": 1}, {"rate": "fast"}, {"workers": 0}, {"rate": -1}):
         with pytest.raises(ConfigError):
             read_parameters(wrong)
+
+
+@pytest.mark.parametrize(("rate", "count", "within"), [(100.0, 100, 31.0), (5.0, 250, 80.0)])
+def test_a_load_has_as_long_as_it_takes(rate: float, count: int, within: float) -> None:
+    """A load of 50 s is not late after 30 s."""
+    expect = Expectations(None, None, rate)  # type: ignore[arg-type]
+    assert expect.sent(None, count).within == within  # type: ignore[arg-type]
