@@ -39,7 +39,7 @@ from attune_ops.model.passive import PASSIVE_DECLARE
 IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy", "operator policy")
 
 Key = tuple[str, str, str]
-_Found: TypeAlias = tuple[Check, Problem, Severity]
+_Judged: TypeAlias = tuple[Check, Problem, Severity]  # a problem before it is known what explains it
 
 
 def diagnose(
@@ -205,7 +205,7 @@ def _in_vhost(subject: Subject, vhost: str) -> Subject:
     return subject
 
 
-def _causes(found: Sequence[_Found], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
+def _causes(found: Sequence[_Judged], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
     """For each problem the position of its root cause among the problems, its own where none explains it."""
     first: dict[tuple[str, str], int] = {}
     for i, (check, problem, _) in enumerate(found):
@@ -226,10 +226,10 @@ def _root(start: int, up: Sequence[int]) -> int:
 
 
 def _root_causes(
-    facts: Facts, found: Sequence[_Found], causes: Sequence[int], docs_url: str | None
+    facts: Facts, found: Sequence[_Judged], causes: Sequence[int], docs_url: str | None
 ) -> Iterator[tuple[int, Finding]]:
     """The root causes by position, each with the problems that follow from it, and as severe as the worst of these."""
-    following: dict[int, list[_Found]] = {i: [] for i, cause in enumerate(causes) if cause == i}
+    following: dict[int, list[_Judged]] = {i: [] for i, cause in enumerate(causes) if cause == i}
     for each, (i, cause) in zip(found, enumerate(causes), strict=True):
         if cause != i:
             following[cause].append(each)
@@ -269,7 +269,7 @@ def _without_damage(findings: list[Finding]) -> list[Finding]:
 
 def _results(
     runs: Sequence[tuple[Check, _Run]],
-    found: Sequence[_Found],
+    found: Sequence[_Judged],
     causes: Sequence[int],
     findings: Sequence[Finding],
     new: Sequence[Finding],
