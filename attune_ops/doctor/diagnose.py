@@ -16,7 +16,7 @@ import msgspec
 
 from attune_ops.doctor.alike import Found, alike, together
 from attune_ops.doctor.checks import GROUPS, all_checks
-from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, among, causes_of
+from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, root_causes
 from attune_ops.doctor.findings import (
     Check,
     CheckResult,
@@ -66,8 +66,7 @@ def diagnose(
     with garbage_collection_paused():
         runs = [(c, _run(facts, c, thresholds or {}, now)) for c in chosen]
         found = [(c, p, severities.get(c.code) or p.severity or c.severity) for c, run in runs for p in run.problems]
-        rows = among({c.code for c, *_ in found}, explained_by)
-        causes = _causes(found, [causes_of(c.code, p, rows) for c, p, _ in found])
+        causes = root_causes([(c.code, p) for c, p, _ in found], explained_by)
         roots = [(found[i][1], finding) for i, finding in _root_causes(facts, found, causes, docs_url)]
         grouped = (_of_one_cause(facts, several) for several in alike(facts, roots))
         findings = _without_damage(worst_first(grouped, facts))
@@ -203,26 +202,6 @@ def _in_vhost(subject: Subject, vhost: str) -> Subject:
     if subject.vhost is None and subject.kind in IN_VHOST:
         return Subject(subject.kind, subject.name, vhost)
     return subject
-
-
-def _causes(found: Sequence[_Judged], possible: Sequence[Iterable[tuple[str, str]]]) -> list[int]:
-    """For each problem the position of its root cause among the problems, its own where none explains it."""
-    first: dict[tuple[str, str], int] = {}
-    for i, (check, problem, _) in enumerate(found):
-        for subject in (problem.subject, *problem.others):
-            first.setdefault((check.code, subject.name), i)
-    up = [next((first[c] for c in causes if first.get(c, i) != i), i) for i, causes in enumerate(possible)]
-    return [above if up[above] == above else _root(i, up) for i, above in enumerate(up)]
-
-
-def _root(start: int, up: Sequence[int]) -> int:
-    """The end of the chain of causes; of a cycle, which no table should contain, its first member."""
-    chain = [start]
-    while (above := up[chain[-1]]) != chain[-1]:
-        if above in chain:
-            return min(chain[chain.index(above) :])
-        chain.append(above)
-    return chain[-1]
 
 
 def _root_causes(

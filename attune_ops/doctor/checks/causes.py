@@ -8,7 +8,7 @@ given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from attune_ops.doctor.findings import Problem
@@ -97,28 +97,64 @@ OTHER_REGISTRY: tuple[Literal["registry"], str] = ("registry", "workers")
 OF_THE_WORKERS = ("AT401", "AT402", "AT403", "AT407", "AT410", "AT413", "AT414", "AT415")
 # With one of these no command of another finding may be run: the facts are not those of one installation.
 MISLEADING = ("AT116", "AT118", WRONG_RELEASE[0])
+_ALWAYS: Mapping[str, tuple[str, ...]] = {  # roles that every problem has
+    "wrong release": (WRONG_RELEASE[1],),
+    "other registry": (OTHER_REGISTRY[1],),
+}
 OF_THE_TOPOLOGY = ("AT2", "AT3", "AT6", "AT40", "AT412", "AT703")
 NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
 
 
-def among(codes: Collection[str], explained_by: Rows = EXPLAINED_BY) -> Rows:
-    """The rows with these codes as causes alone: few of all checks find something."""
-    return {
-        code: tuple(
-            (role, " ".join(there)) for role, causes in rows if (there := [c for c in causes.split() if c in codes])
-        )
-        for code, rows in explained_by.items()
-        if code in codes
+def root_causes(found: Sequence[tuple[str, Problem]], explained_by: Rows = EXPLAINED_BY) -> list[int]:
+    """For each problem, given with its check's code, the position of its root cause, its own where none explains it."""
+    first: dict[str, dict[str, int]] = {}  # by code, the position of the first problem about each name
+    for i, (code, problem) in enumerate(found):
+        positions = first.setdefault(code, {})
+        for subject in (problem.subject, *problem.others):
+            positions.setdefault(subject.name, i)
+    rows = {
+        code: [
+            (role, there)
+            for role, codes in _rows(code, explained_by)
+            if (there := [first[c] for c in codes.split() if c in first])
+        ]
+        for code in first
     }
+    up = [_above(i, problem, rows[code]) for i, (code, problem) in enumerate(found)]
+    return [above if up[above] == above else _root(i, up) for i, above in enumerate(up)]
 
 
-def causes_of(code: str, problem: Problem, explained_by: Rows = EXPLAINED_BY) -> Iterator[tuple[str, str]]:
-    """Code and subject of each finding that would explain the problem, the nearest cause first."""
+def _rows(code: str, explained_by: Rows) -> Iterator[tuple[str, str]]:
+    """The rows of a check, the nearest cause first; before all others what makes findings of many checks untrue."""
     if code.startswith(OF_THE_TOPOLOGY) and code not in NOT_OF_THE_TOPOLOGY:
-        yield WRONG_RELEASE
+        yield "wrong release", WRONG_RELEASE[0]
     if code in OF_THE_WORKERS:
-        yield "AT118", OTHER_REGISTRY[1]
-    for role, codes in explained_by.get(code, ()):
-        for name in problem.related.get(role, (problem.subject.name,) if role == "subject" else ()):
-            for cause in codes.split():
-                yield cause, name
+        yield "other registry", "AT118"
+    yield from explained_by.get(code, ())
+
+
+def _above(position: int, problem: Problem, rows: Sequence[tuple[str, Sequence[Mapping[str, int]]]]) -> int:
+    """The position of the problem that explains this one, its own where none does."""
+    for role, first in rows:
+        for name in _named(problem, role):
+            for positions in first:
+                above = positions.get(name, position)
+                if above != position:
+                    return above
+    return position
+
+
+def _named(problem: Problem, role: str) -> tuple[str, ...]:
+    """What a problem names in a role."""
+    default = (problem.subject.name,) if role == "subject" else _ALWAYS.get(role, ())
+    return problem.related.get(role, default)
+
+
+def _root(start: int, up: Sequence[int]) -> int:
+    """The end of the chain of causes; of a cycle, which no table should contain, its first member."""
+    chain = [start]
+    while (above := up[chain[-1]]) != chain[-1]:
+        if above in chain:
+            return min(chain[chain.index(above) :])
+        chain.append(above)
+    return chain[-1]
