@@ -71,7 +71,7 @@ def served(environment: dict[str, str], most: int, broker: Broker, doctor: float
         url = f"{found[1]}/metrics"
         while b"\nattune_ops_worker_consumers{" not in (body := scrape(url)) or readings(body) < 4:
             time.sleep(1)
-        before_mb, first, began = rss_mb(process.pid), next_reading(url), time.monotonic()
+        before_mb, first, began = lowest_rss_mb(process.pid), next_reading(url), time.monotonic()
         times: list[float] = []
         sizes: list[int] = []
 
@@ -85,7 +85,7 @@ def served(environment: dict[str, str], most: int, broker: Broker, doctor: float
         busy = broker.busy_ms(scrape_often)
         last = readings(scrape(url))
         spent = time.monotonic() - began
-        after_mb, most_mb = rss_mb(process.pid), rss_mb(process.pid, "VmHWM")
+        after_mb, most_mb = lowest_rss_mb(process.pid), rss_mb(process.pid, "VmHWM")
     finally:
         process.terminate()
         process.wait(20)
@@ -123,6 +123,15 @@ def next_reading(url: str) -> float:
         time.sleep(0.05)
         now = readings(scrape(url))
     return now
+
+
+def lowest_rss_mb(process: int) -> float:
+    """The memory between two readings: a reading that runs holds the broker's answers as well."""
+    ends, lowest = time.monotonic() + INTERVAL_S, rss_mb(process)
+    while time.monotonic() < ends:
+        time.sleep(0.05)
+        lowest = min(lowest, rss_mb(process))
+    return lowest
 
 
 def rss_mb(process: int, name: str = "VmRSS") -> float:
