@@ -83,10 +83,8 @@ def names_of(problems: Sequence[Problem]) -> str:
 
 
 def _one(problems: Sequence[Problem], message: str, commands: tuple[CommandLine, ...]) -> Problem:
-    related: dict[str, dict[str, None]] = {}
-    for problem in problems:
-        for role, names in problem.related.items():
-            related.setdefault(role, {}).update(dict.fromkeys(names))
+    roles = dict.fromkeys(role for p in problems for role in p.related)
+    related = {r: dict.fromkeys(name for p in problems for name in p.related.get(r, ())) for r in roles}
     return msgspec.structs.replace(
         problems[0],
         message=message,

@@ -121,16 +121,17 @@ def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ..
         owner = owner_and_template(facts, queue)
         if owner is None:
             consumers = [c for c in facts.topology.consumers if c.queue == queue]
-            found = {"service": tuple(c.service for c in consumers), "consumer": tuple(c.tag for c in consumers)}
+            found = {"service": [c.service for c in consumers], "consumer": [c.tag for c in consumers]}
         else:
             worker_id, template = owner
             worker, text = facts.worker_named.get(worker_id), str(worker_id)
             found = {
-                "worker queue": tuple([q.name for q in facts.worker_queues.get(worker_id, ())]),
-                "worker": (worker.name,) if worker else (),
-                "consumer": tuple([c.tag.replace(ID, text) for c in facts.topology.consumers if c.queue == template]),
+                "worker queue": [q.name for q in facts.worker_queues.get(worker_id, ())],
+                "worker": [worker.name] if worker else [],
+                "consumer": [c.tag.replace(ID, text) for c in facts.topology.consumers if c.queue == template],
             }
-        related |= {role: (*related.get(role, ()), *names) for role, names in found.items()}
+        for role, names in found.items():
+            related[role] = (*related.get(role, ()), *names)
     return related
 
 

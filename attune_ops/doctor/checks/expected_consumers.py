@@ -50,18 +50,20 @@ def _backlog(problems: Sequence[Problem]) -> str:
 def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
     starting, expected_of = facts.memo(starting_workers), facts.memo(expected_of_workers)
     consumers_of, unconsumed = facts.actual.consumers_of, facts.actual.unconsumed
+    queue_named = facts.actual.queue_named
     for worker in facts.live_workers:
         if worker.id in starting:
             continue
         silent, strange = [], []
         for expected in expected_of[worker.id]:
-            there = consumers_of.get(expected.queue, ())
             if expected.queue in unconsumed:
                 silent.append(expected.queue)
-            elif there and expected.tag and expected.tag not in [c.tag for c in there]:
+                continue
+            there = consumers_of.get(expected.queue, ())
+            if there and expected.tag and expected.tag not in [c.tag for c in there]:
                 strange.append((expected, there))
         if silent:
-            depth = sum(facts.actual.queue_named[q].messages or 0 for q in silent)
+            depth = sum([queue_named[q].messages or 0 for q in silent])
             process = worker_process(facts, worker)
             yield process.state, Problem(
                 Subject("queue", silent[0]),
@@ -71,7 +73,7 @@ def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
                           "process": process.summary},
                 remedy=worker_remedy(process.state),
                 inspect_commands=(command_lines.consumers(silent[0]),),
-                related={"consumer": tuple(c.tag for c in expected_of[worker.id])},
+                related={"consumer": tuple([c.tag for c in expected_of[worker.id]])},
             )  # fmt: skip
         for expected, there in strange:
             yield (
