@@ -147,7 +147,7 @@ def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
         passive = facts.by_passive_declare
         if check.passive and passive is not facts and check.skip_reason(passive) is None:
             return _by_passive_declare(_run(passive, check, thresholds, now))
-        return _Run(CheckStatus.SKIPPED, reason=reason, unread=any(map(facts.could_not_read, check.needs)))
+        return _Run(CheckStatus.SKIPPED, reason=reason, unread=any(map(facts.could_not_read, check.sources(facts))))
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
     problems: list[Problem] = []

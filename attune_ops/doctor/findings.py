@@ -25,6 +25,7 @@ class CheckStatus(StrEnum):
     CRASHED = "crashed"
 
 
+OF_TOPOLOGY = ("design", "upgrade")  # groups of checks that examine the topology itself
 ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that examine the broker
 
 SubjectKind = Literal[
@@ -106,7 +107,11 @@ class Check(msgspec.Struct, frozen=True):
             return facts.missing.get(self.needs_response[0], "no source responded")
         if not self.any_broker and facts.no_topology:
             return facts.no_topology
-        return facts.missing_reason(self.needs) or (self.unknown(facts) if self.unknown else None)
+        return facts.missing_reason(self.sources(facts)) or (self.unknown(facts) if self.unknown else None)
+
+    def sources(self, facts: Facts) -> tuple[Source, ...]:
+        """Its `needs`; for the topology itself also the broker, where nothing else tells which topology it is."""
+        return (*self.needs, Source.BROKER) if facts.assumed and self.group in OF_TOPOLOGY else self.needs
 
     @property
     def thresholds(self) -> dict[str, float]:

@@ -85,6 +85,8 @@ def collect(
     facts = with_live_consumers(settings, facts)
     if passive:
         facts = with_passive_declares(settings, facts)
+    if whole and settings.recognise and not facts.recognised:
+        facts = changed(facts, assumed=True)
     last_reading.keep(settings, facts)
     return with_earlier(facts, earlier)
 

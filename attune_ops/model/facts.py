@@ -106,8 +106,9 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What is desired, what is actual, what is registered, when it was read, and what is missing and why.
 
     `target_version` is the RabbitMQ version of a planned upgrade. `recognition` says how well each known topology fits
-    the broker, `recognised` that `topology` was chosen by it because none was given. `passive` is what passive declares
-    report where the management API does not; `origin` names which of the two `broker` is from.
+    the broker, `recognised` that `topology` was chosen by it because none was given, `assumed` that it is the default
+    because none was given and none recognised. `passive` is what passive declares report where the management API does
+    not; `origin` names which of the two `broker` is from.
     """
 
     topology: Topology
@@ -122,6 +123,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     target_version: str | None = None
     recognition: Recognition | None = None
     recognised: bool = False
+    assumed: bool = False
     passive: PassiveReading | None = None
     elsewhere: tuple[str, ...] = ()  # other virtual hosts with exchanges of Attune, read where this one has none
     origin: str = MANAGEMENT_API

@@ -222,7 +222,7 @@ class _Content:
         facts = self.decode(Facts)
         if topology is None:
             return facts
-        facts = msgspec.structs.replace(facts, topology=topology, recognised=False)
+        facts = msgspec.structs.replace(facts, topology=topology, recognised=False, assumed=False)
         return with_topology(facts, candidates(topology), given=True)
 
     def decode(self, kind: type[T]) -> T:

@@ -30,6 +30,19 @@ def test_a_snapshot_needs_no_installation(run: Run, snapshot: Path) -> None:
     assert text.splitlines()[-1] == f"! degraded in 12 of {len(all_checks())} checks: 5 known weaknesses; 7 passed"
 
 
+def test_of_an_unknown_release_no_weakness_is_known(run: Run) -> None:
+    """No broker tells which release it is, so nothing that only holds for the default one is said of it."""
+    where = ("--amqp-url", "amqp://u:p@127.0.0.1:1/", "--management-url", "http://u:p@127.0.0.1:1")
+    text = run(*where, "doctor", status=3).stdout
+    assert "unknown topology in virtual host /" in text
+    assert "weakness" not in text
+    assert "0 passed" in text
+    text = run(*where, "doctor", "--only", "design", status=3).stdout
+    assert "0 passed, 12 skipped (management API http://u:***@127.0.0.1:1" in text
+    text = run(*where, "--topology", "attune-2026-01", "doctor", status=3).stdout
+    assert "5 known weaknesses; 7 passed" in text
+
+
 @pytest.mark.parametrize("format", ["table", "json", "csv", "markdown", "html", "junit"])
 def test_every_format(run: Run, snapshot: Path, format: str) -> None:
     done = run("doctor", "--from", snapshot, "--format", format, status=1)
