@@ -174,7 +174,9 @@ def test_a_start_up_shows_the_error_of_a_step_left_out(board: Dashboard) -> None
     eventually(lambda: "404 NOT_FOUND" in view.outcome.value, within=60)
 
 
-def test_what_cannot_be_read_is_said_before_anything_was(ops: Ops) -> None:
+def test_what_cannot_be_read_is_said_before_anything_was(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, facts = threading.Event(), ops.facts
+    monkeypatch.setattr(ops, "facts", lambda *given, **more: facts(*given, **more) if read.wait(60) else None)
     amqp = msgspec.structs.replace(ops.settings.amqp, port=1)
     management = msgspec.structs.replace(ops.settings.management, port=1)
     ops.settings = msgspec.structs.replace(ops.settings, amqp=amqp, management=management)
@@ -183,9 +185,10 @@ def test_what_cannot_be_read_is_said_before_anything_was(ops: Ops) -> None:
     try:
         assert "reading" in board.status.value
         assert board.tabs.layout.display == "none"
+        read.set()
         eventually(lambda: "broker not read" in board.status.value, within=60)
         assert "refused" in board.status.value
-        assert "not read" in choose(board, "Overview").body.value
+        eventually(lambda: "not read" in choose(board, "Overview").body.value, within=60)  # drawn after the status
         assert choose(board, "Queues").grid.content["rows"] == []
         assert "refused" in choose(board, "Queues").grid.content["notes"][0]
     finally:
