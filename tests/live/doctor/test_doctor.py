@@ -195,12 +195,14 @@ def test_a_definitions_file(place: Callable[..., Place], run: Run, tmp_path: Pat
 def test_the_command(place: Callable[..., Place], run: Run, tmp_path: Path) -> None:
     p = place().populate()
     environment = {"ATTUNE_OPS_DATABASE_URL": p.database}
+    p.beat()
     baseline = tmp_path / "baseline.json"
     baseline.write_text(run("doctor", "--format", "json", target=p.vhost, env=environment, status=0).stdout)
     run("doctor", "--fail-on", "warning", target=p.vhost, env=environment, status=1)
     done = run("doctor", "--fail-on", "warning", "--baseline", baseline, target=p.vhost, env=environment, status=0)
     assert done.stdout.splitlines()[-1].startswith("√ healthy: ")
     missing_worker_queue(p)
+    p.beat()
     arguments = ("doctor", "--baseline", baseline, "--only", "workers,routes", "--wait", "1s")
     done = run(*arguments, target=p.vhost, env=environment, status=1)
     assert "waiting for AT401: worker." in done.stderr

@@ -39,6 +39,7 @@ class Site:
 
     def data(self, *command: str, status: int) -> dict[str, Any]:
         """The JSON of a command, once its exit status is as expected."""
+        self.place.beat()
         done = self.run(*command, "--format", "json", target=self.target, env=self.env, status=status)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -205,6 +206,7 @@ def test_the_release_by_names(place: Callable[..., Place], user: Users, run: Run
         with p.vhost.channel() as channel:
             channel.queue_declare("attune.rules.lifecycle.queue", durable=True)
     target, env = user(p.vhost, tags=""), {"ATTUNE_OPS_DATABASE_URL": p.database}
+    p.beat()
     report = json.loads(
         run("doctor", "--fail-on", "error-only", "--format", "json", status=0, target=target, env=env).stdout
     )

@@ -56,6 +56,8 @@ def test_the_registry_of_another_installation(place: Callable[..., Place], run: 
         other.start(service, name)
     assert "AT118" not in {f.code for f in one.look().findings}
     for broker, registry, ids in ((one, other, [1, 2]), (other, one, [6, 7])):
+        one.beat()
+        other.beat()
         env = broker.environment | {"ATTUNE_OPS_DATABASE_URL": registry.database}
         report = json.loads(run("doctor", "--format", "json", env=env, status=1).stdout)
         first, *others = report["findings"]
