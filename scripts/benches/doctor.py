@@ -57,6 +57,8 @@ def whole(site: Site, ops: Ops, bare: Answers, name: str) -> Iterator[Result]:
     """The whole doctor against its bare answers, and against rabbitmqctl."""
     ours, http = side_by_side(lambda: took(lambda: ops.doctor()), lambda: took(bare.fetch), RUNS)
     yield Result(f"doctor, {name}", f"its {len(bare.asked)} bare HTTP answers", ours, http, HTTP_LIMIT, RUNS)
+    slowest = max(bare.times, key=bare.times.__getitem__)
+    yield Result(f"the slowest of these answers, {slowest}", "all of them", bare.times[slowest], http)
     vhost = bare.settings.vhost
     both = lambda: took(lambda: [site.lab.ctl(name, "-p", vhost, timeout=600) for name in LISTS])  # noqa: E731
     ours, lists = side_by_side(lambda: took(lambda: ops.doctor()), both, RUNS)
@@ -175,11 +177,15 @@ def settled(ops: Ops) -> Facts:
 
 @dataclass
 class Answers:
-    """The HTTP answers that a way of reading needs, fetched as bare bytes, as many side by side."""
+    """The HTTP answers that a way of reading needs, fetched as bare bytes, as many side by side.
+
+    `times` has the ms of each in the last turn.
+    """
 
     settings: Settings
     read: Callable[[], object]
     asked: list[str] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         request, asked = PooledHttp.request, self.asked
@@ -200,9 +206,12 @@ class Answers:
         end = self.settings.management
         session = requests.Session()
         session.auth = (end.user, end.password.reveal())
+
+        def one(path: str) -> None:
+            self.times[path] = took(lambda: session.get(f"http://{end.address}/api/{path}", timeout=300).content)
+
         with ThreadPoolExecutor(4) as pool:
-            for answer in pool.map(lambda p: session.get(f"http://{end.address}/api/{p}", timeout=300), self.asked):
-                assert answer.content is not None
+            list(pool.map(one, self.asked))
         session.close()
 
 
