@@ -25,7 +25,7 @@ class CheckStatus(StrEnum):
     CRASHED = "crashed"
 
 
-OF_TOPOLOGY = ("design", "upgrade")  # groups of checks that examine the topology itself
+ON_TOPOLOGY = ("design", "upgrade")  # groups of checks that examine the topology itself
 ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that examine the broker
 
 SubjectKind = Literal[
@@ -111,7 +111,7 @@ class Check(msgspec.Struct, frozen=True):
 
     def sources(self, facts: Facts) -> tuple[Source, ...]:
         """Its `needs`; for the topology itself also the broker, where nothing else tells which topology it is."""
-        return (*self.needs, Source.BROKER) if facts.assumed and self.group in OF_TOPOLOGY else self.needs
+        return (*self.needs, Source.BROKER) if facts.assumed and self.group in ON_TOPOLOGY else self.needs
 
     @property
     def thresholds(self) -> dict[str, float]:

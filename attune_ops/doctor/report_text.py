@@ -69,8 +69,10 @@ def _first(report: Report, workers: str = "") -> str:
     env = f", environment {facts.env}" if facts.env else ""
     source = "" if report.file is None else f"not live: file {report.file} of "
     topology = facts.recognition.line if facts.recognised and facts.recognition else facts.topology.name
-    if facts.no_topology or facts.assumed:
-        topology = "no Attune topology" if facts.no_topology else "unknown topology"
+    if facts.no_topology:
+        topology = "no Attune topology"
+    elif facts.assumed:
+        topology = "unknown topology"
     return f"{topology} in virtual host {facts.vhost}{env}, {workers}{source}{text.moment(facts.taken_at)}"
 
 
