@@ -32,14 +32,16 @@ class Services:
         p = self._setup.parameters
         started = start_service(
             settings or self._setup.settings, service, name, log,
-            Behaviour(**({"prefetch": p.prefetch, "seed": p.seed} | behaviour)),
+            Behaviour(**({"prefetch": p.prefetch, "seed": p.seed} | behaviour)), note=self._note,
         )  # fmt: skip
-        self.all.append(started)
-        self._setup.undo.add("process", str(started.pid), start_time(started.pid) or "")
         self._log.add(f"worker {name} started" if service == "worker" else f"{name} started")
         if wait:
             started.wait_for("ready", timeout=30)
         return started
+
+    def _note(self, started: RunningService) -> None:
+        self.all.append(started)
+        self._setup.undo.add("process", str(started.pid), start_time(started.pid) or "")
 
     def worker(self, name: str, **more: Any) -> RunningService:
         """Starts a worker and samples its queues."""

@@ -25,7 +25,6 @@ from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
 from attune_ops.lab.control import down, up
 from attune_ops.lab.lab_nodes import Lab, Note
-from attune_ops.messages.interrupts import held
 from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import make_folder
@@ -167,9 +166,7 @@ def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterat
             out.write(f"\n{service}" + (f" {name}" if service == "worker" else ""))
             log = folder / f"{settings.topology.name}-{name}.jsonl"
             behaviour = Behaviour(rate=rate, handler_s=0.05, detached=plan.keep)
-            with held():  # an interrupt after the start and before the note would leave the process behind
-                running.append(start_service(settings, service, name, log, behaviour))
-            _follow(running[-1], out)
+            _follow(start_service(settings, service, name, log, behaviour, note=running.append), out)
         yield running
         kept = plan.keep
     finally:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
 from attune_ops.installation.config.settings import Settings
+from attune_ops.messages.interrupts import held
 from attune_ops.model.errors import ActionError
 from attune_ops.model.waiting import wait_until
 from attune_ops.startup.standins.job import Behaviour, Job
@@ -111,27 +112,38 @@ class RunningService:
 
 
 def start_service(
-    settings: Settings, service: str, name: str, log: Path, behaviour: Behaviour | None = None
+    settings: Settings,
+    service: str,
+    name: str,
+    log: Path,
+    behaviour: Behaviour | None = None,
+    *,
+    note: Callable[[RunningService], object] | None = None,
 ) -> RunningService:
     """Starts a stand-in process, which runs its start-up sequence and then behaves as given; `log` is its file.
 
     It connects, declares, registers and consumes as the service does. Undo: `RunningService.stop`. It also stops when
-    this process ends, unless its behaviour is `detached`.
+    this process ends, unless its behaviour is `detached`. `note` is called with it before an interrupt is raised: one
+    between the start and the caller's note would leave the process behind.
     """
     behaviour = behaviour or Behaviour()
-    with log.with_suffix(".stderr").open("ab") as errors:  # unexpected errors, beside its log
-        process = subprocess.Popen(
-            [sys.executable, "-m", "attune_ops.startup.standins", service],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C is for the process that started it
-            env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
-        )
-    assert process.stdin is not None
-    process.stdin.write(Job(service, name, str(log), behaviour, settings).encode() + b"\n")
-    process.stdin.flush()
-    return RunningService(process, service, name, log)
+    with held():
+        with log.with_suffix(".stderr").open("ab") as errors:  # unexpected errors, beside its log
+            process = subprocess.Popen(
+                [sys.executable, "-m", "attune_ops.startup.standins", service],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is for the process that started it
+                env={name: value for name, value in os.environ.items() if not name.startswith("ATTUNE_")},
+            )
+        started = RunningService(process, service, name, log)
+        if note is not None:
+            note(started)
+        assert process.stdin is not None
+        process.stdin.write(Job(service, name, str(log), behaviour, settings).encode() + b"\n")
+        process.stdin.flush()
+    return started
 
 
 def stop_all(services: Iterable[RunningService], timeout: float = 10.0) -> None:

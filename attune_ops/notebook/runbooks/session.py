@@ -64,8 +64,9 @@ def _own_lab() -> Runbook:
         settings = _settings(made)
         for service, name in SERVICES:
             log = Path(made.state.folder, f"{name}.jsonl")
-            running.append(start_service(settings, service, name, log, Behaviour(rate=RATE, handler_s=0.05)))
-            running[-1].wait_for("ready", timeout=60)
+            behaviour = Behaviour(rate=RATE, handler_s=0.05)
+            started = start_service(settings, service, name, log, behaviour, note=running.append)
+            started.wait_for("ready", timeout=60)
     except BaseException:
         undo()
         raise

@@ -23,6 +23,7 @@ from attune_ops.installation.management import open_management
 from attune_ops.model.errors import ActionError
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topologies import load
+from attune_ops.startup import processes
 from attune_ops.startup.processes import RunningService, start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
 from attune_ops.startup.steps import set_up
@@ -291,6 +292,29 @@ os.kill(os.getpid(), 9)
     eventually(lambda: '"ended"' in (tmp_path / "w1.jsonl").read_text())
     eventually(lambda: not _runs(pid))
     assert status_of(tmp_path, "w1") == "inactive"
+
+
+def test_an_interrupt_during_the_start_leaves_none_behind(
+    vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite")
+    started = processes.subprocess.Popen  # type: ignore[attr-defined]
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        process = started(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(processes.subprocess, "Popen", interrupted)  # type: ignore[attr-defined]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    noted: list[RunningService] = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start_service(settings, "worker", "w1", tmp_path / "w1.jsonl", note=noted.append)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    stop_all(noted)
+    assert [service.status is not None for service in noted] == [True]
 
 
 def test_no_password_is_in_the_list_of_processes(
