@@ -51,12 +51,12 @@ def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Itera
             related=expected_consumers_of(facts, q.name),
         )
     for q in facts.actual.queues or ():
-        if (q.messages or 0) < foreign_backlog or q.name in facts.memo(own_queues):
+        if not q.messages or q.messages < foreign_backlog or q.name in facts.memo(own_queues):
             continue
         if q.name in facts.actual.unconsumed:
             yield Problem(
                 Subject("queue", q.name),
-                f"{q.name}, which is not Attune's, holds {counted(q.messages or 0, 'message')} and has no consumer",
+                f"{q.name}, which is not Attune's, holds {counted(q.messages, 'message')} and has no consumer",
                 evidence={"messages": q.messages, "consumers": 0, "foreign": True},
                 remedy="Tell the owner of the queue: a backlog without a limit fills the broker's disk.",
                 inspect_commands=(command_lines.queue(q.name),),

@@ -89,24 +89,25 @@ def _consumed_per_second(old: QueueState, new: QueueState, seconds: float) -> fl
 def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Problem]:
     """A large backlog means that consumers are slower than publishers, or were stopped for a while."""
     for q in facts.memo(own):
-        if (q.messages_ready or 0) > backlog and q.consumers != 0:
+        ready = q.messages_ready or 0
+        if ready > backlog and q.consumers != 0:
             yield Problem(
                 Subject("queue", q.name),
-                f"{q.name} has a backlog of {counted(q.messages_ready or 0, 'message')}"
+                f"{q.name} has a backlog of {counted(ready, 'message')}"
                 + (f" and {counted(q.consumers, 'consumer')}" if q.consumers else "")
-                + _drains(q),
-                evidence={"messages_ready": q.messages_ready, "consumers": q.consumers, "limit": backlog},
+                + _drains(q, ready),
+                evidence={"messages_ready": ready, "consumers": q.consumers, "limit": backlog},
                 remedy="Add consumers. Two samples show whether the queue is growing.",
                 inspect_commands=(command_lines.TWICE,),
                 related=expected_consumers_of(facts, q.name),
             )
 
 
-def _drains(q: QueueState) -> str:
-    """When the backlog will be gone at the present rates, as the end of a sentence; empty where they are not known."""
+def _drains(q: QueueState, ready: int) -> str:
+    """When this backlog will be gone at the present rates, as the end of a sentence; empty where they are not known."""
     if not q.consumers or q.ack_rate is None or q.publish_rate is None:
         return ""
     net = q.ack_rate - q.publish_rate
     if net <= 0:
         return f"; {q.publish_rate:,.0f}/s come in, {q.ack_rate:,.0f}/s are processed: it never drains"
-    return f"; it drains in about {age(timedelta(seconds=(q.messages_ready or 0) / net))}"
+    return f"; it drains in about {age(timedelta(seconds=ready / net))}"

@@ -46,7 +46,7 @@ def _known_leftover(facts: Facts, queue: QueueState, left: Leftover) -> Problem:
     limited = any(key in facts.memo(live_router).queue_settings(name) for key in LIMITS)
     consumed = has_consumer(facts, queue)
     unsure = may_be_in_use(facts, left)
-    live = owner is not None and (facts.registry is None or why_not_live(facts, owner) is None)
+    live = owner is not None and why_not_live(facts, owner) is None
     blind = facts.missing_reason((Source.CONSUMERS, Source.REGISTRY)) is not None
     depth = f"; {counted(queue.messages, 'message')} in it" if queue.messages else ""
     growth = f"it still gets {listed(receives)}" if receives else "no message is routed to it"

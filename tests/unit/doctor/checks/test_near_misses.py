@@ -153,7 +153,7 @@ def _monitored(minutes: float, **worker_changes: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("minutes", "row", "found"),
     [
-        (2.9, {}, False),  # stale after 90 s, abandoned within another 60 s, and 30 s of slack
+        (3, {}, False),  # stale after 90 s, abandoned within another 60 s, and 30 s of slack
         (3.1, {}, True),
         (60, {"status": "inactive", "updated": NOW - timedelta(seconds=80)}, False),
         (60, {"status": "inactive", "updated": NOW - timedelta(seconds=100)}, True),
@@ -169,7 +169,7 @@ def test_an_execution_is_overdue_after_the_monitors_should_have_ended_it(
     assert bool(_monitored(minutes, **row)) is found
 
 
-@pytest.mark.parametrize(("minutes", "found"), [(5.4, False), (5.6, True)])
+@pytest.mark.parametrize(("minutes", "found"), [(5.5, False), (5.6, True)])
 def test_a_scheduled_execution_is_overdue_on_a_live_worker_too(minutes: float, found: bool) -> None:
     facts = executing(healthy(SEPTEMBER), execution(1, "scheduled", minutes=minutes, worker=1))
     report = ask(facts, *[c for c in all_checks() if c.code == "AT418"])

@@ -12,9 +12,10 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
-from attune_ops.model.command_lines import reap
-from attune_ops.model.facts import Facts, Source, changed
+from attune_ops.model.command_lines import consumers, reap, safety_policy
+from attune_ops.model.facts import Facts, Source, changed, with_topology
 from attune_ops.model.snapshot import ExchangeState
+from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Binding, Exchange, Publish, Queue
 from tests.unit.doctor.checks.world import (
     EVENTS,
@@ -22,6 +23,7 @@ from tests.unit.doctor.checks.world import (
     FLAWLESS,
     NODE,
     SEPTEMBER,
+    W1,
     bound,
     change,
     executing,
@@ -32,6 +34,8 @@ from tests.unit.doctor.checks.world import (
     policy,
     queues,
     reaching,
+    registered,
+    since,
     stale,
     topology,
     without_consumers,
@@ -145,6 +149,19 @@ def test_a_leftover_is_reaped_unless_it_has_a_consumer() -> None:
         assert problem.commands == commands
 
 
+def test_a_leftover_of_a_worker_is_reaped_unless_the_registry_has_it_as_live() -> None:
+    """Its queue of the release in use has the same name. Without the registry nobody knows."""
+    left = with_topology(queues(without_consumers(S, W1), W1, durable=False), candidates(), given=True)
+    for facts, commands, remedy in (
+        (left, (), "Its worker is registered as live: stop that worker first."),
+        (registered(left, worker(2), worker(3)), (reap(W1),), "Delete it; its messages are saved to a file first."),
+        (msgspec.structs.replace(left, registry=None), (), "Delete it with `reap`, which needs the worker registry"),
+    ):
+        (problem,) = problems("AT412", facts)
+        assert problem.commands == commands
+        assert problem.remedy.startswith(remedy)
+
+
 @pytest.mark.parametrize(
     ("days", "severity"), [(20, [None]), (21, []), (3, [None]), (2, [Severity.ERROR]), (0, [Severity.ERROR])]
 )
@@ -225,3 +242,103 @@ def test_a_target_version_that_is_no_upgrade(target: str | None, version: str | 
 def test_when_a_backlog_will_be_gone(processed: float | None, says: str) -> None:
     (problem,) = problems("AT511", queues(H, EVENTS, messages_ready=12_000, ack_rate=processed, publish_rate=10.0))
     assert problem.message == f"{EVENTS} has a backlog of 12,000 messages and 1 consumer{says}"
+
+
+def test_a_virtual_host_of_others_counts_their_objects() -> None:
+    """Their queues and their exchanges; the broker's own exchanges are nobody's."""
+    theirs = ExchangeState("theirs", "/", "topic")
+    facts = change(H, exchanges=(theirs,), queues=(queue("a"), queue("b")), bindings=(), consumers=())
+    (problem,) = problems("AT201", facts)
+    assert problem.message.endswith(", but 3 objects of other applications")
+    (problem,) = problems("AT201", change(facts, queues=()))
+    assert problem.message.endswith(", but 1 object of other applications")
+
+
+def test_where_no_queue_has_a_policy_the_new_one_has_the_usual_priority() -> None:
+    (problem,) = problems("AT305", healthy("attune-0.6"))
+    assert problem.commands == (safety_policy("dead-letters"),)
+
+
+def test_until_a_queue_is_made_anew_a_policy_can_set_some_arguments() -> None:
+    (problem,) = problems("AT206", queues(H, EXECUTIONS, arguments={}))
+    assert problem.remedy.endswith("redeclare the queue. Until then a policy can set dead-letter-exchange.")
+    (problem,) = problems("AT206", queues(H, EXECUTIONS, durable=False))
+    assert problem.remedy.endswith("redeclare the queue.")
+
+
+def test_where_the_monitors_do_not_run_the_executor_s_first_queue_shows_whether_it_does() -> None:
+    (problem,) = problems("AT418", executing(S, execution(7, "running", minutes=2, worker=9)))
+    assert problem.inspect_commands == (consumers("attune.executor.events.queue"),)
+
+
+def test_three_executions_are_named_and_the_others_are_counted() -> None:
+    dead = healthy(SEPTEMBER, (worker(1), stale(2)))
+    (problem,) = problems("AT414", executing(dead, *[execution(i, "running", worker=2) for i in (5, 6, 7, 8)]))
+    assert problem.message.startswith("4 executions (5, 6, 7 and 1 more) running on worker 2 (w2), which is not live: ")
+
+
+@pytest.mark.parametrize(("messages", "says"), [(0, ""), (4, "; backlog: 4 messages")])
+def test_what_waits_for_several_workers_that_do_not_consume(messages: int, says: str) -> None:
+    silent = without_consumers(S, *(f"worker.{i}.executions" for i in (1, 2, 3)))
+    (problem,) = problems("AT403", queues(silent, "worker.2.executions", messages=messages))
+    assert problem.message == f"3 workers do not consume from their queues (connected){says}: w1, w2, w3"
+
+
+@pytest.mark.parametrize(("number", "found"), [(None, []), (1, []), (2, ["worker.1.executions has 2 consumers"])])
+def test_a_second_process_is_seen_where_only_the_queue_counts_its_consumers(
+    number: int | None, found: list[str]
+) -> None:
+    """A passive declare tells their number, not which they are."""
+    facts = change(queues(H, W1, consumers=number), consumers=None)
+    assert [p.message.partition(";")[0] for p in problems("AT404", facts)] == found
+
+
+@pytest.mark.parametrize(("state", "says"), [("down", " (state down)"), (None, "")])
+def test_the_state_of_an_unavailable_queue_is_named_where_it_is_known(state: str | None, says: str) -> None:
+    (problem,) = problems("AT504", queues(H, EVENTS, messages=None, messages_ready=None, state=state))
+    assert problem.message == f"{EVENTS} is unavailable{says}: no message count is reported"
+
+
+@pytest.mark.parametrize(("minutes", "found"), [(4.99, 0), (5, 1)])
+def test_an_execution_waits_for_its_message_for_five_minutes(minutes: float, found: int) -> None:
+    assert len(problems("AT413", executing(H, execution(7, "requested", minutes=minutes)))) == found
+
+
+@pytest.mark.parametrize(("grew", "found"), [(9, 0), (10, 1)])
+def test_a_queue_that_never_drains_is_reported_from_ten_messages_on(grew: int, found: int) -> None:
+    first = queues(H, EXECUTIONS, messages=9000, consumed=0)
+    assert len(problems("AT506", since(first, queues(H, EXECUTIONS, messages=9000 + grew, consumed=21)))) == found
+
+
+@pytest.mark.parametrize(("milliseconds", "found"), [(86_399_999, 1), (86_400_000, 0)])
+def test_a_ttl_of_a_day_does_no_harm(milliseconds: int, found: int) -> None:
+    assert len(problems("AT215", policy(H, "ttl", EXECUTIONS, message_ttl=milliseconds))) == found
+
+
+@pytest.mark.parametrize(("ready", "found"), [(None, 0), (10_000, 0), (10_001, 1)])
+def test_a_backlog_is_large_from_more_than_ten_thousand_messages_on(ready: int | None, found: int) -> None:
+    assert len(problems("AT511", queues(H, EVENTS, messages_ready=ready))) == found
+
+
+@pytest.mark.parametrize(
+    ("length", "says"), [(1, "is below the prefetch of 2: "), (2, "drops the oldest messages of ")]
+)
+def test_a_worker_that_does_not_consume_has_the_least_prefetch(length: int, says: str) -> None:
+    """Its prefetch is its concurrency, which is not known, and 2."""
+    (problem,) = problems("AT215", policy(without_consumers(S, W1), "few", W1, max_length=length))
+    assert f": max-length {length} {says}" in problem.message
+
+
+def test_three_dead_letter_queues_are_named_and_the_others_are_counted() -> None:
+    facts = more_queues(change(S, dead_lettered={"rejected": 3}), *(queue(f"dead.{i}") for i in (1, 2, 3)))
+    for i in (1, 2, 3):
+        facts = bound(facts, "attune.dlx", f"dead.{i}", "other")
+    (problem,) = problems("AT308", facts)
+    assert problem.message.endswith("; attune.dlx.queue, dead.1, dead.2 and 1 more received 0")
+
+
+def test_whose_message_another_worker_gets_too() -> None:
+    fanout = (Exchange("x.work", "fanout"), FLAWLESS.exchanges[1])
+    facts = topology(F, exchanges=fanout, publishes=(Publish("Job", "x.work", "job.for.{id}"),))
+    (problem,) = problems("AT612", facts)
+    assert problem.message == "Job for worker 1 is also routed to worker.2.jobs"
