@@ -98,7 +98,10 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
 
 
 def _fix(facts: Facts, resource: str, node: NodeState | None) -> tuple[str, CommandLine | None]:
-    """What to do about an alarm, and the command where the node's numbers show that its limit is the fault."""
+    """What to do about an alarm, and the command where the node's numbers show that its limit is the fault.
+
+    `node` is None where its numbers are older than the alarm, or say nothing of this resource.
+    """
     if resource == "disk":
         free = (node.disk_free if node else None) or 0
         if node is None or free < ROOMY_DISK:
@@ -111,7 +114,7 @@ def _fix(facts: Facts, resource: str, node: NodeState | None) -> tuple[str, Comm
     sizes = [q.message_bytes for q in facts.actual.queues or () if q.messages != 0]
     held = sum(each or 0 for each in sizes)
     used = node.memory_used if node else None
-    if resource != "memory" or node is None or used is None or None in sizes or held > LITTLE * used:
+    if node is None or used is None or None in sizes or held > LITTLE * used:
         return "Start the consumers of the fullest queues, or drain or purge these.", None
     return (
         f"Messages here take {size(held)}, so draining does not help: raise the limit until the node restarts.",

@@ -216,8 +216,9 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Proble
                 evidence={"offset_s": offset, "limit_s": clock_offset_s},
                 remedy="Synchronise both hosts by NTP.",
             )
-    registry = next((r.clock_offset_s or 0.0 for r in facts.reach if r.source is Source.REGISTRY), 0.0)
-    workers = facts.registry.workers if facts.registry and registry <= clock_offset_s else ()
+    registry = next((r.clock_offset_s for r in facts.reach if r.source is Source.REGISTRY), None)
+    in_time = registry is None or registry <= clock_offset_s
+    workers = facts.registry.workers if facts.registry and in_time else ()
     leads = ((w.name, (w.last_heartbeat - facts.taken_at).total_seconds()) for w in workers if w.last_heartbeat)
     ahead = {name: lead for name, lead in leads if lead > clock_offset_s}
     if ahead:

@@ -174,6 +174,13 @@ def test_a_table_says_that_it_was_cut_off() -> None:
     assert said not in report_html(report, rows=count)
 
 
+def test_a_number_that_is_shown_rounded_is_sorted_by_its_value() -> None:
+    page = page_of(change(healthy(), queues=(queue("q", messages=4321, message_bytes=5000, publish_rate=12.345),)))
+    assert '<td data-k="5000">4.88 KiB</td>' in page
+    assert '<td data-k="12.345">12.3</td>' in page
+    assert "<td>4321</td>" in page, "it is shown as it is"
+
+
 def test_a_file_that_exists_stays(tmp_path: Path) -> None:
     report = read_and_diagnose(healthy, check_settings({}))
     file = tmp_path / "report.html"

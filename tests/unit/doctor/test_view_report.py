@@ -212,6 +212,15 @@ def test_junit_is_valid() -> None:
     assert skipped.find("testsuite/testcase/skipped") is not None
 
 
+def test_junit_has_the_time_of_each_check_in_seconds() -> None:
+    report = broken()
+    results = tuple(msgspec.structs.replace(r, duration_ms=2000.0) for r in report.results)
+    root = ET.fromstring(render.form(msgspec.structs.replace(report, results=results), "junit"))
+    assert {c.attrib["time"] for c in root.findall("testsuite/testcase")} == {"2.000"}
+    assert all(s.attrib["time"] == f"{2 * len(s)}.000" for s in root)
+    assert root.attrib["time"] == f"{2 * len(results)}.000"
+
+
 def test_html_stands_alone() -> None:
     page = render.form(broken(), "html")
     assert "worker.1.executions" in page

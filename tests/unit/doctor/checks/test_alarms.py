@@ -33,6 +33,7 @@ def holding(size: int | None) -> Facts:
         (alarm("memory", holding(None)), ""),  # it may help
         (alarm("memory", memory_used=0), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
         (alarm("memory", memory_used=None), ""),  # unknown, which is not 0
+        (change(alarm("memory"), alarms=("file descriptor alarm on rabbit@a",)), ""),
         (change(H, alarms=("memory alarm on rabbit@a",)), ""),  # the node's numbers are older than the alarm
         (change(H, alarms=("memory alarm",)), ""),
     ],

@@ -12,11 +12,11 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
-from attune_ops.model.command_lines import consumers, reap, safety_policy
+from attune_ops.model.command_lines import consumers, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
-from attune_ops.model.snapshot import ExchangeState
+from attune_ops.model.snapshot import ConnectionState, ExchangeState
 from attune_ops.model.topologies import candidates
-from attune_ops.model.topology import Binding, Exchange, Publish, Queue
+from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue
 from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
@@ -26,6 +26,7 @@ from tests.unit.doctor.checks.world import (
     W1,
     bound,
     change,
+    consumer,
     executing,
     execution,
     healthy,
@@ -41,7 +42,7 @@ from tests.unit.doctor.checks.world import (
     without_consumers,
     without_exchange,
 )
-from tests.unit.facts import queue, worker
+from tests.unit.facts import NOW, queue, worker
 
 CHECKS = {c.code: c for c in all_checks()}
 H, F, S = healthy(), healthy(FLAWLESS), healthy(SEPTEMBER)
@@ -342,3 +343,104 @@ def test_whose_message_another_worker_gets_too() -> None:
     facts = topology(F, exchanges=fanout, publishes=(Publish("Job", "x.work", "job.for.{id}"),))
     (problem,) = problems("AT612", facts)
     assert problem.message == "Job for worker 1 is also routed to worker.2.jobs"
+
+
+def test_unknown_statistics_are_not_late_whatever_the_limit_is() -> None:
+    late = CHECKS["AT115"].function
+    assert list(late(change(H, statistics_backlog=None), statistics_backlog=0)) == []
+    assert len(list(late(change(H, statistics_backlog=1), statistics_backlog=0))) == 1
+
+
+def test_who_consumes_from_an_orphaned_queue() -> None:
+    consumed = registered(H, worker(1), worker(2))
+    (problem,) = problems("AT407", consumed)
+    assert problem.message == "worker.3.executions: no worker 3 in the registry; 1 consumer on it"
+    (problem,) = problems("AT407", without_consumers(consumed, "worker.3.executions"))
+    assert problem.message == "worker.3.executions: no worker 3 in the registry"
+
+
+@pytest.mark.parametrize(("majority", "commands"), [(None, True), (True, True), (False, False)])
+def test_no_orphan_is_deleted_where_the_broker_would_refuse_it(majority: bool | None, commands: bool) -> None:
+    left = without_consumers(registered(H, worker(1), worker(2)), "worker.3.executions")
+    (problem,) = problems("AT407", change(left, majority=majority))
+    assert bool(problem.commands) is commands
+    assert problem.remedy.startswith("Delete the queue" if commands else "Nothing can be deleted here")
+
+
+def test_all_shadowed_policies_are_named() -> None:
+    two = policy(policy(H, "ttl", EVENTS, message_ttl=1000), "less", EVENTS, 1, max_length=9)
+    (problem,) = problems("AT211", policy(two, "all", "", 5, max_length=99))
+    assert problem.message == (
+        "policy all applies to attune.events.queue and shadows less, ttl: message-ttl of ttl has no effect"
+    )
+
+
+def test_queues_that_remain_are_a_finding_about_the_first() -> None:
+    kept = [Queue(f"worker.{{id}}.{n}", per=Per.WORKER, service="worker") for n in ("first", "second")]
+    (problem,) = problems("AT608", topology(F, queues=(*FLAWLESS.queues, *kept)))
+    assert problem.subject.name == "worker.{id}.first"
+    assert problem.evidence["queues"] == ["worker.{id}.first", "worker.{id}.second"]
+
+
+@pytest.mark.parametrize(("offset", "found"), [(None, ["heartbeats"]), (10.0, ["heartbeats"]), (10.1, [])])
+def test_a_heartbeat_in_the_future_is_the_worker_s_fault_unless_the_registry_s_clock_is_ahead(
+    offset: float | None, found: list[str]
+) -> None:
+    ahead = registered(H, worker(1, last_heartbeat=NOW + timedelta(seconds=11)), worker(2), worker(3))
+    facts = reaching(ahead, Source.REGISTRY, clock_offset_s=offset)
+    assert [p.subject.name for p in problems("AT107", facts) if p.subject.name == "heartbeats"] == found
+
+
+def test_only_the_consumer_that_is_missing_is_named() -> None:
+    """Worker 1 has three queues more, which it consumes from."""
+    connected = ConnectionState("c7", "/", client_name="attune worker w1")
+    (problem,) = problems("AT503", change(without_consumers(S, W1), connections=(connected,)))
+    assert problem.evidence["consumers"] == [{"tag": "worker-1", "queue": W1}]
+
+
+def test_what_is_known_of_an_unknown_consumer() -> None:
+    there = joined(H, EXECUTIONS)
+    for facts, says in (
+        (there, "'peek' of pika on 10.0.0.7 (user eve, connection c7, prefetch 50, holds 7 messages)"),
+        (
+            consumer(change(there, channels=(), connections=()), "peek", connection="", peer_host="", user=""),
+            "'peek' of an unnamed client on an unknown host (user unknown, connection unknown, prefetch 50)",
+        ),
+        (
+            consumer(there, "peek", prefetch=0),
+            "'peek' of pika on 10.0.0.7 (user eve, connection c7, prefetch unlimited, holds 7 messages)",
+        ),
+    ):
+        (problem,) = problems("AT417", facts)
+        assert problem.message == f"{EXECUTIONS} has an unknown consumer: {says}"
+
+
+@pytest.mark.parametrize(("messages", "says"), [(0, ""), (3, "; backlog: 3 messages")])
+def test_what_waits_for_a_dead_worker(messages: int, says: str) -> None:
+    dead = registered(without_consumers(H, W1), stale(1), worker(2), worker(3))
+    (problem,) = problems("AT409", queues(dead, W1, messages=messages))
+    assert problem.message.endswith(f", but its heartbeat is 10 min old; crashed: no connection{says}")
+
+
+@pytest.mark.parametrize(
+    ("beat", "says"), [(None, "it sent no heartbeat"), (timedelta(minutes=4), "its heartbeat is 4 min old")]
+)
+def test_the_heartbeat_of_a_worker_that_may_be_starting(beat: timedelta | None, says: str) -> None:
+    row = worker(1, created=NOW - timedelta(minutes=4), last_heartbeat=None if beat is None else NOW - beat)
+    silent = without_consumers(S, *(q.name for q in S.topology.worker_queues(1)))
+    (problem,) = problems("AT415", registered(silent, row, worker(2), worker(3)))
+    assert f"have no consumer yet, {says}" in problem.message
+
+
+def test_only_a_worker_without_a_process_is_retired() -> None:
+    """One that is connected is alive. A sensor has no queues, so nothing is sent to it."""
+    dead = registered(without_consumers(H, W1), stale(1), worker(2), worker(3))
+    connected = ConnectionState("c7", "/", client_name="attune worker w1")
+    for facts, commands, remedy in (
+        (dead, (retire(1),), "Restart each worker that should run. Set the status of a removed one to inactive:"),
+        (change(dead, connections=(connected,)), (), "Restart the worker."),
+        (registered(H, stale(4, role="sensor")), (), "Check that the sensor runs and can connect to the database."),
+    ):
+        (problem,) = problems("AT409", facts)
+        assert (problem.commands, problem.remedy) == (commands, remedy)
+        assert bool(problem.inspect_commands) is not bool(commands)

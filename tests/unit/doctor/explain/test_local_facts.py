@@ -145,3 +145,17 @@ def test_who_has_the_name_and_who_is_silent() -> None:
     found = facts((worker(1, host="pod-a"),))
     assert "Worker 1 has this name, on host pod-a; last heartbeat: " in here(taken, found)
     assert "0 of 1 workers registered as running" in here("Worker w1 heartbeat is stale", found)
+
+
+def test_ten_workers_with_a_stale_heartbeat_are_named() -> None:
+    found = facts(tuple(worker(i, last_heartbeat=NOW - timedelta(minutes=5)) for i in range(1, 12)))
+    assert here("missed heartbeats from client, timeout: 60s", found) == (
+        "11 of 11 workers registered as running have a stale heartbeat: 1 'w1', 2 'w2', 3 'w3', 4 'w4', 5 'w5', "
+        "6 'w6', 7 'w7', 8 'w8', 9 'w9', 10 'w10'."
+    )
+
+
+def test_three_cordoned_workers_are_named_and_the_others_are_counted() -> None:
+    found = facts(tuple(worker(i, cordoned=True) for i in (1, 2, 3, 4)))
+    said = "Live workers now: 4; cordoned: w1, w2, w3 and 1 more."
+    assert here("No active, uncordoned workers available", found) == said
