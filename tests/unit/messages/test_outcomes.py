@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attune_ops.installation.management_types.objects import OneQueue
-from attune_ops.messages.drain import _outcomes, _undo
+from attune_ops.messages.drain import _outcomes, _undo, drain
+from attune_ops.messages.move import move
 from attune_ops.messages.publisher import Destination, PublishResult, blocked
 from attune_ops.messages.queue_state import QueueInfo, _default_limit, _limit
+from attune_ops.messages.restore import restore
 from attune_ops.messages.selection import MOST_GROUPS, Kept, OutcomeCounter, Target
 from attune_ops.messages.transfer import Outcome, OutcomeCount, Transfer
 from tests.unit.facts import NOW
@@ -171,3 +175,8 @@ def test_an_alarm_in_words() -> None:
     assert blocked("memory").startswith("the broker blocks publishers: memory; ")
     assert blocked("memory", 12.3).startswith("the broker blocks publishers for 12 s: memory; ")
     assert blocked(None) == "the broker accepts messages again"
+
+
+@pytest.mark.parametrize("operation", [drain, move, restore])
+def test_whatever_moves_messages_is_a_dry_run_unless_asked_to_apply(operation: Callable[..., Transfer]) -> None:
+    assert inspect.signature(operation).parameters["apply"].default is False

@@ -14,7 +14,7 @@ import pytest
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.message_file import open_file, read_header
-from attune_ops.messages.restore import CHUNK, CHUNK_BYTES, _chunks, restore
+from attune_ops.messages.restore import CHUNK, CHUNK_BYTES, DuplicateDetector, _chunks, restore
 from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, open_progress, read_marks
 from attune_ops.messages.transfer import Transfer
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
@@ -232,3 +232,9 @@ def test_its_duration_is_in_milliseconds(settings: Settings, file: Path) -> None
     began = time.perf_counter()
     found = restore(settings, file)
     assert 0.01 < found.duration_ms <= (time.perf_counter() - began) * 1000
+
+
+def test_a_copy_is_recognised_within_the_window_of_the_last_messages() -> None:
+    """Each copy makes its message the newest one again."""
+    detector = DuplicateDetector(window=2)
+    assert [detector.has(message(id)) for id in "ababcab"] == [False, False, True, True, False, False, False]

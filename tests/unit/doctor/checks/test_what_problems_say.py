@@ -41,6 +41,7 @@ from tests.unit.doctor.checks.world import (
     topology,
     without_consumers,
     without_exchange,
+    without_queues,
 )
 from tests.unit.facts import NOW, queue, worker
 
@@ -444,3 +445,39 @@ def test_only_a_worker_without_a_process_is_retired() -> None:
         (problem,) = problems("AT409", facts)
         assert (problem.commands, problem.remedy) == (commands, remedy)
         assert bool(problem.inspect_commands) is not bool(commands)
+
+
+def test_the_unread_queues_of_a_worker_that_is_not_live_or_starts_are_said_once() -> None:
+    """By AT407 or AT415; without the registry nobody knows which they are."""
+    silent = without_consumers(S, *(q.name for q in S.topology.worker_queues(3)))
+    for facts, found in (
+        (silent, True),
+        (registered(silent, worker(1), worker(2), worker(3, status="inactive")), False),
+        (registered(silent, worker(1), worker(2), worker(3, created=NOW - timedelta(seconds=5))), False),
+        (msgspec.structs.replace(silent, registry=None), True),
+    ):
+        assert ("worker.3.packs" in [p.subject.name for p in problems("AT304", facts)]) is found
+
+
+@pytest.mark.parametrize(("target", "found"), [("3.13", 0), ("4.0", 1), (None, 1)])
+def test_mirrored_queues_are_gone_from_4_0_on(target: str | None, found: int) -> None:
+    mirrored = policy(change(F, version="3.10.8"), "ha", ".*", ha_mode="all")
+    assert len(problems("AT705", changed(mirrored, target_version=target))) == found
+
+
+@pytest.mark.parametrize(
+    ("connected", "remedy"),
+    [
+        ((), "Start the worker's process again: only its start-up consumes."),
+        ((1,), "Restart the workers: "),
+        ((1, 2, 3), "Restart the workers: "),
+    ],
+)
+def test_what_to_do_where_no_worker_has_its_queues(connected: tuple[int, ...], remedy: str) -> None:
+    """Their processes may be gone, and then they are started, not restarted."""
+    beat, since = NOW - timedelta(seconds=50), NOW - timedelta(days=9)
+    rows = [worker(i, last_heartbeat=beat, created=since) for i in (1, 2, 3)]
+    lost = without_queues(registered(H, *rows), *(f"worker.{i}.executions" for i in (1, 2, 3)))
+    there = tuple(ConnectionState(f"c{i}", "/", client_name=f"attune worker w{i}") for i in connected)
+    (problem,) = problems("AT401", change(lost, connections=there))
+    assert problem.remedy.startswith(remedy)
