@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from attune_ops.model.snapshot import BrokerSnapshot
-from attune_ops.routing.canary import HARMLESS, _copy, _for_exchanges
+import time
+from typing import cast
+
+from attune_ops.installation.management_write import ManagementWriter
+from attune_ops.model.snapshot import BrokerSnapshot, QueueState
+from attune_ops.routing.canary import HARMLESS, _arrived, _copy, _for_exchanges
 from tests.unit.facts import NOW
 from tests.unit.routing.build import bind, exchange, link, policy, queue
 
@@ -39,3 +43,16 @@ def test_server_named_queues_have_stand_ins() -> None:
         ("exchange", "amq.gen-1"),
         ("queue", "q"),
     ]
+
+
+def test_a_copy_that_arrives_after_the_expected_ones_is_seen() -> None:
+    class Scratch:
+        """A broker that counts the message in `p` 50 ms later than in `q`."""
+
+        began = time.monotonic()
+
+        def totals(self) -> list[QueueState]:
+            late = time.monotonic() - self.began > 0.05
+            return [queue("q", messages=1), queue("p", messages=int(late)), queue("none", messages=0)]
+
+    assert _arrived(cast(ManagementWriter, Scratch()), {"q"}) == ["p", "q"]

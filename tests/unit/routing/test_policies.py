@@ -147,6 +147,7 @@ def test_no_pattern_takes_for_ever(pattern: str) -> None:
     [
         (-1, 5, (5, "policy")),  # a negative limit is none
         (5, -1, (5, "argument")),
+        (-1, -1, (-1, "argument")),
         (0, 5, (0, "argument")),
         (5, 0, (0, "policy")),
         (5, 5, (5, "argument")),

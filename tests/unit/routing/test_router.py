@@ -82,6 +82,14 @@ def test_default_exchange_as_alternate_routes_nothing() -> None:
     assert r.route("a", "q").unroutable
 
 
+def test_what_lies_behind_an_alternate_of_a_perhaps_is_a_perhaps() -> None:
+    """The message may have gone to the other exchange, which has no alternate."""
+    world = (exchange("r", "x-random"), exchange("a", arguments={"alternate-exchange": "alt"}), exchange("b"))
+    r = router(*world, exchange("alt", "fanout"), link("r", "a"), link("r", "b"), bind("alt", "q"))
+    found = r.route("r", "k")
+    assert (found.queues, found.possible, found.via_alternate) == ((), ("q",), True)
+
+
 @pytest.mark.parametrize(("name", "code"), [("nope", 404), ("amq.rabbitmq.trace", 403)])
 def test_refused(name: str, code: int) -> None:
     error = router().route(name, "k").error

@@ -10,7 +10,7 @@ import pytest
 from attune_ops.model.facts import Facts
 from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.topologies import load
-from attune_ops.model.topology import Binding
+from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue, Topology
 from attune_ops.routing.route import RouteStep
 from attune_ops.routing.topology_routes import (
     TopologyRoutes,
@@ -99,6 +99,21 @@ def test_a_healthy_broker_routes_as_the_topology_defines(topology: str) -> None:
     assert any(r.for_replicas for r in of_metadata) is (topology == NEW)
     one = own[0]
     assert one.route(facts(topology=topology)).queues == one.queues
+
+
+@pytest.mark.parametrize(("key", "only"), [("both", True), ("one", True), ("mixed", False), ("none", False)])
+def test_a_message_is_for_replicas_where_no_other_queue_receives_it(key: str, only: bool) -> None:
+    """Whether it reaches some of the replicas' queues or all."""
+    ends = {"a": ("both", "one", "mixed"), "b": ("both",), "q": ("mixed",)}
+    made = Topology(
+        "made",
+        exchanges=(Exchange("x", "direct"),),
+        queues=(*(Queue(n, per=Per.REPLICA, service="api") for n in "ab"), Queue("q")),
+        bindings=tuple(Binding("x", queue, k) for queue, keys in ends.items() for k in keys),
+        publishes=(Publish("Made", "x", key),),
+    )
+    (route,) = live_routes(msgspec.structs.replace(facts(topology=NEW), topology=made))
+    assert route.for_replicas is only
 
 
 def test_a_shared_key_reaches_the_queues_of_every_worker() -> None:
