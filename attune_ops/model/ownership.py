@@ -185,8 +185,9 @@ def starting_workers(facts: Facts) -> Mapping[int, Worker]:
     if facts.registry is None or facts.broker is None or facts.broker.queues is None:
         return {}
     limit = facts.registry.limit
-    able = (w for w in facts.registry.workers if w.can_be_starting(facts.taken_at, limit))
-    return {w.id: w for w in able if _waits_for_consumers(facts, w)}
+    able = [w for w in facts.registry.workers if w.can_be_starting(facts.taken_at, limit)]
+    unread = {facts.owner_of.get(name) for name in facts.actual.unconsumed} if able else set()
+    return {w.id: w for w in able if w.id in unread and _waits_for_consumers(facts, w)}
 
 
 def _waits_for_consumers(facts: Facts, worker: Worker) -> bool:
