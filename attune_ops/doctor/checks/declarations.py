@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, foreign_objects, listed, merged
@@ -128,12 +128,15 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
     """
     yield from merged(
         _missing_bindings(facts),
-        lambda problems: (
-            f"{len(problems):,} queues are not bound to {problems[0].evidence['source']}: "
-            f"{listed((str(p.evidence['destination']) for p in problems), 3)}{problems[0].evidence['unbound']}"
-        ),
+        _unbound_queues,
         lambda problems: problems[0].commands,
     )
+
+
+def _unbound_queues(problems: Sequence[Problem]) -> str:
+    queues = dict.fromkeys(str(p.evidence["destination"]) for p in problems)  # one may lack several bindings
+    are = counted(len(queues), "queue is", "queues are")
+    return f"{are} not bound to {problems[0].evidence['source']}: {listed(queues, 3)}{problems[0].evidence['unbound']}"
 
 
 def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:

@@ -184,7 +184,8 @@ def exchanges_bound(facts: Facts) -> Iterator[Problem]:
         if exchange.name in bound or "alternate-exchange" in exchange.arguments:
             continue
         letters = [q.name for q in facts.topology.queues if q.arguments.get("x-dead-letter-exchange") == exchange.name]
-        publishes = [p.message_type for p in facts.topology.publishes if p.exchange == exchange.name]
+        sent = (p.message_type for p in facts.topology.publishes if p.exchange == exchange.name)
+        publishes = list(dict.fromkeys(sent))  # one type may be sent with several keys
         lost = [f"the dead letters of {listed(letters)}"] if letters else []
         lost += [listed(publishes)] if publishes else []
         yield Problem(

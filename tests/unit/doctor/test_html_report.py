@@ -111,6 +111,13 @@ def test_it_holds_every_table_the_numbers_and_the_findings() -> None:
     assert any(text.startswith("attune.events.queue receives messages") for text in page.text_of("h3"))
 
 
+@pytest.mark.parametrize(("messages", "says"), [(None, "with 0 messages"), (4, "with 4 messages")])
+def test_what_is_in_orphaned_queues(messages: int | None, says: str) -> None:
+    orphan = queue("worker.9.executions", messages=messages)
+    page = Page(page_of(change(healthy(), queues=(*QUEUES, orphan))))
+    assert says in page.text_of("dd")
+
+
 def test_a_number_that_was_not_read_is_no_zero() -> None:
     facts = msgspec.structs.replace(healthy(), registry=None, missing={Source.REGISTRY: "no database URL"})
     page = Page(page_of(facts))

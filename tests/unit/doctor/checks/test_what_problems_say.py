@@ -12,11 +12,12 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
-from attune_ops.model.command_lines import consumers, reap, retire, safety_policy
+from attune_ops.model.command_lines import consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
 from attune_ops.model.snapshot import ConnectionState, ExchangeState
 from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue
+from tests.unit.doctor.checks.firing import quorum
 from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
@@ -24,6 +25,7 @@ from tests.unit.doctor.checks.world import (
     NODE,
     SEPTEMBER,
     W1,
+    ask,
     bound,
     change,
     consumer,
@@ -36,9 +38,11 @@ from tests.unit.doctor.checks.world import (
     queues,
     reaching,
     registered,
+    served,
     since,
     stale,
     topology,
+    without_bindings,
     without_consumers,
     without_exchange,
     without_queues,
@@ -138,6 +142,9 @@ def test_twenty_unexpected_bindings_are_a_finding_each(count: int, findings: int
 def test_three_queues_with_one_reason_are_named_and_the_others_are_counted() -> None:
     four = healthy(workers=tuple(worker(i) for i in range(1, 5)))
     (problem,) = problems("AT215", policy(four, "cap", "executions", max_length=1))
+    assert problem.message.startswith(
+        f"policy cap loses messages of {EXECUTIONS}, worker.1.executions, worker.2.executions and 2 more: "
+    )
     assert (
         "; worker.1.executions, worker.2.executions, worker.3.executions and 1 more: "
         "max-length 1 is below the prefetch of 10: the oldest messages are dropped (0 messages"
@@ -392,11 +399,12 @@ def test_a_heartbeat_in_the_future_is_the_worker_s_fault_unless_the_registry_s_c
     assert [p.subject.name for p in problems("AT107", facts) if p.subject.name == "heartbeats"] == found
 
 
-def test_only_the_consumer_that_is_missing_is_named() -> None:
+@pytest.mark.parametrize("last", ["executions", "packs", "cancel", "packtests"])
+def test_only_the_consumer_that_is_missing_is_named(last: str) -> None:
     """Worker 1 has three queues more, which it consumes from."""
-    connected = ConnectionState("c7", "/", client_name="attune worker w1")
-    (problem,) = problems("AT503", change(without_consumers(S, W1), connections=(connected,)))
-    assert problem.evidence["consumers"] == [{"tag": "worker-1", "queue": W1}]
+    connected, name = ConnectionState("c7", "/", client_name="attune worker w1"), f"worker.1.{last}"
+    (problem,) = problems("AT503", change(without_consumers(S, name), connections=(connected,)))
+    assert [c["queue"] for c in problem.evidence["consumers"]] == [name]
 
 
 def test_what_is_known_of_an_unknown_consumer() -> None:
@@ -481,3 +489,181 @@ def test_what_to_do_where_no_worker_has_its_queues(connected: tuple[int, ...], r
     there = tuple(ConnectionState(f"c{i}", "/", client_name=f"attune worker w{i}") for i in connected)
     (problem,) = problems("AT401", change(lost, connections=there))
     assert problem.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize(("rate", "says"), [(2.0, "can lose "), (0.5, "wait 8 s and expire"), (0.0, "wait 20 s and ")])
+def test_how_long_messages_wait_behind_a_full_prefetch(rate: float, says: str) -> None:
+    """The fourth is delivered after four acknowledgements; a rate of 0 is less than one in 5 s."""
+    busy = queues(H, EXECUTIONS, messages=33, messages_ready=3, messages_unacknowledged=30, ack_rate=rate)
+    (problem,) = problems("AT215", policy(busy, "ttl", EXECUTIONS, message_ttl=7_000))
+    assert says in problem.message
+
+
+@pytest.mark.parametrize(("messages", "says"), [(None, ""), (0, ""), (4, "; backlog: 4 messages")])
+def test_what_waits_for_a_service_that_is_down(messages: int | None, says: str) -> None:
+    down = without_consumers(S, *(c.queue for c in S.topology.consumers if c.service == "executor"))
+    (problem,) = problems("AT405", queues(down, "attune.executor.events.queue", messages=messages))
+    assert problem.message == f"the executor has no consumer on any of its 8 queues{says}"
+
+
+@pytest.mark.parametrize(("messages", "says"), [(None, ""), (0, ""), (4, "; backlog: 4 messages")])
+def test_what_waits_for_a_worker_that_does_not_consume(messages: int | None, says: str) -> None:
+    (problem,) = problems("AT403", queues(without_consumers(S, W1), W1, messages=messages))
+    assert problem.message == f"worker 1 (w1) does not consume from {W1}: connected (c1){says}"
+
+
+def test_the_prefetch_of_a_worker_follows_its_concurrency() -> None:
+    def found(concurrency: int | None, prefetch: int) -> list[str]:
+        facts = registered(S, worker(1, concurrency=concurrency), worker(2), worker(3))
+        return [p.message for p in problems("AT406", consumer(facts, "worker-1", prefetch=prefetch))]
+
+    assert found(8, 10) == found(0, 2) == found(None, 99) == []
+    assert found(8, 9) == [f"worker-1 on {W1} has prefetch 9, expected 10; connected (c1)"]
+
+
+@pytest.mark.parametrize(
+    ("again", "delivered", "found"), [(5.0, 5.0, 0), (5.1, 5.1, 1), (6.0, 12.0, 1), (6.0, 12.1, 0), (6.0, None, 1)]
+)
+def test_a_redelivery_storm_is_more_than_five_per_second_and_half_of_all(
+    again: float, delivered: float | None, found: int
+) -> None:
+    assert len(problems("AT507", queues(H, EVENTS, redeliver_rate=again, deliver_rate=delivered))) == found
+
+
+@pytest.mark.parametrize(("rate", "says"), [(None, ""), (20.0, "; its consumers process 20/s, so it never drains")])
+def test_how_fast_a_queue_grows_and_is_processed(rate: float | None, says: str) -> None:
+    first, now = (queues(H, EVENTS, messages=n, ack_rate=rate) for n in (50, 190))
+    (problem,) = problems("AT506", since(first, now))
+    assert problem.message == f"{EVENTS} grew from 50 to 190 messages in 7 s: by 20/s{says}"
+
+
+def test_a_queue_without_a_number_in_one_sample_is_not_compared() -> None:
+    unknown, known = queues(H, EVENTS, messages=None), queues(H, EVENTS, messages=5000)
+    assert problems("AT506", since(unknown, known)) == problems("AT506", since(known, unknown)) == []
+
+
+def test_the_first_exchange_that_is_named_like_attune_s_is_shown() -> None:
+    older = [ExchangeState(n, "/", "topic") for n in ("attune.old", "attune.older")]
+    (problem,) = problems("AT412", change(H, exchanges=(*(H.actual.exchanges or ()), *older)))
+    assert problem.message.endswith(" part of attune-2026-01: attune.old, attune.older")
+    assert problem.inspect_commands == (exchange("attune.old"),)
+
+
+@pytest.mark.parametrize(("limit", "found"), [(19, 1), (20, 0), (-1, 0)])
+def test_a_delivery_limit_below_the_default_can_lose_messages(limit: int, found: int) -> None:
+    assert len(problems("AT215", policy(quorum(), "few", "x.jobs", delivery_limit=limit))) == found
+
+
+@pytest.mark.parametrize(("used", "found"), [(800, 0), (801, 1)])
+def test_descriptors_are_tight_above_80_percent(used: int, found: int) -> None:
+    node = msgspec.structs.replace(NODE, descriptors_used=used)
+    assert len(problems("AT113", change(H, nodes=(node,)))) == found
+
+
+def test_a_node_without_statistics_hides_no_other() -> None:
+    new = msgspec.structs.replace(NODE, name="rabbit@0", memory_used=None)
+    tight = msgspec.structs.replace(NODE, name="rabbit@1", descriptors_used=950)
+    found = ask(change(H, nodes=(new, tight)), CHECKS["AT113"]).findings
+    assert [f.subject.name for f in found] == ["rabbit@1"]
+
+
+@pytest.mark.parametrize(("offset", "found"), [(10.0, 0), (10.1, 1), (-10.0, 0), (-10.1, 1)])
+def test_a_clock_is_wrong_by_more_than_ten_seconds(offset: float, found: int) -> None:
+    assert len(problems("AT107", reaching(H, Source.REGISTRY, clock_offset_s=offset))) == found
+
+
+def test_the_first_of_a_worker_s_orphaned_queues_is_shown() -> None:
+    (problem,) = problems("AT407", registered(S, worker(1), worker(2)))
+    assert problem.inspect_commands == (consumers("worker.3.executions"),)
+
+
+def test_queues_of_an_exchange_without_bindings_are_counted_once() -> None:
+    """Some are bound with several keys."""
+    (problem,) = problems("AT204", without_bindings(S, lambda b: b.source == "attune.events"))
+    assert problem.evidence["count"] == 9
+    assert problem.message == (
+        "3 queues are not bound to attune.events: attune.executor.events.queue, attune.rules.lifecycle.queue, "
+        "attune.events.queue; attune.events has no bindings left: it was deleted and redeclared, or they were removed"
+    )
+
+
+def test_an_exclusive_queue_is_deleted_with_its_client() -> None:
+    (problem,) = problems("AT206", queues(H, EXECUTIONS, exclusive=True))
+    assert problem.remedy.startswith("Stop the client that declared it")
+
+
+def test_the_process_of_a_dead_worker_is_named_where_the_broker_was_read() -> None:
+    """An execution of a live worker before it changes nothing."""
+    facts = executing(healthy(SEPTEMBER, (worker(1), stale(2))), *(execution(i, "running", worker=i) for i in (1, 2)))
+    for read, process in (facts, "; connected (c1)"), (msgspec.structs.replace(facts, broker=None), ""):
+        (problem,) = problems("AT414", read)
+        assert problem.message == (
+            f"1 execution (2) running on worker 2 (w2), which is not live: its heartbeat is 10 min old{process}"
+        )
+
+
+def test_the_process_of_a_worker_whose_queue_never_had_a_consumer() -> None:
+    silent, why = without_consumers(H, W1), "so the broker does not delete it"
+    (problem,) = problems("AT408", silent)
+    assert problem.message.endswith(f"{why}; worker 1 (w1): no connection is listed yet")
+    assert problem.evidence["process"] == "no connection is listed yet"
+    (problem,) = problems("AT408", registered(silent, worker(2), worker(3)))
+    assert problem.message.endswith(why)
+    assert problem.evidence["process"] == "not in the registry"
+
+
+@pytest.mark.parametrize(
+    ("client", "cause"),
+    [
+        ("other", "no connection is listed yet; it is registered as active "),
+        ("attune worker w1", "connected (c7); its queue was deleted under it or never declared; it is registered "),
+    ],
+)
+def test_why_a_worker_has_no_queue(client: str, cause: str) -> None:
+    there = ConnectionState("c7", "/", client_name=client)
+    (problem,) = problems("AT401", change(without_queues(H, W1), connections=(there,)))
+    assert (problem.cause or "").startswith(cause)
+
+
+def test_what_a_policy_overrides_and_what_it_adds() -> None:
+    """What is declared is said where it is something."""
+    (problem,) = problems("AT203", policy(S, "short", "worker", message_ttl=1000))
+    assert problem.message.startswith("policy short overrides x-message-ttl = 1000 (declared 300000) for worker.1")
+    (problem,) = problems("AT213", policy(H, "cap", EVENTS, max_length=1000))
+    assert problem.message == f"policy cap sets max-length = 1000 for {EVENTS}"
+
+
+def test_a_service_that_does_not_consume_may_have_failed_for_want_of_a_permission() -> None:
+    """It is assumed only where nobody else may declare anything."""
+    lacking = served(without_consumers(H, EXECUTIONS), configure=r"^attune\.", write=".*", read=".*")
+    for facts, services in (
+        (lacking, "worker"),
+        (change(lacking, others_may_declare=False), "executor, sensor, worker (not consuming: executor)"),
+    ):
+        (problem,) = problems("AT117", facts)
+        assert problem.message == f"user svc of {services}: no configure permission on worker.{{id}}.executions"
+
+
+def test_dead_letters_that_reach_a_queue_are_not_lost_by_their_exchange() -> None:
+    """Whatever becomes of them in that queue."""
+    second = Queue("x.graveyard", arguments={"x-max-length": 1000, "x-dead-letter-exchange": "x.void"})
+    facts = topology(
+        F,
+        exchanges=(*FLAWLESS.exchanges, Exchange("x.void", "fanout")),
+        queues=(FLAWLESS.queues[0], second, *FLAWLESS.queues[2:]),
+    )
+    assert "x.dead" not in [p.subject.name for p in problems("AT604", facts)]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("x.work", ": ExecutionRequested are lost"),
+        ("x.dead", ": the dead letters of x.jobs, worker.{id}.jobs are lost"),
+        ("x.none", ""),
+    ],
+)
+def test_what_is_lost_in_an_exchange_of_the_topology_without_bindings(name: str, says: str) -> None:
+    facts = topology(F, exchanges=(*FLAWLESS.exchanges, Exchange("x.none", "topic")), bindings=())
+    said = {p.subject.name: p.message for p in problems("AT610", facts)}
+    assert said[name] == f"{name} has no binding{says}"
