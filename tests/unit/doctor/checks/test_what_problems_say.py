@@ -14,7 +14,7 @@ from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
 from attune_ops.model.command_lines import consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
-from attune_ops.model.snapshot import ConnectionState, ExchangeState
+from attune_ops.model.snapshot import ChannelState, ConnectionState, ExchangeState
 from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue
 from tests.unit.doctor.checks.firing import quorum
@@ -667,3 +667,20 @@ def test_what_is_lost_in_an_exchange_of_the_topology_without_bindings(name: str,
     facts = topology(F, exchanges=(*FLAWLESS.exchanges, Exchange("x.none", "topic")), bindings=())
     said = {p.subject.name: p.message for p in problems("AT610", facts)}
     assert said[name] == f"{name} has no binding{says}"
+
+
+def test_who_uses_a_prefetch_of_a_whole_channel() -> None:
+    channel = ChannelState("c1 (1)", "/", "c1", global_prefetch=5)
+    facts = change(F, version="4.0.5", channels=(channel,))
+    for seen, name in (facts, "executor"), (change(facts, connections=()), "c1"):
+        (problem,) = problems("AT704", seen)
+        assert problem.message.endswith(f" denies global_qos by default, which is in use here: connection {name}")
+    assert problems("AT704", change(F, channels=(msgspec.structs.replace(channel, global_prefetch=0),))) == []
+
+
+@pytest.mark.parametrize(("messages", "says"), [(0, ""), (2, "; backlog: 4 messages")])
+def test_what_waits_for_several_dead_workers(messages: int, says: str) -> None:
+    names = [f"worker.{i}.executions" for i in (1, 2, 3)]
+    dead = registered(without_consumers(H, *names), *(stale(i) for i in (1, 2, 3)))
+    (problem,) = problems("AT409", queues(dead, names[1:], messages=messages))
+    assert problem.message.endswith(f"heartbeats are old; crashed: no connection{says}: w1, w2, w3")

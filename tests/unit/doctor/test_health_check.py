@@ -1,0 +1,73 @@
+"""What is recorded of a worker's health, and the one line that it makes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from attune_ops.doctor.health_check import HealthCheck, heartbeat, starting
+from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
+from tests.unit.facts import NOW, worker
+
+LIMIT = timedelta(seconds=90)
+
+
+def test_a_worker_is_healthy_where_nothing_is_against_it() -> None:
+    check = HealthCheck("worker", "1 (w1)")
+    check.expect(True, "q is bound", "q is not bound")
+    found = check.health()
+    assert (found.healthy, found.origin) == (True, MANAGEMENT_API)
+    assert found.line == "healthy: worker 1 (w1): q is bound"
+    check.expect(False, "one consumer", "no consumer")
+    found = check.health()
+    assert (found.healthy, found.reasons, found.seen) == (False, ("no consumer",), ("q is bound",))
+    assert found.line == "not healthy: worker 1 (w1): no consumer"
+    assert 0 <= found.duration_ms < 10_000
+
+
+def test_what_was_not_checked_is_said_in_either_case() -> None:
+    check = HealthCheck("worker", "1 (w1)")
+    check.expect(True, "q has 1 consumer", "")
+    check.skip("bindings", "no management API")
+    found = check.health()
+    assert found.origin == PASSIVE_DECLARE
+    assert found.line == "healthy: worker 1 (w1): q has 1 consumer; not checked: bindings (no management API)"
+    check.expect(False, "", "q is missing")
+    assert check.health().line == "not healthy: worker 1 (w1): q is missing; not checked: bindings (no management API)"
+
+
+@pytest.mark.parametrize(
+    ("row", "reasons", "seen"),
+    [
+        ({}, (), ("heartbeat 5 s ago",)),
+        ({"last_heartbeat": NOW + timedelta(seconds=9)}, (), ("heartbeat 0 s ago",)),  # its clock is ahead
+        ({"last_heartbeat": NOW - LIMIT}, (), ("heartbeat 1 min 30 s ago",)),
+        ({"last_heartbeat": NOW - timedelta(minutes=5)}, ("heartbeat 5 min ago (stale: more than 90 s)",), ()),
+        ({"last_heartbeat": None}, ("heartbeat never sent",), ()),
+        ({"cordoned": True}, (), ("heartbeat 5 s ago", "cordoned: it receives no new work")),
+        ({"status": "inactive"}, ("status is inactive, last heartbeat 5 s ago",), ()),
+        (
+            {"status": "inactive", "updated": NOW, "last_heartbeat": NOW - timedelta(minutes=5)},
+            ("status is inactive (crashed: its heartbeat stopped), last heartbeat 5 min ago",),
+            (),
+        ),
+        (
+            {"status": "inactive", "updated": NOW},
+            ("status is inactive (stopped cleanly), last heartbeat 5 s ago",),
+            (),
+        ),
+    ],
+)
+def test_what_the_registry_says_of_a_worker(row: dict[str, Any], reasons: Any, seen: Any) -> None:
+    check = HealthCheck("worker", "1 (w1)")
+    heartbeat(check, worker(1, **row), LIMIT, NOW)
+    found = check.health()
+    assert (found.reasons, found.seen) == (reasons, seen)
+
+
+def test_a_worker_that_starts_is_not_healthy_yet() -> None:
+    check = HealthCheck("worker", "1 (w1)")
+    starting(check, worker(1, last_heartbeat=None), NOW)
+    assert check.health().reasons == ("starting: its queues exist, no consumer yet; heartbeat never sent",)
