@@ -29,7 +29,7 @@ class Health(Shown, msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     seen: tuple[str, ...]
     taken_at: datetime
-    duration_ms: float = 0.0
+    duration_ms: float
     origin: str = MANAGEMENT_API
     skipped: tuple[str, ...] = ()
 

@@ -128,7 +128,8 @@ def _state(worker: Worker | None, process: WorkerProcess | None) -> str:
         return f"their role is {worker.role}"
     if worker.status != WorkerStatus.INACTIVE:
         return f"old heartbeats; {process.summary}"
-    return {True: "crashed", False: "stopped cleanly", None: "stopped"}[worker.crashed] + f"; {process.summary}"
+    ended = {True: "crashed", False: "stopped cleanly", None: "stopped"}[worker.crashed]
+    return process.summary if process.summary.startswith(ended) else f"{ended}; {process.summary}"
 
 
 def removable_queues(facts: Facts) -> Mapping[int, str]:

@@ -10,9 +10,11 @@ import pytest
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import CheckStatus
-from attune_ops.model.facts import Facts, Source
-from attune_ops.model.snapshot import BrokerSnapshot, NodeState, QueueState
+from attune_ops.model.facts import Facts, Source, with_topology
+from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, NodeState, QueueState
+from attune_ops.model.topologies import candidates
 from tests.unit.doctor.checks.firing import CASES
+from tests.unit.doctor.checks.world import FLAWLESS, change, healthy
 
 replace = msgspec.structs.replace
 CHECKS = {c.code: c for c in all_checks()}
@@ -113,3 +115,25 @@ def test_no_check_passes_that_did_not_look(source: str) -> None:
             skipped.add(case.code)
     assert passed == {found for found in LOOKED_ELSEWHERE if found[0] == source}
     assert skipped, "nothing needs it: the facts are not those of a source that is away"
+
+
+def test_where_nothing_of_attune_is_only_what_is_true_of_any_broker_is_checked() -> None:
+    theirs = change(
+        healthy(),
+        exchanges=(ExchangeState("theirs", "/", "topic"),),
+        queues=(QueueState("theirs", "/", messages=20_000, consumers=0),),
+        bindings=(),
+        consumers=(),
+    )
+    report = diagnose(with_topology(theirs, candidates(), given=False))
+    assert "AT501" in [f.code for f in report.findings], "their backlog can fill the disk"
+    reasons = {r.code: r.reason for r in report.results}
+    for check in CHECKS.values():
+        assert (reasons[check.code] == "no Attune topology in virtual host /") is not check.any_broker, check.code
+
+
+@pytest.mark.parametrize(("code", "status"), [("AT507", "unknown"), ("AT508", "healthy"), ("AT509", "healthy")])
+def test_a_check_that_is_optional_may_be_skipped(code: str, status: str) -> None:
+    report = diagnose(statistics_off(healthy(FLAWLESS)), [CHECKS[code]])
+    assert [r.status for r in report.results] == [CheckStatus.SKIPPED]
+    assert report.status == status

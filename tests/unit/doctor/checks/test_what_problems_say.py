@@ -12,9 +12,9 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
-from attune_ops.model.command_lines import consumers, exchange, reap, retire, safety_policy
+from attune_ops.model.command_lines import bind, consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
-from attune_ops.model.snapshot import ChannelState, ConnectionState, ExchangeState
+from attune_ops.model.snapshot import ChannelState, ConnectionState, ConsumerState, ExchangeState, UserPermissions
 from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue
 from tests.unit.doctor.checks.firing import quorum
@@ -684,3 +684,47 @@ def test_what_waits_for_several_dead_workers(messages: int, says: str) -> None:
     dead = registered(without_consumers(H, *names), *(stale(i) for i in (1, 2, 3)))
     (problem,) = problems("AT409", queues(dead, names[1:], messages=messages))
     assert problem.message.endswith(f"heartbeats are old; crashed: no connection{says}: w1, w2, w3")
+
+
+@pytest.mark.parametrize(
+    ("updated", "state"),
+    [
+        (None, "stopped; no connection"),
+        (timedelta(minutes=1), "crashed: no connection"),
+        (timedelta(minutes=40), "stopped cleanly; no connection"),
+    ],
+)
+def test_how_a_worker_ended_that_left_queues(updated: timedelta | None, state: str) -> None:
+    """It was set inactive at its last heartbeat, or by the executor long after it."""
+    row = stale(3, 40, status="inactive", updated=None if updated is None else NOW - updated)
+    left = without_consumers(S, *(q.name for q in S.topology.worker_queues(3)))
+    (problem,) = problems("AT407", registered(left, worker(1), worker(2), row))
+    assert problem.evidence["state"] == state
+
+
+def test_a_consumer_of_a_server_named_queue_is_known_by_its_tag() -> None:
+    replica = queue("amq.gen-1", exclusive=True, durable=False)
+    facts = bound(
+        more_queues(served(S, configure=".*", write=".*", read=".*"), replica),
+        "attune.metadata",
+        "amq.gen-1",
+        "metadata.action.changed",
+    )
+    of = ConsumerState("/", "amq.gen-1", "executor.metadata.invalidation", connection="c8", user="other")
+    facts = change(
+        facts,
+        consumers=(*(facts.actual.consumers or ()), of),
+        user_permissions=(*(facts.actual.user_permissions or ()), UserPermissions("other")),
+    )
+    (problem,) = problems("AT117", facts)
+    assert problem.message.startswith("user other of executor: no configure permission on ")
+
+
+def test_a_queue_is_bound_by_a_command_where_its_worker_consumes_from_it() -> None:
+    """Else it would collect messages that nobody reads."""
+    (wanted,) = (b for b in S.topology.worker_bindings(1) if b.destination == W1)
+    unbound = without_bindings(S, lambda b: b.destination == W1)
+    (problem,) = problems("AT402", unbound)
+    assert (problem.commands, problem.remedy) == ((bind(wanted),), "Bind its queue: the worker consumes from it.")
+    (problem,) = problems("AT402", without_consumers(unbound, W1))
+    assert problem.commands == ()
