@@ -50,7 +50,8 @@ def launch(
             with contextlib.suppress(BrokenPipeError):  # it was ended meanwhile, as its owner will see
                 barrier.write(b"go\n")
     except BaseException:
-        child.wait()  # it has ended with the pipe
+        child.kill()  # it ends with the pipe, unless it was already told to go
+        child.wait()
         raise
     child.returncode = 0  # it outlives this object, which would warn otherwise
     return process

@@ -10,8 +10,10 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 import pytest
@@ -321,3 +323,25 @@ def test_a_process_runs_only_once_it_is_on_record(tmp_path: Path) -> None:
         launch(["touch", "ran"], dict(os.environ), tmp_path, tmp_path / "log", record)
     eventually(lambda: not seen[0].alive)
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_interrupt_when_a_process_was_told_to_run_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attune_ops.lab.process import launch
+
+    @contextmanager
+    def interrupted(pipe: IO[bytes]) -> Iterator[IO[bytes]]:
+        with pipe:
+            yield pipe
+        raise KeyboardInterrupt
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        child = started(*arguments, **options)
+        child.stdin = interrupted(child.stdin)
+        return child
+
+    started: Any = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    seen: list[Process] = []
+    with pytest.raises(KeyboardInterrupt):
+        launch(["sleep", "3600"], dict(os.environ), tmp_path, tmp_path / "log", seen.append)
+    assert not seen[0].alive
