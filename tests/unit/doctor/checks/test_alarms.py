@@ -56,3 +56,9 @@ def test_two_alarms_have_a_fix_each() -> None:
     facts = change(H, alarms=("memory alarm on rabbit@a", "disk alarm on rabbit@a"), nodes=(node,))
     (finding,) = ask(facts, *ALARMS).findings
     assert [c.words[0] for c in finding.commands] == ["set_vm_memory_high_watermark", "set_disk_free_limit"]
+
+
+def test_an_alarm_of_an_unknown_node_is_the_cluster_s() -> None:
+    for cluster, name in (("attune", "attune"), (None, "/")):
+        (finding,) = ask(change(H, alarms=("memory alarm",), cluster=cluster), *ALARMS).findings
+        assert (finding.subject.kind, finding.subject.name) == ("broker", name)
