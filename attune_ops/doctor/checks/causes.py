@@ -9,7 +9,7 @@ given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from attune_ops.doctor.findings import Problem
 
@@ -90,17 +90,17 @@ EXPLAINED_BY: Rows = {
 }
 
 
+# Each the code of a check and the name of its one subject.
 # With the topology of another release nothing that a check says about the topology's objects is true of the broker.
 WRONG_RELEASE = ("AT214", "topology")
 # With the registry of another installation no worker of one is a worker of the other.
-OTHER_REGISTRY = "AT118"
-OF_OTHER_REGISTRY: tuple[Literal["registry"], str] = ("registry", "workers")  # kind and name of its subject
+OTHER_REGISTRY = ("AT118", "workers")
 OF_THE_WORKERS = ("AT401", "AT402", "AT403", "AT407", "AT410", "AT413", "AT414", "AT415")
 # With one of these no command of another finding may be run: the facts are not those of one installation.
-MISLEADING = ("AT116", OTHER_REGISTRY, WRONG_RELEASE[0])
+MISLEADING = ("AT116", OTHER_REGISTRY[0], WRONG_RELEASE[0])
 _ALWAYS: Mapping[str, tuple[str, ...]] = {  # roles that every problem has
     "wrong release": (WRONG_RELEASE[1],),
-    "other registry": (OF_OTHER_REGISTRY[1],),
+    "other registry": (OTHER_REGISTRY[1],),
 }
 OF_THE_TOPOLOGY = ("AT2", "AT3", "AT6", "AT40", "AT412", "AT703")
 NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
@@ -130,7 +130,7 @@ def _rows(code: str, explained_by: Rows) -> Iterator[tuple[str, str]]:
     if code.startswith(OF_THE_TOPOLOGY) and code not in NOT_OF_THE_TOPOLOGY:
         yield "wrong release", WRONG_RELEASE[0]
     if code in OF_THE_WORKERS:
-        yield "other registry", OTHER_REGISTRY
+        yield "other registry", OTHER_REGISTRY[0]
     yield from explained_by.get(code, ())
 
 

@@ -14,7 +14,7 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import starting_workers, why_not_live
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import QueueState
-from attune_ops.model.worker_process import WorkerProcess, worker_process
+from attune_ops.model.worker_process import CRASHED, WorkerProcess, worker_process
 
 START_ONLY = "Start the worker: it consumes from the queue."
 START_OR_DELETE = "Start the worker that should consume from it, or delete the queue."
@@ -129,7 +129,7 @@ def _state(worker: Worker | None, process: WorkerProcess | None) -> str:
     if worker.status != WorkerStatus.INACTIVE:
         return f"old heartbeats; {process.summary}"
     ended = {True: "crashed", False: "stopped cleanly", None: "stopped"}[worker.crashed]
-    return process.summary if process.summary.startswith(ended) else f"{ended}; {process.summary}"
+    return process.summary if process.summary == CRASHED else f"{ended}; {process.summary}"
 
 
 def removable_queues(facts: Facts) -> Mapping[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
+from attune_ops.doctor.checks.causes import WRONG_RELEASE
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -33,7 +34,7 @@ def topology_of_the_release(facts: Facts) -> Iterator[Problem]:
         return
     given = next(f for f in facts.recognition.fits if f.name == facts.topology.name)
     yield Problem(
-        Subject("broker", "topology", facts.vhost),
+        Subject("broker", WRONG_RELEASE[1], facts.vhost),
         f"the broker runs {better.name} ({better.matched} of {better.total} objects), not {given.name} "
         f"({given.matched} of {given.total})",
         evidence={f.name: {"matched": f.matched, "total": f.total} for f in facts.recognition.fits},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
-from attune_ops.doctor.checks.causes import OF_OTHER_REGISTRY
+from attune_ops.doctor.checks.causes import OTHER_REGISTRY
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Source
@@ -78,7 +78,7 @@ def same_installation(facts: Facts) -> Iterator[Problem]:
         return
     ids = listed(map(str, others))
     yield Problem(
-        Subject(*OF_OTHER_REGISTRY),
+        Subject("registry", OTHER_REGISTRY[1]),
         f"none of the registry's {counted(len(live), 'live worker')} ({listed(w.name for w in live)}) has a queue, "
         f"a consumer or a connection on this broker, but it has queues of other workers ({ids}): "
         "these are two installations",
