@@ -23,7 +23,6 @@ from attune_ops.installation.management import open_management
 from attune_ops.model.errors import ActionError
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topologies import load
-from attune_ops.startup import processes
 from attune_ops.startup.processes import RunningService, start_service, stop_all
 from attune_ops.startup.standins.job import Behaviour
 from attune_ops.startup.steps import set_up
@@ -298,14 +297,14 @@ def test_an_interrupt_during_the_start_leaves_none_behind(
     vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite")
-    started = processes.subprocess.Popen  # type: ignore[attr-defined]
+    started: Any = subprocess.Popen
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         process = started(*arguments, **options)
         os.kill(os.getpid(), signal.SIGINT)
         return process
 
-    monkeypatch.setattr(processes.subprocess, "Popen", interrupted)  # type: ignore[attr-defined]
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     noted: list[RunningService] = []
     try:

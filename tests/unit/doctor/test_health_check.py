@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ LIMIT = timedelta(seconds=90)
 
 
 def test_a_worker_is_healthy_where_nothing_is_against_it() -> None:
+    began = time.perf_counter()
     check = HealthCheck("worker", "1 (w1)")
     check.expect(True, "q is bound", "q is not bound")
     found = check.health()
@@ -24,7 +26,7 @@ def test_a_worker_is_healthy_where_nothing_is_against_it() -> None:
     found = check.health()
     assert (found.healthy, found.reasons, found.seen) == (False, ("no consumer",), ("q is bound",))
     assert found.line == "not healthy: worker 1 (w1): no consumer"
-    assert 0 <= found.duration_ms < 10_000
+    assert 0 < found.duration_ms <= (time.perf_counter() - began) * 1000
 
 
 def test_what_was_not_checked_is_said_in_either_case() -> None:
