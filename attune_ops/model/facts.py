@@ -141,15 +141,19 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
                 return self.missing.get(need, f"{need.label} was not read")
         return None
 
-    @cached_property
+    @property
     def by_passive_declare(self) -> Facts:
         """These facts with what passive declares report as the broker; the same facts where nothing was read so.
 
         Queues, message counts and consumers count as read then. A check or table that takes them knows no bindings,
         no queue of another name, no consumer's tag, and no property of an exchange or queue.
         """
-        if self.passive is None:
-            return self
+        return self if self.passive is None else self._by_passive_declare
+
+    @cached_property
+    def _by_passive_declare(self) -> Facts:
+        """Never the facts themselves: an object that refers to itself waits for the garbage collector."""
+        assert self.passive is not None
         reported = {Source.BROKER, Source.DEPTHS, Source.CONSUMERS}
         made: Facts = msgspec.structs.replace(
             self,
