@@ -343,6 +343,19 @@ def test_the_garbage_collector_pauses_and_what_was_made_then_is_old() -> None:
     assert any(o is made for o in gc.get_objects(generation=2))
 
 
+def test_a_diagnosis_is_freed_without_the_garbage_collector() -> None:
+    # Without a registry: a check that is skipped asks what passive declares report.
+    data = encode(msgspec.structs.replace(healthy(), registry=None))
+    diagnose(decode(data))  # what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        diagnose(decode(data))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_what_is_frozen_stays_so_while_the_garbage_collector_pauses() -> None:
     gc.freeze()
     try:
