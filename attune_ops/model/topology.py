@@ -17,6 +17,7 @@ import msgspec
 from attune_ops.model.display import Shown
 
 ID = "{id}"
+_AN_ID = r"(-?[1-9][0-9]*|0)"  # as a worker writes its own into a name: 007 is nobody's
 
 # A value of an exchange, queue or binding argument, as the AMQP field table and JSON have it.
 Argument = bool | int | float | str | None | list[Any] | dict[str, Any]
@@ -294,13 +295,13 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     @cached_property
     def _worker_patterns(self) -> tuple[tuple[re.Pattern[str], Queue], ...]:
         templates = self.worker_queue_templates
-        return tuple((re.compile(re.escape(q.name).replace(re.escape(ID), r"(-?[0-9]+)", 1)), q) for q in templates)
+        return tuple((re.compile(re.escape(q.name).replace(re.escape(ID), _AN_ID)), q) for q in templates)
 
     def worker_of(self, queue_name: str) -> tuple[int, Queue] | None:
         """The owner of a queue by its name: the worker's id and the queue's template, or None."""
         for pattern, template in self._worker_patterns:
             found = pattern.fullmatch(queue_name)
-            if found and template.name.replace(ID, str(int(found[1]))) == queue_name:
+            if found:
                 return int(found[1]), template
         return None
 

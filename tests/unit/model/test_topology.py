@@ -57,6 +57,9 @@ def test_round_trip(name: str) -> None:
     ("queue", "worker"),
     [
         ("worker.1.executions", 1),
+        ("worker.0.executions", 0),
+        ("worker.-1.executions", -1),
+        ("worker.-0.executions", None),
         ("worker.0042.executions", None),
         ("worker.1.executions ", None),
         ("worker.x.executions", None),
