@@ -46,14 +46,10 @@ def _suspects(facts: Facts) -> frozenset[int]:
         return frozenset()
     bindings = Counter(b.destination for b in facts.topology.bindings)
     wanted = {q.name: bindings[q.name] for q in facts.topology.queues if q.per is Per.WORKER}
-    bound, template = facts.actual.bindings_to_queue, facts.worker_templates
-
-    def lacks(worker_id: int) -> bool:
-        queues = facts.worker_queues.get(worker_id, ())
-        short = (len(bound.get(q.name, ())) < wanted[template[q.name]] for q in queues)
-        return len(queues) < len(wanted) or any(short)
-
-    return frozenset(w.id for w in facts.live_workers if lacks(w.id))
+    bound, queues = facts.actual.bindings_to_queue, facts.worker_queues
+    short = [name for name, template in facts.worker_templates.items() if len(bound.get(name, ())) < wanted[template]]
+    lacking = {facts.owner_of[name] for name in short}
+    return frozenset(i for i in facts.live_ids if i in lacking or len(queues.get(i, ())) < len(wanted))
 
 
 def _is_new(facts: Facts, worker_id: int) -> bool:

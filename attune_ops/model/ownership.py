@@ -86,13 +86,13 @@ def service_of(facts: Facts, consumer: ConsumerState) -> str | None:
     """The service that the topology expects to consume that queue by that tag, or None."""
     owner = owner_and_template(facts, consumer.queue)
     own_id, template = (str(owner[0]), owner[1]) if owner else ("", consumer.queue)
-    for service, tag in facts.memo(_tags).get(template, ()):
+    for service, tag in facts.memo(tags_by_queue).get(template, ()):
         if tag.replace(ID, own_id) == consumer.tag:
             return service
     return None
 
 
-def _tags(facts: Facts) -> Mapping[str, list[tuple[str, str]]]:
+def tags_by_queue(facts: Facts) -> Mapping[str, list[tuple[str, str]]]:
     """For `facts.memo`: service and tag of each consumer of the topology, by the queue's name in the topology file."""
     found: dict[str, list[tuple[str, str]]] = {}
     for c in facts.topology.consumers:
@@ -107,7 +107,7 @@ def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
     connection only, which made it.
     """
     found = {}
-    consumers_of, owner_of, known = facts.actual.consumers_of, facts.owner_of, facts.memo(_tags)
+    consumers_of, owner_of, known = facts.actual.consumers_of, facts.owner_of, facts.memo(tags_by_queue)
     for queue, template in facts.memo(own_queues).items():
         there = consumers_of.get(queue)
         if not there:

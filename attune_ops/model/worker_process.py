@@ -72,9 +72,11 @@ def _process(facts: Facts, worker: Worker) -> WorkerProcess:
     clients = facts.memo(_clients)
     if clients is None:
         return WorkerProcess("unknown", "connection unknown")
-    own_id = str(worker.id)
-    tags = [t.replace(ID, own_id) for t in clients.tags]
-    found = _first(clients.by_tag, tags) or (_first(clients.by_name, (worker.name, *tags)) if clients.by_name else None)
+    found = None
+    if clients.by_tag or clients.by_name:
+        own_id = str(worker.id)
+        tags = [t.replace(ID, own_id) for t in clients.tags]
+        found = _first(clients.by_tag, tags) or _first(clients.by_name, (worker.name, *tags))
     if found is not None:
         return WorkerProcess("connected", f"connected ({found})", found)
     if worker.id in facts.memo(starting_workers):

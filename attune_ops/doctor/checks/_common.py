@@ -10,7 +10,7 @@ from attune_ops.doctor.alike import merged as merged
 from attune_ops.doctor.alike import names_of as names_of
 from attune_ops.doctor.findings import Unknown
 from attune_ops.model.facts import Facts
-from attune_ops.model.ownership import exchange_kind, own_queues, owner_and_template, queue_kind
+from attune_ops.model.ownership import exchange_kind, own_queues, owner_and_template, queue_kind, tags_by_queue
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Consumer, binding_name
@@ -32,6 +32,7 @@ AGAIN = (
     "reported again, restart the worker."
 )
 WAIT = "Wait until the worker consumes, then run the doctor again; its log shows which environment it builds."
+_REMEDIES: dict[State, str] = {"gone": START, "unlisted": AGAIN, "starting": WAIT}
 _PCRE_ONLY = re.compile(r"\[\[:|\\[QEKhHRX]|\(\?[|R&0-9]")
 
 
@@ -62,8 +63,7 @@ def step_name(step: RouteStep) -> str:
 
 def worker_remedy(state: State) -> str:
     """What a person does about a worker that does not consume, by the state of its process."""
-    remedies: dict[State, str] = {"gone": START, "unlisted": AGAIN, "starting": WAIT}
-    return remedies.get(state, RESTART)
+    return _REMEDIES.get(state, RESTART)
 
 
 def listed_counts(counts: Mapping[str, int]) -> str:
@@ -117,18 +117,19 @@ def worker_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
 def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ...]]:
     """For `Problem.related`: the queues, and the services, workers and consumers that should consume from them."""
     related: dict[str, tuple[str, ...]] = {"queue": queues}
+    tags = facts.memo(tags_by_queue)
     for queue in queues:
         owner = owner_and_template(facts, queue)
         if owner is None:
-            consumers = [c for c in facts.topology.consumers if c.queue == queue]
-            found = {"service": [c.service for c in consumers], "consumer": [c.tag for c in consumers]}
+            known = tags.get(queue, ())
+            found = {"service": [service for service, _ in known], "consumer": [tag for _, tag in known]}
         else:
             worker_id, template = owner
             worker, text = facts.worker_named.get(worker_id), str(worker_id)
             found = {
                 "worker queue": [q.name for q in facts.worker_queues.get(worker_id, ())],
                 "worker": [worker.name] if worker else [],
-                "consumer": [c.tag.replace(ID, text) for c in facts.topology.consumers if c.queue == template],
+                "consumer": [tag.replace(ID, text) for _, tag in tags.get(template, ())],
             }
         for role, names in found.items():
             related[role] = (*related.get(role, ()), *names)

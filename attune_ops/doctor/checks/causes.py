@@ -8,6 +8,7 @@ given.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -108,11 +109,13 @@ NOT_OF_THE_TOPOLOGY = ("AT211", "AT214", "AT409")
 
 def root_causes(found: Sequence[tuple[str, Problem]], explained_by: Rows = EXPLAINED_BY) -> list[int]:
     """For each problem, given with its check's code, the position of its root cause, its own where none explains it."""
-    first: dict[str, dict[str, int]] = {}  # by code, the position of the first problem about each name
+    # By code, the position of the first problem about each name.
+    first: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for i, (code, problem) in enumerate(found):
-        positions = first.setdefault(code, {})
-        for subject in (problem.subject, *problem.others):
-            positions.setdefault(subject.name, i)
+        positions = first[code]
+        positions.setdefault(problem.subject.name, i)
+        for other in problem.others:
+            positions.setdefault(other.name, i)
     rows = {
         code: [
             (role, there)
@@ -136,8 +139,9 @@ def _rows(code: str, explained_by: Rows) -> Iterator[tuple[str, str]]:
 
 def _above(position: int, problem: Problem, rows: Sequence[tuple[str, Sequence[Mapping[str, int]]]]) -> int:
     """The position of the problem that explains this one, its own where none does."""
+    related = problem.related
     for role, first in rows:
-        for name in _named(problem, role):
+        for name in related[role] if role in related else _given(problem, role):
             for positions in first:
                 above = positions.get(name, position)
                 if above != position:
@@ -145,10 +149,9 @@ def _above(position: int, problem: Problem, rows: Sequence[tuple[str, Sequence[M
     return position
 
 
-def _named(problem: Problem, role: str) -> tuple[str, ...]:
-    """What a problem names in a role."""
-    default = (problem.subject.name,) if role == "subject" else _ALWAYS.get(role, ())
-    return problem.related.get(role, default)
+def _given(problem: Problem, role: str) -> tuple[str, ...]:
+    """What every problem names in a role."""
+    return (problem.subject.name,) if role == "subject" else _ALWAYS.get(role, ())
 
 
 def _root(start: int, up: Sequence[int]) -> int:
