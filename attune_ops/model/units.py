@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DIGITS = re.compile(r"([0-9]+)")
@@ -71,6 +72,8 @@ def spanned(names: Iterable[str], limit: int = 5) -> str:
     return f"{listed(names, limit)} ({min(ordered)[1]} to {max(ordered)[1]})"
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """A sort key in which `w2` comes before `w10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]
+def _in_order(name: str) -> list[Any]:
+    """A sort key in which `w2` comes before `w10`: texts and numbers in turn."""
+    parts: list[Any] = _DIGITS.split(name)
+    parts[1::2] = map(int, parts[1::2])
+    return parts
