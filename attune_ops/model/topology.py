@@ -113,7 +113,7 @@ class Consumer(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
         return concurrency + int(self.prefetch.removeprefix("concurrency").lstrip("+") or 0)
 
 
-class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """A queue that an earlier `release` made and an upgrade leaves on the broker.
 
     In `queue`, `{id}` stands for a worker's id and `*` for any text. A queue of another program can have such a name:
@@ -129,8 +129,11 @@ class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     def matches(self, name: str, durable: bool) -> bool:
         """Whether a queue of this name, so declared, can be this leftover."""
-        pattern = re.escape(self.queue).replace(re.escape(ID), "[0-9]+").replace(re.escape("*"), ".+")
-        return re.fullmatch(pattern, name) is not None and self.durable in (None, durable)
+        return self.durable in (None, durable) and self._pattern.fullmatch(name) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.queue).replace(re.escape(ID), "[0-9]+").replace(re.escape("*"), ".+"))
 
 
 class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):

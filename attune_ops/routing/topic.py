@@ -1,4 +1,4 @@
-"""Topic matching: a trie of binding words, all branches walked at once.
+"""Topic matching: a table of the keys without a wildcard, and a trie of the others' words, all branches walked at once.
 
 `*` matches exactly one word and `#` zero or more, where they are the whole word (rabbit_exchange_type_topic,
 rabbit_db_topic_exchange). An empty word is a word; the empty key has no words. The matcher keeps the set of nodes
@@ -68,10 +68,17 @@ class TopicMatcher:
     """The bindings of one topic exchange."""
 
     def __init__(self, steps: Iterable[RouteStep]) -> None:
+        self.by_key: dict[str, list[RouteStep]] = {}  # without a wildcard: with many workers nearly all
         self.root = Node()
+        self.has_wildcards = False
         long_tailed: list[tuple[Sequence[str], RouteStep]] = []
         for step in steps:
-            pattern = plainest(words(step.binding_key or ""))
+            key = step.binding_key or ""
+            if ANY not in key and ONE not in key:
+                self.by_key.setdefault(key, []).append(step)
+                continue
+            self.has_wildcards = True
+            pattern = plainest(words(key))
             if ANY in pattern and len(pattern) - pattern.index(ANY) > LONG:
                 long_tailed.append((pattern, step))
                 continue
@@ -89,10 +96,13 @@ class TopicMatcher:
         found = {id(step): step for key in keys for step in self._match(key)}
         return Match(list(found.values()))
 
-    def _match(self, key: str) -> list[RouteStep]:
+    def _match(self, key: str) -> Sequence[RouteStep]:
+        found = self.by_key.get(key, ())
+        if not self.has_wildcards:
+            return found
         split = words(key)
-        found = self._in_trie(split)
-        return found if self.long_tailed is None else [*found, *self.long_tailed.match(split)]
+        others = self.long_tailed.match(split) if self.long_tailed else ()
+        return [*found, *self._in_trie(split), *others]
 
     def _in_trie(self, key: Sequence[str]) -> list[RouteStep]:
         active = _with_any([self.root])

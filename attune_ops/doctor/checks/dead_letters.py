@@ -91,16 +91,17 @@ def fix(facts: Facts, exchange: str) -> tuple[str, tuple[CommandLine, ...]]:
         bound_with = f"key{'s' * (len(keys) > 1)} {listed(keys)}"
         return f"Bind a queue to {exchange} with {bound_with}." if exchange else "Correct the routing key.", ()
     wanted = f"routing key {key!r}: {exchange} then routes them to {listed(b.destination for b in bound)}"
-    states = {q: facts.actual.queue_named[q] for q in dict.fromkeys(queues)}
-    if any(f"x-{DEAD_LETTER_KEY}" in s.arguments for s in states.values()):  # an argument overrides a policy
-        return f"Give the dead letters the {wanted}: set x-{DEAD_LETTER_KEY} where the queues are declared.", ()
-    effective = {q: router.policies.of("queue", q, s.type, s.policy) for q, s in states.items()}
-    present = {p.name: p for p in effective.values() if p is not None}
-    objects, known = effective_objects(facts), facts.memo(own_queues)
+    states, argument = [facts.actual.queue_named[q] for q in dict.fromkeys(queues)], f"x-{DEAD_LETTER_KEY}"
+    if any(argument in s.arguments for s in states):  # it overrides a policy
+        return f"Give the dead letters the {wanted}: set {argument} where the queues are declared.", ()
+    policies = router.policies if facts.actual.policies else None
+    effective = [policies.of("queue", s.name, s.type, s.policy) for s in states] if policies else [None]
+    present = {p.name: p for p in effective if p is not None}
+    objects, known = effective_objects(facts) if present else {}, facts.memo(own_queues)
     kept = [n for n, p in present.items() if set(objects[n]) - known.keys() or p.definition.keys() & LIMITING]
     merged = (structs.replace(p, definition=p.definition | preset.definition) for n, p in present.items())
     commands = [command_lines.set_policy(p) for p in merged if p.name not in kept]
-    if None in effective.values():
+    if None in effective:
         lowest = min((p.priority for p in present.values()), default=PRIORITY + 1) - 1
         priority = () if lowest == PRIORITY else ("--priority", str(lowest))
         commands.append(command_lines.safety_policy(DEAD_LETTERS, *priority))
