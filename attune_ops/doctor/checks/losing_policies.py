@@ -79,7 +79,8 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
         shown = now or losses
         queues = list(dict.fromkeys(loss.queue for loss in shown))
         at_risk = sum({loss.queue: loss.messages for loss in losses}.values())
-        removed = _removed(facts, {loss.key for loss in losses})
+        keys = {loss.key for loss in losses}
+        removed, others = _removed(facts, keys), _of_others(facts, name, origin, keys)
         policy = next(p for p in facts.actual.policies or () if p.name == name and p.operator is (origin != "policy"))
         yield Problem(
             Subject("policy" if origin == "policy" else "operator policy", name),
@@ -91,12 +92,31 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
                 "origin": origin, "messages": at_risk, "removed": removed,
                 "pattern": policy.pattern, "definition": policy.definition,
                 "losses": [msgspec.to_builtins(loss) for loss in losses],
+                "other_queues": others,
             },
-            remedy="Remove these settings from the policy. The others stay.",
-            commands=(_without(policy, {loss.key for loss in losses}, running_node(facts)),),
+            remedy=f"It also limits {counted(len(others), 'queue')} that Attune does not use ({listed(others, 3)}), so "
+            f"do not change it: give Attune's queues {_an(origin)} of a higher priority without these settings."
+            if others
+            else "Remove these settings from the policy. The others stay.",
+            commands=() if others else (_without(policy, keys, running_node(facts)),),
             inspect_commands=(command_lines.POLICIES,),
             severity=Severity.ERROR if now else None,
         )  # fmt: skip
+
+
+def _of_others(facts: Facts, policy: str, origin: str, keys: set[str]) -> list[str]:
+    """The queues of other applications that have one of these settings from the same policy."""
+    own, settings_of = facts.memo(own_queues), facts.memo(live_router).queue_settings
+    foreign = (q.name for q in facts.actual.queues or () if q.name not in own)
+    return [
+        name
+        for name in foreign
+        if any((s.policy, s.origin) == (policy, origin) for key, s in settings_of(name).items() if key in keys)
+    ]
+
+
+def _an(origin: str) -> str:
+    return "a policy" if origin == "policy" else "an operator policy"
 
 
 def _reasons(losses: Sequence[Loss]) -> list[str]:
