@@ -49,8 +49,8 @@ def command() -> None:
 def worker(cli: Cli, worker: str | None, wait: float, every: float | None, format: str, monitor: Monitor) -> None:
     """A worker can receive work: it is registered, its heartbeat is fresh, its queues are bound and consumed.
 
-    Each queue of the worker in the topology must exist, have all its bindings and exactly the expected consumer, which
-    is not stuck: a consumer that holds its whole prefetch is checked again after 7 s.
+    Each queue of the worker in the topology must exist, have all its bindings and exactly the expected consumer. The
+    line says where that consumer is busy or stuck: it holds its whole prefetch while messages are ready.
     Without ID or NAME it checks this host's own worker: worker.name of Attune's configuration, else worker-HOSTNAME.
     """
     from attune_ops.doctor.health import worker_health

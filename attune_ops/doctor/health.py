@@ -29,12 +29,12 @@ def worker_health(
 ) -> Health:
     """Checks that a worker can receive work: registered, heartbeat fresh, queues bound and consumed as expected.
 
-    A consumer that holds its whole prefetch while messages are ready is checked again after 7 s: one that got nothing
-    in this time is stuck. Reads registry and management API, needs tag management and any permission in the virtual
-    host, changes nothing. Where the management API does not answer, passive declares over AMQP tell whether the queues
-    exist and how many consumers they have. Retries for at most `wait` s; `on_progress` gets a line when that begins,
-    and whenever the reason changes. Raises `SourceError` if the registry, or the management API and AMQP, cannot be
-    read.
+    A consumer that holds its whole prefetch while messages are ready is busy or stuck: that is seen, and no reason
+    against health, since a probe would restart a worker that runs a long action. Reads registry and management API,
+    needs tag management and any permission in the virtual host, changes nothing. Where the management API does not
+    answer, passive declares over AMQP tell whether the queues exist and how many consumers they have. Retries for at
+    most `wait` s; `on_progress` gets a line when that begins, and whenever the reason changes. Raises `SourceError` if
+    the registry, or the management API and AMQP, cannot be read.
 
     >>> ops.health.worker("w1", wait=10).healthy
     True

@@ -22,7 +22,8 @@ COLUMNS = (
         "alert",
         Kind.CATEGORY,
         doc="no consumer: a backlog without consumers, unread where the queue is foreign; stuck: the consumers hold "
-        "their whole prefetch and acknowledge nothing; prefetch full: the same, acknowledgements unknown; "
+        "their whole prefetch and acknowledge nothing; prefetch full: the same of a worker, which may be busy, or "
+        "where acknowledgements are unknown; "
         "unavailable: no answer from the queue; else ok",
     ),
     Column("ready", Kind.INTEGER, "messages", "ready for delivery", 2),
@@ -135,4 +136,4 @@ def _alert(facts: Facts, queue: QueueState, kind: str, consumers: int | None) ->
     full = len(limits) == consumers and all(limits) and (queue.messages_unacknowledged or 0) >= prefetch
     if not full or not queue.messages_ready or queue.ack_rate:
         return "ok"
-    return "stuck" if queue.ack_rate == 0 else "prefetch full"
+    return "stuck" if queue.ack_rate == 0 and kind != "worker" else "prefetch full"

@@ -16,6 +16,10 @@ from attune_ops.model.units import age
 
 STATISTICS_INTERVAL_S = 5.5  # RabbitMQ updates them every 5 s
 RESTART_REMEDY = "Restart that process: its messages are requeued."
+BUSY_REMEDY = (
+    "Compare it with the executions that the worker runs: a long action is no fault. Restart the worker only if it "
+    "hangs: its unacknowledged messages are requeued, but what it runs is lost, or runs again."
+)
 
 
 def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[ConsumerState, ...], timedelta]]:
@@ -58,6 +62,11 @@ def _evidence(facts: Facts, channel: ChannelState, consumers: tuple[ConsumerStat
 def _severity(facts: Facts, queues: list[str]) -> Severity | None:
     """Info where all queues are foreign; a channel without a known queue counts as Attune's."""
     return Severity.INFO if queues and not facts.memo(own_queues).keys() & set(queues) else None
+
+
+def _may_be_busy(facts: Facts, queues: list[str], since: timedelta, limit: float) -> bool:
+    """Whether these are queues of workers, where an action may take that long."""
+    return facts.owner_of.keys() >= set(queues) and since.total_seconds() < limit
 
 
 @check(
@@ -144,7 +153,7 @@ def _stuck(facts: Facts) -> Iterator[tuple[str, ConsumerState, ChannelState, flo
     needs=(Source.BROKER, Source.CONSUMERS, Source.CONNECTIONS),
     any_broker=True,
 )
-def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[Problem]:
+def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120, stuck_worker_s: float = 900) -> Iterator[Problem]:
     """A consumer that holds as many messages as its prefetch gets no more. If it acknowledges none, it is stuck.
 
     Its connection is open and its heartbeat may be fresh, but it makes no progress. Other messages in the queue
@@ -153,6 +162,10 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
     shows a full prefetch (`--samples 1` forbids it). A busy consumer acknowledges messages and gets new ones.
     With one sample, a consumer is stuck if its channel is idle for 120 s; where one of Attune's consumers holds its
     whole prefetch for a shorter time, the check is skipped.
+
+    A worker acknowledges no message for as long as its actions take: until 2026-02-09 after each one, since then as
+    soon as one of its permits is free. The broker cannot tell a long action from a hang, so for the queue of a worker
+    it is a warning until the channel has been idle for 15 min.
     """
     reported = set()
     for channel, consumers, since in _holding(facts, stuck_consumer_s):
@@ -168,27 +181,28 @@ def consumers_move(facts: Facts, *, stuck_consumer_s: float = 120) -> Iterator[P
             f"{_client(facts, channel)} ({listed([repr(c.tag) for c in consumers])}) holds {held} unacknowledged "
             f"messages (its prefetch limit) for {age(since)}" + (f"; {behind:,} more are ready" if behind else ""),
             evidence={**_evidence(facts, channel, consumers), "ready": behind},
-            remedy=RESTART_REMEDY,
+            remedy=BUSY_REMEDY if (busy := _may_be_busy(facts, queues, since, stuck_worker_s)) else RESTART_REMEDY,
             inspect_commands=(command_lines.consumers(queues[0]),),
-            severity=_severity(facts, queues) or (None if behind else Severity.WARNING),
+            severity=_severity(facts, queues) or (Severity.WARNING if busy or not behind else None),
         )
     for queue, consumer, channel, seconds in _stuck(facts):
         if queue in reported:
             continue
         state = facts.actual.queue_named[queue]
         held, ready = state.messages_unacknowledged or 0, state.messages_ready or 0
+        busy = _may_be_busy(facts, [queue], timedelta(seconds=seconds), stuck_worker_s)
         yield Problem(
             Subject("queue", queue),
-            f"{_client(facts, channel)} ({consumer.tag!r}) is stuck: it holds "
+            f"{_client(facts, channel)} ({consumer.tag!r}) is {'busy or stuck' if busy else 'stuck'}: it holds "
             f"{counted(held, 'unacknowledged message')} (its prefetch limit) and acknowledged none in {seconds:.0f} s; "
             f"{ready:,} more {'is' if ready == 1 else 'are'} ready",
             evidence={
                 **_evidence(facts, channel, (consumer,)),
                 "unacknowledged": held, "ready": ready, "seconds": round(seconds, 1),
             },
-            remedy=RESTART_REMEDY,
+            remedy=BUSY_REMEDY if busy else RESTART_REMEDY,
             inspect_commands=(command_lines.consumers(queue),),
-            severity=_severity(facts, [queue]),
+            severity=_severity(facts, [queue]) or (Severity.WARNING if busy else None),
         )  # fmt: skip
     if facts.earlier is None:
         suspects = [q for q in may_be_stuck(facts) if q not in reported and q in facts.memo(own_queues)]

@@ -108,7 +108,7 @@ def held(p: Place) -> None:
 
 
 def stuck(p: Place) -> None:
-    p.judged(stuck_consumer_s=1)
+    p.judged(stuck_consumer_s=1, stuck_worker_s=1)
     p.publish("attune.executions", "worker.1", 14)
 
 

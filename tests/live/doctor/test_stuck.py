@@ -51,16 +51,19 @@ def test_stuck_and_busy(place: Callable[..., Place], run: Run, tmp_path: Path) -
         assert SECOND not in once.stderr
 
         def stuck() -> bool:
-            return found(p.look(), Severity.ERROR) == {("AT505", W1)}
+            return found(p.look(["AT505"]), Severity.WARNING) == {("AT505", W1)}
 
         eventually(stuck, within=40)
-        said = run("doctor", target=p.vhost, env=p.environment, status=1)
+        said = run("doctor", target=p.vhost, env=p.environment, status=0)
         assert SECOND in said.stderr
-        words = "is stuck: it holds 3 unacknowledged messages (its prefetch limit) and acknowledged none in"
-        shows(p, run, "AT505", "attune worker w1 on 127.0.0.1", words, "→ Restart that process")
+        words = "is busy or stuck: it holds 3 unacknowledged messages (its prefetch limit) and acknowledged none in"
+        client, fix = "attune worker w1 on 127.0.0.1", "Compare it with the executions"
+        shows(p, run, "AT505", client, words, fix, severity="WARNING")
         proves("AT505 consumers", p, p.look(["AT505"]), run)
-        sick = run(*worker, target=p.vhost, env=p.environment, status=1).stdout
-        assert f"{W1} is stuck: its consumer holds 3 unacknowledged messages (its prefetch limit)" in sick
+        probed = run(*worker, target=p.vhost, env=p.environment, status=0).stdout
+        assert f"{W1}: busy or stuck, its consumer holds its whole prefetch" in probed
+        p.judged(stuck_worker_s=1)
+        assert found(p.look(["AT505"]), Severity.ERROR) == {("AT505", W1)}
 
         services[2].kill()  # as the finding says: that process is started again
         services.append(start_service(p.settings, "worker", "w1", tmp_path / "again.log"))
