@@ -71,7 +71,7 @@ EXPLAINED_BY: Rows = {
     "AT409": (("clock", "AT107"),),
     "AT410": (("clock", "AT107"),),
     "AT412": (("subject", "AT407 AT408 AT206"),),  # a worker's queue
-    "AT413": (("queue", "AT401 AT202"), *NO_CONSUMER, ("queue", "AT501"), ("monitor", "AT418")),
+    "AT413": (("queue", "AT401 AT202 AT504"), *NO_CONSUMER, ("queue", "AT501"), ("monitor", "AT418")),
     "AT414": (("worker", "AT409 AT410"), ("monitor", "AT418")),
     "AT418": (("clock", "AT107"), ("service", "AT405")),
     # Messages that wait

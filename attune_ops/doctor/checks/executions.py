@@ -11,7 +11,7 @@ from attune_ops.doctor.checks._common import counted, expected_consumers_of, lis
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import why_not_live
+from attune_ops.model.ownership import is_wrongly_inactive, why_not_live
 from attune_ops.model.registry import Execution, WorkerStatus
 from attune_ops.model.topology import ID
 from attune_ops.model.units import age
@@ -42,21 +42,26 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
     `requested` and `scheduling` executions wait for the executor: their message should be in the queue that
     ExecutionRequested is routed to. `scheduled` executions wait for a worker: their message should be in its queue.
     If the queue is empty, the message was lost: dropped as unroutable, deleted with an auto-delete queue, or
-    rejected without a dead-letter exchange. If the queue holds messages, the execution may still run: that is a
-    warning. An execution that a concurrency policy parks is `requested` without a message and not lost: it has a row
-    of status `queued` in `execution_admission_entry`. If that table cannot be read, the finding says so.
+    rejected without a dead-letter exchange. If the queue holds messages, or is unavailable, the execution may still
+    run: that is a warning. An execution that a concurrency policy parks is `requested` without a message and not
+    lost: it has a row of status `queued` in `execution_admission_entry`. If that table cannot be read, the finding says
+    so.
     """
     parking_known = facts.registry is None or facts.registry.parking_known
     for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
         worker, queues = place
         there = [facts.actual.queue_named[q] for q in queues if q in facts.actual.queue_named]
         depth = sum(q.messages or 0 for q in there)
-        found = f"holds {counted(depth, 'message')}" if there else "is missing"
+        unavailable = any(q.is_silent or q.is_unavailable for q in there)
+        found = "is unavailable" if unavailable else f"holds {counted(depth, 'message')}" if there else "is missing"
         registered = None if worker is None else facts.worker_named.get(worker)
         process = None if registered is None else worker_process(facts, registered)
         receiver = "the executor" if worker is None else f"worker {worker}"
         receiver += f" ({process.words})" if process else ""
-        lost = "" if depth else ": the messages are lost"
+        lost = "" if depth or unavailable else ": the messages are lost"
+        remedy = "Start the consumer of that queue." if depth else "Cancel the executions, or request them again."
+        if unavailable:
+            remedy = "Make the queue available: it may still hold the messages. Requested again, they would run twice."
         if lost and worker is None and not parking_known:
             lost += f", or parked by a concurrency policy ({ADMISSION} cannot be read)"
         yield Problem(
@@ -65,11 +70,11 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             f"queue {listed(queues)} of {receiver} {found}{lost}",
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
                       "messages": depth, "process": process.summary if process else None},
-            remedy="Start the consumer of that queue." if depth else "Cancel the executions, or request them again.",
+            remedy=remedy,
             inspect_commands=(command_lines.consumers(queues[0]),),
-            severity=Severity.WARNING if depth else None,
+            severity=Severity.WARNING if depth or unavailable else None,
             related={**expected_consumers_of(facts, *queues), "monitor": _monitored(facts, executions)},
-            alike=None if worker is None else (bool(there), bool(depth)),
+            alike=None if worker is None else (bool(there), bool(depth), unavailable),
         )  # fmt: skip
 
 
@@ -128,6 +133,8 @@ def _lost_executions(facts: Facts) -> Iterator[tuple[object, Problem]]:
         if why is None:
             continue
         worker = facts.worker_named.get(worker_id)
+        if worker is not None and is_wrongly_inactive(facts, worker):
+            continue  # it works on them: AT407 reports the worker
         process = None if worker is None or facts.broker is None else worker_process(facts, worker)
         state = "" if process is None or process.state in ("unknown", "unlisted") else f"; {process.words}"
         summary = "not in the registry" if worker is None else process.summary if process else "unknown"

@@ -44,7 +44,7 @@ def dead_letters_received(facts: Facts) -> Iterator[Problem]:
         Subject("broker", "dead letters"),
         f"{counted(missing, 'dead letter')} lost since the broker started: {by_reason}; "
         f"{listed([q.name for q in queues], 3) or 'no queue'} received {received:,}",
-        evidence={"lost": missing, "dead_lettered": dict(counters), "received": received,
+        evidence={"lost": missing, "dead_lettered": dict(sorted(counters.items())), "received": received,
                   "queues": [q.name for q in queues]},
         remedy="Route the dead letters to a queue (AT305)." if lost else "They are routed now: no action is needed.",
         inspect_commands=(command_lines.FULLEST,),
