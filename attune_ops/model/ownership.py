@@ -169,9 +169,21 @@ def why_not_live(facts: Facts, worker_id: int) -> str | None:
     return None
 
 
+def is_wrongly_inactive(facts: Facts, worker: Worker) -> bool:
+    """Whether a worker is registered as inactive although it sends heartbeats and consumes.
+
+    The executor sets a worker that starts slowly inactive, and before 0.6 a heartbeat did not set it active again.
+    """
+    if worker.status != WorkerStatus.INACTIVE or facts.registry is None or facts.broker is None:
+        return False
+    return not worker.is_stale(facts.taken_at, facts.registry.limit) and consumes(facts, worker)
+
+
 def _why_inactive(worker: Worker, facts: Facts) -> str:
     """Whether an inactive worker crashed or stopped cleanly, as far as its row tells."""
     age = worker.heartbeat_age(facts.taken_at)
+    if is_wrongly_inactive(facts, worker):
+        return "it is registered as inactive, but sends heartbeats and consumes"
     if worker.crashed is None or age is None:
         return "it stopped: its status is inactive"
     return f"it crashed: its heartbeat stopped {units.age(age)} ago" if worker.crashed else "it stopped cleanly"

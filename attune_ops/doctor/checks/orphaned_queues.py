@@ -11,7 +11,7 @@ from attune_ops.doctor.checks._common import counted, listed, merged, spanned, w
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import starting_workers, why_not_live
+from attune_ops.model.ownership import consumes, starting_workers, why_not_live
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.worker_process import CRASHED, WorkerProcess, worker_process
@@ -23,6 +23,16 @@ START_UNKNOWN = (
     "alive (--database-url)."
 )
 UNAVAILABLE = "Make the queue available first: until then its messages and consumers are unknown."
+UNREGISTERED = (
+    "Check that this is the registry of this broker's workers (`attune-ops config show`). If it is, restart the "
+    "process that consumes from the queue: it runs under an id that the registry does not have."
+)
+REGISTER_AGAIN = (
+    "Its process is alive: do not stop its consumers or delete the queue. Restart the worker when it is idle: "
+    "registration sets its status to active."
+)
+NOT_CLASSIC = "Delete the queue by hand: `reap` deletes classic queues only, and keeps this one."
+BLIND = "Delete the queue with `reap`, which needs the list of consumers: without it the queue may be in use."
 NO_MAJORITY = (
     "Nothing can be deleted here without a majority of the nodes: use a node of the other side, or start nodes."
 )
@@ -61,7 +71,7 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
         held += f"; {counted(depth, 'message')} in it" if depth else ""
         held += f"; {counted(consumers, 'consumer')} on it" if consumers else ""
         state = _state(worker, process)
-        yield (state, bool(consumers), o.unavailable), Problem(
+        yield (state, bool(consumers), o.alive, o.unavailable, o.removable), Problem(
             Subject("queue", names[0]),
             f"{listed(names)}: {_with_name(o.why, worker)}{held}",
             evidence={"worker": o.worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": o.why,
@@ -83,10 +93,13 @@ class _Orphaned(msgspec.Struct, frozen=True):
     queues: tuple[QueueState, ...]
     messages: int
     consumers: int
+    alive: bool  # the worker itself consumes
+    blind: bool  # the list of consumers was not read, which `reap` needs
 
     @property
     def severity(self) -> Severity:
-        return _orphan_severity(self.queues, self.messages, self.consumers, self.worker.status if self.worker else None)
+        in_use = bool(self.consumers) or (self.blind and any(q.consumers is None for q in self.queues))
+        return _orphan_severity(self.queues, self.messages, in_use, self.worker.status if self.worker else None)
 
     @property
     def unavailable(self) -> bool:
@@ -95,18 +108,26 @@ class _Orphaned(msgspec.Struct, frozen=True):
     @property
     def removable(self) -> bool:
         """Whether the finding advises to delete them."""
-        return not self.consumers and not self.unavailable and self.severity is not Severity.INFO
+        in_use = self.consumers or self.blind or self.unavailable
+        return not in_use and self.is_classic and self.severity is not Severity.INFO
+
+    @property
+    def is_classic(self) -> bool:
+        return all(q.type == "classic" for q in self.queues)
 
 
 def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
     """For `facts.memo`: the workers that are not live and left queues."""
     found = []
+    blind, consumers_of = facts.missing_reason((Source.CONSUMERS,)) is not None, facts.actual.consumers_of
     for worker_id, all_queues in facts.worker_queues.items():
         why = why_not_live(facts, worker_id)
         if why is not None and (queues := _left(all_queues)):
+            worker = facts.worker_named.get(worker_id)
             depth = sum(q.messages or 0 for q in queues)
-            consumers = sum(len(facts.actual.consumers_of.get(q.name, ())) for q in queues)
-            found.append(_Orphaned(worker_id, facts.worker_named.get(worker_id), why, queues, depth, consumers))
+            consumers = sum(max(q.consumers or 0, len(consumers_of.get(q.name, ()))) for q in queues)
+            alive = worker is not None and consumes(facts, worker)
+            found.append(_Orphaned(worker_id, worker, why, queues, depth, consumers, alive, blind))
     return tuple(found)
 
 
@@ -143,17 +164,23 @@ def _orphan_remedy(o: _Orphaned) -> str:
     if o.unavailable:
         return UNAVAILABLE
     if o.consumers and o.worker is None:  # a live process: stopping it only loses a worker
-        return "Restart the process that consumes from it: it runs under an id that the registry does not have."
+        return UNREGISTERED
+    if o.alive:
+        return REGISTER_AGAIN
     if o.consumers:
         return "Stop its consumers."
+    if o.blind:
+        return BLIND
+    if not o.is_classic:
+        return NOT_CLASSIC
     deletion = "If the worker does not return, delete" if o.severity is Severity.INFO else "Delete"
     return f"{deletion} the queue; its messages are saved to a file."
 
 
-def _orphan_severity(queues: tuple[QueueState, ...], depth: int, consumers: int, status: str | None) -> Severity:
-    if depth and not consumers:
+def _orphan_severity(queues: tuple[QueueState, ...], depth: int, in_use: bool, status: str | None) -> Severity:
+    if depth and not in_use:
         return Severity.ERROR
-    waits = status == WorkerStatus.INACTIVE and all(q.durable for q in queues) and not consumers
+    waits = status == WorkerStatus.INACTIVE and all(q.durable for q in queues) and not in_use
     return Severity.INFO if waits else Severity.WARNING
 
 

@@ -148,7 +148,8 @@ def test_no_consumers_told_is_not_no_consumer() -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        (worker(2, status="inactive"), "it stopped: its status is inactive"),
+        (worker(2, status="inactive"), "it is registered as inactive, but sends heartbeats and consumes"),
+        (worker(2, status="inactive", last_heartbeat=OLD), "it stopped: its status is inactive"),
         (
             worker(2, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=89)),
             "it stopped cleanly",

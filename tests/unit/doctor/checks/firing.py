@@ -17,6 +17,7 @@ from tests.unit.doctor.checks.world import (
     FLAWLESS,
     JANUARY,
     NODE,
+    REQUESTS,
     SEPTEMBER,
     W1,
     between,
@@ -788,6 +789,15 @@ CASES = (
     ),
     Case("AT413", "lost", executing(H, execution(5, "scheduled", worker=1)), "execution", "5", E, "lost"),
     Case(
+        "AT413",
+        "unavailable",
+        queues(executing(H, execution(6, "requested")), EXECUTIONS, messages=None, messages_ready=None, state="down"),
+        "execution",
+        "6",
+        W,
+        "is unavailable",
+    ),
+    Case(
         "AT413", "waits", queues(executing(H, execution(6, "requested")), EXECUTIONS, messages=2), "execution", "6", W
     ),
     Case(
@@ -893,9 +903,21 @@ CASES = (
     ),
     Case("AT504", "silent", queues(H, EVENTS, messages=None, messages_ready=None, state="down"), "queue", EVENTS, E),
     Case("AT504", "foreign", more_queues(H, QueueState("theirs", "/", state="crashed")), "queue", "theirs", I),
-    Case("AT505", "stuck", holding(H, W1, 10, 5, messages_ready=4), "queue", W1, E, "4 more are ready"),
+    Case("AT505", "stuck", holding(H, EXECUTIONS, 10, 2, messages_ready=4), "queue", EXECUTIONS, E, "4 more are ready"),
+    Case("AT505", "busy or stuck", holding(H, W1, 10, 14.9, messages_ready=4), "queue", W1, W, "4 more are ready"),
+    Case("AT505", "a worker, stuck", holding(H, W1, 10, 15, messages_ready=4), "queue", W1, E, "4 more are ready"),
     Case("AT505", "full", holding(H, W1, 10, 5, messages_ready=0), "queue", W1, W),
-    Case("AT505", "two samples", between(7), "queue", W1, E, "acknowledged none in 7 s; 4 more are ready"),
+    Case("AT505", "two samples", between(7, of=S, queue_name=REQUESTS), "queue", REQUESTS, E, "is stuck: it holds 10"),
+    Case(
+        "AT505",
+        "two samples of a worker",
+        between(7),
+        "queue",
+        W1,
+        W,
+        "is busy or stuck: it holds 10 unacknowledged messages (its prefetch limit) and acknowledged none in 7 s; "
+        "4 more are ready",
+    ),
     Case(
         "AT506",
         "grows",

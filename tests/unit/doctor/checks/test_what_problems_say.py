@@ -14,7 +14,14 @@ from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
 from attune_ops.model.command_lines import bind, consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
-from attune_ops.model.snapshot import ChannelState, ConnectionState, ConsumerState, ExchangeState, UserPermissions
+from attune_ops.model.snapshot import (
+    ChannelState,
+    ConnectionState,
+    ConsumerState,
+    ExchangeState,
+    PolicyState,
+    UserPermissions,
+)
 from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue
 from tests.unit.doctor.checks.firing import quorum
@@ -367,12 +374,55 @@ def test_who_consumes_from_an_orphaned_queue() -> None:
     assert problem.message == "worker.3.executions: no worker 3 in the registry"
 
 
+def test_a_queue_that_may_be_in_use_is_not_deleted() -> None:
+    """Without the list of consumers `reap` refuses; the statistics of the queue may tell them."""
+    unread = change(registered(H, worker(1), worker(2)), consumers=None)
+    unread = msgspec.structs.replace(unread, missing={Source.CONSUMERS: "not permitted"})
+    for count, messages, severity in (1, 3, None), (None, 3, None), (0, 3, Severity.ERROR), (0, 0, None):
+        left = queues(unread, "worker.3.executions", consumers=count, messages=messages)
+        (problem,) = problems("AT407", left)
+        assert problem.commands == ()
+        assert problem.severity == (severity or Severity.WARNING)
+        assert ("which needs the list of consumers" in problem.remedy) == (not count)
+
+
+def test_a_quorum_queue_is_not_reaped() -> None:
+    left = without_consumers(registered(H, worker(1), worker(2)), "worker.3.executions")
+    (problem,) = problems("AT407", queues(left, "worker.3.executions", type="quorum"))
+    assert problem.commands == ()
+    assert "by hand" in problem.remedy
+
+
+def test_a_worker_that_is_registered_as_inactive_and_works() -> None:
+    """A heartbeat did not set it active again before 0.6."""
+    row = worker(1, status="inactive", updated=NOW - timedelta(minutes=20), created=NOW - timedelta(hours=3))
+    running = executing(healthy(SEPTEMBER, (row, worker(2))), execution(7, "running", worker=1))
+    (problem,) = problems("AT407", running)
+    assert "worker 1 (w1) is registered as inactive, but sends heartbeats and consumes" in problem.message
+    assert problem.remedy.startswith("Its process is alive: do not stop its consumers")
+    assert problems("AT414", running) == []
+    gone = without_consumers(running, *(q.name for q in running.topology.worker_queues(1)))
+    assert "registered as inactive, but" not in problems("AT407", gone)[0].message
+    assert len(problems("AT414", gone)) == 1
+
+
 @pytest.mark.parametrize(("majority", "commands"), [(None, True), (True, True), (False, False)])
 def test_no_orphan_is_deleted_where_the_broker_would_refuse_it(majority: bool | None, commands: bool) -> None:
     left = without_consumers(registered(H, worker(1), worker(2)), "worker.3.executions")
     (problem,) = problems("AT407", change(left, majority=majority))
     assert bool(problem.commands) is commands
     assert problem.remedy.startswith("Delete the queue" if commands else "Nothing can be deleted here")
+
+
+@pytest.mark.parametrize("operator", [False, True])
+def test_a_policy_that_limits_queues_of_others_too_is_left_to_people(operator: bool) -> None:
+    theirs = more_queues(H, queue("billing.jobs", messages=90_000))
+    cap = PolicyState("/", "cap", "^(attune|billing)", "queues", 0, {"max-length": 9}, operator=operator)
+    for facts, others in (change(theirs, policies=(cap,)), ["billing.jobs"]), (change(H, policies=(cap,)), []):
+        (problem,) = problems("AT215", facts)
+        assert problem.evidence["other_queues"] == others
+        assert bool(problem.commands) is not bool(others)
+        assert ("It also limits 1 queue that Attune does not use (billing.jobs)" in problem.remedy) is bool(others)
 
 
 def test_all_shadowed_policies_are_named() -> None:

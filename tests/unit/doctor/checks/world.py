@@ -30,6 +30,7 @@ from tests.unit.facts import facts as installation
 
 JANUARY, SEPTEMBER = "attune-2026-01", "attune-2026-09"
 EVENTS, EXECUTIONS, NOTIFICATIONS = "attune.events.queue", "attune.executions.queue", "attune.notifications.queue"
+REQUESTS = "attune.execution.requests.queue"  # of the releases after January
 W1 = "worker.1.executions"
 GB = 1_000_000_000
 
@@ -187,11 +188,11 @@ def holding(facts: Facts, queue_name: str, held: int, minutes: float, prefetch: 
     return change(facts, channels=(idle,), connections=(connection,))
 
 
-def between(seconds: float, delivered: int = 0, **now: Any) -> Facts:
-    """Two samples: worker 1 holds its prefetch of 10 messages and 4 are ready; some are delivered in between."""
+def between(seconds: float, delivered: int = 0, *, of: Facts | None = None, queue_name: str = W1, **now: Any) -> Facts:
+    """Two samples: a consumer holds its prefetch of 10 messages and 4 are ready; some are delivered in between."""
 
     def at(deliveries: int, **changes: Any) -> Facts:
-        facts = holding(healthy(), W1, 10, 0, **{"messages": 14, "messages_ready": 4, **changes})
+        facts = holding(of or healthy(), queue_name, 10, 0, **{"messages": 14, "messages_ready": 4, **changes})
         channel = msgspec.structs.replace(facts.actual.channel_named["c9 (1)"], delivered=deliveries, idle_since=None)
         return change(facts, channels=(channel,))
 
