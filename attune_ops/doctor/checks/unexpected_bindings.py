@@ -15,6 +15,7 @@ from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import exchange_kind
 from attune_ops.model.topology import Binding
+from attune_ops.routing.topology_routes import dead_letters
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind
 
@@ -106,6 +107,12 @@ def _missing(facts: Facts) -> dict[tuple[str, str], list[str]]:
     return found
 
 
+def _of_dead_letters(facts: Facts) -> frozenset[tuple[str, str | None, str]]:
+    """For `facts.memo`: source, key and destination of each binding that routes dead letters."""
+    hops = (hop for letters in facts.memo(dead_letters) for hop in letters.route.hops)
+    return frozenset((s.exchange, s.binding_key, s.destination) for hop in hops for s in hop.path)
+
+
 @check(
     "AT208",
     "bindings-can-match",
@@ -119,15 +126,18 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     """On a direct exchange `#` and `*` are plain characters: such a binding key matches no published routing key.
 
     Checks all bindings that are not part of the topology (AT603 checks the topology's own). If an exchange of Attune
-    has the wrong type, AT205 explains this finding. On a foreign exchange it is only an info.
+    has the wrong type, AT205 explains this finding. On a foreign exchange it is only an info. A binding that routes
+    dead letters, because a policy gives them exactly this key, is not reported.
     """
     found = facts.actual.exchange_named
-    kinds = {name: e.type for name, e in found.items()}
+    kinds, used = {name: e.type for name, e in found.items()}, facts.memo(_of_dead_letters)
     literal = (
         d
         for kind in (DiffKind.UNEXPECTED, DiffKind.UNMANAGED)
         for d in facts.memo(diff).of(kind)
-        if isinstance(d.item, Binding) and taken_literally(kinds.get(d.item.source, ""), d.item.routing_key)
+        if isinstance(d.item, Binding)
+        and taken_literally(kinds.get(d.item.source, ""), d.item.routing_key)
+        and (d.item.source, d.item.routing_key, d.item.destination) not in used
     )
     for several in _by_ends(literal):
         own = facts.topology.exchange(several.first[0][1].source) is not None

@@ -414,6 +414,14 @@ def test_no_orphan_is_deleted_where_the_broker_would_refuse_it(majority: bool | 
     assert problem.remedy.startswith("Delete the queue" if commands else "Nothing can be deleted here")
 
 
+def test_a_binding_that_routes_dead_letters_is_not_removed() -> None:
+    """`#` on a direct exchange matches exactly the key that the policy gives them."""
+    literal = bound(more_queues(H, queue("ops.dead")), "attune.dlx", "ops.dead", "#")
+    assert [p.subject.name for p in problems("AT208", literal)] == ["attune.dlx → ops.dead ('#')"]
+    keyed = policy(literal, "dead", "^attune", dead_letter_exchange="attune.dlx", dead_letter_routing_key="#")
+    assert problems("AT208", keyed) == []
+
+
 @pytest.mark.parametrize("operator", [False, True])
 def test_a_policy_that_limits_queues_of_others_too_is_left_to_people(operator: bool) -> None:
     theirs = more_queues(H, queue("billing.jobs", messages=90_000))
