@@ -28,15 +28,14 @@ class _Object(msgspec.Struct, frozen=True):
 
 
 def _objects(facts: Facts) -> Iterator[_Object]:
-    """Attune's exchanges and queues on the broker, with one worker queue of each template."""
+    """Attune's exchanges and queues on the broker; none where nothing can apply to them."""
+    if not facts.actual.policies:
+        return
     for exchange in facts.actual.exchanges or ():
         if exchange_kind(facts.topology, exchange.name) == "base":
             yield _Object("exchange", exchange.name, exchange.type)
-    templates: set[str] = set()
-    for name, template in facts.memo(own_queues).items():
-        if template not in templates:
-            templates.add(template)
-            yield _Object("queue", name, facts.actual.queue_named[name].type)
+    for name in facts.memo(own_queues):
+        yield _Object("queue", name, facts.actual.queue_named[name].type)
 
 
 def _by_policies(facts: Facts) -> dict[tuple[str, ...], tuple[list[_Object], list[PolicyState]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from attune_ops.doctor.explain.occurrence import Occurrence
@@ -44,7 +44,7 @@ def _missing(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) ->
         return
     yield from _presence(name, kind, facts)
     if owner is not None:
-        yield from _worker(owner[0], facts)
+        yield from _worker(owner[0], owner[1].auto_delete and name not in _there(facts, kind), facts)
     elif name in known:
         yield f"{declared}: it has not run here, or the {kind} was deleted afterwards."
     else:
@@ -55,14 +55,21 @@ def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
     """Whether the object exists now; nothing where the broker could not be read."""
     if facts.broker is None or facts.missing_reason((Source.BROKER,)):
         return
-    if name in (facts.broker.queue_named if kind == "queue" else facts.broker.exchange_named):
+    if name in _there(facts, kind):
         yield f"The {kind} exists now: it was declared after this error."
     else:
         yield f"The {kind} is still missing."
 
 
-def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
-    """What registry and broker report about the worker of a missing queue."""
+def _there(facts: Facts, kind: str) -> Mapping[str, object]:
+    """The queues or exchanges on the broker by name."""
+    if facts.broker is None:
+        return {}
+    return facts.broker.queue_named if kind == "queue" else facts.broker.exchange_named
+
+
+def _worker(worker_id: int, auto_deleted: bool, facts: Facts) -> Iterator[str]:
+    """What registry and broker report about the worker of a queue that was missing."""
     if facts.registry is None:
         reason = facts.missing_reason((Source.REGISTRY,))
         yield f"It is the queue of worker {worker_id}; the registry could not be read: {reason}."
@@ -74,7 +81,7 @@ def _worker(worker_id: int, facts: Facts) -> Iterator[str]:
     if not worker.is_registered_live:
         status = f"Worker {worker_id} {worker.name!r} is registered as {worker.status}"
         ended = {True: "crashed: its heartbeat stopped", False: "stopped cleanly", None: "is stopped"}[worker.crashed]
-        yield f"{status}: it {ended}, and its queue was deleted with it."
+        yield f"{status}: it {ended}" + (", and its queue was deleted with it." if auto_deleted else ".")
         return
     yield from (f"{p.sentence().capitalize()}." for p in progress(facts) if p.worker.id == worker_id)
     if worker.is_stale(facts.taken_at, facts.registry.limit):

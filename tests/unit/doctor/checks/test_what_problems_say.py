@@ -433,6 +433,13 @@ def test_a_policy_that_limits_queues_of_others_too_is_left_to_people(operator: b
         assert ("It also limits 1 queue that Attune does not use (billing.jobs)" in problem.remedy) is bool(others)
 
 
+def test_a_policy_that_shadows_another_on_one_worker_s_queue() -> None:
+    (problem,) = problems(
+        "AT211", policy(policy(H, "dead", "^worker", max_length=9), "w2", r"^worker\.2\.", 1, expires=9)
+    )
+    assert problem.evidence["objects"] == ["worker.2.executions"]
+
+
 def test_all_shadowed_policies_are_named() -> None:
     two = policy(policy(H, "ttl", EVENTS, message_ttl=1000), "less", EVENTS, 1, max_length=9)
     (problem,) = problems("AT211", policy(two, "all", "", 5, max_length=99))

@@ -50,7 +50,13 @@ def test_a_worker_that_nobody_registered() -> None:
 
 def test_a_stopped_and_a_dead_worker() -> None:
     name = "worker.1.executions"
-    assert "registered as inactive" in here(NO_QUEUE.format(name), without_queue(name, status="inactive"))
+    assert here(NO_QUEUE.format(name), without_queue(name, status="inactive")).endswith(
+        "registered as inactive: it is stopped, and its queue was deleted with it."
+    )
+    there = here(NO_QUEUE.format(name), facts((worker(1, status="inactive"),)))
+    assert there.endswith("registered as inactive: it is stopped.")
+    durable = here(NO_QUEUE.format(name), healthy("attune-0.6", workers=(worker(2), worker(1, status="inactive"))))
+    assert "deleted with it" not in durable
     dead = without_queue(name, last_heartbeat=NOW - timedelta(minutes=5))
     assert "stale (300 s old)" in here(NO_QUEUE.format(name), dead)
 
