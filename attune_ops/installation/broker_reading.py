@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from attune_ops.installation.management import Management, bound, merge
 from attune_ops.installation.management_types.clients import ChannelDetails, ConsumerWire
 from attune_ops.installation.management_types.cluster import Overview
@@ -102,7 +104,6 @@ class BrokerReading:
         read = {name: self._result(name) for name in self._asked if name != "queues"}
         if self._skip_statistics is not None:
             read["consumers"] = _in_full(read)
-        queues, left_out = self._queues(read)  # their answer takes the longest
         overview = self._overview
         stats = overview.message_stats or MessageStats()
         if "deprecated" in read and read["deprecated"] is None:
@@ -114,10 +115,8 @@ class BrokerReading:
         nodes = len(read.get("nodes") or ())
         if nodes > 1:
             self.missing.setdefault(Source.DEAD_LETTERED, f"each of the {nodes} nodes counts its own dead letters")
-        if Source.BROKER in self.missing:
-            self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
         counters: Counters | None = read.get("dead_lettered") if nodes <= 1 else None
-        return BrokerSnapshot(
+        known = BrokerSnapshot(
             vhost=self._management.vhost,
             taken_at=datetime.now(UTC),
             product=overview.product_name or "RabbitMQ",
@@ -125,7 +124,6 @@ class BrokerReading:
             erlang=overview.erlang_version,
             cluster=overview.cluster_name,
             exchanges=read.get("exchanges"),
-            queues=queues,
             bindings=read.get("bindings"),
             consumers=read.get("consumers"),
             connections=read.get("connections"),
@@ -145,8 +143,18 @@ class BrokerReading:
             returned_unroutable=stats.return_unroutable,
             dropped_unroutable=stats.drop_unroutable,
             statistics_backlog=overview.statistics_db_event_queue,
-            statistics_left_out=left_out,
         )
+        return self._with_queues(known, read)
+
+    def _with_queues(self, known: BrokerSnapshot, read: dict[str, Any]) -> BrokerSnapshot:
+        """The snapshot with its queues, whose answer takes the longest: look-ups of the others are built meanwhile."""
+        built = {name: getattr(known, name) for name in ("bindings_to_queue", "bindings_from", "consumers_of")}
+        queues, left_out = self._queues(read)
+        if Source.BROKER in self.missing:
+            self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
+        made = msgspec.structs.replace(known, taken_at=datetime.now(UTC), queues=queues, statistics_left_out=left_out)
+        vars(made).update(built)
+        return made
 
     def _statistics(self) -> dict[str, Statistics]:
         m = self._management
