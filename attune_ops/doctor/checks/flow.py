@@ -11,7 +11,10 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, why_not_live
+from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age
+
+REPLICATED = ("quorum", "stream")  # the types that run on several nodes, and need a majority of these
 
 
 @check(
@@ -77,23 +80,48 @@ def queues_answer(facts: Facts) -> Iterator[Problem]:
     """A queue that is listed without a message count has crashed, or its node is down. It is not empty.
 
     The broker still lists it. Publishers may or may not get confirms, and clients that declare or consume it get a
-    timeout or 404. Its `state`, where known, is down, crashed, stopped or minority.
+    timeout or 404. Its `state`, where known, is down, stopped, crashed or minority. Down and stopped: its node is down,
+    or its virtual host is stopped there. A durable queue then keeps its persistent messages. Minority: too few members
+    of a quorum queue or stream run; it keeps its messages. Only a queue that crashed must be deleted and redeclared.
     """
+    stopped = tuple(n.name for n in facts.actual.nodes or () if not n.running)
     for q in facts.actual.queues or ():
         if not q.is_silent and not q.is_unavailable:
             continue
+        reasons = ["too few of its members run"] if q.state == "minority" else []
+        reasons += ["no message count is reported"] if q.is_silent else []
+        nodes = stopped if q.type in REPLICATED else (q.node,) if q.node else ()
+        remedy = _restoring(q, q.node in stopped)
         yield Problem(
             Subject("queue", q.name),
             f"{q.name} is unavailable"
             + (f" (state {q.state})" if q.state else "")
-            + (": no message count is reported" if q.is_silent else ""),
+            + (f": {', '.join(reasons)}" if reasons else ""),
             evidence={"state": q.state, "node": q.node, "messages": q.messages},
-            remedy="Start its node. If the node is running, delete and redeclare the queue (its messages are lost).",
+            remedy=remedy,
             inspect_commands=(command_lines.queue(q.name),),
             severity=None if q.name in facts.memo(own_queues) else Severity.INFO,
-            related={"node": (q.node,) if q.node else ()},
-            alike=(q.state, q.node, q.is_silent),
+            related={"node": nodes},
+            alike=(q.state, nodes, remedy, q.is_silent),
         )
+
+
+def _restoring(q: QueueState, is_node_down: bool) -> str:
+    """What makes an unavailable queue available again."""
+    if q.type in REPLICATED:
+        return "Start the nodes of its other members; its messages are kept."
+    kept = "keeps its persistent messages" if q.durable else "is transient and loses its messages"
+    if q.state == "crashed":
+        return "Delete and redeclare the queue (its messages are lost)."
+    if is_node_down:
+        return f"Start its node; the queue {kept}."
+    if q.state in ("down", "stopped"):
+        restart = "restart the virtual host there (`rabbitmqctl restart_vhost`)"
+        return f"Start its node. If the node is running, {restart}. The queue {kept}."
+    return (
+        "Start its node. If the node is running, read its log: if the queue's process crashed, delete and redeclare "
+        "the queue (its messages are lost)."
+    )
 
 
 @check(

@@ -309,10 +309,60 @@ def test_a_second_process_is_seen_where_only_the_queue_counts_its_consumers(
     assert [p.message.partition(";")[0] for p in problems("AT404", facts)] == found
 
 
-@pytest.mark.parametrize(("state", "says"), [("down", " (state down)"), (None, "")])
-def test_the_state_of_an_unavailable_queue_is_named_where_it_is_known(state: str | None, says: str) -> None:
-    (problem,) = problems("AT504", queues(H, EVENTS, messages=None, messages_ready=None, state=state))
+@pytest.mark.parametrize(
+    ("state", "running", "says", "remedy"),
+    [
+        ("down", False, " (state down)", "Start its node; the queue keeps its persistent messages."),
+        (
+            "stopped",
+            True,
+            " (state stopped)",
+            "Start its node. If the node is running, restart the virtual host there (`rabbitmqctl restart_vhost`). The "
+            "queue keeps its persistent messages.",
+        ),
+        (
+            "crashed",
+            True,
+            " (state crashed)",
+            "Delete and redeclare the queue (its messages are lost).",
+        ),
+        (None, False, "", "Start its node; the queue keeps its persistent messages."),
+        (
+            None,
+            True,
+            "",
+            "Start its node. If the node is running, read its log: if the queue's process crashed, delete and "
+            "redeclare the queue (its messages are lost).",
+        ),
+    ],
+)
+def test_the_state_of_an_unavailable_queue_and_of_its_node_say_what_to_do(
+    state: str | None, running: bool, says: str, remedy: str
+) -> None:
+    node = msgspec.structs.replace(NODE, running=running)
+    facts = queues(H, EVENTS, messages=None, messages_ready=None, state=state, node=node.name)
+    (problem,) = problems("AT504", change(facts, nodes=(node,)))
     assert problem.message == f"{EVENTS} is unavailable{says}: no message count is reported"
+    assert problem.remedy == remedy
+
+
+def test_a_transient_queue_loses_its_messages_with_its_node() -> None:
+    (problem,) = problems("AT504", queues(H, W1, state="down", durable=False))
+    assert problem.remedy.endswith("The queue is transient and loses its messages.")
+
+
+@pytest.mark.parametrize(("kind", "state"), [("quorum", "minority"), ("stream", "minority"), ("quorum", None)])
+def test_a_queue_without_a_majority_of_its_members_is_never_deleted(kind: str, state: str | None) -> None:
+    """Its leader's node runs; the nodes that do not run explain it."""
+    nodes = (NODE, *(msgspec.structs.replace(NODE, name=f"rabbit@{n}", running=False) for n in "bc"))
+    facts = queues(H, EVENTS, type=kind, state=state, node=NODE.name, messages=None, messages_ready=None)
+    facts = change(facts, nodes=nodes)
+    (problem,) = problems("AT504", facts)
+    assert ("too few of its members run" in problem.message) is (state == "minority")
+    assert problem.remedy == "Start the nodes of its other members; its messages are kept."
+    assert problem.related["node"] == ("rabbit@b", "rabbit@c")
+    (down, _) = ask(facts, CHECKS["AT110"], CHECKS["AT504"]).findings
+    assert (down.subject.name, [c.code for c in down.consequences]) == ("rabbit@b", ["AT504"])
 
 
 @pytest.mark.parametrize(("minutes", "found"), [(4.99, 0), (5, 1)])
