@@ -19,6 +19,7 @@ RIGHTS = ("configure", "write", "read")
 DEFAULT_EXCHANGE = "amq.default"  # its name in a permission; in AMQP it has none
 SERVER_NAMED = "amq.gen-JzTY20BRgKO-HjmUJj0wLg"  # like a name that the broker chooses
 SERVER_NAMED_PATTERN = r"amq\.gen-.*"
+OWN_NAMES = r"^(attune|worker)\..*"
 Served = tuple[str, int | None]  # a service; a worker with its id
 Needs = Mapping[str, frozenset[str]]  # names by right; a worker's with `{id}`
 
@@ -74,7 +75,6 @@ def _problem(facts: Facts, has: UserPermissions, served: set[Served], silent: se
     services, away = sorted({service for service, _ in served}), sorted({service for service, _ in silent})
     names = {right: sorted(missing) for right, missing in lacking.items()}
     said = "; ".join(f"no {right} permission on {listed(some, 3)}" for right, some in names.items() if some)
-    patterns = [_extended(getattr(has, right), names[right]) for right in RIGHTS]
     return Problem(
         Subject("user", has.user, facts.vhost),
         f"user {has.user} of {listed(services)}{f' (not consuming: {listed(away)})' if away else ''}: {said}",
@@ -87,8 +87,28 @@ def _problem(facts: Facts, has: UserPermissions, served: set[Served], silent: se
         },
         remedy="Run the command on the broker's host. It keeps what the user may do now; a running service needs no "
         "restart, one that failed with 403 must be started again.",
-        commands=(command_lines.set_permissions(facts.vhost, has.user, *patterns, node=running_node(facts)),),
+        commands=(
+            command_lines.set_permissions(facts.vhost, has.user, *_patterns(has, lacking), node=running_node(facts)),
+        ),
     )
+
+
+def patterns_of_all_services(topology: Topology | None, has: UserPermissions) -> dict[str, str]:
+    """The patterns by right that keep what the user may do now, and permit what the services of a topology need.
+
+    Without a topology they permit it for every release. Raises `Unknown` for a pattern that only the broker can match.
+    """
+    may_nothing = {has.configure, has.write, has.read} <= set(PERMITS_NOTHING)
+    has = UserPermissions(has.user, OWN_NAMES, PERMITS_EVERYTHING, PERMITS_EVERYTHING) if may_nothing else has
+    needs: Needs = {"configure": frozenset({SERVER_NAMED})}
+    if topology is not None:
+        needs = _needs(topology, {(service, None) for service in topology.services})
+    return dict(zip(RIGHTS, _patterns(has, _lacking(has, needs, (1,))), strict=True))
+
+
+def _patterns(has: UserPermissions, lacking: Needs) -> tuple[str, ...]:
+    """The user's patterns, extended by what they lack."""
+    return tuple(_extended(getattr(has, right), sorted(lacking.get(right, ()))) for right in RIGHTS)
 
 
 def _possible_users(facts: Facts) -> set[str]:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from attune_ops.doctor.explain.explanation import Explanation, Explanations
-from attune_ops.doctor.explain.local_facts import local_facts
+from attune_ops.doctor.explain.local_facts import local_facts, permission_patterns
 from attune_ops.doctor.explain.occurrence import Occurrence, find
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.startup_progress import Step
@@ -52,6 +52,7 @@ def _explanation(first: Occurrence, count: int, facts: Facts | None, skipped: tu
     words = _Words(first.groups)
     rule = first.rule
     meaning = rule.meaning.format_map(words)
+    quoted = _Quoted(first.groups | permission_patterns(first, facts))
     return Explanation(
         code=rule.code,
         name=rule.name,
@@ -65,7 +66,7 @@ def _explanation(first: Occurrence, count: int, facts: Facts | None, skipped: tu
         wanted=first.groups.get("wanted"),
         found=first.groups.get("found"),
         here=local_facts(first, facts, skipped),
-        commands=tuple(c.format_map(_Quoted(first.groups)) for c in rule.commands),
+        commands=tuple(c.format_map(quoted) for c in rule.commands),
         count=count,
         line=first.line,
     )

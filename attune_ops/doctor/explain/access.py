@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from attune_ops.doctor.explain.rule import NAME, SOME, USER, VHOST, rule
 
-_PERMISSIONS = (
-    "rabbitmqctl list_user_permissions {user}",
-    "rabbitmqctl set_permissions -p {vhost} {user} '^(attune|worker)\\..*' '.*' '.*'",
-)
-
 RULES = (
     rule(
         "404 NOT_FOUND",
@@ -73,10 +68,10 @@ RULES = (
         "User {user!r} lacks a permission for {kind} {subject!r} in vhost {vhost!r} (permission: {right}). Declaring "
         "and deleting need configure. Publishing, and binding a queue, need write. Consuming, and binding to an "
         "exchange, need read. The broker closed the channel and changed nothing.",
-        "Grant the permission with a pattern that matches the name. RabbitMQ 3 does not report which of the three is "
-        "missing.",
+        "Extend the user's pattern so that it matches the name, too; for a service's user AT117 prints the command. "
+        "`set_permissions` replaces all three patterns. RabbitMQ 3 does not report which of them lacks the name.",
         closes="channel",
-        commands=_PERMISSIONS,
+        commands=("rabbitmqctl list_user_permissions {user}", "attune-ops doctor --only AT117"),
     ),
     rule(
         "403 ACCESS_REFUSED",
@@ -152,11 +147,12 @@ RULES = (
         "530 NOT_ALLOWED",
         rf"access to vhost '(?P<subject>{SOME})' refused {USER}(?!: (?:connection limit|vhost))",
         "User {user!r} exists, but has no permissions in vhost {subject!r}.",
-        "Grant the user permissions in that vhost, or correct the vhost in the URL (`/` is written `%2F`).",
+        "Grant the user permissions in that vhost, or correct the vhost in the URL (`/` is written `%2F`). "
+        "`set_permissions` replaces what the user has there.",
         kind="vhost",
         commands=(
             "rabbitmqctl list_permissions -p {subject}",
-            "rabbitmqctl set_permissions -p {subject} {user} '^(attune|worker)\\..*' '.*' '.*'",
+            "rabbitmqctl set_permissions -p {subject} {user} {configure} {write} {read}",
         ),
     ),
     rule(

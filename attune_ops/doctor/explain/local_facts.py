@@ -6,9 +6,12 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
+from attune_ops.doctor.checks.service_permissions import patterns_of_all_services
 from attune_ops.doctor.explain.occurrence import Occurrence
+from attune_ops.doctor.findings import Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import UserPermissions
 from attune_ops.model.startup_progress import Step, progress
 from attune_ops.model.topology import Queue
 from attune_ops.model.units import counted, listed
@@ -141,11 +144,33 @@ def _is_transient(queue: Queue) -> bool:
 
 
 def _permissions(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
-    for reach in facts.reach:
-        if reach.permissions is not None and reach.user == occurrence.groups.get("user"):
-            configure, write, read = reach.permissions
-            yield f"User {reach.user!r} has configure {configure!r}, write {write!r}, read {read!r} in {facts.vhost!r}."
-            return
+    has = _permissions_of(occurrence.groups.get("user", ""), facts)
+    if has is not None:
+        rights = f"configure {has.configure!r}, write {has.write!r}, read {has.read!r}"
+        yield f"User {has.user!r} has {rights} in {facts.vhost!r}."
+
+
+def _permissions_of(user: str, facts: Facts) -> UserPermissions | None:
+    """What a user may do in the virtual host of the installation, None where it was not read."""
+    found = [UserPermissions(r.user, *r.permissions) for r in facts.reach if r.user and r.permissions is not None]
+    found += (facts.broker.user_permissions if facts.broker else None) or ()
+    return next((p for p in found if p.user == user), None)
+
+
+def permission_patterns(occurrence: Occurrence, facts: Facts | None) -> dict[str, str]:
+    """The patterns by right for a user that was refused in a whole virtual host; none where they are unknown.
+
+    They keep what the user may do there now: the error can be an old one.
+    """
+    user = occurrence.groups.get("user")
+    if user is None or occurrence.kind != "vhost":
+        return {}
+    here = facts if facts and facts.vhost == occurrence.groups["subject"] else None
+    has = (_permissions_of(user, here) if here else None) or UserPermissions(user)
+    try:
+        return patterns_of_all_services(facts.topology if facts else None, has)
+    except Unknown:
+        return {}
 
 
 def _alarms(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:

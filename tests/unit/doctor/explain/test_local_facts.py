@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.diagnose import choose
 from attune_ops.doctor.explain import explain
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import DeprecatedFeature
 from attune_ops.model.startup_progress import Step
-from tests.unit.doctor.checks.world import healthy, policy, queues
+from attune_ops.model.topologies import candidates
+from tests.unit.doctor.checks.world import ask, healthy, policy, queues, served
 from tests.unit.facts import NOW, facts, worker
 
 NO_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
@@ -116,6 +120,41 @@ def test_the_rights_of_the_user() -> None:
     text = "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user '{}'"
     assert "configure '^$'" in here(text.format("bob"), found)
     assert here(text.format("eve"), found) == ""
+
+
+REFUSED = "NOT_ALLOWED - access to vhost '{}' refused for user 'svc'"
+
+
+def test_a_refused_object_has_no_command_that_replaces_permissions() -> None:
+    text = "ACCESS_REFUSED - configure access to queue 'worker.1.executions' in vhost '/' refused for user 'svc'"
+    found = served(healthy("attune-0.6"), configure="^x", write=".*", read="^y")
+    for facts_of in (None, found):
+        (told,) = explain(text, facts_of)
+        assert told.commands == ("rabbitmqctl list_user_permissions svc", "attune-ops doctor --only AT117")
+    assert here(text, found) == "User 'svc' has configure '^x', write '.*', read '^y' in '/'."
+
+
+def granted(found: Facts | None, vhost: str = "/") -> dict[str, str]:
+    """The permissions by right that the command gives."""
+    (told,) = explain(REFUSED.format(vhost), found)
+    words = shlex.split(told.commands[-1])
+    assert words[:5] == ["rabbitmqctl", "set_permissions", "-p", vhost, "svc"]
+    return dict(zip(("configure", "write", "read"), words[5:], strict=True))
+
+
+@pytest.mark.parametrize("release", [*candidates()])
+@pytest.mark.parametrize("vhost", ["/", "other"])
+def test_a_user_without_permissions_is_given_what_the_services_need(release: str, vhost: str) -> None:
+    for rights in (granted(healthy(release), vhost), granted(None)):
+        assert not ask(served(healthy(release), **rights), *choose(all_checks(), ["AT117"])).findings
+
+
+def test_a_user_that_was_given_permissions_since_keeps_them() -> None:
+    some = granted(served(healthy("attune-0.6"), configure=".*", write="^other", read="^$"))
+    assert (some["configure"], some["write"][:7]) == (".*", "^other|")
+    assert not ask(served(healthy("attune-0.6"), **some), *choose(all_checks(), ["AT117"])).findings
+    unknown = granted(served(healthy("attune-0.6"), configure="[[:alpha:]]", write=".*", read=".*"))
+    assert list(unknown.values()) == ["CONFIGURE", "WRITE", "READ"], "only the broker can match it"
 
 
 def test_silent_workers_and_alarms() -> None:
