@@ -77,8 +77,9 @@ def no_alarms(facts: Facts) -> Iterator[Problem]:
     Consumers continue, so draining queues helps against a memory alarm. Services see a slow broker: confirms do not
     arrive, and publishes time out. The alarm clears as soon as there is enough memory or disk space. Alarms are read
     live; the numbers of the node are statistics, up to 10 s old. Where the numbers show that the limit is the fault
-    (much free disk space, or hardly any messages in the memory that is used), the command that changes it is printed:
-    it is in effect until the node restarts, and the node's configuration file has the limit for later.
+    (much free disk space, or hardly any messages in the memory that is used), the command that changes it is printed,
+    that of the memory only where it surely raises the limit. It is in effect until the node restarts; the node's
+    configuration file has the limit for later.
     """
     blocked = [c.client_name or c.name for c in facts.actual.connections or () if c.state in _BLOCKED]
     stopped = f"; {counted(len(blocked), 'connection')} blocked" if blocked else ""
@@ -116,8 +117,13 @@ def _fix(facts: Facts, resource: str, node: NodeState | None) -> tuple[str, Comm
     used = node.memory_used if node else None
     if node is None or used is None or None in sizes or held > LITTLE * used:
         return "Start the consumers of the fullest queues, or drain or purge these.", None
+    useless = f"Messages here take {size(held)}, so draining does not help"
+    # The host has at least the memory that is used. Otherwise the configured fraction may be 0.6 or more.
+    if node.memory_limit is None or SAFE_MEMORY * used <= node.memory_limit:
+        find = "find what takes the memory (`rabbitmq-diagnostics memory_breakdown`)"
+        return f"{useless}: {find}, or raise `vm_memory_high_watermark` if the host has more memory.", None
     return (
-        f"Messages here take {size(held)}, so draining does not help: raise the limit until the node restarts.",
+        f"{useless}: raise the limit until the node restarts.",
         command_lines.set_memory_limit(node.name, SAFE_MEMORY),
     )
 

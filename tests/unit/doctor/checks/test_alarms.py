@@ -28,10 +28,11 @@ def holding(size: int | None) -> Facts:
     [
         (alarm("disk", disk_free=20 * GB, disk_free_limit=30 * GB), f"set_disk_free_limit {10 * GB} -n rabbit@a"),
         (alarm("disk", disk_free=GB // 2, disk_free_limit=GB), ""),
-        (alarm("memory", holding(2000)), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
-        (alarm("memory", holding(GB // 2)), ""),  # draining helps
-        (alarm("memory", holding(None)), ""),  # it may help
-        (alarm("memory", memory_used=0), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
+        (alarm("memory", holding(2000), memory_used=17 * GB), "set_vm_memory_high_watermark 0.6 -n rabbit@a"),
+        (alarm("memory", holding(2000), memory_used=16 * GB), ""),  # of 16 GB 0.6 would be less than the limit
+        (alarm("memory", holding(2000), memory_used=17 * GB, memory_limit=None), ""),
+        (alarm("memory", holding(2 * GB), memory_used=17 * GB), ""),  # draining helps
+        (alarm("memory", holding(None), memory_used=17 * GB), ""),  # it may help
         (alarm("memory", memory_used=None), ""),  # unknown, which is not 0
         (change(alarm("memory"), alarms=("file descriptor alarm on rabbit@a",)), ""),
         (change(H, alarms=("memory alarm on rabbit@a",)), ""),  # the node's numbers are older than the alarm
@@ -44,6 +45,12 @@ def test_the_limit_is_changed_only_where_it_is_the_fault(facts: Facts, command: 
     assert "The alarm then clears by itself." in finding.remedy
 
 
+def test_where_the_limit_may_be_high_already_a_person_decides() -> None:
+    """0.6 is the default from RabbitMQ 4.0 on, and the configuration may have more."""
+    (finding,) = ask(alarm("memory", holding(2000), memory_used=11 * GB), *ALARMS).findings
+    assert "so draining does not help: find what takes the memory" in finding.remedy
+
+
 def test_an_unknown_number_is_not_0() -> None:
     (finding,) = ask(alarm("memory", memory_used=None), *ALARMS).findings
     assert finding.detail == "memory alarm on rabbit@a: publishers are blocked"
@@ -52,7 +59,7 @@ def test_an_unknown_number_is_not_0() -> None:
 
 
 def test_two_alarms_have_a_fix_each() -> None:
-    node = msgspec.structs.replace(NODE, memory_alarm=True, disk_alarm=True, disk_free=20 * GB)
+    node = msgspec.structs.replace(NODE, memory_used=17 * GB, memory_alarm=True, disk_alarm=True, disk_free=20 * GB)
     facts = change(H, alarms=("memory alarm on rabbit@a", "disk alarm on rabbit@a"), nodes=(node,))
     (finding,) = ask(facts, *ALARMS).findings
     assert [c.words[0] for c in finding.commands] == ["set_vm_memory_high_watermark", "set_disk_free_limit"]
