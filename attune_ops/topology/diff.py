@@ -29,7 +29,7 @@ from attune_ops.topology.drift import (
     ObjectKind,
     TopologyDiff,
 )
-from attune_ops.topology.redeclaration import TRANSIENT, Answers, same
+from attune_ops.topology.redeclaration import Answers, same, unknown_denial
 
 
 def diff(facts: Facts) -> TopologyDiff:
@@ -88,19 +88,9 @@ class Comparison:
         if self.broker.policies is None:
             yield "policies: not read"
         declares = (d.item for d in found if d.fix is Fix.DECLARE)
-        if self._may_deny and any(isinstance(q, Queue) and not q.durable and not q.exclusive for q in declares):
-            yield f"whether this broker denies transient queues: {self._may_deny}"
-
-    @property
-    def _may_deny(self) -> str | None:
-        """Why it is unknown whether transient queues are denied, None where it is known; before 3.13 none are."""
-        if Rules.of(self.broker.version).version < (3, 13, 0):
-            return None
-        feature = next((d for d in self.broker.deprecated or () if d.name == TRANSIENT), None)
-        if feature is not None and feature.state is not None:
-            return None
-        reason = self.facts.missing_reason((Source.DEPRECATED,))
-        return reason or f"{self.broker.product} {self.broker.version} does not report what it denies"
+        reason = unknown_denial(self.facts)
+        if reason and any(isinstance(q, Queue) and not q.durable and not q.exclusive for q in declares):
+            yield f"whether this broker denies transient queues: {reason}"
 
     @cached_property
     def _worker_keys(self) -> dict[int, list[BindingKey]]:

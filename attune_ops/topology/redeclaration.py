@@ -75,6 +75,18 @@ _POLICY_KEYS = LIMITS | {
 }  # fmt: skip
 
 
+def unknown_denial(facts: Facts) -> str | None:
+    """Why it is unknown whether transient queues are denied, None where it is known; before 3.13 none are."""
+    broker = facts.actual
+    if Rules.of(broker.version).version < (3, 13, 0):
+        return None
+    feature = next((d for d in broker.deprecated or () if d.name == TRANSIENT), None)
+    if feature is not None and feature.state is not None:
+        return None
+    reason = facts.missing_reason((Source.DEPRECATED,))
+    return reason or f"{broker.product} {broker.version} does not report what it denies"
+
+
 class Answers(msgspec.Struct, frozen=True):
     """The errors of one broker: its virtual host, version and default queue type decide them.
 

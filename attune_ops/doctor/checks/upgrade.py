@@ -11,7 +11,7 @@ from attune_ops.doctor.checks._common import counted, listed, without_policies
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import QueueState
-from attune_ops.topology.redeclaration import TRANSIENT
+from attune_ops.topology.redeclaration import TRANSIENT, unknown_denial
 
 NEXT = "4.3"  # the default target version
 
@@ -84,7 +84,8 @@ def declares_permitted(facts: Facts) -> Iterator[Problem]:
     Upstream RabbitMQ does so by default from 4.3.0 on. The declare closes the connection (not only the channel) with
     541 INTERNAL_ERROR "Feature `transient_nonexcl_queues` is deprecated". The worker is registered by then, and
     leaves a row without a queue. An import of definitions skips such queues silently. If such queues exist on a 4.3
-    node, it does not boot after they are denied: delete them first.
+    node, it does not boot after they are denied: delete them first. RabbitMQ 4.0 does not report whether it denies
+    them; the check is then skipped.
     """
     names = _wanted_transient(facts)
     denied = [f for f in facts.actual.deprecated or () if f.name == TRANSIENT and f.state == "denied"]
@@ -95,6 +96,8 @@ def declares_permitted(facts: Facts) -> Iterator[Problem]:
             evidence={"feature": TRANSIENT, "state": "denied", "queues": names},
             remedy=REMEDY,
         )
+    elif names and (reason := unknown_denial(facts)):
+        raise Unknown(f"it is unknown whether transient queues are denied: {reason}")
 
 
 class _Target(NamedTuple):

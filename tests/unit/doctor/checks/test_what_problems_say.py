@@ -38,6 +38,7 @@ from tests.unit.doctor.checks.world import (
     consumer,
     executing,
     execution,
+    feature,
     healthy,
     joined,
     more_queues,
@@ -843,3 +844,11 @@ def test_a_queue_is_bound_by_a_command_where_its_worker_consumes_from_it() -> No
     assert (problem.commands, problem.remedy) == ((bind(wanted),), "Bind its queue: the worker consumes from it.")
     (problem,) = problems("AT402", without_consumers(unbound, W1))
     assert problem.commands == ()
+
+
+def test_a_broker_that_does_not_report_what_it_denies_is_not_called_permissive() -> None:
+    """As RabbitMQ 4.0 does not; that of September declares no transient queue."""
+    facts = change(H, version="4.0.5", deprecated=(feature(state=None),))
+    with pytest.raises(Unknown, match=r"RabbitMQ 4\.0\.5 does not report what it denies"):
+        problems("AT702", facts)
+    assert problems("AT702", msgspec.structs.replace(facts, topology=S.topology)) == []

@@ -86,7 +86,7 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
         nodes=(NODE,),
         alarms=(),
         limits={},
-        deprecated=(),
+        deprecated=(feature(used=False),),
         policies=(),
         dead_lettered={},
         channels=(),
