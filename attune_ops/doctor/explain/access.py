@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from attune_ops.doctor.explain.rule import NAME, SOME, USER, VHOST, rule
 
+UNAVAILABLE = "unavailable queue"
+_NODES = ("attune-ops doctor --only AT110,AT504", "rabbitmqctl cluster_status")
+_START_NODE = (
+    "Start that node, or repair the network to it. If it is running, restart the virtual host there (`rabbitmqctl "
+    "restart_vhost`). Do not delete the queue: its messages would be lost. Then start the service that failed."
+)
+
 RULES = (
     rule(
         "404 NOT_FOUND",
@@ -15,6 +22,26 @@ RULES = (
         "Declare the queue before it is bound and consumed. A worker declares its own queue after it has registered; "
         "set-up declares the other queues.",
         commands=("attune-ops workers", "attune-ops topology diff"),
+    ),
+    rule(
+        "404 NOT_FOUND",
+        rf"home node '(?P<node>[^'\n]{{0,260}})' of durable queue '{NAME}' {VHOST} is down or inaccessible",
+        "Queue {subject!r} exists in vhost {vhost!r}, but its node {node} is down, or the node that answered cannot "
+        "reach it. Until then no client can declare, bind or consume the queue. It keeps its persistent messages on "
+        "that node. The broker closed the channel.",
+        _START_NODE,
+        kind=UNAVAILABLE,
+        commands=_NODES,
+    ),
+    rule(
+        "404 NOT_FOUND",
+        rf"queue '(?P<subject>[^'\n]{{0,260}})' {VHOST} process is stopped by supervisor",
+        "Queue {subject!r} exists in vhost {vhost!r}, but its node was stopped, or the virtual host is stopped there. "
+        "Until then no client can declare, bind or consume the queue. If it is durable, it keeps its persistent "
+        "messages on its node. The broker closed the channel.",
+        _START_NODE,
+        kind=UNAVAILABLE,
+        commands=_NODES,
     ),
     rule(
         "404 NOT_FOUND",

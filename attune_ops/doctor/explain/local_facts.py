@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from attune_ops.doctor.checks.service_permissions import patterns_of_all_services
+from attune_ops.doctor.explain.access import UNAVAILABLE
 from attune_ops.doctor.explain.occurrence import Occurrence
 from attune_ops.doctor.findings import Unknown
 from attune_ops.model import command_lines
@@ -52,6 +53,17 @@ def _missing(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) ->
         yield f"{declared}: it has not run here, or the {kind} was deleted afterwards."
     else:
         yield from _foreign(name, kind, known, topology.name)
+
+
+def _unavailable(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...]) -> Iterator[str]:
+    """Whether the queue is still unavailable, and its node down."""
+    queue = facts.broker.queue_named.get(occurrence.groups["subject"]) if facts.broker else None
+    name = occurrence.groups.get("node") or (queue.node if queue else None)
+    for node in (facts.broker.nodes if facts.broker else None) or ():
+        if node.name == name:
+            yield f"Node {name} is running now." if node.running else f"Node {name} is still down or unreachable."
+    if queue is not None:
+        yield f"The queue is {'still unavailable' if queue.is_unavailable or queue.is_silent else 'available now'}."
 
 
 def _presence(name: str, kind: str, facts: Facts) -> Iterator[str]:
@@ -220,6 +232,7 @@ def _registered(occurrence: Occurrence, facts: Facts, skipped: tuple[Step, ...])
 _ABOUT: dict[str, Callable[[Occurrence, Facts, tuple[Step, ...]], Iterator[str]]] = {
     "404 queue": _missing,
     "404 exchange": _missing,
+    f"404 {UNAVAILABLE}": _unavailable,
     "406 queue": _unequal,
     "406 exchange": _unequal,
     "541 deprecated feature": _deprecated,

@@ -16,7 +16,7 @@ from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import DeprecatedFeature
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topologies import candidates
-from tests.unit.doctor.checks.world import ask, healthy, policy, queues, served
+from tests.unit.doctor.checks.world import EVENTS, NODE, ask, change, healthy, policy, queues, served
 from tests.unit.facts import NOW, facts, worker
 
 NO_QUEUE = "NOT_FOUND - no queue '{}' in vhost '/'"
@@ -46,6 +46,26 @@ def test_a_queue_that_came_later() -> None:
     assert "exists now" in here(said, facts((worker(1),)))
     (error,) = explain(said, facts((worker(1),)))
     assert "does not exist" not in error.meaning, "it does"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"NOT_FOUND - home node 'rabbit@a' of durable queue '{EVENTS}' in vhost '/' is down or inaccessible",
+        f"NOT_FOUND - queue '{EVENTS}' in vhost '/' process is stopped by supervisor",
+    ],
+)
+def test_a_queue_of_a_node_that_is_down_exists(text: str) -> None:
+    down = msgspec.structs.replace(NODE, running=False)
+    found = change(queues(healthy(), EVENTS, state="stopped", node=NODE.name), nodes=(down,))
+    (told,) = explain(text, found)
+    assert told.meaning.startswith(f"Queue '{EVENTS}' exists in vhost '/'")
+    assert told.remedy.startswith("Start that node")
+    assert told.here == ("Node rabbit@a is still down or unreachable.", "The queue is still unavailable.")
+    assert here(text, queues(healthy(), EVENTS, node=NODE.name)) == (
+        "Node rabbit@a is running now. The queue is available now."
+    )
+    assert here(text, msgspec.structs.replace(found, broker=None)) == ""
 
 
 def test_a_worker_that_nobody_registered() -> None:

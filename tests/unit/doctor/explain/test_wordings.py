@@ -14,6 +14,10 @@ from attune_ops.doctor.explain.explanation import Explanation, Explanations
 SENTENCES: dict[str, dict[str, object]] = {
     "NOT_FOUND - no queue 'q' in vhost '/'": {"code": 404, "subject": "q", "closes": "channel"},
     "NOT_FOUND - no exchange 'x' in vhost '/'": {"code": 404, "subject": "x", "closes": "channel"},
+    "NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible": {
+        "code": 404, "subject": "q", "closes": "channel",
+    },
+    "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor": {"code": 404, "subject": "q"},
     "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'": {
         "code": 406, "subject": "q", "argument": "durable", "wanted": "'true'", "found": "'false'",
     },
