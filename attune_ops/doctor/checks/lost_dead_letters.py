@@ -42,7 +42,7 @@ def dead_letters_received(facts: Facts) -> Iterator[Problem]:
     by_reason = listed(f"{n:,} {reason}" for reason, n in sorted(sent.items()))
     yield Problem(
         Subject("broker", "dead letters"),
-        f"{counted(missing, 'dead letter')} lost since the broker started: {by_reason}; "
+        f"{counted(missing, 'dead letter')} lost since the broker started: {by_reason} in all virtual hosts; "
         f"{listed([q.name for q in queues], 3) or 'no queue'} received {received:,}",
         evidence={"lost": missing, "dead_lettered": dict(sorted(counters.items())), "received": received,
                   "queues": [q.name for q in queues]},

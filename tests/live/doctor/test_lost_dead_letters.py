@@ -46,7 +46,7 @@ def test_rejected_messages_are_counted(counted: Place, run: Run) -> None:
     reject_new(p, 7)
     eventually(lambda: lost(p) == 7, within=20, every=1)
     (finding,) = p.look(["AT308"]).findings
-    assert finding.detail.startswith("7 dead letters lost since the broker started: 7 rejected; ")
+    assert finding.detail.startswith("7 dead letters lost since the broker started: 7 rejected in all virtual hosts; ")
     proves("AT308 queues", p, p.look(["AT308"]), run)
     named = {"ATTUNE_OPS_PROMETHEUS_URL": "http://" + p.settings.prometheus.address} if p.settings.prometheus else {}
     said = run("doctor", "--only", "AT308", env=p.environment | named, status=0)

@@ -807,7 +807,7 @@ CASES = (
         "broker",
         "dead letters",
         W,
-        "3 dead letters lost since the broker started: 3 rejected; attune.dlx.queue received 0",
+        "3 dead letters lost since the broker started: 3 rejected in all virtual hosts; attune.dlx.queue received 0",
     ),
     Case(
         "AT308",
