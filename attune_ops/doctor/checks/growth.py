@@ -53,7 +53,8 @@ def backlog_not_growing(
             Subject("queue", q.name),
             f"{q.name} grew from {old.messages:,} to {counted(q.messages, 'message')} in {seconds:.0f} s: "
             f"by {rate:,.0f}/s"
-            + ("" if through is None else f"; its consumers process {through:,.0f}/s, so it never drains"),
+            + ("" if through is None else f"; its consumers process {through:,.0f}/s")
+            + (", so it never drains" if steady else ""),
             evidence={
                 "before": old.messages,
                 "after": q.messages,
