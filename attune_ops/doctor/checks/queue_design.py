@@ -13,6 +13,7 @@ from attune_ops.model.topology import ID, Per, Queue
 from attune_ops.routing.topology_routes import desired_routes, live_router
 
 LIMITS = ("x-message-ttl", "x-max-length", "x-max-length-bytes", "x-expires")
+DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
 
 
 @check(
@@ -96,8 +97,8 @@ def queues_expire(facts: Facts) -> Iterator[Problem]:
 def rejects_kept(facts: Facts) -> Iterator[Problem]:
     """Attune's consumers reject, without requeue, messages that they cannot decode or handle.
 
-    Without a dead-letter exchange such a message is lost. Checks the queues that the topology consumes from, except
-    dead-letter queues.
+    Without a dead-letter exchange such a message is lost. A policy of this broker can set one for all such queues.
+    Checks the queues that the topology consumes from, except dead-letter queues.
     """
     consumed = {c.queue for c in facts.topology.consumers}
     ends = {
@@ -106,12 +107,15 @@ def rejects_kept(facts: Facts) -> Iterator[Problem]:
         for h in r.hops
         for q in h.queues
     }
-    exchanges = {q.arguments.get("x-dead-letter-exchange") for q in facts.topology.queues} - {None}
+    exchanges = {q.arguments.get(DEAD_LETTER_EXCHANGE) for q in facts.topology.queues} - {None}
     ends |= {b.destination for b in facts.topology.bindings if b.source in exchanges}
     bare = [
         q.name
         for q in facts.topology.queues
-        if q.name in consumed - ends and q.per is not Per.REPLICA and "x-dead-letter-exchange" not in q.arguments
+        if q.name in consumed - ends
+        and q.per is not Per.REPLICA
+        and DEAD_LETTER_EXCHANGE not in q.arguments
+        and not _by_policy(facts, q, (DEAD_LETTER_EXCHANGE,))
     ]
     if bare:
         yield Problem(

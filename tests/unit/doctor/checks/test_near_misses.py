@@ -204,13 +204,16 @@ def test_permissions_that_cannot_be_judged_are_skipped(permissions: tuple[UserPe
         ("AT608", S, r"^worker\.", {"expires": 1_800_000}, False),
         ("AT608", S, r"^worker\.1\.", {"expires": 1_800_000}, True),  # worker 2 has such queues, too
         ("AT608", S, r"^worker\.", {"max_length": 9000}, True),
+        ("AT611", H, r"^worker\.", {"dead_letter_exchange": "attune.dlx"}, False),
+        ("AT611", H, r"^worker\.1\.", {"dead_letter_exchange": "attune.dlx"}, True),
+        ("AT611", H, r"^worker\.", {"dead_letter_routing_key": "#"}, True),
     ],
 )
-def test_a_limit_by_a_policy_counts_where_all_such_queues_have_it(
+def test_a_setting_of_a_policy_counts_where_all_such_queues_have_it(
     code: str, facts: Facts, pattern: str, definition: dict[str, Any], there: bool
 ) -> None:
     found = ask(policy(facts, "limit", pattern, **definition), *[c for c in all_checks() if c.code == code]).findings
-    assert bool([f for f in found if code == "AT608" or f.subject.name == EVENTS]) is there
+    assert bool([f for f in found if code != "AT606" or f.subject.name == EVENTS]) is there
 
 
 def test_the_remedy_names_the_queue_that_the_dead_letters_reach() -> None:
