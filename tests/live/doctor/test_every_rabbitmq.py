@@ -149,7 +149,9 @@ def _consumers(vhost: Vhost) -> list[dict[str, Any]]:
 @contextmanager
 def _others(site: Site) -> Iterator[None]:
     """Applications that are not Attune: a quorum queue, streams, a super stream, exclusive and MQTT session queues."""
-    connection = pika.BlockingConnection(pika.URLParameters(site.vhost.amqp_url))
+    server = pika.URLParameters(site.vhost.amqp_url)
+    server.heartbeat = 0  # nothing is read here meanwhile, so the broker would close it on a machine under load
+    connection = pika.BlockingConnection(server)
     channel = connection.channel()
     channel.queue_declare("quorum", durable=True, arguments={"x-queue-type": "quorum"})
     channel.queue_declare("log", durable=True, arguments={"x-queue-type": "stream"})

@@ -55,9 +55,8 @@ def test_cut_permissions_are_given_back_as_printed(
     shows(p, run, "AT117", "→ ", "$ rabbitmqctl set_permissions")
 
     def fixed() -> bool:  # a service whose connection is listed late is found by the next look
-        again = p.look(["AT117"])
-        fix(p, again, run, ("AT117",))
-        return not found(again, Severity.ERROR)
+        fix(p, p.look(["AT117"]), run, ("AT117",))
+        return not found(p.look(["AT117"]), Severity.ERROR)
 
     eventually(fixed, within=60, every=1)
     given = p.vhost.api("GET", path).json()
