@@ -26,22 +26,34 @@ TARGET = (
     ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, attune-0.6, or a file."),
 )
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
+URLS = ("amqp_url", "management_url", "database_url")  # of TARGET_NAMES, those that can have a password
+PASSWORD = r"(?P<user>[A-Za-z][\w+.-]*://[^/?#:@]*):[^/?#]+(?P<host>@[^/?#@]*)(?P<path>.*)"
+IN_QUERY = r"(?P<name>[?&](?!ssl(?!password))[^=&#]*=)[^&#]+"  # of PostgreSQL: password, and what else may be a secret
 TEXTS = frozenset(("commands", "notes"))  # members with sentences and with commands of several programs
 IN_TEXT = r"(?<![\w/-])attune-ops (?=[a-z])(?!lab |completion )(?!\S+( \S+)? --help)"  # compiled when it is used
 
 
 def with_target_options(value: T, options: Mapping[str, str]) -> T:
     """The result with the target options in its commands, or the sentence with them in the commands it mentions."""
-    given = {name: options[name] for name in TARGET_NAMES if name in options and not _has_password(options[name])}
+    given = {
+        name: _masked(options[name]) if name in URLS else options[name] for name in TARGET_NAMES if name in options
+    }
     if not given:
         return value
     return cast("T", _in_text(value, given) if isinstance(value, str) else _in_value(value, given))
 
 
-def _has_password(text: str) -> bool:
-    from attune_ops.model.secret import mask_url
+def _masked(url: str) -> str:
+    """The URL with *** for its password; `parse_amqp` and its like refuse that, so a copied command needs completing.
 
-    return mask_url(text) != text or "?" in text  # a query can hold one, too
+    To leave the option out would direct the command to another installation.
+    """
+    from attune_ops.model.secret import MASK, mask_url
+
+    found = re.fullmatch(PASSWORD, url)
+    if found:  # with no second @: all before it would be masked as a part of the password
+        url = f"{found['user']}:{MASK}{found['host']}{found['path'].replace('@', '%40')}"
+    return mask_url(re.sub(IN_QUERY, rf"\g<name>{MASK}", url))
 
 
 def _in_value(value: Any, options: Mapping[str, str]) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_to_bytes, urlsplit, urlunsplit
 
 from attune_ops.installation.config.settings import Database, Endpoint
 from attune_ops.model.errors import ConfigError
@@ -84,6 +84,8 @@ def parse_database(text: str, origin: str, schema: str = "attune", password: Sec
     found = _credentials(url, origin, password)
     if found is None and password is not None:
         raise ConfigError(f"{origin}: there is a password, but no user in the URL")
+    for _, value in parse_qsl(url.query):
+        _refuse_mask(value, origin)
     _port(url, origin)
     hosts = url.netloc.rpartition("@")[2]
     user, secret = found or ("", Secret(""))
@@ -145,8 +147,14 @@ def _credentials(url: SplitResult, origin: str, password: Secret | None) -> tupl
     user, colon, found = login.partition(":")
     if password is not None and colon:
         raise ConfigError(f"{origin}: there is a password in the URL and in another place; keep one")
+    _refuse_mask(found, origin)
     secret = password or Secret(_decode(found, origin, "password"))
     return _decode(user, origin, "user"), secret
+
+
+def _refuse_mask(text: str, origin: str) -> None:
+    if text == MASK:
+        raise ConfigError(f"{origin}: replace {MASK} by the password: printed commands do not contain it")
 
 
 def _decode(text: str, origin: str, part: str) -> str:
