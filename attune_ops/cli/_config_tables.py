@@ -12,9 +12,9 @@ from pathlib import Path
 from attune_ops.doctor.diagnose import verify
 from attune_ops.installation.config import config_file as config_file
 from attune_ops.installation.config.config_file import ConfigFile
-from attune_ops.installation.config.resolve import NOTHING_FOUND, resolve
+from attune_ops.installation.config.resolve import resolve
 from attune_ops.installation.config.settings import Settings
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, NoInstallation
 from attune_ops.model.table import Cell, Column, Kind, Table
 
 SHOWN = (Column("member"), Column("value"), Column("origin", doc="Where it was set."))
@@ -76,10 +76,11 @@ def check_table(options: Mapping[str, str], environ: Mapping[str, str]) -> Table
     path = config_file.find(named, environ)
     if path is not None:
         rows += _file_rows(path, environ)
-    call = _row(TARGET, options, environ)
-    # A file of environments is valid also if this command names none of them.
-    if not rows or call[-1] != NOTHING_FOUND:
-        rows.append(call)
+    try:
+        rows.append(_row(TARGET, options, environ))
+    except NoInstallation as e:
+        if not rows:  # a file of environments is valid also if this command names none of them
+            rows.append((TARGET, False, str(e)))
     return Table("config", CHECKED, tuple(rows), datetime.now(UTC))
 
 
@@ -152,6 +153,8 @@ def _open_password_files(file: ConfigFile, path: Path, environ: Mapping[str, str
 def _row(subject: str, options: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Cell, ...]:
     try:
         found = resolve(options, environ)
+    except NoInstallation:
+        raise
     except ConfigError as e:
         return (subject, False, str(e))
     detail = f"{found.amqp}, topology {found.topology.name}{', protected' if found.protected else ''}"

@@ -14,6 +14,10 @@ class ConfigError(AttuneOpsError):
     """The command line, an environment variable or a configuration file is wrong."""
 
 
+class NoInstallation(ConfigError):
+    """No setting names an installation; the text says which there are, or how to name one."""
+
+
 class TopologyError(ConfigError):
     """A topology file is invalid; the text names the file, the field, what was found and what is allowed."""
 

@@ -25,11 +25,12 @@ from attune_ops.installation.config.urls import (
     parse_prometheus,
     prometheus_of,
 )
-from attune_ops.model.errors import ConfigError, TopologyError
+from attune_ops.model.errors import ConfigError, NoInstallation, TopologyError
 from attune_ops.model.severity import Severity
 from attune_ops.model.topologies import DEFAULT as DEFAULT_TOPOLOGY
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Topology
+from attune_ops.model.units import listed
 
 KEYS = (
     "env", "config", "attune_config", "amqp_url", "management_url", "database_url", "database_schema", "topology",
@@ -38,6 +39,7 @@ KEYS = (
 PLACES = ("env", "attune_config", "amqp_url")  # each names an installation
 URLS = ("amqp_url", "management_url", "database_url")  # a lab sets all of them
 
+NAMING = ("--amqp-url", "--env", "--attune-config", "--lab")
 NOTHING_FOUND = (
     "no installation given: use --amqp-url (ATTUNE_OPS_AMQP_URL), or --env (ATTUNE_OPS_ENV) with an "
     "attune-ops.toml, or --attune-config (ATTUNE_OPS_ATTUNE_CONFIG, ATTUNE_CONFIG, ./config.yaml), or --lab "
@@ -78,7 +80,7 @@ def resolve(
             said.maps.insert(0, {"attune_config": Setting(", ".join(map(str, attune.files)), attune.origin)})
         if "amqp_url" not in said:
             # The lab instead of the installation that the user named would hide the problems of that installation.
-            said.maps.append(_refuse(name, attune) if name or attune.files else _lab())
+            said.maps.append(_refuse(name, attune) if name or attune.files else _lab() or _nothing_found(file, path))
     return msgspec.structs.replace(
         _settings(said, file, name),
         docs_url=docs_url_of(file, path, environ),
@@ -153,11 +155,11 @@ def _named_lab(given: Layer, variables: Layer) -> Setting | None:
 
 
 def _lab(named: Setting | None = None) -> Layer:
-    """The settings of a running lab: the named one, else the default one."""
+    """The settings of a running lab: the named one, else the default one, or none where that does not run."""
     name = "default" if named is None else str(named.value)
     lab = running_lab.read(name)
     if lab is None and named is None:
-        raise ConfigError(NOTHING_FOUND)
+        return {}
     option = "" if name == "default" else f" --name {name}"
     if lab is None:
         raise ConfigError(f"no lab {name!r} is running: attune-ops lab up{option} starts it")
@@ -171,6 +173,21 @@ def _lab(named: Setting | None = None) -> Layer:
         "lab": name,
     }
     return {key: Setting(value, RUNNING_LAB if named is None else named.origin) for key, value in said.items()}
+
+
+def _nothing_found(file: ConfigFile, path: Path | None) -> Layer:
+    """Raises the error with what there is to choose from, or else with every way to name an installation."""
+    labs = [lab.name for lab in running_lab.running()]
+    there = []
+    if labs:
+        one = f"lab {labs[0]} is running: --lab {labs[0]}"
+        there.append(one if len(labs) == 1 else f"labs {listed(labs)} are running: --lab NAME")
+    if file.env:
+        several = f"environment{'s' if len(file.env) > 1 else ''} {listed(sorted(file.env))}"
+        there.append(f"{path} has the {several}: --env NAME")
+    if not there:
+        raise NoInstallation(NOTHING_FOUND)
+    raise NoInstallation(f"no installation given: {'; '.join(there)}; or name another: {', '.join(NAMING)}")
 
 
 def _attune(said: Mapping[str, Setting], environ: Mapping[str, str], *, search: bool) -> AttuneConfig:

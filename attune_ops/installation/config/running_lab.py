@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -158,19 +159,23 @@ def read(name: str = "default") -> RunningLab | None:
     return lab if lab is not None and lab.ready and any(n.alive for n in lab.nodes) else None
 
 
-def node_at(host: str, amqp_port: int) -> tuple[RunningLab, LabNode] | None:
-    """The running lab and its node that listens for AMQP there; None where no lab of this user does.
-
-    A state file that cannot be read is skipped. Changes nothing.
-    """
-    if host not in LOOPBACK:
-        return None
+def running() -> Iterator[RunningLab]:
+    """The labs of this user that run, by name; a state file that cannot be read is skipped. Changes nothing."""
     for file in sorted(labs_folder().glob(f"*/{STATE_FILE}")):
         with contextlib.suppress(ConfigError):
             lab = read(file.parent.name)
-            found = next((n for n in lab.nodes if n.amqp_port == amqp_port and n.alive), None) if lab else None
-            if lab is not None and found is not None:
-                return lab, found
+            if lab is not None:
+                yield lab
+
+
+def node_at(host: str, amqp_port: int) -> tuple[RunningLab, LabNode] | None:
+    """The running lab and its node that listens for AMQP there; None where no lab of this user does."""
+    if host not in LOOPBACK:
+        return None
+    for lab in running():
+        for node in lab.nodes:
+            if node.amqp_port == amqp_port and node.alive:
+                return lab, node
     return None
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, NoInstallation
 from attune_ops.model.notice import Notice
 from attune_ops.ops import Ops, connect
 
@@ -35,15 +36,10 @@ def begin(env: str | None = None, *, apply: bool = False, confirm: str | None = 
     With `apply` its cells may change the installation; on its own lab they always may. `confirm` is the environment's
     name if it is protected. Raises `ConfigError`.
     """
-    from attune_ops.installation.config.resolve import NOTHING_FOUND
-
     if env:
         return Runbook(connect(env=env), writes=apply, confirm=confirm)
-    try:
+    with suppress(NoInstallation):
         return Runbook(connect(), writes=apply, confirm=confirm)
-    except ConfigError as e:
-        if str(e) != NOTHING_FOUND:
-            raise
     return _own_lab()
 
 

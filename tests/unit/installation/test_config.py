@@ -17,7 +17,7 @@ from attune_ops.doctor.diagnose import verify
 from attune_ops.doctor.findings import Severity
 from attune_ops.installation.config import Settings, resolve, running_lab
 from attune_ops.installation.config import config_file as config_file
-from attune_ops.model.errors import ConfigError, TopologyError
+from attune_ops.model.errors import ConfigError, NoInstallation, TopologyError
 
 OPTION, VARIABLE, ENVIRONMENT, ATTUNE_VARIABLE, ATTUNE_FILE = (
     f"amqp://{host}/v" for host in ("option", "variable", "environment", "attune-variable", "attune-file")
@@ -78,6 +78,27 @@ def lab(folder: Path, name: str = "default", port: int = 1) -> None:
     )
     (place / running_lab.STATE_FILE).write_bytes(msgspec.json.encode(state))
     (place / running_lab.PASSWORD_FILE).write_text("l@b")
+
+
+def test_nothing_named_names_what_is_there(folder: Path) -> None:
+    """A lab with another name than `default` and environments without a default one are found, but never guessed."""
+
+    def error() -> str:
+        with pytest.raises(NoInstallation) as e:
+            resolve({}, {})
+        return str(e.value)
+
+    other = "; or name another: --amqp-url, --env, --attune-config, --lab"
+    lab(folder, "two", 2)
+    assert error() == f"no installation given: lab two is running: --lab two{other}"
+    lab(folder, "rev2", 3)
+    labs = "labs rev2, two are running: --lab NAME"
+    (folder / "attune-ops.toml").write_text("[env.b]\n[env.a]\n")
+    file = "attune-ops.toml has the environments a, b: --env NAME"
+    assert error() == f"no installation given: {labs}; {file}{other}"
+    for name in ("two", "rev2"):
+        (running_lab.lab_folder(name) / running_lab.STATE_FILE).unlink()
+    assert error() == f"no installation given: {file}{other}"
 
 
 def test_the_lab_comes_last(folder: Path) -> None:
