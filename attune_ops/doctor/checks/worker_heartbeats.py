@@ -73,7 +73,7 @@ def _dead(facts: Facts) -> Iterator[tuple[object, Problem]]:
         if worker.has_queues:
             remedy = "Restart the worker."
         if retired:
-            remedy = "Restart each worker that should run. Set the status of a removed one to inactive:"
+            remedy = "Restart each worker that should run. Set a removed one to inactive (retire)."
         yield (process.state, worker.has_queues, clocks), Problem(
             Subject("worker", worker.name),
             f"{worker_name(worker)} is registered as {worker.status}, but {why}; {process.words}"

@@ -42,3 +42,14 @@ def test_the_hint_is_given_where_the_process_is_gone(lab: str, old: int, hinted:
     (finding,) = (f for f in on_lab(diagnose(made), lab).findings if f.code == "AT401")
     assert len(finding.others) + 1 in (1, len(dead))
     assert (HINT in finding.remedy) is hinted
+
+
+@pytest.mark.parametrize("role", ["action", "sensor"])
+@pytest.mark.parametrize("dead", [(2,), (2, 3, 4)])
+def test_the_hint_follows_a_whole_sentence(lab: str, role: str, dead: tuple[int, ...]) -> None:
+    made = facts(tuple(worker(i, role=role, last_heartbeat=NOW - timedelta(hours=1)) for i in dead))
+    made = msgspec.structs.replace(made, broker=broker(made.topology, ()))
+    remedies = [f.remedy for f in on_lab(diagnose(made), lab).findings if f.code == "AT409"]
+    assert remedies
+    for remedy in remedies:
+        assert f". {HINT}" in remedy

@@ -562,7 +562,7 @@ def test_only_a_worker_without_a_process_is_retired() -> None:
     dead = registered(without_consumers(H, W1), stale(1), worker(2), worker(3))
     connected = ConnectionState("c7", "/", client_name="attune worker w1")
     for facts, commands, remedy in (
-        (dead, (retire(1),), "Restart each worker that should run. Set the status of a removed one to inactive:"),
+        (dead, (retire(1),), "Restart each worker that should run. Set a removed one to inactive (retire)."),
         (change(dead, connections=(connected,)), (), "Restart the worker."),
         (registered(H, stale(4, role="sensor")), (), "Check that the sensor runs and can connect to the database."),
     ):
