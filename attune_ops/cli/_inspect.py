@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ import click
 from attune_ops.cli import _complete
 from attune_ops.cli._base import Command, format_option
 from attune_ops.cli._monitor import FORMATS, Monitor, monitor_options, shown
+from attune_ops.cli._options import chosen
 from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.cli._watch import repeat, watch_option
 
@@ -104,7 +104,11 @@ def inspection(
 
         if format in FORMATS and filters["columns"]:
             raise click.UsageError(f"--columns is not for --format {format}")
-        read = partial(method(cli.ops) if method else getattr(cli.ops, name), **filters)
+        whole = method(cli.ops) if method else getattr(cli.ops, name)
+
+        def read() -> Table:
+            return chosen(whole(**filters))
+
         if every is not None:
             return repeat(cli, read, format, every, lambda seen: _exit.UNREACHABLE if seen.unread else _exit.OK)
         found = read()

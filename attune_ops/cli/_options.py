@@ -12,6 +12,7 @@ from attune_ops.cli._run import Cli
 
 if TYPE_CHECKING:
     from attune_ops.model.facts import Facts
+    from attune_ops.model.table import Table
 
 DRY_RUN = "dry run: nothing was changed; to change it, add --apply"
 
@@ -81,3 +82,14 @@ def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -
         return None if value is None else msgspec.json.decode(value.encode(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
         raise click.BadParameter(f"not a JSON object: {e}") from None
+
+
+columns_option = click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
+
+
+def chosen(table: Table, columns: str | None = None) -> Table:
+    """The table with the named columns, or all; what a narrow terminal leaves out is then found by the option."""
+    import msgspec
+
+    found = table.select(columns.split(",")) if columns else table
+    return msgspec.structs.replace(found, columns_option=True)

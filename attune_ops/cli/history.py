@@ -10,7 +10,7 @@ import click
 from attune_ops.cli import _exit
 from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
-from attune_ops.cli._options import DRY_RUN
+from attune_ops.cli._options import DRY_RUN, chosen, columns_option
 from attune_ops.cli._run import Cli, pass_cli
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ folder_option = click.option(
 cluster_option = click.option(
     "--cluster", metavar="NAME", help="The cluster's own name (default: the broker is asked for it)."
 )
-columns_option = click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
 
 
 def since_option(default: str) -> Callable[[Any], Any]:
@@ -105,7 +104,7 @@ def show(cli: Cli, /, pattern: str | None, of: Any, columns: str | None, format:
     from attune_ops.monitoring.view_history import charts
 
     found = show(cli.settings, pattern, of=of, **options)
-    cli.show(found.table.select(columns.split(",")) if columns else found, format)
+    cli.show(chosen(found.table, columns) if columns or format == "table" else found, format)
     if format == "table" and columns is None and sys.stdout.isatty():
         size = shutil.get_terminal_size()
         cli.write("".join(f"{line}\n" for line in charts(found, size.columns, size.lines)))
@@ -128,7 +127,7 @@ def compare(cli: Cli, /, before: str, after: str, columns: str | None, format: s
     from attune_ops.monitoring.history_compare import compare
 
     found = compare(cli.settings, before, after, **options)
-    cli.show(found.select(columns.split(",")) if columns else found, format)
+    cli.show(chosen(found, columns), format)
 
 
 @command.command(example="attune-ops history story worker 1")

@@ -11,6 +11,7 @@ import click
 from attune_ops.cli import _exit
 from attune_ops.cli._base import format_option, group
 from attune_ops.cli._duration import duration
+from attune_ops.cli._options import chosen, columns_option
 from attune_ops.cli._run import Cli, pass_cli
 from attune_ops.model import deadline
 
@@ -75,7 +76,7 @@ def down(cli: Cli, name: str) -> None:
 
 @command.command(example="attune-ops lab status --format json")
 @click.option("--name", help="Only this lab (default: all).")
-@click.option("--columns", metavar="COLUMN,…", help="Only these columns, in this order.")
+@columns_option
 @format_option()
 @pass_cli
 def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None:
@@ -83,7 +84,7 @@ def status(cli: Cli, name: str | None, columns: str | None, format: str) -> None
     from attune_ops import lab
 
     found = lab.status(name if name is not None else cli.options.get("lab"))
-    cli.show(found.select(columns.split(",")) if columns else found, format)
+    cli.show(chosen(found, columns), format)
     if "running" not in found.column("state"):
         cli.note(_nothing_runs(name if name is not None else cli.options.get("lab")))
         cli.exit(_exit.FOUND)

@@ -68,7 +68,8 @@ class Table(Shown, msgspec.Struct, frozen=True):
     """Rows in the order of `columns`. `notes` say how old the numbers are and what was not read.
 
     A pattern is matched against the `key` columns; `taken_at` is None for data without a time. `unread` says what could
-    not be reached: the columns that come from there are unknown.
+    not be reached: the columns that come from there are unknown. `columns_option`: the command that shows it has
+    --columns.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Table(Shown, msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     key: tuple[str, ...] = ("name",)
     unread: tuple[str, ...] = ()
+    columns_option: bool = False
 
     def index(self, column: str) -> int:
         """The position of a column, by its name or its name in JSON; raises `ConfigError` naming the columns.

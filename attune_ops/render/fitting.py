@@ -73,7 +73,8 @@ class Fitting:
         yield made
         notes, hidden = remarks(self.table), len(self.table.columns) - len(picked)
         if hidden:
-            notes = [*(notes or [""]), f"{counted(hidden, 'more column')}: --columns NAME,… or a wider terminal"]
+            how = "--columns NAME,… or a wider terminal" if self.table.columns_option else "in a wider terminal"
+            notes = [*(notes or [""]), f"{counted(hidden, 'more column')}: {how}"]
         yield from (Text(line, style="dim") for line in notes)
 
     def choose(self, lines: list[list[str]], width: int) -> list[int]:

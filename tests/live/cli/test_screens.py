@@ -159,7 +159,7 @@ def test_a_pipe_obeys_columns(here: Place, run: Run) -> None:
     for width in (60, 80, 120):
         fitted = run("queues", env={**here.environment, "COLUMNS": str(width)}, status=0).stdout
         assert max(map(len, fitted.splitlines())) <= width
-        assert "more columns: " in fitted
+        assert "more columns: --columns NAME,…" in fitted
         doctor = run("doctor", env={**here.environment, "COLUMNS": str(width)}, status=0).stdout
         assert max(map(len, doctor.splitlines())) <= width
     assert "arguments" in run("queues", env={**here.environment, "COLUMNS": "wide"}, status=0).stdout

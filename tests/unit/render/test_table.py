@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from attune_ops.cli._options import chosen
 from attune_ops.inventory.queues import queues
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Column, Kind, Table
@@ -148,6 +149,14 @@ def test_a_terminal_of_any_width_shows_names_and_numbers_in_full(width: int) -> 
     assert "consumers" in shown
     left_out = re.search(r"^(\d+) more columns?: ", shown, re.MULTILINE)
     assert len(shown.splitlines()[0].split()) + (int(left_out[1]) if left_out else 0) == len(value.columns)
+
+
+def test_only_a_command_with_the_option_names_it() -> None:
+    value = queues(facts())
+    assert re.search(r"^\d+ more columns: in a wider terminal$", rendered(value, 80), re.MULTILINE)
+    assert re.search(
+        r"^\d+ more columns: --columns NAME,… or a wider terminal$", rendered(chosen(value), 80), re.MULTILINE
+    )
 
 
 def test_columns_chosen_by_name_stay() -> None:
