@@ -34,7 +34,7 @@ def worker_health(
     needs tag management and any permission in the virtual host, changes nothing. Where the management API does not
     answer, passive declares over AMQP tell whether the queues exist and how many consumers they have. Retries for at
     most `wait` s; `on_progress` gets a line when that begins, and whenever the reason changes. Raises `SourceError` if
-    the registry, or the management API and AMQP, cannot be read.
+    the registry, or the management API and AMQP, cannot be read, and `ConfigError` if no registry is configured.
 
     >>> ops.health.worker("w1", wait=10).healthy
     True

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from attune_ops.doctor.health_check import Health, HealthCheck, heartbeat, starting
 from attune_ops.installation import registry_read, registry_session
 from attune_ops.installation.broker_release import recognised
-from attune_ops.installation.config.settings import NO_REGISTRY, Settings
+from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import Management, open_management
 from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.model.errors import SourceError
@@ -17,12 +17,11 @@ from attune_ops.model.topology import Binding, Consumer, Topology
 
 
 def check_worker(settings: Settings, id_or_name: str) -> Health:
-    """Checks one worker once; raises `SourceError` as `health.worker_health` does."""
+    """Checks one worker once; raises as `health.worker_health` does."""
     check = HealthCheck("worker", id_or_name)
     worker = _registered(settings, id_or_name)
     if worker is None:
-        shown = settings.database.shown if settings.database else "none"
-        check.expect(False, "", f"not registered (registry {shown})")
+        check.expect(False, "", f"not registered (registry {settings.registry.shown})")
         return check.health()
     check.name = f"{worker.id} ({worker.name})"
     limit, now = timedelta(seconds=settings.stale_after), datetime.now(UTC)
@@ -69,9 +68,7 @@ def _by_management(
 
 
 def _registered(settings: Settings, id_or_name: str) -> Worker | None:
-    if settings.database is None:
-        raise SourceError(NO_REGISTRY)
-    with registry_session.session(settings.database, settings.timeout) as session:
+    with registry_session.session(settings.registry, settings.timeout) as session:
         return registry_read.read_worker(session, id_or_name)
 
 

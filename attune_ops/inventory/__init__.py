@@ -41,7 +41,8 @@ class TableFilters(TypedDict, total=False):
 def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> Table:
     """The table of that inspection. Reads its sources unless `facts` are given, changes nothing.
 
-    Raises `SourceError`, and `ConfigError` for an unknown column. Orphans are only listed with the registry of this
+    Raises `SourceError`, and `ConfigError` for an unknown column, or without a configured registry for `orphans` and
+    `workers`. Orphans are only listed with the registry of this
     broker's workers: by another one every queue seems orphaned.
     """
     from attune_ops.installation.collect import collect
@@ -49,7 +50,7 @@ def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> T
     inspection = importlib.import_module(f"{__name__}.{name}")
     facts = filters.get("facts")
     if facts is None:
-        if name == "orphans":
+        if name in ("orphans", "workers"):
             _ = settings.registry
         facts = collect(settings, inspection.SOURCES, passive=name in BY_PASSIVE_DECLARE)
         if name == "orphans":

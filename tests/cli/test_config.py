@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from attune_ops.installation.config.settings import NO_REGISTRY
 from tests.world import Run
 
 SECRET = "s3cret-w/ord"
@@ -64,6 +65,15 @@ def test_check(run: Run) -> None:
     path.unlink()
     assert "no installation given" in run("config", "check", status=2).stdout
     run("config", "check", "--amqp-url", "amqp://h", status=0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["startup", "reap", "retire", "orphans", "workers", "workers --format csv", "health worker w1 --wait 1h"],
+)
+def test_a_registry_that_is_not_configured_is_not_waited_for(run: Run, command: str) -> None:
+    done = run(*command.split(), "--amqp-url", "amqp://127.0.0.1:1", status=2)
+    assert (done.stdout, done.stderr) == ("", f"attune-ops: {NO_REGISTRY}\n")
 
 
 FILE = """
