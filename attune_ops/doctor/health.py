@@ -39,7 +39,7 @@ def worker_health(
     >>> ops.health.worker("w1", wait=10).healthy
     True
     """
-    return _until_healthy(lambda: check_worker(settings, worker or settings.own_worker), wait, on_progress)
+    return _until_healthy(lambda: check_worker(settings, worker), wait, on_progress)
 
 
 def broker_health(settings: Settings, *, wait: float = 0.0, on_progress: OnProgress = lambda line: None) -> Health:

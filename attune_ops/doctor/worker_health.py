@@ -16,12 +16,14 @@ from attune_ops.model.snapshot import UNAVAILABLE
 from attune_ops.model.topology import Binding, Consumer, Topology
 
 
-def check_worker(settings: Settings, id_or_name: str) -> Health:
-    """Checks one worker once; raises as `health.worker_health` does."""
-    check = HealthCheck("worker", id_or_name)
-    worker = _registered(settings, id_or_name)
+def check_worker(settings: Settings, id_or_name: str | None) -> Health:
+    """Checks one worker once, this host's own for None; raises as `health.worker_health` does."""
+    name = id_or_name or settings.own_worker
+    check = HealthCheck("worker", name)
+    worker = _registered(settings, name)
     if worker is None:
-        check.expect(False, "", f"not registered (registry {settings.registry.shown})")
+        hint = "" if id_or_name else "; this is the name of this host's worker: give an id or a name"
+        check.expect(False, "", f"not registered (registry {settings.registry.shown}){hint}")
         return check.health()
     check.name = f"{worker.id} ({worker.name})"
     limit, now = timedelta(seconds=settings.stale_after), datetime.now(UTC)

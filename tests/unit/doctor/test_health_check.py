@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from attune_ops.doctor.health import worker_health
 from attune_ops.doctor.health_check import HealthCheck, heartbeat, starting
+from attune_ops.installation import registry_write
+from attune_ops.installation.config import resolve
 from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
 from tests.unit.facts import NOW, worker
 
@@ -27,6 +31,20 @@ def test_a_worker_is_healthy_where_nothing_is_against_it() -> None:
     assert (found.healthy, found.reasons, found.seen) == (False, ("no consumer",), ("q is bound",))
     assert found.line == "not healthy: worker 1 (w1): no consumer"
     assert 0 < found.duration_ms <= (time.perf_counter() - began) * 1000
+
+
+@pytest.mark.parametrize(
+    ("named", "hint"), [("w9", ""), (None, "; this is the name of this host's worker: give an id or a name")]
+)
+def test_a_worker_that_is_not_registered(tmp_path: Path, named: str | None, hint: str) -> None:
+    """Without a name it is this host's, which a person elsewhere does not expect."""
+    registry = f"sqlite:///{tmp_path}/registry.sqlite"
+    settings = resolve({"amqp_url": "amqp://127.0.0.1:1", "database_url": registry}, {})
+    registry_write.register(settings.registry, "w1")
+    found = worker_health(settings, named)
+    assert found.line == (
+        f"not healthy: worker {named or settings.own_worker}: not registered (registry {registry}){hint}"
+    )
 
 
 def test_what_was_not_checked_is_said_in_either_case() -> None:
