@@ -101,7 +101,7 @@ def _exporter(cli: Cli, all_envs: bool, interval: float, max_workers: int, recor
             from attune_ops.monitoring.recorder import Recorder, Recording
 
             recording = Recording(Recorder(settings, record, interval=interval), note)
-        return Exporter(settings, interval=interval, most_workers=max_workers, record=recording, label=label)
+        return Exporter(settings, interval=interval, most_workers=max_workers, record=recording, label=label, note=note)
 
     environments = several(cli, all_envs)
     if environments is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -58,13 +59,15 @@ class Exporter:
         most_workers: int = MOST_WORKERS,
         record: Callable[[Facts], str | None] | None = None,
         label: str | None = None,
+        note: Callable[[str], None] = lambda line: None,
     ) -> None:
         """`label` is the name of the environment where several are served.
 
-        `record` gets each reading, also one without a broker, and gives the reason why it could not record it.
+        `record` gets each reading, also one without a broker, and gives the reason why it could not record it. `note`
+        gets a line when readings begin to fail, with the reason, and when they succeed again.
         """
         self.settings, self.interval, self._most, self._record = settings, interval, most_workers, record
-        self._label = label
+        self._label, self._note, self._failing = label, note, False
         self.recording_failure: str | None = "nothing was recorded yet"
         self.reading: Reading | None = None
         self.failure: str | None = "nothing was read yet"
@@ -111,6 +114,14 @@ class Exporter:
             log.exception("a reading failed")
             self.failure = f"unexpected {type(e).__name__} (a bug)"
         self.failures += self.failure is not None
+        self._report()
+
+    def _report(self) -> None:
+        """Says that readings begin to fail, or succeed again: once, not for each reading."""
+        before, self._failing = self._failing, self.failure is not None
+        if self._failing is not before:
+            with contextlib.suppress(OSError):  # the log's disk is full: the readings go on
+                self._note(f"readings fail: {self.failure}" if self._failing else "readings succeed again")
 
     def _diagnosed(self, facts: Facts) -> Reading:
         report = diagnose_live(self.settings, facts=facts)

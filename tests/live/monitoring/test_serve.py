@@ -162,8 +162,10 @@ def test_a_signal_ends_it_at_once(how: signal.Signals, here: Place) -> None:
 
 def test_while_the_broker_is_away_the_last_values_stay_with_their_age(here: Place) -> None:
     there = here.settings
-    exporter = Exporter(there, interval=1.0)
+    lines = list[str]()
+    exporter = Exporter(there, interval=1.0, note=lines.append)
     exporter.read_once()
+    assert lines == []
     good = parsed(b"".join(exporter.answer("/metrics")[2:]).decode())
     exporter.settings = msgspec.structs.replace(
         there,
@@ -180,9 +182,14 @@ def test_while_the_broker_is_away_the_last_values_stay_with_their_age(here: Plac
     for path in ("/readyz", "/healthz/broker", "/healthz/worker/w1"):
         assert exporter.answer(path).status == 503
         assert b"refused" in exporter.answer(path).body
+    (line,) = lines
+    assert line.startswith("readings fail: ")
+    assert "refused" in line
     exporter.settings = there
-    exporter.read_once()
+    for _ in range(2):
+        exporter.read_once()
     assert exporter.answer("/readyz").status == 200
+    assert lines == [line, "readings succeed again"]
 
 
 def test_few_series_by_default_and_the_remainder_is_stated(here: Place) -> None:
