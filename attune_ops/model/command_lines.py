@@ -221,6 +221,11 @@ def worker(name: str) -> CommandLine:
     return line("workers", only(name))
 
 
+def cordons(*name: str) -> CommandLine:
+    """Shows which workers are cordoned and why: all, or one."""
+    return line("workers", *map(only, name), "--columns", "id,name,state,cordoned,cordon_reason")
+
+
 def peek(queue: str) -> CommandLine:
     """Shows the first messages of a queue."""
     return line("messages", "peek", "--", queue)

@@ -38,6 +38,7 @@ ALERT_MARKS: dict[str | None, Mark] = {
     "ok": GOOD, None: REST,
 }  # fmt: skip
 SEVERITY_MARKS = {Severity.ERROR: ERROR, Severity.WARNING: WARNING, Severity.INFO: INFO}
+STATE = len("√ ready, cordoned")  # the widest column of states
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -101,7 +102,9 @@ def listing(tab: str, report: Report, depths: Depths) -> Listing:
         return Listing(columns, (), reason)
     if tab == "Queues":
         return Listing(columns, tuple(_queues(report, depths)))
-    return Listing(columns, tuple((_workers if tab == "Workers" else _orphans)(facts, depths)))
+    rows = tuple((_workers if tab == "Workers" else _orphans)(facts, depths))
+    states = max((len(str(row.cells[0])) for row in rows), default=0) + len("√ ")
+    return Listing((columns[0]._replace(width=max(columns[0].width, min(states, STATE))), *columns[1:]), rows)
 
 
 def _reason(tab: str, facts: Facts) -> str | None:

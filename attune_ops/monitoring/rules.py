@@ -64,7 +64,8 @@ RULES = (
         "AttuneAllWorkersCordoned",
         "attune_ops_workers_cordoned == attune_ops_workers_live and attune_ops_workers_live > 0", "5m", CRITICAL,
         "all live workers are cordoned",
-        f"All {VALUE} live workers are cordoned: no execution is scheduled. Uncordon a worker.",
+        f"All {VALUE} live workers are cordoned: no execution is scheduled. Uncordon a worker "
+        "on the page Runtimes of Attune's web interface.",
         "AT416",
     ),
     Rule(

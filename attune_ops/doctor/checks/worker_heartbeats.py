@@ -138,7 +138,7 @@ def not_cordoned(facts: Facts) -> Iterator[Problem]:
                 f"{process.words}",
                 evidence={"worker": worker.id, "reason": worker.cordon_reason, "process": process.summary},
                 remedy="Uncordon the worker when it should get work again.",
-                inspect_commands=(command_lines.worker(worker.name),),
+                inspect_commands=(command_lines.cordons(worker.name),),
             )
 
 
@@ -193,7 +193,8 @@ def schedulable(facts: Facts) -> Iterator[Problem]:
 
     The executor finds "No active, uncordoned workers". It rejects each request: the message is dead-lettered, with
     releases 0.5 and 0.6 into nothing, and the execution stays `requested`. It is not requested again when a worker is
-    uncordoned.
+    uncordoned. To uncordon one, use the list of workers on the page Runtimes of Attune's web interface, or send
+    `POST /api/v1/workers/ID/uncordon` to Attune's API as an identity with the permission `workers: manage`.
     """
     live = facts.live_workers
     if live and all(w.cordoned for w in live):
@@ -205,6 +206,7 @@ def schedulable(facts: Facts) -> Iterator[Problem]:
             + (f" ({listed(reasons)})" if reasons else "")
             + f"; {listed_counts(processes)}",
             evidence={"workers": {w.name: w.id for w in live}, "reasons": reasons, "processes": processes},
-            remedy="Uncordon a worker or start another one; then request the executions again.",
-            inspect_commands=(command_lines.worker(live[0].name),),
+            remedy="Uncordon a worker (on Attune's page Runtimes, or POST /api/v1/workers/ID/uncordon to its API) or "
+            "start another one; then request the executions again.",
+            inspect_commands=(command_lines.cordons(),),
         )

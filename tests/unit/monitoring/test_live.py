@@ -18,8 +18,8 @@ from attune_ops.monitoring.live_detail import findings_about
 from attune_ops.monitoring.live_head import tiles, verdict
 from attune_ops.monitoring.live_pages import DetailScreen, HelpScreen
 from attune_ops.monitoring.live_reading import MOST_POINTS, POINTS, Depths, Reading
-from attune_ops.monitoring.live_rows import QUEUES, listing, spark, widths
-from tests.unit.facts import facts, queue
+from attune_ops.monitoring.live_rows import QUEUES, drawn, listing, spark, widths
+from tests.unit.facts import facts, queue, worker
 
 
 def settings() -> Settings:
@@ -65,6 +65,14 @@ def test_a_failed_reading_is_a_gap() -> None:
 def test_columns_fit(total: int) -> None:
     made = widths(QUEUES, total)
     assert sum(made.values()) + 2 * len(made) <= max(total, 68)
+
+
+def test_a_cordoned_worker_is_read_in_full_at_80_columns() -> None:
+    report = reading(facts((worker(1, cordoned=True),))).report
+    assert report
+    listed = listing("Workers", report, Depths())
+    (row,), size = listed.rows, widths(listed.columns, 78)
+    assert drawn(row.cells[0], row.mark, listed.columns[0], size[0]).plain == "√ ready, cordoned"
 
 
 def test_keys_and_states() -> None:

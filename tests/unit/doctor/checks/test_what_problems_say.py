@@ -859,3 +859,13 @@ def test_a_broker_that_does_not_report_what_it_denies_is_not_called_permissive()
     with pytest.raises(Unknown, match=r"RabbitMQ 4\.0\.5 does not report what it denies"):
         problems("AT702", facts)
     assert problems("AT702", msgspec.structs.replace(facts, topology=S.topology)) == []
+
+
+def test_how_a_worker_is_uncordoned() -> None:
+    cordoned = registered(H, *(worker(i, cordoned=True) for i in (1, 2, 3)))
+    (problem,) = problems("AT416", cordoned)
+    assert "POST /api/v1/workers/ID/uncordon" in problem.remedy
+    columns = "--columns id,name,state,cordoned,cordon_reason"
+    assert [str(c) for c in problem.inspect_commands] == [f"attune-ops workers {columns}"]
+    commands = [str(*p.inspect_commands) for p in problems("AT411", cordoned)]
+    assert commands == [f"attune-ops workers w{i} {columns}" for i in (1, 2, 3)]
