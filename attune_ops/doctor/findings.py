@@ -289,8 +289,8 @@ class Report(Shown, msgspec.Struct, frozen=True):
             if self.status == "unknown"
             else None
         )
-        part = f" in {len(self.results)} of {self.of} checks" if self.of else ""
-        return f"{self.status}{part}: {self._counts}" + (f" ({first})" if first else "")
+        part = f"; {len(self.results)} of {self.of} checks chosen" if self.of else ""
+        return f"{self.status}: {self._counts}" + (f" ({first})" if first else "") + part
 
     @property
     def verdict(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from attune_ops.render import text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from attune_ops.render.terminal import Closing
+
 FULL = 3  # findings of one check that are shown in full; --all shows all
 WORST = 5  # findings that are shown in full
 CONSEQUENCES = 20  # of one finding that --all shows
@@ -23,8 +26,7 @@ NAMED = 8  # codes or names in one line
 WIDEST = 100  # columns of a text: a longer line is hard to read
 MARGIN = 9  # columns of the severity
 LABEL = 18  # columns of the label of a line that sums up
-REASON = 60  # characters of why a check was skipped
-REASONS = 3  # of these; more would not leave a healthy installation on one screen
+REASONS = 3  # why checks were skipped; more would not leave a healthy installation on one screen
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "cyan"}
 
@@ -37,7 +39,7 @@ def as_table(screen: Screen) -> Any:
 
     report = screen.report
     if screen.summary:
-        return Narrow(_closing(report), WIDEST)
+        return _closing(report).line
     lines: list[RenderableType] = [_verdict(report)]
     if not screen.quiet:
         lines += _target(report, full=screen.every)
@@ -93,9 +95,7 @@ def _blocks(screen: Screen) -> Iterator[list[RenderableType]]:
 
 def _left(findings: Sequence[Finding]) -> RenderableType:
     """The findings after the worst ones, by code."""
-    counts = ((code, len(list(fs))) for code, fs in groupby(findings, key=lambda f: f.code))
-    codes = _some((code if n == 1 else f"{code} ({n:,})" for code, n in counts), 12)
-    return _body(f"and {len(findings):,} more findings: {codes}; --all shows them", "bold", 4)
+    return _body(f"and {len(findings):,} more findings: {_codes(findings, 12)}; --all shows them", "bold", 4)
 
 
 def _chosen(screen: Screen, group: str) -> bool:
@@ -175,7 +175,7 @@ def _sums(screen: Screen) -> Iterator[RenderableType]:
         ("i Upgrade notes", "upgrade", report.upgrade_notes),
     ):
         if findings and not _chosen(screen, group):
-            codes = _some(dict.fromkeys(f.code for f in findings))
+            codes = _codes(findings, NAMED)
             of = f" of {report.facts.topology.name}" if group == "design" else ""
             yield _sum(label, f"{len(findings)}{of}: {codes}; --{group} shows {_them(findings)}")
 
@@ -184,16 +184,11 @@ def _them(findings: Sequence[Finding]) -> str:
     return "it" if len(findings) == 1 else "them"
 
 
-def _short(reason: str) -> str:
-    """The begin of a reason; `--all` has it in full."""
-    return reason if len(reason) <= REASON else f"{reason[: REASON - 1].rstrip()}…"
-
-
 def _skipped(results: Sequence[CheckResult]) -> str:
     """How many checks were skipped, by reason."""
     reasons: dict[str, list[str]] = {}
     for r in results:
-        reasons.setdefault(_short(r.reason or ""), []).append(r.code)
+        reasons.setdefault(r.reason or "", []).append(r.code)
     parts = [f"{_some(codes, 3)}" + (f": {reason}" if reason else "") for reason, codes in reasons.items()]
     others = [code for codes in list(reasons.values())[REASONS:] for code in codes]
     more = [f"{_some(others)} (--all shows why)"] if others else []
@@ -232,15 +227,19 @@ def _why(report: Report) -> Iterator[RenderableType]:
         yield _text(f"Why: attune-ops doctor --explain {report.problems[0].code}", "dim")
 
 
-def _closing(report: Report) -> RenderableType:
-    """The verdict again, with the worst finding and the command that fixes it: a line to quote."""
+def _closing(report: Report) -> Closing:
+    mark, style = report_text.MARKS[report_text.VERDICTS[report.status]]
+    return closing(f"{mark} {report.verdict}", style, report.problems)
+
+
+def closing(verdict: str, style: str, problems: Sequence[Finding]) -> Closing:
+    """The verdict again, with the command of the worst finding, after `see` where it only shows more: to quote."""
     from attune_ops.render.terminal import Closing
 
-    mark, style = report_text.MARKS[report_text.VERDICTS[report.status]]
-    worst = next((f for f in report.problems if f.severity is not Severity.INFO), None)
+    worst = next((f for f in problems if f.severity is not Severity.INFO), None)
     commands = worst.commands or worst.inspect_commands if worst else ()
     command = text.visible(str(commands[0])) if commands else ""
-    return Closing(text.visible(f"{mark} {report.verdict}"), command, style)
+    return Closing(text.visible(verdict), style, "$ " if worst and worst.commands else "see $ ", command)
 
 
 # Text
@@ -269,6 +268,12 @@ def _sum(label: str, said: str, style: str = "") -> RenderableType:
 
     line = Text(f"{label:<{LABEL}} ", style=style, overflow="fold").append(text.visible(said))
     return _hanging(line, LABEL + 1)
+
+
+def _codes(findings: Iterable[Finding], limit: int) -> str:
+    """The codes of the findings, each once, with the number of its findings where there are several."""
+    counts = Counter(f.code for f in findings)
+    return _some((code if n == 1 else f"{code} ({n:,})" for code, n in counts.items()), limit)
 
 
 def _some(words: Iterable[str], limit: int = NAMED) -> str:

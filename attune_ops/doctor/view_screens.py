@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.doctor import report_text, view_screen
-from attune_ops.doctor.findings import Severity
 from attune_ops.doctor.reports import NOT_DIAGNOSED, EnvironmentReport, Reports
 from attune_ops.doctor.screen import Screen, Screens
 from attune_ops.render import text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from attune_ops.render.terminal import Closing
 
 
 def as_table(screens: Screens) -> Any:
@@ -24,7 +25,7 @@ def as_table(screens: Screens) -> Any:
 
     reports, closing = screens.reports, list(_closing(screens.reports))
     if screens.summary:
-        return Narrow(Group(*closing), view_screen.WIDEST)
+        return Group(*(c.line for c in closing))
     lines: list[RenderableType] = [Text(reports.headline, "bold"), *_verdicts(reports)]
     for e in reports.environments:
         if (named := e.named) is not None and (named.problems or screens.every or screens.design or screens.upgrade):
@@ -53,17 +54,12 @@ def _verdicts(reports: Reports) -> Iterator[RenderableType]:
         yield Hanging(Text(line, style, overflow="fold"), width + 4)
 
 
-def _closing(reports: Reports) -> Iterator[RenderableType]:
-    """The verdict of each environment, with its worst finding and the command that fixes it: lines to quote."""
-    from attune_ops.render.terminal import Closing
-
+def _closing(reports: Reports) -> Iterator[Closing]:
+    """The verdict of each environment, with its worst finding and its command: lines to quote."""
     for e in reports.environments:
         mark, style = marks(reports)[e.env]
         problems = e.report.problems if e.report else ()
-        worst = next((f for f in problems if f.severity is not Severity.INFO), None)
-        commands = worst.commands or worst.inspect_commands if worst else ()
-        command = text.visible(str(commands[0])) if commands else ""
-        yield Closing(text.visible(f"{mark} {e.env}: {e.verdict}{_incomplete(e)}"), command, style)
+        yield view_screen.closing(f"{mark} {e.env}: {e.verdict}{_incomplete(e)}", style, problems)
 
 
 def _incomplete(e: EnvironmentReport) -> str:

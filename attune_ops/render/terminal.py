@@ -162,19 +162,24 @@ def progress(what: str, seconds: float | None, *, no_color: bool) -> Progress:
 
 
 class Closing:
-    """A renderable of a sentence and a command: one line in a pipe, the command to copy on its own at a terminal."""
+    """A renderable of a sentence and a command after its prompt ("$ "), on a line each where one is too short."""
 
-    def __init__(self, sentence: str, command: str, style: str) -> None:
-        self.sentence, self.command, self.style = sentence, command, style
+    def __init__(self, sentence: str, style: str, before: str, command: str) -> None:
+        self.sentence, self.style, self.before, self.command = sentence, style, before, command
+
+    @property
+    def line(self) -> Text:
+        """Both on one line; where it is too long, the terminal wraps it, so that it is copied as one."""
+        after = f"; {self.before}{self.command}" if self.command else ""
+        return Text(self.sentence, self.style, no_wrap=True, overflow="ignore").append(after, "bold")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        after = f"; $ {self.command}" if self.command else ""
-        if options.no_wrap or cell_len(self.sentence + after) <= options.max_width:
-            yield Text(self.sentence, style=self.style).append(after, "bold")
+        if options.no_wrap or self.line.cell_len <= options.max_width:
+            yield self.line
             return
         yield Hanging(Text(self.sentence, style=self.style), 2)
         if self.command:
-            yield Indented(CommandText("$ ", self.command, "bold"), 2)
+            yield Indented(CommandText(self.before, self.command, "bold"), 2)
 
 
 def broken(line: str, width: int) -> Iterator[str]:

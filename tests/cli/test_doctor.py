@@ -27,7 +27,14 @@ def test_a_snapshot_needs_no_installation(run: Run, snapshot: Path) -> None:
     report = json.loads(run("doctor", "--from", snapshot, "--format", "json", status=1).stdout)
     assert [f["code"] for f in report["findings"] if f["severity"] == "error"] == ["AT401"]
     text = run("doctor", "--from", snapshot, "--only", "design", status=0).stdout
-    assert text.splitlines()[-1] == f"! degraded in 12 of {len(all_checks())} checks: 5 known weaknesses; 7 passed"
+    assert text.splitlines()[-1] == f"! degraded: 5 known weaknesses; 7 passed; 12 of {len(all_checks())} checks chosen"
+
+
+@pytest.mark.parametrize("columns", ["", "80"])
+def test_the_summary_is_one_line(run: Run, snapshot: Path, columns: str) -> None:
+    summary = run("doctor", "--from", snapshot, "--summary", env={"COLUMNS": columns}, status=1).stdout
+    assert summary.count("\n") == 1
+    assert f"; {W1} is missing: work for worker 1 (w1) is lost; see $ attune-ops " in summary
 
 
 def test_of_an_unknown_release_no_weakness_is_known(run: Run) -> None:

@@ -13,17 +13,12 @@ import pytest
 from attune_ops import lab
 from attune_ops.cli._main import root
 from tests.cli.commands import parsed
+from tests.examples import examples, shape
 from tests.world import Run
 
 ROOT = Path(__file__).parents[2]
 README, TUTORIAL, COMMANDS = ((ROOT / p).read_text() for p in ("README.md", "docs/tutorial.md", "docs/commands.md"))
-PRINTED = dict(re.findall(r"<!-- printed by: (.+?) -->\n```\n(.*?)```", README + TUTORIAL, re.DOTALL))
-
-
-def shape(line: str) -> str:
-    """A line without what differs from run to run: numbers, sizes, and how far they are padded."""
-    line = re.sub(r"[0-9.]+ (?:[KM]i)?B\b|—", "SIZE", line)  # unknown is a size, too
-    return re.sub(r"\s+", " ", re.sub(r"[0-9]+(\.[0-9]+)*", "N", line)).strip()
+PRINTED = examples(README + TUTORIAL)
 
 
 def assert_printed(excerpt: str, output: str) -> None:

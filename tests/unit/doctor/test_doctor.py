@@ -136,7 +136,7 @@ def test_a_source_that_is_missing_skips_with_its_reason() -> None:
         (CheckStatus.PASSED, None),
     ]
     assert report.status == "unknown"
-    assert report.verdict == f"unknown in 2 of {len(all_checks())} checks: 1 passed, 1 skipped (no monitoring tag)"
+    assert report.verdict == f"unknown: 1 passed, 1 skipped (no monitoring tag); 2 of {len(all_checks())} checks chosen"
 
 
 def test_every_check_can_be_skipped_without_facts() -> None:
@@ -309,8 +309,9 @@ class TestOneCauseGivesOneFinding:
 
 def test_a_healthy_report_of_an_info_alone_does_not_count_what_holds() -> None:
     report = diagnose(healthy(), [made("AT999", Problem(Subject("broker", "b"), "so it is", severity=Severity.INFO))])
-    assert report.verdict == f"healthy in 1 of {len(all_checks())} checks: 1 finding of severity info"
-    assert diagnose(healthy(), [made("AT999")]).verdict == f"healthy in 1 of {len(all_checks())} checks: 1 passed"
+    chosen = f"1 of {len(all_checks())} checks chosen"
+    assert report.verdict == f"healthy: 1 finding of severity info; {chosen}"
+    assert diagnose(healthy(), [made("AT999")]).verdict == f"healthy: 1 passed; {chosen}"
 
 
 def test_an_ordinary_upgrade_needs_no_note() -> None:

@@ -113,7 +113,7 @@ def test_the_rest_is_a_line_each() -> None:
     lines = on_terminal(broken(), 200).splitlines()
     passed = sum(r.status is CheckStatus.PASSED for r in broken().results if r.group == "workers")
     assert f"√ Workers          {passed} passed" in lines
-    assert "! Known weaknesses 5 of attune-2026-01: AT606, AT607, AT610, AT611; --design shows them" in lines
+    assert "! Known weaknesses 5 of attune-2026-01: AT606 (2), AT607, AT610, AT611; --design shows them" in lines
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -124,7 +124,7 @@ def test_the_choices_of_the_screen(width: int) -> None:
     assert all(r.code in every for r in report.results)
     assert "√ ok      AT403 every live worker consumes from its queues" in every.splitlines()
     assert "causes AT301: " in every
-    assert "AT607" not in on_terminal(Screen(report), width).replace("AT606, AT607", "")
+    assert "AT607" not in on_terminal(Screen(report), width).replace("AT606 (2), AT607", "")
     assert "deleted with its last consumer" in on_terminal(Screen(report, design=True), width)
     assert "RabbitMQ 4.3 denies" in on_terminal(Screen(report, upgrade=True), width)
     quiet = on_terminal(Screen(report, quiet=True), width).splitlines()
@@ -139,6 +139,20 @@ def test_the_summary_is_one_line_and_the_last() -> None:
     assert "\n" not in summary
     assert summary == render.form(report, "text").splitlines()[-1]
     assert summary.startswith(f"× {report.headline}; {report.findings[0].detail} (and 1 more); $ attune-ops ")
+
+
+def test_a_command_that_only_shows_more_is_quoted_as_that() -> None:
+    report = diagnose(without_queues(healthy(), W1))
+    assert not report.problems[0].commands
+    summary = render.form(Screen(report, summary=True), "text")
+    assert summary.endswith("is lost; see $ attune-ops workers w1")
+    assert on_terminal(report).splitlines()[-1] == "  see $ attune-ops workers w1"
+
+
+def test_why_a_check_was_skipped_is_read_in_full() -> None:
+    reason = f"registry sqlite:////srv/{'attune/' * 9}registry.sqlite: no execution table"
+    skipped = on_terminal(diagnose(msgspec.structs.replace(healthy(), missing={Source.EXECUTIONS: reason})))
+    assert f":{reason}".replace(" ", "") in "".join(skipped.split())
 
 
 def test_a_live_worker_comes_before_an_orphaned_queue() -> None:
