@@ -57,6 +57,7 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
     changes nothing on the installation.
     """
     from attune_ops.model.facts import Source
+    from attune_ops.model.units import counted
     from attune_ops.monitoring.recorder import record
 
     readings, lacked = 0, None
@@ -64,7 +65,7 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
     def note(facts: Facts, rows: int) -> None:
         nonlocal readings, lacked
         readings += 1
-        _note(cli, facts, rows)
+        cli.note(_recorded(facts, rows))
         lacks = facts.missing_reason((Source.CONSUMERS, Source.REGISTRY)) if facts.broker else lacked
         if lacks != lacked:
             cli.note(f"without all sources: {lacks}" if lacks else "with all sources again")
@@ -75,7 +76,7 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
     except KeyboardInterrupt:  # also SIGTERM: the usual end without --for
         if span is not None:
             raise
-    cli.note(f"ended after {readings} readings; attune-ops history show")
+    cli.note(f"ended after {counted(readings, 'reading')}; attune-ops history show")
 
 
 @command.command(example="attune-ops history show 'attune.*' --since 1h")
@@ -165,16 +166,18 @@ def prune(cli: Cli, older_than: str, folder: str | None, apply: bool, format: st
 
     done = prune(older_than, folder=folder, apply=apply)
     cli.show(done, format)
-    if not apply:
-        cli.note(DRY_RUN if done.rows else "nothing to delete")
+    if done.rows and not apply:
+        cli.note(DRY_RUN)
     cli.exit(_exit.FOUND if any(str(v).startswith("failed: ") for v in done.column("verdict")) else _exit.OK)
 
 
-def _note(cli: Cli, facts: Facts, rows: int) -> None:
+def _recorded(facts: Facts, rows: int) -> str:
+    """The line of a reading that is on the disk."""
     from attune_ops.model.facts import Source
     from attune_ops.model.units import counted
 
     reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
-    depths = [q.messages for q in facts.actual.queue_named.values() if q.messages] if facts.broker else []
+    queues = facts.actual.queue_named.values() if facts.broker else ()
+    depths = [q.messages for q in queues if q.messages is not None]
     said = f"failed: {reason}" if reason else f"{counted(sum(depths), 'message')} in {counted(len(depths), 'queue')}"
-    cli.note(f"recorded {facts.taken_at:%Y-%m-%dT%H:%M:%S.%f}Z, {rows} rows: {said}")
+    return f"recorded {facts.taken_at:%Y-%m-%dT%H:%M:%S.%f}Z, {rows} rows: {said}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time, timedelta
+
 import msgspec
 
 from attune_ops.installation.config import Settings
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.monitoring.history import read
-from attune_ops.monitoring.history_read import Period, period, recorded
+from attune_ops.monitoring.history_read import Period, Recorded, moment_of, period, recorded
 
 COMPARED = (
     Column("queue", doc="the queue's name"),
@@ -50,13 +52,23 @@ def compare(
     first, second = (read(source, span, "queues", pattern) for span in spans)
     for made, text in ((first, before), (second, after)):
         if not made.readings.times:
-            raise ConfigError(f"nothing is recorded in the period {text}")
+            raise ConfigError(f"nothing is recorded in the period {text}; {_extent(source)}")
     was, now = ({str(r["queue"]): r for r in made.table.records()} for made in (first, second))
     rows = [_compared(name, was.get(name), now.get(name)) for name in {**was, **now}]
     notes = tuple(note for made in (first, second) for note in made.table.notes)
     table = Table("compared", COMPARED, tuple(rows), second.table.taken_at, tuple(dict.fromkeys(notes)), ("queue",))
     ordered: Table = msgspec.structs.replace(table, rows=tuple(sorted(table.sorted("queue").rows, key=_largest)))
     return ordered
+
+
+def _extent(source: Recorded) -> str:
+    """From when to when there are readings."""
+    days = [datetime.combine(source.days[i].day, time(), UTC) for i in (0, -1)]
+    of_day = [source.readings(Period(day, day + timedelta(days=1))).times for day in days]
+    if not all(of_day):
+        return f"the recorded days are {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
+    first, last = (f"{moment_of(t):%Y-%m-%dT%H:%M:%SZ}" for t in (of_day[0][0], of_day[-1][-1]))
+    return f"the readings are of {first} to {last}: name two periods in it"
 
 
 def _period(text: str) -> Period:

@@ -40,7 +40,7 @@ def prune(older_than: str = "30d", *, folder: str | None = None, apply: bool = F
     )
     done = [r for r in rows if r[-1] == "deleted"] if apply else rows
     note = f"{counted(sum(int(str(r[3])) for r in done), 'file')} {'deleted' if apply else 'would be deleted'}"
-    return Table("pruned", PRUNED, rows, now, (note,), ("day",))
+    return Table("old days", PRUNED, rows, now, (note,) if rows else (), ("day",))
 
 
 def _end(day: Day) -> datetime:

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from attune_ops import render
+from attune_ops.cli.history import _recorded
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.monitoring import history, history_compare, history_prune, history_story, history_writer
@@ -161,6 +163,10 @@ def test_a_queue_story(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_line_of_a_reading_counts_empty_queues_too() -> None:
+    assert _recorded(at(0, queues=queues(some=0, others=0)), 5).endswith(", 5 rows: 0 messages in 2 queues")
+
+
 def test_two_periods_compared(tmp_path: Path) -> None:
     day = 86400
     readings = [at(10 * i, queues=queues(same=5, falls=90, gone=1)) for i in range(3)]
@@ -172,7 +178,8 @@ def test_two_periods_compared(tmp_path: Path) -> None:
     assert list(found.items()) == [
         ("falls", (-80, "both")), ("new", (None, "new")), ("gone", (None, "gone")), ("same", (0, "both")),
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="nothing is recorded in the period"):
+    extent = rf"; the readings are of {BEGIN:%Y-%m-%dT%H:%M:%SZ} to \S+Z: name two periods in it$"
+    with pytest.raises(ConfigError, match=f"nothing is recorded in the period 2024-01-01..2024-01-02{extent}"):
         history_compare.compare(settings(), "2024-01-01..2024-01-02", second, folder=str(tmp_path), cluster="attune")
 
 
@@ -306,7 +313,8 @@ def test_prune_removes_whole_old_days_of_ours_only(tmp_path: Path) -> None:
     done = history_prune.prune("1d", folder=str(tmp_path), apply=True)
     assert [r["verdict"] for r in done.records()] == ["deleted", "deleted"]
     assert [p.name for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"] == ["notes.txt"]
-    assert history_prune.prune("36500d", folder=str(tmp_path)).rows == ()
+    nothing = history_prune.prune("36500d", folder=str(tmp_path))
+    assert render.form(nothing, "text") == "no old days"
 
 
 @pytest.mark.parametrize("text", ["soon", "2026-13-01", "-1h", "", "1e9d", "9" * 40 + "d"])
