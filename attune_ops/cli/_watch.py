@@ -1,4 +1,4 @@
-"""`--watch SECONDS`: a table that is read and shown again and again."""
+"""`--watch TIME`: a table that is read and shown again and again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def _every(text: str) -> float:
 
 
 watch_option = click.option(
-    "--watch", "every", type=_every, metavar="SECONDS", help="Read and show it again every SECONDS, until Ctrl-C."
+    "--watch",
+    "every",
+    type=_every,
+    metavar="TIME",
+    help="Read and show it again every TIME, e.g. 5s, until Ctrl-C.",
 )
 
 

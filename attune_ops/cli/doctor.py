@@ -67,8 +67,12 @@ def _choice(name: str, help: str) -> Callable[[Any], Any]:
 @from_option
 @click.option("--baseline", metavar="FILE", help="Leave out the findings of this earlier report (--format json).")
 @automatic_samples_option
-@click.option("--interval", type=duration, metavar="TIME",
-              help="Time between the two samples; a longer one finds slower growth (10m).")  # fmt: skip
+@click.option(
+    "--interval",
+    type=duration,
+    metavar="TIME",
+    help="Time between the two samples (default: 7s); a longer one, e.g. 10m, finds slower growth.",
+)
 @click.option("--target-version", metavar="VERSION", help="RabbitMQ version to check an upgrade for (default: 4.3).")
 @click.option("--explain", metavar="CODE|all", shell_complete=_complete, help="Explain a check and exit.")
 @click.option("--all", "every", is_flag=True, help="Show every check, and every finding in full.")

@@ -16,6 +16,8 @@ from attune_ops.model import deadline
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
 
+OWN = "(default: the drill's own)."
+
 
 @group()
 def command() -> None:
@@ -47,16 +49,21 @@ def _remedies(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 @command.command(example="attune-ops drill run worker-crash --rate 50")
 @click.argument("name", shell_complete=_names)
-@click.option("--workers", type=int, metavar="N", help="Number of workers.")
-@click.option("--rate", type=float, metavar="N", help="Messages per second.")
-@click.option("--duration", type=float, metavar="S", help="Duration of the load.")
-@click.option("--size", type=int, metavar="BYTES", help="Additional bytes in each message.")
-@click.option("--durable/--transient", default=None, help="Persistent or transient messages.")
-@click.option("--prefetch", type=int, metavar="N", help="Prefetch count of consumers, instead of the topology's.")
-@click.option("--heartbeat", type=int, metavar="S", help="AMQP heartbeat of a worker that hangs or loses the network.")
-@click.option("--seed", type=int, metavar="N", help="Seed of the message ids.")
+@click.option("--workers", type=int, metavar="N", help="Number of workers " + OWN)
+@click.option("--rate", type=float, metavar="N", help="Messages per second " + OWN)
+@click.option("--duration", type=float, metavar="SECONDS", help="Duration of the load " + OWN)
+@click.option("--size", type=int, metavar="BYTES", help="Additional bytes in each message " + OWN)
+@click.option("--durable/--transient", default=None, help="Persistent or transient messages " + OWN)
+@click.option("--prefetch", type=int, metavar="N", help="Prefetch count of consumers (default: the topology's).")
 @click.option(
-    "--registry", type=click.Choice(("sqlite", "postgresql")), help="Database of the worker registry [sqlite]."
+    "--heartbeat",
+    type=int,
+    metavar="SECONDS",
+    help="AMQP heartbeat of a worker that hangs or loses the network " + OWN,
+)
+@click.option("--seed", type=int, metavar="N", help="Seed of the message ids " + OWN)
+@click.option(
+    "--registry", type=click.Choice(("sqlite", "postgresql")), help="Database of the worker registry (default: sqlite)."
 )
 @click.option(
     "--remedy", metavar="NAME", shell_complete=_remedies, help="Run a second time with this mitigation, and compare."

@@ -111,7 +111,8 @@ def _nothing_runs(name: str | None) -> str:
 @server_option
 @config_option
 @click.option("--workers", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of workers.")
-@click.option("--for", "seconds", type=duration, default="6s", show_default=True, help="Time to publish messages.")
+@click.option("--for", "seconds", type=duration, default="6s", show_default=True, metavar="TIME",
+              help="Time to publish messages.")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Leave broker and services running.")
 @pass_cli
 def run(

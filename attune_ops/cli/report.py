@@ -38,7 +38,7 @@ def command(cli: Cli, output: str, file: str | None, vhost: str | None, samples:
     else:
         size = html_report.write_report(report, output, replace=force, secrets=cli.secrets)
         cli.write(output)
-        cli.note(f"wrote {size} bytes; undo: delete the file")
+        cli.note(f"wrote {size:,} bytes; undo: delete the file")
     if report.facts.broker is None:
         cli.error(f"attune-ops: not read: {report.facts.missing.get(Source.BROKER, 'the broker')}")
         cli.exit(_exit.UNREACHABLE)

@@ -9,8 +9,10 @@ import pytest
 
 from attune_ops.cli import _exit
 from attune_ops.cli._base import LONGEST, Command
+from attune_ops.cli._duration import duration
 from attune_ops.cli._main import Commands, main, root
 from attune_ops.cli._target_options import TARGET
+from attune_ops.cli._watch import _every
 from attune_ops.model.topologies import names
 from tests.cli.commands import ALL, formats
 
@@ -46,6 +48,22 @@ def test_every_option_says_what_it_does(name: str) -> None:
     for param in ALL[name].params:
         if param.param_type_name == "option":
             assert getattr(param, "help", None), f"{param.name} has no help"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_duration_is_called_time(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == _exit.OK
+    shown = capsys.readouterr().out
+    assert not re.findall(r"^  --[a-z-]+ (?:DURATION|S)$|^  --[a-z-]+ (?:DURATION|S) ", shown, re.MULTILINE)
+    for param in ALL[name].params:
+        if isinstance(param.type, click.types.FuncParamType) and param.type.func in (duration, _every):
+            assert param.metavar == "TIME", param.name
+
+
+def test_what_a_drill_sets_itself_is_said() -> None:
+    unset = [p for p in ALL["drill run"].params if p.type.name in ("integer", "float")]
+    assert len(unset) == 7
+    assert [p.name for p in unset if "(default: the " not in str(getattr(p, "help", ""))] == []
 
 
 @pytest.mark.parametrize("name", ALL)

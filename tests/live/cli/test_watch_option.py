@@ -1,4 +1,4 @@
-"""`--watch SECONDS` of the commands that list something: in place at a terminal, again and again in a pipe."""
+"""`--watch TIME` of the commands that list something: in place at a terminal, again and again in a pipe."""
 
 from __future__ import annotations
 
