@@ -1,4 +1,4 @@
-"""README and tutorial hold what the commands print today, numbers aside; the list of commands names each."""
+"""README, tutorial and start-up page hold what is printed today, numbers aside; the list of commands names each."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from tests.examples import examples, shape
 from tests.world import Run
 
 ROOT = Path(__file__).parents[2]
-README, TUTORIAL, COMMANDS = ((ROOT / p).read_text() for p in ("README.md", "docs/tutorial.md", "docs/commands.md"))
-PRINTED = examples(README + TUTORIAL)
+README, TUTORIAL, STARTUP, COMMANDS = (
+    (ROOT / p).read_text() for p in ("README.md", "docs/tutorial.md", "docs/startup.md", "docs/commands.md")
+)
+PRINTED = examples(README + TUTORIAL + STARTUP)
 
 
 def assert_printed(excerpt: str, output: str) -> None:
     """Each line of the excerpt begins a line of the output, in order; `…` stands for lines left out."""
     lines = iter([shape(line) for line in output.splitlines()])
     for wanted in excerpt.splitlines():
-        if wanted.strip() in ("", "…"):
+        if wanted.strip() in ("", "…") or wanted.startswith("$ "):
             continue
         assert any(line.startswith(shape(wanted)) for line in lines), f"not printed, or not there: {wanted!r}\n{output}"
 
@@ -41,7 +43,7 @@ def test_what_the_commands_print(run: Run) -> None:
         assert all(len(line) <= 80 for line in done.stdout.splitlines() if line.startswith("attune.events.queue"))
         there = lab.Lab(name).state
         urls = ("--amqp-url", there.amqp_url, "--management-url", there.management_url)
-        assert len(PRINTED) == 2
+        assert len(PRINTED) == 3
         for command, excerpt in PRINTED.items():
             words = command.split()[1:]
             done = run(*words, *urls, "--database-url", there.database_url, env=state)
