@@ -147,7 +147,7 @@ class BrokerReading:
         return self._with_queues(known, read)
 
     def _with_queues(self, known: BrokerSnapshot, read: dict[str, Any]) -> BrokerSnapshot:
-        """The snapshot with its queues, whose answer takes the longest: look-ups of the others are built meanwhile."""
+        """The snapshot with its queues. Their answer takes the longest: look-ups of the others are built meanwhile."""
         built = {name: getattr(known, name) for name in ("bindings_to_queue", "bindings_from", "consumers_of")}
         queues, left_out = self._queues(read)
         if Source.BROKER in self.missing:

@@ -23,9 +23,10 @@ START_UNKNOWN = (
     "alive (--database-url)."
 )
 UNAVAILABLE = "Make the queue available first: until then its messages and consumers are unknown."
-UNREGISTERED = (
-    "Check that this is the registry of this broker's workers (`attune-ops config show`). If it is, restart the "
-    "process that consumes from the queue: it runs under an id that the registry does not have."
+UNREGISTERED = "Restart the process that consumes from it: it runs under an id that the registry does not have."
+OTHER_REGISTRY = (
+    "Check that this is the registry of this broker's workers (`attune-ops config show`): no live worker of it has a "
+    "queue here. If it is, restart the process that consumes from the queue."
 )
 REGISTER_AGAIN = (
     "Its process is alive: do not stop its consumers or delete the queue. Restart the worker when it is idle: "
@@ -63,7 +64,7 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
 
 
 def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
-    alone = facts.actual.majority is False
+    alone, related = facts.actual.majority is False, any(i in facts.worker_queues for i in facts.live_ids)
     for o in facts.memo(_orphaned):
         worker, depth, consumers, names = o.worker, o.messages, o.consumers, [q.name for q in o.queues]
         process = None if worker is None else worker_process(facts, worker)
@@ -76,7 +77,7 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
             f"{listed(names)}: {_with_name(o.why, worker)}{held}",
             evidence={"worker": o.worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": o.why,
                       "state": state},
-            remedy=NO_MAJORITY if alone and not o.unavailable else _orphan_remedy(o),
+            remedy=NO_MAJORITY if alone and not o.unavailable else _orphan_remedy(o, related),
             commands=tuple(map(command_lines.reap, names)) if o.removable and not alone else (),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=o.severity,
@@ -160,11 +161,11 @@ def removable_queues(facts: Facts) -> Mapping[int, str]:
     return {o.worker_id: o.queues[0].name for o in facts.memo(_orphaned) if o.removable}
 
 
-def _orphan_remedy(o: _Orphaned) -> str:
+def _orphan_remedy(o: _Orphaned, is_registry_related: bool) -> str:
     if o.unavailable:
         return UNAVAILABLE
     if o.consumers and o.worker is None:  # a live process: stopping it only loses a worker
-        return UNREGISTERED
+        return UNREGISTERED if is_registry_related else OTHER_REGISTRY
     if o.alive:
         return REGISTER_AGAIN
     if o.consumers:

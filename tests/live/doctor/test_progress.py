@@ -62,4 +62,4 @@ def test_what_is_waited_for_and_of_how_many_seconds(held: Place, run: Run) -> No
     assert [line.partition(": ")[2] for line in in_pipe(held, run, *probe, status=1)] == [
         "queue worker.2.executions is missing"
     ], "said once"
-    assert " of 7 s" in at_terminal(held, run, "health", "worker", "w1", status=1)
+    assert " of 7 s" not in at_terminal(held, run, "health", "worker", "w1", status=0), "a probe waits for no sample"

@@ -437,6 +437,12 @@ def test_a_queue_that_may_be_in_use_is_not_deleted() -> None:
         assert ("which needs the list of consumers" in problem.remedy) == (not count)
 
 
+@pytest.mark.parametrize(("ids", "remedy"), [((1, 2), "Restart the process"), ((51, 52), "Check that this is the")])
+def test_a_process_with_an_unknown_id_is_restarted_if_the_registry_is_the_right_one(ids: Any, remedy: str) -> None:
+    unregistered = [p for p in problems("AT407", registered(H, *map(worker, ids))) if "worker.3." in p.message]
+    assert [p.remedy.startswith(remedy) for p in unregistered] == [True]
+
+
 def test_a_quorum_queue_is_not_reaped() -> None:
     left = without_consumers(registered(H, worker(1), worker(2)), "worker.3.executions")
     (problem,) = problems("AT407", queues(left, "worker.3.executions", type="quorum"))
