@@ -57,7 +57,7 @@ def test_nagios_by_its_four_statuses(here: Place, run: Run) -> None:
     assert check(*orders, status=1).startswith(
         "QUEUES WARNING - attune.executions.queue: consumers is 3 (warning: @~:5)"
     )
-    assert check("doctor", "--only", "AT501", status=1).startswith("DOCTOR WARNING - degraded in 1 of ")
+    assert check("doctor", "--only", "AT501", status=1).startswith("DOCTOR WARNING - degraded: 1 warning")
     assert check("doctor", "--only", "AT501", "--crit", "warnings=0", status=2).startswith("DOCTOR CRITICAL")
     assert check("doctor", "--only", "AT501", "--warn", "warnings=5", status=0).startswith("DOCTOR OK")
     # Nothing that matches, a wrong threshold, a wrong option: nobody knows, which is not critical.
