@@ -169,12 +169,14 @@ def post(settings: Settings, body: dict[str, object]) -> None:
 
 
 def settled(ops: Ops) -> Facts:
-    """The facts once statistics tell every consumer."""
-    until = time.monotonic() + 120
+    """The facts once statistics tell every consumer: before that a doctor counts some over AMQP."""
+    every = WORKERS * len(ops.settings.topology.worker_consumers(1))
+    until = time.monotonic() + 300
     while True:
         report = ops.doctor()
-        if len(report.facts.actual.consumers or ()) >= WORKERS or time.monotonic() > until:
+        if len(report.facts.actual.consumers or ()) >= every:
             return report.facts
+        assert time.monotonic() < until, (report.verdict, report.facts.missing)
         time.sleep(3)
 
 
