@@ -136,6 +136,8 @@ def _candidate(
     first = since.get(orphan.queue, facts.taken_at)
     orphaned_for = facts.taken_at - first
     verdict, reason = _verdict(queue, consumers(facts, orphan.queue), orphaned_for, grace)
+    if (worker := orphan.worker) and facts.registry and worker.is_beating(facts.taken_at, facts.registry.limit):
+        verdict, reason = "kept", f"its worker sends heartbeats, although its status is {worker.status}"
     return Candidate(orphan.queue, orphan.worker_id, orphan.why, verdict, reason, queue.messages, first, orphaned_for)
 
 

@@ -173,7 +173,8 @@ class _Reaper:
                 stale_after=self._settings.stale_after,
             )
         now = msgspec.structs.replace(self._facts, registry=registry, taken_at=datetime.now(UTC))
-        return why_not_live(now, worker_id) is None
+        beating = found is not None and found.is_beating(now.taken_at, registry.limit)
+        return beating or why_not_live(now, worker_id) is None
 
 
 def _unusable(live: Depth | None) -> str | None:

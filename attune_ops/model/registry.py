@@ -77,7 +77,13 @@ class Worker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         """
         if self.status != WorkerStatus.INACTIVE or self.updated is None or self.last_heartbeat is None:
             return None
-        return self.updated - self.last_heartbeat >= STALE_AFTER
+        return None if self.updated < self.last_heartbeat else self.updated - self.last_heartbeat >= STALE_AFTER
+
+    def is_beating(self, at: datetime, after: timedelta = STALE_AFTER) -> bool:
+        """Whether it sends heartbeats although its status is not that of a running worker: it is alive."""
+        if self.is_registered_live or self.last_heartbeat is None or self.is_stale(at, after):
+            return False
+        return self.status != WorkerStatus.INACTIVE or (self.updated is not None and self.last_heartbeat > self.updated)
 
     def can_be_starting(self, at: datetime, after: timedelta = STALE_AFTER) -> bool:
         """Whether its row is as a start of the last 10 minutes leaves it: registered, no heartbeat after that.

@@ -94,7 +94,7 @@ class _Orphaned(msgspec.Struct, frozen=True):
     queues: tuple[QueueState, ...]
     messages: int
     consumers: int
-    alive: bool  # the worker itself consumes
+    alive: bool  # its process runs
     blind: bool  # the list of consumers was not read, which `reap` needs
 
     @property
@@ -109,7 +109,7 @@ class _Orphaned(msgspec.Struct, frozen=True):
     @property
     def removable(self) -> bool:
         """Whether the finding advises to delete them."""
-        in_use = self.consumers or self.blind or self.unavailable
+        in_use = self.consumers or self.alive or self.blind or self.unavailable
         return not in_use and self.is_classic and self.severity is not Severity.INFO
 
     @property
@@ -127,9 +127,15 @@ def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
             worker = facts.worker_named.get(worker_id)
             depth = sum(q.messages or 0 for q in queues)
             consumers = sum(max(q.consumers or 0, len(consumers_of.get(q.name, ()))) for q in queues)
-            alive = worker is not None and consumes(facts, worker)
+            alive = worker is not None and worker.has_queues and _is_alive(facts, worker)
             found.append(_Orphaned(worker_id, worker, why, queues, depth, consumers, alive, blind))
     return tuple(found)
+
+
+def _is_alive(facts: Facts, worker: Worker) -> bool:
+    """Whether the process of a worker that is not registered as live runs all the same."""
+    beating = facts.registry is not None and worker.is_beating(facts.taken_at, facts.registry.limit)
+    return beating or consumes(facts, worker) or worker_process(facts, worker).state == "connected"
 
 
 def _left(queues: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
