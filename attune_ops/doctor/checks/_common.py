@@ -10,7 +10,14 @@ from attune_ops.doctor.alike import merged as merged
 from attune_ops.doctor.alike import names_of as names_of
 from attune_ops.doctor.findings import Unknown
 from attune_ops.model.facts import Facts
-from attune_ops.model.ownership import exchange_kind, own_queues, owner_and_template, queue_kind, tags_by_queue
+from attune_ops.model.ownership import (
+    exchange_kind,
+    own_queues,
+    owner_and_template,
+    queue_kind,
+    starting_workers,
+    tags_by_queue,
+)
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Consumer, binding_name
@@ -107,6 +114,14 @@ def permission(pattern: str) -> Callable[[str], bool]:
         raise Unknown(f"permission {pattern!r} is a pattern that only the broker can match")
     search = found.search
     return (lambda name: search(name) is not None) if pattern else (lambda _: False)
+
+
+def nobody_takes_work(facts: Facts) -> str | None:
+    """For `facts.memo`: the subject of AT416 where the executor has no worker for an execution; else None."""
+    live, starting = facts.live_workers, facts.memo(starting_workers)
+    if facts.registry is None or any(not w.cordoned and w.id not in starting for w in live):
+        return None
+    return live[0].name if live else "workers"
 
 
 def worker_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:

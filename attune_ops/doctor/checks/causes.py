@@ -71,8 +71,15 @@ EXPLAINED_BY: Rows = {
     "AT409": (("clock", "AT107"),),
     "AT410": (("clock", "AT107"),),
     "AT412": (("subject", "AT407 AT408 AT206"),),  # a worker's queue
-    "AT413": (("queue", "AT401 AT202 AT504"), *NO_CONSUMER, ("queue", "AT501"), ("monitor", "AT418")),
+    "AT413": (
+        ("no worker", "AT416"),
+        ("queue", "AT401 AT202 AT504"),
+        *NO_CONSUMER,
+        ("queue", "AT501"),
+        ("monitor", "AT418"),
+    ),
     "AT414": (("worker", "AT409 AT410"), ("monitor", "AT418")),
+    "AT416": (("worker", "AT409 AT410 AT415"),),
     "AT418": (("clock", "AT107"), ("service", "AT405")),
     # Messages that wait
     "AT501": NO_CONSUMER,
@@ -96,7 +103,7 @@ EXPLAINED_BY: Rows = {
 WRONG_RELEASE = ("AT214", "topology")
 # With the registry of another installation no worker of one is a worker of the other.
 OTHER_REGISTRY = ("AT118", "workers")
-OF_THE_WORKERS = ("AT401", "AT402", "AT403", "AT407", "AT410", "AT413", "AT414", "AT415")
+OF_THE_WORKERS = ("AT401", "AT402", "AT403", "AT407", "AT410", "AT413", "AT414", "AT415", "AT416")
 # With one of these no command of another finding may be run: the facts are not those of one installation.
 MISLEADING = ("AT116", OTHER_REGISTRY[0], WRONG_RELEASE[0])
 _ALWAYS: Mapping[str, tuple[str, ...]] = {  # roles that every problem has

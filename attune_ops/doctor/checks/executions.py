@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, merged, names_of, worker_name
+from attune_ops.doctor.checks._common import (
+    counted,
+    expected_consumers_of,
+    listed,
+    merged,
+    names_of,
+    nobody_takes_work,
+    worker_name,
+)
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -47,6 +55,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
     lost: it has a row of status `queued` in `execution_admission_entry`. If that table cannot be read, the finding says
     so.
     """
+    nobody = facts.memo(nobody_takes_work)
     parking_known = facts.registry is None or facts.registry.parking_known
     for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
         worker, queues = place
@@ -73,7 +82,8 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
             remedy=remedy,
             inspect_commands=(command_lines.consumers(queues[0]),),
             severity=Severity.WARNING if depth or unavailable else None,
-            related={**expected_consumers_of(facts, *queues), "monitor": _monitored(facts, executions)},
+            related={**expected_consumers_of(facts, *queues), "monitor": _monitored(facts, executions),
+                     "no worker": (nobody,) if worker is None and nobody else ()},
             alike=None if worker is None else (bool(there), bool(depth), unavailable),
         )  # fmt: skip
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, listed_counts, merged, names_of, worker_name
+from attune_ops.doctor.checks._common import (
+    counted,
+    listed,
+    listed_counts,
+    merged,
+    names_of,
+    nobody_takes_work,
+    worker_name,
+)
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -187,26 +195,41 @@ def _starting(facts: Facts) -> Iterator[tuple[object, Problem]]:
         )  # fmt: skip
 
 
-@check("AT416", "schedulable", "at least one live worker is not cordoned", Severity.ERROR, needs=(Source.REGISTRY,))
+@check("AT416", "schedulable", "at least one worker can take executions", Severity.ERROR, needs=(Source.REGISTRY,))
 def schedulable(facts: Facts) -> Iterator[Problem]:
-    """With every action worker cordoned, no execution is scheduled.
+    """Without a live worker that is not cordoned, no execution is scheduled.
 
     The executor finds "No active, uncordoned workers". It rejects each request: the message is dead-lettered, with
-    releases 0.5 and 0.6 into nothing, and the execution stays `requested`. It is not requested again when a worker is
-    uncordoned. To uncordon one, use the list of workers on the page Runtimes of Attune's web interface, or send
+    releases 0.5 and 0.6 into nothing, and the execution stays `requested`. It is not requested again when a worker
+    comes. To uncordon one, use the list of workers on the page Runtimes of Attune's web interface, or send
     `POST /api/v1/workers/ID/uncordon` to Attune's API as an identity with the permission `workers: manage`.
+
+    It is a warning where all workers were stopped cleanly, none is registered, or one may still be starting.
     """
-    live = facts.live_workers
+    subject = facts.memo(nobody_takes_work)
+    if subject is None or facts.registry is None:
+        return
+    live, workers = facts.live_workers, [w for w in facts.registry.workers if w.has_queues]
     if live and all(w.cordoned for w in live):
         reasons = sorted({w.cordon_reason for w in live if w.cordon_reason})
-        processes = process_counts(facts, live)
-        yield Problem(
-            Subject("worker", live[0].name),
-            f"every live worker is cordoned: {listed([w.name for w in live])}"
-            + (f" ({listed(reasons)})" if reasons else "")
-            + f"; {listed_counts(processes)}",
-            evidence={"workers": {w.name: w.id for w in live}, "reasons": reasons, "processes": processes},
-            remedy="Uncordon a worker (on Attune's page Runtimes, or POST /api/v1/workers/ID/uncordon to its API) or "
-            "start another one; then request the executions again.",
-            inspect_commands=(command_lines.cordons(),),
-        )
+        said = f"every live worker is cordoned: {listed([w.name for w in live])}"
+        said += f" ({listed(reasons)})" if reasons else ""
+        remedy = "Uncordon a worker (on Attune's page Runtimes, or POST /api/v1/workers/ID/uncordon to its API) or "
+        remedy += "start another one; then request the executions again."
+        evidence: dict[str, object] = {"reasons": reasons}
+    else:
+        said = f"no worker can take executions: {listed([w.name for w in workers]) or 'none is registered'}"
+        remedy = "Start a worker, then request the executions again that were requested meanwhile."
+        evidence = {}
+    shown, processes = live or workers, process_counts(facts, live or workers)
+    harmless = not live and not any(w.crashed or w.is_registered_live for w in workers)
+    starting = any(not w.cordoned for w in facts.memo(starting_workers).values())
+    yield Problem(
+        Subject("worker" if live else "registry", subject),
+        said + (f"; {listed_counts(processes)}" if processes else ""),
+        evidence={"workers": {w.name: w.id for w in shown}, **evidence, "processes": processes},
+        remedy="Wait until the worker consumes." if starting else remedy,
+        inspect_commands=(command_lines.cordons(),),
+        severity=Severity.WARNING if harmless or starting else None,
+        related={"worker": tuple(w.name for w in shown)},
+    )
