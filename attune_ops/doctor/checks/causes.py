@@ -72,6 +72,7 @@ EXPLAINED_BY: Rows = {
     "AT410": (("clock", "AT107"),),
     "AT412": (("subject", "AT407 AT408 AT206"),),  # a worker's queue
     "AT413": (
+        ("clock", "AT107"),
         ("no worker", "AT416"),
         ("queue", "AT401 AT202 AT504"),
         *NO_CONSUMER,

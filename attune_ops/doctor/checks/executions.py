@@ -33,6 +33,7 @@ WITH_WORKER = ("scheduled", "running", "canceling")
 EXECUTOR = "executor"
 MONITORS_SINCE = "2026-02-09"
 ABANDONED_AFTER_S, FAILED_AFTER_S = 60.0, 300.0  # Attune's own limits
+MOST_RELATED = 100  # queues of one finding in which causes are searched
 SLACK_S = 30.0  # for the interval of a monitor and for clocks
 
 
@@ -49,62 +50,91 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
 
     `requested` and `scheduling` executions wait for the executor: their message should be in the queue that
     ExecutionRequested is routed to. `scheduled` executions wait for a worker: their message should be in its queue.
-    If the queue is empty, the message was lost: dropped as unroutable, deleted with an auto-delete queue, or
-    rejected without a dead-letter exchange. If the queue holds messages, or is unavailable, the execution may still
-    run: that is a warning. An execution that a concurrency policy parks is `requested` without a message and not
+    If the queue holds fewer messages than there are executions, some were lost: dropped as unroutable, deleted with an
+    auto-delete queue, or rejected without a dead-letter exchange. If it holds enough, or is unavailable, they may still
+    run: that is a warning. January's table does not have the worker of an execution: there the queues of all live
+    workers are counted together. An execution that a concurrency policy parks is `requested` without a message and not
     lost: it has a row of status `queued` in `execution_admission_entry`. If that table cannot be read, the finding says
     so.
     """
-    nobody = facts.memo(nobody_takes_work)
+    nobody, limit = facts.memo(nobody_takes_work), timedelta(seconds=stuck_s)
     parking_known = facts.registry is None or facts.registry.parking_known
-    for place, executions in _waiting(facts, timedelta(seconds=stuck_s)).items():
-        worker, queues = place
+    for place, executions in _waiting(facts, limit).items():
+        worker, queues = place.worker, place.queues
         there = [facts.actual.queue_named[q] for q in queues if q in facts.actual.queue_named]
         depth = sum(q.messages or 0 for q in there)
         unavailable = any(q.is_silent or q.is_unavailable for q in there)
         found = "is unavailable" if unavailable else f"holds {counted(depth, 'message')}" if there else "is missing"
         registered = None if worker is None else facts.worker_named.get(worker)
         process = None if registered is None else worker_process(facts, registered)
-        receiver = "the executor" if worker is None else f"worker {worker}"
-        receiver += f" ({process.words})" if process else ""
-        lost = "" if depth or unavailable else ": the messages are lost"
-        remedy = "Start the consumer of that queue." if depth else "Cancel the executions, or request them again."
-        if unavailable:
-            remedy = "Make the queue available: it may still hold the messages. Requested again, they would run twice."
-        if lost and worker is None and not parking_known:
+        receiver = place.receiver + (f" ({process.words})" if process else "")
+        missing = 0 if unavailable else max(len(executions) - depth, 0)
+        lost = "" if not missing else ": the messages are lost" if not depth else f": at least {missing:,} are lost"
+        if lost and place.parks and not parking_known:
             lost += f", or parked by a concurrency policy ({ADMISSION} cannot be read)"
+        since = min(s for e in executions if (s := e.updated or e.created) is not None)
         yield Problem(
             Subject("execution", str(executions[0].id)),
-            f"{_some(executions)} in status {_status(executions)} for more than {age(timedelta(seconds=stuck_s))}; "
+            f"{_some(executions)} in status {_status(executions)} for more than {age(limit)}; "
             f"queue {listed(queues)} of {receiver} {found}{lost}",
             evidence={"executions": [e.id for e in executions], "worker": worker, "queues": list(queues),
-                      "messages": depth, "process": process.summary if process else None},
-            remedy=remedy,
+                      "messages": depth, "lost": missing, "process": process.summary if process else None},
+            remedy=_remedy(facts, queues, missing, unavailable),
             inspect_commands=(command_lines.consumers(queues[0]),),
-            severity=Severity.WARNING if depth or unavailable else None,
-            related={**expected_consumers_of(facts, *queues), "monitor": _monitored(facts, executions),
-                     "no worker": (nobody,) if worker is None and nobody else ()},
-            alike=None if worker is None else (bool(there), bool(depth), unavailable),
+            severity=None if missing else Severity.WARNING,
+            related={
+                **expected_consumers_of(facts, *queues[:MOST_RELATED]),
+                "monitor": _monitored(facts, executions),
+                "no worker": (nobody,) if place.parks and nobody else (),
+                "clock": _skewed(facts, facts.taken_at - since - limit),
+            },
+            alike=None if worker is None else (bool(there), bool(depth), bool(missing), unavailable),
         )  # fmt: skip
 
 
-def _waiting(facts: Facts, limit: timedelta) -> dict[tuple[int | None, tuple[str, ...]], list[Execution]]:
-    """The executions that wait too long, by the worker and the queues that should hold their messages."""
+def _remedy(facts: Facts, queues: Sequence[str], missing: int, unavailable: bool) -> str:
+    if unavailable:
+        return "Make the queue available: it may still hold the messages. Requested again, they would run twice."
+    if missing:
+        return "Cancel the executions, or request them again."
+    if any(q in facts.actual.unconsumed for q in queues):
+        return "Start the consumer of that queue."
+    return "Find why its consumer is slow: it waits for something, or needs another replica."
+
+
+class _Place(NamedTuple):
+    """Where the message of a waiting execution should be; `parks`: a concurrency policy can keep it elsewhere."""
+
+    receiver: str
+    worker: int | None
+    queues: tuple[str, ...]
+    parks: bool = False
+
+
+def _waiting(facts: Facts, limit: timedelta) -> dict[_Place, list[Execution]]:
+    """The executions that wait too long, by the place of their messages."""
     requests = [(p, r) for p, r in facts.memo(desired_routes).routes if p.message_type == "ExecutionRequested"]
-    request_queues = tuple(q for p, r in requests if ID not in p.routing_key for q in r.queues)
+    executor = _Place("the executor", None, tuple(q for p, r in requests if ID not in p.routing_key for q in r.queues),
+                      parks=True)  # fmt: skip
     dispatch = tuple(
         facts.memo(desired_routes).template(q) for p, r in requests if ID in p.routing_key for q in r.queues
     )
-    found: dict[tuple[int | None, tuple[str, ...]], list[Execution]] = {}
+    # January's table does not have the worker of an execution.
+    assigned = facts.registry is not None and facts.registry.assigned
+    ids = [] if assigned else [w.id for w in facts.live_workers]
+    anyone = _Place("the live workers", None, tuple(q.replace(ID, str(i)) for i in ids for q in dispatch))
+    found: dict[_Place, list[Execution]] = {}
     for e in _executions(facts):
         since = e.updated or e.created
         if since is None or facts.taken_at - since < limit:
             continue
-        if e.status in REQUESTED and request_queues and not e.parked:
-            found.setdefault((None, request_queues), []).append(e)
+        if e.status in REQUESTED and executor.queues and not e.parked:
+            found.setdefault(executor, []).append(e)
+        elif e.status == "scheduled" and not assigned and anyone.queues:
+            found.setdefault(anyone, []).append(e)
         elif e.status == "scheduled" and e.worker is not None and why_not_live(facts, e.worker) is None and dispatch:
             queues = tuple(q.replace(ID, str(e.worker)) for q in dispatch)
-            found.setdefault((e.worker, queues), []).append(e)
+            found.setdefault(_Place(f"worker {e.worker}", e.worker, queues), []).append(e)
     return found
 
 

@@ -11,9 +11,11 @@ import pytest
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
 from attune_ops.doctor.checks.upgrade import target_note
+from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
 from attune_ops.model.command_lines import bind, consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
+from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import (
     ChannelState,
     ConnectionState,
@@ -30,6 +32,7 @@ from tests.unit.doctor.checks.world import (
     EXECUTIONS,
     FLAWLESS,
     NODE,
+    REQUESTS,
     SEPTEMBER,
     W1,
     ask,
@@ -469,6 +472,51 @@ def test_no_orphan_is_deleted_where_the_broker_would_refuse_it(majority: bool | 
     (problem,) = problems("AT407", change(left, majority=majority))
     assert bool(problem.commands) is commands
     assert problem.remedy.startswith("Delete the queue" if commands else "Nothing can be deleted here")
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "severity", "says"),
+    [
+        ((stale(1, 60, status="inactive", updated=NOW - timedelta(minutes=58)),), None, "executions: w1; 1 crashed"),
+        ((stale(1, 60, status="inactive", updated=NOW - HOUR),), Severity.WARNING, "executions: w1; 1 no connection"),
+        ((), Severity.WARNING, "executions: none is registered"),
+        ((worker(1, cordoned=True),), None, "every live worker is cordoned: w1"),
+    ],
+)
+def test_no_worker_can_take_executions(rows: tuple[Worker, ...], severity: Severity | None, says: str) -> None:
+    left = without_consumers(registered(S, *rows), *(q.name for q in S.topology.worker_queues(1)))
+    (problem,) = problems("AT416", left)
+    assert says in problem.message
+    assert problem.severity is severity
+    waiting = diagnose(executing(left, execution(7, "requested")))
+    assert [c.code for f in waiting.findings if f.code == "AT416" for c in f.consequences] == ["AT413"]
+
+
+@pytest.mark.parametrize(("messages", "lost"), [(0, 50), (1, 49), (50, 0), (60, 0)])
+def test_as_many_executions_wait_as_there_are_messages(messages: int, lost: int) -> None:
+    waiting = executing(S, *(execution(i, "requested", 60) for i in range(1, 51)))
+    (problem,) = problems("AT413", queues(waiting, REQUESTS, messages=messages, messages_ready=messages))
+    assert problem.evidence["lost"] == lost
+    assert problem.severity is (None if lost else Severity.WARNING)
+    assert problem.remedy.startswith("Cancel the executions" if lost else "Find why its consumer is slow")
+
+
+def test_scheduled_executions_of_a_release_that_does_not_assign_them() -> None:
+    waiting = executing(H, *(execution(i, "scheduled", 60) for i in (1, 2, 3)))
+    assert waiting.registry is not None
+    unassigned = msgspec.structs.replace(waiting, registry=msgspec.structs.replace(waiting.registry, assigned=False))
+    (problem,) = problems("AT413", unassigned)
+    assert "of the live workers holds 0 messages: the messages are lost" in problem.message
+    (problem,) = problems("AT413", queues(unassigned, W1, messages=3))
+    assert problem.severity is Severity.WARNING
+
+
+def test_a_clock_makes_executions_seem_to_wait() -> None:
+    early = reaching(executing(S, execution(7, "requested", 5.1)), Source.REGISTRY, clock_offset_s=-240.0)
+    assert [c.code for f in diagnose(early).findings if f.code == "AT107" for c in f.consequences] == ["AT413"]
 
 
 def test_a_binding_that_routes_dead_letters_is_not_removed() -> None:
