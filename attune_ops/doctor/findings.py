@@ -26,6 +26,7 @@ class CheckStatus(StrEnum):
 
 
 ON_TOPOLOGY = ("design", "upgrade")  # groups of checks that examine the topology itself
+HARM = ("AT308", "AT506", "AT511")  # checks of what a weakness does now: messages lost, a queue that grows or is long
 ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that examine the broker
 
 SubjectKind = Literal[
@@ -267,8 +268,12 @@ class Report(Shown, msgspec.Struct, frozen=True):
 
     @property
     def weaknesses(self) -> tuple[Finding, ...]:
-        """The findings about the design of the topology that are not errors: known weaknesses of every installation."""
-        return tuple(f for f in self.findings if f.group == "design" and f.severity is not Severity.ERROR)
+        """The findings about the design of the topology that are not errors: known weaknesses of every installation.
+
+        Without those that do harm on this broker now.
+        """
+        design = (f for f in self.findings if f.group == "design" and f.severity is not Severity.ERROR)
+        return tuple(f for f in design if not any(c.code in HARM for c in f.consequences))
 
     @property
     def upgrade_notes(self) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ import msgspec
 
 from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import missing_queues, why_not_live, worker_id
+from attune_ops.model.recognition import CLEARLY
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Leftover
@@ -49,13 +50,18 @@ def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
 
 
 def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:
-    """Whether the release that uses such a queue fits this broker as well as the topology in use.
+    """Whether the release that uses such a queue fits this broker about as well as the topology in use.
 
-    Then it may be that release that runs, without the service that consumes from the queue.
+    Then it may be that release that runs, without the service that consumes from the queue. A damaged object of it
+    makes the other one fit better; only what is in use tells them apart.
     """
-    fits = {f.name: f.rank for f in facts.recognition.fits} if facts.recognition else {}
+    fits = {f.name: f for f in facts.recognition.fits} if facts.recognition else {}
     used, other = fits.get(facts.topology.name), fits.get(leftover.topology)
-    return bool(leftover.topology) and (used is None or other is None or other >= used)
+    if not leftover.topology or used is None or other is None:
+        return bool(leftover.topology)
+    if used.fraction - other.fraction < CLEARLY:
+        return other.live >= used.live
+    return other.rank >= used.rank
 
 
 def leftover_queues(facts: Facts) -> Iterator[Orphan]:

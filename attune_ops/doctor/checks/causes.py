@@ -88,7 +88,7 @@ EXPLAINED_BY: Rows = {
     "AT506": NO_CONSUMER,
     "AT508": (("subject", "AT501 AT510 AT511"), *NO_CONSUMER),
     "AT510": NO_CONSUMER,
-    "AT511": NO_CONSUMER,
+    "AT511": (("subject", "AT501"), *NO_CONSUMER),
     # The topology itself
     "AT601": (("exchange", "AT610"),),
     "AT602": (("subject", "AT603"), ("route", "AT601")),

@@ -11,7 +11,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.topology import Binding, binding_name
+from attune_ops.model.topology import Binding, Per, Topology, binding_name
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, ObjectKind
 
@@ -57,6 +57,8 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
     for d in missing:
         remedy, commands = declare(d)
         users = sorted({s for p in topology.publishes if p.exchange == d.name for s in p.by})
+        if commands and (services := _with_own_queues_at(topology, d.name)):
+            remedy += f" Then restart each replica of the {listed(services)}: only its start binds its own queue again."
         yield Problem(
             Subject("exchange", d.name),
             f"exchange {d.name} is missing" + (f": publishing to it fails with 404 ({listed(users)})" if users else ""),
@@ -64,6 +66,13 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
             remedy=remedy,
             commands=commands,
         )
+
+
+def _with_own_queues_at(topology: Topology, exchange: str) -> list[str]:
+    """The services of which each replica binds a server-named queue to this exchange."""
+    service_of = {q.name: q.service for q in topology.queues if q.per is Per.REPLICA}
+    bound = (b.destination for b in topology.bindings if b.source == exchange)
+    return sorted({service_of[label] for label in bound if label in service_of})
 
 
 def _nothing_there(facts: Facts, missing: list[Difference]) -> Problem:
@@ -109,6 +118,9 @@ def queues_exist(facts: Facts) -> Iterator[Problem]:
     """
     for d in _missing(facts, "queue"):
         remedy, commands = declare(d)
+        services = sorted({c.service for c in facts.topology.consumers if c.queue == d.name})
+        if commands and services:
+            remedy += f" Then restart the {listed(services)}: a consumer is cancelled with its queue."
         yield Problem(
             Subject("queue", d.name),
             f"queue {d.name} is missing: consuming from it fails with 404, and messages for it are dropped",

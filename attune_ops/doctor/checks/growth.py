@@ -91,11 +91,11 @@ def backlog_moderate(facts: Facts, *, backlog: float = 10_000) -> Iterator[Probl
     """A large backlog means that consumers are slower than publishers, or were stopped for a while."""
     for q in facts.memo(own):
         ready = q.messages_ready or 0
-        if ready > backlog and q.consumers != 0:
+        if ready > backlog:
             yield Problem(
                 Subject("queue", q.name),
                 f"{q.name} has a backlog of {counted(ready, 'message')}"
-                + (f" and {counted(q.consumers, 'consumer')}" if q.consumers else "")
+                + ("" if q.consumers is None else f" and {counted(q.consumers, 'consumer')}")
                 + _drains(q, ready),
                 evidence={"messages_ready": ready, "consumers": q.consumers, "limit": backlog},
                 remedy="Add consumers. Two samples show whether the queue is growing.",

@@ -369,3 +369,15 @@ def test_what_is_frozen_stays_so_while_the_garbage_collector_pauses() -> None:
 
 def test_a_report_is_not_in_full_unless_asked() -> None:
     assert not diagnose(healthy()).full
+
+
+def test_a_weakness_that_does_harm_now_is_a_problem() -> None:
+    quiet = diagnose(healthy("attune-0.6"))
+    assert {"AT606", "AT603"} <= {f.code for f in quiet.weaknesses}
+    for harm in (
+        queues(healthy("attune-0.6"), "attune.events.queue", consumers=0, messages=20_000, messages_ready=20_000),
+        change(healthy("attune-0.6"), dead_lettered={"rejected": 5000}),
+    ):
+        (problem,) = diagnose(harm).problems
+        assert problem.group == "design"
+        assert problem.severity is Severity.WARNING

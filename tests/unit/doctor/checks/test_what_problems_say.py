@@ -514,6 +514,27 @@ def test_scheduled_executions_of_a_release_that_does_not_assign_them() -> None:
     assert problem.severity is Severity.WARNING
 
 
+def test_what_only_a_restart_brings_back() -> None:
+    """A consumer is cancelled with its queue; a server-named queue is bound again by its replica alone."""
+    (problem,) = problems("AT202", without_queues(S, REQUESTS))
+    assert problem.remedy.endswith("Then restart the executor: a consumer is cancelled with its queue.")
+    (problem,) = problems("AT201", without_exchange(S, "attune.metadata"))
+    assert "Then restart each replica of the api, executor, worker: " in problem.remedy
+    (problem,) = problems("AT201", without_exchange(H, "attune.notifications"))
+    assert "restart each replica" not in problem.remedy
+
+
+def test_a_damaged_queue_of_the_release_that_may_run_is_not_deleted() -> None:
+    """Release 0.6 fits better then: it has all but this queue."""
+    lifecycle = "attune.rules.lifecycle.queue"
+    damaged = queues(without_consumers(S, lifecycle), lifecycle, arguments={"x-max-length": 1000}, messages=12)
+    found = with_topology(damaged, candidates(), given=False)
+    assert found.topology.name == "attune-0.6"
+    (problem,) = (p for p in problems("AT412", found) if p.subject.name == lifecycle)
+    assert problem.commands == ()
+    assert "attune-2026-09 uses it and may be what runs here" in problem.remedy
+
+
 def test_a_clock_makes_executions_seem_to_wait() -> None:
     early = reaching(executing(S, execution(7, "requested", 5.1)), Source.REGISTRY, clock_offset_s=-240.0)
     assert [c.code for f in diagnose(early).findings if f.code == "AT107" for c in f.consequences] == ["AT413"]
