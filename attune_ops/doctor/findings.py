@@ -26,7 +26,7 @@ class CheckStatus(StrEnum):
 
 
 ON_TOPOLOGY = ("design", "upgrade")  # groups of checks that examine the topology itself
-HARM = ("AT308", "AT506", "AT511")  # checks of what a weakness does now: messages lost, a queue that grows or is long
+HARM = ("AT308", "AT511")  # checks of what a weakness does now: dead letters are lost, a queue is long
 ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that examine the broker
 
 SubjectKind = Literal[
