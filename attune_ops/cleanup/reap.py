@@ -58,10 +58,10 @@ def reap(
     Every run records which queues are orphaned; without `apply` it changes nothing else and returns what it would do.
     Messages are saved first, to a file in `save_to` (default: the user's state folder). The broker deletes only an
     unused and empty queue (`if-unused`, `if-empty`), so a worker that starts again keeps its queue. Undo: the worker
-    declares its queue when it starts; `messages restore FILE` publishes the saved messages. Needs tag management.
-    `confirm` is the environment's name where it is protected. Raises `SourceError` where broker or registry cannot be
-    read, `ConfigError` where `confirm` is missing, the registry is not the one of this broker's workers, or the broker
-    runs another release and `force` is not set.
+    declares its queue when it starts; then the command in the result publishes the saved messages to that queue alone.
+    Needs tag management. `confirm` is the environment's name where it is protected. Raises `SourceError` where broker
+    or registry cannot be read, `ConfigError` where `confirm` is missing, the registry is not the one of this broker's
+    workers, or the broker runs another release and `force` is not set.
     """
     matches, _ = matcher(pattern), settings.registry
     if apply:

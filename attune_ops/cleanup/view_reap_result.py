@@ -7,7 +7,7 @@ from typing import Final, Literal, TypedDict
 
 from attune_ops.cleanup.candidates import Candidate, ReapResult, Verdict
 from attune_ops.model import units
-from attune_ops.model.command_lines import line
+from attune_ops.model.command_lines import CommandLine, restore, restore_to_queue
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.render import view_notice, view_table, wire
@@ -39,11 +39,18 @@ def lines(result: ReapResult, limit: int | None) -> Iterator[Line]:
         since = f"first found {units.age(c.orphaned_for)} ago" if c.orphaned_for else "first found in this run"
         yield 9, f"orphaned: {c.why}; {since}; {depth}", "dim"
         if c.saved is not None:
-            back = line("messages", "restore", c.saved, "--apply")
-            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {back}", COPY
+            yield 9, f"{units.counted(c.saved_messages, 'message')} saved: {_restore(c, c.saved)}", COPY
     for note in result.notes:
         yield 0, f"note: {note}", "dim"
     yield 0, summary(result), "bold"
+
+
+def _restore(c: Candidate, file: str) -> CommandLine:
+    """To the worker's queue alone: the original exchange would send old messages to all live workers and sensors.
+
+    A leftover's queue does not come back, so for it only the dry run is printed.
+    """
+    return restore(file) if c.worker_id is None else restore_to_queue(c.queue, file)
 
 
 def summary(result: ReapResult) -> str:

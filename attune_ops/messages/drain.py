@@ -16,7 +16,7 @@ from attune_ops.messages.message_file import MessageFile, check_file, is_stdout,
 from attune_ops.messages.queue_reader import PREFETCH, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
 from attune_ops.messages.transfer import OutcomeCount, Transfer
-from attune_ops.model.command_lines import CommandLine, line
+from attune_ops.model.command_lines import restore_to_queue
 from attune_ops.model.units import counted
 
 OnProgress = Callable[[int], None]
@@ -84,7 +84,7 @@ def drain(
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
-        undo=_undo(queue, path) if apply and counts["drained"] and not is_stdout(path) else None,
+        undo=restore_to_queue(queue, str(path)) if apply and counts["drained"] and not is_stdout(path) else None,
     )
 
 
@@ -132,10 +132,6 @@ def _batch(
         reader.acknowledge(safe)
         counts["drained"] += len(safe)
     return not reader.empty
-
-
-def _undo(queue: str, path: Path) -> CommandLine:
-    return line("messages", "restore", "--exchange=", f"--routing-key={queue}", "--apply", "--", str(path))
 
 
 def _outcomes(counts: Counter[str]) -> tuple[OutcomeCount, ...]:

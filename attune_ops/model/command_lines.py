@@ -231,6 +231,16 @@ def peek(queue: str) -> CommandLine:
     return line("messages", "peek", "--", queue)
 
 
+def restore(file: str) -> CommandLine:
+    """Shows where the messages of a file would be published: a dry run."""
+    return line("messages", "restore", "--", file)
+
+
+def restore_to_queue(queue: str, file: str) -> CommandLine:
+    """Publishes the messages of a file to one queue alone; while it does not exist, they stay in the file."""
+    return line("messages", "restore", "--exchange=", f"--routing-key={queue}", "--apply", "--", file)
+
+
 def route(exchange: str, key: str) -> CommandLine:
     """Shows the route of a message."""
     return line("route", "--", exchange, key)

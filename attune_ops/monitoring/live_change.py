@@ -160,7 +160,7 @@ class ChangeScreen(ModalScreen[bool]):
 
     def _shown(self, result: Any) -> Any:
         undo = (
-            "Messages are saved to a file first; undo: the worker redeclares its queue, messages restore FILE"
+            "Messages are saved to a file first; undo: the worker redeclares its queue, then restore them to it"
             if self._what.kind == "reap"
             else "No undo: the broker requeues what the connection holds; the client may reconnect"
         )

@@ -145,3 +145,18 @@ def test_verdicts_are_counted_apart() -> None:
     one = only(candidates(facts(None), {QUEUE: NOW - GRACE}, GRACE, lambda _: True))
     result = ReapResult(False, (one, one, one.judged("kept", "it has 1 consumer")), GRACE, NOW)
     assert (result.count("deletes"), result.count("kept"), result.count("waits")) == (2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("worker_id", "restores"),
+    [
+        (3, f"messages restore --exchange= --routing-key={QUEUE} --apply -- saved.jsonl"),
+        (None, "messages restore -- saved.jsonl"),  # a leftover's queue does not come back: only the dry run
+    ],
+)
+def test_saved_messages_are_restored_to_the_queue_alone(worker_id: int | None, restores: str) -> None:
+    """Their original exchange would send old events to every live worker."""
+    one = only(candidates(facts(None), {QUEUE: NOW - GRACE}, GRACE, lambda _: True)).judged("deleted", "")
+    saved = msgspec.structs.replace(one, worker_id=worker_id, saved="saved.jsonl", saved_messages=2)
+    shown = form(ReapResult(True, (saved,), GRACE, NOW), "text")
+    assert f"2 messages saved: attune-ops {restores}\n" in shown

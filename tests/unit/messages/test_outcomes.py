@@ -5,19 +5,19 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attune_ops.installation.management_types.objects import OneQueue
-from attune_ops.messages.drain import _outcomes, _undo, drain
+from attune_ops.messages.drain import _outcomes, drain
 from attune_ops.messages.move import move
 from attune_ops.messages.publisher import Destination, PublishResult, blocked
 from attune_ops.messages.queue_state import QueueInfo, _default_limit, _limit
 from attune_ops.messages.restore import restore
 from attune_ops.messages.selection import MOST_GROUPS, Kept, OutcomeCounter, Target
 from attune_ops.messages.transfer import Outcome, OutcomeCount, Transfer
+from attune_ops.model.command_lines import restore_to_queue
 from tests.unit.facts import NOW
 
 
@@ -100,7 +100,7 @@ def test_a_drain_says_what_it_requeued_and_how_to_undo_it() -> None:
         OutcomeCount("drained", 0),
         OutcomeCount("other", 2, why="not matched by --filter; requeued"),
     )
-    undo = str(_undo("worker.1.executions", Path("-f.jsonl")))
+    undo = str(restore_to_queue("worker.1.executions", "-f.jsonl"))
     assert "messages restore --exchange= --routing-key=worker.1.executions --apply -- -f.jsonl" in undo
 
 

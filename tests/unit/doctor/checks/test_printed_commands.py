@@ -37,6 +37,7 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "set_memory_limit": ("rabbit@a", 0.6),
     "route": ("x", "k"),
     "dead_letter": ("q", "rejected", "k"),
+    "restore_to_queue": ("q", "f.jsonl"),
 }
 LIVE = Path(__file__).parents[4] / "tests" / "live"
 NO_LINES = {"line", "broker_line", "only", "any_of", "quoted", "option_words"}
