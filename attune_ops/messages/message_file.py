@@ -20,6 +20,7 @@ import msgspec
 
 from attune_ops.installation.config import Settings
 from attune_ops.messages.message import Message
+from attune_ops.messages.restore_progress import was_restored
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.files import PRIVATE, STDOUT, check_regular, lock
 
@@ -114,8 +115,8 @@ class MessageFile:
 def open_file(path: Path, settings: Settings, queue: str) -> Iterator[MessageFile]:
     """Creates the file, or resumes the one of an earlier drain of the same queue.
 
-    Raises `ConfigError` where it is no regular file, another kind of file or of another queue, `ActionError` where it
-    cannot be written or another drain is writing to it.
+    Raises `ConfigError` where it is no regular file, another kind of file, of another queue or was restored,
+    `ActionError` where it cannot be written or another drain is writing to it.
     """
     try:
         file = _to_stdout() if is_stdout(path) else _opened(path)
@@ -147,7 +148,7 @@ def check_file(path: Path, settings: Settings, queue: str) -> None:
         return
     check_regular(path, str(path))
     if path.exists() and path.stat().st_size:
-        _same_queue(read_header(path), path, settings, queue)
+        _check_resumable(read_header(path), path, settings, queue)
     elif not path.absolute().parent.is_dir():
         raise ActionError(f"cannot write {str(path)!r}: no such folder")
     elif not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
@@ -233,12 +234,15 @@ def _begin_file(file: BinaryIO, path: Path, settings: Settings, queue: str) -> M
     return made
 
 
-def _same_queue(header: Header, path: Path, settings: Settings, queue: str) -> None:
+def _check_resumable(header: Header, path: Path, settings: Settings, queue: str) -> None:
+    """Raises `ConfigError` where the file is of another queue, or was restored: `restore` would skip what is added."""
     if (header.queue, header.vhost) != (queue, settings.vhost):
         raise ConfigError(
             f"{str(path)!r} holds messages of queue {header.queue!r} in virtual host {header.vhost!r}; "
             f"choose another file"
         )
+    if was_restored(path, header.id):
+        raise ConfigError(f"{str(path)!r} was restored: choose another file")
 
 
 def _resume(file: BinaryIO, path: Path, settings: Settings, queue: str) -> MessageFile | None:
@@ -247,7 +251,7 @@ def _resume(file: BinaryIO, path: Path, settings: Settings, queue: str) -> Messa
     if not first:
         return None
     header = decode_header(first, str(path))
-    _same_queue(header, path, settings, queue)
+    _check_resumable(header, path, settings, queue)
     count, run, cut, end = 0, 1, 0, len(first)
     for line in file:
         found = next(iter(decode_messages([line])))

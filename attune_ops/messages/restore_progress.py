@@ -107,14 +107,26 @@ def open_progress(path: Path, id: str) -> Iterator[Progress]:
 
 def read_marks(path: Path, id: str) -> bytes:
     """Reads the marks of all positions, b"" where nothing was restored yet; changes nothing."""
-    marks = progress_file(path)
-    if not marks.exists():
-        return b""
-    check_regular(marks, str(marks))
-    data = marks.read_bytes()
+    data = _read(progress_file(path))
     if len(data) >= LINE:
         check(data[:LINE], path, id)
     return data[LINE:]
+
+
+def was_restored(path: Path, id: str) -> bool:
+    """Whether a message of the file with that id was published and confirmed; changes nothing."""
+    data = _read(progress_file(path))
+    return data.startswith(_first_line(id)) and CONFIRMED in data[LINE:]
+
+
+def _read(marks: Path) -> bytes:
+    check_regular(marks, str(marks))
+    try:
+        return marks.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as e:
+        raise ConfigError(f"cannot read the progress file {str(marks)!r}: {e.strerror}") from e
 
 
 def check(line: bytes, path: Path, id: str) -> None:

@@ -50,9 +50,10 @@ def test_nothing_is_lost(pair: str, vhost: Vhost, tmp_path: Path) -> None:
         both = list(pool.map(run, PAIRS[pair]))
     for done in both:
         assert "a bug" not in done.said, done
-        assert done.status in (0, 1), done
+        refused = pair == "restore and drain" and "'kept' was restored" in done.said  # the restore was first
+        assert done.status in ((2,) if refused else (0, 1)), done
         assert done.memory < MOST_KB
-        if done.status == 1:
+        if done.status:
             assert done.said.strip().count("\n") == 0, done
     found: Counter[str] = in_queue(settings, "q") + in_queue(settings, "other")
     for file in (tmp_path / "kept", tmp_path / "kept2"):
@@ -62,8 +63,8 @@ def test_nothing_is_lost(pair: str, vhost: Vhost, tmp_path: Path) -> None:
     if "restore" not in pair:
         assert found.total() == COUNT, "without a kill nothing is there twice"
     if pair in ("drain to one file", "restore and restore"):
-        refused = [done for done in both if done.status == 1]
-        assert len(refused) < 2, both
-        assert all("another" in done.said for done in refused), both
+        ended = [done for done in both if done.status == 1]
+        assert len(ended) < 2, both
+        assert all("another" in done.said for done in ended), both
     if pair == "restore and restore":
         assert found.total() == COUNT, "published once"

@@ -13,7 +13,7 @@ import pytest
 
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.messages.message import REPLAYS, Message
-from attune_ops.messages.message_file import open_file, read_header
+from attune_ops.messages.message_file import check_file, open_file, read_header
 from attune_ops.messages.restore import CHUNK, CHUNK_BYTES, DuplicateDetector, _chunks, restore
 from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, open_progress, read_marks
 from attune_ops.messages.transfer import Transfer
@@ -171,6 +171,27 @@ def test_what_an_earlier_run_published_is_not_published_again(settings: Settings
     assert found.notes[-1] == "1 message was in flight when an earlier run was interrupted: possible duplicates"
     assert not found.incomplete
     assert restore(settings, file, again=True).count("published") == 3
+
+
+def test_a_file_that_was_restored_is_not_resumed(settings: Settings, file: Path) -> None:
+    """A restore would skip what is added: the message that comes back has the id and body of one in the file."""
+    drained(file, settings, message("a"), message("b"))
+    id = read_header(file).id
+    with open_progress(file, id) as progress:
+        progress[1] = SENT  # killed: it is published again
+    drained(file, settings, message("c"))
+    with open_progress(file, id) as progress:
+        progress[2] = CONFIRMED
+    before = file.read_bytes()
+    refused = r"messages.jsonl' was restored: choose another file"
+    with pytest.raises(ConfigError, match=refused):
+        check_file(file, settings, "q")
+    with pytest.raises(ConfigError, match=refused):
+        drained(file, settings, message("d"))
+    assert file.read_bytes() == before
+    file.unlink()
+    drained(file, settings, message("a"))  # another file of the same name
+    drained(file, settings, message("b"))
 
 
 def test_the_marks_of_a_progress_file(settings: Settings, file: Path) -> None:
