@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from attune_ops.installation.management import open_management
 from attune_ops.installation.registry_read import read_worker
 from attune_ops.installation.registry_session import session
 from attune_ops.messages.drain import drain
+from attune_ops.messages.selection import FINISHED_STAY
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import make_folder, state_folder
@@ -81,10 +82,12 @@ def reap(
     return ReapResult(apply, found, grace, facts.taken_at, _notes(found, grace))
 
 
-def _notes(found: Iterable[Candidate], grace: timedelta) -> tuple[str, ...]:
-    """When the next run may find something to delete."""
+def _notes(found: Collection[Candidate], grace: timedelta) -> tuple[str, ...]:
+    """When the next run may find something to delete, and which saved messages a restore keeps."""
     ripe = [c.seen_since + grace for c in found if c.verdict == "waits"]
-    return (f"run it again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC, when the first grace period ends",) if ripe else ()
+    again = f"run it again after {min(ripe):%Y-%m-%d %H:%M:%S} UTC, when the first grace period ends" if ripe else ""
+    finished = FINISHED_STAY if any(c.saved for c in found) else ""
+    return tuple(filter(None, (again, finished)))
 
 
 class _Reaper:

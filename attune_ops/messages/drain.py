@@ -15,6 +15,7 @@ from attune_ops.messages.filters import Filter, accepts, parse
 from attune_ops.messages.message_file import MessageFile, check_file, is_stdout, open_file
 from attune_ops.messages.queue_reader import PREFETCH, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
+from attune_ops.messages.selection import FINISHED_STAY
 from attune_ops.messages.transfer import OutcomeCount, Transfer
 from attune_ops.model.command_lines import restore_to_queue
 from attune_ops.model.units import counted
@@ -70,6 +71,8 @@ def drain(
                 outcome |= counts
     else:
         counts["drained"] = info.ready if limit is None else min(limit, info.ready)
+    undo = restore_to_queue(queue, str(path)) if apply and counts["drained"] and not is_stdout(path) else None
+    notes += _undo_notes(settings) if undo is not None else []
     if limit is not None and counts["drained"] < limit:
         notes.append(
             f"{limit:,} asked for (--limit), {counted(counts['drained'], 'message')} {'drained' if apply else 'ready'}"
@@ -84,7 +87,7 @@ def drain(
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
         notes=tuple(notes),
-        undo=restore_to_queue(queue, str(path)) if apply and counts["drained"] and not is_stdout(path) else None,
+        undo=undo,
     )
 
 
@@ -132,6 +135,11 @@ def _batch(
         reader.acknowledge(safe)
         counts["drained"] += len(safe)
     return not reader.empty
+
+
+def _undo_notes(settings: Settings) -> list[str]:
+    """Which messages the undo keeps; without a registry nothing is known of executions."""
+    return [FINISHED_STAY] if settings.database is not None else []
 
 
 def _outcomes(counts: Counter[str]) -> tuple[OutcomeCount, ...]:

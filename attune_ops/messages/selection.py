@@ -24,6 +24,8 @@ MOST_GROUPS = 200  # a queue for each of many workers would make one each; the r
 # Types that start or stop an execution; the others report on one, also after its end.
 WORK = frozenset(("ExecutionRequested", "ExecutionCancelRequested"))
 
+FINISHED_STAY = "restore keeps messages of finished executions in the file; `--finished` would run that work again"
+
 # Why a message was not published, by the broker's answer.
 NOT_PUBLISHED: dict[PublishResult, tuple[Outcome, str]] = {
     "unroutable": ("returned", "unroutable"),

@@ -27,6 +27,7 @@ from attune_ops.installation import registry_write
 from attune_ops.installation.amqp import Depth
 from attune_ops.installation.amqp_write import BrokerRefused
 from attune_ops.installation.config import Settings, resolve
+from attune_ops.messages.selection import FINISHED_STAY
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.model.topologies import load
@@ -97,6 +98,7 @@ def test_the_next_run_is_after_the_first_grace_period() -> None:
         "run it again after 2026-01-16 12:10:00 UTC, when the first grace period ends",
     )
     assert _notes((candidate(), candidate(verdict="kept")), GRACE) == ()
+    assert _notes((candidate(verdict="deleted", saved="file.jsonl"),), GRACE) == (FINISHED_STAY,)
 
 
 def test_the_audit_log_has_the_queue_s_definition() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from attune_ops.installation.config import resolve
 from attune_ops.installation.management_types.objects import OneQueue
-from attune_ops.messages.drain import _outcomes, drain
+from attune_ops.messages.drain import _outcomes, _undo_notes, drain
 from attune_ops.messages.move import move
 from attune_ops.messages.publisher import Destination, PublishResult, blocked
 from attune_ops.messages.queue_state import QueueInfo, _default_limit, _limit
@@ -102,6 +103,9 @@ def test_a_drain_says_what_it_requeued_and_how_to_undo_it() -> None:
     )
     undo = str(restore_to_queue("worker.1.executions", "-f.jsonl"))
     assert "messages restore --exchange= --routing-key=worker.1.executions --apply -- -f.jsonl" in undo
+    (note,) = _undo_notes(resolve({"amqp_url": "amqp://127.0.0.1:1", "database_url": "sqlite:////r.db"}, {}))
+    assert "finished executions in the file; `--finished`" in note
+    assert not _undo_notes(resolve({"amqp_url": "amqp://127.0.0.1:1"}, {}))
 
 
 @pytest.mark.parametrize(("auto_delete", "may"), [(False, True), (True, False), (None, False)])
