@@ -118,7 +118,7 @@ def retire(database: Database, worker: Worker, *, timeout: float = 10.0) -> None
     """Sets the status of a dead worker to inactive; raises as `heartbeat`.
 
     Raises `ActionError` and changes nothing where the worker has sent a heartbeat since `worker` was read.
-    Undo: its next heartbeat or start sets it active.
+    Undo: its next start sets it active; since Attune 0.6.0 its next heartbeat does, too.
     """
     with _writing(database, f"retiring worker {worker.id}", timeout) as table:
         table.mark(worker.id, WorkerStatus.INACTIVE, beat=False)  # this locks the row
