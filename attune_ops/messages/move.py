@@ -10,6 +10,7 @@ from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.config import Settings
 from attune_ops.messages import interrupts, raw_amqp
+from attune_ops.messages.length_limit import read_room
 from attune_ops.messages.publisher import WINDOW, Destination, Publisher, open_publisher
 from attune_ops.messages.queue_reader import BATCH, Delivery, QueueReader, open_reader
 from attune_ops.messages.queue_state import QueueInfo, read_queue
@@ -45,8 +46,8 @@ def move(
     at the beginning, so what comes back is not moved again. Killed at any moment it loses none; what was confirmed and
     not yet acknowledged (at most PREFETCH messages) is then in both places. What is not published stays. Without
     `apply` it is a dry run. Undo: move them back. `on_notice` gets a sentence while an alarm blocks publishers. Raises
-    `ConfigError` where both `to` and an exchange or key are given, `ActionError`, or `SourceError` where the connection
-    breaks.
+    `ConfigError` where both `to` and an exchange or key are given, `ActionError` also where the messages may exceed a
+    length limit of queue `to` above which it drops messages, or `SourceError` where the connection breaks.
 
     >>> transfer = ops.messages.move("attune.events.queue", "attune.notifications.queue", limit=1)
     >>> transfer.applied, transfer.target
@@ -62,6 +63,8 @@ def move(
     began = time.perf_counter()
     info = read_queue(settings, queue)
     _require_queue(settings, target)
+    most = info.ready if limit is None else min(limit, info.ready)
+    room = read_room(settings, target).notes(most, info.size)
     run = _Run(settings, info, limit)
     with selector.registry(finished=finished) as note:
         if apply:
@@ -72,7 +75,7 @@ def move(
                 finally:
                     outcome |= run.counter.by_outcome
         else:
-            run.counter.expect(info.ready if limit is None else min(limit, info.ready))
+            run.counter.expect(most)
     return Transfer(
         what="move",
         source=queue,
@@ -86,6 +89,7 @@ def move(
             *([note] if note else []),
             *([DEAD_ONLY] if dead_only and not apply else []),
             *info.notes(requeued=not apply or run.requeues),
+            *room,
             *run.notes,
         ),
     )

@@ -22,6 +22,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     auto_delete: bool | None = None
     delivery_limit: int | None = None  # of a quorum queue
     unknown: str = ""
+    size: int | None = None  # bytes of the ready messages
 
     @property
     def may_consume(self) -> bool:
@@ -74,7 +75,15 @@ def read_queue(settings: Settings, queue: str) -> QueueInfo:
     if type == "stream":
         raise ActionError(f"queue {queue!r} is a stream: messages cannot be removed from it, they expire")
     limit = _limit(listed, version) if type == "quorum" else None
-    return QueueInfo(queue, live.messages, live.consumers, type, listed.auto_delete, limit)
+    size = size_of(listed, live.messages)
+    return QueueInfo(queue, live.messages, live.consumers, type, listed.auto_delete, limit, size=size)
+
+
+def size_of(statistics: OneQueue | None, ready: int) -> int | None:
+    """The bytes of the ready messages; None where the statistics, which are seconds old, are of fewer messages."""
+    if statistics is None or statistics.messages_ready is None or statistics.messages_ready < ready:
+        return None
+    return statistics.message_bytes_ready
 
 
 def _limit(queue: OneQueue, version: str) -> int | None:

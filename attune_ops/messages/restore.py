@@ -11,6 +11,7 @@ from pathlib import Path
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
 from attune_ops.messages import interrupts, raw_amqp
+from attune_ops.messages.length_limit import read_room
 from attune_ops.messages.message import Message
 from attune_ops.messages.message_file import Damaged, Header, read_header, read_messages
 from attune_ops.messages.publisher import Destination, Publisher, open_publisher
@@ -51,7 +52,8 @@ def restore(
     published again; what was in flight (at most `publisher.WINDOW` messages) is, and is counted. What is not published
     stays in the file, unmarked. There is no undo: consumers may already have the messages. While an alarm of the broker
     blocks publishers it waits, and `on_notice` gets a sentence about it at once and every 10 s. Raises `ActionError`,
-    or `SourceError` where the connection breaks.
+    also where the messages may exceed a length limit of the queue that is the target, above which it drops messages, or
+    `SourceError` where the connection breaks.
 
     >>> _ = ops.messages.drain("attune.events.queue", "events.jsonl", apply=True)
     >>> transfer = ops.messages.restore("events.jsonl", apply=True)
@@ -64,7 +66,11 @@ def restore(
     selector = Selector(settings, filters, target, max_replays)
     header = read_header(path)
     with selector.registry(finished=finished) as note:
-        run = _Run(path, selector, again, copies)
+        room, planned = read_room(settings, target), _Run(path, selector, again, copies)
+        if room.limits or not apply:
+            planned.dry_run(header)
+        unknown = room.notes(planned.counter.count("published"), planned.size)
+        run = _Run(path, selector, again, copies) if apply else planned
         if apply:
             detail = {"queue": header.queue, **selector.detail}
             subject = str(path.absolute())
@@ -76,8 +82,6 @@ def restore(
                         run.publish(settings, header, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
-        else:
-            run.dry_run(header)
     return Transfer(
         what="restore",
         source=str(path),
@@ -86,7 +90,7 @@ def restore(
         outcomes=run.counter.outcomes,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
-        notes=tuple(n for n in (note, run.doubt) if n),
+        notes=tuple(n for n in (note, run.doubt, *unknown) if n),
     )
 
 
@@ -95,6 +99,7 @@ class _Run:
 
     def __init__(self, path: Path, selector: Selector, again: bool, copies: bool) -> None:
         self.counter = OutcomeCounter()
+        self.size = 0  # bytes that a dry run would publish
         self._path, self._selector, self._again = path, selector, again
         self._unknown = 0
         self._duplicates = DuplicateDetector() if not copies and _was_resumed(path) else None
@@ -111,8 +116,9 @@ class _Run:
         """Decides on every message and publishes none."""
         marks = read_marks(self._path, header.id)
         for chunk in _chunks(read_messages(self._path)):
-            for _, decision in self._decide(chunk, lambda n: marks[n - 1 : n] or NOT_SENT):
+            for message, decision in self._decide(chunk, lambda n: marks[n - 1 : n] or NOT_SENT):
                 self.counter.add(decision)
+                self.size += len(message.body) if isinstance(decision, Destination) else 0
 
     def publish(
         self,

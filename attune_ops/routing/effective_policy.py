@@ -144,6 +144,7 @@ LIMITS = frozenset((
     "message-ttl", "expires", "max-length", "max-length-bytes", "max-in-memory-length", "max-in-memory-bytes",
     "delivery-limit",
 ))  # fmt: skip
+REJECTS = ("reject-publish", "reject-publish-dlx")  # the overflows that nack new messages; the others drop old ones
 _OPERATOR_WINS = frozenset({"overflow", "queue-version"})
 
 Origin = Literal["argument", "policy", "operator policy"]

@@ -19,9 +19,8 @@ from attune_ops.model.registry import START_LASTS
 from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.topology import Per
 from attune_ops.model.units import age, number, size
-from attune_ops.routing.effective_policy import EffectiveSettings
+from attune_ops.routing.effective_policy import REJECTS, EffectiveSettings
 from attune_ops.routing.topology_routes import live_router
-from attune_ops.topology.policies.drops import REJECTS
 
 STATISTICS_INTERVAL_S = 5.0  # a rate of 0 says that nothing was acknowledged for so long
 # The broker's counters of the messages that a setting removes, and their words.

@@ -129,6 +129,7 @@ class OneQueue(msgspec.Struct):
     messages: int | None = None
     messages_ready: int | None = None
     messages_unacknowledged: int | None = None
+    message_bytes_ready: int | None = None
     consumer_details: list[ConsumerWire] | None = None
     message_stats: MessageStats | None = None
 

@@ -16,13 +16,12 @@ from attune_ops.model.command_lines import CommandLine, line
 from attune_ops.model.facts import Facts
 from attune_ops.model.snapshot import PolicyState, QueueState
 from attune_ops.model.units import counted
-from attune_ops.routing.effective_policy import EffectiveSettings
+from attune_ops.routing.effective_policy import REJECTS, EffectiveSettings
 from attune_ops.routing.topology_routes import dead_letters, live_router
 from attune_ops.topology.policies.policy_change import Drop, Effect
 
 LIMITS = ("max-length", "max-length-bytes")
 DECIDES = (*LIMITS, "overflow")
-REJECTS = ("reject-publish", "reject-publish-dlx")
 
 
 def with_drops(facts: Facts, then: Sequence[PolicyState], effects: Sequence[Effect]) -> tuple[Effect, ...]:

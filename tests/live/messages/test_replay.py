@@ -167,6 +167,36 @@ def test_a_full_queue_that_rejects_keeps_the_source(ops: Ops, vhost: Vhost) -> N
     assert depth(vhost, "work") + depth(vhost, "small") == 10
 
 
+@pytest.mark.parametrize("by", ["argument", "policy", "operator policy"])
+@pytest.mark.parametrize(("key", "limit"), [("max-length", 2), ("max-length-bytes", 1000)])
+def test_a_full_queue_that_drops_gets_nothing(
+    by: str, key: str, limit: int, ops: Ops, vhost: Vhost, tmp_path: Path
+) -> None:
+    """It would confirm each message and drop the oldest."""
+    arguments = {f"x-{key}": limit} if by == "argument" else {}
+    vhost.api("PUT", "queues/{vhost}/small", {"durable": True, "arguments": {"x-queue-type": "classic"} | arguments})
+    if by != "argument":
+        kind = "policies" if by == "policy" else "operator-policies"
+        vhost.api("PUT", f"{kind}/{{vhost}}/p", {"pattern": "^small$", "definition": {key: limit}})
+    send(ops, *[envelope(n=n) for n in range(10)])
+    if key == "max-length-bytes":  # a statistic
+        eventually(lambda: vhost.api("GET", "queues/{vhost}/work").json().get("messages_ready") == 10)
+    origin = "its argument" if by == "argument" else f"{by} 'p'"
+    refused = rf"'small' has {key} {limit:,} \({origin}\): 0 \w+ are ready.*nothing was published"
+    for apply in (False, True):
+        with pytest.raises(ActionError, match=refused):
+            ops.messages.move("work", "small", apply=apply)
+    assert (depth(vhost, "work"), depth(vhost, "small")) == (10, 0)
+    file = tmp_path / "f"
+    ops.messages.drain("work", file, apply=True)
+    for apply in (False, True):
+        with pytest.raises(ActionError, match=refused):
+            ops.messages.restore(file, exchange="", routing_key="small", apply=apply)
+    assert depth(vhost, "small") == 0
+    fits = ops.messages.restore(file, exchange="", routing_key="small", filters=["$.payload.n<2"], apply=True)
+    assert fits.count("published") == depth(vhost, "small") == 2
+
+
 def test_what_only_another_user_may_publish_stays(ops: Ops, vhost: Vhost) -> None:
     mine = properties(delivery_mode=2, user_id=vhost.user, message_id="mine")
     send(ops, (mine, b"{}"))

@@ -14,7 +14,7 @@ from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.messages.drain import _outcomes, _undo_notes, drain
 from attune_ops.messages.move import move
 from attune_ops.messages.publisher import Destination, PublishResult, blocked
-from attune_ops.messages.queue_state import QueueInfo, _default_limit, _limit
+from attune_ops.messages.queue_state import QueueInfo, _default_limit, _limit, size_of
 from attune_ops.messages.restore import restore
 from attune_ops.messages.selection import MOST_GROUPS, Kept, OutcomeCounter, Target
 from attune_ops.messages.transfer import Outcome, OutcomeCount, Transfer
@@ -184,3 +184,10 @@ def test_an_alarm_in_words() -> None:
 @pytest.mark.parametrize("operation", [drain, move, restore])
 def test_whatever_moves_messages_is_a_dry_run_unless_asked_to_apply(operation: Callable[..., Transfer]) -> None:
     assert inspect.signature(operation).parameters["apply"].default is False
+
+
+@pytest.mark.parametrize(("counted", "size"), [(None, None), (4, None), (5, 99), (6, 99)])
+def test_the_bytes_of_fewer_messages_than_are_ready_are_not_their_size(counted: int | None, size: int | None) -> None:
+    """The statistics are seconds old."""
+    assert size_of(OneQueue("q", "/", messages_ready=counted, message_bytes_ready=99), 5) == size
+    assert size_of(None, 5) is None

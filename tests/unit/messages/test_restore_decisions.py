@@ -194,6 +194,13 @@ def test_a_file_that_was_restored_is_not_resumed(settings: Settings, file: Path)
     drained(file, settings, message("b"))
 
 
+def test_a_length_limit_that_cannot_be_read_is_a_note(settings: Settings, file: Path) -> None:
+    drained(file, settings, message("a"))
+    note = restore(settings, file, exchange="", routing_key="q").notes[-1]
+    assert note.startswith("the length limit of queue 'q' is unknown (")
+    assert not any("length limit" in note for note in restore(settings, file, exchange="x").notes)
+
+
 def test_the_marks_of_a_progress_file(settings: Settings, file: Path) -> None:
     drained(file, settings, message("a"))
     id = read_header(file).id

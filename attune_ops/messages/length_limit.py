@@ -1,0 +1,80 @@
+"""The length limit of the queue that messages are published to: a full queue drops messages that were confirmed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attune_ops.installation.config import Settings
+from attune_ops.installation.management import open_management
+from attune_ops.messages.queue_state import size_of
+from attune_ops.messages.selection import Target
+from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.routing.effective_policy import REJECTS, EffectiveSetting, EffectiveSettings, PolicySet, queue_settings
+from attune_ops.routing.rules import Rules
+
+UNITS = {"max-length": "messages", "max-length-bytes": "bytes"}
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What a queue has ready, and its limits above which it drops messages; `unknown` says why they were not read."""
+
+    queue: str = ""
+    limits: EffectiveSettings = {}
+    ready: int | None = None
+    size: int | None = None  # bytes ready
+    unknown: str = ""
+
+    def notes(self, messages: int, size: int | None) -> tuple[str, ...]:
+        """What is unknown of the room for these messages; raises `ActionError` where they may exceed a limit."""
+        dropped = "a full queue drops its oldest messages"
+        if self.unknown:
+            return (f"the length limit of queue {self.queue!r} is unknown ({self.unknown}): {dropped}",)
+        found = []
+        for key, setting in self.limits.items():
+            limit = f"queue {self.queue!r} has {key} {setting.value:,} ({_origin(setting)})"
+            has, more = (self.ready, messages) if key == "max-length" else (self.size, size)
+            if not messages:
+                continue
+            if has is None or more is None:
+                found.append(f"{limit}; it is unknown whether the messages exceed it: {dropped}")
+            elif has + more > setting.value:
+                raise ActionError(
+                    f"{limit}: {has:,} {UNITS[key]} are ready, and up to {more:,} more would exceed it; "
+                    f"{dropped}, so nothing was published"
+                )
+        return tuple(found)
+
+
+def read_room(settings: Settings, target: Target) -> Room:
+    """Reads the limits of a target that is a queue, needs tag management, changes nothing."""
+    if target.exchange != "" or target.routing_key is None:
+        return Room()
+    name = target.routing_key
+    try:
+        with open_management(settings) as management:
+            listed = management.live_counts(name)
+            if listed is None:
+                return Room(name, unknown="the management API does not list it")
+            queue = listed.to_state()
+            policies = PolicySet(management.policies(), Rules.of(management.overview().rabbitmq_version))
+            policy = policies.of("queue", name, queue.type, queue.policy)
+            operator = policies.effective_operator(name, queue.type)
+            limits = dropping(queue.type, queue_settings(queue.arguments, queue.type, policy, operator))
+            statistics = management.queue(name) if "max-length-bytes" in limits else None
+    except SourceError as e:
+        return Room(name, unknown=str(e))
+    ready = queue.messages_ready
+    return Room(name, limits, ready, None if ready is None else ready and size_of(statistics, ready))
+
+
+def dropping(type: str, settings: EffectiveSettings) -> EffectiveSettings:
+    """The limits above which a queue of that type drops messages; to a quorum queue reject-publish-dlx is drop-head."""
+    overflow = settings.get("overflow")
+    rejects = REJECTS[:1] if type == "quorum" else REJECTS
+    if overflow is not None and overflow.value in rejects:
+        return {}
+    return {key: settings[key] for key in UNITS if key in settings and isinstance(settings[key].value, int)}
+
+
+def _origin(setting: EffectiveSetting) -> str:
+    return "its argument" if setting.origin == "argument" else f"{setting.origin} {setting.policy!r}"

@@ -1,0 +1,80 @@
+"""A full queue drops messages that it has confirmed: what may exceed its limit is refused before it is published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from attune_ops.installation.config import resolve
+from attune_ops.messages.length_limit import Room, dropping, read_room
+from attune_ops.messages.selection import Target
+from attune_ops.model.errors import ActionError
+from attune_ops.model.snapshot import PolicyState
+from attune_ops.routing.effective_policy import queue_settings
+
+LIMIT, BYTES = {"x-max-length": 1000}, {"x-max-length-bytes": 5000}
+DROPPED = "a full queue drops its oldest messages"
+
+
+def room(arguments: dict[str, Any], ready: int | None = 200, size: int | None = 400, **policy: Any) -> Room:
+    state = PolicyState("/", "p", ".*", "all", 0, policy) if policy else None
+    return Room("q", dropping("classic", queue_settings(arguments, "classic", state, None)), ready, size)
+
+
+@pytest.mark.parametrize(
+    ("limited", "messages", "size", "said"),
+    [
+        (room(LIMIT), 801, 1, "max-length 1,000 (its argument): 200 messages are ready, and up to 801 more would"),
+        (room({}, **{"max-length": 10}), 1, 1, "max-length 10 (policy 'p'): 200 messages"),
+        (room(LIMIT, **{"max-length": 10}), 1, 1, "max-length 10 (policy 'p')"),
+        (room(BYTES), 1, 4601, "max-length-bytes 5,000 (its argument): 400 bytes are ready, and up to 4,601 more"),
+    ],
+)
+def test_what_may_exceed_the_limit_is_refused(limited: Room, messages: int, size: int, said: str) -> None:
+    with pytest.raises(ActionError) as refused:
+        limited.notes(messages, size)
+    assert said in str(refused.value)
+    assert str(refused.value).endswith(f"{DROPPED}, so nothing was published")
+
+
+@pytest.mark.parametrize(
+    ("limited", "messages", "size"),
+    [
+        (room(LIMIT), 800, None),
+        (room(BYTES), 10**6, 4600),
+        (room(LIMIT, ready=5000), 0, 0),  # nothing to publish
+        (room({}), 10**6, None),
+        (room(LIMIT | {"x-overflow": "reject-publish"}), 10**6, None),
+        (room(LIMIT, overflow="reject-publish-dlx"), 10**6, None),
+        (Room(), 10**6, None),
+    ],
+)
+def test_what_fits_or_is_nacked_is_published(limited: Room, messages: int, size: int | None) -> None:
+    assert limited.notes(messages, size) == ()
+
+
+@pytest.mark.parametrize(
+    ("limited", "said"),
+    [
+        (Room("q", unknown="it is down"), f"the length limit of queue 'q' is unknown (it is down): {DROPPED}"),
+        (room(LIMIT, ready=None), "has max-length 1,000 (its argument); it is unknown whether"),
+        (room(BYTES), "has max-length-bytes 5,000 (its argument); it is unknown whether"),
+    ],
+)
+def test_what_is_unknown_is_a_note(limited: Room, said: str) -> None:
+    (note,) = limited.notes(1, None)
+    assert said in note
+
+
+def test_a_quorum_queue_drops_its_oldest_where_a_classic_one_dead_letters_the_new() -> None:
+    for overflow, drops in (("drop-head", True), ("reject-publish-dlx", True), ("reject-publish", False)):
+        settings = queue_settings({**LIMIT, "x-overflow": overflow}, "quorum", None, None)
+        assert bool(dropping("quorum", settings)) is drops
+
+
+def test_only_a_queue_has_one_limit() -> None:
+    settings = resolve({"amqp_url": "amqp://127.0.0.1:1", "management_url": "http://127.0.0.1:1"}, {})
+    for target in (Target(), Target("x", "k"), Target("", None), Target(None, "k")):
+        assert read_room(settings, target) == Room()
+    assert "127.0.0.1:1" in read_room(settings, Target("", "q")).unknown
