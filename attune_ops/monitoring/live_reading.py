@@ -25,7 +25,7 @@ from attune_ops.model.ownership import check_registry
 from attune_ops.model.secret import scrub
 
 SCHEMA = "attune-ops/watch/1"
-LINE_SOURCES = (Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.REGISTRY)
+LINE_SOURCES = (Source.BROKER, Source.DEPTHS, Source.REGISTRY, Source.CONSUMERS)
 POINTS = 240  # depths that are kept of one queue
 MOST_POINTS = 400_000  # of all queues: the memory stays bounded however many there are
 
@@ -190,7 +190,7 @@ def numbers(facts: Facts) -> Mapping[str, int | None]:
         registered = [s for s in states if s != "unregistered"]
         found["workers"] = len(registered)
         if facts.missing_reason((Source.BROKER,)) is None:
-            found["workers_ready"] = registered.count("ready")
+            found["workers_ready"] = None if None in registered else registered.count("ready")
     if orphans_known(facts) is None:
         found["orphaned_queues"] = sum(1 for _ in orphaned_queues(facts))
     return found
@@ -225,7 +225,7 @@ JSON = ReadingJson
 
 def as_json(facts: Facts, secrets: tuple[Any, ...]) -> dict[str, Any]:
     """`attune-ops/watch/1`: a reading as one object; null is unknown, `reason` says why."""
-    reason = facts.missing_reason((Source.BROKER, Source.DEPTHS)) or facts.missing_reason((Source.REGISTRY,))
+    reason = facts.missing_reason(LINE_SOURCES)
     return {
         "schema": SCHEMA,
         "taken_at": facts.taken_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),

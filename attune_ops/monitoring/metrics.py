@@ -13,6 +13,7 @@ from attune_ops.doctor.checks.dead_letters import lost_dead_letters
 from attune_ops.doctor.checks.lost_dead_letters import dead_letter_queues, missing_dead_letters
 from attune_ops.doctor.findings import CheckStatus, Report, Severity
 from attune_ops.doctor.health_check import Health
+from attune_ops.inventory import consumer_count
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.orphans import orphaned_queues
 from attune_ops.model.table import Table
@@ -27,9 +28,9 @@ from attune_ops.monitoring.prometheus import (
 )
 from attune_ops.monitoring.worker_metrics import (
     DEPTHS,
-    consumers,
     fleet_families,
     gauge,
+    total,
     worker_counts,
     worker_families,
 )
@@ -69,7 +70,9 @@ def families(report: Report, most_workers: int = MOST_WORKERS) -> Iterator[Metri
         orphans = [o.state for o in orphaned_queues(facts) if o.state is not None]
         yield gauge("orphaned_queues", "Worker queues that no registered live worker owns.", orphans)
         held = GaugeMetricFamily("attune_ops_orphaned_queue_messages", "Messages in orphaned queues.")
-        held.add_metric([], sum(q.messages or 0 for q in orphans))
+        messages = total(q.messages for q in orphans)
+        if messages is not None:
+            held.add_metric([], messages)
         yield held
 
 
@@ -150,7 +153,7 @@ def _service_queues(facts: Facts) -> Iterator[Metric]:
     yield from queue_families(
         QueueRow(name, False, 0, 0, 0)
         if q is None
-        else QueueRow(name, True, q.messages_ready, q.messages_unacknowledged, consumers(facts, q))
+        else QueueRow(name, True, q.messages_ready, q.messages_unacknowledged, consumer_count(facts, q))
         for name, q in states.items()
     )
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 
+from attune_ops.inventory import consumer_count
 from attune_ops.inventory.workers import workers
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker
-from attune_ops.model.snapshot import QueueState
 from attune_ops.model.startup_progress import Step, progress
 from attune_ops.model.table import Cell
 from attune_ops.monitoring.prometheus import GaugeMetricFamily, Metric
 
 STATES = ("ready", "starting", "stopped", "crashed", "error", "stale", "no queue", "no consumer", "unregistered")
+BY_CONSUMERS = ("ready", "starting", "no consumer")  # the states that are unknown without the list of consumers
+BY_QUEUES = ("no queue", "unregistered")  # and without that of queues
 WORKER = ("worker", "id")
 
 
@@ -25,17 +27,10 @@ def gauge(name: str, doc: str, counted: Iterable[object]) -> Metric:
     return made
 
 
-def consumers(facts: Facts, queue: QueueState) -> int | None:
-    """The consumers of a queue: those in the list, else those of its statistics."""
-    if facts.missing_reason((Source.CONSUMERS,)) is None:
-        return len(facts.actual.consumers_of.get(queue.name, ()))
-    return queue.consumers
-
-
 DEPTHS = (
     ("messages_ready", "Ready messages", lambda facts, q: q.messages_ready),
     ("messages_unacknowledged", "Delivered, unacknowledged messages", lambda facts, q: q.messages_unacknowledged),
-    ("consumers", "Consumers", consumers),
+    ("consumers", "Consumers", consumer_count),
 )
 
 
@@ -59,12 +54,16 @@ def fleet_families(facts: Facts, most: int) -> Iterator[Metric]:
         yield from _worker_queues(facts, [w for w in known if w.has_queues])
 
 
-def worker_counts(records: Iterable[dict[str, Cell]]) -> Metric:
-    """The number of workers in each state, of the records of the table of workers."""
+def worker_counts(records: Collection[dict[str, Cell]]) -> Metric:
+    """The number of workers in each state, of the records of the table of workers; no sample where it is unknown."""
     counts = GaugeMetricFamily("attune_ops_workers", "Workers by state.", labels=("state",))
     found = Counter(str(r["state"]) for r in records if r["state"] is not None)
+    unknown = set(BY_CONSUMERS) if any(r["state"] is None for r in records) else set[str]()
+    if any(r["missing"] is None and r["state"] != "unregistered" for r in records):
+        unknown.update(BY_QUEUES)
     for state, count in {**dict.fromkeys(STATES, 0), **found}.items():
-        counts.add_metric([state], count)
+        if state not in unknown:
+            counts.add_metric([state], count)
     return counts
 
 
@@ -95,7 +94,7 @@ def _flag(record: dict[str, Cell], column: str) -> float | None:
 
 
 _OF_A_WORKER: tuple[tuple[str, str, Callable[[dict[str, Cell]], float | None]], ...] = (
-    ("ready", "1: it can take executions.", lambda r: float(r["state"] == "ready")),
+    ("ready", "1: it can take executions.", lambda r: None if r["state"] is None else float(r["state"] == "ready")),
     ("cordoned", "1: it gets no new executions.", lambda r: _flag(r, "cordoned") or 0.0),
     ("heartbeat_age_seconds", "Age of the last heartbeat.", _age),
     ("queues_present", "1: all its queues are on the broker.", lambda r: _flag(r, "queue")),
@@ -107,7 +106,7 @@ def _worker_queues(facts: Facts, known: list[Worker]) -> Iterator[Metric]:
     named = facts.actual.queue_named
     own = {w.id: [named.get(q.name) for q in facts.topology.worker_queues(w.id)] for w in known}
     for metric, doc, read in DEPTHS:
-        values = ((w, _sum(0 if q is None else read(facts, q) for q in own[w.id])) for w in known)
+        values = ((w, total(0 if q is None else read(facts, q) for q in own[w.id])) for w in known)
         yield _per_worker(metric, f"{doc} of the worker's queues.", values)
     steps = {p.worker.id: _done(p.stuck_at) for p in progress(facts) if not p.unknown}
     bound = ((w, steps[w.id] > _done(Step.BIND)) for w in known if w.id in steps)
@@ -120,7 +119,7 @@ def _done(stuck_at: Step | None) -> int:
     return len(Step) if stuck_at is None else list(Step).index(stuck_at)
 
 
-def _sum(values: Iterable[int | None]) -> int | None:
+def total(values: Iterable[int | None]) -> int | None:
     """The sum, None where one is unknown."""
     known = list(values)
     return None if None in known else sum(v for v in known if v is not None)
