@@ -14,7 +14,7 @@ from attune_ops.doctor.health_check import Health
 from attune_ops.doctor.reports import Reports
 from attune_ops.model.table import Cell, Kind, Table
 from attune_ops.model.units import counted
-from attune_ops.monitoring.thresholds import Range, ranges
+from attune_ops.monitoring.thresholds import CRASH_ALERT_S, Range, ranges
 
 NAMED = 5  # problems in the line
 NUMBERS = (Kind.INTEGER, Kind.NUMBER, Kind.AGE)
@@ -152,6 +152,9 @@ def _worker(row: dict[str, Cell]) -> tuple[Status, str]:
         return Status.UNKNOWN, "state unknown"
     if state == "unregistered":
         return Status.WARNING, "its queues exist, and it is not registered"
+    heartbeat = row["heartbeat"]
+    if state == "crashed" and isinstance(heartbeat, timedelta) and heartbeat.total_seconds() >= CRASH_ALERT_S:
+        return Status.OK, "crashed"
     return Status.OK if state in HEALTHY_STATES else Status.CRITICAL, str(state)
 
 

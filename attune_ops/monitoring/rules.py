@@ -9,6 +9,7 @@ import yaml
 
 from attune_ops.doctor.checks import all_checks
 from attune_ops.model.errors import ConfigError
+from attune_ops.monitoring.thresholds import CRASH_ALERT_S
 
 JOB = "attune-ops"  # of the scrape configuration in docs/monitoring.md
 SERVED = "http://{{ $labels.instance }}/checks"  # `serve` has the pages of the checks itself
@@ -53,7 +54,7 @@ RULES = (
     Rule(
         "AttuneWorkerHeartbeatStale",
         'attune_ops_worker_state{state="stale"} == 1 or (attune_ops_worker_state{state="crashed"} == 1 '
-        f"and on ({BY_WORKER}) attune_ops_worker_heartbeat_age_seconds < 3600)",
+        f"and on ({BY_WORKER}) attune_ops_worker_heartbeat_age_seconds < {CRASH_ALERT_S})",
         "1m", CRITICAL,
         f"worker {WORKER} sends no heartbeat",
         f"Worker {WORKER} (id {ID}) is {{{{ $labels.state }}}}: its heartbeat stopped. Executions that are assigned to "

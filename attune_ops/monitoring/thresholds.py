@@ -15,6 +15,7 @@ import msgspec
 
 from attune_ops.model.errors import ConfigError
 
+CRASH_ALERT_S = 3600  # since the last heartbeat: Attune keeps the row of a crashed worker for 30 days
 FEWER_IS_WORSE = frozenset({"consumers", "healthy"})
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"(?P<inside>@)?(?:(?P<low>{_NUMBER}|~)?(?P<colon>:))?(?P<high>{_NUMBER})?")

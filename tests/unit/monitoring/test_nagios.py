@@ -1,0 +1,27 @@
+"""What a Nagios plug-in says of tables, without a broker; tests/live/monitoring/test_check_formats.py has the rest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from attune_ops.inventory.workers import workers
+from attune_ops.monitoring.nagios import outcome
+from tests.unit.doctor.checks import world
+from tests.unit.facts import NOW, worker
+
+
+@pytest.mark.parametrize(
+    ("ago", "line"),
+    [
+        (timedelta(minutes=59), "WORKERS CRITICAL - w9: crashed"),
+        (timedelta(hours=1), "WORKERS OK - 4 workers checked"),
+        (timedelta(days=20), "WORKERS OK - 4 workers checked"),
+    ],
+)
+def test_a_crash_is_critical_for_one_hour(ago: timedelta, line: str) -> None:
+    at = NOW - ago
+    crashed = worker(9, status="inactive", last_heartbeat=at, updated=at + timedelta(seconds=120))
+    facts = world.registered(world.healthy("attune-0.6"), *map(worker, (1, 2, 3)), crashed)
+    assert outcome(workers(facts), (), ()).line.partition(" |")[0] == line
