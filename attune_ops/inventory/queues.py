@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from attune_ops.inventory import arguments, consumer_count, freshness, origin, row
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import broker_of, queue_kind, worker_id
+from attune_ops.model.ownership import broker_of, queue_kind, unread_by_design, worker_id
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.table import Cell, Column, Kind, Table
 
@@ -21,7 +21,8 @@ COLUMNS = (
     Column(
         "alert",
         Kind.CATEGORY,
-        doc="no consumer: a backlog without consumers, unread where the queue is foreign; stuck: the consumers hold "
+        doc="no consumer: a backlog without consumers; unread: the same of a foreign queue, or "
+        "of one that no service of the topology consumes; stuck: the consumers hold "
         "their whole prefetch and acknowledge nothing; prefetch full: the same of a worker, which may be busy, or "
         "where acknowledgements are unknown; "
         "unavailable: no answer from the queue; else ok",
@@ -130,7 +131,8 @@ def _alert(facts: Facts, queue: QueueState, kind: str, consumers: int | None) ->
     if queue.messages is None or consumers is None:
         return None
     if not consumers:
-        return "ok" if not queue.messages else "unread" if kind == "foreign" else "no consumer"
+        unread = kind == "foreign" or queue.name in facts.memo(unread_by_design)
+        return "ok" if not queue.messages else "unread" if unread else "no consumer"
     limits = [c.prefetch for c in facts.actual.consumers_of.get(queue.name, ()) if c.ack_required is not False]
     prefetch = sum(limit or 0 for limit in limits)
     full = len(limits) == consumers and all(limits) and (queue.messages_unacknowledged or 0) >= prefetch

@@ -100,6 +100,12 @@ def tags_by_queue(facts: Facts) -> Mapping[str, list[tuple[str, str]]]:
     return found
 
 
+def unread_by_design(facts: Facts) -> frozenset[str]:
+    """For `facts.memo`: the topology's queues that exist once and that no service consumes; none without consumers."""
+    consumed = facts.memo(tags_by_queue)
+    return frozenset(q.name for q in facts.topology.base_queues if q.name not in consumed) if consumed else frozenset()
+
+
 def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
     """For `facts.memo`: the consumers of the topology's queues with a tag that the topology does not have.
 

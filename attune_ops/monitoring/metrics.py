@@ -16,6 +16,7 @@ from attune_ops.doctor.health_check import Health
 from attune_ops.inventory import consumer_count
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.orphans import orphaned_queues
+from attune_ops.model.ownership import unread_by_design
 from attune_ops.model.table import Table
 from attune_ops.model.topology import Per
 from attune_ops.model.version import __version__
@@ -156,6 +157,12 @@ def _service_queues(facts: Facts) -> Iterator[Metric]:
         else QueueRow(name, True, q.messages_ready, q.messages_unacknowledged, consumer_count(facts, q))
         for name, q in states.items()
     )
+    expected = GaugeMetricFamily(
+        "attune_ops_queue_consumer_expected", "1: a service consumes the queue; 0: none does, by design.", labels=QUEUE
+    )
+    for name in states:
+        expected.add_metric([name], name not in facts.memo(unread_by_design))
+    yield expected
 
 
 def queue_families(rows: Iterable[QueueRow]) -> Iterator[Metric]:

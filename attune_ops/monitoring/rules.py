@@ -16,6 +16,7 @@ SERVED = "http://{{ $labels.instance }}/checks"  # `serve` has the pages of the 
 CRITICAL, WARNING = "critical", "warning"
 BY_WORKER = "job, instance, env, worker, id"  # env: of a serve with several environments
 RANGE = "10m"
+UNREAD_BY_DESIGN = "attune_ops_queue_consumer_expected == 0"  # `unless`: a serve without this metric still alerts
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -76,7 +77,8 @@ RULES = (
         "AT202",
     ),
     Rule(
-        "AttuneQueueWithoutConsumer", "attune_ops_queue_consumers == 0 and attune_ops_queue_messages_ready > 0", "5m",
+        "AttuneQueueWithoutConsumer",
+        f"attune_ops_queue_consumers == 0 and attune_ops_queue_messages_ready > 0 unless {UNREAD_BY_DESIGN}", "5m",
         WARNING,
         f"queue {QUEUE} has messages and no consumer",
         f"Messages wait in {QUEUE}, which has no consumer. Start the service that consumes from it.",
@@ -84,8 +86,8 @@ RULES = (
     ),
     Rule(
         "AttuneQueueGrowing",
-        f"{_growing('attune_ops_queue_messages_ready')} or {_growing('attune_ops_worker_messages_ready')}", "5m",
-        WARNING,
+        f"({_growing('attune_ops_queue_messages_ready')} unless {UNREAD_BY_DESIGN}) or "
+        f"{_growing('attune_ops_worker_messages_ready')}", "5m", WARNING,
         f"queue {QUEUE}{{{{ with $labels.worker }}}}of worker {{{{ . }}}}{{{{ end }}}} grows",
         f"It grew by {{{{ printf \"%.0f\" $value }}}} messages in {RANGE}. Add consumers, or find out why they are "
         "slow.",

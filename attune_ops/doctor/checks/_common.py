@@ -38,6 +38,7 @@ AGAIN = (
     "Run the doctor again after 45 s: the worker crashed just now, or connects and is not listed yet. If this is "
     "reported again, restart the worker."
 )
+UNREAD_BY_DESIGN = "No service consumes from it, by design. A policy limits it (max-length or message-ttl): see AT606."
 WAIT = "Wait until the worker consumes, then run the doctor again; its log shows which environment it builds."
 _REMEDIES: dict[State, str] = {"gone": START, "unlisted": AGAIN, "starting": WAIT}
 _PCRE_ONLY = re.compile(r"\[\[:|\\[QEKhHRX]|\(\?[|R&0-9]")

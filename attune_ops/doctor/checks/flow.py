@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, own, without_statistics
+from attune_ops.doctor.checks._common import UNREAD_BY_DESIGN, counted, expected_consumers_of, own, without_statistics
 from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues, why_not_live
+from attune_ops.model.ownership import own_queues, unread_by_design, why_not_live
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age
 
@@ -31,8 +31,9 @@ def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Itera
 
     Message counts are read from the queues and are live. The number of consumers comes from statistics that are up
     to 10 s old; a queue without statistics yet is not checked. If another check knows why there is no consumer, this
-    finding follows from it. A queue of another application is an info from 10,000 messages on: its backlog can fill the
-    disk and then stops Attune, too.
+    finding follows from it. A queue that no service of the topology consumes is a warning: a policy limits it (AT606).
+    A queue of another application is an info from 10,000 messages on: its backlog can fill the disk and then stops
+    Attune, too.
     """
     expected = {c.queue for c in facts.topology.consumers}
     for q in facts.memo(own):
@@ -47,6 +48,8 @@ def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Itera
             remedy=f"Its worker is not live: {why_not_live(facts, owner[0])}. Start it, or delete the queue; "
             "its messages are saved to a file."
             if owner and orphaned
+            else UNREAD_BY_DESIGN
+            if q.name in facts.memo(unread_by_design)
             else "Start the service that consumes from it.",
             commands=(command_lines.reap(q.name),) if orphaned else (),
             inspect_commands=(command_lines.queue(q.name),),

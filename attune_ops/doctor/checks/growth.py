@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, expected_consumers_of, listed, own
+from attune_ops.doctor.checks._common import UNREAD_BY_DESIGN, counted, expected_consumers_of, listed, own
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import unread_by_design
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age
 
@@ -63,7 +64,9 @@ def backlog_not_growing(
                 "growth_per_s": round(rate, 1),
                 "consumed_per_s": None if through is None else round(through, 1),
             },
-            remedy="Add consumers, or find out why they are slow.",
+            remedy=UNREAD_BY_DESIGN
+            if q.name in facts.memo(unread_by_design)
+            else "Add consumers, or find out why they are slow.",
             inspect_commands=(command_lines.consumers(q.name),),
             related=expected_consumers_of(facts, q.name),
         )

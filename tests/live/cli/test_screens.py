@@ -144,7 +144,8 @@ def test_a_young_queue_has_no_consumers_0(place: Callable[..., Place]) -> None:
 
 
 def test_a_backlog_without_a_consumer_is_red(shows: Callable[..., Printed], here: Place, run: Run) -> None:
-    here.publish("attune.notifications", "", 3)
+    here.services["executor"].disconnect()
+    here.publish("attune.executions", "execution", 3)
     red = "\x1b[31mno consumer"
     eventually(lambda: red in shows("queues").raw, within=20)  # consumers of a young queue are unknown
     assert "\x1b" not in shows("queues", env={"NO_COLOR": "1"}).raw

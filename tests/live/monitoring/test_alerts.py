@@ -227,7 +227,9 @@ def test_alerts_of_the_broker_fire_and_clear(site: Monitored) -> None:
             channel.queue_bind(f"worker.{owner}.executions", "attune.executions", f"worker.{owner}")
     place.publish("attune.executions", "worker.99", 3)
     place.publish("attune.executions", "worker.77", 2)  # unroutable
-    place.publish("attune.events", "event.created", 300)
+    place.services["executor"].disconnect()
+    place.publish("attune.executions", "execution", 300)
+    place.publish("attune.events", "event.created", 2)  # no alert: no service consumes them
     reject_one(place, "attune.events.queue")
     broken = {
         "AttuneWorkerWithoutQueue", "AttuneWorkerWithoutConsumer", "AttuneWorkerHeartbeatStale", "AttuneQueueMissing",
@@ -256,7 +258,8 @@ def test_alerts_of_the_broker_fire_and_clear(site: Monitored) -> None:
         for key in ("event.created", "execution", "notification.created"):
             channel.queue_bind("dead", "attune.dlx", key)
     reject_one(place, "attune.events.queue")
-    vhost.api("DELETE", "queues/{vhost}/attune.events.queue/contents")
+    vhost.api("DELETE", "queues/{vhost}/attune.executions.queue/contents")
+    place.start("executor")
     place.sql("UPDATE worker SET last_heartbeat = '2099-01-01 00:00:00', cordoned = 1 WHERE status = 'active'")
     site.lab.ctl("set_vm_memory_high_watermark", "0.00001")
     more = {"AttuneDeadLettersPilingUp", "AttuneAllWorkersCordoned", "AttuneBrokerAlarm"}

@@ -133,7 +133,7 @@ def test_no_mark_contradicts_the_verdict() -> None:
     report = reading(msgspec.structs.replace(facts(), broker=broker)).report
     assert report is not None
     marks = {r.cells[1]: (r.cells[0], r.mark[0]) for r in listing("Queues", report, Depths()).rows}
-    assert marks["attune.events.queue"] == ("no consumer", "!")
+    assert marks["attune.events.queue"] == ("unread", "!")
     assert marks["attune.executions.queue"] == ("no consumer", "×")
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
 from attune_ops.monitoring.nagios import outcome
 from tests.unit.doctor.checks import world
@@ -25,3 +26,15 @@ def test_a_crash_is_critical_for_one_hour(ago: timedelta, line: str) -> None:
     crashed = worker(9, status="inactive", last_heartbeat=at, updated=at + timedelta(seconds=120))
     facts = world.registered(world.healthy("attune-0.6"), *map(worker, (1, 2, 3)), crashed)
     assert outcome(workers(facts), (), ()).line.partition(" |")[0] == line
+
+
+@pytest.mark.parametrize(
+    ("queue", "line"),
+    [
+        (world.EVENTS, "QUEUES OK - 21 queues checked"),
+        (world.REQUESTS, f"QUEUES CRITICAL - {world.REQUESTS}: 5 messages and no consumer"),
+    ],
+)
+def test_a_backlog_is_critical_where_a_service_consumes_it(queue: str, line: str) -> None:
+    facts = world.queues(world.without_consumers(world.healthy("attune-0.6"), queue), queue, messages=5)
+    assert outcome(queues(facts), (), ()).line.partition(" |")[0] == line

@@ -67,8 +67,15 @@ BROKEN: dict[str, list[dict[str, str]]] = {
 UP = 'up{job="attune-ops", instance="here"}'
 COUNTED: dict[str, Any] = {"alarms": (), "dead_lettered": {"rejected": 2}, "dropped_unroutable": 1}
 BEFORE, DURING, AFTER = "15m", "45m", "110m"
-NO_ALERT = {  # what says the same of a state that a rule knows
-    f'attune_ops_findings{{code="{code}", severity="error"}}': "1x120" for code in ("AT401", "AT416")
+NO_ALERT = {
+    # What says the same of a state that a rule knows.
+    **{f'attune_ops_findings{{code="{code}", severity="error"}}': "1x120" for code in ("AT401", "AT416")},
+    # A queue that no service consumes.
+    'attune_ops_queue_consumer_expected{queue="unread"}': "0x120",
+    'attune_ops_queue_consumers{queue="unread"}': "0x120",
+    'attune_ops_queue_messages_ready{queue="unread"}': "5+40x120",
+    # One that a service consumes.
+    'attune_ops_queue_consumer_expected{queue="q"}': "1x120",
 }
 
 
@@ -162,3 +169,10 @@ def test_rules_and_dashboard_use_only_metrics_that_there_are() -> None:
 def test_promtool_accepts_the_metrics(promtool: str) -> None:
     made = exposition(families(diagnose(small.facts(**COUNTED)))).decode()
     assert run(promtool, "check", "metrics", text=made) == ""
+
+
+def test_only_a_queue_that_a_service_consumes_is_expected_to_have_a_consumer() -> None:
+    (metric,) = (f for f in families(diagnose(small.facts())) if f.name == "attune_ops_queue_consumer_expected")
+    assert {s.labels["queue"]: s.value for s in metric.samples} == {
+        "attune.executions.queue": 1, "attune.events.queue": 0, "attune.notifications.queue": 0
+    }  # fmt: skip

@@ -31,7 +31,9 @@ from tests.unit.doctor.checks.world import (
     EVENTS,
     EXECUTIONS,
     FLAWLESS,
+    JANUARY,
     NODE,
+    NOTIFICATIONS,
     REQUESTS,
     SEPTEMBER,
     W1,
@@ -108,6 +110,18 @@ def test_what_waits_for_the_missing_consumer_of_a_service(messages: int | None, 
 def test_the_numbers_of_an_unread_backlog() -> None:
     (problem,) = problems("AT501", queues(without_consumers(H, EVENTS), EVENTS, messages=5))
     assert problem.evidence == {"messages": 5, "consumers": 0}
+
+
+@pytest.mark.parametrize(("topology", "unread"), [(JANUARY, [EVENTS, NOTIFICATIONS]), (SEPTEMBER, [EVENTS]),
+                                                  ("attune-0.6", [EVENTS])])  # fmt: skip
+def test_no_service_is_to_be_started_for_a_queue_that_none_consumes(topology: str, unread: list[str]) -> None:
+    facts = healthy(topology)
+    names = [q.name for q in facts.actual.queues or ()]
+    first = queues(without_consumers(facts, *names), names, messages=5)
+    for code, made in (("AT501", first), ("AT506", since(first, queues(first, names, messages=5000)))):
+        said = {p.subject.name: p.remedy for p in problems(code, made)}
+        assert [name for name in said if "by design" in said[name]] == unread, code
+        assert len(said) == len(names)
 
 
 @pytest.mark.parametrize(
