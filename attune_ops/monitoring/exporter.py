@@ -46,9 +46,9 @@ class Answer(NamedTuple):
 
 
 class Exporter:
-    """Reads an installation every `interval` s in one thread, and answers requests from the last good reading.
+    """Reads an installation every `interval` s in one thread, and answers requests from the last reading of the broker.
 
-    While the broker cannot be read, what the last reading had stays, with its age.
+    While the broker cannot be read, what that reading had stays, with its age. A reading without the registry counts.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Exporter:
         self.recording_failure: str | None = "nothing was recorded yet"
         self.reading: Reading | None = None
         self.failure: str | None = "nothing was read yet"
+        self.broker_failure = self.failure  # None while only the registry cannot be read
         self.readings = self.failures = 0
         self.duration = 0.0
         self._ended = threading.Event()
@@ -106,13 +107,14 @@ class Exporter:
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
                 with MAKING:
                     self.reading = self._diagnosed(facts)
-            needed = (Source.BROKER, Source.REGISTRY) if self.settings.database else (Source.BROKER,)
-            self.failure = facts.missing_reason(needed)
+            self.failure = self.broker_failure = facts.missing_reason((Source.BROKER,))
+            if self.failure is None and self.settings.database:
+                self.failure = facts.missing_reason((Source.REGISTRY,))
         except AttuneOpsError as e:
-            self.failure = str(e)
+            self.failure = self.broker_failure = str(e)
         except Exception as e:  # the next reading may succeed; the metric says that this one did not
             log.exception("a reading failed")
-            self.failure = f"unexpected {type(e).__name__} (a bug)"
+            self.failure = self.broker_failure = f"unexpected {type(e).__name__} (a bug)"
         self.failures += self.failure is not None
         self._report()
 
@@ -130,8 +132,12 @@ class Exporter:
     @property
     def unknown(self) -> str | None:
         """Why the last reading answers no question about health, or None."""
-        if self.reading is None or self.failure is not None:
-            return self.failure
+        return self._unknown(self.failure)
+
+    def _unknown(self, failure: str | None) -> str | None:
+        """The failure, or that the last reading is too old, or None."""
+        if self.reading is None or failure is not None:
+            return failure
         if self.reading.age > TOO_OLD * self.interval:
             return f"the last reading is {self.reading.age:.0f} s old"
         return None
@@ -167,13 +173,15 @@ class Exporter:
         """The metrics of the readings themselves."""
         success = GaugeMetricFamily("attune_ops_reading_success", "1: the last reading succeeded.")
         success.add_metric([], self.failure is None)
+        broker = GaugeMetricFamily("attune_ops_reading_broker_success", "1: the last reading read the broker.")
+        broker.add_metric([], self.broker_failure is None)
         took = GaugeMetricFamily("attune_ops_reading_duration_seconds", "Of the last reading.")
         took.add_metric([], self.duration)
         count = CounterMetricFamily("attune_ops_readings", "Readings since the start.")
         count.add_metric([], self.readings)
         failed = CounterMetricFamily("attune_ops_reading_failures", "Readings that failed.")
         failed.add_metric([], self.failures)
-        yield from (success, took, count, failed)
+        yield from (success, broker, took, count, failed)
         if self._record is not None:
             recording = GaugeMetricFamily("attune_ops_recording_success", "1: the last reading is in the history.")
             recording.add_metric([], self.recording_failure is None)
@@ -184,8 +192,9 @@ class Exporter:
             yield age
 
     def _broker(self) -> Answer:
-        if self.unknown is not None or self.reading is None:
-            return _line(False, f"unknown: {self.unknown}")
+        unknown = self._unknown(self.broker_failure)
+        if unknown is not None or self.reading is None:
+            return _line(False, f"unknown: {unknown}")
         if self.reading.alarms:
             return _line(False, f"not healthy: an alarm blocks publishers: {', '.join(self.reading.alarms)}")
         return _line(True, f"healthy: {self._taken()}")

@@ -129,12 +129,21 @@ RULES = (
         "AT112",
     ),
     Rule(
-        "AttuneReadingFailed", "attune_ops_reading_success == 0 or attune_ops_reading_age_seconds > 300", "2m",
-        CRITICAL,
+        "AttuneReadingFailed",
+        "(attune_ops_reading_success == 0 unless attune_ops_reading_broker_success == 1) "
+        "or attune_ops_reading_age_seconds > 300", "2m", CRITICAL,
         "attune-ops serve cannot read the installation",
-        "Broker, management API or registry do not answer. The other metrics show the last good reading. /readyz of "
+        "Broker or management API do not answer. The other metrics show the last reading of the broker. /readyz of "
         "{{ $labels.instance }} has the reason.",
         "AT102",
+    ),
+    Rule(
+        "AttuneRegistryReadingFailed", "attune_ops_reading_success == 0 and attune_ops_reading_broker_success == 1",
+        "2m", CRITICAL,
+        "attune-ops serve cannot read the registry",
+        "The worker registry does not answer. The metrics of the broker are current; those of workers and orphaned "
+        "queues have no samples, so no alert about them can fire. /readyz of {{ $labels.instance }} has the reason.",
+        "AT103",
     ),
     Rule(
         "AttuneExporterGone", 'up{job="JOB"} == 0 or absent(up{job="JOB"})', "2m", CRITICAL,

@@ -20,6 +20,7 @@ from tests.unit import facts as small
 
 WORKER = 'worker="w1", id="1"'
 LOST, LOSING = "attune_ops_dead_letters_lost", "attune_ops_queues_losing_dead_letters"
+SUCCESS, BROKER_SUCCESS = "attune_ops_reading_success", "attune_ops_reading_broker_success"
 LIVE, CORDONED = "attune_ops_workers_live", "attune_ops_workers_cordoned"
 STATE = 'attune_ops_worker_state{{{worker}, state="{state}"}}'
 AGE = f"attune_ops_worker_heartbeat_age_seconds{{{WORKER}}}"
@@ -55,9 +56,11 @@ BROKEN: dict[str, list[dict[str, str]]] = {
     ],
     "AttuneBrokerAlarm": [{"attune_ops_broker_alarms": "0x20 1x40 0x60"}],
     "AttuneReadingFailed": [
-        {"attune_ops_reading_success": "1x20 0x40 1x60"},
+        {SUCCESS: "1x20 0x40 1x60"},  # of a serve that has only this metric
+        {SUCCESS: "1x20 0x40 1x60", BROKER_SUCCESS: "1x20 0x40 1x60"},
         {"attune_ops_reading_age_seconds": "9x20 400x40 9x60"},
     ],
+    "AttuneRegistryReadingFailed": [{SUCCESS: "1x20 0x40 1x60", BROKER_SUCCESS: "1x120"}],
     "AttuneExporterGone": [
         {'up{job="attune-ops", instance="gone"}': "1x20 0x40 1x60"},
         {'up{job="attune-ops"}': "1x20 stale _x40 1x60"},
@@ -159,8 +162,8 @@ def test_each_alert_has_what_an_operator_needs() -> None:
 def test_rules_and_dashboard_use_only_metrics_that_there_are() -> None:
     report = diagnose(small.facts(**COUNTED))
     named = {f.name + ("_total" if f.type == "counter" else "") for f in families(report)}
-    own = {"reading_success", "reading_duration_seconds", "reading_age_seconds", "readings_total",
-           "reading_failures_total"}  # fmt: skip
+    own = {"reading_success", "reading_broker_success", "reading_duration_seconds", "reading_age_seconds",
+           "readings_total", "reading_failures_total"}  # fmt: skip
     named |= {f"attune_ops_{n}" for n in own}
     asked = " ".join([r["expr"] for r in rules()] + [q for p in PANELS for q, _ in p.queries])
     assert set(re.findall(r"attune_ops_\w+", asked)) <= named
