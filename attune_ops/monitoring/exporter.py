@@ -71,7 +71,7 @@ class Exporter:
         self.recording_failure: str | None = "nothing was recorded yet"
         self.reading: Reading | None = None
         self.failure: str | None = "nothing was read yet"
-        self.broker_failure = self.failure  # None while only the registry cannot be read
+        self.broker_failure: str | None = self.failure  # None while only the registry cannot be read
         self.readings = self.failures = 0
         self.duration = 0.0
         self._ended = threading.Event()
@@ -107,9 +107,9 @@ class Exporter:
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
                 with MAKING:
                     self.reading = self._diagnosed(facts)
-            self.failure = self.broker_failure = facts.missing_reason((Source.BROKER,))
-            if self.failure is None and self.settings.database:
-                self.failure = facts.missing_reason((Source.REGISTRY,))
+            self.broker_failure = facts.missing_reason((Source.BROKER,))
+            registry = facts.missing_reason((Source.REGISTRY,)) if self.settings.database else None
+            self.failure = self.broker_failure or registry
         except AttuneOpsError as e:
             self.failure = self.broker_failure = str(e)
         except Exception as e:  # the next reading may succeed; the metric says that this one did not

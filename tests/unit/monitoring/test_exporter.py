@@ -48,7 +48,9 @@ def test_the_broker_is_read_while_the_registry_is_away(monkeypatch: pytest.Monke
         exporter.read_once()
         made = exporter.own_metrics().decode()
         success = [int(f"\nattune_ops_reading_{name}success 1" in made) for name in ("", "broker_")]
-        answers = [exporter.answer(p).body.decode().partition(": read ")[0].strip() for p in ("/healthz/broker", "/readyz")]
+        answers = [
+            exporter.answer(p).body.decode().partition(": read ")[0].strip() for p in ("/healthz/broker", "/readyz")
+        ]
         said.append((success, answers))
     away = "registry: connection refused"
     assert said == [
