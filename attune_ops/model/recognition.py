@@ -77,10 +77,16 @@ class Recognition(msgspec.Struct, frozen=True):
 
 
 def recognise(broker: BrokerSnapshot, candidates: Iterable[Topology]) -> Recognition:
-    """Compares every candidate with the broker; the best first, the newest first of equal ones."""
+    """Compares every candidate with the broker; the best first, the newest first of equal ones.
+
+    Of candidates that fit about as well, the best is the one that explains more of what is in use: a damaged object
+    makes a release that does not have it fit better.
+    """
     newest_first = sorted(candidates, key=lambda t: (t.released, t.name), reverse=True)
-    fits = [fit(broker, topology) for topology in newest_first]
-    return Recognition(tuple(sorted(fits, key=lambda f: f.rank, reverse=True)))
+    fits = sorted((fit(broker, t) for t in newest_first), key=lambda f: f.rank, reverse=True)
+    near = [f for f in fits if f.fraction >= LEAST and fits[0].fraction - f.fraction < CLEARLY]
+    best = max(near, key=lambda f: (f.live, f.fraction), default=None)
+    return Recognition(tuple(sorted(fits, key=lambda f: f is not best)))
 
 
 def fit(broker: BrokerSnapshot, topology: Topology) -> Fit:

@@ -35,7 +35,8 @@ RULES = (
         r"[Nn]o active, uncordoned workers\b",
         "The executor has no worker for an execution: every worker is stopped, dead or cordoned, or none has the "
         "runtime that the action needs. The request is rejected and dead-lettered. The execution stays `requested`.",
-        "Start a worker, or uncordon one. Then request the executions again: a rejected message does not return.",
+        "Start a worker, or uncordon one (on Attune's page Runtimes, or POST /api/v1/workers/ID/uncordon to its API). "
+        "Then request the executions again: a rejected message does not return.",
         commands=_WORKERS,
     ),
     rule(

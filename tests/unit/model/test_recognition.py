@@ -134,6 +134,16 @@ def test_a_consumer_on_the_lifecycle_queue_is_release_0_5() -> None:
     assert (found.best.name, found.equal) == ("attune-2026-09", ())
 
 
+def test_a_damaged_object_of_the_release_that_runs_does_not_make_it_another() -> None:
+    """Release 0.6 lacks the damaged queue, so all of it is there; but only 0.5 explains what is in use."""
+    there = running("attune-2026-09")
+    left = tuple(b for b in there.bindings or () if (b.destination, b.routing_key) != (LIFECYCLE, "rule.created"))
+    found = recognise(msgspec.structs.replace(there, bindings=left), ALL)
+    assert [f.name for f in found.fits][:2] == ["attune-2026-09", "attune-0.6"]
+    assert found.fits[0].fraction < found.fits[1].fraction == 1
+    assert found.better_than("attune-0.6") is None
+
+
 def _matched(fits: tuple[Fit, ...], name: str) -> int:
     return next(f.matched for f in fits if f.name == name)
 
