@@ -6,6 +6,7 @@ sources were read (`require`, or a check's `needs`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -14,7 +15,7 @@ from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
-from attune_ops.model.topology import ID, Binding, Per, Topology
+from attune_ops.model.topology import ID, Binding, Consumer, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
@@ -89,6 +90,15 @@ def service_of(facts: Facts, consumer: ConsumerState) -> str | None:
     for service, tag in facts.memo(tags_by_queue).get(template, ()):
         if tag.replace(ID, own_id) == consumer.tag:
             return service
+    return None
+
+
+def replica_consumer(topology: Topology, tag: str) -> Consumer | None:
+    """The topology's consumer of a replica's own queue that has this tag; the broker names the queue."""
+    labels = {q.name for q in topology.queues if q.per is Per.REPLICA}
+    for c in topology.consumers:
+        if c.tag and c.queue in labels and re.fullmatch(re.escape(c.tag).replace(re.escape(ID), "-?[0-9]+"), tag):
+            return c
     return None
 
 

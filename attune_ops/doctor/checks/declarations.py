@@ -11,6 +11,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import replica_consumer
 from attune_ops.model.topology import Binding, Per, Topology, binding_name
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, ObjectKind
@@ -136,13 +137,36 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
     """A queue without its binding receives nothing, and nobody gets an error: the broker drops unroutable messages.
 
     If the queue is bound to the same exchange by another key, the finding says so. That is the most common mistake.
-    An exchange without any binding left is one finding about all its queues: it was deleted and redeclared.
+    An exchange without any binding left is one finding about all its queues: it was deleted and redeclared. The own
+    queue of a replica has a name from the broker; it is known by the tag of its consumer.
     """
     yield from merged(
         _missing_bindings(facts),
         _unbound_queues,
         lambda problems: problems[0].commands,
     )
+    yield from _unbound_replicas(facts)
+
+
+def _unbound_replicas(facts: Facts) -> Iterator[Problem]:
+    exclusive = {q.name for q in facts.actual.queues or () if q.exclusive}
+    for c in facts.actual.consumers or () if exclusive else ():
+        known = replica_consumer(facts.topology, c.tag) if c.queue in exclusive else None
+        if known is None:
+            continue
+        there = {(b.source, b.routing_key) for b in facts.actual.bindings_to_queue.get(c.queue, ())}
+        lacking = [b for b in facts.topology.bindings_to(known.queue) if (b.source, b.routing_key) not in there]
+        if lacking:
+            sources, keys = sorted({b.source for b in lacking}), [b.routing_key for b in lacking]
+            yield Problem(
+                Subject("queue", c.queue),
+                f"{c.queue}, the own queue of a replica of the {known.service}, is not bound to {listed(sources)} with "
+                f"key {listed(map(repr, keys))}",
+                evidence={"service": known.service, "consumer": c.tag, "sources": sources, "routing_keys": keys},
+                remedy="Restart that replica: only its start binds its own queue.",
+                related={"vhost": (facts.vhost,), "source": tuple(sources), "destination": (c.queue,)},
+                alike=(known.service, tuple(keys)),
+            )
 
 
 def _unbound_queues(problems: Sequence[Problem]) -> str:

@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import listed, permission, running_node
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues, service_of
+from attune_ops.model.ownership import own_queues, replica_consumer, service_of
 from attune_ops.model.snapshot import PERMITS_EVERYTHING, PERMITS_NOTHING, ConsumerState, UserPermissions
 from attune_ops.model.topology import ID, Binding, Per, Queue, Topology
 from attune_ops.model.worker_process import worker_process
@@ -163,10 +163,8 @@ def _service(facts: Facts, consumer: ConsumerState) -> str | None:
     found = service_of(facts, consumer)
     if found is not None or not facts.actual.queue_named[consumer.queue].exclusive:
         return found
-    labels = {q.name for q in facts.topology.queues if q.per is Per.REPLICA}
-    tags = ((c.service, re.escape(c.tag).replace(re.escape(ID), "-?[0-9]+")) for c in facts.topology.consumers
-            if c.queue in labels and c.tag)  # fmt: skip
-    return next((service for service, tag in tags if re.fullmatch(tag, consumer.tag)), None)
+    known = replica_consumer(facts.topology, consumer.tag)
+    return known.service if known else None
 
 
 def _ids(facts: Facts, served: Iterable[Served]) -> tuple[int, ...]:

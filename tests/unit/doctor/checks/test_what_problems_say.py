@@ -549,6 +549,18 @@ def test_a_damaged_queue_of_the_release_that_may_run_is_not_deleted() -> None:
     assert "attune-2026-09 uses it and may be what runs here" in problem.remedy
 
 
+def test_the_own_queue_of_a_replica_is_known_by_its_consumer() -> None:
+    own, key = queue("amq.gen-1", exclusive=True, durable=False), "metadata.action.changed"
+    tag = ConsumerState("/", "amq.gen-1", "executor.metadata.invalidation", "c", "c")
+    there = more_queues(S, own)
+    there = change(there, consumers=(*(there.actual.consumers or ()), tag))
+    (problem,) = problems("AT204", there)
+    assert problem.message.endswith(f"replica of the executor, is not bound to attune.metadata with key {key!r}")
+    assert problem.commands == ()
+    assert problems("AT204", bound(there, "attune.metadata", "amq.gen-1", key)) == []
+    assert problems("AT204", more_queues(S, own)) == [], "without a consumer nobody knows it"
+
+
 def test_a_clock_makes_executions_seem_to_wait() -> None:
     early = reaching(executing(S, execution(7, "requested", 5.1)), Source.REGISTRY, clock_offset_s=-240.0)
     assert [c.code for f in diagnose(early).findings if f.code == "AT107" for c in f.consequences] == ["AT413"]
