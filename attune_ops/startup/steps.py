@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from attune_ops.installation import registry_write
 from attune_ops.installation.amqp import depth, open_connection, server_version
 from attune_ops.installation.amqp_write import (
@@ -21,7 +23,7 @@ from attune_ops.installation.amqp_write import (
 from attune_ops.model.errors import ActionError
 from attune_ops.model.registry import WorkerStatus
 from attune_ops.model.startup_progress import Step, steps_of
-from attune_ops.model.topology import Consumer, Per, Queue, Topology
+from attune_ops.model.topology import ID, Consumer, Per, Queue, Topology
 from attune_ops.model.units import counted
 from attune_ops.startup.kept_messages import keep, keep_all
 from attune_ops.startup.service_state import OwnConsumer, OwnQueue, ServiceState
@@ -208,7 +210,11 @@ def _consumers(state: ServiceState) -> list[tuple[Consumer, str]]:
     if state.service == "worker":
         found += [(c, c.queue) for c in topology.worker_consumers(state.worker_id)]
     replicas = {own.queue.name: own.name for own in state.queues if own.queue.per is Per.REPLICA}
-    return found + [(c, replicas[c.queue]) for c in topology.consumers if c.queue in replicas]
+    own_id = str(state.worker_id) if state.service == "worker" else ""
+    for c in topology.consumers:
+        if c.queue in replicas:
+            found.append((msgspec.structs.replace(c, tag=c.tag.replace(ID, own_id)), replicas[c.queue]))
+    return found
 
 
 def few(items: Sequence[str]) -> str:
