@@ -25,24 +25,24 @@ class Room(msgspec.Struct, frozen=True):
     unknown: str = ""
 
     def notes(self, messages: int, size: int | None) -> tuple[str, ...]:
-        """What is unknown of the room for these messages; raises `ActionError` where they may exceed a limit."""
+        """That the limits are unknown; raises `ActionError` where these messages may exceed one."""
         dropped = "a full queue drops its oldest messages"
         if self.unknown:
             return (f"the length limit of queue {self.queue!r} is unknown ({self.unknown}): {dropped}",)
-        found = []
-        for key, setting in self.limits.items():
+        for key, setting in self.limits.items() if messages else ():
             limit = f"queue {self.queue!r} has {key} {setting.value:,} ({_origin(setting)})"
             has, more = (self.ready, messages) if key == "max-length" else (self.size, size)
-            if not messages:
-                continue
             if has is None or more is None:
-                found.append(f"{limit}; it is unknown whether the messages exceed it: {dropped}")
-            elif has + more > setting.value:
+                raise ActionError(
+                    f"{limit}, and the sizes are not known, which the broker counts after some seconds; {dropped}, so "
+                    "nothing was published"
+                )
+            if has + more > setting.value:
                 raise ActionError(
                     f"{limit}: {has:,} {UNITS[key]} are ready, and up to {more:,} more would exceed it; "
                     f"{dropped}, so nothing was published"
                 )
-        return tuple(found)
+        return ()
 
 
 def read_room(settings: Settings, target: Target) -> Room:

@@ -15,6 +15,7 @@ import pytest
 from attune_ops.installation.amqp import interruptible
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.publisher import WINDOW
+from attune_ops.messages.queue_state import read_queue
 from attune_ops.messages.transfer import Outcome, Transfer
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.ops import Ops
@@ -180,7 +181,7 @@ def test_a_full_queue_that_drops_gets_nothing(
         vhost.api("PUT", f"{kind}/{{vhost}}/p", {"pattern": "^small$", "definition": {key: limit}})
     send(ops, *[envelope(n=n) for n in range(10)])
     if key == "max-length-bytes":  # a statistic
-        eventually(lambda: vhost.api("GET", "queues/{vhost}/work").json().get("messages_ready") == 10)
+        eventually(lambda: read_queue(ops.settings, "work").size)
     origin = "its argument" if by == "argument" else f"{by} 'p'"
     refused = rf"'small' has {key} {limit:,} \({origin}\): 0 \w+ are ready.*nothing was published"
     for apply in (False, True):
