@@ -34,8 +34,8 @@ class Room(msgspec.Struct, frozen=True):
             has, more = (self.ready, messages) if key == "max-length" else (self.size, size)
             if has is None or more is None:
                 raise ActionError(
-                    f"{limit}, and the sizes are not known, which the broker counts after some seconds; {dropped}, so "
-                    "nothing was published"
+                    f"{limit}, and it is not known yet whether the messages exceed it: try again in some seconds; "
+                    f"{dropped}, so nothing was published"
                 )
             if has + more > setting.value:
                 raise ActionError(

@@ -54,17 +54,19 @@ def test_what_fits_or_is_nacked_is_published(limited: Room, messages: int, size:
     assert limited.notes(messages, size) == ()
 
 
+def test_limits_that_cannot_be_read_are_a_note() -> None:
+    (note,) = Room("q", unknown="it is down").notes(1, None)
+    assert note == f"the length limit of queue 'q' is unknown (it is down): {DROPPED}"
+
+
 @pytest.mark.parametrize(
-    ("limited", "said"),
-    [
-        (Room("q", unknown="it is down"), f"the length limit of queue 'q' is unknown (it is down): {DROPPED}"),
-        (room(LIMIT, ready=None), "has max-length 1,000 (its argument); it is unknown whether"),
-        (room(BYTES), "has max-length-bytes 5,000 (its argument); it is unknown whether"),
-    ],
+    ("limited", "limit"),
+    [(room(LIMIT, ready=None), "max-length 1,000"), (room(BYTES), "max-length-bytes 5,000")],
 )
-def test_what_is_unknown_is_a_note(limited: Room, said: str) -> None:
-    (note,) = limited.notes(1, None)
-    assert said in note
+def test_what_is_not_counted_yet_is_not_published(limited: Room, limit: str) -> None:
+    with pytest.raises(ActionError, match=rf"has {limit} \(its argument\), and it is not known yet.*try again"):
+        limited.notes(1, None)
+    assert limited.notes(0, None) == ()
 
 
 def test_a_quorum_queue_drops_its_oldest_where_a_classic_one_dead_letters_the_new() -> None:
