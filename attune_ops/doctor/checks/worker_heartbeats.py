@@ -18,7 +18,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, consumes, starting_workers
-from attune_ops.model.registry import RegistryView, Worker
+from attune_ops.model.registry import RegistryView, Worker, WorkerStatus
 from attune_ops.model.units import age
 from attune_ops.model.worker_process import process_counts, worker_process
 
@@ -222,7 +222,7 @@ def schedulable(facts: Facts) -> Iterator[Problem]:
         remedy = "Start a worker, then request the executions again that were requested meanwhile."
         evidence = {}
     shown, processes = live or workers, process_counts(facts, live or workers)
-    harmless = not live and not any(w.crashed or w.is_registered_live for w in workers)
+    harmless = not live and all(w.status == WorkerStatus.INACTIVE and not w.crashed for w in workers)
     starting = any(not w.cordoned for w in facts.memo(starting_workers).values())
     yield Problem(
         Subject("worker" if live else "registry", subject),

@@ -496,6 +496,7 @@ HOUR = timedelta(hours=1)
     [
         ((stale(1, 60, status="inactive", updated=NOW - timedelta(minutes=58)),), None, "executions: w1; 1 crashed"),
         ((stale(1, 60, status="inactive", updated=NOW - HOUR),), Severity.WARNING, "executions: w1; 1 no connection"),
+        ((worker(1, status="error"),), None, "executions: w1; 1 no connection is listed yet"),
         ((), Severity.WARNING, "executions: none is registered"),
         ((worker(1, cordoned=True),), None, "every live worker is cordoned: w1"),
     ],
