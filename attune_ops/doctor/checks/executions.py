@@ -95,6 +95,8 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
 def _remedy(facts: Facts, queues: Sequence[str], missing: int, unavailable: bool) -> str:
     if unavailable:
         return "Make the queue available: it may still hold the messages. Requested again, they would run twice."
+    if missing and any(facts.actual.queue_named[q].messages for q in queues if q in facts.actual.queue_named):
+        return "Wait until the queue is empty and run the doctor again: it is not known yet which of them are lost."
     if missing:
         return "Cancel the executions, or request them again."
     if any(q in facts.actual.unconsumed for q in queues):
