@@ -16,7 +16,7 @@ from attune_ops.model.errors import ActionError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.files import PRIVATE, lock, make_folder, make_private, state_folder
 from attune_ops.model.orphans import Orphan, leftover_queues, orphaned_queues
-from attune_ops.model.ownership import require
+from attune_ops.model.ownership import most_consumers, require
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.units import age, counted
 
@@ -73,7 +73,7 @@ def orphaned_since(facts: Facts, earlier: Mapping[str, datetime]) -> dict[str, d
     was not read.
     """
     require(facts, *SOURCES)
-    orphans = (o for o in _unused(facts) if not consumers(facts, o.queue))
+    orphans = (o for o in _unused(facts) if not most_consumers(facts, o.queue))
     return {o.queue: _since(o, earlier, facts.taken_at) for o in orphans}
 
 
@@ -89,13 +89,6 @@ def _unused(facts: Facts) -> Iterator[Orphan]:
     """The queues of workers that are not live, and those that an earlier release left behind."""
     yield from orphaned_queues(facts)
     yield from leftover_queues(facts)
-
-
-def consumers(facts: Facts, queue: str) -> int:
-    """The consumers of a queue, by its statistics or by the list of consumers, whichever has more."""
-    state = facts.actual.queue_named.get(queue)
-    listed = len(facts.actual.consumers_of.get(queue, ()))
-    return max(listed, (state.consumers or 0) if state is not None else 0)
 
 
 @contextlib.contextmanager
@@ -135,7 +128,7 @@ def _candidate(
 ) -> Candidate:
     first = since.get(orphan.queue, facts.taken_at)
     orphaned_for = facts.taken_at - first
-    verdict, reason = _verdict(queue, consumers(facts, orphan.queue), orphaned_for, grace)
+    verdict, reason = _verdict(queue, most_consumers(facts, orphan.queue), orphaned_for, grace)
     if (worker := orphan.worker) and facts.registry and worker.is_beating(facts.taken_at, facts.registry.limit):
         verdict, reason = "kept", f"its worker sends heartbeats, although its status is {worker.status}"
     return Candidate(orphan.queue, orphan.worker_id, orphan.why, verdict, reason, queue.messages, first, orphaned_for)

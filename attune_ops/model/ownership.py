@@ -6,7 +6,6 @@ sources were read (`require`, or a check's `needs`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -15,7 +14,7 @@ from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
-from attune_ops.model.topology import ID, Binding, Consumer, Per, Topology
+from attune_ops.model.topology import ID, Binding, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
@@ -90,15 +89,6 @@ def service_of(facts: Facts, consumer: ConsumerState) -> str | None:
     for service, tag in facts.memo(tags_by_queue).get(template, ()):
         if tag.replace(ID, own_id) == consumer.tag:
             return service
-    return None
-
-
-def replica_consumer(topology: Topology, tag: str) -> Consumer | None:
-    """The topology's consumer of a replica's own queue that has this tag; the broker names the queue."""
-    labels = {q.name for q in topology.queues if q.per is Per.REPLICA}
-    for c in topology.consumers:
-        if c.tag and c.queue in labels and re.fullmatch(re.escape(c.tag).replace(re.escape(ID), "-?[0-9]+"), tag):
-            return c
     return None
 
 
@@ -249,6 +239,13 @@ def check_registry(facts: Facts, *, may_be_empty: bool = False) -> None:
 def has_consumer(facts: Facts, queue: QueueState) -> bool:
     """Whether a queue has a consumer, by its statistics or by the list of consumers."""
     return bool(queue.consumers or facts.actual.consumers_of.get(queue.name))
+
+
+def most_consumers(facts: Facts, queue: str) -> int:
+    """The consumers of a queue, by its statistics or by the list of consumers, whichever has more."""
+    state = facts.actual.queue_named.get(queue)
+    listed = len(facts.actual.consumers_of.get(queue, ()))
+    return max(listed, (state.consumers or 0) if state is not None else 0)
 
 
 def _replica_bindings(topology: Topology) -> tuple[Binding, ...]:

@@ -300,6 +300,16 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         templates = self.worker_queue_templates
         return tuple((re.compile(re.escape(q.name).replace(re.escape(ID), _AN_ID)), q) for q in templates)
 
+    @cached_property
+    def _replica_tags(self) -> tuple[tuple[re.Pattern[str], Consumer], ...]:
+        labels = {q.name for q in self.queues if q.per is Per.REPLICA}
+        own = (c for c in self.consumers if c.tag and c.queue in labels)
+        return tuple((re.compile(re.escape(c.tag).replace(re.escape(ID), "-?[0-9]+")), c) for c in own)
+
+    def replica_consumer(self, tag: str) -> Consumer | None:
+        """The consumer of a replica's own queue that has this tag, or None; the broker names the queue."""
+        return next((consumer for pattern, consumer in self._replica_tags if pattern.fullmatch(tag)), None)
+
     def worker_of(self, queue_name: str) -> tuple[int, Queue] | None:
         """The owner of a queue by its name: the worker's id and the queue's template, or None."""
         for pattern, template in self._worker_patterns:

@@ -11,7 +11,6 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import replica_consumer
 from attune_ops.model.topology import Binding, Per, Topology, binding_name
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, ObjectKind
@@ -151,7 +150,7 @@ def bindings_exist(facts: Facts) -> Iterator[Problem]:
 def _unbound_replicas(facts: Facts) -> Iterator[Problem]:
     exclusive = {q.name for q in facts.actual.queues or () if q.exclusive}
     for c in facts.actual.consumers or () if exclusive else ():
-        known = replica_consumer(facts.topology, c.tag) if c.queue in exclusive else None
+        known = facts.topology.replica_consumer(c.tag) if c.queue in exclusive else None
         if known is None:
             continue
         there = {(b.source, b.routing_key) for b in facts.actual.bindings_to_queue.get(c.queue, ())}

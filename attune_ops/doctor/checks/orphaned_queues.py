@@ -11,7 +11,7 @@ from attune_ops.doctor.checks._common import counted, listed, merged, spanned, w
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import consumes, starting_workers, why_not_live
+from attune_ops.model.ownership import consumes, most_consumers, starting_workers, why_not_live
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.worker_process import CRASHED, WorkerProcess, worker_process
@@ -24,7 +24,7 @@ START_UNKNOWN = (
 )
 UNAVAILABLE = "Make the queue available first: until then its messages and consumers are unknown."
 UNREGISTERED = "Restart the process that consumes from it: it runs under an id that the registry does not have."
-OTHER_REGISTRY = (
+CHECK_REGISTRY = (
     "Check that this is the registry of this broker's workers (`attune-ops config show`): no live worker of it has a "
     "queue here. If it is, restart the process that consumes from the queue."
 )
@@ -120,13 +120,13 @@ class _Orphaned(msgspec.Struct, frozen=True):
 def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
     """For `facts.memo`: the workers that are not live and left queues."""
     found = []
-    blind, consumers_of = facts.missing_reason((Source.CONSUMERS,)) is not None, facts.actual.consumers_of
+    blind = facts.missing_reason((Source.CONSUMERS,)) is not None
     for worker_id, all_queues in facts.worker_queues.items():
         why = why_not_live(facts, worker_id)
         if why is not None and (queues := _left(all_queues)):
             worker = facts.worker_named.get(worker_id)
             depth = sum(q.messages or 0 for q in queues)
-            consumers = sum(max(q.consumers or 0, len(consumers_of.get(q.name, ()))) for q in queues)
+            consumers = sum(most_consumers(facts, q.name) for q in queues)
             alive = worker is not None and worker.has_queues and _is_alive(facts, worker)
             found.append(_Orphaned(worker_id, worker, why, queues, depth, consumers, alive, blind))
     return tuple(found)
@@ -171,7 +171,7 @@ def _orphan_remedy(o: _Orphaned, is_registry_related: bool) -> str:
     if o.unavailable:
         return UNAVAILABLE
     if o.consumers and o.worker is None:  # a live process: stopping it only loses a worker
-        return UNREGISTERED if is_registry_related else OTHER_REGISTRY
+        return UNREGISTERED if is_registry_related else CHECK_REGISTRY
     if o.alive:
         return REGISTER_AGAIN
     if o.consumers:

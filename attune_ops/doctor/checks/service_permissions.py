@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import listed, permission, running_node
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues, replica_consumer, service_of
+from attune_ops.model.ownership import own_queues, service_of
 from attune_ops.model.snapshot import PERMITS_EVERYTHING, PERMITS_NOTHING, ConsumerState, UserPermissions
 from attune_ops.model.topology import ID, Binding, Per, Queue, Topology
 from attune_ops.model.worker_process import worker_process
@@ -163,7 +163,7 @@ def _service(facts: Facts, consumer: ConsumerState) -> str | None:
     found = service_of(facts, consumer)
     if found is not None or not facts.actual.queue_named[consumer.queue].exclusive:
         return found
-    known = replica_consumer(facts.topology, consumer.tag)
+    known = facts.topology.replica_consumer(consumer.tag)
     return known.service if known else None
 
 

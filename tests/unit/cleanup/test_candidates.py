@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from attune_ops.cleanup.candidates import Candidate, ReapResult, candidates, consumers, orphaned_since
+from attune_ops.cleanup.candidates import Candidate, ReapResult, candidates, orphaned_since
 from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import most_consumers
 from attune_ops.model.registry import Worker
 from attune_ops.render import form
 from tests.unit.facts import NOW, worker
@@ -136,9 +137,9 @@ def test_the_grace_period_ends_at_its_last_second() -> None:
 
 
 def test_consumers_are_the_larger_of_two_counts() -> None:
-    assert consumers(facts(None), QUEUE) == 0
-    assert consumers(facts(None, consumers=2), QUEUE) == 2
-    assert consumers(facts(None), "no such queue") == 0
+    assert most_consumers(facts(None), QUEUE) == 0
+    assert most_consumers(facts(None, consumers=2), QUEUE) == 2
+    assert most_consumers(facts(None), "no such queue") == 0
 
 
 def test_verdicts_are_counted_apart() -> None:
