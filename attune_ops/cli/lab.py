@@ -120,9 +120,9 @@ def run(
 ) -> None:
     """Starts a private broker and stand-ins for Attune's services, publishes messages, shows tables and diagnosis.
 
-    Stand-ins for the executor, a sensor, the notifier and some workers run their start-up sequences, step by step.
-    They publish and handle messages. Then the tables and the doctor's report are shown, and everything is stopped,
-    also after Ctrl-C.
+    Stand-ins for the executor, a sensor, the notifier or the API, and some workers run their start-up sequences, step
+    by step. They publish and handle messages. Then the tables and the doctor's report are shown, and everything is
+    stopped, also after Ctrl-C.
     """
     from attune_ops.lab.run import Out, Plan
     from attune_ops.lab.run import run as demonstrate

@@ -79,8 +79,9 @@ class DrillRun:
         """Sets the policies, then starts the services that consume and the workers."""
         context = self.context
         context.broker.set_policies()
-        for service in ("executor", "sensor"):
-            if context.topology.service_consumers(service) or context.topology.queues_of(service):
+        topology = context.topology
+        for service in ("executor", "sensor", "api"):
+            if topology.service_consumers(service) or topology.queues_of(service) or topology.replica_queues(service):
                 context.services.start(service, service, reconnect=True)
         for n in range(self.drill.workers if self.drill.workers is not None else context.parameters.workers):
             behaviour = dict(self.drill.worker)

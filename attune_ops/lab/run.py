@@ -155,9 +155,10 @@ def _demonstrate(settings: Settings, lab: Lab, out: Out, plan: Plan) -> None:
 
 @contextmanager
 def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterator[Sequence[RunningService]]:
-    """Workers, executor, sensor and notifier, started one after the other; stopped at the end unless kept."""
+    """Workers and the other services, started one after the other; stopped at the end unless kept."""
     planned = [("worker", f"w{n}", 0.0) for n in range(1, plan.workers + 1)]
     others = [("executor", "executor", 20.0), ("sensor", "sensor", 5.0), ("notifier", "notifier", 5.0)]
+    others += [("api", "api", 1.0)] if settings.topology.replica_queues("api") else []
     planned += [other for other in others if settings.topology.is_set_up_by(other[0])]
     running: list[RunningService] = []
     kept = False
@@ -230,7 +231,8 @@ def _story(facts: Facts, messages: Table, plan: Plan) -> Iterator[str]:
     unread = [q for q in broker.queues or () if q.messages and not broker.consumers_of.get(q.name)]
     waiting = counted(sum(q.messages or 0 for q in unread), "message")
     workers = counted(plan.workers, "worker")
-    yield f"{broker.product} {broker.version}: {workers}, executor, sensor, notifier (stand-ins)"
+    others = [str(row["service"]) for row in records if not str(row["service"]).startswith("worker")]
+    yield f"{broker.product} {broker.version}: {', '.join((workers, *others))} (stand-ins)"
     yield "each worker registered, then declared, bound and consumed its own queue"
     yield f"{counted(published, 'message')} published in {plan.seconds:g} s, {returned} returned as unroutable"
     executions, where = counted(handled, "execution"), counted(len(unread), "queue")

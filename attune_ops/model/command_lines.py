@@ -153,9 +153,9 @@ def exchange(name: str) -> CommandLine:
     return line("exchanges", only(name))
 
 
-def consumers(queue: str) -> CommandLine:
-    """Shows the consumers of a queue."""
-    return line("consumers", only(queue))
+def consumers(queue: str | None = None) -> CommandLine:
+    """Shows the consumers of a queue, or of all."""
+    return line("consumers", *(() if queue is None else (only(queue),)))
 
 
 def close_connection(name: str) -> CommandLine:

@@ -96,7 +96,7 @@ def fit(broker: BrokerSnapshot, topology: Topology) -> Fit:
     there += [_bound(broker, b) for b in topology.base_bindings]
     there += _templates(broker, topology)
     replicas = _replica_keys(topology)
-    explained = sum(keys in replicas for keys in _server_named(broker))
+    explained = sum(keys in replicas for keys in server_named(broker))
     return Fit(topology.name, sum(there), len(there), explained - _unexplained(broker, topology, replicas))
 
 
@@ -144,7 +144,7 @@ def _replica_keys(topology: Topology) -> set[frozenset[tuple[str, str]]]:
     return {frozenset((b.source, b.routing_key) for b in topology.bindings_to(label)) for label in labels}
 
 
-def _server_named(broker: BrokerSnapshot) -> list[frozenset[tuple[str, str]]]:
+def server_named(broker: BrokerSnapshot) -> list[frozenset[tuple[str, str]]]:
     """By what each exclusive server-named queue is bound, where it is bound to an exchange of Attune at all."""
     found = []
     for queue in broker.queues or ():
@@ -163,4 +163,4 @@ def _unexplained(broker: BrokerSnapshot, topology: Topology, replicas: set[froze
         for name in {*broker.consumers_of, *(q.name for q in broker.queues or () if q.consumers)}
         if name.startswith("attune.") and name not in known and topology.worker_of(name) is None
     }
-    return len(consumed) + sum(keys not in replicas for keys in _server_named(broker))
+    return len(consumed) + sum(keys not in replicas for keys in server_named(broker))

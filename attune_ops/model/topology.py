@@ -301,9 +301,14 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         return tuple((re.compile(re.escape(q.name).replace(re.escape(ID), _AN_ID)), q) for q in templates)
 
     @cached_property
-    def _replica_tags(self) -> tuple[tuple[re.Pattern[str], Consumer], ...]:
+    def replica_consumers(self) -> tuple[Consumer, ...]:
+        """The consumers with a tag on the server-named queues of replicas."""
         labels = {q.name for q in self.queues if q.per is Per.REPLICA}
-        own = (c for c in self.consumers if c.tag and c.queue in labels)
+        return tuple(c for c in self.consumers if c.tag and c.queue in labels)
+
+    @cached_property
+    def _replica_tags(self) -> tuple[tuple[re.Pattern[str], Consumer], ...]:
+        own = self.replica_consumers
         return tuple((re.compile(re.escape(c.tag).replace(re.escape(ID), "-?[0-9]+")), c) for c in own)
 
     def replica_consumer(self, tag: str) -> Consumer | None:

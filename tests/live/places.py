@@ -65,8 +65,9 @@ class Place:
         return made
 
     def populate(self) -> Place:
-        """Starts an executor and the workers w1 and w2."""
-        for service, name in (("executor", None), ("sensor", None), ("worker", "w1"), ("worker", "w2")):
+        """Starts an executor, a sensor, an API where it consumes, and the workers w1 and w2."""
+        own = [("api", None)] if self.settings.topology.replica_queues("api") else []
+        for service, name in (("executor", None), ("sensor", None), *own, ("worker", "w1"), ("worker", "w2")):
             self.start(service, name)
         return self
 

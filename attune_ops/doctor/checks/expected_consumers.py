@@ -11,6 +11,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import own_queues, starting_workers, unknown_consumers
+from attune_ops.model.recognition import server_named
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.model.worker_process import worker_process
 
@@ -143,7 +144,8 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
     """If a queue of a service has no consumer, the service is down or its consumer was cancelled.
 
     Consumers are compared with the topology by queue and tag. Replicas of a service use the same tags, so more
-    consumers than expected are not a problem. One missing tag among others is a warning.
+    consumers than expected are not a problem. One missing tag among others is a warning. The own queue of a replica
+    has a name from the broker: a service that has such queues is known by the tag of their consumers.
     """
     wanted: dict[str, dict[str, list[str]]] = {}
     for c in facts.topology.consumers:
@@ -165,6 +167,39 @@ def service_consumers(facts: Facts) -> Iterator[Problem]:
             continue
         for queue, tags in queues.items():
             yield from _missing_tags(facts, service, queue, tags, queue in silent)
+    yield from _lost_replicas(facts)
+
+
+def _lost_replicas(facts: Facts) -> Iterator[Problem]:
+    """Services without an own queue of a replica; those of workers are not compared."""
+    expected = [c for c in facts.topology.replica_consumers if c.service != "worker"]
+    if facts.actual.consumers is None and expected:
+        services = sorted({c.service for c in expected})
+        raise Unknown(
+            f"queues that the broker names cannot be asked for by name: those of {listed(services)} are unknown"
+        )
+    tags = {c.tag for c in facts.actual.consumers or ()}
+    for c in expected:
+        bindings = facts.topology.bindings_to(c.queue)
+        # A queue that was just declared may be listed before its consumer.
+        if c.tag in tags or {(b.source, b.routing_key) for b in bindings} in facts.memo(_server_named):
+            continue
+        others = facts.topology.service_consumers(c.service)
+        if others and not any(other.tag in tags for other in others):
+            continue  # its queues that exist once tell
+        yield Problem(
+            Subject("consumer", c.tag if others else c.service),
+            f"no replica of the {c.service} has its own queue on {listed(sorted({b.source for b in bindings}))}, "
+            f"with the consumer {c.tag!r}",
+            evidence={"service": c.service, "expected": [c.tag], "missing": [c.tag], "messages": None},
+            remedy=f"{'Restart' if others else 'Start or restart'} the {c.service}: only its start declares the queue.",
+            inspect_commands=(command_lines.consumers(),),
+            severity=Severity.WARNING if others else None,
+        )
+
+
+def _server_named(facts: Facts) -> frozenset[frozenset[tuple[str, str]]]:
+    return frozenset(server_named(facts.actual))
 
 
 def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silent: bool) -> Iterator[Problem]:

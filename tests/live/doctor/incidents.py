@@ -37,6 +37,15 @@ def three_kinds(p: Place) -> None:
         p.consume(STATUS, tag)
 
 
+def sensor_lost(p: Place) -> None:
+    """It has no queue but one that the broker named, which goes with it."""
+    p.services["sensor"].disconnect()
+
+
+def api_lost(p: Place) -> None:
+    p.services["api"].disconnect()
+
+
 def stopped_with_scheduled(p: Place) -> None:
     p.services["w2"].stop()
     p.sql("CREATE TABLE execution (id INTEGER, action_ref TEXT, status TEXT, worker INTEGER, updated TEXT)")
@@ -125,4 +134,6 @@ INCIDENTS = {
         topology=SIX,
     ),
     "parked": State(parked, topology=SIX),
+    "sensor lost": State(sensor_lost, {("AT405", "sensor")}, prints={"AT405 consumers"}, topology=SIX),
+    "API lost": State(api_lost, {("AT405", "api")}, prints={"AT405 consumers"}, topology=SIX),
 }

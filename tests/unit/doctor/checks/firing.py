@@ -71,7 +71,7 @@ E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741 - a colu
 H = healthy()
 OWN = H.actual.consumers_of[W1][0].connection
 F = healthy(FLAWLESS)
-S = healthy(SEPTEMBER)
+S, SIX = healthy(SEPTEMBER), healthy("attune-0.6")
 DOWN = NodeState("rabbit@b", False)
 ALL_OF_3 = tuple(f"worker.3.{q}" for q in ("executions", "packs", "cancel", "packtests"))
 REGISTERED = {"created": NOW - timedelta(minutes=4), "last_heartbeat": NOW - timedelta(minutes=4)}
@@ -627,6 +627,33 @@ CASES = (
         "executor",
         E,
         "8 queues",
+    ),
+    Case(
+        "AT405",
+        "no sensor of 0.6",
+        change(SIX, consumers=tuple(c for c in SIX.actual.consumers or () if not c.tag.startswith("sensor."))),
+        "consumer",
+        "sensor",
+        E,
+        "own queue on attune.events",
+    ),
+    Case(
+        "AT405",
+        "no API",
+        change(S, consumers=tuple(c for c in S.actual.consumers or () if not c.tag.startswith("api."))),
+        "consumer",
+        "api",
+        E,
+        "no replica of the api",
+    ),
+    Case(
+        "AT405",
+        "an executor without its own queue",
+        change(S, consumers=tuple(c for c in S.actual.consumers or () if c.tag != "executor.metadata.invalidation")),
+        "consumer",
+        "executor.metadata.invalidation",
+        W,
+        "no replica of the executor",
     ),
     Case("AT406", "unbounded", consumer(H, "worker-1", prefetch=0), "consumer", "worker-1", W, "0 (unlimited)"),
     Case("AT407", "unknown", registered(H, worker(1), worker(2)), "queue", "worker.3.executions", W, "no worker 3"),
