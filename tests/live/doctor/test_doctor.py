@@ -227,7 +227,7 @@ def test_executions_against_what_lies_in_the_queues(place: Callable[..., Place],
             )
         connection.execute("UPDATE attune.worker SET status = 'inactive' WHERE id = 2")
     report = p.look()
-    assert {("AT413", "1"), ("AT413", "2"), ("AT414", "3")} <= found(report, Severity.ERROR)
+    assert {("AT413", "1"), ("AT413", "2"), ("AT414", "3")} <= found(report, Severity.ERROR), report.findings
     p.publish("attune.executions", "worker.1", 11)  # one more than its prefetch: the message waits
     assert ("AT413", "1") in found(p.look(), Severity.WARNING)
 
