@@ -172,6 +172,7 @@ def test_busy_and_beside_others(
         for service, name, behaviour in (
             ("executor", "executor", Behaviour(rate=20)),
             ("sensor", "sensor", Behaviour(rate=20)),
+            *([("api", "api", Behaviour(rate=1))] if topology == SIX else []),
             ("worker", "w1", Behaviour(handler_s=0.01)),
             ("worker", "w2", Behaviour(handler_s=0.01)),
         )

@@ -119,7 +119,7 @@ def test_a_server_named_queue_has_its_own_consumer_only(place: Callable[..., Pla
     p = place(SIX).populate()
     made = p.vhost.api("GET", "queues/{vhost}?disable_stats=true").json()
     replicas = [q["name"] for q in made if q["name"].startswith("amq.gen-")]
-    assert len(replicas) == 4  # the executor's, the sensor's and those of two workers
+    assert len(replicas) == 5  # the executor's, the sensor's, the API's and those of two workers
     with p.vhost.channel() as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as refused:
         channel.basic_consume(replicas[0], lambda *_: None)
     assert refused.value.reply_code == 405
