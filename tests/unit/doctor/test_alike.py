@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 from datetime import timedelta
+from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from attune_ops import render
 from attune_ops.doctor.alike import merged, together
 from attune_ops.doctor.diagnose import diagnose
+from attune_ops.doctor.diagnosis import read_baseline
 from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
 from attune_ops.model.command_lines import CommandLine, reap
 from attune_ops.model.registry import Worker
 from tests.unit.doctor.checks.world import (
     JANUARY,
     SEPTEMBER,
+    change,
     healthy,
     queues,
     stale,
@@ -89,6 +93,24 @@ def test_workers_without_their_bindings_are_one_finding() -> None:
     assert len(finding.subjects) == 25
     assert finding.commands == ()
     assert finding.remedy.startswith("Start the worker's process again")
+
+
+def test_subjects_of_one_name_are_a_baseline(tmp_path: Path) -> None:
+    """The consumers of replicas have one tag, and registries before 2026-02-05 may have a name twice."""
+    facts = healthy(SEPTEMBER)
+    tag = "executor.scheduler"
+    replicas = (
+        msgspec.structs.replace(c, prefetch=1, connection=f"c{i}")
+        for c in facts.actual.consumers or ()
+        for i in range(3 if c.tag == tag else 0)
+    )
+    others = (c for c in facts.actual.consumers or () if c.tag != tag)
+    report = diagnose(change(facts, consumers=(*others, *replicas)))
+    (finding,) = (f for f in report.findings if f.code == "AT406")
+    assert [s.name for s in finding.subjects] == [tag] * 3
+    file = tmp_path / "baseline.json"
+    file.write_bytes(msgspec.json.encode(render.form(report, "json")))
+    assert finding.keys <= read_baseline(str(file))
 
 
 def test_two_are_two_findings_and_three_are_one() -> None:
