@@ -103,7 +103,7 @@ class Management:
 
     def exchanges(self) -> tuple[ExchangeState, ...]:
         """Reads the exchanges of the virtual host. Needs tag management and any permission there, changes nothing."""
-        return tuple(e.to_state() for e in self._list("exchanges", ExchangeWire))
+        return tuple(e.to_state() for e in self._present("exchanges", self._list("exchanges", ExchangeWire)))
 
     def queues(self, bindings: Collection[BindingState]) -> tuple[QueueState, ...]:
         """Reads the queues in totals mode, without statistics; `bindings` tell whether it leaves some out.
@@ -253,7 +253,7 @@ class Management:
 
     def nodes(self) -> tuple[NodeState, ...]:
         """Reads the cluster's nodes. Needs tag monitoring, changes nothing."""
-        return tuple(n.to_state() for n in self._get("nodes", list[NodeWire]))
+        return tuple(n.to_state() for n in self._present("nodes", self._get("nodes", list[NodeWire])))
 
     def alarms(self) -> tuple[str, ...]:
         """Reads the resource alarms in effect anywhere in the cluster. Needs tag management, changes nothing."""
@@ -300,6 +300,15 @@ class Management:
                 "proxy decodes the %2F in the path; configure it to pass the path as it comes"
             )
         return found
+
+    def _present(self, what: str, listed: list[T]) -> list[T]:
+        """The list; raises `SourceError` where it is empty: every broker has some."""
+        if not listed:
+            raise SourceError(
+                f"management API {self.http.endpoint} lists no {what}, which RabbitMQ always has: a proxy or another "
+                "server answers there"
+            )
+        return listed
 
     def _failed_check(self, check: str, kind: type[T]) -> T | None:
         """The answer of a failed health check of the broker, None where it passed."""

@@ -114,6 +114,12 @@ ALARMS = b"""{"alarms":[{"node":"attune-1@localhost","resource":"memory"}],
 DOWN = b"""{"status":"failed","reason":"Some virtual hosts are down","virtual-hosts":["/"]}"""
 
 
+@pytest.mark.parametrize("what", ["exchanges", "nodes"])
+def test_an_empty_list_of_what_every_broker_has_is_no_answer(what: str) -> None:
+    with pytest.raises(SourceError, match=f"lists no {what}, which RabbitMQ always has"):
+        getattr(Management(Canned(200, b"[]"), "/"), what)()
+
+
 def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
     listed = b'[[],{"name":"v","default_queue_type":"quorum"},{"name":"/","default_queue_type":"undefined"}]'
     assert Management(Canned(200, listed), "v").default_queue_type() == "quorum"
