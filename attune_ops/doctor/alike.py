@@ -70,11 +70,7 @@ def together(problems: Sequence[Problem]) -> Problem:
         + spanned([p.subject.name for p in problems[1:]])
         + (f"; {counted(depth, 'message')} in all" if depth else "")
     )
-    one = _one(problems, message, _commands(problems))
-    left = len({c for p in problems for c in p.commands} - set(one.commands)) if len(one.commands) == PRINTED else 0
-    if left:
-        one = msgspec.structs.replace(one, remedy=f"{one.remedy} {left:,} more commands: --format json --full.")
-    return one
+    return _one(problems, message, _commands(problems))
 
 
 def names_of(problems: Sequence[Problem]) -> str:
@@ -85,15 +81,31 @@ def names_of(problems: Sequence[Problem]) -> str:
 def _one(problems: Sequence[Problem], message: str, commands: tuple[CommandLine, ...]) -> Problem:
     roles = dict.fromkeys(role for p in problems for role in p.related)
     related = {r: dict.fromkeys(name for p in problems for name in p.related.get(r, ())) for r in roles}
+    commands = commands if any(p.commands for p in problems) else ()
+    printed = _printed(problems, commands)
+    left = len(commands) - len(printed)
     return msgspec.structs.replace(
         problems[0],
         message=message,
         cause="",
         evidence={"count": len(problems), "each": [_each(p) for p in problems]},
-        commands=commands if any(p.commands for p in problems) else (),
+        remedy=problems[0].remedy + (f" {left:,} more commands: --format json --full." if left else ""),
+        commands=printed,
         related={role: tuple(names) for role, names in related.items()},
         others=tuple(p.subject for p in problems[1:]),
     )
+
+
+def _printed(problems: Sequence[Problem], commands: tuple[CommandLine, ...]) -> tuple[CommandLine, ...]:
+    """All the commands, or those of the first problems: each with all of its own, which belong together."""
+    if len(commands) <= PRINTED:
+        return commands
+    printed = dict.fromkeys(problems[0].commands)
+    for problem in problems[1:]:
+        if len(printed | dict.fromkeys(problem.commands)) > PRINTED:
+            break
+        printed |= dict.fromkeys(problem.commands)
+    return tuple(printed)
 
 
 def _each(problem: Problem) -> dict[str, Any]:
@@ -102,12 +114,12 @@ def _each(problem: Problem) -> dict[str, Any]:
 
 
 def _commands(problems: Sequence[Problem]) -> tuple[CommandLine, ...]:
-    """The commands that fix all of them: one where one does it, else the first few."""
+    """The commands that fix all of them: one where one does it."""
     every = tuple(dict.fromkeys(c for p in problems for c in p.commands))
     reaped = [q for p in problems for q in p.evidence.get("queues", (p.subject.name,))]
     if every and set(every) == {command_lines.reap(q) for q in reaped}:
         return (command_lines.reap(*reaped),)
-    return every[:PRINTED]
+    return every
 
 
 def _cause(facts: Facts, problem: Problem) -> object:

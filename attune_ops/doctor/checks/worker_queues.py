@@ -20,6 +20,7 @@ from attune_ops.doctor.checks._common import (
 from attune_ops.doctor.checks.declarations import lost_with, not_bound, refused
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
+from attune_ops.model.command_lines import CommandLine
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import has_consumer
 from attune_ops.model.registry import Worker
@@ -159,8 +160,16 @@ def worker_bindings(facts: Facts) -> Iterator[Problem]:
             f"{len(problems):,} bindings of workers are missing ({problems[0].evidence['process']}): "
             + names_of(problems)
         ),
-        lambda problems: tuple(dict.fromkeys(c for p in problems for c in p.commands)),
+        lambda problems: _bind_all(facts, problems),
     )
+
+
+def _bind_all(facts: Facts, problems: Sequence[Problem]) -> tuple[CommandLine, ...]:
+    """The commands that bind these queues: one for all where it declares and binds nothing else."""
+    commands = tuple(dict.fromkeys(c for p in problems for c in p.commands))
+    lacking = {d.name for d in facts.memo(diff).differences if d.fix is Fix.DECLARE}
+    alone = lacking == {p.subject.name for p in problems} and len(commands) == len(problems)
+    return (command_lines.DECLARE,) if alone else commands
 
 
 def _unbound(facts: Facts) -> Iterator[tuple[object, Problem]]:

@@ -56,6 +56,13 @@ def wrong_key(p: Place) -> None:
         act.bind(channel, worker_binding("worker.l"))
 
 
+def lost_worker_bindings(p: Place) -> None:
+    p.start("worker", "w3")
+    with p.vhost.channel() as channel:
+        for i in (1, 2, 3):
+            act.unbind(channel, Binding("attune.executions", f"worker.{i}.executions", f"worker.{i}"))
+
+
 def lost_binding(p: Place) -> None:
     with p.vhost.channel() as channel:
         act.unbind(channel, Binding("attune.executions", EXECUTIONS, "execution"))
@@ -329,6 +336,11 @@ STATES = {
         wrong_key,
         {("AT402", binding_name("attune.executions", W1, "worker.1"))},
         prints={"AT402 topology unbind", "AT402 topology bind"},
+    ),
+    "lost worker bindings": State(
+        lost_worker_bindings,
+        {("AT402", binding_name("attune.executions", W1, "worker.1"))},
+        prints={"AT402 topology apply"},
     ),
     "lost binding": State(
         lost_binding,

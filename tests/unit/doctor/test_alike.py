@@ -15,9 +15,11 @@ from attune_ops.doctor.alike import merged, together
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.diagnosis import read_baseline
 from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
-from attune_ops.model.command_lines import CommandLine, reap
+from attune_ops.model.command_lines import DECLARE, CommandLine, reap
+from attune_ops.model.facts import Facts
 from attune_ops.model.registry import Worker
 from tests.unit.doctor.checks.world import (
+    EVENTS,
     JANUARY,
     SEPTEMBER,
     change,
@@ -93,6 +95,22 @@ def test_workers_without_their_bindings_are_one_finding() -> None:
     assert len(finding.subjects) == 25
     assert finding.commands == ()
     assert finding.remedy.startswith("Start the worker's process again")
+
+
+def test_consuming_workers_without_their_bindings_get_one_command_or_the_first_few() -> None:
+    """One command binds all of them where nothing else is missing: else it would bind what nobody reads."""
+    facts = healthy(SEPTEMBER, tuple(worker(i) for i in IDS))
+    unbound = without_bindings(facts, lambda b: b.destination.endswith(".executions"))
+
+    def found(facts: Facts) -> Finding:
+        (finding,) = (f for f in diagnose(facts).findings if f.code == "AT402")
+        assert len(finding.subjects) == 25
+        return finding
+
+    assert found(unbound).commands == (DECLARE,)
+    finding = found(without_queues(unbound, EVENTS))
+    assert [words_of(str(c))[-2] for c in finding.commands] == [f"worker.{i}.executions" for i in range(1, 6)]
+    assert finding.remedy.endswith("20 more commands: --format json --full.")
 
 
 def test_subjects_of_one_name_are_a_baseline(tmp_path: Path) -> None:
@@ -194,6 +212,16 @@ def test_the_first_five_commands_are_printed_and_the_others_are_counted() -> Non
     (finding,) = found_of(*several)
     assert finding.commands == tuple(commands[:5])
     assert finding.remedy.endswith("2 more commands: --format json --full.")
+
+
+def test_the_commands_of_one_subject_stay_together() -> None:
+    """To unbind the wrong key without binding the right one would make it worse."""
+    of = [(CommandLine(("unbind", f"{i}")), CommandLine(("bind", f"{i}"))) for i in range(4)]
+    (finding,) = found_of(
+        *(Problem(Subject("queue", f"q{i}"), "it stands", commands=c, alike="cause") for i, c in enumerate(of))
+    )
+    assert finding.commands == (*of[0], *of[1])
+    assert finding.remedy.endswith("4 more commands: --format json --full.")
 
 
 def test_a_check_merges_three_with_one_key_and_severity() -> None:
