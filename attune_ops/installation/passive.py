@@ -13,7 +13,7 @@ from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.passive import PassiveReading
-from attune_ops.model.recognition import Fit, Recognition
+from attune_ops.model.recognition import Fit, Recognition, best_first
 from attune_ops.model.snapshot import ExchangeState, QueueState
 from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Topology
@@ -80,12 +80,11 @@ class PassiveReader:
     def recognise(self, known: Iterable[Topology]) -> Recognition:
         """How well each topology fits by the names of its exchanges and queues; their types cannot be seen.
 
-        Of topologies that fit equally, the one with consumers on its own queues is better, then the newest.
+        Of topologies that fit about equally, the one with consumers on its own queues is better, then the newest.
         """
-        known = tuple(known)
+        known = sorted(known, key=lambda t: (t.released, t.name), reverse=True)
         shared = set.intersection(*({q.name for q in t.base_queues} for t in known))
-        fits = [(self._fit(t, shared), t.released) for t in known]
-        return Recognition(tuple(fit for fit, _ in sorted(fits, key=lambda f: (f[0].rank, f[1]), reverse=True)))
+        return Recognition(best_first(self._fit(t, shared) for t in known))
 
     def _fit(self, topology: Topology, shared: Collection[str]) -> Fit:
         queues = [self.queue(q.name) for q in topology.base_queues]

@@ -9,7 +9,7 @@ import msgspec
 
 from attune_ops.model.facts import Facts
 from attune_ops.model.ownership import missing_queues, why_not_live, worker_id
-from attune_ops.model.recognition import CLEARLY
+from attune_ops.model.recognition import NEAR
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import Leftover
@@ -59,7 +59,7 @@ def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:
     used, other = fits.get(facts.topology.name), fits.get(leftover.topology)
     if not leftover.topology or used is None or other is None:
         return bool(leftover.topology)
-    if used.fraction - other.fraction < CLEARLY:
+    if used.fraction - other.fraction < NEAR:
         return other.live >= used.live
     return other.rank >= used.rank
 

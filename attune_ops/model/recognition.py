@@ -13,6 +13,7 @@ from attune_ops.model.topology import Arguments, Binding, Per, Queue, Topology
 SAMPLE = 200  # worker queues that are compared: those of one release are declared alike
 LEAST = 0.5  # of a topology's objects: with fewer it is a broken installation, or none
 CLEARLY = 0.1  # of the objects: by so much another topology fits better before a change is refused
+NEAR = 0.25  # of the objects: a lost exchange or queue, with its bindings; within it, what is in use decides
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -34,8 +35,13 @@ class Fit(msgspec.Struct, frozen=True):
         return self.matched / self.total if self.total else 0.0
 
     @property
+    def lacking(self) -> int:
+        """The number of the topology's objects that are missing or different."""
+        return self.total - self.matched
+
+    @property
     def rank(self) -> tuple[float, int]:
-        """What decides between two topologies."""
+        """How well it fits: the fraction first."""
         return self.fraction, self.live
 
 
@@ -51,8 +57,15 @@ class Recognition(msgspec.Struct, frozen=True):
 
     @property
     def equal(self) -> tuple[str, ...]:
-        """The names of the others that fit as well as the best."""
-        return tuple(f.name for f in self.fits[1:] if self.best is not None and f.rank == self.best.rank)
+        """The names of the others that fit as well as the best: as much is lacking, and as much of them is in use."""
+        best = self.best
+        return tuple(
+            f.name
+            for f in self.fits[1:]
+            if best is not None
+            and (f.lacking, f.live) == (best.lacking, best.live)
+            and abs(f.fraction - best.fraction) < CLEARLY
+        )
 
     def better_than(self, name: str) -> Fit | None:
         """The best fit where it is clearly better than the topology of that name, else None.
@@ -77,16 +90,29 @@ class Recognition(msgspec.Struct, frozen=True):
 
 
 def recognise(broker: BrokerSnapshot, candidates: Iterable[Topology]) -> Recognition:
-    """Compares every candidate with the broker; the best first, the newest first of equal ones.
-
-    Of candidates that fit about as well, the best is the one that explains more of what is in use: a damaged object
-    makes a release that does not have it fit better.
-    """
+    """Compares every candidate with the broker; the best first."""
     newest_first = sorted(candidates, key=lambda t: (t.released, t.name), reverse=True)
-    fits = sorted((fit(broker, t) for t in newest_first), key=lambda f: f.rank, reverse=True)
-    near = [f for f in fits if f.fraction >= LEAST and fits[0].fraction - f.fraction < CLEARLY]
-    best = max(near, key=lambda f: (f.live, f.fraction), default=None)
-    return Recognition(tuple(sorted(fits, key=lambda f: f is not best)))
+    return Recognition(best_first(fit(broker, t) for t in newest_first))
+
+
+def best_first(newest_first: Iterable[Fit]) -> tuple[Fit, ...]:
+    """The fits in the order of their likelihood; of equal ones the newest first.
+
+    Of those that fit about as well, the best is the one that explains more of what is in use: a damaged object makes a
+    release that does not have it fit better. Of these it is the one that lacks fewer objects: a damaged object that two
+    releases have is a smaller part of the one with more objects.
+    """
+    newest_first = tuple(newest_first)
+    fits = sorted(newest_first, key=lambda f: f.rank, reverse=True)
+    near = _within(NEAR, [f for f in newest_first if f.fraction >= LEAST])
+    used = [f for f in near if f.live == max(n.live for n in near)]
+    best = min(_within(CLEARLY, used), key=lambda f: f.lacking, default=None)
+    return tuple(sorted(fits, key=lambda f: f is not best))
+
+
+def _within(difference: float, fits: list[Fit]) -> list[Fit]:
+    """Those of which the fraction differs by less from the largest."""
+    return [f for f in fits if max(n.fraction for n in fits) - f.fraction < difference]
 
 
 def fit(broker: BrokerSnapshot, topology: Topology) -> Fit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from attune_ops.model.recognition import Fit, recognise
+from attune_ops.model.recognition import Fit, best_first, recognise
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, ExchangeState, QueueState
 from attune_ops.model.topologies import load, names
 from attune_ops.model.topology import Per, Topology
@@ -142,6 +142,38 @@ def test_a_damaged_object_of_the_release_that_runs_does_not_make_it_another() ->
     assert [f.name for f in found.fits][:2] == ["attune-2026-09", "attune-0.6"]
     assert found.fits[0].fraction < found.fits[1].fraction == 1
     assert found.better_than("attune-0.6") is None
+
+
+def without_exchange(there: BrokerSnapshot, name: str) -> BrokerSnapshot:
+    exchanges = tuple(e for e in there.exchanges or () if e.name != name)
+    bindings = tuple(b for b in there.bindings or () if b.source != name)
+    return msgspec.structs.replace(there, exchanges=exchanges, bindings=bindings)
+
+
+def test_a_lost_exchange_does_not_make_it_the_release_with_fewer_bindings_of_it() -> None:
+    """Ten objects of 0.5 are gone, three of 0.6; but the sensor consumes the queue that only 0.5 has."""
+    found = recognise(without_exchange(running("attune-2026-09"), "attune.events"), ALL)
+    assert [f.name for f in found.fits][:2] == ["attune-2026-09", "attune-0.6"]
+    assert [f.lacking for f in found.fits][:2] == [10, 3]
+
+
+def test_what_two_releases_lack_does_not_make_it_the_one_with_more_objects() -> None:
+    """After an upgrade, while the sensor is down: the newest of both is taken, and both are named."""
+    there = with_leftover(running("attune-0.6", without=("sensor",)))
+    shared = [b for b in there.bindings or () if b.destination.startswith("attune.") and b.destination != LIFECYCLE]
+    for lost in shared:
+        left = tuple(b for b in there.bindings or () if b is not lost)
+        found = recognise(msgspec.structs.replace(there, bindings=left), ALL)
+        assert [f.name for f in found.fits][:2] == ["attune-0.6", "attune-2026-09"], lost
+        assert found.equal == ("attune-2026-09",)
+    queues = tuple(q for q in there.queues or () if q.name != "attune.dlx.queue")
+    assert recognise(msgspec.structs.replace(there, queues=queues), ALL).fits[0].name == "attune-0.6"
+
+
+def test_by_names_alone_too() -> None:
+    """What passive declares tell: one queue is missing, and the sensor's own queues cannot be seen."""
+    newest_first = Fit("attune-0.6", 13, 14, 8), Fit("attune-2026-09", 14, 15, 8), Fit("attune-2026-01", 5, 7, 0)
+    assert [f.name for f in best_first(newest_first)][:2] == ["attune-0.6", "attune-2026-09"]
 
 
 def _matched(fits: tuple[Fit, ...], name: str) -> int:

@@ -548,14 +548,18 @@ def test_what_only_a_restart_brings_back() -> None:
 
 
 def test_a_damaged_queue_of_the_release_that_may_run_is_not_deleted() -> None:
-    """Release 0.6 fits better then: it has all but this queue."""
+    """Release 0.6 fits better then: it has all but this queue, with another argument or without its bindings."""
     lifecycle = "attune.rules.lifecycle.queue"
-    damaged = queues(without_consumers(S, lifecycle), lifecycle, arguments={"x-max-length": 1000}, messages=12)
-    found = with_topology(damaged, candidates(), given=False)
-    assert found.topology.name == "attune-0.6"
-    (problem,) = (p for p in problems("AT412", found) if p.subject.name == lifecycle)
-    assert problem.commands == ()
-    assert "attune-2026-09 uses it and may be what runs here" in problem.remedy
+    unread = queues(without_consumers(S, lifecycle), lifecycle, messages=12)
+    for damaged in (
+        queues(unread, lifecycle, arguments={"x-max-length": 1000}),
+        without_bindings(unread, lambda b: b.destination == lifecycle),
+    ):
+        found = with_topology(damaged, candidates(), given=False)
+        assert found.topology.name == "attune-0.6"
+        (problem,) = (p for p in problems("AT412", found) if p.subject.name == lifecycle)
+        assert problem.commands == ()
+        assert "attune-2026-09 uses it and may be what runs here" in problem.remedy
 
 
 def test_the_own_queue_of_a_replica_is_known_by_its_consumer() -> None:
