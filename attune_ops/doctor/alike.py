@@ -63,14 +63,22 @@ def alike(facts: Facts, found: Sequence[Found]) -> Iterator[list[Found]]:
 def together(problems: Sequence[Problem]) -> Problem:
     """Problems with one cause as one: what the first says, how many there are, and the commands for all."""
     first, kind = problems[0], problems[0].subject.kind
+    named = [_named(p) for p in problems]
     depths = [p.evidence.get("messages") for p in problems]
     depth = sum(n for n in depths if isinstance(n, int))
     message = (
-        f"{counted(len(problems), kind, PLURAL.get(kind))} alike: {first.message}; also "
-        + spanned([p.subject.name for p in problems[1:]])
+        f"{counted(sum(map(len, named)), kind, PLURAL.get(kind))} alike: {first.message}; also "
+        + spanned([name for names in named[1:] for name in names])
         + (f"; {counted(depth, 'message')} in all" if depth else "")
     )
     return _one(problems, message, _commands(problems))
+
+
+def _named(problem: Problem) -> Sequence[str]:
+    """What a problem is about, by name: one of several executions of a worker stands for them."""
+    if problem.subject.kind == "execution":
+        return [str(i) for i in problem.evidence.get("executions", (problem.subject.name,))]
+    return (problem.subject.name,)
 
 
 def names_of(problems: Sequence[Problem]) -> str:

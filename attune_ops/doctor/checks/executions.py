@@ -88,7 +88,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
                 "no worker": (nobody,) if place.parks and nobody else (),
                 "clock": _skewed(facts, facts.taken_at - since - limit),
             },
-            alike=None if worker is None else (bool(there), bool(depth), bool(missing), unavailable),
+            alike=None if process is None else (process.state, bool(there), bool(depth), bool(missing), unavailable),
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from attune_ops import render
 from attune_ops.doctor.alike import merged, together
+from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.diagnosis import read_baseline
 from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
@@ -23,6 +24,8 @@ from tests.unit.doctor.checks.world import (
     JANUARY,
     SEPTEMBER,
     change,
+    executing,
+    execution,
     healthy,
     queues,
     stale,
@@ -111,6 +114,23 @@ def test_consuming_workers_without_their_bindings_get_one_command_or_the_first_f
     finding = found(without_queues(unbound, EVENTS))
     assert [words_of(str(c))[-2] for c in finding.commands] == [f"worker.{i}.executions" for i in range(1, 6)]
     assert finding.remedy.endswith("20 more commands: --format json --full.")
+
+
+def test_executions_that_wait_for_several_workers_are_all_counted() -> None:
+    """Those of workers with another state of their process are another finding."""
+    workers = tuple(worker(i, last_heartbeat=NOW - timedelta(seconds=60)) for i in range(1, 7))
+    waiting = [execution(10 * w.id + k, "scheduled", 5.2, worker=w.id) for w in workers for k in range(4)]
+    facts = executing(healthy(SEPTEMBER, workers), *waiting)
+    (all_of_them,) = (f for f in diagnose(facts).findings if f.code == "AT413")
+    assert all_of_them.detail.startswith(
+        "24 executions alike: 4 executions (10, 11, 12 and 1 more) in status scheduled"
+    )
+    assert all_of_them.detail.endswith("; also 20, 21, 22, 23, 30 and 15 more (20 to 63)")
+    queues_of = [q.name for i in (4, 5, 6) for q in facts.topology.worker_queues(i)]
+    silent = without_consumers(facts, *queues_of)
+    (waits,) = (c for c in all_checks() if c.code == "AT413")
+    states = {f.evidence["each"][0]["process"] for f in diagnose(silent, [waits]).findings}
+    assert states == {"connected", "crashed: no connection"}
 
 
 def test_subjects_of_one_name_are_a_baseline(tmp_path: Path) -> None:
