@@ -177,7 +177,8 @@ class BrokerReading:
     def _left_out(self, totals: list[QueueWire], names: set[str]) -> list[QueueWire]:
         try:
             return self._management.left_out(totals, names)
-        except SourceError:  # what was read stands
+        except SourceError as e:  # whether these are there is unknown: they must not seem to be missing
+            self.missing.setdefault(Source.BROKER, str(e))
             return []
 
     def _majority(self, nodes: tuple[NodeState, ...] | None) -> bool | None:

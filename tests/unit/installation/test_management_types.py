@@ -9,13 +9,17 @@ import msgspec
 import pytest
 
 from attune_ops.installation import http
+from attune_ops.installation.broker_reading import BrokerReading
 from attune_ops.installation.config.urls import parse_amqp, parse_management
 from attune_ops.installation.http import Answer, ApiError
 from attune_ops.installation.management import Management, merge
 from attune_ops.installation.management_types.clients import ChannelWire, ConnectionWire, ConsumerWire
-from attune_ops.installation.management_types.cluster import NodeWire, WhoAmI
+from attune_ops.installation.management_types.cluster import NodeWire, Overview, WhoAmI
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
+from attune_ops.installation.prometheus import Counters
+from attune_ops.installation.side_by_side import SideBySide
 from attune_ops.model.errors import SourceError
+from attune_ops.model.facts import Source
 
 ENDPOINT = parse_management("http://m:s3cret@h:15672", "o", parse_amqp("amqp://h", "o"))
 
@@ -106,6 +110,35 @@ class Canned:
 
     def close(self) -> None:
         pass
+
+
+class ByPath(Canned):
+    """Gives each path its own answer."""
+
+    def __init__(self, answers: dict[str, tuple[int, bytes]]) -> None:
+        self._answers = answers
+
+    def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
+        status, said = self._answers[path]
+        return Answer(status, {"content-type": "application/json"}, said, 1.0)
+
+
+@pytest.mark.parametrize(("status", "missing"), [(200, None), (500, "answered 500")])
+def test_a_queue_of_which_it_cannot_be_read_whether_it_is_there(status: int, missing: str | None) -> None:
+    """It is bound, and the list with counts does not have it: its node may be down."""
+    bound = {"source": "x", "vhost": "v", "destination": "q", "destination_type": "queue", "routing_key": "k"}
+    answers = {
+        "queues/v?disable_stats=true&enable_queue_totals=true": (200, b"[]"),
+        "queues/v?disable_stats=true": (status, b'[{"name":"q","vhost":"v","state":"down"}]'),
+        "bindings/v": (200, msgspec.json.encode([bound])),
+    }
+    reading = BrokerReading(Management(ByPath(answers), "v"), Overview(rabbitmq_version="4.3.6"), ("administrator",))
+    with SideBySide(1) as pool:
+        reading.ask(pool, frozenset({Source.BROKER}), frozenset({"queues", "bindings"}), Counters)
+        found = reading.snapshot()
+    assert [q.name for q in found.queues or ()] == ([] if missing else ["q"])
+    assert set(reading.missing) == ({Source.BROKER, Source.DEPTHS} if missing else set())
+    assert all(missing and missing in reason for reason in reading.missing.values())
 
 
 # As 3.10.8 answered while its memory limit was 1000 bytes, and with the virtual host's supervisor stopped.
