@@ -9,7 +9,7 @@ from datetime import UTC
 from itertools import groupby
 
 from attune_ops.doctor.findings import CheckResult, CheckStatus, Report, Severity
-from attune_ops.doctor.reports import Reports
+from attune_ops.doctor.reports import LATE, Reports
 
 # Characters that XML 1.0 does not allow.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -31,14 +31,15 @@ def document(report: Report) -> str:
 
 
 def document_of_several(reports: Reports) -> str:
-    """The suites of each environment, with its name in front; one that was not diagnosed is a suite with an error."""
+    """The suites of each environment, with its name in front; one not wholly diagnosed has an error of its own."""
     root = ET.Element("testsuites", {"name": "attune-ops doctor"})
     for e in reports.environments:
-        if e.report is None:
+        if e.report is None or e.silent:
             counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
             suite = ET.SubElement(root, "testsuite", {"name": _legal(e.env), **counts})
             case = ET.SubElement(suite, "testcase", classname=_legal(e.env), name="diagnosed", time="0.000")
-            ET.SubElement(case, "error", message=_legal(e.error))
+            ET.SubElement(case, "error", message=_legal(e.error or f"incomplete: {LATE}"))
+        if e.report is None:
             continue
         for suite in ET.fromstring(document(e.report)):
             suite.set("name", _legal(f"{e.env}.{suite.get('name')}"))

@@ -11,6 +11,7 @@ from attune_ops.doctor.findings import Finding, Report
 from attune_ops.model.display import Shown
 
 NOT_DIAGNOSED = "not diagnosed"
+LATE = "an answer did not come in time"
 
 
 class EnvironmentReport(msgspec.Struct, frozen=True):
@@ -39,6 +40,11 @@ class EnvironmentReport(msgspec.Struct, frozen=True):
     def verdict(self) -> str:
         """The headline and the worst finding; or why there is no report."""
         return self.report.verdict if self.report else self.headline
+
+    @property
+    def incomplete(self) -> str:
+        """That the report is incomplete, to be added to the verdict; '' where it is not."""
+        return f" (incomplete: {LATE})" if self.silent else ""
 
     @property
     def named(self) -> Report | None:

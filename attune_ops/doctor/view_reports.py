@@ -134,14 +134,14 @@ def rows(reports: Reports) -> Table:
         columns=(Column("env", Kind.CATEGORY, doc="the environment"), *columns),
         rows=tuple((env, *row) for env, table in tables for row in table.rows),
         taken_at=reports.taken_at,
-        notes=tuple(f"{e.env}: {e.verdict}" for e in reports.environments),
+        notes=tuple(f"{e.env}: {e.verdict}{e.incomplete}" for e in reports.environments),
     )
 
 
 def as_markdown(reports: Reports) -> str:
     """The verdict of each environment in a table, then each report under its own heading."""
     lines = [f"**{text.markdown(reports.headline)}**", "", "| environment | verdict |", "| --- | --- |"]
-    lines += [f"| {_md(e.env)} | {_md(e.verdict)} |" for e in reports.environments]
+    lines += [f"| {_md(e.env)} | {_md(e.verdict + e.incomplete)} |" for e in reports.environments]
     for e in reports.environments:
         if (named := e.named) is not None:
             lines += ["", f"## {_md(e.env)}", "", view_report.as_markdown(named)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attune_ops.doctor import report_text, view_screen
-from attune_ops.doctor.reports import NOT_DIAGNOSED, EnvironmentReport, Reports
+from attune_ops.doctor.reports import NOT_DIAGNOSED, Reports
 from attune_ops.doctor.screen import Screen, Screens
 from attune_ops.render import text
 
@@ -50,7 +50,7 @@ def _verdicts(reports: Reports) -> Iterator[RenderableType]:
     width = max((len(text.visible(e.env)) for e in reports.environments), default=0)
     for e in reports.environments:
         mark, style = marks(reports)[e.env]
-        line = f"{mark} {text.visible(e.env):<{width}}  {text.visible(e.headline)}{_incomplete(e)}"
+        line = f"{mark} {text.visible(e.env):<{width}}  {text.visible(e.headline)}{e.incomplete}"
         yield Hanging(Text(line, style, overflow="fold"), width + 4)
 
 
@@ -59,8 +59,4 @@ def _closing(reports: Reports) -> Iterator[Closing]:
     for e in reports.environments:
         mark, style = marks(reports)[e.env]
         problems = e.report.problems if e.report else ()
-        yield view_screen.closing(f"{mark} {e.env}: {e.verdict}{_incomplete(e)}", style, problems)
-
-
-def _incomplete(e: EnvironmentReport) -> str:
-    return " (incomplete: an answer did not come in time)" if e.silent else ""
+        yield view_screen.closing(f"{mark} {e.env}: {e.verdict}{e.incomplete}", style, problems)

@@ -11,7 +11,7 @@ import msgspec
 
 from attune_ops.doctor.findings import Report, Severity
 from attune_ops.doctor.health_check import Health
-from attune_ops.doctor.reports import Reports
+from attune_ops.doctor.reports import LATE, Reports
 from attune_ops.model.table import Cell, Kind, Table
 from attune_ops.model.units import counted
 from attune_ops.monitoring.thresholds import CRASH_ALERT_S, Range, ranges
@@ -81,7 +81,7 @@ def _of_reports(reports: Reports, warn: Iterable[str], crit: Iterable[str]) -> O
             problems.append((Status.UNKNOWN, f"{e.env}: {e.headline}"))
             continue
         if e.silent:
-            problems.append((Status.UNKNOWN, f"{e.env}: incomplete, an answer did not come in time"))
+            problems.append((Status.UNKNOWN, f"{e.env}: incomplete, {LATE}"))
         problems += [(Status.UNKNOWN, f"{e.env}: {r.code} was not run: {r.reason}") for r in e.report.unread[:1]]
         own = _counts(e.report, e.env)
         problems += _problems(own, *limits)

@@ -20,6 +20,7 @@ from attune_ops import render
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import Check, CheckPages, CheckStatus, Report, Severity
+from attune_ops.doctor.reports import EnvironmentReport, Reports
 from attune_ops.doctor.screen import Screen
 from attune_ops.inventory.queues import queues
 from attune_ops.model.facts import Source
@@ -59,7 +60,7 @@ def hostile(name: str) -> Report:
     return diagnose(msgspec.structs.replace(facts, env=name, vhost=name))
 
 
-def on_terminal(report: Report | Screen, width: int = 80) -> str:
+def on_terminal(report: Report | Reports | Screen, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(render.form(report, "table"), markup=False, emoji=False)
     written = console.file
@@ -224,6 +225,18 @@ def test_junit_is_valid() -> None:
     skipped = ET.fromstring(render.form(diagnose(msgspec.structs.replace(healthy(), reach=())), "junit"))
     assert int(skipped.attrib["skipped"]) > 0
     assert skipped.find("testsuite/testcase/skipped") is not None
+
+
+@pytest.mark.parametrize("form", [f for f in FORMS if f not in ("json", "csv")])
+def test_each_form_says_that_an_environment_is_incomplete(form: str) -> None:
+    report, told = diagnose(healthy()), []
+    for silent in (True, False):
+        reports = Reports((EnvironmentReport("e", report, silent=silent),), report.taken_at)
+        said = on_terminal(reports) if form == "table" else render.form(reports, form)
+        told.append("an answer did not come in time" in " ".join(said.split()))
+        if form == "junit":
+            assert ET.fromstring(said).get("errors") == str(int(silent))
+    assert told == [True, False]
 
 
 def test_junit_has_the_time_of_each_check_in_seconds() -> None:
