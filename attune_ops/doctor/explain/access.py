@@ -45,11 +45,33 @@ RULES = (
     ),
     rule(
         "404 NOT_FOUND",
+        rf"failed to perform operation on queue '{NAME}' {VHOST}(?: due to timeout|: its (?:master|leader) replica)",
+        "Queue {subject!r} exists in vhost {vhost!r}, but did not answer: a node with it does not run or is not "
+        "reachable, too few members of a quorum queue run, or another leader is being elected. The broker closed the "
+        "channel.",
+        "Start the nodes that are down, or repair the network to them. An election takes seconds. Do not delete the "
+        "queue: its messages would be lost. Then start the service that failed.",
+        kind=UNAVAILABLE,
+        commands=_NODES,
+    ),
+    rule(
+        "404 NOT_FOUND",
+        rf"queue '{NAME}' {VHOST} has crashed and failed to restart",
+        "Queue {subject!r} exists in vhost {vhost!r}, but its process crashed, and the broker could not start it "
+        "again. No client can declare, bind or consume the queue. The broker closed the channel.",
+        "Read the broker's log at that time: a full disk or a damaged message store is the usual reason. Where the "
+        "reason can be removed, remove it and restart the node. Deleting the queue is the last resort: its messages "
+        "are lost.",
+        kind=UNAVAILABLE,
+        commands=("attune-ops doctor --only AT110,AT504", "rabbitmq-diagnostics log_tail"),
+    ),
+    rule(
+        "404 NOT_FOUND",
         rf"no (?P<kind>exchange) '{NAME}' {VHOST}",
         "Exchange {subject!r} did not exist in vhost {vhost!r}. A client published or bound to it before set-up had "
         "declared it. The broker closed the channel. A message that is published to it is lost and not returned.",
         "Run set-up first. Every service runs it at its start; it is safe to repeat.",
-        commands=("attune-ops topology diff", "attune-ops topology apply --no-worker-queues --apply"),
+        commands=("attune-ops topology diff", "attune-ops topology apply --no-worker-queues"),
     ),
     rule(
         "404 NOT_FOUND",

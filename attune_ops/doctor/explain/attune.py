@@ -1,4 +1,4 @@
-"""Errors of Attune's own services about message bodies, heartbeats, scheduling and registration."""
+"""Errors of Attune's own services about message bodies, heartbeats, scheduling, registration and the database."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ RULES = (
         "BODY_NOT_DECODED",
         r"missing field `(?P<subject>[^`\n]{1,100})`|unknown (?:field|variant) `(?P<unknown>[^`\n]{1,100})`, expected|"
         r"invalid (?:type|value|length): [^\n]{1,200}?, expected [^\n]{1,200}? at line \d+ column \d+",
-        "A service cannot decode a message body (missing field: {subject}). The publisher is of another release than "
-        "the consumer, or a program published the message by hand. The consumer rejects it without requeue: it is "
-        "dead-lettered, and lost where no queue receives the dead letter. The broker does not decode bodies, so "
-        "`doctor` sees only the dead letter.",
+        "A service cannot decode a message body: a field is missing, unknown or of another type than it expects. The "
+        "publisher is of another release than the consumer, or a program published the message by hand. The consumer "
+        "rejects it without requeue: it is dead-lettered, and lost where no queue receives the dead letter. The "
+        "broker does not decode bodies, so `doctor` sees only the dead letter.",
         "Compare the releases of the two services. Peek at the dead letters to see the body and who published it. "
         "If the error names a configuration file, add the field there.",
         kind="field",
@@ -49,5 +49,17 @@ RULES = (
         "Give each replica its own name: `ATTUNE_WORKER_NAME` or `worker.name`. The default is `worker-<hostname>`.",
         kind="worker",
         commands=("attune-ops workers", "attune-ops doctor --only AT404"),
+    ),
+    rule(
+        "DATABASE_UNREACHABLE",
+        r"error communicating with database[^\n]*|pool timed out while waiting for an open connection|\bPoolTimedOut\b|"
+        r"remaining connection slots are reserved[^\n]*|sorry, too many clients already|"
+        r"password authentication failed for user[^\n]*",
+        "A service cannot use the database (PostgreSQL): it is not reachable, refuses the log-in, or has no free "
+        "connection. This is no error of RabbitMQ. A worker that starts cannot register. A running one goes on "
+        "consuming, but its heartbeat becomes stale after 90 s.",
+        "Check that PostgreSQL runs, and that the service's `database.url` is right. If no connection is free, find "
+        "what holds them. Do not restart workers that still consume: they could not register again.",
+        commands=("attune-ops doctor --only AT103,AT409,AT410", "attune-ops config show"),
     ),
 )

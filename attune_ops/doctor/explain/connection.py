@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from attune_ops.doctor.explain.rule import rule
+from attune_ops.doctor.explain.rule import SOME, USER, rule
 
 # The sentence goes on in a second line, which a log begins with its own time and level.
 _DENIED = r"(?:\\n|\s)[^`\"]{0,90}?Its use is not permitted[^\n\"]*"
 _STILL_PERMITTED = r"(?:\\n|\s)[^`\"]{0,90}?By default, this feature can still be used[^\n\"]*"
+# "Could not declare queue 'q' in vhost '/' on node 'n' because the metadata store operation timed out" and its like.
+_TIMED_OUT = r"(?!Feature)[^\n]{1,400}?\b(?:timed out|timeout)\b"
 
 _REACH = ("attune-ops config check", "attune-ops health broker")
 
@@ -35,11 +37,31 @@ RULES = (
     ),
     rule(
         "541 INTERNAL_ERROR",
-        r"refused for user '[^'\n]*': vhost '(?P<subject>[^'\n]*)' is down|INTERNAL_ERROR\b(?! - Feature)",
+        rf"(?:INTERNAL_ERROR - )?access to vhost '{SOME}' refused {USER}: vhost '(?P<subject>[^'\n]*)' is down",
+        "Virtual host {subject!r} is stopped on the node that answered: it failed there (a damaged message store, a "
+        "full disk), or an operator stopped it. No client can log in to it on that node.",
+        "Read the broker's log for the reason, then start the virtual host again on that node. Do not delete it: its "
+        "messages would be lost.",
+        kind="vhost",
+        commands=("attune-ops health broker", "rabbitmqctl restart_vhost -p {subject}"),
+    ),
+    rule(
+        "541 INTERNAL_ERROR",
+        rf"INTERNAL_ERROR - (?P<why>{_TIMED_OUT})|connection exception internal_error: \\*\"?(?P<logged>{_TIMED_OUT})",
+        "The broker's metadata store did not complete an operation in time. With Khepri (RabbitMQ 4.x) each declare, "
+        "bind and delete needs a majority of the nodes, and fails so on the side without one (AT110). The broker "
+        "closed the connection.",
+        "Start the nodes that are down, or repair the network to them. Then start the service that failed. Nothing is "
+        "to be deleted or declared by hand.",
+        kind="metadata store",
+        commands=("attune-ops doctor --only AT110,AT111", "rabbitmqctl cluster_status"),
+    ),
+    rule(
+        "541 INTERNAL_ERROR",
+        r"INTERNAL_ERROR\b(?! - Feature)|connection exception internal_error: (?!\\*\"?Feature)[^\n]*",
         "An internal error of the broker closed this connection. The broker's log has the reason. One cause is a "
         "non-ASCII name so long that the error message about it exceeds 255 bytes.",
         "Read the broker's log at that time.",
-        kind="vhost",
         commands=("rabbitmq-diagnostics log_tail",),
     ),
     rule(

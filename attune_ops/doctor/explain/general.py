@@ -18,7 +18,7 @@ RULES = (
         r"missed heartbeats from client,? timeout: ?(?P<limit>\d+) ?s|"
         r"(?:No activity or )?too many missed heartbeats in the last (?P<seconds>\d+) seconds|AMQPHeartbeatTimeout\b|"
         r"no heartbeat received from server for too long|MissingHeartbeatError|[Mm]issed server heartbeats|"
-        r"\{heartbeat_timeout\b[^\n]*|\{inet_error,\s*etimedout\b[^\n]*",
+        r"\{heartbeat_timeout\b[^\n]*|\{heartbeat_send_error\b[^\n]*|\{inet_error,\s*etimedout\b[^\n]*",
         "The peer sent nothing for two heartbeat intervals, so the connection was closed. The process hung (a handler "
         "blocks the thread of the connection), was stopped, or the network dropped its packets. Its unacknowledged "
         "messages are requeued. An auto-delete queue without another consumer is deleted with its messages.",
@@ -70,7 +70,7 @@ RULES = (
     ),
     rule(
         "NO_ANSWER",
-        r"TimeoutError\b|\bTimedOut\b|Connection timed out|ETIMEDOUT|timed out after \d+|"
+        r"TimeoutError\b|\bTimedOut\b|Connection timed out|ETIMEDOUT|"
         r"AMQPConnectionWorkflowFailed\b",
         "The host did not respond in time: it is down, or a firewall drops the packets.",
         "Connect to the port from this machine with another tool. Check firewalls and network routes.",
@@ -87,9 +87,19 @@ RULES = (
         commands=("attune-ops doctor --only reach", "rabbitmq-diagnostics alarms"),
     ),
     rule(
+        "DESCRIPTORS_EXHAUSTED",
+        r"file descriptor limit alarm set\b",
+        "The broker's process has almost no free file descriptors: it accepts no new connection until some are free. "
+        "Clients that are connected are not affected.",
+        "Find the client that opens connections and does not close them, and raise the limit of the broker's process "
+        "(`LimitNOFILE` of systemd, `ulimit -n`).",
+        commands=("attune-ops doctor --only AT113", "attune-ops connections list"),
+    ),
+    rule(
         "CONNECTION_LOST",
         r"StreamLostError\b(?![^\n]*heartbeat)|Connection reset by peer|ECONNRESET|Broken pipe|Transport indicated EOF|"
         r"pop from an empty deque|ConnectionReset\b|ConnectionAborted\b|unexpected end of file|[Cc]onnection aborted|"
+        r"Socket was readable but we read 0\b[^\n]*|Socket was writable but we wrote 0\b[^\n]*|"
         r"\bUnexpectedEof\b|\bBrokenPipe\b|\bNotConnected\b|Socket (?:is )?not connected",
         "The connection was lost without an AMQP close: the broker was killed, a proxy or firewall cut the "
         "connection, or the broker closed it after missed heartbeats.",

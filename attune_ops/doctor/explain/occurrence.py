@@ -156,13 +156,16 @@ def _same(last: Occurrence, occurrence: Occurrence) -> bool:
     return (last.rule, last.groups) == (occurrence.rule, occurrence.groups)
 
 
+_OF_AMQP = re.compile(
+    r"amqp|pika|lapin|rabbit|broker|reply|code|error|exception|channel|connection|closed", re.IGNORECASE
+)
 _NUMBER = re.compile(r"(?<![\d.:])(3\d\d|4\d\d|5\d\d)(?![\d.:])")
 
 
 def _by_number(text: str) -> tuple[Occurrence, ...]:
-    """A bare reply code ("404"), where a short text contains nothing else."""
-    if len(text) > 200:
-        return ()
+    """A bare reply code ("404"), where a short text contains nothing else but words like "reply code"."""
+    if len(text) > 200 or not all(_OF_AMQP.search(word) for word in re.findall(r"[A-Za-z]+", text)):
+        return ()  # "404 Not Found" of an HTTP server, an execution's id
     by_code = {rule.code: rule for rule in RULES}  # the last one of a code is the most general
     numbers = (m[1] for m in _NUMBER.finditer(text))
     rules = [by_code[int(n)] for n in dict.fromkeys(numbers) if int(n) in by_code]

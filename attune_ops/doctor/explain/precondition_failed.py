@@ -11,6 +11,12 @@ _VALUES = (
     r"but current is (?:the value )?(?P<found>none|'[^\n]{0,260}?')(?: of type '(?P<found_type>\w+)')?(?=[\s\"',)\\]|$)"
 )
 
+_SLOW = (
+    "Find out whether the handler hangs or runs a long action. Restart a service that hangs. A worker that runs "
+    "actions is busy: a restart ends them, so wait until they are done. Raise `consumer_timeout` if the handler is "
+    "meant to take that long."
+)
+
 RULES = (
     rule(
         "406 PRECONDITION_FAILED",
@@ -64,8 +70,7 @@ RULES = (
         "A consumer did not acknowledge a message within the delivery acknowledgement timeout ({limit} ms). The "
         "broker closed its channel and requeued its messages. The connection stays open, so the service can appear to "
         "be live while it consumes nothing. From RabbitMQ 4.3 on the timeout does not apply to classic queues.",
-        "Find out why the handler is slow or hangs, and restart it. Raise `consumer_timeout` only if the handler is "
-        "meant to take that long.",
+        _SLOW,
         kind="channel",
         commands=("attune-ops consumers", "attune-ops doctor --only flow"),
     ),
@@ -76,8 +81,7 @@ RULES = (
         r"[^\n]*?(?:Timeout used: (?P<limit>\d+) ms|$)",
         "The broker's log reports that consumer {tag!r} did not acknowledge a message within the delivery "
         "acknowledgement timeout ({limit} ms). The broker closed that channel and requeued its messages.",
-        "Find out why the handler is slow or hangs, and restart it. Raise `consumer_timeout` only if the handler is "
-        "meant to take that long.",
+        _SLOW,
         kind="queue",
         commands=("attune-ops consumers", "attune-ops doctor --only flow"),
     ),

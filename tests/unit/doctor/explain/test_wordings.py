@@ -18,6 +18,12 @@ SENTENCES: dict[str, dict[str, object]] = {
         "code": 404, "subject": "q", "closes": "channel",
     },
     "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor": {"code": 404, "subject": "q"},
+    "NOT_FOUND - queue 'q' in vhost '/' has crashed and failed to restart": {
+        "code": 404, "subject": "q", "commands": ("attune-ops doctor --only AT110,AT504", "rabbitmq-diagnostics log_tail"),
+    },
+    "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/' due to timeout": {
+        "code": 404, "subject": "q", "commands": ("attune-ops doctor --only AT110,AT504", "rabbitmqctl cluster_status"),
+    },
     "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'": {
         "code": 406, "subject": "q", "argument": "durable", "wanted": "'true'", "found": "'false'",
     },
@@ -85,6 +91,11 @@ SENTENCES: dict[str, dict[str, object]] = {
     'FRAME_ERROR - type 1, all octets = <<"a">>: {invalid_frame_end_marker,0}': {"code": 501},
     "NOT_IMPLEMENTED - prefetch_size!=0 (10)": {"code": 540},
     "INTERNAL_ERROR": {"code": 541, "closes": "connection"},
+    "INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down": {
+        "code": 541, "subject": "v", "commands": ("attune-ops health broker", "rabbitmqctl restart_vhost -p v"),
+    },
+    "INTERNAL_ERROR - Could not declare queue 'q' in vhost '/' on node 'rabbit@b' because the metadata store operation "
+    "timed out": {"code": 541, "commands": ("attune-ops doctor --only AT110,AT111", "rabbitmqctl cluster_status")},
     "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nIts use is not permitted per the configuration "
     '(overriding the default, which is permitted):\n    "deprecated_features.permit.transient_nonexcl_queues = false"\nIts '
     "use will not be permit...": {"code": 541, "subject": "transient_nonexcl_queues"},
@@ -211,6 +222,11 @@ CLIENTS = {
     ),
     "MissingHeartbeatError": "HEARTBEAT_LOST",
     "the server only supports AMQP 0-9-1": "NOT_AMQP",
+    "Socket was readable but we read 0. This usually means that the connection is half closed, thus report it as broken.": (
+        "CONNECTION_LOST"
+    ),
+    "{inet_error,{heartbeat_send_error,timeout}}": "HEARTBEAT_LOST",
+    "2025-12-18 11:06:08.189762+00:00 [warning] <0.364.0> file descriptor limit alarm set.": "DESCRIPTORS_EXHAUSTED",
     "pika.exceptions.UnroutableError: 1 unroutable message(s) returned": "NO_ROUTE",
     "basic.return (312, 'NO_ROUTE')": "NO_ROUTE",
     "Consumer 'worker-1' on channel 1 and queue 'worker.1.executions' in vhost '/' has timed out waiting for a consumer "
@@ -268,6 +284,13 @@ ATTUNE = {
     "worker=7 heartbeat is stale, skipping": ("HEARTBEAT_STALE", "7", "workers"),
     "ERROR attune_executor::scheduler: Failed to process scheduling: Scheduling error: No active, uncordoned workers "
     "available": ("NO_WORKER", None, "workers"),
+    "ERROR attune_worker::heartbeat: error communicating with database: Connection refused (os error 111)": (
+        "DATABASE_UNREACHABLE", None, "AT103",
+    ),
+    "pool timed out while waiting for an open connection": ("DATABASE_UNREACHABLE", None, "AT103"),
+    'error returned from database: password authentication failed for user "attune"': (
+        "DATABASE_UNREACHABLE", None, "AT103",
+    ),
     'error returned from database: duplicate key value violates unique constraint "worker_name_key"': (
         "WORKER_NAME_TAKEN", None, "AT404",
     ),
@@ -299,7 +322,12 @@ def test_a_bare_code_is_explained(code: int) -> None:
     assert only(f"reply_code: {code}").code == code
 
 
-@pytest.mark.parametrize("text", ["", "hello", "everything is fine", "200 OK", "took 404.5 ms", "10.0.0.1:541"])
+NO_ERRORS = ("404 Not Found", "execution 404 failed", "Action core.sleep timed out after 300 seconds")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hello", "everything is fine", "200 OK", "took 404.5 ms", "10.0.0.1:541", *NO_ERRORS]
+)
 def test_other_text_holds_no_error(text: str) -> None:
     assert explain(text) == ()
 
@@ -312,6 +340,18 @@ def test_a_log_is_counted_and_sorted() -> None:
     assert (second.subject, second.count, second.line) == ("worker.2.executions", 1, 1)
     data = render.form(Explanations((first, second)), "json")["errors"]  # without what is 1
     assert [(e.get("count", 1), e.get("line", 1)) for e in data] == [(3, 3), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    "text", [s for s in (*SENTENCES, *CLIENTS) if "delivery acknowledgement" in s or "timed out waiting for" in s]
+)
+def test_a_worker_that_may_only_be_busy_is_not_restarted(text: str) -> None:
+    assert "wait until they are done" in only(text).remedy
+
+
+@pytest.mark.parametrize("text", SENTENCES, ids=lambda t: t[:60])
+def test_no_printed_command_changes_the_installation_at_once(text: str) -> None:
+    assert not any("--apply" in command for command in only(text).commands)
 
 
 def test_an_error_that_is_there_twice_says_so() -> None:
