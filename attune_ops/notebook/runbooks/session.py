@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from attune_ops.model.errors import ConfigError, NoInstallation
+from attune_ops.model.facts import Facts, Source
 from attune_ops.model.notice import Notice
+from attune_ops.model.topology import Publish
 from attune_ops.ops import Ops, connect
 
 if TYPE_CHECKING:
@@ -41,6 +43,18 @@ def begin(env: str | None = None, *, apply: bool = False, confirm: str | None = 
     with suppress(NoInstallation):
         return Runbook(connect(), writes=apply, confirm=confirm)
     return _own_lab()
+
+
+def dispatch(facts: Facts) -> Publish:
+    """The publish that sends an execution to the first live worker, in the release on the broker; else to worker 1.
+
+    Raises `ConfigError` where the topology has none.
+    """
+    worker = facts.live_workers[0].id if facts.live_workers else 1
+    for publish, to in facts.topology.publishes_of((worker,)):
+        if to is not None and publish.message_type == "ExecutionRequested":
+            return publish
+    raise ConfigError(f"topology {facts.topology.name} sends no execution to one worker; set exchange and routing_key")
 
 
 def _own_lab() -> Runbook:
@@ -127,8 +141,11 @@ class Runbook:
         return self.ops.reap(pattern, grace=grace, apply=self.writes, confirm=self._confirm)
 
     def topology_apply(self) -> object:
-        """Declares what is missing on the broker (`ops.topology_apply`) if the runbook may, or shows the dry run."""
-        return self.ops.topology_apply(apply=self.writes, confirm=self._confirm)
+        """Declares what is missing on the broker (`ops.topology_apply`) if the runbook may, or shows the dry run.
+
+        The queues of workers are left to their start-up: nothing would consume from them.
+        """
+        return self.ops.topology_apply(apply=self.writes, worker_queues=False, confirm=self._confirm)
 
     def drill(self, name: str, **parameters: Any) -> object:
         """Runs a drill (`ops.drill`) on its own lab, or if the environment allows drills and `apply` is set."""
@@ -149,6 +166,18 @@ class Runbook:
                 (f"Set confirm = {settings.env!r} in the parameters cell (--confirm {settings.env}).",),
             )
         return self.ops.drill(name, confirm=confirm, **parameters)
+
+    def message(self, exchange: str | None = None, routing_key: str | None = None) -> tuple[str, str]:
+        """The given exchange and routing key, without both those of an execution to a live worker.
+
+        Reads broker and registry if none is given, changes nothing. Raises `ConfigError` where one is missing.
+        """
+        if exchange is not None and routing_key is not None:
+            return exchange, routing_key
+        if exchange is not None or routing_key is not None:
+            raise ConfigError("set both exchange and routing_key, or none of them")
+        found = dispatch(self.ops.facts((Source.BROKER, Source.REGISTRY)))
+        return found.exchange, found.routing_key
 
     def deepest(self, queue: str | None = None) -> str:
         """The given queue, else the queue with the most messages. Reads depths, changes nothing."""
@@ -174,10 +203,10 @@ class Runbook:
         undo, self._undo = self._undo, None
         self.ops.close()
         if undo is None and self._left:
-            hint = "They belong to a stopped worker: attune-ops orphans lists them, attune-ops reap deletes them."
-            return Notice(
-                "The queues of the stand-in worker are kept, like a real worker's.", (*sorted(self._left), hint)
+            hint = (
+                "attune-ops orphans lists those of a stopped worker; attune-ops reap shows what deleting them would do."
             )
+            return Notice("These queues of the stand-in worker are kept.", (*sorted(self._left), hint))
         if undo is None:
             return Notice("Nothing to clean up: this runbook started nothing.")
         atexit.unregister(self.end)
