@@ -34,9 +34,9 @@ def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def documentation(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The pages of the documentation, and the codes of the checks."""
     from attune_ops.doctor.checks import all_checks
-    from attune_ops.doctor.documentation import topics
+    from attune_ops.doctor.documentation import pages
 
-    return _items([*map(str, topics().column("topic")), *(c.code for c in all_checks())], incomplete)
+    return _items([*map(str, pages().column("page")), *(c.code for c in all_checks())], incomplete)
 
 
 def environments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

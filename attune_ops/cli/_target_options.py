@@ -23,7 +23,11 @@ TARGET = (
     ("key-file", "FILE", "TLS: its private key, unless --cert-file contains it (PEM)."),
     ("tls-server-name", "NAME", "TLS: name in the server's certificate, if not the host's (port-forward)."),
     ("tls-min-version", "VERSION", "TLS: oldest version allowed: 1.2 (default) or 1.3."),
-    ("topology", "NAME|FILE", "Topology: attune-2026-01 (default), attune-2026-09, attune-0.6, or a file."),
+    (
+        "topology",
+        "NAME|FILE",
+        "attune-2026-01, attune-2026-09, attune-0.6, or a file (default: recognised on the broker).",
+    ),
 )
 TARGET_NAMES = tuple(name.replace("-", "_") for name, _, _ in TARGET)
 URLS = ("amqp_url", "management_url", "database_url")  # of TARGET_NAMES, those that can have a password

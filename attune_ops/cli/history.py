@@ -53,7 +53,8 @@ def command() -> None:
 def record(cli: Cli, folder: str | None, interval: float, span: float | None) -> None:
     """Records queues, workers and nodes at an interval, until Ctrl-C; each line on stderr is a reading on the disk.
 
-    A reading that fails is recorded with its reason. Several recorders may use one folder. Needs tag monitoring;
+    A reading that fails is recorded with its reason. Several recorders may use one folder. Needs tag management, and
+    for the nodes monitoring;
     changes nothing on the installation.
     """
     from attune_ops.model.facts import Source
@@ -149,7 +150,7 @@ def story(cli: Cli, /, subject: Any, name: str, format: str, **options: Any) -> 
     cli.show(story(cli.settings, subject, name, **options), format)
 
 
-@command.command(example="attune-ops history prune --older-than 30d --apply")
+@command.command(example="attune-ops history prune --older-than 30d")
 @click.option(
     "--older-than", default="30d", show_default=True, metavar="TIME", help="Days that ended at least this long ago."
 )

@@ -129,7 +129,7 @@ def tap(cli: Cli, /, exchange: str, key: str | None, json_lines: bool, format: s
         cli.note(line)
 
 
-@command.command(example="attune-ops messages drain attune.events.queue --to events.jsonl --filter 'age>1h' --apply")
+@command.command(example="attune-ops messages drain attune.events.queue --to events.jsonl --filter 'age>1h'")
 @click.argument("queue", shell_complete=_complete.queues)
 @click.option("--to", required=True, metavar="FILE", help="Output file, - is stdout; an earlier drain is resumed.")
 @FILTER

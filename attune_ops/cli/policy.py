@@ -94,7 +94,8 @@ def apply(cli: Cli, /, name: str, definition: dict[str, Any] | None, format: str
 
 
 @command.command(
-    example="attune-ops policy apply worker-queues --apply\nattune-ops policy remove worker-queues --apply"
+    example="attune-ops policy apply test --pattern '^test' --max-length 1000 --apply\n"
+    "attune-ops policy remove test --apply"
 )
 @click.argument("name")
 @change_options("Remove the policy")

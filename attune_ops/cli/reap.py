@@ -13,7 +13,7 @@ from attune_ops.cli._options import DRY_RUN, change_options, confirmed, other_re
 from attune_ops.cli._run import Cli, pass_cli
 
 
-@_base.command(example="attune-ops reap 'worker.*' --grace 10m --apply")
+@_base.command(example="attune-ops reap 'worker.*' --grace 10m")
 @click.argument("pattern", default="*", shell_complete=_complete.queues)
 @click.option("--grace", type=duration, default="10m", show_default=True, metavar="TIME",
               help="Delete only queues that an earlier run, at least this long ago, found orphaned.")  # fmt: skip

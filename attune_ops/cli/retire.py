@@ -21,7 +21,7 @@ def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: st
     PATTERN is a glob on a worker's id or name, or a regular expression between slashes. A dead worker is registered
     as running, has a stale heartbeat and no consumer on its queues. Where the consumers cannot be read,
     nothing is changed and the exit status is 3. A worker that is alive after all sets itself to active with its next
-    heartbeat.
+    heartbeat since Attune 0.6.0; before, it gets no work until it is restarted.
     """
     from attune_ops.cleanup.retire import retire
 
@@ -29,6 +29,6 @@ def command(cli: Cli, pattern: str, apply: bool, confirm: str | None, format: st
     cli.show(done, format)
     verdicts = done.column("verdict")
     if "retired" in verdicts:
-        cli.note("undo: start the worker; it sets itself to active")
+        cli.note("undo: restart the worker; its start sets it to active")
     elif not apply:
         cli.note(DRY_RUN if "retires" in verdicts else "no dead workers")

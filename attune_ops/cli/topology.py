@@ -97,7 +97,7 @@ def diff(cli: Cli, file: str | None, vhost: str | None, format: str) -> None:
     cli.exit(_exit.FOUND if found.drift else _exit.OK)
 
 
-@command.command(example="attune-ops topology apply --apply")
+@command.command(example="attune-ops topology apply --no-worker-queues")
 @change_options("Declare the missing objects")
 @click.option(
     "--no-worker-queues",

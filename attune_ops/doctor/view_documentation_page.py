@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 from attune_ops.doctor.documentation import DocumentationPage
 from attune_ops.model.table import Column, Table
 
-COLUMNS = (Column("topic"), Column("title"), Column("text", doc="Markdown"))
+COLUMNS = (Column("page"), Column("title"), Column("text", doc="Markdown"))
 
 
 def as_table(page: DocumentationPage) -> str:
@@ -24,7 +24,7 @@ class DocumentationPageJson(TypedDict):
     """A page of the documentation; `text` is Markdown."""
 
     schema: Literal["attune-ops/docs/1"]
-    topic: str
+    page: str
     title: str
     text: str
 
@@ -34,9 +34,9 @@ JSON = DocumentationPageJson
 
 def as_json(page: DocumentationPage) -> DocumentationPageJson:
     """`attune-ops/docs/1`."""
-    return {"schema": "attune-ops/docs/1", "topic": page.topic, "title": page.title, "text": page.text}
+    return {"schema": "attune-ops/docs/1", "page": page.page, "title": page.title, "text": page.text}
 
 
 def rows(page: DocumentationPage) -> Table:
     """One row."""
-    return Table("docs", COLUMNS, ((page.topic, page.title, page.text),), None)
+    return Table("docs", COLUMNS, ((page.page, page.title, page.text),), None)

@@ -17,10 +17,10 @@ SITE = "https://docs.example.com/attune-ops"
 
 def test_without_an_argument_it_lists_every_page(run: Run) -> None:
     listed = json.loads(run("docs", "--json", status=0).stdout)
-    topics = {row["topic"]: row["title"] for row in listed["rows"]}
-    assert {page.stem for folder in (DOCS, DOCS / "howto") for page in folder.glob("*.md")} == set(topics)
+    titles = {row["page"]: row["title"] for row in listed["rows"]}
+    assert {page.stem for folder in (DOCS, DOCS / "howto") for page in folder.glob("*.md")} == set(titles)
     assert "howto/monitoring-user.html" in {row["address"] for row in listed["rows"]}
-    assert topics["permissions"] == "Permissions"
+    assert titles["permissions"] == "Permissions"
 
 
 @pytest.mark.parametrize("word", ["AT401", "at401", "worker-queues"])
