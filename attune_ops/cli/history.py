@@ -54,8 +54,7 @@ def record(cli: Cli, folder: str | None, interval: float, span: float | None) ->
     """Records queues, workers and nodes at an interval, until Ctrl-C; each line on stderr is a reading on the disk.
 
     A reading that fails is recorded with its reason. Several recorders may use one folder. Needs tag management, and
-    for the nodes monitoring;
-    changes nothing on the installation.
+    for the nodes monitoring; changes nothing on the installation.
     """
     from attune_ops.model.facts import Source
     from attune_ops.model.units import counted
