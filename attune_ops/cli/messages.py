@@ -151,7 +151,7 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
 
 
 @command.command(
-    example="attune-ops messages drain attune.events.queue --to events.jsonl --apply\n"
+    example="attune-ops messages drain attune.events.queue --to events.jsonl --limit 1 --apply\n"
     "attune-ops messages restore events.jsonl --rate 100"
 )
 @click.argument("file")

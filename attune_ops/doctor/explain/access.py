@@ -14,6 +14,17 @@ _START_NODE = (
 RULES = (
     rule(
         "404 NOT_FOUND",
+        rf"no queue '(?P<subject>amq\.gen[^'\n]{{0,240}})' {VHOST}",
+        "Queue {subject!r} has a name from the broker: it was exclusive to the connection of one replica of a service, "
+        "and was deleted with that connection. A declare gives the next one another name. The broker closed the "
+        "channel.",
+        "Nothing is to be declared by hand: the service declares a new queue after it reconnects. Restart it only if "
+        "it does not; a worker's restart ends the actions that it runs.",
+        kind="server-named queue",
+        commands=("attune-ops consumers", "attune-ops doctor --only AT204,AT405"),
+    ),
+    rule(
+        "404 NOT_FOUND",
         rf"no (?P<kind>queue) '{NAME}' {VHOST}",
         "Queue {subject!r} did not exist in vhost {vhost!r} when a client consumed from it, bound it or declared it "
         "passively. Either it was not declared yet, or it was deleted: auto-deleted with its last consumer, expired, "
@@ -134,7 +145,8 @@ RULES = (
     rule(
         "403 ACCESS_REFUSED",
         r"Login was refused(?: using authentication mechanism (?P<subject>\S+?)\.)?|"
-        r"PLAIN login refused: user '(?P<user>[^'\n]*)' - (?P<why>[^\n]*)|"
+        r"(?:PLAIN login refused|HTTP access denied(?=[^\n]* - (?:invalid cred|User can only log in via localhost)))"
+        r": user '(?P<user>[^'\n]*)' - (?P<why>[^\n]*)|"
         r"ProbableAuthenticationError\b(?![^\n]*Login was refused)",
         "The broker refused the user name or the password. It does not report which one; its log has the reason.",
         "Check the credentials in the URL (special characters are percent-encoded). User guest can connect from "

@@ -87,6 +87,15 @@ RULES = (
         commands=("attune-ops doctor --only reach", "rabbitmq-diagnostics alarms"),
     ),
     rule(
+        "NO_MANAGEMENT_TAG",
+        r"HTTP access denied: user '(?P<user>[^'\n]*)' - Not management user",
+        "The management API refuses user {user!r}: it has no management tag. Attune's own AMQP user has none. The "
+        "services are not affected: they use AMQP alone.",
+        "Make a user with the tag `monitoring` for this tool. Do not give Attune's user a tag: the next upgrade of its "
+        "Helm chart removes it.",
+        commands=("attune-ops docs monitoring-user",),
+    ),
+    rule(
         "DESCRIPTORS_EXHAUSTED",
         r"file descriptor limit alarm set\b",
         "The broker's process has almost no free file descriptors: it accepts no new connection until some are free. "

@@ -13,6 +13,10 @@ from attune_ops.doctor.explain.explanation import Explanation, Explanations
 # What the broker (3.10.8, 4.0.5 or 4.3.6) sent, and what is to be read from it.
 SENTENCES: dict[str, dict[str, object]] = {
     "NOT_FOUND - no queue 'q' in vhost '/'": {"code": 404, "subject": "q", "closes": "channel"},
+    "NOT_FOUND - no queue 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' in vhost '/'": {
+        "code": 404, "subject": "amq.gen-JzTY20BRgKO-HjmUJj0wLg",
+        "commands": ("attune-ops consumers", "attune-ops doctor --only AT204,AT405"),
+    },
     "NOT_FOUND - no exchange 'x' in vhost '/'": {"code": 404, "subject": "x", "closes": "channel"},
     "NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible": {
         "code": 404, "subject": "q", "closes": "channel",
@@ -224,6 +228,13 @@ CLIENTS = {
     "the server only supports AMQP 0-9-1": "NOT_AMQP",
     "Socket was readable but we read 0. This usually means that the connection is half closed, thus report it as broken.": (
         "CONNECTION_LOST"
+    ),
+    "HTTP access denied: user 'guest' - User can only log in via localhost": "ACCESS_REFUSED",
+    "2023-02-23 01:55:01.045358+00:00 [warning] <0.710.0> HTTP access denied: user 'guest' - invalid credentials": (
+        "ACCESS_REFUSED"
+    ),
+    "2026-11-24 05:46:57.4 [warning] <0.900.0> HTTP access denied: user 'attune' - Not management user": (
+        "NO_MANAGEMENT_TAG"
     ),
     "{inet_error,{heartbeat_send_error,timeout}}": "HEARTBEAT_LOST",
     "2025-12-18 11:06:08.189762+00:00 [warning] <0.364.0> file descriptor limit alarm set.": "DESCRIPTORS_EXHAUSTED",
