@@ -17,15 +17,19 @@ _SLOW = (
     "meant to take that long."
 )
 
+_UNEQUAL = (
+    "Correct the side that is wrong. If that is the client, nothing is to be deleted. Otherwise delete the {kind}, and "
+    "let its service redeclare it. A queue is deleted with its messages: drain it first. An exchange is deleted with "
+    "all its bindings: each worker must restart, which ends the actions that it runs."
+)
+
 RULES = (
     rule(
         "406 PRECONDITION_FAILED",
         rf"inequivalent arg '(?P<argument>[^'\n]*)' for (?P<kind>queue|exchange) '{NAME}' {VHOST}: {_VALUES}",
         "{kind} {subject!r} exists with {argument} = {found} and was redeclared with {argument} = {wanted}. The "
         "broker does not change an existing {kind}. It reported the first difference only, and closed the channel.",
-        "Correct the client that declares it, or delete the {kind} and let set-up redeclare it. Deleting a queue "
-        "deletes its messages: drain it first. TTL, length limits, expiry and dead-lettering can be set by a policy, "
-        "without a redeclare.",
+        f"{_UNEQUAL} TTL, length limits, expiry and dead-lettering can be set by a policy, without a redeclare.",
         commands=("attune-ops topology diff",),
     ),
     rule(
@@ -33,7 +37,7 @@ RULES = (
         rf"inequivalent arg '(?P<argument>[^'\n]*)' for (?P<kind>queue|exchange) '{NAME}' {VHOST}(?!: received)",
         "{kind} {subject!r} exists and was redeclared with another value of {argument}. The broker does not change an "
         "existing {kind}, and closed the channel.",
-        "Correct the client that declares it, or delete the {kind} and let set-up redeclare it.",
+        _UNEQUAL,
         commands=("attune-ops topology diff",),
     ),
     rule(

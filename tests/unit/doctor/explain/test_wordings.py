@@ -360,6 +360,13 @@ def test_a_worker_that_may_only_be_busy_is_not_restarted(text: str) -> None:
     assert "wait until they are done" in only(text).remedy
 
 
+@pytest.mark.parametrize("text", [s for s in SENTENCES if "inequivalent arg" in s], ids=lambda t: t[:60])
+def test_what_a_deletion_loses_is_said(text: str) -> None:
+    for found in (only(text), only(text.partition(": received")[0])):
+        assert "drain it first" in found.remedy
+        assert "with all its bindings" in found.remedy
+
+
 @pytest.mark.parametrize("text", SENTENCES, ids=lambda t: t[:60])
 def test_no_printed_command_changes_the_installation_at_once(text: str) -> None:
     assert not any("--apply" in command for command in only(text).commands)
