@@ -304,7 +304,10 @@ def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
 
 def _remedy(facts: Facts, different: Difference) -> str:
     if different.subject == "exchange":
-        return "Delete and redeclare the exchange."
+        return (
+            "Delete and redeclare the exchange. All its bindings are deleted with it: then run the services' set-up, and "
+            "restart each worker, which ends the actions that it runs."
+        )
     found = facts.actual.queue_named.get(different.name)
     if found is not None and found.exclusive:
         return "Stop the client that declared it: an exclusive queue is deleted with its connection."

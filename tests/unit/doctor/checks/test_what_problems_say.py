@@ -293,6 +293,13 @@ def test_where_no_queue_has_a_policy_the_new_one_has_the_usual_priority() -> Non
     assert problem.commands == (safety_policy("dead-letters"),)
 
 
+def test_what_the_deletion_of_an_exchange_costs_is_said() -> None:
+    others = tuple(e for e in H.actual.exchanges or () if e.name != "attune.executions")
+    (problem,) = problems("AT205", change(H, exchanges=(*others, ExchangeState("attune.executions", "/", "topic"))))
+    assert "All its bindings are deleted with it" in problem.remedy
+    assert "restart each worker, which ends the actions that it runs" in problem.remedy
+
+
 def test_until_a_queue_is_made_anew_a_policy_can_set_some_arguments() -> None:
     (problem,) = problems("AT206", queues(H, EXECUTIONS, arguments={}))
     assert problem.remedy.endswith("redeclare the queue. Until then a policy can set dead-letter-exchange.")
