@@ -43,13 +43,14 @@ RULES = (
         "AttuneWorkerWithoutQueue", 'attune_ops_worker_state{state="no queue"} == 1', "2m", CRITICAL,
         f"worker {WORKER} has no queue",
         f"Worker {WORKER} (id {ID}) is registered and sends heartbeats, and a queue of it is not on the broker: "
-        "executions for it are unroutable. Restart the worker.",
+        "executions for it are unroutable. Restart the worker; that ends the actions that it runs.",
         "AT401",
     ),
     Rule(
         "AttuneWorkerWithoutConsumer", 'attune_ops_worker_state{state="no consumer"} == 1', "5m", CRITICAL,
         f"worker {WORKER} does not consume",
-        f"A queue of worker {WORKER} (id {ID}) has no consumer: its executions wait. Restart the worker.",
+        f"A queue of worker {WORKER} (id {ID}) has no consumer: its executions wait. Restart the worker; that ends the "
+        "actions that it runs.",
         "AT403",
     ),
     Rule(

@@ -305,8 +305,8 @@ def _different(facts: Facts, subject: ObjectKind) -> Iterator[Problem]:
 def _remedy(facts: Facts, different: Difference) -> str:
     if different.subject == "exchange":
         return (
-            "Delete and redeclare the exchange. All its bindings are deleted with it: then run the services' set-up, and "
-            "restart each worker, which ends the actions that it runs."
+            "Delete and redeclare the exchange. All its bindings are deleted with it: then run the services' set-up, "
+            "and restart each worker, which ends the actions that it runs."
         )
     found = facts.actual.queue_named.get(different.name)
     if found is not None and found.exclusive:
