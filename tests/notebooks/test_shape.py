@@ -64,6 +64,15 @@ def test_the_checks_that_it_links_are_there(name: str) -> None:
         assert re.search(rf"^### {code} {anchor.partition('-')[2]}$", DOCS, re.MULTILINE), anchor
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if name[:2] not in ("01", "07", "10")])
+def test_a_runbook_of_a_fault_or_a_change_ends_with_a_check(name: str) -> None:
+    cells = [c for c in catalog.read(catalog.find(name)).cells if not c.text.startswith(("## Clean up", "runbook.end"))]
+    last = max(i for i, c in enumerate(cells) if c.text.partition("\n")[0].endswith("?") or "## Is it over?" in c.text)
+    assert cells[last + 1 :], "a question without an answer"
+    assert all(c.cell_type == "markdown" or c.text.startswith(("ops.", "runbook.changes")) for c in cells[last:])
+    assert last > 2, "it is not the title"
+
+
 @pytest.mark.parametrize("name", ["6", "06", "orphans", "06-orphans", "06-orphans.ipynb"])
 def test_a_notebook_has_several_names(name: str) -> None:
     assert catalog.find(name).stem == "06-orphans"

@@ -57,8 +57,9 @@ RULES = (
     rule(
         "CONNECTION_REFUSED",
         r"Connection refused|ConnectionRefused(?:Error)?\b|ECONNREFUSED|\beconnrefused\b",
-        "No process listens at that address and port: the broker is down or still starting, or the URL is wrong.",
-        "Start the broker, or correct host and port.",
+        "No process listens at that address and port. If they are the broker's, it is down or still starting. An "
+        "action of a worker can have this error with any other server.",
+        "Read the address in the line. Start the broker, or correct host and port.",
         commands=_REACH,
     ),
     rule(
