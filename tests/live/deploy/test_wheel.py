@@ -133,7 +133,7 @@ def without_a_broker(installed: Installed) -> None:
     html = ("doctor", "--from", "defs.json", "--format", "html", "--fail-on", "never")
     assert "<html" in printed("attune-ops", *html)
     read = "import json; from attune_ops.doctor.documentation import documentation, topics"
-    read += "\nprint(json.dumps({t: getattr(documentation(t), 'text', '') for t in topics()['topic']}))"
+    read += "\nprint(json.dumps({t: getattr(documentation(t), 'text', '') for t in topics()['page']}))"
     pages = {page.stem: page.read_text() for folder in ("docs", "docs/howto") for page in (ROOT / folder).glob("*.md")}
     assert json.loads(printed("python", "-c", read)) == pages
     assert "06-orphans" in printed("attune-ops", "notebook", "list")
