@@ -64,8 +64,8 @@ NODES = (
     Column("readings", Kind.INTEGER, "readings", "with this node", 5),
 )
 GAPS = (
-    Column("since", Kind.TIME, doc="the last reading before"),
-    Column("until", Kind.TIME, doc="the first reading after; unknown: it has not ended"),
+    Column("since", Kind.TIME, doc="the last reading before; where none is in the period, the first that failed"),
+    Column("until", Kind.TIME, doc="the first reading after; unknown: it has not ended in the period"),
     Column("over", Kind.AGE, "s", "between the two"),
     Column("reason", doc="why a reading failed; or nothing was recorded"),
 )
@@ -117,9 +117,10 @@ class History(display.Shown, msgspec.Struct, frozen=True):
     @property
     def _notes(self) -> tuple[str, ...]:
         times, gaps = self.readings.times, self.readings.gaps
-        span = f" from {moment_of(times[0]):%Y-%m-%d %H:%M:%SZ} to {moment_of(times[-1]):%Y-%m-%d %H:%M:%SZ}"
         said = f"{counted(len(times), 'reading')} of cluster {self.cluster}, virtual host {self.vhost}"
-        notes = [said + (span if times else "")]
+        if times:
+            said += f" from {moment_of(times[0]):%Y-%m-%d %H:%M:%SZ} to {moment_of(times[-1]):%Y-%m-%d %H:%M:%SZ}"
+        notes = [said]
         if gaps and self.of != "gaps":
             longest = max(gaps, key=lambda g: (g.until or self.period.until) - g.since)
             over = age((longest.until or self.period.until) - longest.since)

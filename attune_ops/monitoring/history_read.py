@@ -32,7 +32,7 @@ class Period(NamedTuple):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """A time without a successful reading, and why; `until` is None where it has not ended."""
+    """A time without a successful reading, and why; `until` is None where it has not ended in the period."""
 
     since: datetime
     until: datetime | None
@@ -61,7 +61,7 @@ class Recorded(NamedTuple):
     def readings(self, period: Period) -> Readings:
         """The readings of a period, and the gaps between them."""
         rows = self.rows(period, "reading", ("time", "state", "reason", "interval_s")).sort_by("time")
-        return Readings.of(rows)
+        return Readings.of(rows, period)
 
 
 class Readings(NamedTuple):
@@ -76,22 +76,29 @@ class Readings(NamedTuple):
     lacks: str | None = None
 
     @classmethod
-    def of(cls, rows: Any) -> Readings:
-        """The readings and gaps of the rows of kind `reading`, which are in the order of their times."""
+    def of(cls, rows: Any, period: Period) -> Readings:
+        """The readings and gaps of the rows of kind `reading` in a period, which are in the order of their times.
+
+        A gap that begins before the first successful reading is known from the first one that failed; where none is
+        recorded at all, it is the whole period.
+        """
         good = rows.filter(pc.not_equal(rows["state"], "failed"))
         whole = good.filter(pc.equal(good["state"], "ok"))
         lacks = pc.drop_null(good["reason"])[-1:].to_pylist()
         bad = rows.filter(pc.equal(rows["state"], "failed"))
         reasons = dict(zip(micros(bad["time"]), bad["reason"].to_pylist(), strict=True))
         times = micros(good["time"])
-        due = pc.add(pc.multiply(pc.fill_null(good["interval_s"], 0.0), 1e6 * LATE), 1e6 * GRACE_S)[:-1]
-        between = pc.pairwise_diff(pc.cast(good["time"], pa.int64()).combine_chunks())[1:]
+        due = pc.add(pc.multiply(pc.fill_null(good["interval_s"], 0.0), 1e6 * LATE), 1e6 * GRACE_S)
+        nexts = pa.array([*times[1:], *([_micros(period.until)] if times else [])], pa.int64())
+        between = pc.subtract(nexts, pa.array(times, pa.int64()))
         late = dict.fromkeys(pc.indices_nonzero(pc.greater(between, due)).to_pylist(), NOBODY)
         failed = {bisect_right(times, t) - 1: reasons[t] or NOBODY for t in sorted(reasons)}
+        begin = moment_of(min(reasons)) if reasons else period.since  # of what began before the first good reading
+        if not rows.num_rows:
+            failed = {-1: NOBODY}
         gaps = [
-            Gap(moment_of(times[i]), moment_of(times[i + 1]) if i + 1 < len(times) else None, why)
+            Gap(moment_of(times[i]) if i >= 0 else begin, moment_of(times[i + 1]) if i + 1 < len(times) else None, why)
             for i, why in sorted((late | failed).items())
-            if i >= 0
         ]
         return cls(tuple(times), tuple(micros(whole["time"])), tuple(gaps), *lacks)
 
@@ -160,6 +167,10 @@ def _moment(text: str, now: datetime) -> datetime:
 def moment_of(micros: int) -> datetime:
     """The time of a number of microseconds after 1970."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def micros(column: Any) -> list[int]:

@@ -46,6 +46,11 @@ def record(folder: Path, *readings: Facts, interval: float = 10.0) -> Recorded:
     return recorded(settings(), str(folder), "attune")
 
 
+def first(seconds: float) -> Period:
+    """The period of the first readings of a test, up to so many seconds after the begin."""
+    return Period(BEGIN, BEGIN + timedelta(seconds=seconds))
+
+
 def whole(begin: datetime = BEGIN) -> Period:
     """A period with all readings of a test."""
     return Period(begin - timedelta(days=40), begin + timedelta(days=40))

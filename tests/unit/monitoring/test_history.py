@@ -20,10 +20,15 @@ from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.monitoring import history, history_compare, history_prune, history_story, history_writer
 from attune_ops.monitoring import history_files as files
-from attune_ops.monitoring.history_read import period, recorded
+from attune_ops.monitoring.history_read import Period, period, recorded
 from attune_ops.monitoring.recorder import Recorder
 from tests.unit import facts as small
-from tests.unit.monitoring.readings import BEGIN, at, failed, queues, record, settings, whole
+from tests.unit.monitoring.readings import BEGIN, at, failed, first, queues, record, settings, whole
+
+
+def until(seconds: float) -> dict[str, str]:
+    """The period of a story."""
+    return {"since": "2025-01-01", "until": f"{BEGIN + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def rows(made: history.History) -> dict[Any, dict[str, Any]]:
@@ -53,7 +58,7 @@ def test_trends_of_the_queues(tmp_path: Path) -> None:
 
 def test_the_time_between_two_readings_is_no_gap(tmp_path: Path) -> None:
     source = record(tmp_path, *(at(10 * i, queues=queues(q=i)) for i in range(7)))
-    made = history.read(source, whole())
+    made = history.read(source, first(70))
     assert made.readings.gaps == ()
     assert rows(made)["q"]["trend"] == "▁▂▃▅▆▇█"
 
@@ -85,8 +90,8 @@ def test_a_gap_is_visible_and_nothing_is_invented(tmp_path: Path) -> None:
         tmp_path, *(at(10 * i, queues=queues(q=7)) for i in range(5)), failed(50, "refused by u:Sekrit42x"),
         failed(60), *(at(10 * i, queues=queues(q=7)) for i in (7, 8, 100)),
     )  # fmt: skip
-    made = history.read(source, whole())
-    gaps = history.read(source, whole(), "gaps").table.records()
+    made = history.read(source, first(1000))
+    gaps = history.read(source, first(1000), "gaps").table.records()
     seconds = [after(g["since"]) for g in gaps]
     assert [(s, g["over"], g["reason"]) for s, g in zip(seconds, gaps, strict=True)] == [
         (40, timedelta(seconds=30), "connection refused"),
@@ -102,6 +107,27 @@ def test_the_last_gap_has_not_ended(tmp_path: Path) -> None:
     source = record(tmp_path, at(0), failed(10, "away"))
     (gap,) = source.readings(whole()).gaps
     assert (gap.since, gap.until, gap.reason) == (BEGIN, None, "away")
+
+
+def test_a_recorder_that_ended_leaves_a_gap(tmp_path: Path) -> None:
+    source = record(tmp_path, at(0), at(10))
+    assert source.readings(first(39)).gaps == ()
+    (gap,) = source.readings(first(41)).gaps
+    assert (after(gap.since), gap.until, gap.reason) == (10, None, "nothing was recorded")
+
+
+def test_a_period_without_a_reading_is_a_gap(tmp_path: Path) -> None:
+    source = record(tmp_path, at(0), *(failed(10 * i, "away") for i in range(1, 10)), at(100))
+
+    def gaps(since: float, until: float) -> list[tuple[Any, ...]]:
+        span = Period(BEGIN + timedelta(seconds=since), BEGIN + timedelta(seconds=until))
+        made = history.read(source, span)
+        assert ("virtual host / from" in made.table.notes[0]) is bool(made.readings.times)
+        return [(after(g.since), g.until and after(g.until), g.reason) for g in made.readings.gaps]
+
+    assert gaps(35, 75) == [(40, None, "away")]
+    assert gaps(35, 105) == [(40, 100, "away")]
+    assert gaps(500, 900) == [(500, None, "nothing was recorded")]
 
 
 def test_without_a_first_reading_nothing_is_recorded(tmp_path: Path) -> None:
@@ -132,21 +158,21 @@ def test_a_worker_story(tmp_path: Path) -> None:
     readings.append(at(20, msgspec.structs.replace(without, broker=broker)))
     readings += [at(30, without), at(40, without), at(50, small.facts((small.worker(1),))), at(60, without)]
     source = record(tmp_path, *readings)
-    told = history_story.story(settings(), "worker", "w4", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+    told = history_story.story(settings(), "worker", "w4", **until(70), folder=str(tmp_path), cluster="attune")
     events = [(r["event"], after(r["time"])) for r in told.records()]
     assert [e for e in events if e[0] != "state"] == [
         ("registered", 15), ("last seen", 18), ("first seen", 20), ("declared", 30), ("bound", 30), ("consumed", 30),
         ("no longer registered", 50), ("registered again", 60),
     ]  # fmt: skip
-    assert source.readings(whole()).gaps == ()
+    assert source.readings(first(70)).gaps == ()
     with pytest.raises(ConfigError, match="no worker 'w9' is recorded"):
-        history_story.story(settings(), "worker", "w9", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+        history_story.story(settings(), "worker", "w9", **until(70), folder=str(tmp_path), cluster="attune")
 
 
 def test_a_registry_that_could_not_be_read_ends_no_worker(tmp_path: Path) -> None:
     away = msgspec.structs.replace(small.facts(), registry=None)
     record(tmp_path, at(0), at(10, away), at(20))
-    told = history_story.story(settings(), "worker", "1", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+    told = history_story.story(settings(), "worker", "1", **until(30), folder=str(tmp_path), cluster="attune")
     assert [r["event"] for r in told.records()] == ["last seen", "recording begins"]
 
 
@@ -157,7 +183,7 @@ def test_a_queue_story(tmp_path: Path) -> None:
 
     plain = at(30, queues=(), consumers=())
     record(tmp_path, reading(0, 0, 1), reading(1, 4, 0), reading(2, 10, 0), plain, reading(4, 2, 1))
-    told = history_story.story(settings(), "queue", "q", since="2025-01-01", folder=str(tmp_path), cluster="attune")
+    told = history_story.story(settings(), "queue", "q", **until(50), folder=str(tmp_path), cluster="attune")
     assert [r["event"] for r in told.records()] == [
         "recording begins", "no consumer", "full", "deepest", "gone", "consumed", "declared again", "last seen",
     ]  # fmt: skip
