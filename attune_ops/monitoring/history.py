@@ -130,7 +130,7 @@ class History(display.Shown, msgspec.Struct, frozen=True):
             )
         if partial := len(times) - len(self.readings.whole):
             notes.append(f"{counted(partial, 'reading')} without all sources: {self.readings.lacks}")
-        return (*notes, *self.notes, *lost_files(self.rows))
+        return (*notes, *self.notes, *dict.fromkeys((*lost_files(self.rows), *self.readings.lost)))
 
     def groups(self, key: str = "name") -> Iterator[tuple[Any, Any]]:
         """The rows of each name, in the order of their times."""
@@ -295,6 +295,5 @@ def worker_ids(source: Recorded, span: Period, worker: str) -> list[int]:
 
 
 def _last(column: Any) -> Any:
-    """The last value that is known."""
-    known = pc.drop_null(column)
-    return known[-1].as_py() if len(known) else None
+    """The value in the last reading; an earlier one is no answer where it is unknown, or a limit was removed."""
+    return column[-1].as_py()

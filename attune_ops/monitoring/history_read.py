@@ -17,7 +17,7 @@ from attune_ops.model.files import shown
 from attune_ops.model.units import counted, listed, seconds
 from attune_ops.monitoring.arrow import pa, pc
 from attune_ops.monitoring.history_files import Day, Folder
-from attune_ops.monitoring.history_scan import Wanted, scan
+from attune_ops.monitoring.history_scan import Wanted, lost_files, scan
 from attune_ops.monitoring.recorder import NAMELESS
 
 NOBODY = "nothing was recorded"
@@ -67,13 +67,15 @@ class Recorded(NamedTuple):
 class Readings(NamedTuple):
     """The times of the readings that succeeded, in microseconds, and the gaps between them.
 
-    `whole` are those of them with consumers and registry; `lacks` says why the last of the others is not.
+    `whole` are those of them with consumers and registry; `lacks` says why the last of the others is not. `lost` names
+    the files that could not be read: their readings are missing.
     """
 
     times: tuple[int, ...]
     whole: tuple[int, ...]
     gaps: tuple[Gap, ...]
     lacks: str | None = None
+    lost: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: Any, period: Period) -> Readings:
@@ -84,7 +86,7 @@ class Readings(NamedTuple):
         """
         good = rows.filter(pc.not_equal(rows["state"], "failed"))
         whole = good.filter(pc.equal(good["state"], "ok"))
-        lacks = pc.drop_null(good["reason"])[-1:].to_pylist()
+        lacks = next(iter(pc.drop_null(good["reason"])[-1:].to_pylist()), None)
         bad = rows.filter(pc.equal(rows["state"], "failed"))
         reasons = dict(zip(micros(bad["time"]), bad["reason"].to_pylist(), strict=True))
         times = micros(good["time"])
@@ -100,7 +102,7 @@ class Readings(NamedTuple):
             Gap(moment_of(times[i]) if i >= 0 else begin, moment_of(times[i + 1]) if i + 1 < len(times) else None, why)
             for i, why in sorted((late | failed).items())
         ]
-        return cls(tuple(times), tuple(micros(whole["time"])), tuple(gaps), *lacks)
+        return cls(tuple(times), tuple(micros(whole["time"])), tuple(gaps), lacks, lost_files(rows))
 
 
 def recorded(settings: Settings, folder: str | None = None, cluster: str | None = None) -> Recorded:

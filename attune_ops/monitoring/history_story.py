@@ -62,7 +62,7 @@ def story(
     rows = tuple(sorted(events, key=lambda e: e[0]))
     note = f"{counted(len(found.times), 'reading')} of cluster {source.cluster}, virtual host {source.vhost}"
     last = moment_of(found.times[-1]) if found.times else None
-    return Table("story", STORY, rows, last, (note, *source.notes), ("event",))
+    return Table("story", STORY, rows, last, (note, *source.notes, *found.lost), ("event",))
 
 
 def _worker(source: Recorded, span: Period, found: Readings, name: str) -> Iterator[Event]:

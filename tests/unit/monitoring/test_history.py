@@ -74,6 +74,17 @@ def test_a_policy_limits_as_the_broker_takes_it(tmp_path: Path) -> None:
     assert rows(history.read(source, whole()))["q"]["limit"] == 40
 
 
+def test_the_last_reading_counts_where_a_value_is_gone(tmp_path: Path) -> None:
+    """Of a limit that was removed and a queue that does not answer, no earlier value is shown as the present one."""
+    limited = small.queue("q", messages=8, consumers=1, effective_policy={"max-length": 40})
+    free = small.queue("q", messages=9, consumers=1, effective_policy={})
+    silent = small.queue("silent", messages=None, consumers=None)
+    made = record(tmp_path, at(0, queues=(limited, *queues(silent=5))), at(10, queues=(free, silent)))
+    found = rows(history.read(made, whole()))
+    assert [found["q"][c] for c in ("last", "limit", "full_in")] == [9, None, None]
+    assert [found["silent"][c] for c in ("last", "consumers", "most")] == [None, None, 5]
+
+
 def test_when_a_queue_came_and_went(tmp_path: Path) -> None:
     here, there = queues(stays=1), (*queues(stays=1), *queues(guest=3))
     source = record(tmp_path, *(at(10 * i, queues=there if 2 <= i <= 4 else here) for i in range(7)))
@@ -298,6 +309,8 @@ def test_a_foreign_or_damaged_file_among_ours_is_named(tmp_path: Path) -> None:
     notes = " ".join(made.table.notes)
     assert "1 file in" in notes
     assert f"{damaged.name}: not read" in notes
+    told = history_story.story(settings(), "worker", "w1", **until(30), folder=str(tmp_path), cluster="attune")
+    assert f"{damaged.name}: not read" in " ".join(told.notes), "a gap may be of the file that is damaged"
     assert len(made.readings.times) == 2
 
 
