@@ -20,6 +20,7 @@ from attune_ops.installation.management import SAMPLE_INTERVAL_S
 from attune_ops.model import units
 from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.secret import scrub
 from attune_ops.monitoring.env_label import with_env
 from attune_ops.monitoring.metrics import MOST_WORKERS, exposition
 from attune_ops.monitoring.prometheus import CONTENT_TYPE_LATEST, CounterMetricFamily, GaugeMetricFamily, Metric
@@ -98,6 +99,8 @@ class Exporter:
         earlier = self.reading
         fresh = earlier is not None and earlier.age >= SAMPLE_INTERVAL_S
         self.readings += 1
+        broker: str | None
+        registry: str | None = None
         try:
             facts = collect(self.settings, skip_worker_statistics=True, confirm=True)
             if self._record is not None:
@@ -107,16 +110,20 @@ class Exporter:
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
                 with MAKING:
                     self.reading = self._diagnosed(facts)
-            self.broker_failure = facts.missing_reason((Source.BROKER,))
+            broker = facts.missing_reason((Source.BROKER,))
             registry = facts.missing_reason((Source.REGISTRY,)) if self.settings.database else None
-            self.failure = self.broker_failure or registry
         except AttuneOpsError as e:
-            self.failure = self.broker_failure = str(e)
+            broker = str(e)
         except Exception as e:  # the next reading may succeed; the metric says that this one did not
             log.exception("a reading failed")
-            self.failure = self.broker_failure = f"unexpected {type(e).__name__} (a bug)"
+            broker = f"unexpected {type(e).__name__} (a bug)"
+        # Whoever asks gets them, and a server may have repeated what it was sent.
+        self.broker_failure, self.failure = map(self._masked, (broker, broker or registry))
         self.failures += self.failure is not None
         self._report()
+
+    def _masked(self, reason: str | None) -> str | None:
+        return None if reason is None else scrub(reason, self.settings.secrets)
 
     def _report(self) -> None:
         """Says that readings begin to fail, or succeed again: once, not for each reading."""
@@ -175,13 +182,15 @@ class Exporter:
         success.add_metric([], self.failure is None)
         broker = GaugeMetricFamily("attune_ops_reading_broker_success", "1: the last reading read the broker.")
         broker.add_metric([], self.broker_failure is None)
+        interval = GaugeMetricFamily("attune_ops_reading_interval_seconds", "From a reading to the next.")
+        interval.add_metric([], self.interval)
         took = GaugeMetricFamily("attune_ops_reading_duration_seconds", "Of the last reading.")
         took.add_metric([], self.duration)
         count = CounterMetricFamily("attune_ops_readings", "Readings since the start.")
         count.add_metric([], self.readings)
         failed = CounterMetricFamily("attune_ops_reading_failures", "Readings that failed.")
         failed.add_metric([], self.failures)
-        yield from (success, broker, took, count, failed)
+        yield from (success, broker, interval, took, count, failed)
         if self._record is not None:
             recording = GaugeMetricFamily("attune_ops_recording_success", "1: the last reading is in the history.")
             recording.add_metric([], self.recording_failure is None)
@@ -197,13 +206,15 @@ class Exporter:
             return _line(False, f"unknown: {unknown}")
         if self.reading.alarms:
             return _line(False, f"not healthy: an alarm blocks publishers: {', '.join(self.reading.alarms)}")
+        if self.reading.unknown_alarms is not None:
+            return _line(False, f"unknown: {self._masked(self.reading.unknown_alarms)}")
         return _line(True, f"healthy: {self._taken()}")
 
     def _worker(self, name: str) -> Answer:
         if self.unknown is not None or self.reading is None:
             return _line(False, f"unknown: {self.unknown}")
         if self.reading.unknown_workers is not None:
-            return _line(False, f"unknown: {self.reading.unknown_workers}")
+            return _line(False, f"unknown: {self._masked(self.reading.unknown_workers)}")
         state = self.reading.state(name)
         if state is None:
             return _line(False, f"not healthy: worker {name} is not registered; {self._taken()}")

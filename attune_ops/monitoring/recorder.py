@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from attune_ops.installation.collect import collect
@@ -77,7 +78,8 @@ class Recording:
         except AttuneOpsError as e:
             self._failure = str(e)
         if self._failure != earlier:
-            self._note(f"not recorded: {self._failure}" if self._failure else "recording goes on")
+            with suppress(OSError):  # the log is on the same full disk
+                self._note(f"not recorded: {self._failure}" if self._failure else "recording goes on")
         return self._failure
 
 

@@ -42,6 +42,7 @@ class Reading:
         facts = report.facts
         self.at = time.monotonic()
         self.alarms = facts.broker.alarms if facts.broker else None
+        self.unknown_alarms = facts.missing_reason((Source.ALARMS,))
         self.unknown_workers = facts.missing_reason((Source.BROKER, Source.REGISTRY))
         self._states = msgspec.msgpack.encode(_states(facts) if self.unknown_workers is None else {})
         # Now, in the reading's thread: a scrape only sends it.
@@ -91,13 +92,13 @@ class _OnlyBroker(msgspec.Struct):
 
 
 def _states(facts: Facts) -> dict[str, str]:
-    """The state of each worker by its name and by its id, made once a reading; of equal ones the lowest id's."""
-    found: dict[str, str] = {}
-    for row in facts.memo(workers).records():
-        for key in (row["name"], row["id"]):
-            if key is not None:
-                found.setdefault(str(key), str(row["state"] or "unknown"))
-    return found
+    """The state of each worker by its name and by its id, made once a reading.
+
+    As `health worker` chooses: an id before a name, and of equal names the newest row, which is the one that lives.
+    """
+    rows = [(r["name"], r["id"], str(r["state"] or "unknown")) for r in facts.memo(workers).records()]  # by id
+    named = {str(name): state for name, _, state in rows if name is not None}
+    return named | {str(id): state for _, id, state in rows}
 
 
 def share_process() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from attune_ops.installation.config import resolve
-from attune_ops.model.facts import Source
+from attune_ops.model.facts import Facts, Source
 from attune_ops.monitoring.exporter import Exporter
+from attune_ops.monitoring.recorder import Recorder, Recording
+from tests.unit import facts as small
 from tests.unit.doctor.checks import world
 from tests.unit.monitoring.readings import NOWHERE, settings
 
@@ -29,6 +34,62 @@ def test_a_log_that_cannot_be_written_ends_no_reading() -> None:
     exporter = Exporter(settings(), note=full)
     exporter.read_once()
     assert "refused" in (exporter.failure or "")
+
+
+def exporter_of(monkeypatch: pytest.MonkeyPatch, *readings: Facts) -> Exporter:
+    """An exporter that has read the last one of these."""
+    left = list(readings)
+    monkeypatch.setattr("attune_ops.monitoring.exporter.collect", lambda *_, **__: left.pop(0))
+    made = Exporter(resolve({**NOWHERE, "database_url": "sqlite:////nowhere.db"}, {}))
+    for _ in readings:
+        made.read_once()
+    return made
+
+
+def said(exporter: Exporter, path: str) -> tuple[int, str]:
+    answer = exporter.answer(path)
+    return answer.status, answer.body.decode().partition("; read ")[0].strip()
+
+
+def test_unknown_alarms_are_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = {Source.ALARMS: "GET /api/health/checks/alarms: 500 for u:Sekrit42x"}
+    read = msgspec.structs.replace(world.change(world.healthy("attune-0.6"), alarms=None), missing=refused)
+    exporter = exporter_of(monkeypatch, read)
+    assert said(exporter, "/healthz/broker") == (503, "unknown: GET /api/health/checks/alarms: 500 for u:***")
+    assert exporter.answer("/readyz").status == 200
+
+
+def test_of_workers_with_one_name_the_newest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until February 2026 a name was not unique; `health worker` takes the newest row, and an id before a name."""
+    crashed = small.worker(
+        1, name="w", status="inactive", last_heartbeat=small.NOW - timedelta(hours=1), updated=small.NOW
+    )
+    read = world.registered(world.healthy("attune-0.6"), crashed, small.worker(2, name="w"), small.worker(3, name="1"))
+    exporter = exporter_of(monkeypatch, read)
+    assert said(exporter, "/healthz/worker/w") == (200, "healthy: worker w: ready")
+    assert said(exporter, "/healthz/worker/1") == (503, "not healthy: worker 1: crashed")
+
+
+def test_no_answer_has_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = msgspec.structs.replace(
+        world.healthy(), broker=None, earlier=None, missing={Source.BROKER: "the proxy refused u:Sekrit42x"}
+    )
+    exporter = exporter_of(monkeypatch, away)
+    for path in ("/", "/readyz", "/healthz/broker", "/healthz/worker/w1"):
+        assert "Sekrit42x" not in exporter.answer(path).body.decode(), path
+
+
+def test_a_recording_and_a_log_on_a_full_disk_end_no_reading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("attune_ops.monitoring.exporter.collect", lambda *_, **__: world.healthy())
+    recorder = Recorder(settings(), str(tmp_path / "h"))
+    (tmp_path / "h").write_text("in the way")
+    exporter = Exporter(settings(), record=Recording(recorder, full), note=full)
+    exporter.read_once()
+    assert (exporter.failure, exporter.reading is None) == (None, False)
+    assert "a history is a folder" in (exporter.recording_failure or "")
 
 
 def test_the_broker_is_read_while_the_registry_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
