@@ -14,7 +14,8 @@ from attune_ops.monitoring.thresholds import CRASH_ALERT_S
 JOB = "attune-ops"  # of the scrape configuration in docs/monitoring.md
 SERVED = "http://{{ $labels.instance }}/checks"  # `serve` has the pages of the checks itself
 CRITICAL, WARNING = "critical", "warning"
-BY_WORKER = "job, instance, env, worker, id"  # env: of a serve with several environments
+INSTALLATION = "job, instance, env"  # env: of a serve with several environments
+BY_WORKER = f"{INSTALLATION}, worker, id"
 RANGE = "10m"
 UNREAD_BY_DESIGN = "attune_ops_queue_consumer_expected == 0"  # `unless`: a serve without this metric still alerts
 
@@ -72,6 +73,17 @@ RULES = (
         "AT416",
     ),
     Rule(
+        "AttuneNoLiveWorker",
+        f"(attune_ops_workers_live == 0 and on ({INSTALLATION}) "
+        'attune_ops_workers{state=~"crashed|stale|error"} > 0) '
+        f'unless on ({INSTALLATION}) attune_ops_workers{{state="starting"}} > 0',
+        "5m", CRITICAL,
+        "no worker is live",
+        "No worker that has queues sends heartbeats, and not all were stopped cleanly: no execution is scheduled. "
+        "Start a worker, then request the executions again that were requested meanwhile.",
+        "AT416",
+    ),
+    Rule(
         "AttuneQueueMissing", "attune_ops_queue_present == 0", "2m", CRITICAL,
         f"queue {QUEUE} is missing",
         f"The queue {QUEUE} of the topology is not on the broker: its messages are unroutable.",
@@ -102,7 +114,7 @@ RULES = (
     ),
     Rule(
         "AttuneDeadLettersLost",
-        "attune_ops_dead_letters_lost > 0 and on (job, instance, env) attune_ops_queues_losing_dead_letters > 0", "5m",
+        f"attune_ops_dead_letters_lost > 0 and on ({INSTALLATION}) attune_ops_queues_losing_dead_letters > 0", "5m",
         WARNING,
         f"{VALUE} dead letters are lost",
         f"The broker dead-lettered {VALUE} messages since it started that no queue received, and no binding routes the "
@@ -132,7 +144,8 @@ RULES = (
     Rule(
         "AttuneReadingFailed",
         "(attune_ops_reading_success == 0 unless attune_ops_reading_broker_success == 1) "
-        "or attune_ops_reading_age_seconds > 300", "2m", CRITICAL,
+        "or (attune_ops_reading_age_seconds > 300 "
+        "unless attune_ops_reading_age_seconds <= 3 * attune_ops_reading_interval_seconds)", "2m", CRITICAL,
         "attune-ops serve cannot read the installation",
         "Broker or management API do not answer. The other metrics show the last reading of the broker. /readyz of "
         "{{ $labels.instance }} has the reason.",

@@ -21,6 +21,7 @@ from tests.unit import facts as small
 WORKER = 'worker="w1", id="1"'
 LOST, LOSING = "attune_ops_dead_letters_lost", "attune_ops_queues_losing_dead_letters"
 SUCCESS, BROKER_SUCCESS = "attune_ops_reading_success", "attune_ops_reading_broker_success"
+INTERVAL = "attune_ops_reading_interval_seconds"
 LIVE, CORDONED = "attune_ops_workers_live", "attune_ops_workers_cordoned"
 STATE = 'attune_ops_worker_state{{{worker}, state="{state}"}}'
 AGE = f"attune_ops_worker_heartbeat_age_seconds{{{WORKER}}}"
@@ -39,6 +40,11 @@ BROKEN: dict[str, list[dict[str, str]]] = {
         {state("crashed"): "_x20 1x40 stale", AGE: "10x20 100+60x20 10x60"},
     ],
     "AttuneAllWorkersCordoned": [{LIVE: "2x120", CORDONED: "1x20 2x40 1x60"}],
+    "AttuneNoLiveWorker": [
+        {LIVE: "3x20 0x40 3x60", CORDONED: "0x120", 'attune_ops_workers{state="crashed"}': "1x120",
+         # The alert about a crash has ended: it was hours ago.
+         state("crashed"): "1x120", AGE: "90000+60x120", 'attune_ops_workers{state="starting"}': "0x80 1x40"},
+    ],
     "AttuneQueueMissing": [{'attune_ops_queue_present{queue="q"}': "1x20 0x40 1x60"}],
     "AttuneQueueWithoutConsumer": [
         {'attune_ops_queue_consumers{queue="q"}': "1x20 0x40 1x60",
@@ -59,6 +65,7 @@ BROKEN: dict[str, list[dict[str, str]]] = {
         {SUCCESS: "1x20 0x40 1x60"},  # of a serve that has only this metric
         {SUCCESS: "1x20 0x40 1x60", BROKER_SUCCESS: "1x20 0x40 1x60"},
         {"attune_ops_reading_age_seconds": "9x20 400x40 9x60"},
+        {"attune_ops_reading_age_seconds": "590x20 1900x40 590x60", INTERVAL: "600x120"},
     ],
     "AttuneRegistryReadingFailed": [{SUCCESS: "1x20 0x40 1x60", BROKER_SUCCESS: "1x120"}],
     "AttuneExporterGone": [
@@ -163,7 +170,7 @@ def test_rules_and_dashboard_use_only_metrics_that_there_are() -> None:
     report = diagnose(small.facts(**COUNTED))
     named = {f.name + ("_total" if f.type == "counter" else "") for f in families(report)}
     own = {"reading_success", "reading_broker_success", "reading_duration_seconds", "reading_age_seconds",
-           "readings_total", "reading_failures_total"}  # fmt: skip
+           "reading_interval_seconds", "readings_total", "reading_failures_total"}  # fmt: skip
     named |= {f"attune_ops_{n}" for n in own}
     asked = " ".join([r["expr"] for r in rules()] + [q for p in PANELS for q, _ in p.queries])
     assert set(re.findall(r"attune_ops_\w+", asked)) <= named
