@@ -46,5 +46,11 @@ def test_each_service_runs_a_command_that_there_is(unit: Path) -> None:
     assert "--apply" not in parsed(shlex.split(line))
 
 
+def test_the_services_have_one_state_folder_and_one_user() -> None:
+    """Without a name each unit has a user of its own, and its start takes the folder from others (systemd.exec)."""
+    found = {tuple(re.findall(r"^((?:User|StateDirectory)=.+)$", u.read_text(), re.MULTILINE)) for u in SERVICES}
+    assert found == {("User=attune-ops", "StateDirectory=attune-ops")}
+
+
 def test_each_timer_starts_a_service() -> None:
     assert {t.stem for t in UNITS.glob("*.timer")} == {s.stem for s in SERVICES} - {"attune-ops-serve"}
