@@ -105,6 +105,10 @@ class Folder:
         kind = ConfigError if self.is_local else SourceError
         return kind(f"{self.name}: cannot read the history: {one_line(error)}")
 
+    def unwritable(self, error: OSError, kind: type[AttuneOpsError]) -> AttuneOpsError:
+        """The error of a write; `kind` is that of a local folder, and an object store is a source here too."""
+        return (kind if self.is_local else SourceError)(f"{self.name}: cannot write the history: {one_line(error)}")
+
     def check(self) -> None:
         """Raises `ConfigError` where the folder is none, or holds something that is no history, or `SourceError`."""
         try:

@@ -14,7 +14,7 @@ from typing import IO, Any
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.files import lock, make_folder, make_private
 from attune_ops.monitoring.arrow import pa, pq
-from attune_ops.monitoring.history_files import OURS, Folder, one_line
+from attune_ops.monitoring.history_files import OURS, Folder
 from attune_ops.monitoring.history_schema import SCHEMA
 
 ROWS_PER_FILE = 50_000  # then a new file begins: up to there each reading writes the file again
@@ -29,7 +29,7 @@ class Writer:
     """
 
     def __init__(self, folder: Folder, cluster: str, vhost: str) -> None:
-        """Makes the folder where it is missing. Raises `ConfigError` where it cannot be used."""
+        """Makes the folder where it is missing. Raises `ConfigError` or, of an object store, `SourceError`."""
         self.folder, self.cluster, self.vhost = folder, cluster, vhost
         folder.check()
         self._lock: IO[bytes] | None = None
@@ -37,15 +37,19 @@ class Writer:
             self._make(folder.root)
             self.recorder = self._slot()
         except OSError as e:
-            raise ConfigError(f"{folder.name}: cannot write the history: {one_line(e)}") from None
+            raise folder.unwritable(e, ConfigError) from None
         self._path: str | None = None
         self._rows = SCHEMA.empty_table()
         self._resumes = folder.is_local
 
     def append(self, rows: Any, taken_at: datetime) -> None:
-        """Writes the rows of one reading; raises `ActionError` where they cannot be written, and keeps what was."""
+        """Writes the rows of one reading, or raises `ActionError`, of an object store `SourceError`; keeps what was."""
         taken_at = taken_at.astimezone(UTC)
         day = self.folder.day_path(self.cluster, self.vhost, taken_at.date())
+        try:
+            self._keep_slot()
+        except OSError as e:
+            raise self.folder.unwritable(e, ActionError) from None
         if self._resumes:
             self._resume(day)
         if self._path is None or not self._path.startswith(f"{day}/") or self._rows.num_rows >= ROWS_PER_FILE:
@@ -56,13 +60,26 @@ class Writer:
             self._make(day)
             self._replace(self._path, parquet(together))
         except OSError as e:
-            raise ActionError(f"{self.folder.name}: cannot write the history: {one_line(e)}") from None
+            raise self.folder.unwritable(e, ActionError) from None
         self._rows = together
 
     def close(self) -> None:
         """Gives the slot back; everything is written already."""
         if self._lock is not None:
             self._lock.close()
+
+    def _keep_slot(self) -> None:
+        """Takes a slot again where the folder was deleted: another recorder can have that one, and so its files."""
+        if self._lock is None:
+            return
+        try:
+            if os.path.samestat(os.stat(self._lock.name), os.fstat(self._lock.fileno())):
+                return
+        except (OSError, ValueError):  # deleted; closed by an earlier try
+            pass
+        self.close()
+        self._make(self.folder.root)
+        self.recorder, self._path = self._slot(), None
 
     def _resume(self, day: str) -> None:
         """Goes on with the last file of this slot if it has room, so that short runs do not make many small files."""

@@ -41,7 +41,8 @@ class Recorder:
         """Records a reading and returns its number of rows, 1 where the broker could not be read.
 
         The cluster's name is that of the first reading that has one; one before it cannot be recorded and raises
-        `SourceError`. Writes files of the history, nothing on the installation. Raises `ActionError`, `ConfigError`.
+        `SourceError`, as an object store does that is gone. Writes files of the history, nothing on the installation.
+        Raises `ActionError`, `ConfigError`.
         """
         reason = facts.missing_reason((Source.BROKER, Source.DEPTHS))
         if self._writer is None and reason is not None:
@@ -97,7 +98,7 @@ def record(
     state folder), nothing on the installation. `on_progress` gets the facts of each reading and its number of rows when
     it is on the disk. A reading that fails is recorded as such; if the first one fails, raises `SourceError`. Raises
     `ConfigError` for an interval below 0.5 s (the broker would do nothing else) and for a folder that cannot be used,
-    `ActionError` where it cannot be written any more.
+    `ActionError` where it cannot be written any more, of an object store `SourceError`.
 
     >>> ops.history.record("readings", seconds=0.5) >= 1
     True

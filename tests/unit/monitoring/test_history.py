@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,7 +22,8 @@ from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.monitoring import history, history_compare, history_prune, history_story, history_writer
 from attune_ops.monitoring import history_files as files
-from attune_ops.monitoring.history_read import Period, period, recorded
+from attune_ops.monitoring.history_read import Period, moment_of, period, recorded
+from attune_ops.monitoring.history_schema import SCHEMA
 from attune_ops.monitoring.recorder import Recorder
 from tests.unit import facts as small
 from tests.unit.monitoring.readings import BEGIN, at, failed, first, queues, record, settings, whole
@@ -339,6 +342,39 @@ def test_a_disk_that_is_full_ends_with_what_was_recorded(tmp_path: Path) -> None
     recorder.close()
     assert len(recorded(settings(), str(tmp_path), "attune").readings(whole()).times) == 1
     assert [p.name for p in tmp_path.rglob("*.part")] == []
+
+
+def test_a_folder_that_was_deleted_is_another_one(tmp_path: Path) -> None:
+    """The slot of a recorder is deleted with it, so that the next one could write the same files."""
+    folder = tmp_path / "h"
+    first_one = Recorder(settings(), str(folder))
+    first_one.add(at(0))
+    shutil.rmtree(folder)
+    second = Recorder(settings(), str(folder))
+    for i, recorder in enumerate((second, first_one, second, first_one, second), 1):
+        recorder.add(at(10 * i))
+    first_one.close()
+    second.close()
+    times = recorded(settings(), str(folder), "attune").readings(whole()).times
+    assert [after(moment_of(t)) for t in times] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize(
+    ("system", "error"),
+    [(pafs.LocalFileSystem(), ActionError), (pafs.SubTreeFileSystem("/", pafs.LocalFileSystem()), SourceError)],
+    ids=["local", "store"],
+)
+def test_a_place_that_is_gone(system: Any, error: type[Exception], tmp_path: Path) -> None:
+    """A local folder is a failed operation (exit status 1), a store that is not reached a source (3)."""
+    folder = files.Folder(str(tmp_path / "h"))
+    vars(folder)["_opened"] = (system, str(tmp_path / "h"))
+    writer = history_writer.Writer(folder, "attune", "/")
+    writer.append(SCHEMA.empty_table(), BEGIN)
+    shutil.rmtree(tmp_path / "h")
+    (tmp_path / "h").write_text("in the way")
+    with pytest.raises(error, match=f"^{tmp_path}/h: cannot write the history: [^\n]+$"):
+        writer.append(SCHEMA.empty_table(), BEGIN)
+    writer.close()
 
 
 def test_prune_removes_whole_old_days_of_ours_only(tmp_path: Path) -> None:
