@@ -95,12 +95,14 @@ def _exporter(cli: Cli, all_envs: bool, interval: float, max_workers: int, recor
     from attune_ops.monitoring.exporter import Exporter
     from attune_ops.monitoring.exporters import Exporters
 
+    known: dict[tuple[str, str], set[str]] = {}
+
     def made(settings: Settings, note: Callable[[str], None], label: str | None = None) -> Exporter:
         recording = None
         if record is not None:
             from attune_ops.monitoring.recorder import Recorder, Recording
 
-            recording = Recording(Recorder(settings, record, interval=interval), note)
+            recording = Recording(Recorder(settings, record, interval=interval, known=known), note)
         return Exporter(settings, interval=interval, most_workers=max_workers, record=recording, label=label, note=note)
 
     environments = several(cli, all_envs)

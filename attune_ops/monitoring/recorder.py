@@ -12,12 +12,14 @@ from attune_ops.installation.config import Settings
 from attune_ops.inventory import consumer_count
 from attune_ops.inventory.workers import workers
 from attune_ops.model import deadline
-from attune_ops.model.errors import AttuneOpsError, SourceError
+from attune_ops.model.errors import AttuneOpsError, ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.files import shown
 from attune_ops.model.ownership import worker_id
 from attune_ops.model.secret import scrub
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.startup_progress import Step, progress
+from attune_ops.model.units import listed
 from attune_ops.monitoring.arrow import pa
 from attune_ops.monitoring.history_files import Folder
 from attune_ops.monitoring.history_schema import SCHEMA
@@ -27,13 +29,21 @@ from attune_ops.monitoring.interval import check_interval
 SOURCES = (Source.AMQP, Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.NODES, Source.REGISTRY)
 NAMELESS = "unknown"  # a broker that does not report its cluster's name
 
+Clusters = dict[tuple[str, str], set[str]]  # the environments that have a cluster's name and virtual host
+
 
 class Recorder:
     """Records readings of one installation; `add` returns when the reading is on the disk."""
 
-    def __init__(self, settings: Settings, folder: str | None = None, *, interval: float = 15.0) -> None:
-        """`interval` s are between two readings: what is much longer is a gap. Raises `ConfigError`."""
+    def __init__(
+        self, settings: Settings, folder: str | None = None, *, interval: float = 15.0, known: Clusters | None = None
+    ) -> None:
+        """`interval` s are between two readings: what is much longer is a gap. Raises `ConfigError`.
+
+        `known` is common to the recorders of several environments in one folder.
+        """
         self._settings, self._folder, self._interval = settings, Folder(folder), interval
+        self._known: Clusters = {} if known is None else known
         self._folder.check()
         self._writer: Writer | None = None
 
@@ -48,6 +58,8 @@ class Recorder:
         if self._writer is None and reason is not None:
             raise SourceError(reason)
         cluster = (facts.broker.cluster if facts.broker else None) or (self._writer and self._writer.cluster)
+        if reason is None:
+            self._check_alone(cluster or NAMELESS, facts.vhost)
         if self._writer is None or (reason is None and cluster != self._writer.cluster):
             self.close()  # another broker answers at this address
             self._writer = Writer(self._folder, cluster or NAMELESS, facts.vhost)
@@ -57,6 +69,20 @@ class Recorder:
         ]
         self._writer.append(pa.Table.from_pylist(rows, schema=SCHEMA), facts.taken_at)
         return len(rows)
+
+    def _check_alone(self, cluster: str, vhost: str) -> None:
+        """Raises `ConfigError` where another environment has this cluster's name: a history of both is of neither."""
+        mine = self._settings.env or ""
+        for key, envs in list(self._known.items()):
+            if key != (cluster, vhost):
+                envs.discard(mine)
+        envs = self._known.setdefault((cluster, vhost), set())
+        envs.add(mine)
+        if others := sorted(envs - {mine}):
+            raise ConfigError(
+                f"environment {listed(others)} has the same cluster {shown(cluster)} and virtual host {shown(vhost)}: "
+                "one history cannot hold both; give each broker a name (rabbitmqctl set_cluster_name) or a folder"
+            )
 
     def close(self) -> None:
         """Ends the recording; everything is written already."""

@@ -24,7 +24,7 @@ from attune_ops.monitoring import history, history_compare, history_prune, histo
 from attune_ops.monitoring import history_files as files
 from attune_ops.monitoring.history_read import Period, moment_of, period, recorded
 from attune_ops.monitoring.history_schema import SCHEMA
-from attune_ops.monitoring.recorder import Recorder
+from attune_ops.monitoring.recorder import Clusters, Recorder
 from tests.unit import facts as small
 from tests.unit.monitoring.readings import BEGIN, at, failed, first, queues, record, settings, whole
 
@@ -162,6 +162,23 @@ def test_another_cluster_or_vhost_inherits_nothing(tmp_path: Path) -> None:
         recorded(settings(), str(tmp_path), "nobody")
     with pytest.raises(SourceError, match=r"add --cluster: attune, fresh"):
         recorded(settings(), str(tmp_path))
+
+
+def test_two_brokers_with_one_name_have_no_common_history(tmp_path: Path) -> None:
+    """`rabbit@rabbitmq` is the cluster's name of each broker in a container of that name."""
+    known: Clusters = {}
+    of = {env: msgspec.structs.replace(settings(), env=env) for env in ("prod", "staging")}
+    prod, staging = (Recorder(one, str(tmp_path), known=known) for one in of.values())
+    prod.add(at(0))
+    for recorder, other in ((staging, "prod"), (prod, "staging")):
+        with pytest.raises(ConfigError, match=f"environment {other} has the same cluster attune and virtual host /:"):
+            recorder.add(at(10))
+    staging.add(at(20, cluster="named"))
+    prod.add(at(30))
+    prod.close()
+    staging.close()
+    assert len(recorded(settings(), str(tmp_path), "attune").readings(whole()).times) == 2
+    assert len(recorded(settings(), str(tmp_path), "named").readings(whole()).times) == 1
 
 
 def test_a_worker_story(tmp_path: Path) -> None:
