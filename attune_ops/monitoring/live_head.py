@@ -80,11 +80,16 @@ def tiles(reading: Reading | None, depths: Depths, width: int) -> Mapping[str, T
     messages = _number(known.get("messages"))
     trend = _trend(facts, depths, max(0, min(24, width // len(TILES) - len(messages) - 3)))
     return {
-        "workers": _tile("workers ready", f"{_number(ready)} of {_number(workers)}", "yellow" if bad else "green"),
+        "workers": _tile("workers ready", f"{_number(ready)} of {_number(workers)}", _colour(ready, bad)),
         "messages": _tile("messages", messages, "default").append(f" {trend}", "cyan not bold"),
         "unacknowledged": _tile("unacknowledged", _number(known.get("unacknowledged")), "default"),
-        "orphaned": _tile("orphaned queues", _number(orphaned), "yellow" if orphaned else "green"),
+        "orphaned": _tile("orphaned queues", _number(orphaned), _colour(orphaned, bool(orphaned))),
     }
+
+
+def _colour(value: int | None, bad: bool) -> str:
+    """Of a number that is yellow or green; one that is unknown is neither."""
+    return "default" if value is None else "yellow" if bad else "green"
 
 
 def _tile(label: str, number: str, style: str) -> Text:

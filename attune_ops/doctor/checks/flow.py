@@ -208,6 +208,8 @@ def nothing_unroutable(facts: Facts) -> Iterator[Problem]:
     ):
         if not total or total == old:
             continue
+        if isinstance(old, int) and total < old:  # the broker, or a node of it, has stopped between the two
+            old = None
         rise = total - old if isinstance(old, int) else 0
         yield Problem(
             Subject("broker", kind),

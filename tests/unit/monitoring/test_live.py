@@ -52,6 +52,15 @@ def test_depths_stay_bounded_and_forget_what_is_gone() -> None:
     assert len(depths.of("q3")) == 20
 
 
+def test_an_unknown_number_is_not_green() -> None:
+    def colours(made: Facts) -> list[str]:
+        shown = tiles(reading(made), Depths(), 80)
+        return [str(shown[name].spans[-1].style).split()[-1] for name in ("workers", "orphaned")]
+
+    assert colours(facts()) == ["green", "green"]
+    assert colours(msgspec.structs.replace(facts(), registry=None)) == ["default", "default"]
+
+
 def test_a_failed_reading_is_a_gap() -> None:
     depths = Depths()
     depths.add(depths_of(4))

@@ -968,6 +968,15 @@ CASES = (
     Case(
         "AT509", "total", msgspec.structs.replace(change(H, dropped_unroutable=9), earlier=None), "broker", "dropped", I
     ),
+    Case(
+        "AT509",
+        "restarted",
+        since(change(H, dropped_unroutable=99), change(H, dropped_unroutable=9)),
+        "broker",
+        "dropped",
+        I,
+        "9 unroutable messages dropped since the broker started",
+    ),
     Case("AT509", "rises", since(H, change(H, dropped_unroutable=9)), "broker", "dropped", W, "9 of them"),
     Case(
         "AT510", "dead letters", queues(F, "x.graveyard", messages=3, consumers=0), "queue", "x.graveyard", W, "3 dead"
