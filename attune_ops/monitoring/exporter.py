@@ -101,10 +101,11 @@ class Exporter:
         self.readings += 1
         broker: str | None
         registry: str | None = None
+        recording: str | None = "the reading failed"
         try:
             facts = collect(self.settings, skip_worker_statistics=True, confirm=True)
             if self._record is not None:
-                self.recording_failure = self._record(facts)
+                recording = self._record(facts)
             if earlier is not None and fresh:
                 facts = with_earlier(facts, earlier.earlier)
             if self.reading is None or facts.missing_reason((Source.BROKER,)) is None:
@@ -117,6 +118,7 @@ class Exporter:
         except Exception as e:  # the next reading may succeed; the metric says that this one did not
             log.exception("a reading failed")
             broker = f"unexpected {type(e).__name__} (a bug)"
+        self.recording_failure = recording
         # Whoever asks gets them, and a server may have repeated what it was sent.
         self.broker_failure, self.failure = map(self._masked, (broker, broker or registry))
         self.failures += self.failure is not None

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from attune_ops.installation.config import resolve
+from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.monitoring.exporter import Exporter
 from attune_ops.monitoring.recorder import Recorder, Recording
@@ -90,6 +91,21 @@ def test_a_recording_and_a_log_on_a_full_disk_end_no_reading(monkeypatch: pytest
     exporter.read_once()
     assert (exporter.failure, exporter.reading is None) == (None, False)
     assert "a history is a folder" in (exporter.recording_failure or "")
+
+
+def test_a_reading_that_fails_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`attune_ops_recording_success` is of the last reading, also where there is nothing to record."""
+
+    def broken(*_: object, **__: object) -> Facts:
+        raise SourceError("refused")
+
+    exporter = Exporter(settings(), record=lambda facts: None)
+    monkeypatch.setattr("attune_ops.monitoring.exporter.collect", lambda *_, **__: world.healthy())
+    exporter.read_once()
+    assert b"\nattune_ops_recording_success 1.0" in exporter.own_metrics()
+    monkeypatch.setattr("attune_ops.monitoring.exporter.collect", broken)
+    exporter.read_once()
+    assert b"\nattune_ops_recording_success 0.0" in exporter.own_metrics()
 
 
 def test_the_broker_is_read_while_the_registry_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
