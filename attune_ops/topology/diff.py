@@ -216,9 +216,24 @@ class Comparison:
                 owner = self.facts.topology.worker_of(binding.destination)
                 worker_id = owner[0] if owner and binding.destination_kind == "queue" else None
                 kind, fix, why = DiffKind.UNEXPECTED, Fix.UNBIND, UNEXPECTED
+                if key[:3] in self._dead_letter_ends:
+                    fix, why = Fix.NOTHING, ROUTES_DEAD_LETTERS
             else:
                 kind, fix, why, worker_id = DiffKind.UNMANAGED, Fix.NOTHING, UNMANAGED, None
             yield Difference(kind, "binding", _name(binding), fix, why, _binding(binding), worker_id=worker_id)
+
+    @cached_property
+    def _dead_letter_ends(self) -> frozenset[tuple[str, str, str]]:
+        """Dead-letter exchange and queue of each binding by which the topology keeps dead letters.
+
+        The release's own key may match none: then another binding between the two is what keeps them.
+        """
+        used = {q.arguments.get("x-dead-letter-exchange") for q in self.topology.queues}
+        return frozenset(
+            (b.source, b.destination_kind, b.destination)
+            for b in self.topology.base_bindings
+            if b.source in used and b.destination_kind == "queue"
+        )
 
     def _is_owned(self, kind: str, name: str) -> bool:
         if kind == "exchange":
@@ -259,6 +274,7 @@ SILENTLY_DIFFERENT = "services start without an error, but do not get what they 
 OVERRIDDEN = "declared as desired, but the policy takes precedence"
 SET_BY_POLICY = "a policy sets what the topology leaves open"
 UNEXPECTED = "not in the topology; the destination receives messages that are not meant for it"
+ROUTES_DEAD_LETTERS = "not in the topology; it routes dead letters to their queue, and without it these may be lost"
 UNMANAGED = "not in the topology"
 
 

@@ -224,10 +224,10 @@ def not_bound(facts: Facts, b: Binding) -> tuple[str, list[str], tuple[CommandLi
 
 
 def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:
-    """For `facts.memo`: the bindings that are not part of the topology, by source and destination."""
+    """For `facts.memo`: the unexpected bindings that can be removed, by source and destination."""
     found: dict[tuple[str, str], list[Binding]] = {}
     for d in facts.memo(diff).of(DiffKind.UNEXPECTED):
-        if isinstance(d.item, Binding):
+        if isinstance(d.item, Binding) and d.fix is Fix.UNBIND:
             found.setdefault((d.item.source, d.item.destination), []).append(d.item)
     return found
 

@@ -17,7 +17,7 @@ from attune_ops.model.ownership import exchange_kind
 from attune_ops.model.topology import Binding
 from attune_ops.routing.topology_routes import dead_letters
 from attune_ops.topology.diff import diff
-from attune_ops.topology.drift import Difference, DiffKind
+from attune_ops.topology.drift import Difference, DiffKind, Fix
 
 LISTED = 20  # bindings from one source to one destination that have a finding each; more of them are one finding
 
@@ -66,7 +66,8 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
 
     Only bindings to Attune's own queues and exchanges are checked. Common causes are an older release, and a binding
     made by hand with a wrong key. More than 20 of them from one exchange to one queue are one finding, with their
-    number and the first 20.
+    number and the first 20. A binding that routes dead letters to their queue by another key is to be kept: Attune's
+    own key may match none.
     """
     missing = facts.memo(_missing)
     for several in _by_ends(facts.memo(diff).of(DiffKind.UNEXPECTED)):
@@ -86,14 +87,17 @@ def bindings_expected(facts: Facts) -> Iterator[Problem]:
             )
             continue
         for d, b in several.first:
+            kept = d.fix is Fix.NOTHING
             yield Problem(
                 Subject("binding", d.name),
                 f"{b.destination} is also bound to {b.source or 'the default exchange'} with key {b.routing_key!r}, "
                 f"which is not part of {facts.topology.name}",
                 evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
                           "arguments": b.arguments, "worker": d.worker_id},
-                remedy="Remove the binding, or add it to the topology file if it is intended.",
-                commands=(command_lines.binding("unbind", b),),
+                remedy="Keep it: it routes dead letters, which may be lost without it. Add it to the topology file."
+                if kept
+                else "Remove the binding, or add it to the topology file if it is intended.",
+                commands=() if kept else (command_lines.binding("unbind", b),),
                 related=related,
             )  # fmt: skip
 

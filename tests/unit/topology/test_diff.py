@@ -22,7 +22,7 @@ from attune_ops.model.snapshot import (
 )
 from attune_ops.model.topologies import load
 from attune_ops.model.topology import Binding, Exchange, Queue
-from attune_ops.topology.diff import diff
+from attune_ops.topology.diff import ROUTES_DEAD_LETTERS, UNEXPECTED, diff
 from attune_ops.topology.drift import Difference, DiffKind, Fix, TopologyDiff
 
 NOW = datetime(2026, 1, 16, 12, tzinfo=UTC)
@@ -220,6 +220,15 @@ def test_foreign_objects_are_no_difference_but_an_unexpected_binding_is() -> Non
     ]
     assert {d.kind for d in found.drift} == {DiffKind.UNEXPECTED}
     assert len(found.of(DiffKind.UNMANAGED)) == 4
+
+
+def test_a_binding_that_keeps_dead_letters_is_not_to_be_unbound() -> None:
+    """The key of this release's own binding matches none: by another one they reach their queue."""
+    dead = "attune.dlx.queue"
+    broker = declared(healthy(SEPTEMBER), (Binding("attune.dlx", dead, "a"), Binding("attune.events", dead, "b")))
+    found = diff(facts(broker, (1,), topology=SEPTEMBER)).drift
+    assert [(d.kind, d.fix) for d in found] == [(DiffKind.UNEXPECTED, Fix.NOTHING), (DiffKind.UNEXPECTED, Fix.UNBIND)]
+    assert [d.why for d in found] == [ROUTES_DEAD_LETTERS, UNEXPECTED]
 
 
 def test_a_replicas_queue_is_not_foreign() -> None:

@@ -592,6 +592,13 @@ def test_a_binding_that_routes_dead_letters_is_not_removed() -> None:
     assert [p.subject.name for p in problems("AT208", literal)] == ["attune.dlx → ops.dead ('#')"]
     keyed = policy(literal, "dead", "^attune", dead_letter_exchange="attune.dlx", dead_letter_routing_key="#")
     assert problems("AT208", keyed) == []
+    (kept,) = problems("AT207", bound(S, "attune.dlx", "attune.dlx.queue", "execution.requested"))
+    assert (kept.commands, kept.remedy.split(":")[0]) == ((), "Keep it")
+    lacking = without_bindings(
+        bound(S, "attune.dlx", "attune.dlx.queue", "a"), lambda b: b.source == "attune.dlx" and b.routing_key == "#"
+    )
+    (missing,) = problems("AT204", lacking)
+    assert [c for c in missing.commands if "unbind" in c.words] == []
 
 
 @pytest.mark.parametrize("operator", [False, True])
