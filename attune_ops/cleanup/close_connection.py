@@ -6,9 +6,10 @@ from attune_ops.installation import audit
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.inventory import connections
-from attune_ops.model.errors import ActionError
+from attune_ops.model.errors import ActionError, reports_done
 from attune_ops.model.facts import Facts
 from attune_ops.model.table import Column, Kind, Table
+from attune_ops.model.units import listed
 
 SHOWN = ("name", "client", "user", "peer", "consumers", "queues", "unacked", "connected")
 VERDICT = Column("verdict", Kind.CATEGORY, doc="closes; after --apply closed")
@@ -25,12 +26,15 @@ def close_connection(settings: Settings, name: str, *, apply: bool = False, conf
     if apply:
         audit.check_confirmation(settings, confirm)
     found = chosen(collect(settings, connections.SOURCES), name)
-    for record in found.records() if apply else ():
-        subject = str(record["name"])
-        with audit.change(
-            settings, "connections close", subject, confirm=confirm, client=record["client"], user=record["user"]
-        ) as change:
-            change.management().close_connection(subject)
+    closed: list[str] = []
+    with reports_done(lambda: f"closed before: {listed(closed)}" if closed else ""):
+        for record in found.records() if apply else ():
+            subject = str(record["name"])
+            with audit.change(
+                settings, "connections close", subject, confirm=confirm, client=record["client"], user=record["user"]
+            ) as change:
+                change.management().close_connection(subject)
+            closed.append(subject)
     rows = tuple((*row, "closed" if apply else "closes") for row in found.rows)
     return Table(found.name, (*found.columns, VERDICT), rows, found.taken_at)
 

@@ -29,13 +29,14 @@ from attune_ops.installation.registry_read import read_worker
 from attune_ops.installation.registry_session import session
 from attune_ops.messages.drain import drain
 from attune_ops.messages.selection import FINISHED_STAY
-from attune_ops.model.errors import AttuneOpsError
+from attune_ops.model.errors import ActionError, AttuneOpsError, reports_done
 from attune_ops.model.facts import Facts
 from attune_ops.model.files import make_folder, state_folder
 from attune_ops.model.ownership import check_registry, why_not_live
 from attune_ops.model.registry import RegistryView
 from attune_ops.model.table import matcher
 from attune_ops.model.topology import Binding, Queue, Topology
+from attune_ops.model.units import counted
 
 PRECONDITION_FAILED = 406
 USED_AGAIN = "it has a consumer again"
@@ -78,7 +79,8 @@ def reap(
     if apply and any(c.verdict == "deletes" for c in found):
         folder = Path(save_to) if save_to else state_folder("reaped", f"{facts.taken_at:%Y%m%dT%H%M%SZ}")
         reaper = _Reaper(settings, facts, folder, confirm)
-        found = tuple(reaper.reap(c) if c.verdict == "deletes" else c for c in found)
+        with reports_done(reaper.report):
+            found = tuple(reaper.reap(c) if c.verdict == "deletes" else c for c in found)
     return ReapResult(apply, found, grace, facts.taken_at, _notes(found, grace))
 
 
@@ -96,9 +98,25 @@ class _Reaper:
     def __init__(self, settings: Settings, facts: Facts, folder: Path, confirm: str | None) -> None:
         self._settings, self._facts, self._folder, self._confirm = settings, facts, folder, confirm
         self._latest: Candidate | None = None  # with the file of its messages, also where the deletion then fails
+        self._ended: list[Candidate] = []
+
+    def report(self) -> str:
+        """What was deleted and saved so far, for a run that is interrupted."""
+        changed = (c for c in (*self._ended, self._latest) if c and (c.saved or c.verdict in ("deleted", "given back")))
+        return "; ".join(
+            f"{c.verdict if c.verdict != 'deletes' else 'not deleted'} before: {c.queue}"
+            + (f" ({counted(c.saved_messages, 'message')} saved in {c.saved!r})" if c.saved else "")
+            for c in changed
+        )
 
     def reap(self, candidate: Candidate) -> Candidate:
         """Saves and deletes one queue; an error becomes its verdict, and the next queue follows."""
+        done = self._reap(candidate)
+        self._ended.append(done)
+        self._latest = None
+        return done
+
+    def _reap(self, candidate: Candidate) -> Candidate:
         detail = {
             "worker": candidate.worker_id,
             "why": candidate.why,
@@ -113,7 +131,7 @@ class _Reaper:
                     outcome["file"] = done.saved
                 return done
         except AttuneOpsError as e:
-            return self._latest.judged("kept", f"failed: {e}")
+            return (self._latest or candidate).judged("kept", f"failed: {e}")
 
     def _save_and_delete(self, candidate: Candidate) -> Candidate:
         for _ in range(TRIES):
@@ -138,7 +156,10 @@ class _Reaper:
 
     def _save(self, candidate: Candidate) -> Candidate:
         file = self._folder / f"{quote(candidate.queue, safe='')}.jsonl"
-        make_folder(self._folder)
+        try:
+            make_folder(self._folder)
+        except OSError as e:
+            raise ActionError(f"cannot make the folder {str(self._folder)!r} for its messages: {e}") from e
         count = drain(self._settings, candidate.queue, file, apply=True, confirm=self._confirm).count("drained")
         saved = str(file) if count else candidate.saved
         self._latest = msgspec.structs.replace(candidate, saved=saved, saved_messages=candidate.saved_messages + count)
@@ -153,17 +174,21 @@ class _Reaper:
         return _held(counts.messages_unacknowledged if counts is not None else None)
 
     def _after(self, candidate: Candidate) -> Candidate:
-        """Redeclares the queue of a worker that registered during the deletion."""
-        if candidate.worker_id is None or not self._is_live(candidate.worker_id):
-            return candidate.judged("deleted", "unused and empty")
-        topology = self._facts.topology
-        with short_connection(self._settings, "reap") as connection:
-            channel = connection.channel()
-            queues, bindings = _declarations(topology, candidate.worker_id, candidate.queue)
-            for queue in queues:
-                declare_queue(channel, queue)
-            for binding in bindings:
-                bind(channel, binding)
+        """Redeclares the queue of a worker that registered during the deletion; an error does not bring it back."""
+        id, doing = candidate.worker_id, "whether its worker registered meanwhile is unknown"
+        try:
+            if id is None or not self._is_live(id):
+                return candidate.judged("deleted", "unused and empty")
+            doing = "its worker registered meanwhile and must be restarted: the queue could not be redeclared"
+            with short_connection(self._settings, "reap") as connection:
+                channel = connection.channel()
+                queues, bindings = _declarations(self._facts.topology, id, candidate.queue)
+                for queue in queues:
+                    declare_queue(channel, queue)
+                for binding in bindings:
+                    bind(channel, binding)
+        except AttuneOpsError as e:
+            return candidate.judged("deleted", f"failed: {doing} ({e})")
         return candidate.judged("given back", "its worker registered meanwhile: redeclared and bound")
 
     def _is_live(self, worker_id: int) -> bool:

@@ -11,7 +11,7 @@ from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.installation.registry_write import retire as retire_row
 from attune_ops.model import units
-from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.model.errors import ActionError, reports_done
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import check_registry, consumes, has_consumer, require, starting_workers
 from attune_ops.model.registry import Worker
@@ -50,12 +50,14 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     why = {w.id: _alive(facts, w) for w in chosen}
     consuming = _consuming(settings, facts, [w for w in chosen if why[w.id] is None])
     rows: list[tuple[Cell, ...]] = []
-    for worker in chosen:
-        try:
+
+    def retired() -> str:
+        done = [f"{row[0]} ({row[1]})" for row in rows if row[4] == "retired"]
+        return f"retired before: {units.listed(done)}" if done else ""
+
+    with reports_done(retired):
+        for worker in chosen:
             rows.append(_row(settings, facts, worker, why[worker.id] or consuming.get(worker.id), apply, confirm))
-        except (ActionError, SourceError) as e:
-            done = [f"{row[0]} ({row[1]})" for row in rows if row[4] == "retired"]
-            raise type(e)(f"{e}; retired before: {units.listed(done)}") if done else e from None
     return Table("running workers", COLUMNS, tuple(rows), facts.taken_at)
 
 

@@ -68,9 +68,9 @@ def only(name: str) -> str:
 
 
 def binding(word: Literal["bind", "unbind"], b: Binding | BindingState) -> CommandLine:
-    """Makes or removes exactly this binding."""
+    """Makes or removes exactly this binding: `unbind` without arguments removes all with that key."""
     options = ["--exchange"] if b.destination_kind == "exchange" else []
-    options += ["--arguments", json.dumps(b.arguments)] if b.arguments else []
+    options += ["--arguments", json.dumps(b.arguments)] if b.arguments or word == "unbind" else []
     return line("topology", word, *options, "--apply", "--", b.source, b.destination, b.routing_key)
 
 

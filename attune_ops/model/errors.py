@@ -5,6 +5,9 @@ A broken *broker* is a finding, not an exception. `attune_ops.cli._exit` maps ea
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 
 class AttuneOpsError(Exception):
     """Base of everything this package raises on purpose; its text is one sentence for an operator."""
@@ -40,6 +43,21 @@ class DrillRefused(AttuneOpsError):
 
 class Interrupted(KeyboardInterrupt):
     """An interrupt of a command that can be resumed; the text says what is done and how to resume."""
+
+
+@contextlib.contextmanager
+def reports_done(done: Callable[[], str]) -> Iterator[None]:
+    """Appends to an error or interrupt that ends the block what is `done` before it; "" where nothing is."""
+    try:
+        yield
+    except (ActionError, SourceError) as e:
+        if more := done():
+            raise (SourceError if isinstance(e, SourceError) else ActionError)(f"{e}; {more}") from e
+        raise
+    except KeyboardInterrupt as e:
+        if more := done():
+            raise Interrupted("; ".join(filter(None, (str(e), more)))) from None
+        raise
 
 
 def install(extra: str) -> str:

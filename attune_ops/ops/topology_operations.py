@@ -86,11 +86,11 @@ class TopologyOperations(InstallationFacts):
     ) -> Table:
         """Binds a queue, or with `exchange` an exchange; without `apply` a dry run; see `topology.bind`.
 
-        >>> ops.bind("attune.executions", "attune.executions.queue", "example.#")  # a dry run
-        source             routing_key  destination              destination_kind  wanted  arguments
-        attune.executions  example.#    attune.executions.queue  queue             no
+        >>> ops.bind("attune.events", "attune.events.queue", "example")  # a dry run
+        source         routing_key  destination          destination_kind  wanted  arguments
+        attune.events  example      attune.events.queue  queue             no
         <BLANKLINE>
-        undo: attune-ops topology unbind --apply -- attune.executions attune.executions.queue 'example.#'
+        undo: attune-ops topology unbind --arguments '{}' --apply -- attune.events attune.events.queue example
         """
         from attune_ops.topology.bind import bind
 

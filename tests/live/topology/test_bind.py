@@ -80,7 +80,10 @@ def test_what_the_topology_wants_is_said(ops: Ops) -> None:
     ops.topology_apply(apply=True)
     said = ops.unbind("attune.events", "attune.events.queue", "#")
     assert said.column("wanted") == (True,)
-    assert "attune-2026-01 has this binding: without it, messages with this key are lost" in said.notes
+    assert (
+        "attune-2026-01 has this binding: without it, messages with this key do not reach "
+        "'attune.events.queue', and are lost where no other binding matches"
+    ) in said.notes
 
 
 def test_mistakes(ops: Ops, vhost: Vhost, user: Users) -> None:

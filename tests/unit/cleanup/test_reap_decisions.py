@@ -28,7 +28,7 @@ from attune_ops.installation.amqp import Depth
 from attune_ops.installation.amqp_write import BrokerRefused
 from attune_ops.installation.config import Settings, resolve
 from attune_ops.messages.selection import FINISHED_STAY
-from attune_ops.model.errors import SourceError
+from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Facts
 from attune_ops.model.topologies import load
 from tests.unit.facts import NOW, facts
@@ -188,6 +188,36 @@ def test_a_leftover_has_no_worker_that_could_be_live(settings: Settings) -> None
     registered(settings)
     gone = reaper(settings)._after(candidate(99))
     assert gone.verdict == "deleted"
+
+
+def test_a_queue_that_is_deleted_is_not_called_kept(settings: Settings, tmp_path: Path) -> None:
+    """Its worker registered meanwhile, but the broker is down; or the registry is away."""
+    id = registered(settings)
+    done = reaper(settings)._after(candidate(id))
+    assert (done.verdict, done.reason.partition(":")[0]) == ("deleted", "failed")
+    assert "must be restarted" in done.reason
+    (tmp_path / "registry.db").write_text("no database")
+    done = reaper(settings)._after(candidate(id))
+    assert done.verdict == "deleted"
+    assert done.reason.startswith("failed: whether its worker registered meanwhile is unknown (")
+
+
+def test_a_run_that_is_interrupted_says_what_it_did(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = reaper(settings)
+    assert made.report() == ""
+    outcomes = iter([candidate(verdict="deleted"), candidate(verdict="kept")])
+    monkeypatch.setattr(made, "_reap", lambda _: next(outcomes))
+    made.reap(candidate())
+    made.reap(candidate())
+    assert made.report() == f"deleted before: {QUEUE}"
+    made._latest = candidate(saved="file.jsonl", saved_messages=3)
+    assert made.report().endswith(f"; not deleted before: {QUEUE} (3 messages saved in 'file.jsonl')")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_tool(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ActionError, match="cannot make the folder"):
+        _Reaper(settings, unused(), tmp_path / "file" / "folder", None)._save(candidate())
 
 
 def test_a_broker_that_is_down_keeps_the_queue_and_its_saved_messages(settings: Settings) -> None:
