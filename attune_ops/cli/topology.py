@@ -113,14 +113,16 @@ def apply(cli: Cli, apply: bool, no_worker_queues: bool, confirm: str | None, fo
     Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 if there is
     still drift after --apply.
     """
+    from attune_ops.topology.apply import undo
+
     done = cli.ops.topology_apply(
         apply=apply, worker_queues=not no_worker_queues, confirm=confirmed(cli, confirm, apply), force=force
     )
     cli.show(done, format)
     if not apply:
         cli.note(DRY_RUN if done.outcomes else "nothing to declare")
-    elif any(o.status == "declared" for o in done.outcomes):
-        cli.note("to undo, delete the queues and exchanges declared above; the broker removes their bindings")
+    for note in undo(done):
+        cli.note(note)
     cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
 
 

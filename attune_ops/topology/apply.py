@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,9 +12,11 @@ from attune_ops.installation.amqp import close, losable, open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exchange, declare_queue
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config.settings import Settings
-from attune_ops.model.facts import Source
-from attune_ops.model.ownership import require
-from attune_ops.model.topology import Binding, Exchange, Queue
+from attune_ops.model import command_lines
+from attune_ops.model.errors import SourceError, reports_done
+from attune_ops.model.facts import Facts, Source
+from attune_ops.model.ownership import WRONG_REGISTRY, require
+from attune_ops.model.topology import Binding, Exchange, Queue, Topology
 from attune_ops.model.units import listed
 from attune_ops.model.waiting import wait_until
 from attune_ops.topology.diff import diff
@@ -40,7 +42,34 @@ def compare(settings: Settings) -> TopologyDiff:
     require(facts, Source.BROKER)
     if settings.amqp.user != settings.management.user:  # the permissions read are not those of who declares
         facts = msgspec.structs.replace(facts, reach=())
-    return diff(facts)
+    found = diff(facts)
+    if any(d.worker_id is not None for d in found.of(DiffKind.MISSING)):
+        reason = _other_registry(facts, _consumed(settings, facts.topology))
+        if reason is not None:
+            missing = {**facts.missing, Source.REGISTRY: reason}
+            return diff(msgspec.structs.replace(facts, registry=None, missing=missing))
+    return found
+
+
+def _consumed(settings: Settings, topology: Topology) -> frozenset[str]:
+    """The queues that have a consumer, as far as the user may see."""
+    known = msgspec.structs.replace(settings, topology=topology, recognise=False)
+    broker = collect(known, (Source.CONSUMERS,), listings=()).broker
+    return frozenset() if broker is None else frozenset(broker.consumers_of)
+
+
+def _other_registry(facts: Facts, consumed: Collection[str]) -> str | None:
+    """Why the registry seems to be that of another broker: the workers that consume here are unknown to it.
+
+    Queues of its workers would be declared here, bound, and never consumed.
+    """
+    ids = sorted({i for queue, i in facts.owner_of.items() if queue in consumed})
+    if not ids or facts.registry is None or any(i in facts.worker_named for i in ids):
+        return None
+    return (
+        f"the {facts.registry.kind} registry has none of the workers that consume here (ids {listed(map(str, ids))}); "
+        f"{WRONG_REGISTRY}"
+    )
 
 
 def apply_topology(
@@ -66,22 +95,33 @@ def apply_topology(
         return ApplyResult(
             before, tuple(Declaration(d.subject, d.name, "to declare", None, d.worker_id) for d in steps)
         )
-    outcomes = _declare(settings, before, confirm)
-    after = wait_until(read, lambda found: not _lost(outcomes, found), timeout=SETTLING_S, interval=0.2)
+    outcomes: list[Declaration] = []
+    with reports_done(lambda: _so_far(outcomes)):
+        _declare(settings, before, confirm, outcomes)
+        after = wait_until(read, lambda found: not _lost(outcomes, found), timeout=SETTLING_S, interval=0.2)
     lost = _lost(outcomes, after)
     return ApplyResult(
         before, tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes), after
     )
 
 
-def _declare(settings: Settings, before: TopologyDiff, confirm: str | None) -> tuple[Declaration, ...]:
-    """Declares the steps as one change in the audit log; asks for confirmation even where there is nothing to do."""
+def _so_far(outcomes: list[Declaration]) -> str:
+    """What a run that ends early has done."""
+    parts = ((s, listed(f"{o.subject} {o.name}" for o in outcomes if o.status == s)) for s in ("declared", "refused"))
+    done = "; ".join(f"{status} before: {names}" for status, names in parts if names)
+    return f"{done}; it is safe to run it again" if done else ""
+
+
+def _declare(settings: Settings, before: TopologyDiff, confirm: str | None, outcomes: list[Declaration]) -> None:
+    """Declares the steps as one change in the audit log; asks for confirmation even where there is nothing to do.
+
+    `outcomes` is filled as it goes.
+    """
     if not before.steps:
         audit.check_confirmation(settings, confirm)
-        return ()
+        return
     names = [d.name for d in before.differences if d.fix is Fix.DECLARE]
     subject = f"{before.topology} in virtual host {before.vhost}"
-    outcomes: list[Declaration] = []
     with audit.change(settings, "topology apply", subject, confirm=confirm, declares=names) as entry:
         # Filled as it goes, so that the entry of an interrupted run names what was declared.
         declared, refused = entry.setdefault("declared", []), entry.setdefault("refused", {})
@@ -91,7 +131,26 @@ def _declare(settings: Settings, before: TopologyDiff, confirm: str | None) -> t
                 declared.append(outcome.name)
             else:
                 refused[outcome.name] = outcome.answer.text
-    return tuple(outcomes)
+
+
+def undo(result: ApplyResult) -> tuple[str, ...]:
+    """How to remove what was declared, a sentence or command each."""
+    steps = [d.item for d in result.before.differences if d.fix is Fix.DECLARE]
+    made = [item for item, o in zip(steps, result.outcomes, strict=False) if o.status == "declared"]
+    new: set[tuple[str, str]] = {("queue", item.name) for item in made if isinstance(item, Queue)}
+    new |= {("exchange", item.name) for item in made if isinstance(item, Exchange)}
+    notes = []
+    if new:
+        notes.append(
+            "to undo, delete the queues and exchanges declared above while they are unused and empty; the broker "
+            "removes their bindings"
+        )
+    for item in made:
+        if isinstance(item, Binding) and new.isdisjoint(
+            (("exchange", item.source), (item.destination_kind, item.destination))
+        ):
+            notes.append(f"undo: {command_lines.binding('unbind', item)}")
+    return tuple(notes)
 
 
 def _without_worker_queues(found: TopologyDiff) -> TopologyDiff:
@@ -109,9 +168,15 @@ def _without_worker_queues(found: TopologyDiff) -> TopologyDiff:
     )
 
 
-def _lost(outcomes: tuple[Declaration, ...], after: TopologyDiff) -> list[Declaration]:
-    """What was declared without an error and still differs: refused silently, or deleted since."""
-    return [o for o in outcomes if o.status == "declared" and any(d.is_drift for d in after.about(o.subject, o.name))]
+def _lost(outcomes: Iterable[Declaration], after: TopologyDiff) -> list[Declaration]:
+    """What was declared without an error and is not there so: refused silently, or deleted since.
+
+    What a policy overrides was declared all the same, and a binding may have the name of an unexpected one.
+    """
+    kinds = (DiffKind.MISSING, DiffKind.DIFFERENT)
+    return [
+        o for o in outcomes if o.status == "declared" and any(d.kind in kinds for d in after.about(o.subject, o.name))
+    ]
 
 
 def declare_steps(settings: Settings, diff: TopologyDiff) -> Iterator[Declaration]:
@@ -150,7 +215,9 @@ class _Declarer:
             else:
                 bind(channel, desired)
         except BrokerRefused as e:
-            return BrokerError(e.code or 0, e.reason, "connection" if channel.connection.is_closed else "channel")
+            if e.code is None:  # no answer of the broker: whether it was declared is unknown
+                raise SourceError(str(e)) from e
+            return BrokerError(e.code, e.reason, "connection" if channel.connection.is_closed else "channel")
         return None
 
     def _open(self) -> BlockingChannel:

@@ -71,6 +71,7 @@ class Comparison:
             not_compared=tuple(self._not_compared(found)),
             workers=tuple(sorted(self.live)),
             compared=self._compared,
+            assumed=self.facts.assumed,
         )
 
     @property

@@ -113,6 +113,7 @@ class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
     not_compared: tuple[str, ...] = ()
     workers: tuple[int, ...] = ()  # the live workers; their queues are desired
     compared: int = 0  # desired objects
+    assumed: bool = False  # the topology is the default: none was given, and the broker has no known release
 
     @cached_property
     def drift(self) -> tuple[Difference, ...]:

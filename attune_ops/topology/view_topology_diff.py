@@ -58,8 +58,15 @@ FIXES = {
 def lines(diff: TopologyDiff, limit: int | None) -> Iterator[Line]:
     """The differences by kind, each with what it means, and a last line that sums up."""
     yield from blocks(diff.differences, limit)
-    yield from ((0, f"not compared: {reason}", "dim") for reason in diff.not_compared)
+    yield from remarks(diff)
     yield 0, summary(diff), "bold" if diff.drift else "green"
+
+
+def remarks(diff: TopologyDiff, *, assumed: bool | None = None) -> Iterator[Line]:
+    """What was not compared, and that the topology is only the default."""
+    yield from ((0, f"not compared: {reason}", "dim") for reason in diff.not_compared)
+    if diff.assumed if assumed is None else assumed:
+        yield 0, f"{diff.topology} is the default, as no release is recognised here: --topology names another", "yellow"
 
 
 def blocks(differences: tuple[Difference, ...], limit: int | None) -> Iterator[Line]:
