@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, QueueState
 from attune_ops.model.topology import ID, Binding, Exchange, Per, Queue, Topology
 from attune_ops.model.topology_file import to_toml
 from attune_ops.routing.virtual_host import BUILT_IN
+from attune_ops.topology.binding_keys import BindingKey, binding_key
+from attune_ops.topology.redeclaration import Answers
 
 SOURCES = (Source.BROKER,)
 SCHEMA = "#:schema attune-ops-topology.schema.json\n"  # `config schema topology` prints it
@@ -57,10 +60,10 @@ def _json(data: dict[str, Any]) -> str:
 def live_topology(facts: Facts, name: str) -> Topology:
     """What is on the broker, as a topology of that name; needs `Source.BROKER`.
 
-    Worker queues are recognised by the patterns of the known topology. They and their bindings become one template
-    each, declared as most of them are. Publishers and the queues of replicas are not visible on a broker: they are
-    taken from the known topology, as far as its exchanges and queues exist. The broker's own exchanges are left out
-    unless something is bound to them.
+    Worker queues are recognised by the patterns of the known topology. They become one template each, declared as most
+    of them are, with the bindings of the known topology that are there and those that most of them have. Publishers
+    and the queues of replicas are not visible on a broker: they are taken from the known topology, as far as its
+    exchanges and queues exist. The broker's own exchanges are left out unless something is bound to them.
     """
     broker, known = facts.actual, facts.topology
     exchanges = tuple(
@@ -71,7 +74,7 @@ def live_topology(facts: Facts, name: str) -> Topology:
     there = {e.name for e in exchanges}
     kinds = {q.name: queue_kind(facts, q) for q in broker.queues or ()}
     once = tuple(
-        _queue(q, known) for q in broker.queues or () if kinds[q.name] in ("base", "foreign") and not q.exclusive
+        _queue(q, facts) for q in broker.queues or () if kinds[q.name] in ("base", "foreign") and not q.exclusive
     )
     replicas = tuple(
         q for q in known.queues
@@ -104,11 +107,18 @@ def _exchange(found: ExchangeState) -> Exchange:
     return Exchange(found.name, found.type, found.durable, bool(found.auto_delete), found.internal, found.arguments)
 
 
-def _queue(found: QueueState, known: Topology) -> Queue:
-    """The queue as a service declares it: 4.x itself adds the type to the arguments of a classic queue."""
+def _queue(found: QueueState, facts: Facts) -> Queue:
+    """The queue as a service declares it: 4.x itself adds the type to the arguments of a classic queue.
+
+    Where that is not the type that the broker gives to a queue declared without one, it stays.
+    """
+    known = facts.topology
     service = next((q.service for q in known.base_queues if q.name == found.name), "")
     arguments = {k: v for k, v in found.arguments.items() if (k, v) != ("x-queue-type", "classic")}
-    return Queue(found.name, found.durable, found.auto_delete, found.exclusive, arguments, service=service)
+    made = Queue(found.name, found.durable, found.auto_delete, found.exclusive, arguments, service=service)
+    if Answers.of(facts).type_of(made) == "classic":
+        return made
+    return msgspec.structs.replace(made, arguments=found.arguments)
 
 
 def _templates(facts: Facts) -> tuple[Queue, ...]:
@@ -121,7 +131,7 @@ def _templates(facts: Facts) -> tuple[Queue, ...]:
                 continue
             known = owner[1]
             queue = msgspec.structs.replace(
-                _queue(found, facts.topology), name=known.name, per=Per.WORKER, service=known.service
+                _queue(found, facts), name=known.name, per=Per.WORKER, service=known.service
             )
             same = alike.setdefault(known.name, {})
             same.setdefault(msgspec.json.encode(queue, order="deterministic"), []).append(queue)
@@ -130,6 +140,10 @@ def _templates(facts: Facts) -> tuple[Queue, ...]:
 
 
 def _bindings(facts: Facts, exchanges: set[str], queues: set[str]) -> Iterable[Binding]:
+    """The bindings between these; not what only a few worker queues have: a template would give it to every worker."""
+    usual = {binding_key(b) for b in facts.topology.worker_binding_templates}
+    workers = Counter(facts.worker_templates.values())
+    having: dict[BindingKey, tuple[Binding, set[int]]] = {}
     for found in facts.actual.bindings or ():
         is_queue = found.destination_kind == "queue"
         owner = facts.topology.worker_of(found.destination) if is_queue else None
@@ -138,4 +152,10 @@ def _bindings(facts: Facts, exchanges: set[str], queues: set[str]) -> Iterable[B
             key = re.sub(rf"(?<![0-9]){owner[0]}(?![0-9])", lambda _: ID, found.routing_key)
             binding = msgspec.structs.replace(binding, destination=owner[1].name, routing_key=key)
         if found.source in exchanges and binding.destination in (queues if is_queue else exchanges):
+            if owner is None:
+                yield binding
+            else:
+                having.setdefault(binding_key(binding), (binding, set()))[1].add(owner[0])
+    for same, (binding, ids) in having.items():
+        if same in usual or len(ids) * 2 > workers[binding.destination]:
             yield binding

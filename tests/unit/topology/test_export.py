@@ -12,6 +12,7 @@ from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeStat
 from attune_ops.model.topologies import load, names
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology
 from attune_ops.model.topology_file import parse_toml
+from attune_ops.topology.diff import diff
 from attune_ops.topology.export import SCHEMA, export_topology, live_topology
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
@@ -68,6 +69,28 @@ def test_templates_are_as_most_workers_have_them() -> None:
     facts = msgspec.structs.replace(facts, broker=msgspec.structs.replace(facts.actual, queues=odd))
     (template,) = (q for q in live_topology(facts, "t").queues if q.name == "worker.{id}.executions")
     assert template.auto_delete
+
+
+def test_a_binding_of_one_worker_is_not_given_to_all() -> None:
+    """Queue 3 also gets what is sent to worker 7, by hand; binding 1 is lost; queues 1 and 2 have one more key."""
+    facts = on_a_broker(load("attune-2026-09"), (1, 2, 3))
+    bindings = tuple(b for b in facts.actual.bindings or () if b.routing_key != "execution.dispatch.worker.1")
+    bindings += tuple(
+        BindingState("/", "attune.executions", f"worker.{i}.executions", key)
+        for i, key in ((3, "execution.dispatch.worker.7"), (1, "extra.1"), (2, "extra.2"))
+    )
+    facts = msgspec.structs.replace(facts, broker=msgspec.structs.replace(facts.actual, bindings=bindings))
+    found = live_topology(facts, "t").bindings_to("worker.{id}.executions")
+    assert sorted(b.routing_key for b in found) == ["execution.dispatch.worker.{id}", "extra.{id}"]
+
+
+def test_a_classic_queue_stays_classic_where_quorum_is_the_default() -> None:
+    """What is exported differs in nothing from the broker that it is of."""
+    facts = on_a_broker(load("attune-0.6"))
+    facts = msgspec.structs.replace(
+        facts, broker=msgspec.structs.replace(facts.actual, default_queue_type="quorum", policies=())
+    )
+    assert diff(msgspec.structs.replace(facts, topology=live_topology(facts, "t"))).drift == ()
 
 
 def test_what_is_there_besides() -> None:
