@@ -47,7 +47,8 @@ def connections(facts: Facts) -> Table:
 def _row(facts: Facts, connection: ConnectionState) -> tuple[Cell, ...]:
     broker = broker_of(facts)
     consumers = None if broker.consumers is None else [c for c in broker.consumers if c.connection == connection.name]
-    held = [c.messages_unacknowledged or 0 for c in broker.channels or () if c.connection == connection.name]
+    held = [c.messages_unacknowledged for c in broker.channels or () if c.connection == connection.name]
+    known = [count for count in held if count is not None]  # a young channel has no statistics yet
     since = connection.connected_at
     return row(
         COLUMNS,
@@ -56,6 +57,6 @@ def _row(facts: Facts, connection: ConnectionState) -> tuple[Cell, ...]:
         peer=connection.peer_host,
         consumers=None if consumers is None else len(consumers),
         queues=None if consumers is None else tuple(sorted({c.queue for c in consumers})),
-        unacked=None if broker.channels is None else sum(held),
+        unacked=None if broker.channels is None or len(known) < len(held) else sum(known),
         connected=None if since is None else facts.taken_at - since,
     )

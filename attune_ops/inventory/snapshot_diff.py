@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from attune_ops.model.definitions import UNKNOWN
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, Source
+from attune_ops.model.snapshot import BindingState, ExchangeState, QueueState
 from attune_ops.model.snapshot_file import FileFacts, load_all
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.topology import binding_name
@@ -38,6 +40,12 @@ IGNORED = frozenset({
     "vhost", "owner", "channel", "activity_status", "peer_port", "connected_at", "channels", "name", "queue", "tag",
     "memory_used", "consumed", "published", "disk_free", "descriptors_used", "uptime_ms", "last_heartbeat", "updated",
 })  # fmt: skip
+
+# The source that an attribute without a value was to come from: without that source it is unknown.
+SOURCE_OF = {
+    **dict.fromkeys(("messages", "messages_ready", "messages_unacknowledged"), Source.DEPTHS),
+    "consumers": Source.CONSUMERS, "alarms": Source.ALARMS, "limits": Source.LIMITS,
+}  # fmt: skip
 
 
 _NOUNS = {"policies": ("policy", "policies"), "deprecated": ("feature", "features")}
@@ -163,8 +171,25 @@ def _changes(before: Facts, after: Facts) -> tuple[list[tuple[Cell, ...]], list[
             reason = (before if one is None else after).missing_reason((source,)) or "not read"
             notes.append(f"{noun}s not compared: {which} snapshot does not have them ({reason})")
             continue
-        rows += _list_changes(noun, _keyed(one, key), _keyed(other, key))
+        if noun in ("exchange", "queue", "binding") and _is_definitions(before) != _is_definitions(after):
+            one, other = (tuple(item for item in items if _is_exported(item, facts))
+                          for items, facts in ((one, before), (other, after)))  # fmt: skip
+        rows += _list_changes(noun, _keyed(one, key), _keyed(other, key), before, after)
     return rows, notes
+
+
+def _is_definitions(facts: Facts) -> bool:
+    """Whether it is a definitions file, which has neither built-in exchanges nor exclusive queues."""
+    return facts.missing.get(Source.MANAGEMENT) == UNKNOWN[Source.MANAGEMENT]
+
+
+def _is_exported(item: ExchangeState | QueueState | BindingState, facts: Facts) -> bool:
+    if isinstance(item, ExchangeState):
+        return bool(item.name) and not item.name.startswith("amq.")
+    if isinstance(item, BindingState):
+        queue = facts.actual.queue_named.get(item.destination) if item.destination_kind == "queue" else None
+        return queue is None or not queue.exclusive
+    return not item.exclusive
 
 
 def _broker_changes(before: Facts, after: Facts) -> Iterator[tuple[Cell, ...]]:
@@ -172,22 +197,39 @@ def _broker_changes(before: Facts, after: Facts) -> Iterator[tuple[Cell, ...]]:
         yield from _changed("broker", "", name, getattr(before, name), getattr(after, name))
     yield from _changed("broker", "", "topology", before.topology.name, after.topology.name)
     if before.broker is not None and after.broker is not None:
-        for name in ("version", "erlang", "cluster", "alarms", "default_queue_type", "statistics_disabled"):
-            yield from _changed("broker", "", name, getattr(before.broker, name), getattr(after.broker, name))
+        for name in ("version", "erlang", "cluster", "alarms", "limits", "default_queue_type", "statistics_disabled"):
+            one, other = getattr(before.broker, name), getattr(after.broker, name)
+            if not (_is_unread(before, name, one) or _is_unread(after, name, other)):
+                yield from _changed("broker", "", name, one, other)
     for source in Source:
         yield from _changed("source", str(source), "missing", before.missing.get(source), after.missing.get(source))
 
 
-def _list_changes(noun: str, before: dict[Hashable, Any], after: dict[Hashable, Any]) -> Iterator[tuple[Cell, ...]]:
-    for key, one in before.items():
-        other = after.get(key)
+def _is_unread(facts: Facts, attribute: str, value: Any) -> bool:
+    """Whether an attribute has no value because its source was not read."""
+    if value is not None:
+        return False
+    source = SOURCE_OF.get(attribute)
+    return _is_definitions(facts) if source is None else facts.missing_reason((source,)) is not None
+
+
+def _list_changes(
+    noun: str, old: dict[Hashable, Any], new: dict[Hashable, Any], before: Facts, after: Facts
+) -> Iterator[tuple[Cell, ...]]:
+    for key, one in old.items():
+        other = new.get(key)
         if other is None:
             yield "went", noun, _name(noun, one), None, None, None
         elif one != other:
+            if noun == "queue" and one.is_unavailable != other.is_unavailable:
+                yield from _changed(noun, _name(noun, other), "state", one.state, other.state)
             for field in (f for f in one.__struct_fields__ if f not in IGNORED):
-                yield from _changed(noun, _name(noun, other), field, getattr(one, field), getattr(other, field))
-    for key, other in after.items():
-        if key not in before:
+                pair = getattr(one, field), getattr(other, field)
+                unread = _is_unread(before, field, pair[0]) or _is_unread(after, field, pair[1])
+                if not unread or noun == "worker":
+                    yield from _changed(noun, _name(noun, other), field, *pair)
+    for key, other in new.items():
+        if key not in old:
             yield "came", noun, _name(noun, other), None, None, None
 
 

@@ -148,9 +148,10 @@ def consumes(facts: Facts, worker: Worker) -> bool:
 
 
 def backlog(facts: Facts, worker_id: int) -> int | None:
-    """The messages in all queues of that worker id; None where unknown."""
-    counts = [q.messages for q in facts.worker_queues.get(worker_id, ()) if q.messages is not None]
-    return sum(counts) if counts else None
+    """The messages in all queues of that worker id; None where those of one are unknown, or it has none."""
+    queues = facts.worker_queues.get(worker_id, ())
+    counts = [q.messages for q in queues if q.messages is not None]
+    return sum(counts) if counts and len(counts) == len(queues) else None
 
 
 def why_not_live(facts: Facts, worker_id: int) -> str | None:

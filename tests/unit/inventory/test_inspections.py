@@ -11,6 +11,7 @@ import pytest
 
 from attune_ops.inventory import filtered
 from attune_ops.inventory.bindings import bindings
+from attune_ops.inventory.connections import connections
 from attune_ops.inventory.consumers import consumers
 from attune_ops.inventory.exchanges import exchanges
 from attune_ops.inventory.orphans import orphans
@@ -19,7 +20,7 @@ from attune_ops.inventory.workers import workers
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Execution, Worker
-from attune_ops.model.snapshot import BindingState, ConsumerState
+from attune_ops.model.snapshot import BindingState, ChannelState, ConnectionState, ConsumerState
 from attune_ops.model.table import Table
 from tests.unit.facts import NOW, binding, broker, facts, queue, worker
 
@@ -260,3 +261,22 @@ def test_bytes_of_a_young_message_are_unknown() -> None:
     young, old = queue("young", messages=1, message_bytes=0), queue("old", messages=0, message_bytes=0)
     table = queues(msgspec.structs.replace(here, broker=broker(here.topology, queues=(young, old))))
     assert table.column("bytes") == (0, None)
+
+
+def test_a_sum_with_an_unknown_part_is_unknown() -> None:
+    """A channel too young for statistics, and one of a worker's four queues that does not answer."""
+    channels = tuple(
+        ChannelState(f"{c} ({n})", "/", c, messages_unacknowledged=count)
+        for c, n, count in (("c1", 1, 3), ("c1", 2, 4), ("c2", 1, 3), ("c2", 2, None))
+    )
+    made = facts(topology="attune-2026-09")
+    connected = tuple(ConnectionState(c, "/") for c in ("c1", "c2", "c3"))
+    silent = tuple(
+        msgspec.structs.replace(q, messages=None, state="down") if q.name == "worker.2.packs" else q
+        for q in made.actual.queues or ()
+    )
+    here = msgspec.structs.replace(
+        made, broker=msgspec.structs.replace(made.actual, queues=silent, channels=channels, connections=connected)
+    )
+    assert connections(here).column("unacked") == (7, None, 0)
+    assert workers(here).column("messages") == (0, None, 0)

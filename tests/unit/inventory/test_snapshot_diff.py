@@ -22,7 +22,7 @@ from attune_ops.model.snapshot import (
     PolicyState,
     QueueState,
 )
-from attune_ops.model.snapshot_file import save_facts
+from attune_ops.model.snapshot_file import load_all, save_facts
 from attune_ops.model.topologies import load
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
@@ -88,6 +88,34 @@ def test_what_one_of_them_lacks_is_not_compared_but_said() -> None:
         ("changed", "source", "nodes", "missing"), ("changed", "source", "registry", "missing"),
     ]  # fmt: skip
     assert "workers not compared: the second snapshot does not have them (refused)" in found.notes
+
+
+def test_what_a_definitions_file_never_has_did_not_come(tmp_path: Path) -> None:
+    """No counts, no policy of a queue, no built-in exchange, no exclusive queue: a snapshot of the same equals it."""
+    listed = {
+        "exchanges": [{"name": "x", "type": "topic"}], "queues": [{"name": "q"}], "policies": [],
+        "bindings": [{"source": "x", "destination": "q", "routing_key": "k"}],
+    }  # fmt: skip
+    (tmp_path / "file").write_text(json.dumps({"vhosts": [{"name": "/"}], **listed}))
+    (before,) = load_all(str(tmp_path / "file")).values()
+    exclusive = QueueState("amq.gen-1", "/", exclusive=True, durable=False)
+    broker = BrokerSnapshot(
+        "/", NOW, version="4.0.5", erlang="26", alarms=(), limits={"max-queues": 1},
+        exchanges=(ExchangeState("x", "/", "topic", auto_delete=None), ExchangeState("amq.topic", "/", "topic")),
+        queues=(QueueState("q", "/", messages=3, consumers=1, policy="p"), exclusive),
+        bindings=(BindingState("/", "x", "q", "k"), BindingState("/", "x", "amq.gen-1", "k")), policies=(),
+    )  # fmt: skip
+    after = Facts(before.topology, NOW, broker)
+    assert [r for r in changes(before, after).rows if r[1] not in ("source", "broker")] == []
+    assert [r[3] for r in changes(before, after).rows if r[1] == "broker"] == []
+    unlimited = msgspec.structs.replace(after, broker=msgspec.structs.replace(broker, limits={}))
+    assert [r[3] for r in changes(after, unlimited).rows] == ["limits"]
+
+
+def test_a_queue_that_becomes_unavailable_has_changed() -> None:
+    assert BROKER.queues is not None
+    queues = (msgspec.structs.replace(BROKER.queues[0], state="minority"), BROKER.queues[1])
+    assert changes(FACTS, later(queues=queues)).rows == (("changed", "queue", "q", "state", None, '"minority"'),)
 
 
 def test_contents_of_every_source() -> None:
