@@ -47,8 +47,18 @@ def compare(settings: Settings) -> TopologyDiff:
         reason = _other_registry(facts, _consumed(settings, facts.topology))
         if reason is not None:
             missing = {**facts.missing, Source.REGISTRY: reason}
-            return diff(msgspec.structs.replace(facts, registry=None, missing=missing))
+            found = diff(msgspec.structs.replace(facts, registry=None, missing=missing))
+    unknown = _unknown_permissions(facts, settings) if found.steps else None
+    if unknown is not None:
+        note = f"whether user {settings.amqp.user!r} may declare it: {unknown}"
+        found = msgspec.structs.replace(found, not_compared=(*found.not_compared, note))
     return found
+
+
+def _unknown_permissions(facts: Facts, settings: Settings) -> str | None:
+    if settings.amqp.user != settings.management.user:
+        return f"the permissions of user {settings.management.user!r}, of the management API, are not its own"
+    return facts.missing_reason((Source.PERMISSIONS,))
 
 
 def _consumed(settings: Settings, topology: Topology) -> frozenset[str]:
@@ -101,8 +111,21 @@ def apply_topology(
         after = wait_until(read, lambda found: not _lost(outcomes, found), timeout=SETTLING_S, interval=0.2)
     lost = _lost(outcomes, after)
     return ApplyResult(
-        before, tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes), after
+        before,
+        tuple(msgspec.structs.replace(o, status="lost") if o in lost else o for o in outcomes),
+        _with_refusals(outcomes, after),
     )
+
+
+def _with_refusals(outcomes: Iterable[Declaration], after: TopologyDiff) -> TopologyDiff:
+    """The diff as read back, with what the broker refused: that cannot be declared."""
+    answers = {(o.subject, o.name): o.answer for o in outcomes if o.answer is not None}
+
+    def refused(d: Difference) -> Difference:
+        answer = answers.get((d.subject, d.name)) if d.fix is Fix.DECLARE else None
+        return d if answer is None else msgspec.structs.replace(d, fix=Fix.REFUSED, declaring=answer)
+
+    return msgspec.structs.replace(after, differences=tuple(map(refused, after.differences)))
 
 
 def _so_far(outcomes: list[Declaration]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from attune_ops.model.facts import Facts
+from attune_ops.installation.config import resolve
+from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import PolicyState
-from attune_ops.topology.apply import _lost, _other_registry, _so_far, undo
+from attune_ops.topology.apply import _lost, _other_registry, _so_far, _unknown_permissions, _with_refusals, undo
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import ApplyResult, BrokerError, Declaration, Fix, TopologyDiff
 from attune_ops.topology.view_apply_result import lines
@@ -57,6 +58,24 @@ def test_what_a_policy_overrides_is_declared_all_the_same() -> None:
     assert [d.name for d in after.drift][:1] == [made.name]
     assert _lost([made], after) == []
     assert _lost([Declaration("queue", EXECUTIONS, "declared")], diff(lacking(EXECUTIONS)))
+
+
+def test_what_was_refused_is_not_said_to_be_declarable() -> None:
+    answer = BrokerError(403, "ACCESS_REFUSED")
+    found = _with_refusals([Declaration("queue", EXECUTIONS, "refused", answer)], diff(lacking(EXECUTIONS)))
+    assert [(d.name, d.fix, d.declaring) for d in found.drift if d.subject == "queue"] == [
+        (EXECUTIONS, Fix.REFUSED, answer)
+    ]
+    assert found.drift[-1].fix is Fix.DECLARE, "its binding was not tried"
+
+
+def test_unknown_permissions_are_said() -> None:
+    urls = {"amqp_url": "amqp://u:p@localhost/", "management_url": "http://localhost"}
+    with_reach = msgspec.structs.replace(facts(), reach=(Reach(Source.MANAGEMENT, permissions=(".*", ".*", ".*")),))
+    assert _unknown_permissions(with_reach, resolve(urls, {})) is None
+    assert _unknown_permissions(facts(), resolve(urls, {})) == "permissions was not read"
+    other = _unknown_permissions(with_reach, resolve({**urls, "management_url": "http://m:p@localhost"}, {}))
+    assert other == "the permissions of user 'm', of the management API, are not its own"
 
 
 def test_a_run_that_ends_early_says_what_it_did() -> None:
