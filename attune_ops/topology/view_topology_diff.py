@@ -110,7 +110,9 @@ def _attribute(a: Attribute, kind: DiffKind) -> str:
     effective = f"effective {_value(a.in_force)} (policy {a.policy})"
     if kind is DiffKind.OVERRIDDEN:
         return f"{a.name}: desired {_value(a.desired)}, {effective}"
-    hint = f"; until then a policy with {a.policy_key} has the same effect" if a.policy_key and not a.policy else ""
+    hint = ""
+    if a.policy_key and not a.policy:  # an object has one policy: a second one would shadow the first
+        hint = f"; until then {a.policy_key} in its effective policy has the same effect"
     both = f"desired {_value(a.desired)}, actual {_value(a.actual)}"
     return f"{a.name}: {both}{f', {effective}' if a.policy else ''}{hint}"
 

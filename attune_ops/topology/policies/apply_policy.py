@@ -15,7 +15,7 @@ from attune_ops.installation.management import Management
 from attune_ops.installation.operations import Operations, operation
 from attune_ops.inventory import TableFilters, filtered
 from attune_ops.model.definitions import policy_body
-from attune_ops.model.errors import ConfigError
+from attune_ops.model.errors import ConfigError, reports_done
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
@@ -112,12 +112,17 @@ def _make(
         return change
     before = msgspec.to_builtins(change.before) if change.before else None
     after, what = (policy_body(policy), "policy apply") if policy else (None, "policy remove")
-    with audit.change(settings, what, change.name, confirm=confirm, before=before, after=after) as outcome:
+    done = ""
+    with (
+        reports_done(lambda: done),
+        audit.change(settings, what, change.name, confirm=confirm, before=before, after=after) as outcome,
+    ):
         broker = outcome.management()
         if policy is None:
             broker.delete_policy(change.name)
         else:
             broker.set_policy(policy)
+        done = f"the policy was {'set' if policy else 'removed'} before; undo: {change.undo}"
         matched = {e.name for e in change.effects if e.kind == "queue" and e.outcome in ("in force", "hides")}
         settled = policy is None or _listed(broker, change.name, matched)
         outcome |= {"objects": len(change.effects), "read_back": settled}

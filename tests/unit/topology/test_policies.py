@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,11 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attune_ops.installation.config import resolve
+from attune_ops.model.errors import SourceError
 from attune_ops.model.facts import Facts, Reach, Source
 from attune_ops.model.snapshot import PolicyState
 from attune_ops.model.topologies import load
+from attune_ops.topology.policies.apply_policy import _make
 from attune_ops.topology.policies.effects import effective_objects, presets, preview_removal, preview_set, undo
 from attune_ops.topology.policies.policy_change import Effect, PolicyChange
+from tests.servers import server
 from tests.unit.facts import facts as installation
 from tests.unit.facts import queue
 from tests.world import words_of
@@ -146,6 +152,22 @@ def test_what_would_be_refused_is_not_called_in_force(change: dict[str, Any]) ->
     assert "policy new would not be set: the broker would refuse it" in text
     assert "effective" not in text
     assert "undo" not in text
+
+
+def test_a_policy_that_is_set_before_the_broker_goes_away_has_an_undo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def talk(client: socket.socket) -> None:
+        if client.recv(65536).startswith(b"PUT"):
+            client.sendall(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+
+    with server(talk) as port:
+        urls = {"amqp_url": "amqp://u:p@127.0.0.1:1/%2F", "management_url": f"http://127.0.0.1:{port}"}
+        change = preview_set(with_policies(), policy())
+        with pytest.raises(SourceError, match=r"; the policy was set before; undo: attune-ops policy remove "):
+            _make(resolve(urls, {}), change, policy(), True, None)
 
 
 def test_a_removed_policy_was_in_force() -> None:
