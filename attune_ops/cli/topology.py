@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attune_ops.model.facts import Facts, Source
     from attune_ops.model.table import Table
     from attune_ops.model.topology import Topology
+    from attune_ops.topology.drift import TopologyDiff
 
 
 @group()
@@ -87,14 +88,22 @@ def diff(cli: Cli, file: str | None, vhost: str | None, format: str) -> None:
 
     For each difference it shows the fix, and the error that a service gets from the broker. Unmanaged objects in the
     virtual host, and settings that a policy adds, do not count as drift. Exit status 1 if there is drift, as with
-    diff(1).
+    diff(1); else 3 if the registry could not be read, so that queues of workers were not compared.
     """
     from attune_ops.topology.diff import diff as compare
 
     check_vhost(file, vhost)
     found = cli.ops.topology_diff() if file is None else compare(_facts(cli, file, vhost))
     cli.show(found, format)
-    cli.exit(_exit.FOUND if found.drift else _exit.OK)
+    cli.exit(_exit.FOUND if found.drift else _unread(cli, found))
+
+
+def _unread(cli: Cli, found: TopologyDiff) -> int:
+    """The exit status where there is no drift; says what could not be read."""
+    if not found.unread:
+        return _exit.OK
+    cli.error(f"attune-ops: not seen: {'; '.join(found.unread)}")
+    return _exit.UNREACHABLE
 
 
 @command.command(example="attune-ops topology apply --no-worker-queues")
@@ -111,7 +120,7 @@ def apply(cli: Cli, apply: bool, no_worker_queues: bool, confirm: str | None, fo
     """Declares the missing objects of the topology, also those of each live worker, and verifies them.
 
     Deletes and changes nothing that exists; what cannot be declared is shown with the reason. Exit status 1 if there is
-    still drift after --apply.
+    still drift after --apply; else 3 if the registry could not be read, so that queues of workers were left out.
     """
     from attune_ops.topology.apply import undo
 
@@ -123,7 +132,7 @@ def apply(cli: Cli, apply: bool, no_worker_queues: bool, confirm: str | None, fo
         cli.note(DRY_RUN if done.outcomes else "nothing to declare")
     for note in undo(done):
         cli.note(note)
-    cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _exit.OK)
+    cli.exit(_exit.FOUND if apply and (done.failed or done.left) else _unread(cli, done.after or done.before))
 
 
 def _binding(

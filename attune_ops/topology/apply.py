@@ -41,7 +41,7 @@ def compare(settings: Settings) -> TopologyDiff:
     facts = collect(settings, SOURCES, listings=LISTINGS)
     require(facts, Source.BROKER)
     if settings.amqp.user != settings.management.user:  # the permissions read are not those of who declares
-        facts = msgspec.structs.replace(facts, reach=())
+        facts = msgspec.structs.replace(facts, reach=tuple(r for r in facts.reach if r.permissions is None))
     found = diff(facts)
     if any(d.worker_id is not None for d in found.of(DiffKind.MISSING)):
         reason = _other_registry(facts, _consumed(settings, facts.topology))

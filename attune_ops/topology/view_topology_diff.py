@@ -88,7 +88,7 @@ def and_more(number: int, limit: int | None, indent: int) -> Iterator[Line]:
 
 def _alike(d: Difference) -> tuple[Any, ...]:
     """What is equal for all objects with one explanation."""
-    return d.subject, d.fix, d.why, d.attributes, d.declaring is None
+    return d.subject, d.fix, d.why, d.attributes, None if d.declaring is None else d.declaring.code
 
 
 def _differences(several: list[Difference]) -> Iterator[Line]:

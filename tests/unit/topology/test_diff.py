@@ -275,6 +275,14 @@ def test_a_user_without_rights() -> None:
     ]  # fmt: skip
 
 
+def test_a_registry_that_could_not_be_read_is_not_no_drift() -> None:
+    missing = {Source.REGISTRY: "registry refused"}
+    reach = (Reach(Source.REGISTRY, error="registry refused"),)
+    assert diff(facts(healthy(), registry=None, missing=missing, reach=reach)).unread == ("registry refused",)
+    assert diff(facts(healthy(), registry=None, missing=missing)).unread == (), "none is configured"
+    assert diff(facts(healthy(), (1,))).unread == ()
+
+
 def test_what_was_not_seen_is_said() -> None:
     reasons = {Source.REGISTRY: "no registry is configured"}
     assert diff(facts(registry=None, missing=reasons)).not_compared == ("queues of workers: no registry is configured",)

@@ -23,6 +23,7 @@ from attune_ops.topology.drift import (
     Fix,
     TopologyDiff,
 )
+from attune_ops.topology.view_topology_diff import blocks
 from tests.hostile import NAMES, is_safe
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
@@ -46,6 +47,18 @@ def plan(*names: str) -> TopologyDiff:
             Difference(DiffKind.UNMANAGED, "queue", name, Fix.NOTHING, "why"),
         ]
     return TopologyDiff("t", "/", NOW, tuple(made), ("registry: not there",), (1,), 9)
+
+
+def test_each_error_of_the_broker_is_shown() -> None:
+    """Two queues are refused for two reasons: one explanation does not serve both."""
+    answers = (BrokerError(403, "ACCESS_REFUSED"), BrokerError(541, "INTERNAL_ERROR", "connection"))
+    refused = tuple(
+        Difference(DiffKind.MISSING, "queue", f"q{a.code}", Fix.REFUSED, "why", declaring=a) for a in answers
+    )
+    shown = [text for _, text, _ in blocks(refused, None)]
+    assert [text for text in shown if text.startswith("declaring it")] == [
+        "declaring it: 403 ACCESS_REFUSED", "declaring it: 541 INTERNAL_ERROR (closes the connection)",
+    ]  # fmt: skip
 
 
 def applied(*names: str) -> ApplyResult:
