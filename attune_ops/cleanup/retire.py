@@ -33,7 +33,8 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
     """Sets dead workers to inactive; without `apply` changes nothing and returns which it would set.
 
     A dead worker is registered as running, has a stale heartbeat and no consumer on its queues. Workers that may be
-    starting and sensors, which renew a lease instead, are kept. `pattern` is a glob on
+    starting and sensors, which renew a lease instead, are kept, and all where the virtual host has nothing of Attune.
+    `pattern` is a glob on
     id or name, or a regular expression between slashes; `confirm` is the environment's name where it is protected.
     Undo: the worker's next start sets it to active; since Attune 0.6.0 its next heartbeat does, too. Raises
     `SourceError` where the registry or the consumers cannot be read, `ConfigError` where `confirm` is missing or the
@@ -88,6 +89,8 @@ def _alive(facts: Facts, worker: Worker) -> str | None:
         return "its heartbeat is fresh"
     if not worker.has_queues:
         return f"its role is {worker.role}: it renews a lease, its heartbeat does not tell whether it is live"
+    if facts.no_topology:
+        return f"{facts.no_topology}: it may consume in another one"
     if consumes(facts, worker):
         return "its queue has its consumer"
     if any(has_consumer(facts, q) for q in facts.worker_queues.get(worker.id, ())):

@@ -72,6 +72,7 @@ class Comparison:
             workers=tuple(sorted(self.live)),
             compared=self._compared,
             assumed=self.facts.assumed,
+            elsewhere=self.facts.elsewhere,
             unread=(self.facts.missing[Source.REGISTRY],) if self.facts.could_not_read(Source.REGISTRY) else (),
         )
 

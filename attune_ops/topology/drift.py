@@ -114,6 +114,7 @@ class TopologyDiff(Shown, msgspec.Struct, frozen=True, dict=True):
     workers: tuple[int, ...] = ()  # the live workers; their queues are desired
     compared: int = 0  # desired objects
     assumed: bool = False  # the topology is the default: none was given, and the broker has no known release
+    elsewhere: tuple[str, ...] = ()  # other virtual hosts with exchanges of Attune, where this one has nothing of it
     unread: tuple[str, ...] = ()  # why the registry could not be read, where it should have been
 
     @cached_property

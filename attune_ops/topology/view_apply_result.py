@@ -40,7 +40,7 @@ def lines(result: ApplyResult, limit: int | None) -> Iterator[Line]:
     if result.left:
         yield 0, "Declaring does not fix:", "bold"
         yield from view_topology_diff.blocks(result.left, limit)
-    yield from view_topology_diff.remarks(result.after or result.before, assumed=result.before.assumed)
+    yield from view_topology_diff.remarks(result.after or result.before, result.before)
     yield 0, summary(result), "bold"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from attune_ops.model.notice import Notice
 from attune_ops.model.table import Cell, Column, Kind, Table
-from attune_ops.model.units import counted
+from attune_ops.model.units import counted, listed
 from attune_ops.render import view_notice, view_table, wire
 from attune_ops.render.text import Line
 from attune_ops.topology.drift import Attribute, BrokerError, Difference, DiffKind, Fix, ObjectKind, TopologyDiff
@@ -58,15 +58,18 @@ FIXES = {
 def lines(diff: TopologyDiff, limit: int | None) -> Iterator[Line]:
     """The differences by kind, each with what it means, and a last line that sums up."""
     yield from blocks(diff.differences, limit)
-    yield from remarks(diff)
+    yield from remarks(diff, diff)
     yield 0, summary(diff), "bold" if diff.drift else "green"
 
 
-def remarks(diff: TopologyDiff, *, assumed: bool | None = None) -> Iterator[Line]:
-    """What was not compared, and that the topology is only the default."""
+def remarks(diff: TopologyDiff, first: TopologyDiff) -> Iterator[Line]:
+    """What was not compared; and, as `first` read, that topology or virtual host may be the wrong one."""
     yield from ((0, f"not compared: {reason}", "dim") for reason in diff.not_compared)
-    if diff.assumed if assumed is None else assumed:
+    if first.assumed:
         yield 0, f"{diff.topology} is the default, as no release is recognised here: --topology names another", "yellow"
+    if first.elsewhere:
+        hosts = listed(map(repr, first.elsewhere))
+        yield 0, f"nothing of Attune was in virtual host {diff.vhost!r}; others with its exchanges: {hosts}", "yellow"
 
 
 def blocks(differences: tuple[Difference, ...], limit: int | None) -> Iterator[Line]:

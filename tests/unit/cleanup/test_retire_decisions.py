@@ -17,9 +17,10 @@ from attune_ops.installation.config import resolve
 from attune_ops.installation.registry_read import read_worker
 from attune_ops.installation.registry_session import session
 from attune_ops.model.errors import ActionError
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, with_topology
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import ConsumerState
+from attune_ops.model.topologies import candidates
 from tests.unit.facts import NOW, facts, worker
 
 OLD = NOW - timedelta(hours=1)
@@ -65,6 +66,14 @@ def test_a_consumer_keeps_a_worker() -> None:
     assert alive(DEAD, ConsumerState("/", QUEUE, "other", connection="c")) == "its queue has a consumer"
     assert alive(DEAD, counted=1) == "its queue has a consumer"
     assert alive(DEAD, ConsumerState("/", "worker.2.executions", "worker-3", connection="c")) is None
+
+
+def test_a_virtual_host_without_attune_says_nothing_of_consumers() -> None:
+    """The worker may be alive in another one; before 0.6 its heartbeat would not set it active again."""
+    made = installation(DEAD)
+    empty = msgspec.structs.replace(made.actual, exchanges=(), queues=(), bindings=(), consumers=())
+    there = with_topology(msgspec.structs.replace(made, broker=empty), candidates(made.topology), given=True)
+    assert _alive(there, DEAD) == "no Attune topology in virtual host /: it may consume in another one"
 
 
 def test_a_sensor_renews_a_lease_and_is_kept() -> None:

@@ -100,6 +100,7 @@ def test_a_registry_that_knows_none_of_the_workers_here(consumed: tuple[str, ...
 
 
 def test_that_the_topology_is_the_default_is_said() -> None:
-    before = diff(msgspec.structs.replace(lacking(EXECUTIONS), assumed=True))
+    before = diff(msgspec.structs.replace(lacking(EXECUTIONS), assumed=True, elsewhere=("attune",)))
     shown = [text for _, text, _ in lines(ApplyResult(before, declared(before), diff(facts())), None)]
     assert "attune-2026-01 is the default, as no release is recognised here: --topology names another" in shown
+    assert "nothing of Attune was in virtual host '/'; others with its exchanges: 'attune'" in shown
