@@ -130,7 +130,7 @@ def recover(cli: Cli) -> None:
     from attune_ops.drills.undo import recover as undo
     from attune_ops.model.units import counted
 
-    done = undo(settings_of_record, cli.note)
+    done = undo(lambda record: settings_of_record(record, cli.options.get("config", "")), cli.note)
     cli.note(f"undone: {counted(done, 'drill')}" if done else "nothing to undo")
 
 

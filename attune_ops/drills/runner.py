@@ -90,10 +90,10 @@ def _run_once(
     on_progress: OnProgress,
     on_timeline: OnTimeline,
 ) -> Journal:
-    configured = settings is not None and not settings.on_lab
-    undo = UndoList(drill.name, env=settings.env if settings is not None and configured else None)
+    undo = UndoList(drill.name)
+    if settings is not None and not settings.on_lab:
+        undo = UndoList(drill.name, env=settings.env, broker=settings.management.address)
     folder = Path(tempfile.gettempdir(), f"attune-ops-drill-{secrets.token_hex(6)}")
-    target = None
     try:
         undo.add("folder", str(folder))
         make_folder(folder, new=True)
@@ -115,7 +115,7 @@ def _run_once(
         on_progress(f"interrupted: undoing {counted(len(undo.record.undo), 'change')}")
         raise
     finally:
-        undo.undo(target.settings if target else None, on_progress)
+        undo.undo(on_progress)
 
 
 def _line(event: Event) -> str:

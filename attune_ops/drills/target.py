@@ -18,7 +18,7 @@ from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
 from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab
-from attune_ops.model.errors import AttuneOpsError, DrillRefused
+from attune_ops.model.errors import ActionError, DrillRefused
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
 from attune_ops.model.snapshot import PolicyState
@@ -54,10 +54,22 @@ def refuse_unless_allowed(settings: Settings, confirm: str | None) -> None:
         )
     if not settings.drills:
         raise DrillRefused(f"environment {settings.env!r} does not allow drills: its entry has no drills = true")
+    elsewhere = next((settings.origin.get(m, "") for m in ("amqp", "management") if _is_given(settings, m)), None)
+    if elsewhere is not None:
+        raise DrillRefused(
+            f"{elsewhere} points at another broker than environment {settings.env!r}, of which drills = true is: leave "
+            f"{elsewhere} out"
+        )
     if not settings.on_lab and confirm != settings.env:
         raise DrillRefused(
             f"a drill on environment {settings.env!r} must be confirmed with its name: --confirm {settings.env}"
         )
+
+
+def _is_given(settings: Settings, member: str) -> bool:
+    """Whether an option or variable points beside the environment that allows drills."""
+    given = settings.origin.get(member, "").startswith(("--", "ATTUNE_OPS_"))
+    return given and "drills" in settings.origin and not settings.on_lab
 
 
 def prepare(
@@ -81,6 +93,8 @@ def prepare(
         undo.set_lab(running.name)
     elif settings.lab is not None:
         undo.set_lab(settings.lab)
+    broker_settings = settings
+    undo.settings_of = lambda: broker_settings  # before the virtual host exists, which may be made only in part
     vhost = f"attune-ops-drill-{secrets.token_hex(4)}"
     if lab is None:  # else it is removed with the drill's own broker, which may have failed by then
         undo.add("vhost", vhost)
@@ -99,15 +113,21 @@ def _refuse_older(drill: Drill, version: str) -> None:
     )
 
 
-def settings_of_record(record: Record) -> Settings | None:
-    """Settings for the broker of a killed drill; None where the broker no longer exists, nor its virtual host."""
-    try:
-        if record.env is not None:
-            return resolve({"env": record.env})
+def settings_of_record(record: Record, config: str = "") -> Settings | None:
+    """Settings for the broker of a killed drill; None where it was a lab that no longer runs; `config` is as --config.
+
+    Raises `ConfigError` where its environment is not found here, and `ActionError` where that is another broker now.
+    """
+    if record.env is None:
         running = read(record.lab) if record.lab else None
         return settings_of_lab(running) if running is not None else None
-    except AttuneOpsError:
-        return None
+    settings = resolve({"env": record.env, "config": config})
+    if record.broker and settings.management.address != record.broker:
+        raise ActionError(
+            f"the drill ran at {record.broker}, and environment {record.env!r} is {settings.management.address} here: "
+            "name the configuration file of that run with --config"
+        )
+    return settings
 
 
 def declared(

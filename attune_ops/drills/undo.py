@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,8 @@ from attune_ops.model.errors import ActionError, AttuneOpsError
 from attune_ops.model.files import make_folder, make_private, shown, state_folder
 from attune_ops.model.units import counted
 from attune_ops.model.waiting import OnProgress
+
+SettingsOf = Callable[[], Settings | None]
 
 ANSWER_S = 60.0  # a cluster answers when each node has the new virtual host, for which it waits up to 45 s
 
@@ -43,15 +46,20 @@ class Record(msgspec.Struct):
     started: str
     lab: str | None = None
     env: str | None = None
+    broker: str = ""  # the address of the environment's management API: its name may mean another one elsewhere
     undo: list[UndoEntry] = []
 
 
 class UndoList:
-    """The undo list of this run; what is undone is removed from it, and the file of an empty list is deleted."""
+    """The undo list of this run; what is undone is removed from it, and the file of an empty list is deleted.
 
-    def __init__(self, drill: str, *, env: str | None = None) -> None:
+    `settings_of` gives the settings of its broker, None where that no longer exists, and raises where it is not known.
+    """
+
+    def __init__(self, drill: str, *, env: str | None = None, broker: str = "") -> None:
         self.file = folder() / f"{secrets.token_hex(6)}.json"
-        self.record = Record(drill, os.getpid(), start_time(os.getpid()) or "", env=env)
+        self.record = Record(drill, os.getpid(), start_time(os.getpid()) or "", env=env, broker=broker)
+        self.settings_of: SettingsOf = lambda: None
 
     def add(self, kind: str, name: str, started: str = "") -> UndoEntry:
         """Adds an entry to the list, on disk before this returns."""
@@ -65,11 +73,11 @@ class UndoList:
         self.record.lab, self.record.env = lab, None
         self._save()
 
-    def undo(self, settings: Settings | None, on_progress: OnProgress) -> None:
+    def undo(self, on_progress: OnProgress) -> None:
         """Undoes everything in reverse order; an entry that fails stays on the list, for `drill recover`."""
         for entry in list(reversed(self.record.undo)):
             try:
-                undo(entry, settings)
+                undo(entry, self.settings_of)
             except (AttuneOpsError, OSError) as e:
                 on_progress(f"could not undo {entry.kind} {entry.name}: {e}; to try again: attune-ops drill recover")
             except KeyboardInterrupt:
@@ -102,7 +110,7 @@ def folder() -> Path:
     return state_folder("drills")
 
 
-def undo(entry: UndoEntry, settings: Settings | None) -> None:
+def undo(entry: UndoEntry, settings_of: SettingsOf) -> None:
     """Undoes one entry; something that no longer exists is no error. Raises the error of the broker or the system."""
     match entry.kind:
         case "process":
@@ -116,10 +124,10 @@ def undo(entry: UndoEntry, settings: Settings | None) -> None:
 
             down(entry.name)
             lab_folder(entry.name).with_suffix(".lock").unlink(missing_ok=True)  # the name is not used again
-        case "vhost" if settings is not None:
+        case "vhost" if (settings := settings_of()) is not None:
             with writer(settings, entry.name) as broker:
                 broker.delete_vhost()
-        case "user" if settings is not None:
+        case "user" if (settings := settings_of()) is not None:
             with writer(settings) as broker:
                 broker.delete_user(entry.name)
 
@@ -134,7 +142,8 @@ def recover(settings_of: Callable[[Record], Settings | None], on_progress: OnPro
         on_progress(f"drill {record.drill}: undoing {counted(len(record.undo), 'change')}")
         made = UndoList(record.drill)
         made.file, made.record = file, record
-        made.undo(settings_of(record), on_progress)
+        made.settings_of = partial(settings_of, record)
+        made.undo(on_progress)
         done += not record.undo
     if wrong:
         raise ActionError(f"no undo list: {'; '.join(wrong)}. Nothing of it was undone: undo it by hand and delete it")
