@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,12 +46,14 @@ def up(
     plugins: Sequence[str] = (),
     note: Note = silent,
     timeout: float = 90,
+    on_new: Callable[[datetime], object] = lambda created: None,
 ) -> Lab:
     """Starts the lab of that name and returns when it is ready; starts the nodes of a running lab that are down.
 
     `server` is an installation's folder or its rabbitmq-server; `config` are more lines of rabbitmq.conf;
-    `note` is called with the progress; `timeout` is in s, for each group of nodes. Where it fails or is interrupted,
-    it undoes what it started. Undo: `down`. Raises `ConfigError`, `ActionError`.
+    `note` is called with the progress; `timeout` is in s, for each group of nodes. `on_new` is called before a lab is
+    started that does not run yet, with the time that tells it from another of this name. Where it fails or is
+    interrupted, it undoes what it started. Undo: `down`. Raises `ConfigError`, `ActionError`.
     """
     if nodes is not None and not 1 <= nodes <= MOST_NODES:
         raise ConfigError(f"a lab has 1 to {MOST_NODES} nodes, not {nodes}")
@@ -71,7 +73,9 @@ def up(
             _clear(folder, running)
         _kept_log(folder).unlink(missing_ok=True)
         try:
-            lab_nodes.prepare(name, folder, nodes or 1, programs, config, plugins)
+            created = datetime.now(UTC)
+            on_new(created)
+            lab_nodes.prepare(name, folder, nodes or 1, programs, config, plugins, created)
             lab_nodes.start_all(Lab(name).state, programs, note, timeout)
         except BaseException as e:
             kept = _keep_log(folder) if isinstance(e, ActionError) else None
@@ -82,10 +86,11 @@ def up(
     return Lab(name)
 
 
-def down(name: str = "default", *, note: Note = silent) -> bool:
+def down(name: str = "default", *, created: datetime | None = None, note: Note = silent) -> bool:
     """Stops exactly the processes that `up` started and removes the lab's folder with all its data.
 
-    Returns False where there is no such lab. There is no undo for the data. Raises `ActionError`.
+    With `created` only a lab that was started at that time. Returns False where there is no such lab. There is no undo
+    for the data. Raises `ActionError`.
     """
     if not files.is_there(name):
         return False
@@ -93,6 +98,8 @@ def down(name: str = "default", *, note: Note = silent) -> bool:
         if not folder.exists():
             return False
         state = _state(name, note)
+        if created is not None and (state is None or state.created != created):
+            return False
         for node in state.nodes if state else ():
             note(f"{node.name}: {'stopping' if node.alive else 'already stopped'}")
         _clear(folder, state)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -110,7 +110,15 @@ class Lab:
             raise ActionError(f"node {name} of lab {self.name!r} is not running")
 
 
-def prepare(name: str, folder: Path, count: int, server: Server, config: Sequence[str], plugins: Sequence[str]) -> None:
+def prepare(
+    name: str,
+    folder: Path,
+    count: int,
+    server: Server,
+    config: Sequence[str],
+    plugins: Sequence[str],
+    created: datetime,
+) -> None:
     """Makes the lab's folder, chooses its ports and starts the epmd that holds the first of them."""
     files.make(folder)
     with nodes.choosing_ports():
@@ -122,7 +130,7 @@ def prepare(name: str, folder: Path, count: int, server: Server, config: Sequenc
             user=USER,
             nodes=tuple(nodes.make(folder, ordinal, block) for ordinal in range(1, count + 1)),
             epmd_port=block[0],
-            created=datetime.now(UTC),
+            created=created,
             config=tuple(config),
             plugins=tuple(plugins),
             erlang=server.erlang,

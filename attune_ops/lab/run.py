@@ -93,24 +93,27 @@ def run(
     """
     ran_before = read(name) is not None
     kept = False
+    made: list[datetime] = []  # the lab of this run: another process may start one of this name at the same time
     try:
         with out.progress("starting RabbitMQ") as note:
-            lab = up(name, server=server, config=config, note=note)
+            lab = up(name, server=server, config=config, note=note, on_new=made.append)
+        if not made and not ran_before:
+            raise ActionError(f"lab {name!r} has just been started by another command: choose another --name")
         _refuse_running_workers(lab)
-        _demonstrate_or_explain(lab, out, plan, topology, may_delete=not ran_before)
+        _demonstrate_or_explain(lab, out, plan, topology, may_delete=bool(made))
         kept = plan.keep
     finally:
-        if not kept and not ran_before:
+        if not kept and made:
             with out.progress("stopping RabbitMQ") as note:
-                down(name, note=note)
+                down(name, created=made[0], note=note)
     down_line = "attune-ops lab down" + ("" if name == "default" else f" --name {name}")
     if kept:
         out.write(f"\nEverything keeps running; `{down_line}` stops it.")
-    elif not ran_before:
+    elif made:
         out.write("\nEverything stopped; use --keep to leave it running.")
     out.write("\ntry next")
     program = "attune-ops" if name == "default" else f"attune-ops --lab {name}"
-    if not (kept or ran_before):
+    if made and not kept:
         out.write(f"  {'the same, kept':<17}  {program} lab run --keep\nand while it runs")
     for what, command in NEXT:
         out.write(f"  {what:<17}  {program} {command}")
@@ -166,7 +169,7 @@ def _stand_ins(settings: Settings, folder: Path, out: Out, plan: Plan) -> Iterat
         for service, name, rate in planned:
             out.write(f"\n{service}" + (f" {name}" if service == "worker" else ""))
             log = folder / f"{settings.topology.name}-{name}.jsonl"
-            behaviour = Behaviour(rate=rate, handler_s=0.05, detached=plan.keep)
+            behaviour = Behaviour(rate=rate, handler_s=0.05, detached=plan.keep, reconnect=plan.keep)
             _follow(start_service(settings, service, name, log, behaviour, note=running.append), out)
         yield running
         kept = plan.keep
@@ -180,14 +183,15 @@ def _follow(service: RunningService, out: Out) -> None:
     steps: list[StepResult] = []
 
     def follow() -> tuple[bool, bool]:
-        """Shows the steps that are new; whether the service is ready, and whether it has ended."""
+        """Shows the steps that are new; whether the service is ready, and whether it has failed or ended."""
         ended = service.status is not None
         events = service.events()
         found = [_step(e) for e in events if e["event"] == "step"]
         for step in found[len(steps) :]:
             out.show(step)
         steps[:] = found
-        return any(e["event"] == "ready" for e in events), ended
+        failed = any(s.status is StepStatus.FAILED for s in found)  # one that reconnects does not end then
+        return any(e["event"] == "ready" for e in events), ended or failed
 
     ready, _ = wait_until(follow, any, timeout=START_TIMEOUT_S, interval=0.02)
     if not ready:

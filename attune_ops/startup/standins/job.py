@@ -43,7 +43,7 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Life: `skip` steps; `crash_after` a step it kills itself; with `reconnect` it runs the whole start-up again after a
     failed one and after a lost connection or consumer, without it exits with status 1 and its row stays active;
-    `amqp_heartbeat` in s; `detached` outlives its parent.
+    `amqp_heartbeat` in s; `detached` outlives its parent, and does not reconnect once its log is deleted.
     """
 
     rate: float = 0.0
@@ -92,6 +92,11 @@ class EventLog:
     def __init__(self, path: str, service: str, name: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._who = {"service": service, "name": name, "pid": os.getpid()}
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether its file is deleted: that of a lab is, when the lab is stopped."""
+        return os.fstat(self._file).st_nlink == 0
 
     def write(self, event: str, **members: Any) -> None:
         """Appends one event."""

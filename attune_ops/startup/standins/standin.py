@@ -75,7 +75,7 @@ class StandIn:
         attempt = 0
         while not self.stopping:
             ready_at = self._run_once()
-            if self.stopping or not self.behaviour.reconnect:
+            if self.stopping or not self.behaviour.reconnect or self.log.is_deleted:
                 break
             attempt = 0 if ready_at is not None and time.monotonic() - ready_at > RETRY_S[-1] else attempt + 1
             self.log.write("reconnecting", attempt=attempt)

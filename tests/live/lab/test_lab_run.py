@@ -113,8 +113,26 @@ def test_what_is_kept_runs_until_lab_down(run: Run, words: list[str]) -> None:
     again = run(*words, env=environment(), status=1, timeout=60)
     assert "has workers running (w1)" in again.stderr
     assert len(stand_ins(name)) == running
+    broker = lab.Lab(name)
+    node = broker.state.nodes[0].name
+    broker.stop_node(node)
+    broker.start_node(node, timeout=120)
+    logs = list(Path(broker.state.folder, "services").glob("*.jsonl"))
+    eventually(lambda: [log.read_text().count('"event":"ready"') for log in logs] == [2] * running)
     run("lab", "down", "--name", name, env=environment(), status=0)
     eventually(lambda: not stand_ins(name))
+
+
+@pytest.mark.slow
+def test_two_at_once(run: Run, words: list[str]) -> None:
+    """The second neither uses nor stops the lab of the first."""
+    arguments = (*words, "--for", "3s", "--workers", "1")
+    with run.start(*arguments, env=environment()) as one, run.start(*arguments, env=environment()) as other:
+        ended = {process.communicate(timeout=120)[1]: process.returncode for process in (one, other)}
+    assert sorted(ended.values()) == [0, 1], ended
+    refused = next(said for said, status in ended.items() if status)
+    assert "has just been started by another command" in refused or "has workers running" in refused
+    assert not lab_folder(words[3]).exists()
 
 
 @pytest.mark.slow
