@@ -10,6 +10,7 @@ from attune_ops.drills.broker import Broker
 from attune_ops.drills.expectations import Expectation, Expectations
 from attune_ops.drills.faults import Faults
 from attune_ops.drills.journal import Event, Timeline
+from attune_ops.drills.ledger import Attempt, Leftover
 from attune_ops.drills.parameters import Setup
 from attune_ops.drills.sampler import DrillLog, Sampler
 from attune_ops.drills.services import Services
@@ -45,6 +46,8 @@ class Context:
         self.expect = Expectations(setup.settings, self.sampler, setup.parameters.rate)
         self.allowed: set[str] = set()
         self.lost_queues: dict[str, str] = {}
+        self.attempts: list[Attempt] = []  # what the drill publishes itself
+        self.found: list[Leftover] = []  # and what it finds of that in a queue
         self.expires = False  # whether messages have a time to live here
         self._on_timeline, self._drawn_at = on_timeline, 0.0
 

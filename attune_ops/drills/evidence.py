@@ -24,7 +24,7 @@ DLX = "x-dead-letter-exchange"
 
 def count(context: Context, leftovers: list[Leftover]) -> Ledger:
     """Makes the ledger of a drill after its services have ended."""
-    attempts = list(attempts_of(context))
+    attempts = [*attempts_of(context), *context.attempts]
     targets = {a.queue for a in attempts}
     dead = _dead_letter_queues(context.topology) - targets
     delivered = list(_deliveries(context))
@@ -36,7 +36,7 @@ def count(context: Context, leftovers: list[Leftover]) -> Ledger:
         if d.queue in dead and d.event == "acked"
     ]
     gone = dict.fromkeys(context.sampler.disappeared, DELETED) | _auto_deleted(context) | context.lost_queues
-    return account(attempts, deliveries, [*leftovers, *died], gone, targets if context.expires else ())
+    return account(attempts, deliveries, [*leftovers, *context.found, *died], gone, targets if context.expires else ())
 
 
 def attempts_of(context: Context) -> Iterator[Attempt]:

@@ -21,8 +21,8 @@ EventKind = Literal["step", "fault", "undo"]
 VERDICTS: dict[Verdict, str] = {"held": "confirmed", "violated": "violated", "inconclusive": "inconclusive"}
 # Every message that was attempted is in exactly one of these.
 CLASSES = (
-    "acknowledged_once", "duplicated", "redelivered", "returned", "dead_lettered", "expired", "lost", "queued",
-    "indeterminate",
+    "acknowledged_once", "duplicated", "redelivered", "returned", "nacked", "dead_lettered", "expired", "lost",
+    "queued", "indeterminate",
 )  # fmt: skip
 NONE_IS = "no message is "  # and then a class: the title of an expectation about the ledger
 

@@ -13,7 +13,7 @@ WITH_WORKER = "acknowledged at dispatch by a worker that crashed before it had h
 REJECTED = "rejected, and no dead-letter queue took it"
 EXPIRED = "expired, and no dead-letter queue took it"
 # Classes that no drill expects unless it allows them.
-NOT_EXPECTED = ("lost", "duplicated", "returned", "dead_lettered", "expired", "queued", "indeterminate")
+NOT_EXPECTED = ("lost", "duplicated", "returned", "nacked", "dead_lettered", "expired", "queued", "indeterminate")
 
 
 class Attempt(NamedTuple):
@@ -108,7 +108,7 @@ def _judge(life: _Life, gone: Mapping[str, str], expires: frozenset[str]) -> tup
     if life.queued:
         return "queued", ""
     if not life.outcomes["confirmed"]:
-        return ("indeterminate" if life.outcomes["indeterminate"] else "returned"), ""
+        return next(o for o in ("indeterminate", "nacked", "returned") if life.outcomes[o]), ""
     reason = _loss(life, gone, expires)
     return ("lost" if reason else ""), reason
 

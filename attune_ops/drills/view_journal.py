@@ -46,6 +46,8 @@ def lines(journal: Journal, limit: int | None) -> Iterator[Line]:
 def outcome(journal: Journal) -> str:
     """One line: how many messages were lost, and whether that was predicted."""
     ledger = journal.ledger
+    if not ledger.attempted:
+        return "no messages were sent"
     lost = f"{ledger.lost} of {counted(ledger.attempted, 'message')} lost"
     if ledger.missing:
         return f"{lost}, {len(ledger.missing)} not accounted for"

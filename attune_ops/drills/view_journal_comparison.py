@@ -18,12 +18,24 @@ def rows(comparison: JournalComparison) -> Table:
     first, second = comparison.first, comparison.second
     counts = [("attempted", first.ledger.attempted, second.ledger.attempted)]
     counts += [(c.replace("_", " "), first.ledger.classes.get(c, 0), second.ledger.classes.get(c, 0)) for c in CLASSES]
+    counts += [("not accounted for", first.ledger.unaccounted, second.ledger.unaccounted)]
     columns = (
         Column("messages", Kind.CATEGORY),
         *(Column(name, Kind.INTEGER) for name in (*_names(first, second), "difference")),
     )
     cells = tuple((name, one, two, two - one) for name, one, two in counts)
     return Table(f"drill {first.drill}", columns, cells, second.started_at, key=("messages",))
+
+
+def differences(comparison: JournalComparison) -> str:
+    """What differs between the two runs besides the mitigation, so that their counts do not compare; '' for nothing."""
+    first, second = (
+        {"drill": j.drill, "topology": j.topology, "RabbitMQ": j.versions.get("rabbitmq"), **j.parameters}
+        for j in (comparison.first, comparison.second)
+    )
+    pairs = ((name, first.get(name), second.get(name)) for name in first | second)
+    found = [f"{name} {one} and {other}" for name, one, other in pairs if one != other]
+    return text.visible(f"not the same conditions: {', '.join(found)}") if found else ""
 
 
 def _names(first: Journal, second: Journal) -> tuple[str, str]:
@@ -46,9 +58,10 @@ def as_table(comparison: JournalComparison) -> Any:
         for j in (comparison.first, comparison.second)
         for line in (view_journal.outcome(j), f"  {view_journal.headline(j)}")
     )
+    differ = [Text(line, style="bold yellow") for line in [differences(comparison)] if line]
     ledger = rows(comparison)
     used = msgspec.structs.replace(ledger, rows=tuple(row for row in ledger.rows if row[1] or row[2]))
-    return Group(*heads, "", view_table.as_table(used), "", view_table.as_table(_times(comparison)))
+    return Group(*heads, *differ, "", view_table.as_table(used), "", view_table.as_table(_times(comparison)))
 
 
 def _times(comparison: JournalComparison) -> Table:
@@ -74,13 +87,16 @@ def as_json(comparison: JournalComparison) -> Any:
 def as_markdown(comparison: JournalComparison) -> str:
     """The numbers side by side, then both journals."""
     journals = (view_journal.as_markdown(j) for j in (comparison.first, comparison.second))
-    return "\n\n".join([*(view_table.as_markdown(t) for t in (rows(comparison), _times(comparison))), *journals])
+    tables = (view_table.as_markdown(t) for t in (rows(comparison), _times(comparison)))
+    differ = text.markdown(differences(comparison))
+    return "\n\n".join([*([differ] if differ else []), *tables, *journals])
 
 
 def as_html(comparison: JournalComparison) -> str:
     """The two verdicts and the numbers side by side, then both journals with their timelines."""
     runs = (comparison.first, comparison.second)
     first, *others = [said(j) for j in runs for said in (view_journal.outcome, view_journal.headline)]
+    others += filter(None, [differences(comparison)])
     heads = Notice(first, tuple(others))
     journals = (view_journal.as_html(j) for j in (comparison.first, comparison.second))
     return "\n".join([view_notice.as_html(heads), view_table.as_html(rows(comparison)), *journals])

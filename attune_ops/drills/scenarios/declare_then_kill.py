@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attune_ops.drills.catalog import drill
 from attune_ops.drills.context import MEASURED, Context, Steps
 from attune_ops.drills.expectations import Expectation
+from attune_ops.drills.ledger import Attempt, Leftover
 from attune_ops.installation.amqp import close, depth, open_connection, short_connection
 from attune_ops.installation.amqp_write import declare_queue, publish, read_back
 from attune_ops.model.topology import Queue
@@ -41,6 +42,7 @@ def declare_then_kill(context: Context) -> Steps:
     or restart the services, which declare their queues at each start-up. "declared" in the output of this tool means:
     read back from the broker that runs.
     """
+    context.allow("queued")
     there, messages = dict.fromkeys(KINDS, 0), 0
     for n in range(ROUNDS * len(KINDS)):
         kind, queue = KINDS[n % len(KINDS)], Queue(f"declared.{n}")
@@ -52,6 +54,7 @@ def declare_then_kill(context: Context) -> Steps:
             read_back(channel, (), [queue.name])
             if kind == KINDS[1]:
                 _publish(channel, queue.name)
+                context.attempts.append(Attempt(n + 1, "confirmed", queue.name))
             elif kind == KINDS[2]:
                 time.sleep(PAUSE_S)
             context.broker.kill_node(0)
@@ -63,7 +66,9 @@ def declare_then_kill(context: Context) -> Steps:
             found = depth(after, queue.name)
         there[kind] += found is not None
         messages += found.messages if found else 0
+        context.found += [Leftover(n + 1, queue.name)] * (found.messages if found else 0)
         if found is None:
+            context.allow_loss(queue.name, "gone with its queue, which the killed broker did not have on disk")
             context.log.add(f"{queue.name}, killed {kind}: missing")
     for kind, number in there.items():
         context.log.add(f"{MEASURED}declared, killed {kind}: {number} of {ROUNDS} queues are there after the restart")

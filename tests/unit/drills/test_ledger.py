@@ -83,7 +83,7 @@ def test_classes() -> None:
     assert one("confirmed", left=(None,)) == "queued"
     assert one("confirmed", gone=True) == "its queue went"
     assert one("returned") == "returned"
-    assert one("nacked") == "returned"
+    assert one("nacked") == "nacked"
     assert one("indeterminate") == "indeterminate"
     assert one("confirmed") == "", "nothing explains it, so it is not accounted for"
 

@@ -21,6 +21,7 @@ from attune_ops.drills.journal import (
     decode,
 )
 from attune_ops.drills.view_journal import numbers
+from attune_ops.drills.view_journal_comparison import differences, rows
 from attune_ops.render import form
 from tests.hostile import NAMES, is_safe
 
@@ -92,3 +93,25 @@ def test_what_was_lost_comes_first_and_once(verdict: Verdict, missing: tuple[int
     lines = form(made, "text").splitlines()
     assert lines[:3] == [says, "  deleted together with its queue: 6–100", "  the other messages: 5 acknowledged once"]
     assert sum("95" in line for line in lines) == 1
+
+
+def test_a_comparison_says_what_cannot_be_compared() -> None:
+    """Fewer lost messages are no improvement where the others are unknown, or where another drill ran."""
+    one = msgspec.structs.replace(journal("worker-crash"), remedy=None)
+    unknown = Ledger(attempted=2, unaccounted=2, missing=(1, 2))
+    other = msgspec.structs.replace(one, remedy="durable", ledger=unknown)
+    made = rows(JournalComparison(one, other))
+    assert [row[1:] for row in made.rows if row[0] == "not accounted for"] == [(0, 2, 2)]
+    assert differences(JournalComparison(one, other)) == ""
+    other = msgspec.structs.replace(other, drill="worker-hang", versions={"rabbitmq": "4.3.6"}, parameters={"seed": 2})
+    both = JournalComparison(one, other)
+    words = "not the same conditions: drill worker-crash and worker-hang, RabbitMQ 3.10.8 and 4.3.6, seed 1 and 2"
+    assert differences(both) == words
+    for name in ("text", "markdown", "html"):
+        assert words in " ".join(str(form(both, name)).replace("\\", "").split())
+
+
+def test_no_message_is_no_message_kept() -> None:
+    assert form(msgspec.structs.replace(journal("a drill"), ledger=Ledger()), "text").startswith(
+        "no messages were sent"
+    )
