@@ -188,10 +188,19 @@ def _refuse_queues(settings: Settings, queues: Iterable[Queue], without_consumer
 
 
 def _depths(settings: Settings, queues: Iterable[Queue]) -> list[tuple[Queue, Depth]]:
-    """The queues that are on the broker; none where it is not reached or refuses, which the steps report."""
-    try:
-        with short_connection(settings, "startup") as connection:
-            found = [(q, depth(connection, q.name)) for q in queues]
-    except (SourceError, ActionError):
-        return []
-    return [(q, now) for q, now in found if now is not None]
+    """The queues that are on the broker, without those that it refuses to report, and none where it is not reached.
+
+    The steps report both.
+    """
+    found, left = list[tuple[Queue, Depth]](), list(queues)
+    while left:
+        before = len(left)
+        with contextlib.suppress(SourceError), short_connection(settings, "startup") as connection:
+            while left:
+                queue = left.pop(0)
+                with contextlib.suppress(ActionError):
+                    now = depth(connection, queue.name)  # a queue that does not answer ends the connection
+                    found += [(queue, now)] if now is not None else []
+        if len(left) == before:
+            break
+    return found

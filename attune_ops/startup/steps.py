@@ -25,12 +25,14 @@ from attune_ops.model.registry import WorkerStatus
 from attune_ops.model.startup_progress import Step, steps_of
 from attune_ops.model.topology import ID, Consumer, Per, Queue, Topology
 from attune_ops.model.units import counted
+from attune_ops.model.waiting import wait_until
 from attune_ops.startup.kept_messages import keep, keep_all
 from attune_ops.startup.service_state import OwnConsumer, OwnQueue, ServiceState
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
+COUNTED_S = 3.0  # a quorum queue without a leader counts 0, until it has one
 FEW = 2  # how many objects a step's line names
 
 # What skipping a step leads to, where no later step fails because of it.
@@ -180,15 +182,21 @@ def _consume(state: ServiceState) -> str:
 
 def _ready(state: ServiceState) -> str:
     """Counts the consumers of the queues on the broker, which proves that the steps before it have worked."""
-    queues = dict.fromkeys(c.queue for c in state.consumers)
-    with asking("inspecting the queues"):
-        counts = {q: state.channel.queue_declare(q, passive=True).method.consumer_count for q in queues}
+    counts = wait_until(lambda: _consumer_counts(state), lambda found: all(found.values()), timeout=COUNTED_S)
+    if missing := [q for q, n in counts.items() if not n]:
+        raise ActionError(f"the broker counts no consumer on {few(missing)}, although it accepted one")
     if not counts:
         consumes = Step.CONSUME in steps_of(state.settings.topology, state.service)
         return "no consumers: the consume step was skipped" if consumes else "no consumers: this service only publishes"
     if len(counts) > FEW and len(set(counts.values())) == 1:
         return f"{counted(next(iter(counts.values())), 'consumer')} on each of {len(counts)} queues"
     return ", ".join(f"{counted(n, 'consumer')} on {q}" for q, n in counts.items())
+
+
+def _consumer_counts(state: ServiceState) -> dict[str, int]:
+    queues = dict.fromkeys(c.queue for c in state.consumers)
+    with asking("inspecting the queues"):
+        return {q: state.channel.queue_declare(q, passive=True).method.consumer_count for q in queues}
 
 
 # Each step changes what it says, records it in the state and returns the detail of its line.

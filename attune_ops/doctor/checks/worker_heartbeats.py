@@ -22,6 +22,8 @@ from attune_ops.model.registry import RegistryView, Worker, WorkerStatus
 from attune_ops.model.units import age
 from attune_ops.model.worker_process import process_counts, worker_process
 
+OWN_PRODUCT = "attune-ops"  # what this tool calls itself to the broker
+
 
 def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[str, ...]], ...]:
     """For `facts.memo`: the workers with a stale heartbeat, its age, and the skewed clocks that explain it."""
@@ -109,7 +111,8 @@ def consumers_beat(facts: Facts) -> Iterator[Problem]:
 
     It cannot reach the database, or it hangs: the client library keeps the connection open while the worker's main
     loop is stuck. Or the process is dead and its connection is half-open: the broker notices after two missed AMQP
-    heartbeats, without heartbeats never. The scheduler treats the worker as dead and sends it no work.
+    heartbeats, without heartbeats never. The scheduler treats the worker as dead and sends it no work. The consumers
+    may also be of this tool (`startup --hold`), which writes no heartbeat for a known worker: the finding says so.
     """
     yield from merged(
         _without_heartbeat(facts),
@@ -123,12 +126,16 @@ def _without_heartbeat(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for worker, why, clocks in facts.memo(_stale):
         if consumes(facts, worker):
             process = worker_process(facts, worker)
-            yield clocks, Problem(
+            connection = facts.actual.connection_named.get(process.connection)
+            ours = connection is not None and connection.product == OWN_PRODUCT
+            remedy = "Check that the worker can connect to the database. If it hangs, restart it."
+            yield (clocks, ours), Problem(
                 Subject("worker", worker.name),
-                f"{worker_name(worker)} has consumers, but {why}; {process.words}",
+                f"{worker_name(worker)} has consumers, but {why}; {process.words}"
+                + (f", of {OWN_PRODUCT} (startup --hold, or a stand-in), not of Attune's worker" if ours else ""),
                 evidence={"worker": worker.id, "name": worker.name, "status": worker.status,
                           "last_heartbeat": worker.last_heartbeat, "host": worker.host, "process": process.summary},
-                remedy="Check that the worker can connect to the database. If it hangs, restart it.",
+                remedy="End that command. Then start the worker." if ours else remedy,
                 inspect_commands=(command_lines.worker(worker.name),),
                 related={"clock": clocks},
             )  # fmt: skip

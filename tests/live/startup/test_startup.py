@@ -325,6 +325,27 @@ def test_a_worker_that_runs_is_left_alone(start: Start, vhost: Vhost, registry: 
         assert start(worker="another").ok
 
 
+def test_a_worker_without_a_consumer_is_not_ready(vhost: Vhost, registry: Path) -> None:
+    with Service(vhost.settings(f"sqlite:///{registry}", SEPTEMBER), "worker", name="w1") as service:
+        for step in service.steps[:-1]:
+            assert service.run_step(step, None).status is StepStatus.OK
+        consumer = service.state.consumers[0]
+        consumer.channel.basic_cancel(consumer.tag)
+        result = service.run_step(Step.READY, None)
+    assert result.status is StepStatus.FAILED
+    assert "counts no consumer on worker.1.executions, although it accepted one" in result.detail
+
+
+def test_a_queue_that_is_refused_hides_no_consumer_of_another(start: Start, vhost: Vhost, registry: Path) -> None:
+    known(registry)
+    with vhost.channel() as channel:
+        channel.queue_declare("worker.1.executions")
+        channel.basic_consume("worker.1.executions", lambda *delivery: None)
+        channel.queue_declare("worker.1.packs", exclusive=True)
+        with pytest.raises(ActionError, match=r"queue .worker\.1\.executions. has 1 consumer: the service"):
+            start(topology=SEPTEMBER, skip=["declare", "bind"])
+
+
 def known(registry: Path) -> None:
     """Registers the worker w1 as id 1, stopped long ago."""
     database = resolve({"database_url": f"sqlite:///{registry}", "amqp_url": "amqp://u@127.0.0.1"}, {}).registry

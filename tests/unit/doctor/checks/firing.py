@@ -724,6 +724,17 @@ CASES = (
     ),
     Case("AT410", "consumes", registered(H, stale(1), worker(2), worker(3)), "worker", "w1", W, "has consumers, but"),
     Case(
+        "AT410",
+        "startup --hold consumes for a dead worker",
+        registered(
+            change(H, connections=(ConnectionState(OWN, "/", product="attune-ops"),)), stale(1), worker(2), worker(3)
+        ),
+        "worker",
+        "w1",
+        W,
+        "of attune-ops (startup --hold, or a stand-in), not of Attune's worker",
+    ),
+    Case(
         "AT411",
         "cordoned",
         registered(H, worker(1, cordoned=True, cordon_reason="disk"), worker(2), worker(3)),
