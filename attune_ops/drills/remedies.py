@@ -88,7 +88,8 @@ REMEDIES = (
     Remedy("durable", "worker queues are durable and not auto-delete", _durable),
     Remedy(
         "expires-policy",
-        f"worker queues are durable, and a policy deletes them after {EXPIRES_MS / 1000:g} s without use",
+        f"worker queues are durable, and a policy deletes them with their messages after {EXPIRES_MS / 1000:g} s "
+        "without use",
         _durable,
         _policy("worker-queues-expire", r"^worker\.", "queues", expires=EXPIRES_MS),
     ),

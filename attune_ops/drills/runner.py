@@ -17,7 +17,7 @@ from attune_ops.drills.drill_run import DrillRun
 from attune_ops.drills.journal import Event, Journal, JournalComparison, Timeline
 from attune_ops.drills.parameters import Parameters, Setup, read_parameters
 from attune_ops.drills.remedies import Remedy
-from attune_ops.drills.target import Declarations, declared, prepare, refuse_unless_allowed
+from attune_ops.drills.target import Declarations, declared, prepare, refuse_large_load, refuse_unless_allowed
 from attune_ops.drills.undo import UndoList, abandoned
 from attune_ops.installation import audit
 from attune_ops.installation.config.settings import Settings
@@ -54,6 +54,7 @@ def run(
     mitigation = remedies.find(remedy) if remedy else None
     if settings is not None:
         refuse_unless_allowed(settings, confirm)
+        refuse_large_load(settings, checked)
     wanted = declared(drill, settings, topology, like, vhost)
     if abandoned():
         on_progress("a killed drill has left something behind; to undo it: attune-ops drill recover")

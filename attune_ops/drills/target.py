@@ -11,6 +11,7 @@ import msgspec
 
 from attune_ops.drills.broker import settings_of_lab, start_lab
 from attune_ops.drills.catalog import Drill
+from attune_ops.drills.parameters import Parameters
 from attune_ops.drills.undo import Record, UndoList, writer
 from attune_ops.installation import audit
 from attune_ops.installation.broker_release import recognised_or_default
@@ -18,6 +19,7 @@ from attune_ops.installation.config import resolve
 from attune_ops.installation.config.running_lab import read
 from attune_ops.installation.config.settings import Settings
 from attune_ops.lab import Lab
+from attune_ops.model import units
 from attune_ops.model.errors import ActionError, DrillRefused
 from attune_ops.model.facts import Source
 from attune_ops.model.ownership import require
@@ -27,6 +29,8 @@ from attune_ops.model.topologies import DEFAULT, load
 from attune_ops.model.topology import Per, Topology
 from attune_ops.topology.export import live_topology
 
+ENVELOPE = 500  # bytes of a message without `size`
+LARGE = 100_000_000  # bytes; a node of 1 GiB has its alarm at 400 MB
 NODES = {"vhost": 1, "node": 1, "cluster": 3}
 
 
@@ -63,6 +67,17 @@ def refuse_unless_allowed(settings: Settings, confirm: str | None) -> None:
     if not settings.on_lab and confirm != settings.env:
         raise DrillRefused(
             f"a drill on environment {settings.env!r} must be confirmed with its name: --confirm {settings.env}"
+        )
+
+
+def refuse_large_load(settings: Settings, parameters: Parameters) -> None:
+    """Raises `DrillRefused` for a load that could set off an alarm of a broker that others use; changes nothing."""
+    size = parameters.count * (parameters.size + ENVELOPE)
+    if size > LARGE and not settings.on_lab:
+        load = f"{units.counted(parameters.count, 'message')} ({units.size(size)})"
+        raise DrillRefused(
+            f"{load} could set off a memory alarm, which blocks all publishers of this broker: the limit on an "
+            f"environment is {units.size(LARGE)}. Use a lab"
         )
 
 

@@ -14,6 +14,9 @@ from attune_ops.drills.context import Context, Steps
 def executor_lost(context: Context) -> Steps:
     """Kills the executor (kill -9) with unacknowledged messages; later it starts again.
 
+    A request that is redelivered may have been sent to a worker before: its execution then runs twice. The ledger has
+    the requests only.
+
     To do: monitor the depth and the consumers of the executor's queues (AT405).
     """
     executor = context.services.executor

@@ -17,8 +17,9 @@ def leaked_queue(context: Context) -> Steps:
 
     The queue is bound and has no consumer. The publisher gets a confirm for each message in it.
 
-    To do: set an `expires` policy on worker queues (--remedy expires-policy), and watch check AT415 of the doctor. It
-    reports the worker as starting for 10 minutes; then AT403 reports the queue.
+    To do: watch check AT415 of the doctor. It reports the worker as starting for 10 minutes; then AT403 reports the
+    queue. An `expires` policy on worker queues (--remedy expires-policy) deletes the queue with its messages, which are
+    not dead-lettered: set it to longer than any worker may be away.
     """
     crashed = context.services.start("worker", "crashed", wait=False, crash_after="bind")
     context.faults.announce("it kills itself after bind, before consume")

@@ -25,7 +25,9 @@ def message_ttl(context: Context) -> Steps:
     attune.dlx is a direct exchange, and matches the '#' of attune.dlx.queue literally. The current release drops its
     dead letters.
 
-    To do: use a topic or fanout exchange, or an explicit dead-letter routing key (--remedy dead-letter-queue).
+    To do: set an explicit dead-letter routing key by a policy (--remedy dead-letter-queue; `policy apply dead-letters`
+    for 0.5 and 0.6). A topic or fanout exchange works too, but Attune's services declare attune.dlx as direct, and get
+    406 for another type.
     """
     short = with_worker_queues(
         context.topology, lambda q: msgspec.structs.replace(q, arguments={**q.arguments, "x-message-ttl": TTL_MS})

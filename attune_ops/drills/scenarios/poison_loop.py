@@ -18,7 +18,8 @@ LOOPS = 20
 def poison_loop(context: Context) -> Steps:
     """A worker nacks one message with requeue each time, as Attune does after a connection error.
 
-    To do: count retries (retry_count of the envelope), or use quorum queues with a delivery limit.
+    To do: count retries (retry_count of the envelope), or use quorum queues with a delivery limit and a dead-letter
+    queue that is bound: beyond the limit a message is dropped where its dead letter is unroutable (poison-reject).
     """
     worker = context.services.workers[0]
     queue = context.services.queue_of(worker)

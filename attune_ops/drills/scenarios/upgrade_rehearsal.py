@@ -24,7 +24,8 @@ def upgrade_rehearsal(context: Context) -> Steps:
     Needs RabbitMQ 4.0 or newer, named with --server (scripts/rabbitmq install 4.3 installs one beside the
     distribution's).
 
-    To do before the upgrade: make worker queues durable (--remedy durable).
+    To do before the upgrade: make worker queues durable (--remedy durable), and delete every transient queue that is
+    not exclusive before the broker stops: RabbitMQ 4.3 does not boot where it denies them and still has one.
     """
     lab = context.broker.lab
     node = lab.state.nodes[0].name

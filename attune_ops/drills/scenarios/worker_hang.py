@@ -19,9 +19,9 @@ def worker_hang(context: Context) -> Steps:
 
     Until then the publisher gets confirms, and no message is handled.
 
-    To do: set a heartbeat of a few seconds where delays matter (RabbitMQ's default is 60 s), and a time limit on
-    executions. Make worker queues durable (--remedy durable) and handlers idempotent: unacknowledged messages of the
-    worker are delivered again.
+    To do: set a heartbeat of 5 to 20 s where delays matter (RabbitMQ's default is 60 s; a shorter one closes
+    connections that work), and a time limit on executions. Make worker queues durable (--remedy durable) and handlers
+    idempotent: unacknowledged messages of the worker are delivered again.
     """
     worker = context.services.workers[0]
     yield context.send(worker)

@@ -10,6 +10,7 @@ import pytest
 
 from attune_ops.drills import target, undo
 from attune_ops.drills.catalog import find
+from attune_ops.drills.runner import run
 from attune_ops.drills.target import refuse_unless_allowed, settings_of_record
 from attune_ops.drills.undo import Record, UndoEntry, UndoList, recover
 from attune_ops.installation.config import resolve
@@ -111,3 +112,9 @@ def test_an_environment_allows_drills_on_its_own_broker_only(
     refuse_unless_allowed(resolve({"env": "staging", "config": str(file)}, {}), "staging")
     with pytest.raises(DrillRefused, match=f"{given} points at another broker than environment 'staging'"):
         refuse_unless_allowed(resolve({**options, "config": str(file)}, variables), "staging")
+
+
+def test_a_load_on_an_environment_is_small(file: Path) -> None:
+    settings = resolve({"env": "staging", "config": str(file)}, {})
+    with pytest.raises(DrillRefused, match=r"1,000 messages \(954 MiB\) could set off a memory alarm"):
+        run("worker-crash", settings, confirm="staging", rate=1000, size=1_000_000)
