@@ -45,6 +45,7 @@ class Context:
         self.services = Services(setup, self.log, self.sampler)
         self.expect = Expectations(setup.settings, self.sampler, setup.parameters.rate)
         self.allowed: set[str] = set()
+        self.predicted: set[str] = set()
         self.lost_queues: dict[str, str] = {}
         self.attempts: list[Attempt] = []  # what the drill publishes itself
         self.found: list[Leftover] = []  # and what it finds of that in a queue
@@ -68,6 +69,11 @@ class Context:
     def allow(self, *classes: str) -> None:
         """Allows classes of the ledger besides messages that were handled once."""
         self.allowed |= set(classes)
+
+    def predict(self, *classes: str) -> None:
+        """Allows classes of the ledger, and expects messages in each: without one the hypothesis was not tested."""
+        self.allow(*classes)
+        self.predicted |= set(classes)
 
     def allow_loss(self, queue: str, reason: str = DELETED) -> None:
         """Allows lost messages, and gives the reason for those of a queue."""

@@ -54,7 +54,7 @@ class DrillRun:
             stop_all(context.services.all)
             context.close()
         ledger = evidence.count(context, leftovers)
-        self.expected += ledger_expectations(ledger, context.allowed)
+        self.expected += ledger_expectations(ledger, context.allowed, context.predicted)
         verdict, reason = verdict_of(self.expected, ledger, self.stopped)
         return Journal(
             drill=self.drill.name, hypothesis=self.drill.hypothesis, promise=self.drill.promise,

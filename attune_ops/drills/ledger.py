@@ -154,10 +154,13 @@ def _ledger(lives: Mapping[int, _Life], judged: Mapping[int, tuple[str, str]]) -
     )
 
 
-def ledger_expectations(ledger: Ledger, allowed: Collection[str]) -> Iterator[Expected]:
+def ledger_expectations(
+    ledger: Ledger, allowed: Collection[str], predicted: Collection[str] = ()
+) -> Iterator[Expected]:
     """What is expected of the ledger: no messages but those that were handled, and those of the allowed classes.
 
-    A message that a consumer acknowledged and never handled is never allowed.
+    Of each predicted class there must be some. A message that a consumer acknowledged and never handled is never
+    allowed.
     """
     forgotten = sum(len(loss.numbers) for loss in ledger.losses if loss.reason == FORGOTTEN)
     for name in NOT_EXPECTED:
@@ -166,6 +169,10 @@ def ledger_expectations(ledger: Ledger, allowed: Collection[str]) -> Iterator[Ex
         if name not in allowed or wrong:
             seen = f"{wrong} of {ledger.attempted}" if wrong else ""
             yield Expected(f"{NONE_IS}{name.replace('_', '-')}", not wrong, 0, None if wrong else 0, seen)
+        elif name in predicted:
+            number = ledger.classes.get(name, 0)
+            seen = "" if number else f"0 of {ledger.attempted}"
+            yield Expected(f"some messages are {name.replace('_', '-')}", number > 0, 0, 0 if number else None, seen)
 
 
 def verdict_of(expected: Sequence[Expected], ledger: Ledger, stopped: str) -> tuple[Verdict, str]:

@@ -24,6 +24,7 @@ def restart(context: Context, end: Callable[[str], None], how: str) -> Steps:
     yield expect.ready(queue.name, count // 2)
     for name, durable in ((queue.name, queue.durable), (requests, True)):
         if not durable or not context.parameters.durable:
+            context.predict("lost")
             context.allow_loss(name, BROKER_RESTART)
     # A message whose acknowledgement the broker had not processed is delivered again, if the queue is kept.
     context.allow("duplicated")
@@ -40,6 +41,21 @@ def restart(context: Context, end: Callable[[str], None], how: str) -> Steps:
     yield expect.empty(requests, within=60)
 
 
+def send_to_absent(context: Context, absent: int, *workers: RunningService) -> Steps:
+    """Sends messages in turn to the id of a worker that has no queue and to workers.
+
+    Those to the first are returned, unless a mitigation keeps them or sends them to another worker.
+    """
+    ids = (absent, *(w.worker_id or 0 for w in workers))
+    load = context.services.load(ids=ids)
+    yield context.expect.sent(load, context.count)
+    if context.has_remedy("alternate-exchange"):
+        context.predict("queued")
+    elif not context.has_remedy("redispatch"):
+        context.predict("returned")
+        yield context.expect.logged(load, "returned", count=context.count // len(ids))
+
+
 def silence(context: Context, worker: RunningService) -> Steps:
     """Expects the broker to wait for a silent worker's heartbeat and no longer; then reverts and expects it back."""
     queue, expect = context.services.queue_of(worker), context.expect
@@ -48,7 +64,7 @@ def silence(context: Context, worker: RunningService) -> Steps:
     heartbeat = context.parameters.heartbeat
     yield expect.queue_stays(queue.name, heartbeat * 0.8)
     if queue.auto_delete:
-        context.allow("lost")
+        context.predict("lost")
         yield expect.queue_gone(queue.name, within=heartbeat * 4 + 10)
     else:
         yield expect.consumed(queue.name, 0, within=heartbeat * 4 + 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attune_ops.drills.catalog import drill
 from attune_ops.drills.context import Context, Steps
+from attune_ops.drills.scenarios._shared import send_to_absent
 
 
 @drill(
@@ -21,5 +22,4 @@ def crash_before_declare(context: Context) -> Steps:
     yield context.expect.ended(crashed)
     worker_id = context.services.unused_worker_id
     yield context.expect.doctor_reports("AT401", context.topology.worker_queues(worker_id)[0].name)
-    context.allow("returned", "queued")
-    yield context.send(ids=(worker_id, context.services.workers[0].worker_id or 0))
+    yield from send_to_absent(context, worker_id, context.services.workers[0])

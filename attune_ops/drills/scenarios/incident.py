@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attune_ops.drills.catalog import drill
 from attune_ops.drills.context import Context, Steps
+from attune_ops.drills.scenarios._shared import send_to_absent
 
 
 @drill(
@@ -24,5 +25,4 @@ def incident(context: Context) -> Steps:
     context.log.add("its start-up skips declare and bind", "fault")
     yield context.expect.failed(broken, 404, "consume")
     absent = context.services.unused_worker_id
-    context.allow("returned", "queued")
-    yield context.send(ids=(absent, *(w.worker_id or 0 for w in context.services.workers)))
+    yield from send_to_absent(context, absent, *context.services.workers)

@@ -29,11 +29,11 @@ def leaked_queue(context: Context) -> Steps:
     yield context.send(ids=(worker_id,))
     yield context.expect.ready(queue, context.count)
     if context.has_remedy("expires-policy"):
-        context.allow("lost")
+        context.predict("lost")
         yield context.expect.expired(queue, within=20)
         context.allow_loss(queue)
         return
     context.sampler.watch(queue)
-    context.allow("queued")
+    context.predict("queued")
     yield context.expect.queue_stays(queue, 3)
     yield context.expect.doctor_reports("AT415", crashed.name)

@@ -37,6 +37,6 @@ def message_ttl(context: Context) -> Steps:
     context.faults.kill(worker)
     yield context.expect.consumed(queue, 0)
     context.expires = True
-    context.allow("expired" if context.has_remedy("dead-letter-queue") else "lost")
+    context.predict("expired" if context.has_remedy("dead-letter-queue") else "lost")
     yield context.send(worker)
     yield context.expect.empty(queue, within=TTL_MS / 1000 + 10)

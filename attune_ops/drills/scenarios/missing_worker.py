@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attune_ops.drills.catalog import drill
 from attune_ops.drills.context import Context, Steps
+from attune_ops.drills.scenarios._shared import send_to_absent
 
 MISSING = 99
 
@@ -21,10 +22,5 @@ def missing_worker(context: Context) -> Steps:
     To do: publish with the mandatory flag. Add an alternate exchange (--remedy alternate-exchange), or send returned
     messages to another worker (--remedy redispatch).
     """
-    context.allow("returned", "queued")
     context.faults.announce(f"half of the executions are sent to worker {MISSING}")
-    load = context.services.load(ids=(MISSING, context.services.workers[0].worker_id or 0))
-    yield context.expect.sent(load, context.count)
-    half = context.count // 2
-    answer = "returned" if context.remedy is None else "confirmed"
-    yield context.expect.logged(load, answer, count=half)
+    yield from send_to_absent(context, MISSING, context.services.workers[0])

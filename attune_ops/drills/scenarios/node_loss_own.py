@@ -30,6 +30,7 @@ def node_loss_own(context: Context) -> Steps:
     yield context.send(far)
     yield context.expect.ready(queue.name, context.count // 2)
     if not queue.durable:
+        context.predict("lost")
         context.allow_loss(queue.name, NODE_LOST)
     context.allow("duplicated")
     context.broker.kill_node(NODE)

@@ -32,6 +32,7 @@ def partition(context: Context) -> Steps:
     yield context.expect.sent(backlog, context.count)
     yield context.expect.ready(queue.name, context.count // 2)
     if not queue.durable:
+        context.predict("lost")
         context.allow_loss(queue.name, NODE_LOST)
     context.allow("duplicated")
     context.broker.suspend_node(1)

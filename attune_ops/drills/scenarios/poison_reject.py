@@ -23,7 +23,7 @@ def poison_reject(context: Context) -> Steps:
     To do: add a dead-letter queue with a binding (--remedy dead-letter-queue).
     """
     worker = context.services.workers[0]
-    context.allow("dead_lettered" if context.has_remedy("dead-letter-queue") else "lost")
+    context.predict("dead_lettered" if context.has_remedy("dead-letter-queue") else "lost")
     context.faults.announce(f"messages {', '.join(map(str, POISON))} are poison")
     yield context.send(worker)
     yield context.expect.logged(worker, "rejected", count=len(POISON))

@@ -32,7 +32,7 @@ def worker_crash(context: Context) -> Steps:
     context.faults.kill(crashed)
     context.allow_loss_at_dispatch()
     if queue.auto_delete:
-        context.allow("lost")
+        context.predict("lost")
         yield context.expect.queue_gone(queue.name)
         yield context.expect.doctor_reports("AT401", queue.name)
     else:

@@ -25,7 +25,7 @@ def worker_stop(context: Context) -> Steps:
     yield context.expect.ready(queue.name, context.count // 2)
     context.services.stop(stopped)
     if queue.auto_delete:
-        context.allow("lost")
+        context.predict("lost")
         yield context.expect.queue_gone(queue.name)
     else:
         yield context.expect.consumed(queue.name, 0)

@@ -74,6 +74,11 @@ def test_the_ledger_judges_beside_the_drill() -> None:
     assert verdict_of(list(ledger_expectations(vanished, ())), vanished, "") == (
         "inconclusive", "1 of 1 messages are not accounted for",
     )  # fmt: skip
+    lost = account([Attempt(1, "confirmed", "q")], [], [], {"q": "gone"})
+    assert verdict_of(list(ledger_expectations(lost, ("lost",), ("lost",))), lost, "")[0] == "held"
+    assert verdict_of(list(ledger_expectations(fine, ("lost",), ("lost",))), fine, "") == (
+        "violated", "not met: some messages are lost (0 of 1)",
+    ), "where none is lost, that some are lost was not tested"  # fmt: skip
     late = Expected("it comes", False, 1000, None)
     assert verdict_of([late], fine, "")[0] == "violated"
     assert verdict_of([late], Ledger(), "the broker is gone")[0] == "inconclusive"
