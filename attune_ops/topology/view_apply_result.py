@@ -99,10 +99,11 @@ def as_json(result: ApplyResult) -> ApplyResultJson:
 
 
 def as_html(result: ApplyResult) -> str:
-    """The summary, the steps as a table, and what declaring does not fix."""
-    left = view_topology_diff.rows(msgspec.structs.replace(result.after or result.before, differences=result.left))
-    tables = [rows(result), msgspec.structs.replace(left, name="declaring does not fix")]
-    return view_notice.as_html(Notice(summary(result))) + "".join(
+    """The summary with what declaring does not fix by kind, the steps as a table, and what is left as another."""
+    left = msgspec.structs.replace(result.after or result.before, differences=result.left)
+    notes = (*view_topology_diff.counts(left), *view_topology_diff.warnings(result.before))
+    tables = [rows(result), msgspec.structs.replace(view_topology_diff.rows(left), name="declaring does not fix")]
+    return view_notice.as_html(Notice(summary(result), notes)) + "".join(
         view_table.as_html(t) for t in tables if t.rows or t.notes
     )
 

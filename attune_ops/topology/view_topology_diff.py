@@ -65,11 +65,16 @@ def lines(diff: TopologyDiff, limit: int | None) -> Iterator[Line]:
 def remarks(diff: TopologyDiff, first: TopologyDiff) -> Iterator[Line]:
     """What was not compared; and, as `first` read, that topology or virtual host may be the wrong one."""
     yield from ((0, f"not compared: {reason}", "dim") for reason in diff.not_compared)
-    if first.assumed:
-        yield 0, f"{diff.topology} is the default, as no release is recognised here: --topology names another", "yellow"
-    if first.elsewhere:
-        hosts = listed(map(repr, first.elsewhere))
-        yield 0, f"nothing of Attune was in virtual host {diff.vhost!r}; others with its exchanges: {hosts}", "yellow"
+    yield from ((0, warning, "yellow") for warning in warnings(first))
+
+
+def warnings(diff: TopologyDiff) -> Iterator[str]:
+    """That the topology or the virtual host may be the wrong one."""
+    if diff.assumed:
+        yield f"{diff.topology} is the default, as no release is recognised here: --topology names another"
+    if diff.elsewhere:
+        hosts = listed(map(repr, diff.elsewhere))
+        yield f"nothing of Attune was in virtual host {diff.vhost!r}; others with its exchanges: {hosts}"
 
 
 def blocks(differences: tuple[Difference, ...], limit: int | None) -> Iterator[Line]:
@@ -244,8 +249,12 @@ def error(answer: BrokerError | None) -> BrokerErrorJson | None:
 
 def as_html(diff: TopologyDiff) -> str:
     """The summary and how many there are of each kind, then all as a table."""
-    counts = tuple(f"{kind.words} ({len(found)})" for kind in DiffKind if (found := diff.of(kind)))
-    return view_notice.as_html(Notice(summary(diff), counts)) + view_table.as_html(rows(diff))
+    return view_notice.as_html(Notice(summary(diff), (*counts(diff), *warnings(diff)))) + view_table.as_html(rows(diff))
+
+
+def counts(diff: TopologyDiff) -> Iterator[str]:
+    """How many differences there are of each kind."""
+    yield from (f"{kind.words} ({len(found)})" for kind in DiffKind if (found := diff.of(kind)))
 
 
 def rows(diff: TopologyDiff) -> Table:

@@ -134,7 +134,7 @@ def test_a_queue_of_which_it_cannot_be_read_whether_it_is_there(status: int, mis
     }
     reading = BrokerReading(Management(ByPath(answers), "v"), Overview(rabbitmq_version="4.3.6"), ("administrator",))
     with SideBySide(1) as pool:
-        reading.ask(pool, frozenset({Source.BROKER}), frozenset({"queues", "bindings"}), Counters)
+        reading.ask(pool, frozenset({Source.BROKER}), frozenset({"queues", "bindings"}), lambda: Counters({}, {}))
         found = reading.snapshot()
     assert [q.name for q in found.queues or ()] == ([] if missing else ["q"])
     assert set(reading.missing) == ({Source.BROKER, Source.DEPTHS} if missing else set())
