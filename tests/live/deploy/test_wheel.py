@@ -132,8 +132,8 @@ def without_a_broker(installed: Installed) -> None:
     (installed.folder / "defs.json").write_text(printed("attune-ops", "topology", "export"))
     html = ("doctor", "--from", "defs.json", "--format", "html", "--fail-on", "never")
     assert "<html" in printed("attune-ops", *html)
-    read = "import json; from attune_ops.doctor.documentation import documentation, topics"
-    read += "\nprint(json.dumps({t: getattr(documentation(t), 'text', '') for t in topics()['page']}))"
+    read = "import json; from attune_ops.doctor.documentation import documentation, pages"
+    read += "\nprint(json.dumps({t: getattr(documentation(t), 'text', '') for t in pages()['page']}))"
     pages = {page.stem: page.read_text() for folder in ("docs", "docs/howto") for page in (ROOT / folder).glob("*.md")}
     assert json.loads(printed("python", "-c", read)) == pages
     assert "06-orphans" in printed("attune-ops", "notebook", "list")
