@@ -14,6 +14,7 @@ import pytest
 
 from attune_ops.installation import registry_write
 from attune_ops.installation.config.urls import parse_database
+from attune_ops.topology.apply import apply_topology
 from tests import postgres as pg
 from tests.live.attack.proxy import Spent, margin, spend
 from tests.world import Vhost, loaded
@@ -70,6 +71,7 @@ def test_a_table_of_postgresql(vhost: Vhost, dead: str, tmp_path: Path) -> None:
 def test_a_row_of_postgresql(vhost: Vhost, dead: str, tmp_path: Path) -> None:
     """What only reads is not disturbed; what would write the row changes nothing."""
     environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": dead}
+    apply_topology(vhost.settings(dead), write=True)  # in an empty virtual host nobody is retired
     with psycopg.connect(dead, application_name="migration") as holder:
         before = holder.execute("SELECT w::text FROM attune.worker w FOR UPDATE").fetchall()
         assert spend(tmp_path, environment, "workers").status == 0
@@ -110,6 +112,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_file(vhost: Vhost, file: Path, tmp_path: Path) -> None:
     environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{file}"}
+    apply_topology(vhost.settings(f"sqlite:///{file}"), write=True)
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         refused(READS, run_all(tmp_path, environment, READS), "another process; fuser ")

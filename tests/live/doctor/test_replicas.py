@@ -28,7 +28,7 @@ def test_what_only_a_restart_binds_again(place: Callable[..., Place], run: Run) 
     fix(p, p.look(["AT201"]), run, ("AT201",))
     unbound = eventually(lambda: [f for f in p.look().findings if f.severity is Severity.ERROR], within=30, every=1)
     assert {f.code for f in unbound} == {"AT204"}
-    assert sorted(f.evidence["service"] for f in unbound) == ["executor", "worker", "worker"]
+    assert sorted(f.evidence["service"] for f in unbound) == ["api", "executor", "worker", "worker"]
 
     for service, name in (("executor", "executor"), ("worker", "w1"), ("worker", "w2")):  # as the remedy says
         p.services[name].disconnect()
