@@ -13,7 +13,7 @@ from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exch
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model import command_lines
-from attune_ops.model.errors import SourceError, reports_done
+from attune_ops.model.errors import ConfigError, SourceError, reports_done
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import WRONG_REGISTRY, require
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology
@@ -90,10 +90,11 @@ def apply_topology(
     Changes and deletes nothing that exists. Undo: delete the queues and exchanges that were declared; the broker
     removes their bindings. With `worker_queues=False` no missing queue of a worker is declared: only the worker's
     start-up consumes from it. `confirm` is the environment's name where it is protected. Raises `SourceError` where the
-    broker cannot be read or reached, and `ConfigError` where a protected environment is not confirmed, or the broker
-    runs another release and `force` is not set.
+    broker cannot be read or reached, and `ConfigError` where a protected environment is not confirmed, or `force` is
+    not set and the broker runs another release, or none that is recognised and no topology was given.
     """
     if write:
+        audit.check_confirmation(settings, confirm)
         check_release(settings, force)
 
     def read() -> TopologyDiff:
@@ -104,6 +105,12 @@ def apply_topology(
         steps = (d for d in before.differences if d.fix is Fix.DECLARE)
         return ApplyResult(
             before, tuple(Declaration(d.subject, d.name, "to declare", None, d.worker_id) for d in steps)
+        )
+    if before.assumed and before.steps and not force:
+        raise ConfigError(
+            f"nothing was changed: {before.topology} is only the default, since no release of Attune is recognised in "
+            f"virtual host {before.vhost!r}; with exchanges of another release its services cannot start (406). Name "
+            "the topology of your release with --topology, or add --force"
         )
     outcomes: list[Declaration] = []
     with reports_done(lambda: _so_far(outcomes)):
@@ -136,12 +143,8 @@ def _so_far(outcomes: list[Declaration]) -> str:
 
 
 def _declare(settings: Settings, before: TopologyDiff, confirm: str | None, outcomes: list[Declaration]) -> None:
-    """Declares the steps as one change in the audit log; asks for confirmation even where there is nothing to do.
-
-    `outcomes` is filled as it goes.
-    """
+    """Declares the steps as one change in the audit log; `outcomes` is filled as it goes."""
     if not before.steps:
-        audit.check_confirmation(settings, confirm)
         return
     names = [d.name for d in before.differences if d.fix is Fix.DECLARE]
     subject = f"{before.topology} in virtual host {before.vhost}"

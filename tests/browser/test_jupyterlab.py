@@ -25,7 +25,7 @@ def lab_url(vhost: Vhost, tmp_path: Path) -> Iterator[str]:
     """A JupyterLab whose only notebook opens a dashboard of the virtual host."""
     database = f"sqlite:///{tmp_path}/registry.sqlite"
     ops = Ops(vhost.settings(database))
-    ops.topology_apply(apply=True)
+    ops.topology_apply(apply=True, force=True)
     stopped_worker(ops.settings, "w1")
     for name in ORPHANS:
         vhost.api("PUT", f"queues/{{vhost}}/{name}", {"durable": True})

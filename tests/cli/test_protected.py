@@ -34,7 +34,7 @@ def protected(run: Run, vhost: Vhost) -> Run:
         protected = true
     """
     (run.folder / "attune-ops.toml").write_text(text)
-    run("topology", "apply", "--apply", "--confirm", "prod", status=0)
+    run("topology", "apply", "--apply", "--confirm", "prod", "--topology", "attune-2026-01", status=0)
     return run
 
 

@@ -40,7 +40,7 @@ AT_ONCE = {  # runs that do not disturb each other
     "canary": "route work job.1 --canary",
     "peek": "messages peek q",
     "retire, dry run": "retire",
-    "apply": "topology apply --apply",
+    "apply": "topology apply --apply --topology attune-2026-01",
     "startup": "startup --worker w-{number}",
 }
 CHANGE = {

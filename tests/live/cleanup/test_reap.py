@@ -41,7 +41,7 @@ NOW_GRACE = timedelta()
 def ops(vhost: Vhost, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ops:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made = attune_ops.connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url, database_url=database)
-    apply_topology(made.settings, write=True)
+    apply_topology(made.settings, write=True, force=True)
     return made
 
 

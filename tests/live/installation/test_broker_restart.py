@@ -70,7 +70,7 @@ def test_killed_in_the_middle_and_started_again(module_lab: lab.Lab, tmp_path: P
 def test_a_broker_that_starts_lacks_no_queue(module_lab: lab.Lab) -> None:
     """From 4.0 on it answers for some 50 ms before it counts any queue: these are neither missing nor crashed."""
     ops = Ops(settings_of(module_lab))
-    ops.topology_apply(apply=True)
+    ops.topology_apply(apply=True, force=True)
     wanted = {q.name for q in ops.facts().topology.base_queues}
     node = module_lab.state.nodes[0].name
     module_lab.kill_node(node)

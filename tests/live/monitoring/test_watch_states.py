@@ -42,7 +42,7 @@ def here(vhost: Vhost, run: Run, tmp_path: Path) -> dict[str, str]:
         amqp_url=vhost.amqp_url, management_url=vhost.management_url, database_url=url, topology="attune-2026-01"
     )
     stopped_worker(ops.settings, "w1")
-    ops.topology_apply(apply=True)
+    ops.topology_apply(apply=True, force=True)
     return run.environment(vhost, env={"ATTUNE_OPS_DATABASE_URL": url, "ATTUNE_OPS_TOPOLOGY": "attune-2026-01"})
 
 

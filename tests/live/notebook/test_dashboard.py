@@ -37,7 +37,7 @@ class Counted(Ops):
 @pytest.fixture
 def ops(vhost: Vhost, tmp_path: Path) -> Ops:
     made = Counted(vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite"))
-    made.topology_apply(apply=True)
+    made.topology_apply(apply=True, force=True)
     stopped_worker(made.settings, "w1")
     return made
 

@@ -74,7 +74,7 @@ def test_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(collector, "KEPT", HISTORY)
     ops = Ops(vhost.settings(f"sqlite:///{tmp_path}/registry.sqlite"))
-    ops.topology_apply(apply=True)
+    ops.topology_apply(apply=True, force=True)
     stopped_worker(ops.settings, "w1")
     gc.collect()
     before, widgets = sockets(), len(instances())
@@ -101,7 +101,7 @@ def test_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
 @pytest.mark.slow
 def test_the_broker_restarts_and_the_kernel_stays_free(own_lab: Lab) -> None:
     ops = Ops(settings_of_lab(own_lab.state))
-    ops.topology_apply(apply=True)
+    ops.topology_apply(apply=True, force=True)
     node = own_lab.state.nodes[0].name
     board = Dashboard(ops, interval=0.5)
     try:

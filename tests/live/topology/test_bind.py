@@ -77,7 +77,7 @@ def test_an_argument_of_a_type_that_json_lacks(ops: Ops, vhost: Vhost) -> None:
 
 
 def test_what_the_topology_wants_is_said(ops: Ops) -> None:
-    ops.topology_apply(apply=True)
+    ops.topology_apply(apply=True, force=True)
     said = ops.unbind("attune.events", "attune.events.queue", "#")
     assert said.column("wanted") == (True,)
     assert (

@@ -30,7 +30,7 @@ DEFINITIONS: list[dict[str, Any]] = [
 def ops(vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ops:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made = attune_ops.connect(amqp_url=vhost.amqp_url, management_url=vhost.management_url)
-    made.topology_apply(apply=True)
+    made.topology_apply(apply=True, force=True)
     return made
 
 

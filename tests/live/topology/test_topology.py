@@ -122,10 +122,23 @@ def test_what_a_policy_overrules(site: Site) -> None:
     ] * 2
 
 
+def test_no_release_is_guessed(site: Site) -> None:
+    """January's exchanges, the default, would stop the services of every later release with 406."""
+    before = site.definitions()
+    assert "attune-2026-01 is the default" in site.run("apply", status=0).stdout
+    refused = site.run("apply", "--apply", status=2)
+    assert "nothing was changed: attune-2026-01 is only the default" in refused.stderr
+    assert site.definitions() == before
+    site.run("apply", "--apply", topology=SEPTEMBER, status=0)
+    site.vhost.api("DELETE", "queues/{vhost}/attune.dlx.queue")
+    site.run("apply", "--apply", status=0)  # what is there tells the release
+    assert "attune.dlx.queue" in site.vhost.names("queues")
+
+
 def test_a_user_without_rights(site: Site, user: Users) -> None:
     nobody = user(site.vhost, configure="^$", write="^$", read=".*")
     before = site.definitions()
-    done = site.json("apply", "--apply", target=nobody, status=1)
+    done = site.json("apply", "--apply", target=nobody, topology=JANUARY, status=1)
     assert {s["status"] for s in done["steps"]} == {"refused"}
     assert {s["answer"]["code"] for s in done["steps"]} <= {403, 404}
     assert "refused for user" in done["steps"][0]["answer"]["text"]
@@ -208,7 +221,7 @@ def test_a_broker_that_denies_transient_queues(site: Site) -> None:
     assert (queue["way"], (queue["declaring"] or {"code": None})["code"]) == (
         ("refused", 541) if denied else ("declare", None)
     )
-    done = site.json("apply", "--apply", status=1 if denied else 0)
+    done = site.json("apply", "--apply", topology=JANUARY, status=1 if denied else 0)
     there = {q["name"] for q in site.vhost.api("GET", "queues/{vhost}").json()}
     assert ("worker.1.executions" in there) is not denied
     assert [d["subject"]["name"] for d in done["left"] if d["subject"]["kind"] == "queue"] == (
