@@ -21,8 +21,13 @@ def _missing(facts: Facts, subject: ObjectKind) -> Iterator[Difference]:
     return (d for d in facts.memo(diff).of(DiffKind.MISSING) if d.subject == subject and d.worker_id is None)
 
 
-def declare(difference: Difference) -> tuple[str, tuple[CommandLine, ...]]:
-    """Remedy and commands for a missing object: declare it, or first remove what refuses the declaration."""
+def declare(facts: Facts, difference: Difference) -> tuple[str, tuple[CommandLine, ...]]:
+    """Remedy and commands for a missing object: declare it, or first remove what refuses the declaration.
+
+    By a topology that is only the default nothing is declared: with it the services of another release cannot start.
+    """
+    if difference.fix is Fix.DECLARE and facts.assumed:
+        return "Restart a service, which declares it at set-up; or name the topology of its release (--topology).", ()
     if difference.fix is Fix.DECLARE:
         return "Declare it, or restart a service, which declares it at set-up.", (DECLARE,)
     return refused(difference), ()
@@ -55,7 +60,7 @@ def exchanges_exist(facts: Facts) -> Iterator[Problem]:
         yield _nothing_there(facts, missing)
         return
     for d in missing:
-        remedy, commands = declare(d)
+        remedy, commands = declare(facts, d)
         users = sorted({s for p in topology.publishes if p.exchange == d.name for s in p.by})
         if commands and (services := _with_own_queues_at(topology, d.name)):
             remedy += f" Then restart each replica of the {listed(services)}: only its start binds its own queue again."
@@ -76,15 +81,18 @@ def _with_own_queues_at(topology: Topology, exchange: str) -> list[str]:
 
 
 def _nothing_there(facts: Facts, missing: list[Difference]) -> Problem:
-    """One problem for a virtual host without any object of the topology; nothing is declared beside others' objects."""
+    """One problem for a virtual host without any object of the topology.
+
+    Nothing is declared beside others' objects, and nothing by a guess.
+    """
     topology, others = facts.topology, foreign_objects(facts)
     said = f"no Attune topology here: virtual host {facts.vhost} has no exchange and no queue of {topology.name}"
-    remedy, commands = declare(missing[0])
+    remedy, commands = declare(facts, missing[0])
     if facts.elsewhere:
         said += f"; virtual host {listed(facts.elsewhere)} has exchanges of Attune"
         remedy, commands = "Enter that virtual host at the end of the AMQP URL (amqp://…/VHOST).", ()
-    elif others:
-        said += f", but {counted(others, 'object')} of other applications"
+    elif others or facts.assumed:
+        said += f", but {counted(others, 'object')} of other applications" if others else ""
         remedy, commands = (
             "Check the virtual host at the end of the AMQP URL, or --topology. If Attune is to use this virtual host, "
             "start one of its services.",
@@ -117,7 +125,7 @@ def queues_exist(facts: Facts) -> Iterator[Problem]:
     These are the queues that the services declare once, at set-up. AT401 checks the queues of workers.
     """
     for d in _missing(facts, "queue"):
-        remedy, commands = declare(d)
+        remedy, commands = declare(facts, d)
         services = sorted({c.service for c in facts.topology.consumers if c.queue == d.name})
         if commands and services:
             remedy += f" Then restart the {listed(services)}: a consumer is cancelled with its queue."
@@ -176,7 +184,7 @@ def _unbound_queues(problems: Sequence[Problem]) -> str:
 
 def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:
     for d in _missing(facts, "binding"):
-        remedy, commands = declare(d)
+        remedy, commands = declare(facts, d)
         b = d.item
         assert isinstance(b, Binding)
         message, instead, unbind = not_bound(facts, b)
