@@ -63,14 +63,15 @@ def command(
     later, removes them.
 
     The command refuses to start where a worker of that name is running, where a queue that it would consume from has a
-    consumer, where the auto-delete queue has messages, and where the registry is not configured or is not the one of
-    this broker's workers.
+    consumer, where the auto-delete queue has messages, where the registry is not configured or is not the one of this
+    broker's workers, and, except on a lab, where the broker has no known release and --topology names none.
 
     A failed step is explained, and the start-up ends there. Attune's own services only log a refused set-up and go on,
     until they fail at declare, bind or consume: so does `--like-attune`. `--skip declare` reproduces the incident of
     2026-01-16.
 
-    Exit status: 0 ready, 1 refused or a step failed, 2 wrong registry, 3 broker or database not reached.
+    Exit status: 0 ready, 1 refused or a step failed, 2 wrong registry or unknown release, 3 broker or database not
+    reached.
     """
     import msgspec
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.startup_progress import Step
 from attune_ops.model.topology import ID, Topology
-from attune_ops.startup.sequence import explained, refuse_harm
+from attune_ops.startup.sequence import explained, refuse_harm, release_of
 from attune_ops.startup.service import OnStep, Service, ignore
 from attune_ops.startup.startup_report import StartupReport, StepError, StepResult, StepStatus, WorkerRef
 from attune_ops.startup.steps import few
@@ -28,7 +27,7 @@ def plan_startup(
     failed step.
     """
     steps = [Step.named(s) for s in skip]
-    settings = recognised_or_default(settings)
+    settings = release_of(settings, steps)
     planned = Service(settings, service, name=worker, skip=steps, explain=explained)
     _, known, unread = refuse_harm(planned)
     results: list[StepResult] = []

@@ -13,7 +13,7 @@ from attune_ops.doctor.explain import explain
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import Depth, depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused
-from attune_ops.installation.broker_release import recognised_or_default
+from attune_ops.installation.broker_release import recognised_or_default, release_to_declare
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.registry_read import worker_named
@@ -61,12 +61,13 @@ def run_startup(
     remain in a queue. The base infrastructure remains (`report.ending`). `confirm` is the environment's name where it
     is protected.
 
-    Raises `ConfigError` where that name is missing, for an unknown service or step, and for a registry that is not
-    configured or is not the one of this broker's workers; `ActionError` where the start-up would disturb a running
+    Raises `ConfigError` where that name is missing, for an unknown service or step, where no topology was given and the
+    broker has no known release (but on a lab), and for a registry that is not configured or is not the one of this
+    broker's workers; `ActionError` where the start-up would disturb a running
     service or lose messages. A step that fails is in the report.
     """
     steps = [Step.named(s) for s in skip]
-    settings = recognised_or_default(settings)
+    settings = release_of(settings, steps)
     started = Service(
         settings, service, name=worker, skip=steps, on_step=on_step, explain=explained, like_attune=like_attune
     )
@@ -88,6 +89,11 @@ def run_startup(
             if on_end is not None:
                 on_end(ending)
     return msgspec.structs.replace(report, ending=ending)
+
+
+def release_of(settings: Settings, skip: Collection[Step]) -> Settings:
+    """The settings with the topology of the broker; raises `ConfigError` where the set-up would declare a guess."""
+    return recognised_or_default(settings) if Step.SETUP in skip else release_to_declare(settings)
 
 
 def hold(running: Service, on_failure: Callable[[AttuneOpsError], None]) -> None:

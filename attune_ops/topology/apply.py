@@ -10,10 +10,11 @@ import msgspec
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import close, losable, open_connection
 from attune_ops.installation.amqp_write import BrokerRefused, bind, declare_exchange, declare_queue
+from attune_ops.installation.broker_release import unknown_release
 from attune_ops.installation.collect import check_release, collect
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model import command_lines
-from attune_ops.model.errors import ConfigError, SourceError, reports_done
+from attune_ops.model.errors import SourceError, reports_done
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import WRONG_REGISTRY, require
 from attune_ops.model.topology import Binding, Exchange, Queue, Topology
@@ -107,11 +108,7 @@ def apply_topology(
             before, tuple(Declaration(d.subject, d.name, "to declare", None, d.worker_id) for d in steps)
         )
     if before.assumed and before.steps and not force:
-        raise ConfigError(
-            f"nothing was changed: {before.topology} is only the default, since no release of Attune is recognised in "
-            f"virtual host {before.vhost!r}; with exchanges of another release its services cannot start (406). Name "
-            "the topology of your release with --topology, or add --force"
-        )
+        raise unknown_release(before.topology, before.vhost)
     outcomes: list[Declaration] = []
     with reports_done(lambda: _so_far(outcomes)):
         _declare(settings, before, confirm, outcomes)

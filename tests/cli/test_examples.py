@@ -57,7 +57,8 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{folder}/registry.sqlite"}
         made = Site(run, vhost, environment)
         for service in SERVICES:
-            held.enter_context(run.start("startup", *service, "--hold", "--apply", env=environment))
+            release = {"ATTUNE_OPS_TOPOLOGY": "attune-2026-01"}
+            held.enter_context(run.start("startup", *service, "--hold", "--apply", env=environment | release))
         eventually(lambda: "worker-1" in made.shell("attune-ops consumers --format csv").stdout, within=40)
         for name in ("before", "after"):  # what `snapshot show` and `diff` read
             made.shell(f"attune-ops snapshot save {name}.json.gz")

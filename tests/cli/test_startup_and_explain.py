@@ -22,8 +22,8 @@ NO_QUEUE = "NOT_FOUND - no queue 'worker.1.executions' in vhost '{}'"
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """A registry of the test's own."""
-    return {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{tmp_path}/registry.sqlite"}
+    """A registry of the test's own, and the release: a virtual host is empty at first."""
+    return {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{tmp_path}/registry.sqlite", "ATTUNE_OPS_TOPOLOGY": "attune-2026-01"}
 
 
 def status_of(tmp_path: Path) -> list[str]:
@@ -40,6 +40,22 @@ def test_a_worker_from_connect_to_ready(run: Run, vhost: Vhost, env: dict[str, s
     assert any("queue worker.1.executions auto-deleted" in line for line in lines[8:])
     assert "worker 1 'w1': its new row is deleted" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("tags", ["monitoring", ""])
+@pytest.mark.parametrize("more", [[], ["--hold"]])
+def test_no_release_is_guessed(
+    run: Run, vhost: Vhost, user: Users, env: dict[str, str], tags: str, more: list[str]
+) -> None:
+    """By January's topology, the default, it would leave exchanges with which later releases cannot start."""
+    somebody = user(vhost, tags=tags)
+    done = run("startup", "--worker", "w1", *more, target=somebody, env=env | {"ATTUNE_OPS_TOPOLOGY": ""}, status=2)
+    assert "nothing was changed: attune-2026-01 is only the default" in done.stderr
+    assert vhost.names("queues") == set()
+    run("startup", "--worker", "w1", target=somebody, env=env | {"ATTUNE_OPS_TOPOLOGY": "attune-0.6"}, status=0)
+    if tags:  # what is there tells the release; without a tag, exchanges and one queue are too little
+        done = run("startup", "--worker", "w1", target=somebody, env=env | {"ATTUNE_OPS_TOPOLOGY": ""}, status=0)
+        assert "5 exchanges" in done.stdout
 
 
 def test_the_incident_is_explained_and_the_skipped_step_named(run: Run, vhost: Vhost, env: dict[str, str]) -> None:
@@ -115,7 +131,7 @@ def test_what_cannot_be_reached_is_exit_status_3(run: Run, vhost: Vhost, env: di
     assert "connection refused" in done.stdout
     assert "hush" not in done.stdout + done.stderr
     down = {"ATTUNE_OPS_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/attune"}
-    done = run("startup", target=vhost, env=down, status=3)
+    done = run("startup", target=vhost, env=env | down, status=3)
     assert " ✗ register" in done.stdout
     assert "hush" not in done.stdout + done.stderr
     assert not any(q.startswith("worker.") for q in vhost.names("queues"))

@@ -32,14 +32,14 @@ def registry(request: pytest.FixtureRequest, run: Run, vhost: Vhost) -> tuple[di
                 cursor = connection.execute(sql)
                 return cursor.fetchall() if cursor.description else []
 
-        return {"ATTUNE_OPS_DATABASE_URL": url}, ask, "attune.worker"
+        return {"ATTUNE_OPS_DATABASE_URL": url, "ATTUNE_OPS_TOPOLOGY": "attune-2026-01"}, ask, "attune.worker"
     file = run.folder / "registry.sqlite"
 
     def ask_file(sql: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(file) as connection:
             return connection.execute(sql).fetchall()
 
-    env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{file}"}
+    env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{file}", "ATTUNE_OPS_TOPOLOGY": "attune-2026-01"}
     run("startup", "--worker", "first", target=vhost, env=env, status=0)  # makes the table
     return env, ask_file, "worker"
 
@@ -96,7 +96,7 @@ def test_a_known_row_outlives_kill_9(run: Run, vhost: Vhost, postgres: pg.Server
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        env = {"ATTUNE_OPS_DATABASE_URL": url}
+        env = {"ATTUNE_OPS_DATABASE_URL": url, "ATTUNE_OPS_TOPOLOGY": "attune-2026-01"}
         with run.start("startup", "--worker", "w", "--hold", "--apply", target=vhost, env=env) as process:
             try:
                 wait_until_held(process)

@@ -57,7 +57,7 @@ def dead(database: str) -> str:
 
 
 def test_a_table_of_postgresql(vhost: Vhost, dead: str, tmp_path: Path) -> None:
-    environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": dead}
+    environment = vhost.environment | {"ATTUNE_OPS_TOPOLOGY": "attune-2026-01", "ATTUNE_OPS_DATABASE_URL": dead}
     with psycopg.connect(dead, application_name="migration") as holder:
         holder.execute("LOCK TABLE attune.worker")
         found = run_all(tmp_path, environment, READS)
@@ -70,7 +70,7 @@ def test_a_table_of_postgresql(vhost: Vhost, dead: str, tmp_path: Path) -> None:
 
 def test_a_row_of_postgresql(vhost: Vhost, dead: str, tmp_path: Path) -> None:
     """What only reads is not disturbed; what would write the row changes nothing."""
-    environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": dead}
+    environment = vhost.environment | {"ATTUNE_OPS_TOPOLOGY": "attune-2026-01", "ATTUNE_OPS_DATABASE_URL": dead}
     apply_topology(vhost.settings(dead), write=True)  # in an empty virtual host nobody is retired
     with psycopg.connect(dead, application_name="migration") as holder:
         before = holder.execute("SELECT w::text FROM attune.worker w FOR UPDATE").fetchall()
@@ -92,7 +92,11 @@ def test_a_holder_of_another_user_is_told(vhost: Vhost, dead: str, postgres: pg.
     try:
         with psycopg.connect(dead) as holder:
             holder.execute("LOCK TABLE attune.worker")
-            done = run_all(tmp_path, vhost.environment | {"ATTUNE_OPS_DATABASE_URL": mine}, ("workers",))
+            done = run_all(
+                tmp_path,
+                vhost.environment | {"ATTUNE_OPS_TOPOLOGY": "attune-2026-01", "ATTUNE_OPS_DATABASE_URL": mine},
+                ("workers",),
+            )
             holder.rollback()
             pid = holder.info.backend_pid
     finally:
@@ -111,7 +115,10 @@ def file(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_file(vhost: Vhost, file: Path, tmp_path: Path) -> None:
-    environment = vhost.environment | {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{file}"}
+    environment = vhost.environment | {
+        "ATTUNE_OPS_TOPOLOGY": "attune-2026-01",
+        "ATTUNE_OPS_DATABASE_URL": f"sqlite:///{file}",
+    }
     apply_topology(vhost.settings(f"sqlite:///{file}"), write=True)
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")

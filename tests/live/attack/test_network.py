@@ -41,7 +41,7 @@ AT_ONCE = {  # runs that do not disturb each other
     "peek": "messages peek q",
     "retire, dry run": "retire",
     "apply": "topology apply --apply --topology attune-2026-01",
-    "startup": "startup --worker w-{number}",
+    "startup": "startup --worker w-{number} --topology attune-2026-01",
 }
 CHANGE = {
     "reap": "reap --grace 0s --apply",

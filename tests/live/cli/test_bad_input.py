@@ -329,7 +329,7 @@ def test_unknown_step(fails: Fails, vhost: Vhost) -> None:
 def test_no_configure_permission(run: Run, vhost: Vhost, user: Users, loud: tuple[str, ...]) -> None:
     """The start-up shows its steps, so the one clear line stands among them on stdout."""
     lesser = user(vhost, configure="^$", password=PASSWORD)
-    env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{run.folder}/registry.sqlite"}
+    env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{run.folder}/registry.sqlite", "ATTUNE_OPS_TOPOLOGY": "attune-0.6"}
     done = run("startup", *loud, target=lesser, env=env, status=1)
     failed = [line for line in done.stdout.splitlines() if "ACCESS_REFUSED" in line]
     assert len(failed) == 1

@@ -47,7 +47,8 @@ ELSEWHERE = (
 )
 MORE = {
     "health broker": (), "health route": ("work", "job.1"), "health worker": ("w1",), "route": ("work", "job.1"),
-    "startup": ("--worker", "w1"), "messages peek": ("work",), "messages move": ("dead",), "reap": ("--grace", "0s"),
+    "startup": ("--worker", "w1", "--topology", "attune-0.6"),
+    "messages peek": ("work",), "messages move": ("dead",), "reap": ("--grace", "0s"),
     "messages drain": ("work", "--to", "kept.jsonl", "--filter", f"$.payload.config.api_key={TOKEN}"),
     "messages restore": ("old.jsonl",), "messages tap": ("work", "--for", "1s"), "connections close": ("no such one",),
     "policy apply": ("worker-queues",), "policy remove": ("mine",),

@@ -26,7 +26,7 @@ from tests.world import eventually
 def settings_of(made: lab.Lab) -> Settings:
     state = made.state
     target = {"amqp_url": state.amqp_url, "management_url": state.management_url, "database_url": state.database_url}
-    return resolve(target, {})
+    return resolve(target | {"topology": "attune-2026-01"}, {})
 
 
 def status_of(settings: Settings, name: str) -> str:

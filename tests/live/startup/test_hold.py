@@ -241,7 +241,7 @@ def test_on_each_release_s_tables(
         config.touch(0o600)
         config.write_text(
             f'default_env = "x"\n[env.x]\namqp_url = "{vhost.amqp_url}"\nmanagement_url = "{vhost.management_url}"\n'
-            f'database_url = "{url}"\nheartbeat_interval = 0.3\n'
+            f'database_url = "{url}"\nheartbeat_interval = 0.3\ntopology = "{JANUARY}"\n'
         )
         cordoned = "NULL::boolean" if held[1] is None else "cordoned"
         with psycopg.connect(url, autocommit=True) as connection:
