@@ -91,8 +91,13 @@ def test_prometheus_has_the_names_and_values_of_serve(
         return parsed(file.read_text())
 
     with serving(here) as server:
-        eventually(lambda: server.values.get(("worker_consumers", "w1")) == 1, within=30)
-        served = server.values
+
+        def known() -> dict[tuple[str, ...], float] | None:  # the statistics of a queue come after some seconds
+            values = server.values
+            queues = [k for k in values if k[0] == "queue_consumers" and k[1].startswith("attune.")]
+            return values if values.get(("worker_consumers", "w1")) == 1 and len(queues) == 3 else None
+
+        served = eventually(known, within=30)
         assert (
             subprocess.run([promtool, "check", "metrics"], input=server.get("/metrics").text, text=True).returncode == 0
         )
