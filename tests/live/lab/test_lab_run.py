@@ -108,7 +108,7 @@ def test_what_is_kept_runs_until_lab_down(run: Run, words: list[str]) -> None:
     assert ("541 INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated" in done.stdout) is denied
     assert ("Continuing with attune-2026-09" in done.stdout) is denied
     assert f"`attune-ops lab down --name {name}` stops it" in done.stdout
-    running = 3 if denied else 4  # September's notifier has no queue
+    running = 4  # a worker, the executor, the sensor, and January's notifier or September's API
     assert len(stand_ins(name)) == running
     again = run(*words, env=environment(), status=1, timeout=60)
     assert "has workers running (w1)" in again.stderr
