@@ -117,7 +117,7 @@ def test_what_is_kept_runs_until_lab_down(run: Run, words: list[str]) -> None:
     node = broker.state.nodes[0].name
     broker.stop_node(node)
     broker.start_node(node, timeout=120)
-    logs = list(Path(broker.state.folder, "services").glob("*.jsonl"))
+    logs = list(Path(broker.state.folder, "services").glob("attune-2026-09-*.jsonl" if denied else "*.jsonl"))
     eventually(lambda: [log.read_text().count('"event":"ready"') for log in logs] == [2] * running)
     run("lab", "down", "--name", name, env=environment(), status=0)
     eventually(lambda: not stand_ins(name))
