@@ -34,8 +34,8 @@ def retire(settings: Settings, pattern: str = "*", *, apply: bool = False, confi
 
     A dead worker is registered as running, has a stale heartbeat and no consumer on its queues. Workers that may be
     starting and sensors, which renew a lease instead, are kept, and all where the virtual host has nothing of Attune.
-    `pattern` is a glob on
-    id or name, or a regular expression between slashes; `confirm` is the environment's name where it is protected.
+    `pattern` is a glob on id or name, or a regular expression between slashes; `confirm` is the environment's name
+    where it is protected.
     Undo: the worker's next start sets it to active; since Attune 0.6.0 its next heartbeat does, too. Raises
     `SourceError` where the registry or the consumers cannot be read, `ConfigError` where `confirm` is missing or the
     registry is not the one of this broker's workers, `ActionError` where a worker sent a heartbeat meanwhile. The text

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
     from attune_ops.monitoring.exporter import Exporter
     from attune_ops.monitoring.exporters import Exporters
+    from attune_ops.monitoring.recorder import Clusters
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -95,7 +96,7 @@ def _exporter(cli: Cli, all_envs: bool, interval: float, max_workers: int, recor
     from attune_ops.monitoring.exporter import Exporter
     from attune_ops.monitoring.exporters import Exporters
 
-    known: dict[tuple[str, str], set[str]] = {}
+    known: Clusters = {}
 
     def made(settings: Settings, note: Callable[[str], None], label: str | None = None) -> Exporter:
         recording = None

@@ -35,7 +35,7 @@ def by_passive_declare(
         with short_connection(settings, "health") as connection:
             reader = PassiveReader(connection, settings)
             unseen = UNSEEN if topology else f"bindings, {UNSEEN}"
-            topology = topology or recognised_by_names(reader, settings)
+            topology = topology or recognised_by_names(reader, settings) or settings.topology
             queues = {q.name: reader.queue(q.name) for q in topology.worker_queues(worker.id)}
     except SourceError:
         raise unread from None

@@ -12,6 +12,7 @@ from attune_ops.installation.config.settings import Endpoint, Settings, Tls
 from attune_ops.installation.sockets import LEAST_S, addresses, connect, tls_context
 from attune_ops.installation.unreachable import is_late, why
 from attune_ops.model import deadline, requests_log
+from attune_ops.model.command_lines import PROGRAM
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Reach, Source
 from attune_ops.model.version import __version__
@@ -77,7 +78,7 @@ def open_connection(
             heartbeat=heartbeat,
             socket_timeout=at_most,
             stack_timeout=at_most,
-            client_properties={"connection_name": name, "product": "attune-ops", "version": __version__},
+            client_properties={"connection_name": name, "product": PROGRAM, "version": __version__},
         )
         for host in hosts
     ]

@@ -9,7 +9,7 @@ import msgspec
 from attune_ops.installation.amqp import short_connection
 from attune_ops.installation.config.settings import Settings
 from attune_ops.installation.management import Management, open_management
-from attune_ops.installation.passive import PassiveReader
+from attune_ops.installation.passive import PassiveReader, recognised_by_names
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from attune_ops.model.recognition import recognise
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, QueueState
@@ -55,13 +55,11 @@ def release_to_declare(settings: Settings) -> Settings:
         with open_management(settings) as management:
             found = recognised(settings, management)
     except SourceError:
-        known = candidates(settings.topology)
         try:
             with short_connection(settings, "release") as connection:
-                best = PassiveReader(connection, settings).recognise(known.values()).best
+                found = _with(settings, recognised_by_names(PassiveReader(connection, settings), settings))
         except (ActionError, SourceError):
             return settings
-        found = _with(settings, known[best.name] if best else None)
     if found.recognise and not settings.on_lab:
         raise unknown_release(settings.topology.name, settings.vhost)
     return found

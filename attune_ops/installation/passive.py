@@ -93,13 +93,13 @@ class PassiveReader:
         return Fit(topology.name, sum(found), len(found), consumed)
 
 
-def recognised_by_names(reader: PassiveReader, settings: Settings) -> Topology:
-    """The topology that was given, else the one of the broker, else the default."""
+def recognised_by_names(reader: PassiveReader, settings: Settings) -> Topology | None:
+    """The topology that was given, else the one of the broker; None where it has none that is known."""
     if not settings.recognise:
         return settings.topology
     known = candidates(settings.topology)
     best = reader.recognise(known.values()).best
-    return known[best.name] if best else settings.topology
+    return known[best.name] if best else None
 
 
 def with_passive_declares(settings: Settings, facts: Facts) -> Facts:

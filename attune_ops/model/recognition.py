@@ -121,9 +121,10 @@ def fit(broker: BrokerSnapshot, topology: Topology) -> Fit:
     there += [_equal(broker.queue_named.get(q.name), q) for q in topology.base_queues]
     there += [_bound(broker, b) for b in topology.base_bindings]
     there += _templates(broker, topology)
-    replicas = _replica_keys(topology)
-    explained = sum(keys in replicas for keys in server_named(broker))
-    return Fit(topology.name, sum(there), len(there), explained - _unexplained(broker, topology, replicas))
+    replicas, named = _replica_keys(topology), server_named(broker)
+    explained = sum(keys in replicas for keys in named)
+    unexplained = len(named) - explained + len(_unknown_in_use(broker, topology))
+    return Fit(topology.name, sum(there), len(there), explained - unexplained)
 
 
 def _bound(broker: BrokerSnapshot, wanted: Binding) -> bool:
@@ -181,12 +182,11 @@ def server_named(broker: BrokerSnapshot) -> list[frozenset[tuple[str, str]]]:
     return found
 
 
-def _unexplained(broker: BrokerSnapshot, topology: Topology, replicas: set[frozenset[tuple[str, str]]]) -> int:
-    """Queues that are in use in Attune's name and that the topology does not know."""
+def _unknown_in_use(broker: BrokerSnapshot, topology: Topology) -> set[str]:
+    """The queues that are consumed from in Attune's name and that the topology does not know."""
     known = {q.name for q in topology.base_queues}
-    consumed = {
+    return {
         name
         for name in {*broker.consumers_of, *(q.name for q in broker.queues or () if q.consumers)}
         if name.startswith("attune.") and name not in known and topology.worker_of(name) is None
     }
-    return len(consumed) + sum(keys not in replicas for keys in server_named(broker))

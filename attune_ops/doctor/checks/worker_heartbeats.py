@@ -16,13 +16,12 @@ from attune_ops.doctor.checks._common import (
 )
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
+from attune_ops.model.command_lines import PROGRAM
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, consumes, starting_workers
 from attune_ops.model.registry import RegistryView, Worker, WorkerStatus
 from attune_ops.model.units import age
 from attune_ops.model.worker_process import process_counts, worker_process
-
-OWN_PRODUCT = "attune-ops"  # what this tool calls itself to the broker
 
 
 def _stale(facts: Facts) -> tuple[tuple[Worker, str, tuple[str, ...]], ...]:
@@ -127,12 +126,12 @@ def _without_heartbeat(facts: Facts) -> Iterator[tuple[object, Problem]]:
         if consumes(facts, worker):
             process = worker_process(facts, worker)
             connection = facts.actual.connection_named.get(process.connection)
-            ours = connection is not None and connection.product == OWN_PRODUCT
+            ours = connection is not None and connection.product == PROGRAM
             remedy = "Check that the worker can connect to the database. If it hangs, restart it."
             yield (clocks, ours), Problem(
                 Subject("worker", worker.name),
                 f"{worker_name(worker)} has consumers, but {why}; {process.words}"
-                + (f", of {OWN_PRODUCT} (startup --hold, or a stand-in), not of Attune's worker" if ours else ""),
+                + (f", of {PROGRAM} (startup --hold, or a stand-in), not of Attune's worker" if ours else ""),
                 evidence={"worker": worker.id, "name": worker.name, "status": worker.status,
                           "last_heartbeat": worker.last_heartbeat, "host": worker.host, "process": process.summary},
                 remedy="End that command. Then start the worker." if ours else remedy,
