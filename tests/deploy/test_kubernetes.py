@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from tests.cli.commands import parsed
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "deploy" / "kubernetes"
+DEPLOYMENT, HEALTH = ((ROOT / "docs" / f"{page}.md").read_text() for page in ("deployment", "health"))
 FOLDERS = sorted(str(f.parent.relative_to(MANIFESTS)) for f in MANIFESTS.rglob("kustomization.yaml"))
 RUNNING = [f for f in FOLDERS if f != "monitoring"]  # where there are pods
 BIN = Path(sys.executable).parent
@@ -56,20 +60,54 @@ def test_every_object_is_valid_for_kubernetes(folder: str, tmp_path: Path) -> No
     assert (done.stdout + done.stderr).count("passed for resource") == len(known)
 
 
+def assert_restricted(spec: dict[str, Any], container: dict[str, Any]) -> None:
+    """The container and its pod obey the restricted Pod Security standard, and more."""
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 65532
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["image"].startswith("attune-ops:")
+
+
 @pytest.mark.parametrize("folder", RUNNING)
 def test_each_pod_obeys_the_restricted_standard(folder: str) -> None:
     for spec, container in containers(folder):
-        assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["runAsUser"] == 65532
-        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert container["image"].startswith("attune-ops:")
+        assert_restricted(spec, container)
         assert container["resources"]["limits"]["memory"]
+
+
+def test_the_pod_of_kubectl_run_is_valid_and_restricted(tmp_path: Path) -> None:
+    shown = re.search(r"^kubectl run .*?^```", HEALTH, re.MULTILINE | re.DOTALL)
+    assert shown
+    words = shlex.split(shown[0].removesuffix("```"))
+    (overrides,) = [json.loads(w.removeprefix("--overrides=")) for w in words if w.startswith("--overrides=")]
+    spec = overrides["spec"]
+    (container,) = spec["containers"]
+    assert_restricted(spec, container)
+    assert (container["name"], f"--image={container['image']}") == (words[2], words[6])
+    parsed(container["args"])
+    file = tmp_path / "pod.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": words[2]}} | overrides))
+    subprocess.run([BIN / "kubernetes-validate", "--strict", file], check=True)
+
+
+def test_an_upgrade_waits_for_each_job() -> None:
+    """The second job fails for a difference, and its log cannot be read before its container runs."""
+    shown = re.search(r"^kubectl replace .*?^```", DEPLOYMENT, re.MULTILINE | re.DOTALL)
+    assert shown
+    lines = shown[0].splitlines()
+    ends = {"upgrade/before": "condition=complete", "upgrade/after": "jsonpath={.status.conditions}"}
+    for folder, end in ends.items():
+        (job,) = [o["metadata"]["name"] for o in objects(folder) if o["kind"] == "Job"]
+        at = lines.index(f"kubectl replace --force -k deploy/kubernetes/{folder}")
+        assert shlex.split(lines[at + 1]) == ["kubectl", "wait", f"--for={end}", "--timeout=10m", f"job/{job}"]
+        manifest = (MANIFESTS / folder / "kustomization.yaml").read_text()
+        assert all(f"#   {line}\n" in manifest for line in lines[at : at + 2])
 
 
 @pytest.mark.parametrize("folder", RUNNING)
@@ -97,9 +135,8 @@ def test_only_what_deletes_has_the_secret_of_a_user_that_may_delete() -> None:
         if ("--apply" in container["args"]) != (name == "attune-ops-reap")
     }
     assert secrets == set()
-    page = (ROOT / "docs" / "deployment.md").read_text()
-    assert "create secret generic attune-ops " in page
-    assert "second Secret, `attune-ops-reap`, with the same keys" in page
+    assert "create secret generic attune-ops " in DEPLOYMENT
+    assert "second Secret, `attune-ops-reap`, with the same keys" in DEPLOYMENT
 
 
 def test_what_a_prometheus_operator_gets_fits_what_serves() -> None:
