@@ -46,6 +46,17 @@ def test_each_service_runs_a_command_that_there_is(unit: Path) -> None:
     assert "--apply" not in parsed(shlex.split(line))
 
 
+def test_the_override_that_deletes_has_the_urls_of_a_user_that_may_delete() -> None:
+    """An empty value empties a list of systemd; without it the new one is added to that of the unit."""
+    unit = (UNITS / "attune-ops-reap.service").read_text()
+    override = re.findall(r"^#   (\S+)=(.*)$", unit, re.MULTILINE)
+    assert [key for key, value in override if not value] == ["ExecStart", "EnvironmentFile"]
+    given = dict(override)
+    assert parsed(shlex.split(given["ExecStart"])[1:])[-1] == "--apply"
+    assert given["EnvironmentFile"] != re.findall(r"^EnvironmentFile=(.+)$", unit, re.MULTILINE)[0]
+    assert given["EnvironmentFile"] in unit.partition("#   [Service]")[0]  # how it is made
+
+
 def test_the_services_have_one_state_folder_and_one_user() -> None:
     """Without a name each unit has a user of its own, and its start takes the folder from others (systemd.exec)."""
     found = {tuple(re.findall(r"^((?:User|StateDirectory)=.+)$", u.read_text(), re.MULTILINE)) for u in SERVICES}
