@@ -19,7 +19,7 @@ from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.topology import Arguments
-from attune_ops.model.units import counted
+from attune_ops.model.units import counted, listed
 
 if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
@@ -85,6 +85,16 @@ def _matching(table: Table, pattern: str) -> Table:
     how = "a glob must match the whole name (worker.*); write a regular expression between slashes (/^worker/)"
     note = f"no match for {pattern!r} in {counted(len(table.rows), 'row')}: {how}"
     return msgspec.structs.replace(found, notes=(note, *found.notes))
+
+
+def wrong_vhost(facts: Facts) -> tuple[str, ...]:
+    """A note where nothing of Attune is in the virtual host: live workers then seem to lack their queues."""
+    if not facts.no_topology:
+        return ()
+    there = f"; virtual host {listed(facts.elsewhere)} has exchanges of Attune" if facts.elsewhere else ""
+    return (
+        f"{facts.no_topology}{there}: check the virtual host at the end of the AMQP URL before you restart a worker",
+    )
 
 
 def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] | None = None) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def _known(_: Facts) -> dict[int, tuple[Worker, WorkerProcess]]:
 
 def _process(facts: Facts, worker: Worker) -> WorkerProcess:
     clients = facts.memo(_clients)
-    if clients is None:
+    if clients is None or facts.no_topology:  # then it may be connected to another virtual host
         return WorkerProcess("unknown", "connection unknown")
     found = None
     if clients.by_tag or clients.by_name:

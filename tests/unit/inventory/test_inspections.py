@@ -18,10 +18,11 @@ from attune_ops.inventory.orphans import orphans
 from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
 from attune_ops.model.errors import ConfigError, SourceError
-from attune_ops.model.facts import Facts, Source
+from attune_ops.model.facts import Facts, Source, with_topology
 from attune_ops.model.registry import Execution, Worker
 from attune_ops.model.snapshot import BindingState, ChannelState, ConnectionState, ConsumerState
 from attune_ops.model.table import Table
+from attune_ops.model.topologies import candidates
 from tests.unit.facts import NOW, binding, broker, facts, queue, worker
 
 ALL = (queues, bindings, exchanges, consumers, workers, orphans)
@@ -183,6 +184,26 @@ def test_live_worker_without_queue() -> None:
     assert set(orphans(here).column("kind")) == {"worker"}
     stale = worker(1, last_heartbeat=NOW - timedelta(hours=1))
     assert orphans(facts((stale,), queues=())).rows == ()  # a dead worker's queue is rightly gone
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "says"), [((), ""), (("attune",), "; virtual host attune has exchanges of Attune")]
+)
+def test_a_virtual_host_without_attune_is_named_before_its_workers_are_restarted(
+    elsewhere: tuple[str, ...], says: str
+) -> None:
+    empty = facts(exchanges=(), queues=(), bindings=(), consumers=(), connections=())
+    here = with_topology(empty, candidates(empty.topology), given=True)
+    here = msgspec.structs.replace(here, elsewhere=elsewhere)
+    for table in (workers(here), orphans(here)):
+        assert table.notes[0] == (
+            f"no Attune topology in virtual host /{says}: check the virtual host at the end of the AMQP URL before you "
+            "restart a worker"
+        )
+        assert set(table.column("process")) == {None}  # not crashed: it may be connected to another virtual host
+    lost = facts(queues=(), bindings=(), consumers=())
+    lost = with_topology(lost, candidates(lost.topology), given=True)
+    assert not any("virtual host" in note for note in (*workers(lost).notes, *orphans(lost).notes))
 
 
 @pytest.mark.parametrize("inspection", ALL)
