@@ -22,6 +22,7 @@ from attune_ops.installation.management_types.cluster import (
     FeatureFlag,
     NodeWire,
     Overview,
+    Passed,
     Permissions,
     VhostLimits,
     VirtualHost,
@@ -311,12 +312,15 @@ class Management:
         return listed
 
     def _failed_check(self, check: str, kind: type[T]) -> T | None:
-        """The answer of a failed health check of the broker, None where it passed."""
+        """The answer of a failed health check of the broker, None where it passed.
+
+        Raises `SourceError` for an answer without the check's status: another server may answer anything.
+        """
         path = f"health/checks/{check}"
         answer = self._answer(path, fine=(503,))
         if answer.status == 503:
             return http.decode(self.http.endpoint, path, answer, kind)
-        http.decode(self.http.endpoint, path, answer, dict[str, Any])  # another server may answer anything with 200
+        http.decode(self.http.endpoint, path, answer, Passed)
         return None
 
     def _get(self, path: str, kind: type[T], vhost: str | None = None, listing: bool = False) -> T:

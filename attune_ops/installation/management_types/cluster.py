@@ -103,9 +103,16 @@ class Alarm(msgspec.Struct):
         return f"{self.resource} alarm on {self.node}"
 
 
+class Passed(msgspec.Struct):
+    """The answer of a health check that passed."""
+
+    status: Literal["ok"]
+
+
 class Alarms(msgspec.Struct):
     """The answer of a failed `/api/health/checks/alarms`."""
 
+    status: Literal["failed"]
     reason: Any = None
     alarms: list[Alarm] = []
 
@@ -113,6 +120,7 @@ class Alarms(msgspec.Struct):
 class VirtualHostsDown(msgspec.Struct, rename={"names": "virtual-hosts"}):
     """The answer of a failed `/api/health/checks/virtual-hosts`."""
 
+    status: Literal["failed"]
     reason: Any = None
     names: list[Any] = []
 

@@ -167,6 +167,17 @@ def test_health_checks_of_the_broker() -> None:
         Management(Canned(500, b'{"error":"x","reason":"y"}'), "/").alarms()
 
 
+@pytest.mark.parametrize("check", ["alarms", "virtual_hosts_down"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"{}"), (200, b'{"status":"failed"}'), (200, b'{"status":"up"}'), (503, b"{}"), (503, b'{"status":"ok"}')],
+)
+def test_a_health_check_without_its_own_answer_is_unknown(check: str, status: int, body: bytes) -> None:
+    """A proxy or another server may answer anything."""
+    with pytest.raises(SourceError, match="in an unknown form"):
+        getattr(Management(Canned(status, body), "/"), check)()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "vhost", "says"),
     [
