@@ -28,7 +28,8 @@ from attune_ops.routing.topology_routes import desired_routes
 
 REQUESTED = ("requested", "scheduling")
 ADMISSION = "execution_admission_entry"
-WITH_WORKER = ("scheduled", "running", "canceling")
+CANCELING = "canceling"
+WITH_WORKER = ("scheduled", "running", CANCELING)
 
 EXECUTOR = "executor"
 MONITORS_SINCE = "2026-02-09"
@@ -151,10 +152,11 @@ def _waiting(facts: Facts, limit: timedelta) -> dict[_Place, list[Execution]]:
 def executions_have_workers(facts: Facts) -> Iterator[Problem]:
     """An execution on a stopped or dead worker gets no result from it.
 
-    `scheduled` and `running` executions name their worker. If that worker is not live (no row, inactive, stale
-    heartbeat), nobody reports their result, and they count as running. Since 2026-02-09 the executor ends them: AT418
-    reports where it does not. An execution that runs for long on a live worker is not reported: how long an action
-    may take is unknown.
+    `scheduled`, `running` and `canceling` executions name their worker. If that worker is not live (no row, inactive,
+    stale heartbeat), nobody reports their result, and they count as running. Since 2026-02-09 the executor ends those
+    that are scheduled or running: AT418 reports where it does not. Those that are canceling are not requested again:
+    somebody cancelled them. An execution that runs for long on a live worker is not reported: how long an action may
+    take is unknown.
     """
     yield from merged(
         _lost_executions(facts),
@@ -180,17 +182,27 @@ def _lost_executions(facts: Facts) -> Iterator[tuple[object, Problem]]:
         process = None if worker is None or facts.broker is None else worker_process(facts, worker)
         state = "" if process is None or process.state in ("unknown", "unlisted") else f"; {process.words}"
         summary = "not in the registry" if worker is None else process.summary if process else "unknown"
-        yield (worker is None, process and process.state), Problem(
+        remedy = _remedy_of_lost(executions)
+        yield (worker is None, process and process.state, remedy), Problem(
             Subject("execution", str(executions[0].id)),
             f"{_some(executions)} {_status(executions)} on {worker_name(worker) if worker else f'worker {worker_id}'}, "
             f"which is not live: {why}{state}",
             evidence={"executions": [e.id for e in executions], "worker": worker_id, "why": why,
                       "name": worker.name if worker else str(worker_id),
                       "process": summary},
-            remedy="Restart that worker, or mark the executions abandoned and request them again.",
+            remedy=remedy,
             inspect_commands=(command_lines.worker(worker.name if worker else str(worker_id)),),
             related={"worker": (worker.name,) if worker else (), "monitor": _monitored(facts, executions)},
         )  # fmt: skip
+
+
+def _remedy_of_lost(executions: Sequence[Execution]) -> str:
+    """What to do about executions of a dead worker; what somebody cancelled is not requested again."""
+    canceling = [e.status == CANCELING for e in executions]
+    if all(canceling):
+        return "Mark the executions cancelled. Do not request them again."
+    again = "only those again that are not canceling" if any(canceling) else "them again"
+    return f"Restart that worker, or mark the executions abandoned and request {again}."
 
 
 class Overdue(NamedTuple):

@@ -318,6 +318,20 @@ def test_three_executions_are_named_and_the_others_are_counted() -> None:
     assert problem.message.startswith("4 executions (5, 6, 7 and 1 more) running on worker 2 (w2), which is not live: ")
 
 
+@pytest.mark.parametrize(
+    ("statuses", "remedy"),
+    [
+        (("scheduled", "running"), "mark the executions abandoned and request them again."),
+        (("running", "canceling"), "and request only those again that are not canceling."),
+        (("canceling",), "Mark the executions cancelled. Do not request them again."),
+    ],
+)
+def test_what_somebody_cancelled_is_not_requested_again(statuses: tuple[str, ...], remedy: str) -> None:
+    dead = healthy(SEPTEMBER, (worker(1), stale(2)))
+    (problem,) = problems("AT414", executing(dead, *[execution(i, s, worker=2) for i, s in enumerate(statuses)]))
+    assert problem.remedy.endswith(remedy)
+
+
 @pytest.mark.parametrize(("messages", "says"), [(0, ""), (4, "; backlog: 4 messages")])
 def test_what_waits_for_several_workers_that_do_not_consume(messages: int, says: str) -> None:
     silent = without_consumers(S, *(f"worker.{i}.executions" for i in (1, 2, 3)))
