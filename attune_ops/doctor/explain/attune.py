@@ -62,4 +62,15 @@ RULES = (
         "what holds them. Do not restart workers that still consume: they could not register again.",
         commands=("attune-ops doctor --only AT103,AT409,AT410", "attune-ops config show"),
     ),
+    rule(
+        "TABLE_MISSING",
+        r"(?:column \\*\"[^\"\n]{1,100}?\\*\" of )?relation \\*\"(?P<subject>[^\"\\\n]{1,130})\\*\" does not exist",
+        "The database that a service uses has no table {subject!r}, or lacks a column of it. The service uses another "
+        "database than Attune's, or another schema (`search_path`), or the migrations of its release have not been run "
+        "there. This is no error of RabbitMQ. A worker that starts cannot register.",
+        "Compare the service's `database.url` and `database.schema` with those of the other services; AT103 names the "
+        "schemas of the database that have the table `worker`. If both are right, run the migrations of the release.",
+        kind="table",
+        commands=("attune-ops doctor --only AT103", "attune-ops config show"),
+    ),
 )

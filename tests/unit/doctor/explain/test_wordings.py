@@ -302,6 +302,16 @@ ATTUNE = {
     'error returned from database: password authentication failed for user "attune"': (
         "DATABASE_UNREACHABLE", None, "AT103",
     ),
+    'error returned from database: relation "worker" does not exist': ("TABLE_MISSING", "worker", "AT103"),
+    'Database(PgDatabaseError { severity: Error, code: "42P01", message: "relation \\"attune.execution\\" does not '
+    'exist", detail: None })': ("TABLE_MISSING", "attune.execution", "AT103"),
+    '{"level":"ERROR","fields":{"error":"error returned from database: relation \\"worker\\" does not exist"}}': (
+        "TABLE_MISSING", "worker", "AT103",
+    ),
+    'ERROR:  relation "worker" does not exist\nLINE 1: SELECT id FROM worker': ("TABLE_MISSING", "worker", "AT103"),
+    'error returned from database: column "cordoned" of relation "worker" does not exist': (
+        "TABLE_MISSING", "worker", "AT103",
+    ),
     'error returned from database: duplicate key value violates unique constraint "worker_name_key"': (
         "WORKER_NAME_TAKEN", None, "AT404",
     ),
