@@ -48,6 +48,8 @@ class Cli:
             from attune_ops.installation.config import resolve
 
             self._settings = self._with_timeout(resolve(self.options))
+            if self._settings.left_out:
+                self.note(f"attune-ops: {self._settings.left_out}")
         return self._settings
 
     def use(self, several: dict[str, Settings | ConfigError]) -> dict[str, Settings | ConfigError]:

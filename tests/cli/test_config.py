@@ -151,3 +151,17 @@ def test_a_tls_file_that_cannot_be_used_is_refused_without_tls_in_a_url(
     (run.folder / "attune-ops.toml").write_text(f'[env.a]\namqp_url = "amqp://h"\n{member} = "own.pem"\n')
     checked = run("config", "check", "--format", "csv", status=2).stdout
     assert f"env a,false,cannot use {member}" in checked
+
+
+def test_what_an_amqp_url_leaves_out_is_said_on_stderr(run: Run) -> None:
+    """Otherwise the queues of one broker would be listed, and those of the other deleted."""
+    (run.folder / "attune-ops.toml").write_text(
+        'default_env = "prod"\n[env.prod]\namqp_url = "amqp://127.0.0.1:1"\nmanagement_url = "http://127.0.0.1:1"\n'
+    )
+    target = ("--amqp-url", "amqp://127.0.0.2:1")
+    said = "attune-ops: management_url of attune-ops.toml [env.prod] is not used: --amqp-url names another broker. "
+    for command in ("queues", "policy show", "config show"):
+        done = run(*command.split(), *target)
+        assert done.stderr.startswith(f"{said}The management API is expected at http://127.0.0.2:15672; "), command
+        assert "127.0.0.1" not in done.stderr
+    assert "http://guest:***@127.0.0.2:15672" in done.stdout

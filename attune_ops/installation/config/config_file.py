@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,7 @@ class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     docs_url: str | None = None
 
 
+ALL_FIELDS = Environment.__struct_fields__
 TLS_FILES = ("ca_file", "cert_file", "key_file")
 FILES = ("attune_config", "password_file", "management_password_file", "database_password_file", *TLS_FILES)
 
@@ -114,14 +115,19 @@ def read_text(path: Path, kind: str) -> str:
         raise ConfigError(f"{str(path)!r}: cannot read the {kind}: {reason}") from None
 
 
-def environment(config: ConfigFile, name: str, path: Path, environ: Mapping[str, str]) -> Environment:
-    """The named environment with its variables replaced and its files made absolute; raises `ConfigError`."""
+def environment(
+    config: ConfigFile, name: str, path: Path, environ: Mapping[str, str], fields: Sequence[str] = ALL_FIELDS
+) -> Environment:
+    """The named environment with its variables replaced and its files made absolute; raises `ConfigError`.
+
+    Only the `fields` are read: the variables of others may not be set.
+    """
     if name not in config.env:
         known = ", ".join(sorted(config.env)) or "none"
         raise ConfigError(f"{path}: no environment {name!r}; it has {known}")
     where = f"{path}: env.{name}"
     said: dict[str, object] = {}
-    for field in Environment.__struct_fields__:
+    for field in fields:
         value = getattr(config.env[name], field)
         if isinstance(value, str):
             value = expand(value, lambda v, f=field: _variable(environ, v, f"{where}.{f}"))  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,9 +12,9 @@ import msgspec
 from attune_ops.installation.config import attune_files, running_lab
 from attune_ops.installation.config import config_file as config_file
 from attune_ops.installation.config.attune_files import AttuneConfig
-from attune_ops.installation.config.config_file import ConfigFile
+from attune_ops.installation.config.config_file import ALL_FIELDS, ConfigFile
 from attune_ops.installation.config.docs_url import docs_url_of
-from attune_ops.installation.config.precedence import Layer, Setting, layered, remarks
+from attune_ops.installation.config.precedence import Layer, Setting, layered, other_broker, remarks
 from attune_ops.installation.config.settings import RUNNING_LAB, CheckSettings, Database, Endpoint, Settings
 from attune_ops.installation.config.tls import TLS, tls_of
 from attune_ops.installation.config.urls import (
@@ -68,7 +68,7 @@ def resolve(
     file, path = _file(used | given, environ)
     name = _env_name(used | given, file, named_lab is not None)
     environment = _environment(file, name, path, environ) if name and path else {}
-    said = layered(given, used, environment)
+    said, dropped = layered(given, used, environment)
     below = [environment]
     if named_lab:
         said.maps.append(_lab(named_lab))
@@ -81,10 +81,13 @@ def resolve(
         if "amqp_url" not in said:
             # The lab instead of the installation that the user named would hide the problems of that installation.
             said.maps.append(_refuse(name, attune) if name or attune.files else _lab() or _nothing_found(file, path))
+    found = _settings(said, file, name)
+    left_out = _left_out(said["amqp_url"], dropped, found.management)
     return msgspec.structs.replace(
-        _settings(said, file, name),
+        found,
         docs_url=docs_url_of(file, path, environ),
-        notes=remarks(given, variables, below, said),
+        left_out=left_out,
+        notes=(*([left_out] if left_out else []), *remarks(given, _others(variables, dropped), below, said)),
     )
 
 
@@ -98,9 +101,24 @@ def check_settings(options: Mapping[str, str], environ: Mapping[str, str] | None
     given = {key: Setting(value, f"--{key.replace('_', '-')}") for key, value in options.items() if value}
     file, path = _file(variables | given, environ)
     name = _env_name(variables | given, file, lab=False)
-    said = layered(given, variables, _environment(file, name, path, environ) if name and path else {})
+    # A password that is not needed may not be there.
+    environment = _environment(file, name, path, environ, ("topology",)) if name and path else {}
+    said, _ = layered(given, variables, environment)
     topology = _topology(said["topology"]) if "topology" in said else None
     return CheckSettings(topology, _severities(file), file.thresholds, docs_url_of(file, path, environ))
+
+
+def _left_out(amqp: Setting, dropped: Layer, management: Endpoint) -> str:
+    """The line for settings of another broker, which are not used; "" where there are none."""
+    line = other_broker(amqp, dropped)
+    if "management_url" not in dropped:
+        return line
+    expected = f"{management.scheme}://{management.address}"
+    return f"{line}. The management API is expected at {expected}; if it is elsewhere, give --management-url"
+
+
+def _others(variables: Layer, dropped: Layer) -> Layer:
+    return {key: said for key, said in variables.items() if dropped.get(key) is not said}
 
 
 def _severities(file: ConfigFile) -> dict[str, Severity | None]:
@@ -129,8 +147,10 @@ def _env_name(explicit: Layer, file: ConfigFile, lab: bool) -> str | None:
     return None if lab else file.default_env
 
 
-def _environment(file: ConfigFile, name: str, path: Path, environ: Mapping[str, str]) -> Layer:
-    env = config_file.environment(file, name, path, environ)
+def _environment(
+    file: ConfigFile, name: str, path: Path, environ: Mapping[str, str], fields: Sequence[str] = ALL_FIELDS
+) -> Layer:
+    env = config_file.environment(file, name, path, environ, fields)
     where = f"{path} [env.{name}]"
     said = {key: Setting(value, where) for key, value in msgspec.structs.asdict(env).items() if value is not None}
     for key, prefix in (("amqp_url", ""), ("management_url", "management_"), ("database_url", "database_")):

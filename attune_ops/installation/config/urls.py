@@ -19,6 +19,7 @@ AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 HTTP_PORTS = {"http": 80, "https": 443}
 MANAGEMENT_OF = {"amqp": ("http", 15672), "amqps": ("https", 15671)}
 POSTGRESQL = ("postgresql", "postgres")
+THIS_HOST = ("localhost", "127.0.0.1", "::1")
 
 
 def parse_amqp(text: str, origin: str, password: Secret | None = None) -> Endpoint:
@@ -99,6 +100,15 @@ def parse_database(text: str, origin: str, schema: str = "attune", password: Sec
         schema=schema,
         password=secret,
     )
+
+
+def host_of(url: str) -> str:
+    """The host of a URL of any scheme, one name for this host; "" where it is not a URL."""
+    try:
+        host = unquote(urlsplit(url.strip()).hostname or THIS_HOST[0])
+    except ValueError:
+        return ""
+    return THIS_HOST[0] if host in THIS_HOST else host
 
 
 def expand(text: str, variable: Callable[[str], str]) -> str:

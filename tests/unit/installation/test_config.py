@@ -15,7 +15,7 @@ import attune_ops
 from attune_ops.cli._config_tables import check_table, settings_table
 from attune_ops.doctor.diagnose import verify
 from attune_ops.doctor.findings import Severity
-from attune_ops.installation.config import Settings, resolve, running_lab
+from attune_ops.installation.config import Settings, check_settings, resolve, running_lab
 from attune_ops.installation.config import config_file as config_file
 from attune_ops.model.errors import ConfigError, NoInstallation, TopologyError
 
@@ -52,6 +52,80 @@ def test_order(folder: Path, first: int) -> None:
     assert at(found) == expected.removesuffix("/v") + ":5672/v"
     says = ("--amqp-url", "ATTUNE_OPS_AMQP_URL", "attune-ops.toml [env.", "ATTUNE__MESSAGE_QUEUE__URL", "config.yaml")
     assert found.origin["amqp"].startswith(says[first])
+
+
+UI, METRICS = "http://ui.example:8080", "http://ui.example:9000/metrics"
+FILE_OF_PROD = f"""
+default_env = "prod"
+[env.prod]
+amqp_url = "amqp://prod/v"
+management_url = "{UI}"
+prometheus_url = "{METRICS}"
+database_url = "sqlite:///prod.db"
+protected = true
+[env.ui]
+management_url = "{UI}"
+"""
+PROD = "attune-ops.toml [env.prod]"
+STAGING, STAGING_VARIABLE = {"amqp_url": "amqp://staging/v"}, {"ATTUNE_OPS_AMQP_URL": "amqp://staging/v"}
+DERIVED = "http://staging:15672"
+EXPECTED = f"The management API is expected at {DERIVED}; if it is elsewhere, give --management-url"
+BOTH = f"management_url of {PROD}, prometheus_url of {PROD} are not used: {{}} names another broker. {EXPECTED}"
+OF_VARIABLE = f"ATTUNE_OPS_MANAGEMENT_URL is not used: --amqp-url names another broker. {EXPECTED}"
+METRICS_ONLY = f"prometheus_url of {PROD} is not used: --amqp-url names another broker"
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "management", "says"),
+    [
+        ({}, {}, UI, ""),
+        (STAGING, {}, DERIVED, BOTH.format("--amqp-url")),
+        ({}, STAGING_VARIABLE, DERIVED, BOTH.format("ATTUNE_OPS_AMQP_URL")),
+        (STAGING | {"env": "prod"}, {}, DERIVED, BOTH.format("--amqp-url")),
+        ({"amqp_url": "amqp://PROD:5673/other"}, {}, UI, ""),  # the same host
+        (STAGING | {"management_url": "http://here"}, {}, "http://here:80", METRICS_ONLY),
+        (STAGING, {"ATTUNE_OPS_MANAGEMENT_URL": "http://staging:81"}, "http://staging:81", METRICS_ONLY),
+        (STAGING, {"ATTUNE_OPS_MANAGEMENT_URL": UI, "ATTUNE_OPS_ENV": "bare"}, DERIVED, OF_VARIABLE),
+        (STAGING, STAGING_VARIABLE | {"ATTUNE_OPS_MANAGEMENT_URL": UI}, UI, METRICS_ONLY),
+        ({"env": "ui"}, STAGING_VARIABLE, UI, ""),  # given at a higher point
+        ({"amqp_url": "amqp://127.0.0.1"}, {"ATTUNE_OPS_MANAGEMENT_URL": "http://localhost:1"}, "http://localhost:1",
+         METRICS_ONLY),
+    ],
+)  # fmt: skip
+def test_an_amqp_url_does_not_take_the_management_api_of_another_broker(
+    folder: Path, options: dict[str, str], environ: dict[str, str], management: str, says: str
+) -> None:
+    (folder / "attune-ops.toml").write_text(FILE_OF_PROD + "[env.bare]\n")
+    found = resolve(options, environ)
+    assert f"{found.management.scheme}://{found.management.address}" == management
+    assert found.left_out == says
+    assert (says in found.notes) is bool(says)
+    assert not any("--env prod takes precedence" in note for note in found.notes)
+    assert found.prometheus is not None
+    assert (found.prometheus.address == "ui.example:9000") is (management == UI and not says and "env" not in options)
+    if found.env == "prod":
+        assert found.protected
+        assert found.database is not None
+
+
+def test_the_password_of_another_management_api_is_left_out_with_it(folder: Path) -> None:
+    (folder / "ui").write_text("s3cret\n")
+    (folder / "attune-ops.toml").write_text(
+        'default_env = "prod"\n[env.prod]\namqp_url = "amqp://prod"\nmanagement_url = "http://ui@prod"\n'
+        'management_password_file = "ui"\n'
+    )
+    found = resolve({"amqp_url": "amqp://me:mine@staging"}, {})
+    assert (str(found.management), found.management.password.reveal()) == ("http://me:***@staging:15672", "mine")
+
+
+def test_the_settings_of_the_checks_need_no_password(folder: Path) -> None:
+    (folder / "attune-ops.toml").write_text(
+        'default_env = "prod"\n[env.prod]\namqp_url = "amqp://u:${NOT_SET}@h"\nmanagement_password_file = "none"\n'
+        'database_url = "postgresql://u@h/d"\ndatabase_password_env = "NOT_SET"\ntopology = "${RELEASE}"\n'
+    )
+    found = check_settings({}, {"RELEASE": "attune-0.6"}).topology
+    assert found is not None
+    assert found.name == "attune-0.6"
 
 
 def test_nothing_named_names_every_way() -> None:
