@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from attune_ops.installation import registry_locked
 from attune_ops.installation.management_types.fields import from_text
-from attune_ops.installation.registry_session import Session, check_table
+from attune_ops.installation.registry_session import Session, check_table, first_line
+from attune_ops.model.errors import SourceError
 from attune_ops.model.registry import STALE_AFTER, Execution, RegistryView, Worker
 
 # Our member and Attune's column. The first line is in every release.
@@ -27,6 +29,7 @@ ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
 MOST_EXECUTIONS = 100_000
 CONCURRENCY = ("max_concurrent_executions", "concurrency")  # in the capabilities; the second is of older releases
 ADMISSION = "execution_admission_entry"
+QUERY_CANCELED = "57014"  # PostgreSQL's code of an ended `statement_timeout`
 
 
 def read_registry(
@@ -34,25 +37,36 @@ def read_registry(
 ) -> RegistryView:
     """Reads all workers and, where the table exists, the executions that have not ended. Changes nothing.
 
-    Raises `SourceError` where the schema is missing or the tables are not Attune's. `stale_after` in s.
+    Raises `SourceError` where the schema is missing, the tables are not Attune's, or the workers cannot be read.
+    Where only the executions cannot be read, they are None, with the reason. `stale_after` in s.
     """
-    columns = s.columns("worker")
+    columns = _worker_columns(s)
     workers = _workers(s, columns)
+    notes = _notes(s, columns)
     there = s.columns("execution") if executions else ()
     lacking = executions and not set(EXECUTION) <= set(there)
     unreadable = s.unreadable("execution", EXECUTION) if lacking else ""
     if not set(EXECUTION_NEEDS) <= set(there):
-        return RegistryView(s.kind, workers, None, _notes(columns), stale_after, unreadable=unreadable)
-    parked = _parked(s)
-    running = _executions(s, there, parked or frozenset())
+        return RegistryView(s.kind, workers, None, notes, stale_after, unreadable=unreadable)
+    try:
+        parked = _parked(s)
+        running = _executions(s, there, parked or frozenset())
+    except Exception as e:  # noqa: BLE001 - whatever the driver raises; the workers are known
+        registry_locked.raise_if_locked(e, s.database, s.connection)
+        hint = "; try a longer --timeout" if getattr(e, "pgcode", None) == QUERY_CANCELED else ""
+        unreadable = f"the executions were not read: {first_line(e)}{hint}"
+        return RegistryView(s.kind, workers, None, notes, stale_after, unreadable=unreadable)
+    if len(running) > MOST_EXECUTIONS:
+        running = running[:MOST_EXECUTIONS]
+        notes += (f"of the executions that have not ended only the oldest {MOST_EXECUTIONS:,} were read",)
     assigned, known = "worker" in there, parked is not None
-    return RegistryView(s.kind, workers, running, _notes(columns), stale_after, assigned, known, unreadable)
+    return RegistryView(s.kind, workers, running, notes, stale_after, assigned, known, unreadable)
 
 
 def read_worker(s: Session, id_or_name: str) -> Worker | None:
     """Reads one worker by its id, or the newest of that name; None where there is none. Changes nothing."""
     if id_or_name.isascii() and id_or_name.isdecimal() and len(id_or_name) < 19:
-        found = _workers(s, s.columns("worker"), "id = ?", int(id_or_name))
+        found = _workers(s, _worker_columns(s), "id = ?", int(id_or_name))
         if found:
             return found[0]
     return worker_named(s, id_or_name)
@@ -60,7 +74,19 @@ def read_worker(s: Session, id_or_name: str) -> Worker | None:
 
 def worker_named(s: Session, name: str) -> Worker | None:
     """Reads the newest worker of that name; None where there is none. Changes nothing."""
-    return next(iter(_workers(s, s.columns("worker"), "name = ?", name, newest_first=True)), None)
+    return next(iter(_workers(s, _worker_columns(s), "name = ?", name, newest_first=True)), None)
+
+
+def _worker_columns(s: Session) -> tuple[str, ...]:
+    """The columns of the worker table; raises `SourceError` with the GRANT where one that is needed is hidden.
+
+    The role is such a one: only in an older release without it every worker has queues.
+    """
+    columns, needed = s.columns("worker"), (*WORKER_NEEDS, WORKER["role"])
+    hidden = s.unreadable("worker", needed) if columns and not set(needed) <= set(columns) else ""
+    if hidden:
+        raise SourceError(f"registry {s.database.shown}: {hidden}")
+    return columns
 
 
 def _workers(
@@ -94,7 +120,7 @@ def _executions(s: Session, columns: tuple[str, ...], parked: frozenset[int]) ->
     # Compared as text: an older release's enum lacks some of these labels, and an unknown label raises an error.
     sql = (
         f"SELECT {', '.join(members)} FROM {s.table('execution')} "
-        f"WHERE CAST(status AS TEXT) NOT IN ({', '.join('?' * len(ENDED))}) ORDER BY id LIMIT {MOST_EXECUTIONS}"
+        f"WHERE CAST(status AS TEXT) NOT IN ({', '.join('?' * len(ENDED))}) ORDER BY id LIMIT {MOST_EXECUTIONS + 1}"
     )
     found = []
     for row in s.rows(sql, *ENDED):
@@ -123,10 +149,11 @@ def ended_executions(s: Session, ids: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def _notes(columns: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(s: Session, columns: tuple[str, ...]) -> tuple[str, ...]:
     missing = [c for c in WORKER.values() if c not in columns]
+    hidden = s.unreadable("worker", missing) if missing else ""
     unknown = [c for c in columns if c not in WORKER_KNOWN]
-    older = f"the worker table has no {', '.join(missing)}: an older release" if missing else ""
+    older = f"the worker table has no {', '.join(missing)}: an older release" if missing and not hidden else hidden
     newer = f"the worker table also has {', '.join(unknown)}, unknown to this tool" if unknown else ""
     return tuple(note for note in (older, newer) if note)
 

@@ -213,6 +213,7 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
         raise SourceError(f"registry {database.shown}: PostgreSQL needs psycopg2: {install('postgres')}") from None
     timeout = min(timeout, deadline.left())
     at_most = max(1, int(timeout * 1000))
+    # Not by SET: PgBouncer would give the session, with these settings, to Attune's services next.
     options = f"-c default_transaction_read_only={'on' if read_only else 'off'} -c statement_timeout={at_most}"
     options += f" -c lock_timeout={max(1, int(registry_locked.wait_s(timeout) * 1000))}"
     try:
@@ -230,6 +231,10 @@ def connect_postgresql(database: Database, timeout: float, *, read_only: bool = 
 def _why(error: Exception) -> str:
     text = first_line(error)
     low = text.lower()
+    if "unsupported startup parameter" in low:  # it names one, which may be `statement_timeout`
+        direct = "give the host and port of PostgreSQL itself (default 5432)"
+        ignored = "or let PgBouncer ignore them (ignore_startup_parameters)"
+        return f"PgBouncer refuses the settings of this session ({text}); {direct}, {ignored}"
     if "password authentication failed" in low or "no password supplied" in low or "no pg_hba.conf entry" in low:
         return f"login refused ({text}); check user and password"
     if "invalid response" in low:

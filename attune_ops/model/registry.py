@@ -119,7 +119,7 @@ class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `kind` is postgresql or sqlite. `notes` name missing and unknown columns. A heartbeat is stale after `stale_after`
     seconds. `assigned`: executions name their worker. `parking_known`: executions that are parked are marked so.
-    `unreadable` says which columns of the executions the user may not read, and the GRANT.
+    `unreadable` says why executions, or columns of them, could not be read, with the GRANT where one lacks.
     """
 
     kind: str

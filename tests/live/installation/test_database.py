@@ -67,6 +67,20 @@ def test_workers_and_executions(database: str) -> None:
     assert abs(offset) < 2
 
 
+def test_slow_executions_leave_the_workers(database: str) -> None:
+    execute(
+        database,
+        "INSERT INTO attune.worker (name, status) VALUES ('w1', 'active')",
+        "INSERT INTO attune.execution (action_ref, status) VALUES ('a', 'running')",
+        "ALTER TABLE attune.execution RENAME TO slow",
+        "CREATE VIEW attune.execution AS SELECT e.* FROM attune.slow e, pg_sleep(30)",
+    )
+    found = read(at(database), timeout=1)
+    assert [w.name for w in found.workers] == ["w1"]
+    assert found.executions is None
+    assert "statement timeout; try a longer --timeout" in found.unreadable
+
+
 def test_older_release(older_database: str) -> None:
     execute(
         older_database,
@@ -100,6 +114,11 @@ def test_only_reads(database: str) -> None:
         session.rows("INSERT INTO attune.worker (name) VALUES ('x') RETURNING id")
 
 
+# What PgBouncer answers to the settings of a session.
+REFUSED = b"SFATAL\0C08P01\0Munsupported startup parameter in options: statement_timeout\0\0"
+POOLER = b"E" + (len(REFUSED) + 4).to_bytes(4) + REFUSED
+
+
 @contextmanager
 def listening(answer: bytes | None) -> Iterator[int]:
     """A port that answers everybody with these bytes, or (None) never says anything."""
@@ -118,7 +137,12 @@ def listening(answer: bytes | None) -> Iterator[int]:
 def test_unreachable(database: str) -> None:
     url = urlsplit(database)
     login, place = url.netloc.rpartition("@")[::2]
-    with socket.socket() as closed, listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as http, listening(None) as silent:
+    with (
+        socket.socket() as closed,
+        listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as http,
+        listening(None) as silent,
+        listening(POOLER) as pooler,
+    ):
         closed.bind(("127.0.0.1", 0))
         wrong = {
             f"postgresql://{login}@127.0.0.1:{closed.getsockname()[1]}/x": "connection refused",
@@ -127,6 +151,10 @@ def test_unreachable(database: str) -> None:
             f"postgresql://{login}@{place}/no_such_database": "does not exist",
             f"postgresql://{login}@127.0.0.1:{http}/x": "does not speak PostgreSQL",
             f"postgresql://{login}@127.0.0.1:{silent}/x": "no answer in time",
+            f"postgresql://{login}@127.0.0.1:{pooler}/x?sslmode=disable&gssencmode=disable": (
+                "PgBouncer refuses the settings of this session (FATAL:  unsupported startup parameter in options: "
+                "statement_timeout); give the host"
+            ),
         }
         for where, says in wrong.items():
             with pytest.raises(SourceError) as e:

@@ -150,6 +150,31 @@ def test_the_error_names_the_grant_that_is_missing(postgres: Server) -> None:
         registry_read.read_registry(session)
 
 
+def test_a_hidden_column_of_the_workers_is_not_an_older_release(postgres: Server) -> None:
+    """Without its role a sensor would be taken for a worker with queues."""
+    with postgres.database(migrations.RELEASE_0_6) as url:
+        registry_write.register(parse_database(url, "test"), "w1")
+        columns = "id, name, status, last_heartbeat, worker_type, host, port, capabilities, created, updated, cordoned"
+        grant = f"GRANT USAGE ON SCHEMA attune TO {{0}}; GRANT SELECT ({columns}{{1}}) ON attune.worker TO {{0}}"
+        with narrow_user(url, grant.replace("{1}", "")) as narrow:
+            for reading in (registry_read.read_registry, lambda s: registry_read.read_worker(s, "w1")):
+                with (
+                    pytest.raises(SourceError, match=r'GRANT SELECT \(worker_role\) ON "attune"."worker"$'),
+                    registry_session.session(parse_database(narrow, "test")) as session,
+                ):
+                    reading(session)
+        with (
+            narrow_user(url, grant.replace("{1}", ", worker_role")) as narrow,
+            registry_session.session(parse_database(narrow, "test")) as session,
+        ):
+            found = registry_read.read_registry(session, executions=False)
+        assert [w.role for w in found.workers] == ["action"]
+        assert found.notes == (
+            'the user may not read cordon_reason of "attune"."worker"; '
+            'GRANT SELECT (cordon_reason) ON "attune"."worker"',
+        )
+
+
 def test_each_change_but_a_heartbeat_stands_in_the_history(postgres: Server) -> None:
     with postgres.database(migrations.RELEASE_0_6) as url:
         database = parse_database(url, "test")

@@ -135,6 +135,34 @@ def test_executions_of_january_name_no_worker_and_parked_ones_are_marked(tmp_pat
     assert [(e.id, e.parked) for e in found.executions or ()] == [(1, False), (2, True)]
 
 
+def test_executions_that_cannot_be_read_leave_the_workers(tmp_path: Path) -> None:
+    database = write(
+        tmp_path / "r.db",
+        f"CREATE TABLE worker ({NEWEST})",
+        "INSERT INTO worker (id, name, status) VALUES (1, 'w', 'active')",
+        "CREATE VIEW execution AS SELECT 1 AS id, 'core.a' AS action_ref, json('{') AS status",
+    )
+    found = read(database)
+    assert [w.name for w in found.workers] == ["w"]
+    assert found.executions is None
+    assert found.unreadable == "the executions were not read: malformed JSON"
+
+
+def test_more_executions_than_are_read_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = write(
+        tmp_path / "r.db",
+        f"CREATE TABLE worker ({NEWEST})",
+        "CREATE TABLE execution (id INTEGER, action_ref TEXT, status TEXT)",
+        "INSERT INTO execution VALUES (1, 'core.a', 'requested'), (2, 'core.a', 'failed'), (3, 'core.a', 'running')",
+    )
+    note = "of the executions that have not ended only the oldest 1 were read"
+    for most, ids, notes in ((1, [1], (note,)), (2, [1, 3], ()), (3, [1, 3], ())):
+        monkeypatch.setattr(registry_read, "MOST_EXECUTIONS", most)
+        found = read(database)
+        assert [e.id for e in found.executions or ()] == ids
+        assert found.notes == notes
+
+
 def test_one_worker_by_id_or_newest_of_its_name(tmp_path: Path) -> None:
     names = ["twice", "twice", "1", "drop'; --", "a\nb 🐇"]
     path = tmp_path / "r.db"
