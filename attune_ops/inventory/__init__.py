@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import msgspec
 
-from attune_ops.model.facts import Facts, Source
+from attune_ops.model.facts import CLOCK_OFFSET_S, Facts, Source
 from attune_ops.model.ownership import check_registry
 from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
 from attune_ops.model.snapshot import QueueState
@@ -58,9 +59,13 @@ def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> T
     if name in BY_PASSIVE_DECLARE:
         facts = facts.by_passive_declare
     table = filtered(getattr(inspection, name)(facts), filters)
-    # What the broker's own sources lack is asked by passive declares, or the reason is in the notes.
-    lost = (r.error for r in facts.reach if r.source is Source.REGISTRY and r.source in inspection.SOURCES and r.error)
-    return msgspec.structs.replace(table, unread=tuple(lost))
+    return msgspec.structs.replace(table, unread=_unread(facts, inspection.SOURCES))
+
+
+def _unread(facts: Facts, sources: Collection[Source]) -> tuple[str, ...]:
+    """Why the registry or the whole broker was not read; what else lacks is in the notes of the table."""
+    lost = {Source.REGISTRY} & set(sources) | ({Source.MANAGEMENT} if facts.broker is None else set())
+    return tuple(r.error for r in facts.reach if r.source in lost and r.error)
 
 
 def filtered(table: Table, filters: TableFilters) -> Table:
@@ -115,6 +120,17 @@ def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] 
     ages = "; ".join(f"{', '.join(columns)}: {age}" for age, columns in known.items())
     reasons = [f"{', '.join(columns)}: unknown ({reason})" for reason, columns in unknown.items()]
     return (*([ages] if ages else []), *reasons)
+
+
+def clock_skew(facts: Facts) -> tuple[str, ...]:
+    """A note where the clock of the registry is off, by which the age of every heartbeat is wrong."""
+    offset = next((r.clock_offset_s for r in facts.reach if r.source is Source.REGISTRY), None) or 0.0
+    if abs(offset) <= CLOCK_OFFSET_S:
+        return ()
+    ahead = offset > 0
+    effect = f"a {'dead' if ahead else 'live'} worker can appear {'live' if ahead else 'dead'}"
+    skew = f"{abs(offset):,.0f} s {'ahead of' if ahead else 'behind'} this host's"
+    return (f"the clock of registry is {skew}: {effect} here (AT107)",)
 
 
 def row(columns: tuple[Column, ...], item: object, **computed: Cell) -> tuple[Cell, ...]:

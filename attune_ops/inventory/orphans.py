@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from attune_ops.inventory import consumer_count, freshness, origin, row, wrong_vhost
+from attune_ops.inventory import clock_skew, consumer_count, freshness, origin, row, wrong_vhost
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.orphans import Orphan, orphaned_queues, workers_without_queue
 from attune_ops.model.ownership import require
@@ -38,11 +38,14 @@ def orphans(facts: Facts) -> Table:
         columns=COLUMNS,
         rows=tuple(_row(facts, o) for o in chain(orphaned_queues(facts), workers_without_queue(facts))),
         taken_at=facts.taken_at,
-        notes=wrong_vhost(facts)
-        + freshness(
-            facts,
-            live={"registry": Source.REGISTRY, "queues": Source.BROKER, "messages": Source.DEPTHS},
-            sampled={"consumers": Source.BROKER, "process": Source.CONNECTIONS},
+        notes=(
+            *wrong_vhost(facts),
+            *freshness(
+                facts,
+                live={"registry": Source.REGISTRY, "queues": Source.BROKER, "messages": Source.DEPTHS},
+                sampled={"consumers": Source.BROKER, "process": Source.CONNECTIONS},
+            ),
+            *clock_skew(facts),
         ),
         key=("queue", "worker"),
     ).sorted("kind", "queue")

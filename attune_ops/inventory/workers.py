@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attune_ops.inventory import freshness, row, wrong_vhost
+from attune_ops.inventory import clock_skew, freshness, row, wrong_vhost
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require, starting_workers
 from attune_ops.model.registry import Worker, WorkerStatus
@@ -63,16 +63,20 @@ def workers(facts: Facts) -> Table:
         columns=COLUMNS,
         rows=tuple(rows),
         taken_at=facts.taken_at,
-        notes=wrong_vhost(facts)
-        + freshness(
-            facts,
-            live={
-                "registry": Source.REGISTRY,
-                "queue": Source.BROKER,
-                "messages": Source.DEPTHS,
-                "executions": Source.EXECUTIONS,
-            },
-            sampled={"consumer": Source.CONSUMERS, "process": Source.CONNECTIONS},
+        notes=(
+            *wrong_vhost(facts),
+            *freshness(
+                facts,
+                live={
+                    "registry": Source.REGISTRY,
+                    "queue": Source.BROKER,
+                    "messages": Source.DEPTHS,
+                    "executions": Source.EXECUTIONS,
+                },
+                sampled={"consumer": Source.CONSUMERS, "process": Source.CONNECTIONS},
+            ),
+            *clock_skew(facts),
+            *(facts.registry.notes if facts.registry else ()),
         ),
         key=("name", "id"),
     ).sorted("id")

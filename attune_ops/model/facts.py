@@ -23,6 +23,7 @@ from attune_ops.model.topology import Topology
 
 SCHEMA = "attune-ops/snapshot/1"
 NOT_ASKED = "not requested"
+CLOCK_OFFSET_S: float = 10  # a larger skew is reported
 
 Made = TypeVar("Made")
 

@@ -12,7 +12,7 @@ from attune_ops.doctor.checks._common import counted, listed, permits
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Subject, SubjectKind, Unknown
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.errors import install
-from attune_ops.model.facts import Facts, Reach, Source
+from attune_ops.model.facts import CLOCK_OFFSET_S, Facts, Reach, Source
 
 SHOWS_ALL = {"monitoring", "administrator"}
 ALL = (Source.AMQP, Source.MANAGEMENT, Source.REGISTRY)
@@ -199,7 +199,7 @@ def management_tags(facts: Facts) -> Iterator[Problem]:
     needs_response=ALL,
     required=False,
 )
-def clocks_agree(facts: Facts, *, clock_offset_s: float = 10) -> Iterator[Problem]:
+def clocks_agree(facts: Facts, *, clock_offset_s: float = CLOCK_OFFSET_S) -> Iterator[Problem]:
     """Heartbeats and message ages are compared between hosts. With clock skew, live workers appear dead.
 
     A heartbeat is stale when it is older than 90 s (setting `stale_after`). A skew of that size makes every

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from attune_ops.inventory import filtered
+from attune_ops.installation.config import resolve
+from attune_ops.inventory import filtered, inspect
 from attune_ops.inventory.bindings import bindings
 from attune_ops.inventory.connections import connections
 from attune_ops.inventory.consumers import consumers
@@ -18,7 +19,8 @@ from attune_ops.inventory.orphans import orphans
 from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
 from attune_ops.model.errors import ConfigError, SourceError
-from attune_ops.model.facts import Facts, Source, with_topology
+from attune_ops.model.facts import Facts, Reach, Source, with_topology
+from attune_ops.model.passive import PassiveReading
 from attune_ops.model.registry import Execution, Worker
 from attune_ops.model.snapshot import BindingState, ChannelState, ConnectionState, ConsumerState
 from attune_ops.model.table import Table
@@ -140,6 +142,42 @@ def test_a_worker_is_not_called_ready_where_the_broker_was_not_read() -> None:
     assert table.column("state") == (None, None, None)
     assert table.column("queue") == (None, None, None)
     assert table.notes == ("registry, executions: live", "queue, messages, consumer, process: unknown (refused)")
+
+
+def test_workers_without_a_broker_are_not_all_that_was_asked_for() -> None:
+    """Exit status 3: what is unread is what the command ends with."""
+    settings = resolve({"amqp_url": "amqp://h", "database_url": "sqlite:///r.db"}, {})
+    lost = dict.fromkeys((Source.BROKER, Source.DEPTHS, Source.CONSUMERS, Source.CONNECTIONS), "refused")
+    management = Reach(Source.MANAGEMENT, "http://h", error="refused")
+    here = msgspec.structs.replace(facts(), missing=lost, reach=(management,))
+    away = msgspec.structs.replace(here, broker=None)
+    assert inspect(settings, "workers", facts=away).unread == ("refused",)
+    declared = msgspec.structs.replace(away, passive=PassiveReading("refused"))
+    assert inspect(settings, "workers", facts=declared).unread == (), "read by passive declares"
+    assert inspect(settings, "workers", facts=facts()).unread == ()
+
+
+@pytest.mark.parametrize("inspection", [workers, orphans])
+@pytest.mark.parametrize(
+    ("offset", "note"),
+    [
+        (-120.0, "the clock of registry is 120 s behind this host's: a live worker can appear dead here (AT107)"),
+        (120.0, "the clock of registry is 120 s ahead of this host's: a dead worker can appear live here (AT107)"),
+        (10.0, None),
+        (None, None),
+    ],
+)
+def test_clock_skew_is_noted(inspection: Callable[[Facts], Table], offset: float | None, note: str | None) -> None:
+    reach = Reach(Source.REGISTRY, "postgresql://h", clock_offset_s=offset)
+    found = inspection(msgspec.structs.replace(facts(), reach=(reach,))).notes
+    assert [n for n in found if "clock" in n] == ([note] if note else [])
+
+
+def test_workers_have_the_notes_of_the_registry() -> None:
+    here = facts()
+    assert here.registry is not None
+    noted = msgspec.structs.replace(here.registry, notes=("only the oldest were read",))
+    assert workers(msgspec.structs.replace(here, registry=noted)).notes[-1] == "only the oldest were read"
 
 
 def test_no_consumers_told_is_not_no_consumer() -> None:
