@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -92,9 +92,8 @@ def _write(cli: Cli, text: str, output: str | None) -> None:
 
 def is_nagios(words: list[str]) -> bool:
     """Whether these words of a command line choose the format of Nagios, which takes every status for a result."""
-    return f"--format={NAGIOS}" in words or any(
-        one == "--format" and two == NAGIOS for one, two in itertools.pairwise(words)
-    )
+    line = "\0".join(("", *words, ""))
+    return re.search(rf"\0(?:--format[\0=]|-v*o\0?){NAGIOS}\0", line) is not None
 
 
 def status_for_nagios(cli: Cli, status: int) -> int:

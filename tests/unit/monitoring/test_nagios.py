@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from attune_ops.cli._main import main
 from attune_ops.inventory.queues import queues
 from attune_ops.inventory.workers import workers
 from attune_ops.monitoring.nagios import outcome
@@ -38,3 +40,14 @@ def test_a_crash_is_critical_for_one_hour(ago: timedelta, line: str) -> None:
 def test_a_backlog_is_critical_where_a_service_consumes_it(queue: str, line: str) -> None:
     facts = world.queues(world.without_consumers(world.healthy("attune-0.6"), queue), queue, messages=5)
     assert outcome(queues(facts), (), ()).line.partition(" |")[0] == line
+
+
+@pytest.mark.parametrize("spelling", ["--format nagios", "--format=nagios", "-o nagios", "-onagios", "-vo nagios"])
+def test_an_error_is_unknown_however_the_format_is_written(
+    spelling: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An exit status of 2 would be critical."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["queues", *spelling.split(), "--no-such-option"]) == 3
+    assert capsys.readouterr().out.startswith("UNKNOWN - No such option")
+    assert main(["queues", "-o", "csv", "nagios", "--no-such-option"]) == 2
