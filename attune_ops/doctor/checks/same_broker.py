@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.checks.causes import OTHER_REGISTRY
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model.command_lines import CONFIGURED
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import has_consumer
@@ -70,18 +70,26 @@ def same_installation(facts: Facts) -> Iterator[Problem]:
 
     So it is where no live worker of the registry has a queue, a consumer or a connection on this broker, and the
     broker has queues of other workers that are consumed, or that have a higher id than every worker in the registry.
-    No other finding prints a command that changes anything then: it would delete the queues of live workers. Queues
-    that nobody consumes, of workers that the registry may have had, are those of removed workers (AT407).
+    Where the registry has no live worker at all, only consumed queues of workers that are not in it show this. Without
+    such queues the two cannot be compared, and the check is skipped. Queues that nobody consumes, of workers that the
+    registry may have had, are those of removed workers (AT407). Where the two are of different installations, no other
+    finding prints a command that changes anything: it would delete the queues of live workers.
     """
-    live, others = facts.live_workers, _of_others(facts)
-    if not live or not others or any(_is_here(facts, w) for w in live):
+    live = facts.live_workers
+    others = _of_others(facts) if live else _consumed_of_unregistered(facts)
+    if not live and not others and facts.worker_queues:
+        raise Unknown("the registry has no live worker to compare with the worker queues on the broker")
+    if not others or any(_is_here(facts, w) for w in live):
         return
     ids = listed(map(str, others))
     yield Problem(
         Subject("registry", OTHER_REGISTRY[1]),
         f"none of the registry's {counted(len(live), 'live worker')} ({listed(w.name for w in live)}) has a queue, "
         f"a consumer or a connection on this broker, but it has queues of other workers ({ids}): "
-        "these are two installations",
+        "these are two installations"
+        if live
+        else f"the registry has no live worker, but the broker has consumed queues of workers that are not in it "
+        f"({ids}): these are two installations, or the registry lost its rows",
         evidence={"workers": {w.name: w.id for w in live}, "worker_ids_on_broker": others},
         remedy="Set the registry of this broker's workers (--database-url, ATTUNE_OPS_DATABASE_URL), or the broker of "
         "this registry's workers (--amqp-url, ATTUNE_OPS_AMQP_URL). `attune-ops config show` shows where each URL "
@@ -98,6 +106,12 @@ def _of_others(facts: Facts) -> list[int]:
         for i, queues in facts.worker_queues.items()
         if i not in facts.live_ids and (i > newest or any(has_consumer(facts, q) for q in queues))
     )
+
+
+def _consumed_of_unregistered(facts: Facts) -> list[int]:
+    """The ids of workers that the registry does not have, and of which a queue is consumed."""
+    unknown = ((i, queues) for i, queues in facts.worker_queues.items() if i not in facts.worker_named)
+    return sorted(i for i, queues in unknown if any(has_consumer(facts, q) for q in queues))
 
 
 def _is_here(facts: Facts, worker: Worker) -> bool:

@@ -158,6 +158,15 @@ CASES = (
         "(7, 8)",
     ),
     Case(
+        "AT118",
+        "no live worker",
+        registered(healthy(workers=(worker(7), worker(8))), worker(1, status="inactive")),
+        "registry",
+        "workers",
+        E,
+        "the registry has no live worker, but the broker has consumed queues of workers that are not in it (7, 8)",
+    ),
+    Case(
         "AT109",
         "soon",
         reaching(H, Source.MANAGEMENT, target="https://h", certificate_days=9),
