@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from attune_ops.doctor.alike import SEVERAL
 from attune_ops.doctor.alike import merged as merged
 from attune_ops.doctor.alike import names_of as names_of
 from attune_ops.doctor.findings import Unknown
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import (
     exchange_kind,
     own_queues,
@@ -115,6 +116,12 @@ def permission(pattern: str) -> Callable[[str], bool]:
         raise Unknown(f"permission {pattern!r} is a pattern that only the broker can match")
     search = found.search
     return (lambda name: search(name) is not None) if pattern else (lambda _: False)
+
+
+def clocks_behind(facts: Facts, by: timedelta) -> tuple[str, ...]:
+    """For `Problem.related`: the registry, if its clock is behind by as much, so that what it wrote appears older."""
+    of = (r for r in facts.reach if r.source is Source.REGISTRY)
+    return tuple(r.target for r in of if -(r.clock_offset_s or 0) >= by.total_seconds())
 
 
 def nobody_takes_work(facts: Facts) -> str | None:

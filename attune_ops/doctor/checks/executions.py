@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import (
+    clocks_behind,
     counted,
     expected_consumers_of,
     listed,
@@ -87,7 +88,7 @@ def executions_waiting(facts: Facts, *, stuck_s: float = 300) -> Iterator[Proble
                 **expected_consumers_of(facts, *queues[:MOST_RELATED]),
                 "monitor": _monitored(facts, executions),
                 "no worker": (nobody,) if place.parks and nobody else (),
-                "clock": _skewed(facts, facts.taken_at - since - limit),
+                "clock": clocks_behind(facts, facts.taken_at - since - limit),
             },
             alike=None if process is None else (process.state, bool(there), bool(depth), bool(missing), unavailable),
         )  # fmt: skip
@@ -289,14 +290,8 @@ def executor_monitors(facts: Facts) -> Iterator[Problem]:
         },
         remedy="Check that the executor runs and can connect to the database, and restart it. It then ends them.",
         inspect_commands=(command_lines.consumers(queues[0]),) if queues else (),
-        related={"service": (EXECUTOR,), "clock": _skewed(facts, longest)},
+        related={"service": (EXECUTOR,), "clock": clocks_behind(facts, longest)},
     )  # fmt: skip
-
-
-def _skewed(facts: Facts, beyond: timedelta) -> tuple[str, ...]:
-    """The registries with a clock that is off by as much."""
-    of = (r for r in facts.reach if r.source is Source.REGISTRY)
-    return tuple(r.target for r in of if abs(r.clock_offset_s or 0) >= beyond.total_seconds())
 
 
 def _executions(facts: Facts) -> Sequence[Execution]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import (
+    clocks_behind,
     counted,
     listed,
     listed_counts,
@@ -37,12 +38,7 @@ def _stale_in(facts: Facts, registry: RegistryView) -> Iterator[tuple[Worker, st
         if worker.id in facts.memo(starting_workers):
             continue
         old = worker.heartbeat_age(facts.taken_at)
-        beyond = None if old is None else (old - limit).total_seconds()
-        clocks = tuple(
-            r.target
-            for r in facts.reach
-            if r.source is Source.REGISTRY and beyond is not None and abs(r.clock_offset_s or 0) >= beyond
-        )
+        clocks = () if old is None else clocks_behind(facts, old - limit)
         yield worker, "it never sent a heartbeat" if old is None else f"its heartbeat is {age(old)} old", clocks
 
 
