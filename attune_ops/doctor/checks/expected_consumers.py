@@ -92,7 +92,7 @@ def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
 @check(
     "AT404",
     "one-process-per-worker",
-    "each worker queue has exactly one consumer",
+    "no worker queue has more than one consumer",
     Severity.ERROR,
     needs=(Source.BROKER, Source.CONSUMERS),
     passive=True,

@@ -171,8 +171,9 @@ def headroom(
 
     Memory is compared with the high watermark, not with the memory of the host; free disk space with a multiple of
     `disk_free_limit`; file descriptors with the limit of the process (each connection and open file uses one). The
-    numbers are statistics, up to 10 s old. Alarms are read live: AT112 reports them, and the check is skipped while
-    the numbers are older than the end of an alarm, or missing.
+    numbers are statistics, up to 10 s old. Alarms are read live: AT112 reports them. During an alarm, and while the
+    numbers are older than its end or missing, the check does not pass; it is skipped, unless something else is near its
+    limit.
     """
     alarms = facts.memo(_alarms)
     old = []
@@ -204,6 +205,8 @@ def headroom(
             )
     if old:
         raise Unknown(f"no current statistics of {listed(old)} yet; they are up to 10 s old")
+    if alarms:
+        raise Unknown("AT112 reports an alarm")
 
 
 @check(
@@ -217,13 +220,15 @@ def headroom(
 def connections_flow(facts: Facts) -> Iterator[Problem]:
     """The broker blocks a connection that publishes during an alarm. Its publisher waits without an error.
 
-    During an alarm, AT112 lists the blocked connections. Without one, the alarm has just cleared, and the
-    connections should continue within seconds. The state `flow` is different: the broker slows down a fast publisher
-    for a moment.
+    During an alarm, AT112 lists the blocked connections, and this check is skipped. Without one, the alarm has just
+    cleared, and the connections should continue within seconds. The state `flow` is different: the broker slows down
+    a fast publisher for a moment.
     """
     broker = facts.actual
-    if broker.alarms or any(map(_flags, _nodes(facts))):  # the flags are as old as the states of the connections
-        return
+    if broker.alarms:
+        raise Unknown("AT112 reports an alarm, and the connections that it blocks")
+    if any(map(_flags, _nodes(facts))):  # they are as old as the states of the connections
+        raise Unknown("the states of the connections are from before the end of an alarm; they are up to 10 s old")
     blocked = [c for c in broker.connections or () if c.state in _BLOCKED]
     if blocked:
         names = [c.client_name or c.name for c in blocked]

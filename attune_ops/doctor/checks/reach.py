@@ -265,16 +265,17 @@ def version_known(facts: Facts) -> Iterator[Problem]:
 @check(
     "AT109",
     "certificate-lasts",
-    "TLS certificates are not about to expire",
+    "no certificate of a TLS connection to the broker expires soon",
     Severity.WARNING,
-    needs_response=ALL,
+    needs_response=(Source.AMQP, Source.MANAGEMENT),
     required=False,
 )
 def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator[Problem]:
     """When a certificate expires, services can no longer connect, and disconnected ones cannot reconnect.
 
-    The certificate is the one that this tool's own connection received, so behind a proxy it is the proxy's. Less
-    than three days is an error. Where a certificate cannot be read, the check is skipped.
+    The certificates are those that this tool's own connections to AMQP and the management API received: behind a proxy
+    that of the proxy, without TLS (amqp://, http://) none, even if the services use TLS. The certificate of the
+    registry is not read. Less than three days is an error. Where a certificate cannot be read, the check is skipped.
     """
     unread = [r for r in facts.reach if r.target.startswith(TLS) and r.certificate_days is None]
     for reach in facts.reach:

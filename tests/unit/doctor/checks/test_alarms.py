@@ -7,7 +7,9 @@ import pytest
 
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import choose
+from attune_ops.doctor.findings import CheckStatus
 from attune_ops.model.facts import Facts
+from attune_ops.model.snapshot import ConnectionState
 from tests.unit.doctor.checks.world import EVENTS, GB, NODE, ask, change, healthy, queues
 
 H = healthy()
@@ -49,6 +51,19 @@ def test_where_the_limit_may_be_high_already_a_person_decides() -> None:
     """0.6 is the default from RabbitMQ 4.0 on, and the configuration may have more."""
     (finding,) = ask(alarm("memory", holding(2000), memory_used=11 * GB), *ALARMS).findings
     assert "so draining does not help: find what takes the memory" in finding.remedy
+
+
+@pytest.mark.parametrize("code", ["AT113", "AT114"])
+def test_during_an_alarm_its_consequences_are_not_called_absent(code: str) -> None:
+    """AT112 reports them; the numbers of another resource still count."""
+    checks = choose(all_checks(), [code])
+    blocked = change(alarm("memory"), connections=(ConnectionState("c2", "/", state="blocked"),))
+    for facts in (alarm("memory"), alarm("disk"), blocked):
+        (result,) = ask(facts, *checks).results
+        assert result.status is CheckStatus.SKIPPED
+        assert (result.reason or "").startswith("AT112 reports an alarm")
+    tight = alarm("memory", descriptors_used=950)
+    assert len(ask(tight, *checks).findings) == (code == "AT113")
 
 
 def test_an_unknown_number_is_not_0() -> None:
