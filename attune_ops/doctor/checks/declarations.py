@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, foreign_objects, listed, merged
 from attune_ops.doctor.checks.orphaned_queues import removable_queues
+from attune_ops.doctor.checks.unexpected_bindings import LISTED
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import DECLARE, DIFF, CommandLine
@@ -14,6 +15,8 @@ from attune_ops.model.facts import Facts, Source
 from attune_ops.model.topology import Binding, Per, Topology, binding_name
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Attribute, Difference, DiffKind, Fix, ObjectKind
+
+THEN_UNBIND = " Then remove what is bound by another key, unless it is intended."
 
 
 def _missing(facts: Facts, subject: ObjectKind) -> Iterator[Difference]:
@@ -188,6 +191,7 @@ def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:
         b = d.item
         assert isinstance(b, Binding)
         message, instead, unbind = not_bound(facts, b)
+        unbind = unbind if commands else ()
         unbound = ""
         if _has_none_left(facts, b.source):
             unbound = f"; {b.source} has no bindings left: it was deleted and redeclared, or they were removed"
@@ -196,8 +200,8 @@ def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:
             f"{message}{unbound}",
             evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
                       "instead": instead, "unbound": unbound},
-            remedy=remedy,
-            commands=(*unbind, *commands),
+            remedy=remedy + (THEN_UNBIND if unbind else ""),
+            commands=(*commands, *unbind),  # in this order: until the right binding is there, the wrong one may be used
             # The broker removes the bindings of a queue when its node is down.
             related={"vhost": (facts.vhost,), "source": (b.source,), "destination": (b.destination,)},
         )  # fmt: skip
@@ -223,12 +227,23 @@ def lost_with(facts: Facts, exchange: str) -> tuple[str, ...]:
 
 
 def not_bound(facts: Facts, b: Binding) -> tuple[str, list[str], tuple[CommandLine, ...]]:
-    """The message about a missing binding, the keys of bindings in its place, and the commands that remove these."""
-    others = facts.memo(_unexpected).get((b.source, b.destination), [])
+    """The message about a missing binding, the keys of bindings in its place, and the commands that remove these.
+
+    Where several bindings between the two are missing, the commands are those of the last one. Too many have none.
+    """
+    ends = b.source, b.destination
+    others = facts.memo(_unexpected).get(ends, [])
     keys = [other.routing_key for other in others]
     found = f" (found: {listed(map(repr, keys))})" if keys else ""
     message = f"{b.destination} is not bound to {b.source} with key {b.routing_key!r}{found}"
-    return message, keys, tuple(command_lines.binding("unbind", other) for other in others)
+    removed = others if len(others) <= LISTED and facts.memo(_last_missing)[ends] == b else []
+    return message, keys, tuple(command_lines.binding("unbind", other) for other in removed)
+
+
+def _last_missing(facts: Facts) -> dict[tuple[str, str], Binding]:
+    """For `facts.memo`: the last of the missing bindings, by source and destination."""
+    missing = (d.item for d in facts.memo(diff).of(DiffKind.MISSING))
+    return {(b.source, b.destination): b for b in missing if isinstance(b, Binding)}
 
 
 def _unexpected(facts: Facts) -> dict[tuple[str, str], list[Binding]]:

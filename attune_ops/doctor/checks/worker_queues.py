@@ -17,7 +17,7 @@ from attune_ops.doctor.checks._common import (
     worker_name,
     worker_remedy,
 )
-from attune_ops.doctor.checks.declarations import lost_with, not_bound, refused
+from attune_ops.doctor.checks.declarations import THEN_UNBIND, lost_with, not_bound, refused
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import CommandLine
@@ -30,6 +30,8 @@ from attune_ops.model.worker_process import State, process_counts, worker_proces
 from attune_ops.topology.diff import diff
 from attune_ops.topology.drift import Difference, DiffKind, Fix
 from attune_ops.topology.redeclaration import TRANSIENT
+
+BIND = "Bind its queue: the worker consumes from it."
 
 
 @check(
@@ -186,7 +188,7 @@ def _unbound(facts: Facts) -> Iterator[tuple[object, Problem]]:
         if not possible:
             remedy = refused(d)
         else:
-            remedy = "Bind its queue: the worker consumes from it." if read else worker_remedy(process.state)
+            remedy = BIND + (THEN_UNBIND if unbind else "") if read else worker_remedy(process.state)
         related = {"source": (b.source,), "missing worker queue": missing_queue_of(facts, d.worker_id),
                    "destination": (b.destination,), "base binding": lost_with(facts, b.source)}  # fmt: skip
         # What another finding explains is listed under that one, each by its name.
@@ -199,6 +201,6 @@ def _unbound(facts: Facts) -> Iterator[tuple[object, Problem]]:
                       "routing_key": b.routing_key, "instead": instead, "process": process.summary},
             remedy=remedy,
             # Only this binding: the command for all that is missing also binds queues that nobody reads.
-            commands=(*unbind, command_lines.bind(b)) if read and possible else (),
+            commands=(command_lines.bind(b), *unbind) if read and possible else (),
             related=related,
         )  # fmt: skip

@@ -10,13 +10,15 @@ import pytest
 
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.reach import DRIVER
+from attune_ops.doctor.checks.unexpected_bindings import LISTED
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
-from attune_ops.model.command_lines import bind, consumers, exchange, reap, retire, safety_policy
+from attune_ops.model.command_lines import DECLARE, bind, binding, consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import (
+    BindingState,
     ChannelState,
     ConnectionState,
     ConsumerState,
@@ -523,7 +525,8 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_no_worker_can_take_executions(rows: tuple[Worker, ...], severity: Severity | None, says: str) -> None:
-    left = without_consumers(registered(S, *rows), *(q.name for q in S.topology.worker_queues(1)))
+    one = healthy(SEPTEMBER, (worker(1),))
+    left = without_consumers(registered(one, *rows), *(q.name for q in S.topology.worker_queues(1)))
     (problem,) = problems("AT416", left)
     assert says in problem.message
     assert problem.severity is severity
@@ -598,6 +601,8 @@ def test_the_own_queue_of_a_replica_is_known_by_its_consumer() -> None:
 def test_a_clock_makes_executions_seem_to_wait() -> None:
     early = reaching(executing(S, execution(7, "requested", 5.1)), Source.REGISTRY, clock_offset_s=-240.0)
     assert [c.code for f in diagnose(early).findings if f.code == "AT107" for c in f.consequences] == ["AT413"]
+    late = reaching(early, Source.REGISTRY, clock_offset_s=240.0)
+    assert "AT413" in [f.code for f in diagnose(late).findings], "a clock that is ahead makes them seem newer"
 
 
 def test_a_binding_that_routes_dead_letters_is_not_removed() -> None:
@@ -993,6 +998,38 @@ def test_a_queue_is_bound_by_a_command_where_its_worker_consumes_from_it() -> No
     assert (problem.commands, problem.remedy) == ((bind(wanted),), "Bind its queue: the worker consumes from it.")
     (problem,) = problems("AT402", without_consumers(unbound, W1))
     assert problem.commands == ()
+
+
+def test_a_registry_without_a_live_worker_cannot_be_compared() -> None:
+    """Its workers are stopped, or it has others, and nobody consumes what they may have left."""
+    names = [f"worker.{i}.executions" for i in (1, 2, 3)]
+    stopped = registered(H, *(worker(i, status="inactive") for i in (1, 2, 3)))
+    for facts in (stopped, registered(without_consumers(H, *names), worker(9, status="inactive"))):
+        with pytest.raises(Unknown, match="no live worker"):
+            problems("AT118", facts)
+    assert problems("AT118", without_queues(stopped, *names)) == []
+
+
+def test_a_binding_in_the_place_of_a_missing_one_is_removed_once_and_last() -> None:
+    """Run as printed, the commands leave no queue without a route; and the other binding may be intended."""
+    wrong, then = BindingState("/", "attune.executions", W1, "worker.l"), "unless it is intended."
+    (wanted,) = (b for b in S.topology.worker_bindings(1) if b.destination == W1)
+    unbound = bound(without_bindings(S, lambda b: b.destination == W1), wrong.source, W1, wrong.routing_key)
+    (problem,) = problems("AT402", unbound)
+    assert problem.commands == (bind(wanted), binding("unbind", wrong))
+    assert problem.remedy.endswith(then)
+    queue_name = "attune.rules.lifecycle.queue"
+    lacking = without_bindings(S, lambda b: b.destination == queue_name)
+    for count in (1, LISTED, LISTED + 1):
+        facts = lacking
+        for i in range(count):
+            facts = bound(facts, "attune.events", queue_name, f"wrong.{i}")
+        assert {p.commands for p in problems("AT204", changed(facts, assumed=True))} == {()}
+        *others, last = problems("AT204", facts)
+        assert [p.commands for p in others] == [(DECLARE,)] * 6
+        removed = 0 if count > LISTED else count
+        assert (last.commands[0], len(last.commands)) == (DECLARE, 1 + removed)
+        assert last.remedy.endswith(then) is bool(removed)
 
 
 def test_a_broker_that_does_not_report_what_it_denies_is_not_called_permissive() -> None:
