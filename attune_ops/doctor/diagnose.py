@@ -18,6 +18,7 @@ from attune_ops.doctor.alike import Found, alike, together
 from attune_ops.doctor.checks import GROUPS, all_checks
 from attune_ops.doctor.checks.causes import EXPLAINED_BY, MISLEADING, Rows, root_causes
 from attune_ops.doctor.findings import (
+    Baseline,
     Check,
     CheckResult,
     CheckStatus,
@@ -38,7 +39,6 @@ from attune_ops.model.passive import PASSIVE_DECLARE
 
 IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy", "operator policy")
 
-Key = tuple[str, str, str]
 _Judged: TypeAlias = tuple[Check, Problem, Severity]  # a problem before it is known what explains it
 
 
@@ -48,15 +48,15 @@ def diagnose(
     *,
     severities: Mapping[str, Severity | None] | None = None,
     thresholds: Mapping[str, float] | None = None,
-    known: Collection[Key] = (),
+    known: Baseline | None = None,
     clock: Callable[[], float] | None = None,
     explained_by: Rows = EXPLAINED_BY,
     docs_url: str | None = None,
 ) -> Report:
     """Runs the checks (default: all) and returns the report.
 
-    `severities` gives codes another severity, None disables one; `thresholds` replaces defaults by name; `known` are
-    the keys of findings to leave out (a baseline's). `docs_url` is the address of the documentation. `clock` returns
+    `severities` gives codes another severity, None disables one; `thresholds` replaces defaults by name; `known` is
+    the baseline, and its findings are left out. `docs_url` is the address of the documentation. `clock` returns
     seconds and gives the durations. A check with an unmet need is skipped with the reason. A check that raises is
     `crashed`, and the others continue.
     """
@@ -69,8 +69,9 @@ def diagnose(
         causes = root_causes([(c.code, p) for c, p, _ in found], explained_by)
         roots = [(found[i][1], finding) for i, finding in _root_causes(facts, found, causes, docs_url)]
         grouped = (_of_one_cause(facts, several) for several in alike(facts, roots))
-        findings = _without_damage(worst_first(grouped, facts))
-    new = tuple(f for f in findings if not f.keys <= set(known))
+        misleading = _misleading(facts, runs)
+        findings = _without_damage(worst_first(grouped, facts), misleading)
+    new = tuple(f for f in findings if known is None or not known.accepts(f))
     return Report(
         facts=facts,
         results=_results(runs, found, causes, findings, new),
@@ -78,6 +79,7 @@ def diagnose(
         taken_at=facts.taken_at,
         duration_ms=(now() - started) * 1000,
         known=len(findings) - len(new),
+        notes=_no_commands(misleading, new),
         of=0 if checks is None or len(checks) == len(all_checks()) else len(all_checks()),
     )
 
@@ -238,12 +240,35 @@ def _of_one_cause(facts: Facts, several: Sequence[Found]) -> Finding:
     )
 
 
-def _without_damage(findings: list[Finding]) -> list[Finding]:
+def _misleading(facts: Facts, runs: Sequence[tuple[Check, _Run]]) -> dict[str, str]:
+    """By code, what the checks of `MISLEADING` found: also those that are not chosen, or disabled."""
+    chosen = {c.code: run for c, run in runs}
+    checks = (c for c in all_checks() if c.code in MISLEADING)
+    made = {c.code: chosen.get(c.code) or _run(facts, c, {}, lambda: 0.0) for c in checks}
+    return {code: run.problems[0].message for code, run in made.items() if run.problems}
+
+
+def _no_commands(misleading: Mapping[str, str], new: Sequence[Finding]) -> tuple[str, ...]:
+    """Notes in place of what is not among the findings, because its check is not chosen or the baseline has it."""
+    reported = {f.code for f in new}
+    hidden = ((code, said) for code, said in misleading.items() if code not in reported)
+    return tuple(f"{code}: {said}; so no command is printed that changes anything" for code, said in hidden)
+
+
+def _without_damage(findings: list[Finding], misleading: Collection[str]) -> list[Finding]:
     """Of two brokers, or by another release: that first, and no command of another finding that changes anything."""
-    wrong = sorted((f for f in findings if f.code in MISLEADING), key=lambda f: f.code)
-    if not wrong:
+    if not misleading:
         return findings
-    return wrong + [msgspec.structs.replace(f, commands=()) for f in findings if f not in wrong]
+    wrong = sorted((f for f in findings if f.code in misleading), key=lambda f: f.code)
+    return wrong + [_without_commands(f) for f in findings if f not in wrong]
+
+
+def _without_commands(finding: Finding) -> Finding:
+    """The finding without its commands, those of its single problems in the evidence too."""
+    evidence = dict(finding.evidence)
+    if "each" in evidence:
+        evidence["each"] = [{k: v for k, v in each.items() if k != "commands"} for each in evidence["each"]]
+    return msgspec.structs.replace(finding, commands=(), evidence=evidence)
 
 
 def _results(

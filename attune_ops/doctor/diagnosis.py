@@ -13,8 +13,8 @@ import msgspec
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.unacknowledged import consumers_move, may_be_stuck
 from attune_ops.doctor.checks.upgrade import target_note
-from attune_ops.doctor.diagnose import Key, choose, diagnose, garbage_collection_paused, verify
-from attune_ops.doctor.findings import CheckPages, Finding, Report, Severity, Subject
+from attune_ops.doctor.diagnose import choose, diagnose, garbage_collection_paused, verify
+from attune_ops.doctor.findings import Baseline, CheckPages, Consequence, Finding, Report, Severity, Subject
 from attune_ops.doctor.lab_commands import on_lab
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
@@ -36,7 +36,7 @@ class DiagnosisOptions(TypedDict, total=False):
     only: Collection[str]
     skip: Collection[str]
     target_version: str | None
-    known: Collection[Key]
+    known: Baseline | None
 
 
 def read_and_diagnose(
@@ -46,14 +46,14 @@ def read_and_diagnose(
     only: Collection[str] = (),
     skip: Collection[str] = (),
     target_version: str | None = None,
-    known: Collection[Key] = (),
+    known: Baseline | None = None,
     file: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> Report:
     """Reads facts and diagnoses them.
 
-    `only` and `skip` are codes, names or groups of checks; `known` are the keys of a baseline; `file` is the source of
-    facts that are not live; `notes` are remarks about the settings. The report's duration includes the reading.
+    `only` and `skip` are codes, names or groups of checks; `known` is the baseline; `file` is the source of facts that
+    are not live; `notes` are remarks about the settings. The report's duration includes the reading.
     Raises `ConfigError` for an unknown check or threshold before anything is read.
     """
     verify(check_settings.severities, check_settings.thresholds)
@@ -73,7 +73,7 @@ def read_and_diagnose(
             clock=time.perf_counter,
         )
     note = target_note(facts)
-    notes = (*notes, *((note,) if note else ()), *(facts.passive.notes if facts.passive else ()))
+    notes = (*notes, *report.notes, *((note,) if note else ()), *(facts.passive.notes if facts.passive else ()))
     return msgspec.structs.replace(
         report,
         duration_ms=(time.perf_counter() - started) * 1000,
@@ -175,6 +175,9 @@ class _BaselineFinding(msgspec.Struct):
     subject: Subject
     subjects: list[Subject] = []
     count: int = 1
+    severity: Severity = Severity.ERROR
+    consequences: list[Consequence] = []
+    consequence_counts: dict[str, int] = {}
 
 
 class _BaselineOfOne(msgspec.Struct):
@@ -187,13 +190,13 @@ class _Baseline(msgspec.Struct):
     environments: dict[str, _BaselineOfOne] = {}
 
 
-def read_baseline(path: str | None, env: str | None = None) -> frozenset[Key]:
-    """The keys of the findings in an earlier report (`doctor --format json`), if any; raises `ConfigError`.
+def read_baseline(path: str | None, env: str | None = None) -> Baseline | None:
+    """The findings in an earlier report (`doctor --format json`), if any; raises `ConfigError`.
 
     Of a report of several environments, those of `env`.
     """
     if path is None:
-        return frozenset()
+        return None
     try:
         data = Path(path).expanduser().read_bytes()
         baseline = msgspec.json.decode(data, type=_Baseline)
@@ -210,9 +213,17 @@ def read_baseline(path: str | None, env: str | None = None) -> frozenset[Key]:
             raise ConfigError(f"baseline {path!r} is of several environments: choose one of them with --env")
         findings = baseline.environments.get(env, _BaselineOfOne()).findings
     for f in findings:
-        if f.count > max(1, len(f.subjects)):  # several can have one name: the consumers of replicas
-            raise ConfigError(
-                f"baseline {path!r} names {len(f.subjects)} of the {f.count:,} subjects of {f.code}: "
-                "write it with --format json --full"
-            )
-    return frozenset((f.code, s.kind, s.name) for f in findings for s in (f.subject, *f.subjects))
+        for named, count, what in (
+            (len(f.subjects) or 1, f.count, "subjects"),  # several can have one name: the consumers of replicas
+            (len(f.consequences), sum(f.consequence_counts.values()), "consequences"),
+        ):
+            if count > named:
+                raise ConfigError(
+                    f"baseline {path!r} names {named} of the {count:,} {what} of {f.code}: "
+                    "write it with --format json --full"
+                )
+    findings.sort(key=lambda f: f.severity.rank)  # of two findings with one key the worst is kept
+    return Baseline(
+        {(f.code, s.kind, s.name): f.severity for f in findings for s in (f.subject, *f.subjects)},
+        frozenset(c.key for f in findings for c in f.consequences),
+    )

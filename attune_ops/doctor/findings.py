@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -28,6 +28,8 @@ class CheckStatus(StrEnum):
 ON_TOPOLOGY = ("design", "upgrade")  # groups of checks that examine the topology itself
 HARM = ("AT308", "AT511")  # checks of what a weakness does now: dead letters are lost, a queue is long
 ON_BROKER = ("topology", "routes", "workers", "flow")  # groups of checks that examine the broker
+
+Key: TypeAlias = tuple[str, str, str]  # code, kind and name of the subject: a finding in another report
 
 SubjectKind = Literal[
     "queue", "exchange", "binding", "route", "worker", "execution", "consumer", "connection", "node",
@@ -153,6 +155,11 @@ class Consequence(msgspec.Struct, frozen=True):
     subject: Subject
     detail: str
 
+    @property
+    def key(self) -> Key:
+        """What identifies it in another report, as that of a finding does."""
+        return self.code, self.subject.kind, self.subject.name
+
 
 class Finding(Shown, msgspec.Struct, frozen=True):
     """A problem with the check that found it, and the findings that follow from it."""
@@ -179,14 +186,28 @@ class Finding(Shown, msgspec.Struct, frozen=True):
         return self.subject, *self.others
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         """What identifies a finding in another report: code, kind and name of the subject."""
         return self.code, self.subject.kind, self.subject.name
 
     @property
-    def keys(self) -> frozenset[tuple[str, str, str]]:
+    def keys(self) -> frozenset[Key]:
         """The keys of all its subjects."""
         return frozenset((self.code, s.kind, s.name) for s in self.subjects)
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """The accepted findings of an earlier report, each key with its severity, and the keys of their consequences."""
+
+    findings: Mapping[Key, Severity] = {}
+    consequences: frozenset[Key] = frozenset()
+
+    def accepts(self, finding: Finding) -> bool:
+        """Whether it has all subjects and consequences of a finding, which is not more severe than it was."""
+        accepted = [self.findings.get(key) for key in finding.keys]
+        return all(s is not None and s.rank >= finding.severity.rank for s in accepted) and all(
+            c.key in self.consequences or c.key in self.findings for c in finding.consequences
+        )
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -219,8 +240,9 @@ class Report(Shown, msgspec.Struct, frozen=True):
     """The outcome of one diagnosis; the same facts give the same report, byte for byte.
 
     `known` is the number of findings left out because the baseline has them. `file` is the file that was read instead
-    of a live broker. `notes` are remarks about the request itself. `full`: its JSON has every
-    subject of a finding, not the first 100. `of` is the number of all checks where only a part of them was chosen.
+    of a live broker. `notes` are remarks about the request, and why no command is printed that changes anything, where
+    no finding says so. `full`: its JSON has every subject of a finding, not the first 100. `of` is the number of all
+    checks where only a part of them was chosen.
     """
 
     facts: Facts

@@ -14,8 +14,7 @@ from attune_ops import render
 from attune_ops.doctor.alike import merged, together
 from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.diagnose import diagnose
-from attune_ops.doctor.diagnosis import read_baseline
-from attune_ops.doctor.findings import Check, Finding, Problem, Severity, Subject, SubjectKind
+from attune_ops.doctor.findings import Baseline, Check, Finding, Problem, Severity, Subject, SubjectKind
 from attune_ops.model.command_lines import DECLARE, CommandLine, reap
 from attune_ops.model.facts import Facts
 from attune_ops.model.registry import Worker
@@ -23,6 +22,7 @@ from tests.unit.doctor.checks.world import (
     EVENTS,
     JANUARY,
     SEPTEMBER,
+    accepted,
     change,
     executing,
     execution,
@@ -39,7 +39,7 @@ from tests.world import words_of
 IDS = range(1, 26)
 
 
-def test_workers_that_died_in_the_same_way_are_one_finding() -> None:
+def test_workers_that_died_in_the_same_way_are_one_finding(tmp_path: Path) -> None:
     """In each form with list and count; JSON has each worker's data too."""
     many = tuple(stale(i) for i in IDS)
     named = [f"worker.{i}.executions" for i in IDS]
@@ -63,8 +63,9 @@ def test_workers_that_died_in_the_same_way_are_one_finding() -> None:
         assert said in render.form(report, form)
     assert said.split(";")[0] in " ".join(console.file.getvalue().split())
     # A baseline knows all of them, or it is a finding.
-    assert diagnose(facts, known=finding.keys).at_least(Severity.ERROR) == ()
-    assert diagnose(facts, known=[finding.key]).at_least(Severity.ERROR) == (finding,)
+    assert diagnose(facts, known=accepted(report, tmp_path)).at_least(Severity.ERROR) == ()
+    of_one = Baseline({finding.key: finding.severity}, frozenset(c.key for c in finding.consequences))
+    assert diagnose(facts, known=of_one).at_least(Severity.ERROR) == (finding,)
 
 
 def test_queues_of_workers_that_crashed_in_the_same_way_are_one_finding() -> None:
@@ -146,9 +147,7 @@ def test_subjects_of_one_name_are_a_baseline(tmp_path: Path) -> None:
     report = diagnose(change(facts, consumers=(*others, *replicas)))
     (finding,) = (f for f in report.findings if f.code == "AT406")
     assert [s.name for s in finding.subjects] == [tag] * 3
-    file = tmp_path / "baseline.json"
-    file.write_bytes(msgspec.json.encode(render.form(report, "json")))
-    assert finding.keys <= read_baseline(str(file))
+    assert accepted(report, tmp_path).accepts(finding)
 
 
 def test_two_are_two_findings_and_three_are_one() -> None:

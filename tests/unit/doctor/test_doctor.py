@@ -27,11 +27,13 @@ from attune_ops.render import wire
 from attune_ops.topology.export import export_topology
 from tests.unit.doctor.checks.firing import CASES, Case
 from tests.unit.doctor.checks.world import (
+    EVENTS,
     EXECUTIONS,
     FLAWLESS,
     JANUARY,
     SEPTEMBER,
     W1,
+    accepted,
     bound,
     change,
     executing,
@@ -104,6 +106,29 @@ def test_the_order_of_sets_plays_no_part(tmp_path: Path) -> None:
     }
     assert len(said) == 1
     assert b"AT201" in said.pop()
+
+
+def test_two_brokers_leave_no_command_where_their_check_is_not_chosen(tmp_path: Path) -> None:
+    """Nor where it is disabled, or known by the baseline: a note names the cause instead."""
+    unbound = without_bindings(healthy(SEPTEMBER), lambda b: b.destination.endswith(".executions"))
+    two = reaching(change(unbound, cluster="b"), Source.AMQP, cluster="a")
+    bindings = choose(all_checks(), ("AT402",))
+    (found,) = diagnose(unbound, bindings).findings
+    assert found.commands
+    assert found.evidence["each"][0]["commands"]
+    (found,) = diagnose(two, bindings).findings
+    assert found.commands == ()
+    assert "commands" not in found.evidence["each"][0]
+    assert diagnose(two).notes == ()
+    for report in (
+        diagnose(two, bindings),
+        diagnose(two, severities={"AT116": None}),
+        diagnose(two, known=accepted(diagnose(two), tmp_path)),
+    ):
+        assert not any(f.commands for f in report.findings)
+        (note,) = report.notes
+        assert note.startswith("AT116: AMQP is connected to cluster a, the management API is of cluster b")
+        assert note.endswith("; so no command is printed that changes anything")
 
 
 def test_a_check_that_raises_is_crashed_and_the_others_go_on() -> None:
@@ -186,12 +211,29 @@ def test_choosing_checks() -> None:
         choose(checks, skip=("wokers",))
 
 
-def test_a_baseline_leaves_out_what_is_known() -> None:
+def test_a_baseline_leaves_out_what_is_known(tmp_path: Path) -> None:
     facts = without_queues(healthy(), W1)
     first = diagnose(facts)
-    again = diagnose(without_queues(facts, EXECUTIONS), known={f.key for f in first.findings})
+    again = diagnose(without_queues(facts, EXECUTIONS), known=accepted(first, tmp_path))
     assert [(f.code, f.subject.name) for f in again.findings] == [("AT202", EXECUTIONS)]
     assert again.known == len(first.findings)
+
+
+def test_a_baseline_hides_nothing_that_got_worse(tmp_path: Path) -> None:
+    """A known finding with a new consequence, or of a higher severity, is reported again; a better one is not."""
+    six = healthy("attune-0.6")
+    backlog = queues(six, EVENTS, messages=5_000_000, messages_ready=5_000_000)
+    (found,) = diagnose(backlog, known=accepted(diagnose(six), tmp_path)).findings
+    assert found.code == "AT606"
+    assert any(c.subject.name == EVENTS for c in found.consequences)
+    assert diagnose(six, known=accepted(diagnose(backlog), tmp_path)).findings == ()
+    names = [q.name for q in healthy(SEPTEMBER).topology.worker_queues(3)]
+    stopped = registered(healthy(SEPTEMBER), worker(1), worker(2), worker(3, status="inactive"))
+    stopped = without_consumers(stopped, *names)
+    known = accepted(diagnose(stopped), tmp_path)
+    assert diagnose(stopped, known=known).findings == ()
+    (found,) = diagnose(queues(stopped, names[0], messages=4), known=known).findings
+    assert (found.code, found.severity) == ("AT407", Severity.ERROR)
 
 
 class TestOneCauseGivesOneFinding:
@@ -259,6 +301,8 @@ class TestOneCauseGivesOneFinding:
     def test_a_wrong_clock(self) -> None:
         facts = registered(healthy(), *(stale(i, 2) for i in (1, 2, 3)))
         assert serious(reaching(facts, Source.REGISTRY, clock_offset_s=-120.0)) == {("AT107", "postgresql://h")}
+        ahead = serious(reaching(facts, Source.REGISTRY, clock_offset_s=120.0))
+        assert "AT410" in {code for code, _ in ahead}, "a clock that is ahead makes no heartbeat old"
 
     def test_a_broker_that_denies_transient_queues(self) -> None:
         facts = change(without_queues(healthy(), W1), deprecated=(feature(state="denied", used=False),))

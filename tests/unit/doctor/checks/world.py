@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from attune_ops import render
 from attune_ops.doctor.diagnose import diagnose
-from attune_ops.doctor.findings import Check, Report
+from attune_ops.doctor.diagnosis import read_baseline
+from attune_ops.doctor.findings import Baseline, Check, Report
 from attune_ops.model.facts import Facts, Reach, Source, with_topology
 from attune_ops.model.registry import Execution, Worker
 from attune_ops.model.snapshot import (
@@ -256,6 +259,15 @@ def ask(facts: Facts, *checks: Check) -> Report:
 def stale(id: int, minutes: float = 10, **changes: Any) -> Worker:
     """A worker that is registered as active and whose heartbeat is old."""
     return worker(id, last_heartbeat=NOW - timedelta(minutes=minutes), **changes)
+
+
+def accepted(report: Report, folder: Path) -> Baseline:
+    """The report as a baseline, read from its file."""
+    file = folder / "accepted.json"
+    file.write_bytes(msgspec.json.encode(render.form(msgspec.structs.replace(report, full=True), "json")))
+    found = read_baseline(str(file))
+    assert found is not None
+    return found
 
 
 def execution(id: int, status: str, minutes: float = 10, **changes: Any) -> Execution:
