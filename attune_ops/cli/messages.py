@@ -152,7 +152,7 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
 
 @command.command(
     example="attune-ops messages drain attune.events.queue --to events.jsonl --limit 1 --apply\n"
-    "attune-ops messages restore events.jsonl --rate 100"
+    "attune-ops messages restore events.jsonl --exchange= --routing-key=attune.events.queue --rate 100"
 )
 @click.argument("file")
 @FILTER
@@ -165,9 +165,13 @@ def drain(cli: Cli, /, queue: str, format: str, **how: Any) -> None:
 def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
     """Publishes the messages of FILE again, dead letters to their original exchange.
 
-    With --exchange or --routing-key, all messages are published there, unchanged. Each is confirmed and marked in
-    FILE.restored; after a kill, run the same command again. A message that is not published (unroutable, nacked,
-    replayed too often, execution finished) stays in the file and is reported (exit status 1).
+    All queues that are bound there get a copy, and their consumers handle it again: the dry run names them. With
+    --exchange= --routing-key=QUEUE, that queue alone gets the messages. With another --exchange or --routing-key, all
+    messages are published there, unchanged.
+
+    Each is confirmed and marked in FILE.restored; after a kill, run the same command again. A message that is not
+    published (unroutable, nacked, replayed too often, execution finished) stays in the file and is reported (exit
+    status 1).
     """
     how["on_notice"] = lambda text: cli.error(f"attune-ops: {text}")
     _transfer(cli, how, format, lambda: cli.ops.messages.restore(file, **how))
@@ -184,6 +188,9 @@ def restore(cli: Cli, /, file: str, format: str, **how: Any) -> None:
 @pass_cli
 def move(cli: Cli, /, queue: str, to: str | None, format: str, **how: Any) -> None:
     """Moves messages from queue FROM to queue TO. Without TO, returns dead letters to their original exchange.
+
+    All queues that are bound to that exchange get a copy; with --filter queue=QUEUE --exchange= --routing-key=QUEUE,
+    the dead letters of QUEUE return to that queue alone.
 
     A message is acknowledged only when the broker has confirmed its copy. A message that is not published (unroutable,
     nacked, replayed too often, execution finished) stays in FROM and is reported (exit status 1).

@@ -27,6 +27,7 @@ from attune_ops.model.files import PRIVATE, STDOUT, check_regular, lock
 SCHEMA = "attune-ops/messages/1"
 BUFFER = 1 << 20
 LONGEST_HEADER = 1 << 16  # bytes
+OF_TAP = "(tap of exchange "  # begins the name of the queue in the file of a tap
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     vhost: str
     broker: str
     created: datetime
+
+    @property
+    def of_tap(self) -> bool:
+        """Whether the messages are copies: the queues of the exchange have got them."""
+        return self.queue.startswith(OF_TAP)
 
 
 class Damaged(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from attune_ops.installation import audit
 from attune_ops.installation.amqp import depth, short_connection
 from attune_ops.installation.config import Settings
 from attune_ops.messages import interrupts, raw_amqp
+from attune_ops.messages.fan_out import fan_out_notes
 from attune_ops.messages.length_limit import read_room
 from attune_ops.messages.publisher import WINDOW, Destination, Publisher, open_publisher
 from attune_ops.messages.queue_reader import BATCH, Delivery, QueueReader, open_reader
@@ -88,6 +89,7 @@ def move(
         notes=(
             *([note] if note else []),
             *([DEAD_ONLY] if dead_only and not apply else []),
+            *(fan_out_notes(settings, selector, queue, apply) if most else ()),
             *info.notes(requeued=not apply or run.requeues),
             *room,
             *run.notes,

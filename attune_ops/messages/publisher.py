@@ -39,6 +39,11 @@ class Destination(msgspec.Struct, frozen=True):
     routing_key: str | bytes
     properties: bytes
 
+    @property
+    def key(self) -> str:
+        """The routing key as text."""
+        return self.routing_key if isinstance(self.routing_key, str) else self.routing_key.decode(errors="replace")
+
 
 class _Sent:
     """A message that was published and is not yet confirmed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from attune_ops.installation import audit
 from attune_ops.installation.config import Settings
 from attune_ops.messages import interrupts, raw_amqp
+from attune_ops.messages.fan_out import fan_out_notes
 from attune_ops.messages.length_limit import read_room
 from attune_ops.messages.message import Message
 from attune_ops.messages.message_file import Damaged, Header, read_header, read_messages
@@ -47,6 +48,9 @@ def restore(
 ) -> Transfer:
     """Publishes the messages of a file where each came from, or to an exchange; without `apply` it is a dry run.
 
+    Where each came from, every queue that is bound there with its key gets a copy: `notes` name the other queues. With
+    the exchange "" and a queue as `routing_key`, that queue alone gets them.
+
     `again` includes messages that were restored before, `copies` duplicates in the file. Each message is published as
     mandatory and confirmed. Killed at any moment it loses none: run it again, and what the broker had confirmed is not
     published again; what was in flight (at most `publisher.WINDOW` messages) is, and is counted. What is not published
@@ -56,7 +60,7 @@ def restore(
     `SourceError` where the connection breaks.
 
     >>> _ = ops.messages.drain("attune.events.queue", "events.jsonl", apply=True)
-    >>> transfer = ops.messages.restore("events.jsonl", apply=True)
+    >>> transfer = ops.messages.restore("events.jsonl", exchange="", routing_key="attune.events.queue", apply=True)
     >>> transfer.count("published"), transfer.incomplete
     (2, False)
     """
@@ -82,6 +86,8 @@ def restore(
                         run.publish(settings, header, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
+    source = None if header.of_tap else header.queue
+    copies_to = fan_out_notes(settings, selector, source, apply) if run.counter.count("published") else ()
     return Transfer(
         what="restore",
         source=str(path),
@@ -90,7 +96,7 @@ def restore(
         outcomes=run.counter.outcomes,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
-        notes=tuple(n for n in (note, run.doubt, *unknown) if n),
+        notes=tuple(n for n in (note, *copies_to, run.doubt, *unknown) if n),
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -104,15 +105,17 @@ class Selector:
     """Decides for batches of messages which are published and where to. Raises `ConfigError` for a wrong filter."""
 
     def __init__(self, settings: Settings, filters: Iterable[str], target: Target, max_replays: int | None) -> None:
-        self._settings, self._filters, self._target = settings, parse(filters), target
+        self._settings, self._filters, self.target = settings, parse(filters), target
         # Publishing to a named destination is not a replay.
         self._guard = Guard(max_replays if target.counted else None, settings.amqp.user)
         self._session: Session | None = None
+        # Where the selected messages go, and the queue that dead-lettered them or '', with the headers of the first.
+        self.routed: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     @property
     def detail(self) -> dict[str, object]:
         """What the audit log records of it."""
-        return {"to": self._target.words, "filters": [f.text for f in self._filters]}
+        return {"to": self.target.words, "filters": [f.text for f in self._filters]}
 
     @contextlib.contextmanager
     def registry(self, *, finished: bool) -> Iterator[str]:
@@ -152,13 +155,19 @@ class Selector:
         return ended_executions(self._session, executions)
 
     def _decide(self, message: Message, ended: dict[int, str]) -> Destination | Kept:
-        if self._target.dead_only and not message.deaths:
+        if self.target.dead_only and not message.deaths:
             return Kept("kept", "not dead-lettered: no original queue to return to")
         try:
             why = self._guard.why_not(message, ended)
-            return self._target.of(message) if why is None else Kept("kept", why)
+            if why is not None:
+                return Kept("kept", why)
+            to = self.target.of(message)
         except BadProperties:  # the file was edited; the broker would close the connection
             return Kept("kept", "invalid AMQP properties")
+        place = (to.exchange, to.key, message.deaths[0].queue if message.deaths else "")
+        if place not in self.routed and len(self.routed) < MOST_GROUPS:
+            self.routed[place] = message.headers
+        return to
 
 
 def executions_of(messages: list[Message]) -> tuple[int, ...]:
@@ -183,8 +192,7 @@ class OutcomeCounter:
     def settle(self, to: Destination, result: PublishResult) -> None:
         """Counts a message by the broker's answer."""
         outcome, why = NOT_PUBLISHED.get(result, ("published", ""))
-        key = to.routing_key if isinstance(to.routing_key, str) else to.routing_key.decode(errors="replace")
-        self._add((outcome, to.exchange, key, why))
+        self._add((outcome, to.exchange, to.key, why))
 
     def expect(self, messages: int) -> None:
         """Counts messages that would be published, as far as is known."""

@@ -19,7 +19,7 @@ from attune_ops.installation.config import Settings
 from attune_ops.messages import raw_amqp
 from attune_ops.messages.filters import Filter, accepts, parse
 from attune_ops.messages.message import Message
-from attune_ops.messages.message_file import MessageFile, check_file, open_file
+from attune_ops.messages.message_file import OF_TAP, MessageFile, check_file, open_file
 from attune_ops.messages.preview import Preview, preview
 from attune_ops.model.display import Shown
 from attune_ops.model.errors import ActionError, ConfigError
@@ -121,7 +121,7 @@ def _redactor(settings: Settings) -> Redactor:
 
 def _label(exchange: str) -> str:
     """What stands in a message file in place of the queue."""
-    return f"(tap of exchange {exchange})"
+    return f"{OF_TAP}{exchange})"
 
 
 def _bindings(settings: Settings, exchange: str, key: str | None) -> tuple[list[Binding], list[str]]:

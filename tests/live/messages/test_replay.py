@@ -418,3 +418,24 @@ def test_marks_of_another_file_of_the_same_name_are_not_believed(ops: Ops, vhost
             file.unlink()
     with pytest.raises(ConfigError, match="another file"):
         ops.messages.restore(file)
+
+
+def test_the_other_queues_that_get_a_copy_are_named(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
+    """Their consumers would handle the messages again."""
+    vhost.api("PUT", "queues/{vhost}/audit", {"durable": True, "arguments": {"x-queue-type": "classic"}})
+    vhost.api("POST", "bindings/{vhost}/e/work/q/audit", {"routing_key": "job.*"})
+    file = tmp_path / "f"
+    send(ops, envelope())
+    ops.messages.drain("work", file, apply=True)
+    to, alone = "each message to exchange 'work' with key 'job.1'", "--exchange= --routing-key=work"
+    assert f"{to} is also routed to audit; for queue 'work' alone: {alone}" in ops.messages.restore(file).notes
+    assert f"{to} was also routed to audit" in ops.messages.restore(file, apply=True).notes
+    assert (depth(vhost, "work"), depth(vhost, "audit")) == (1, 2)
+    reject(vhost, 1)
+    assert any("each message is routed again" in note for note in ops.messages.move("dead").notes)
+    assert f"{to} was also routed to audit" in ops.messages.move("dead", apply=True).notes
+    reject(vhost, 1)
+    only = ops.messages.move("dead", exchange="", routing_key="work", filters=["queue=work"], apply=True)
+    assert counts(only) == {"published": 1}
+    assert (depth(vhost, "work"), depth(vhost, "audit")) == (1, 3)
+    assert not any("routed" in note for note in only.notes)
