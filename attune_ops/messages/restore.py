@@ -16,7 +16,17 @@ from attune_ops.messages.length_limit import read_room
 from attune_ops.messages.message import Message
 from attune_ops.messages.message_file import Damaged, Header, read_header, read_messages
 from attune_ops.messages.publisher import Destination, Publisher, open_publisher
-from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, Progress, open_progress, read_marks
+from attune_ops.messages.restore_progress import (
+    CONFIRMED,
+    NOT_SENT,
+    SENT,
+    Progress,
+    marked_elsewhere,
+    open_progress,
+    progress_file,
+    read_marks,
+    target_of,
+)
 from attune_ops.messages.selection import MAX_REPLAYS, Kept, OutcomeCounter, Selector, Target
 from attune_ops.messages.transfer import Transfer
 from attune_ops.model.units import counted
@@ -68,7 +78,7 @@ def restore(
     path = Path(file)
     target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
     selector = Selector(settings, filters, target, max_replays)
-    header = read_header(path)
+    header, elsewhere = read_header(path), marked_elsewhere(path, target_of(settings.amqp))
     with selector.registry(finished=finished) as note:
         room, planned = read_room(settings, target), _Run(path, selector, again, copies)
         if room.limits or not apply:
@@ -86,6 +96,7 @@ def restore(
                         run.publish(settings, header, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
+    others = _other_broker(settings, header, path, run.counter.count("before") if elsewhere else 0)
     source = None if header.of_tap else header.queue
     copies_to = fan_out_notes(settings, selector, source, apply) if run.counter.count("published") else ()
     return Transfer(
@@ -96,7 +107,7 @@ def restore(
         outcomes=run.counter.outcomes,
         taken_at=datetime.now(UTC),
         duration_ms=(time.perf_counter() - began) * 1000,
-        notes=tuple(n for n in (note, *copies_to, run.doubt, *unknown) if n),
+        notes=tuple(n for n in (note, *others, *copies_to, run.doubt, *unknown) if n),
     )
 
 
@@ -136,7 +147,7 @@ class _Run:
     ) -> None:
         """Decides on every message and publishes the selected ones."""
         with (
-            open_progress(self._path, header.id) as progress,
+            open_progress(self._path, header.id, target_of(settings.amqp)) as progress,
             open_publisher(settings, rate, on_notice) as publisher,
             publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, progress)),
         ):
@@ -212,6 +223,18 @@ def _chunks(messages: Iterable[Message | Damaged]) -> Iterator[list[Message | Da
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+def _other_broker(settings: Settings, header: Header, path: Path, before: int) -> Iterator[str]:
+    """That the file is of another broker or virtual host, and how many messages may have been restored to another."""
+    if header.broker.rpartition("@")[2] != str(settings.amqp).rpartition("@")[2]:
+        yield f"the messages are from {header.broker}; this is {settings.amqp}"
+    if before:
+        were = counted(before, "message was", "messages were")
+        yield (
+            f"{were} restored through another address or virtual host: if that was another broker, rename "
+            f"{str(progress_file(path))!r}; then all are published here"
+        )
 
 
 def _was_resumed(path: Path) -> bool:

@@ -11,14 +11,17 @@ import errno
 import mmap
 import os
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 
+from attune_ops.installation.config.settings import Endpoint
 from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.files import PRIVATE, check_regular, lock
 
 NOT_SENT, SENT, CONFIRMED = b".", b"s", b"c"
 LINE = 64  # bytes of the first line, with the id of the message file
 GROWS = 1 << 16
+WORDS = 4  # of a first line with a target; before 0.2.0 it had none
 
 
 class Progress:
@@ -78,8 +81,10 @@ def progress_file(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def open_progress(path: Path, id: str) -> Iterator[Progress]:
+def open_progress(path: Path, id: str, target: str = "") -> Iterator[Progress]:
     """Opens or creates the progress file of the message file with that id, locked for this process.
+
+    Its first line gets the `target` while no message is marked (`target_of`).
 
     Raises `ConfigError` where it belongs to another message file, `ActionError` where it cannot be written.
     """
@@ -92,8 +97,8 @@ def open_progress(path: Path, id: str) -> Iterator[Progress]:
             raise ActionError(f"{str(path)!r} is being restored by another process")
         with _writing(str(marks)):
             check_regular(descriptor, str(marks))
-            if _first_line(id).startswith(os.pread(descriptor, LINE, 0)):
-                _write(descriptor, _first_line(id), 0)
+            if _unmarked(os.pread(descriptor, os.fstat(descriptor).st_size, 0), id):
+                _write(descriptor, _first_line(id, target), 0)
         check(os.pread(descriptor, LINE, 0), path, id)
         progress = Progress(descriptor, str(marks))
         try:
@@ -116,7 +121,18 @@ def read_marks(path: Path, id: str) -> bytes:
 def was_restored(path: Path, id: str) -> bool:
     """Whether a message of the file with that id was published and confirmed; changes nothing."""
     data = _read(progress_file(path))
-    return data.startswith(_first_line(id)) and CONFIRMED in data[LINE:]
+    return data.startswith(_prefix(id)) and CONFIRMED in data[LINE:]
+
+
+def target_of(endpoint: Endpoint) -> str:
+    """What stands for a broker's address and virtual host in the first line."""
+    return blake2b(f"{endpoint.address}/{endpoint.path}".encode(), digest_size=4).hexdigest()
+
+
+def marked_elsewhere(path: Path, target: str) -> bool:
+    """Whether the marks are of a restore to another address or virtual host, which may be another broker."""
+    words = _read(progress_file(path))[:LINE].split()
+    return len(words) == WORDS and words[-1] != target.encode()
 
 
 def _read(marks: Path) -> bytes:
@@ -131,12 +147,22 @@ def _read(marks: Path) -> bytes:
 
 def check(line: bytes, path: Path, id: str) -> None:
     """Raises `ConfigError` where the marks belong to another file of the same name."""
-    if line != _first_line(id):
+    if not line.startswith(_prefix(id)):
         raise ConfigError(
             f"{str(progress_file(path))!r} belongs to another file that was named {path.name!r}; "
             f"delete it if that file is no longer needed"
         )
 
 
-def _first_line(id: str) -> bytes:
-    return f"attune-ops restored {id}".encode().ljust(LINE - 1) + b"\n"
+def _prefix(id: str) -> bytes:
+    return f"attune-ops restored {id} ".encode()
+
+
+def _first_line(id: str, target: str = "") -> bytes:
+    return (_prefix(id) + target.encode()).ljust(LINE - 1) + b"\n"
+
+
+def _unmarked(data: bytes, id: str) -> bool:
+    """Whether the file is new, its first line was cut off by a kill, or it has no mark of a message."""
+    head = data[:LINE]
+    return (head.startswith(_prefix(id)) or _prefix(id).startswith(head)) and not data[LINE:].strip(NOT_SENT + b"\0")

@@ -15,7 +15,15 @@ from attune_ops.installation.config import Settings, resolve
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.message_file import check_file, open_file, read_header
 from attune_ops.messages.restore import CHUNK, CHUNK_BYTES, DuplicateDetector, _chunks, restore
-from attune_ops.messages.restore_progress import CONFIRMED, NOT_SENT, SENT, open_progress, read_marks
+from attune_ops.messages.restore_progress import (
+    CONFIRMED,
+    NOT_SENT,
+    SENT,
+    marked_elsewhere,
+    open_progress,
+    read_marks,
+    target_of,
+)
 from attune_ops.messages.transfer import Transfer
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
 from tests.unit.messages.wire import Typed, properties
@@ -178,6 +186,36 @@ def test_what_an_earlier_run_published_is_not_published_again(settings: Settings
     assert found.notes[-1] == "1 message was in flight when an earlier run was interrupted: possible duplicates"
     assert not found.incomplete
     assert restore(settings, file, again=True).count("published") == 3
+
+
+def test_another_broker_or_virtual_host_is_named(settings: Settings, file: Path) -> None:
+    other = msgspec.structs.replace(settings, amqp=msgspec.structs.replace(settings.amqp, path="other"))
+    drained(file, settings, message("a"), message("b"))
+    id, here, there = read_header(file).id, target_of(settings.amqp), target_of(other.amqp)
+    named = "the messages are from amqp://me:***@127.0.0.1:1/%2F; this is amqp://me:***@127.0.0.1:1/other"
+    assert named in restore(other, file).notes
+    assert named not in restore(settings, file).notes
+    with open_progress(file, id, there):
+        pass
+    with open_progress(file, id, here) as progress:  # nothing was published there
+        progress[1] = CONFIRMED
+    with open_progress(file, id, there):
+        pass
+    assert (marked_elsewhere(file, here), marked_elsewhere(file, there)) == (False, True)
+    rename = "1 message was restored through another address or virtual host: if that was another broker, rename"
+    assert [any(n.startswith(rename) for n in restore(s, file).notes) for s in (settings, other)] == [False, True]
+    drained_again = restore(other, file, again=True)
+    assert not any(n.startswith(rename) for n in drained_again.notes)
+    with pytest.raises(ConfigError, match="was restored"):
+        check_file(file, settings, "q")
+
+
+def test_a_progress_file_of_an_older_release_counts_everywhere(settings: Settings, file: Path) -> None:
+    drained(file, settings, message("a"))
+    with open_progress(file, read_header(file).id) as progress:
+        progress[1] = CONFIRMED
+    assert not marked_elsewhere(file, target_of(settings.amqp))
+    assert restore(settings, file).count("before") == 1
 
 
 def test_a_file_that_was_restored_is_not_resumed(settings: Settings, file: Path) -> None:
