@@ -99,9 +99,10 @@ def tap(cli: Cli, /, exchange: str, key: str | None, json_lines: bool, format: s
     """Shows copies of the messages that pass EXCHANGE, live; no queue of an application is touched.
 
     The broker copies each message to an exclusive queue of the tap, at most 10,000 at a time, and deletes that queue
-    with the connection. Without KEY the tap is bound like the bindings that are there, so no message takes another
-    route. With a KEY that nothing else binds, messages count as routed that would be returned to their publisher; this
-    is refused where they would go to an alternate exchange.
+    with the connection. Without KEY the tap is bound like the bindings that are there. Where one of them disappears,
+    the tap removes its own after about 2 s; until then messages that only the tap receives count as routed. With a KEY
+    that nothing else binds, messages count as routed that would be returned to their publisher; this is refused where
+    they would go to an alternate exchange.
     """
     if how["reveal"]:
         how["confirm"] = _may_reveal(cli, how["confirm"])

@@ -200,11 +200,12 @@ class Management:
         names = [e.name for e in self.exchanges() if e.name]
         if len(names) > MOST_EXCHANGES:
             return self.bindings()
-        found: list[BindingWire] = []
-        for name in names:
-            path = f"exchanges/{self._vhost}/{quote(name, safe='')}/bindings/source"
-            found += self._maybe(path, list[BindingWire], listing=True) or ()
-        return tuple(b.to_state() for b in found)
+        return tuple(b for name in names for b in self.bindings_from(name))
+
+    def bindings_from(self, exchange: str) -> tuple[BindingState, ...]:
+        """Reads the bindings of one exchange, () where it is missing. Needs tag management, changes nothing."""
+        path = f"exchanges/{self._vhost}/{quote(exchange, safe='')}/bindings/source"
+        return tuple(b.to_state() for b in self._maybe(path, list[BindingWire], listing=True) or ())
 
     def bindings_of(self, queue: str) -> tuple[BindingState, ...]:
         """Reads the bindings of one queue, () where it is missing. Needs tag management, changes nothing."""

@@ -85,6 +85,28 @@ def test_without_a_key_what_is_unroutable_stays_so(ops: Ops, vhost: Vhost) -> No
     assert "counts as routed" in done[0].notes[0]
 
 
+def test_a_binding_that_disappears_is_removed_from_the_tap(
+    ops: Ops, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.1)
+
+    def own() -> bool:
+        return any(s == "work" and d.startswith("amq.gen") for s, d, _ in objects(vhost)[1])
+
+    with tapping(ops, vhost, "work", limit=1) as done, vhost.channel() as channel:
+        channel.confirm_delivery()
+        assert own()
+        channel.queue_unbind("work", "work", "job.#")
+        eventually(lambda: not own())
+        with pytest.raises(pika.exceptions.UnroutableError):
+            channel.basic_publish("work", "job.1", b"{}", mandatory=True)
+        channel.queue_bind("work", "work", "job.#")
+        eventually(own)
+        channel.basic_publish("work", "job.1", b"{}", mandatory=True)
+    assert done[0].seen == 1
+    assert "no other binding was left with key 'job.#': the tap removed its own" in done[0].notes
+
+
 def test_what_could_change_a_route_is_refused(ops: Ops, vhost: Vhost) -> None:
     vhost.api("PUT", "exchanges/{vhost}/lone", {"type": "direct", "durable": True})
     vhost.api(
