@@ -56,6 +56,9 @@ def _peek(settings: Settings, queue: str, count: int, filters: Iterable[str], re
                 if len(previews) < count and accepts(selected, delivery.message, at):
                     previews.append(preview(delivery.message, at, redactor))
     notes = list(info.other_consumers)
+    if info.consumers and info.unacknowledged:  # without consumers it is of an earlier peek
+        held = counted(info.unacknowledged, "unacknowledged message")
+        notes.append(f"its consumers hold {held} (a statistic, seconds old); peek shows ready messages only")
     if reader.read:
         messages = counted(reader.read, "message is", "messages are")
         notes.append(f"{messages} now flagged `redelivered`; the order is unchanged")

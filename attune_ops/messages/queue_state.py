@@ -23,6 +23,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     delivery_limit: int | None = None  # of a quorum queue
     unknown: str = ""
     size: int | None = None  # bytes of the ready messages
+    unacknowledged: int | None = None  # messages, by statistics that are seconds old
 
     @property
     def may_consume(self) -> bool:
@@ -76,7 +77,10 @@ def read_queue(settings: Settings, queue: str) -> QueueInfo:
         raise ActionError(f"queue {queue!r} is a stream: messages cannot be removed from it, they expire")
     limit = _limit(listed, version) if type == "quorum" else None
     size = size_of(listed, live.messages)
-    return QueueInfo(queue, live.messages, live.consumers, type, listed.auto_delete, limit, size=size)
+    return QueueInfo(
+        queue, live.messages, live.consumers, type, listed.auto_delete, limit,
+        size=size, unacknowledged=listed.messages_unacknowledged,
+    )  # fmt: skip
 
 
 def size_of(statistics: OneQueue | None, ready: int) -> int | None:

@@ -38,7 +38,8 @@ def lines(result: PeekResult, limit: int | None) -> Iterator[Line]:
     for note in result.notes:
         yield 0, f"note: {note}", "dim"
     masked = "" if result.revealed or not result.messages else "; secrets are masked (--reveal shows them)"
-    yield 0, f"{len(result.messages)} of {counted(result.ready, 'message')} in queue {result.queue}{masked}", "bold"
+    ready = counted(result.ready, "ready message")
+    yield 0, f"{len(result.messages)} of {ready} in queue {result.queue}{masked}", "bold"
 
 
 class PeekResultJson(TypedDict):

@@ -19,7 +19,7 @@ from attune_ops.render import form
 from tests.hostile import NAMES
 from tests.live.messages.site import SECRET, bodies, connect, declare_work, depth, envelope, reject, send
 from tests.unit.messages.wire import properties
-from tests.world import Run, Vhost
+from tests.world import Run, Vhost, eventually
 
 
 @pytest.fixture
@@ -42,6 +42,16 @@ def test_what_it_tells(ops: Ops, vhost: Vhost) -> None:
     (again,) = ops.messages.peek("dead").messages
     assert again.redelivered
     assert depth(vhost, "dead") == 1
+
+
+def test_what_a_consumer_holds_is_said(ops: Ops, vhost: Vhost, run: Run) -> None:
+    send(ops, *[envelope(n=n) for n in range(3)])
+    with vhost.channel() as channel:
+        channel.basic_qos(prefetch_count=10)
+        channel.basic_consume("work", lambda *_: None)
+        held = "its consumers hold 3 unacknowledged messages (a statistic, seconds old); peek shows ready messages only"
+        eventually(lambda: held in ops.messages.peek("work").notes, every=1)
+        assert "0 of 0 ready messages in queue work" in run("messages", "peek", "work", target=vhost, status=0).stdout
 
 
 def test_order_and_number_stay(ops: Ops, vhost: Vhost) -> None:
@@ -97,7 +107,7 @@ def test_hostile_content_is_only_shown(ops: Ops, vhost: Vhost, run: Run) -> None
         send(ops, (raw, json.dumps({"message_type": name, "payload": {name: [name]}}).encode()), (raw, name.encode()))
     done = run("messages", "peek", "work", "--count", "100", target=vhost, status=0)
     assert all(c.isprintable() or c == "\n" for c in done.stdout)
-    assert f"{2 * len(NAMES)} of {2 * len(NAMES)} messages" in done.stdout
+    assert f"{2 * len(NAMES)} of {2 * len(NAMES)} ready messages" in done.stdout
     seen = json.loads(
         run("messages", "peek", "work", "--count", "100", "--format", "json", target=vhost, status=0).stdout
     )
