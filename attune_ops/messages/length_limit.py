@@ -6,9 +6,11 @@ import msgspec
 
 from attune_ops.installation.config import Settings
 from attune_ops.installation.management import open_management
+from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.messages.queue_state import size_of
 from attune_ops.messages.selection import Target
 from attune_ops.model.errors import ActionError, SourceError
+from attune_ops.model.snapshot import PolicyState
 from attune_ops.routing.effective_policy import REJECTS, EffectiveSetting, EffectiveSettings, PolicySet, queue_settings
 from attune_ops.routing.rules import Rules
 
@@ -59,12 +61,31 @@ def read_room(settings: Settings, target: Target) -> Room:
             policies = PolicySet(management.policies(), Rules.of(management.overview().rabbitmq_version))
             policy = policies.of("queue", name, queue.type, queue.policy)
             operator = policies.effective_operator(name, queue.type)
+            statistics: OneQueue | None = None
             limits = dropping(queue.type, queue_settings(queue.arguments, queue.type, policy, operator))
-            statistics = management.queue(name) if "max-length-bytes" in limits else None
+            if unreadable := [p for p in policies.unreadable if p.apply_to != "exchanges"]:
+                statistics = management.queue(name)
+                reported = reported_policy(statistics)
+                by_report = queue_settings(queue.arguments, queue.type, reported, None)
+                limits = dropping(queue.type, by_report) or limits
+                if reported is None and not limits:
+                    patterns = ", ".join(repr(p.pattern) for p in unreadable)
+                    return Room(name, unknown=f"a policy has the unsupported pattern {patterns}")
+            if statistics is None and "max-length-bytes" in limits:
+                statistics = management.queue(name)
     except SourceError as e:
         return Room(name, unknown=str(e))
     ready = queue.messages_ready
     return Room(name, limits, ready, None if ready is None else ready and size_of(statistics, ready))
+
+
+def reported_policy(queue: OneQueue | None) -> PolicyState | None:
+    """What policy and operator policy set for the queue, as the broker reports it; None while it does not."""
+    definition = None if queue is None else queue.effective_policy_definition
+    if queue is None or definition is None:
+        return None
+    name = queue.policy or queue.operator_policy or ""
+    return PolicyState(queue.vhost, name, "", definition=definition if isinstance(definition, dict) else {})
 
 
 def dropping(type: str, settings: EffectiveSettings) -> EffectiveSettings:

@@ -60,22 +60,25 @@ Test = Callable[[str], bool]
 
 
 class PolicySet:
-    """The policies and operator policies of one virtual host; `left_out` names those with unsupported patterns.
+    """The policies and operator policies of one virtual host.
 
-    Only policies that affect routing are named in `left_out`; the others are left out silently.
+    `unreadable` are those with unsupported patterns, which are taken to match nothing; `left_out` are sentences about
+    those of them that affect routing.
     """
 
     def __init__(self, policies: Iterable[PolicyState], rules: Rules) -> None:
         self._rules = rules
         self._by_operator: dict[bool, list[tuple[PolicyState, Test]]] = {False: [], True: []}
-        left_out = []
+        left_out: list[str] = []
+        unreadable: list[PolicyState] = []
         for policy in sorted(policies, key=lambda p: (-p.priority, p.name)):
             try:
                 self._by_operator[policy.operator].append((policy, compile_pattern(policy.pattern)))
             except Unreadable as e:
+                unreadable.append(policy)
                 if not ROUTING_KEYS.isdisjoint(policy.definition):
                     left_out.append(f"policy {policy.name!r} is ignored (pattern {policy.pattern!r}: {e})")
-        self.left_out = tuple(left_out)
+        self.left_out, self.unreadable = tuple(left_out), tuple(unreadable)
 
     def of(
         self, kind: ObjectKind, name: str, queue_type: str = "classic", reported: str | None = None

@@ -124,6 +124,8 @@ class OneQueue(msgspec.Struct):
     durable: bool = True
     auto_delete: bool = False
     arguments: dict[str, Any] = {}
+    policy: str | None = None
+    operator_policy: str | None = None
     effective_policy_definition: dict[str, Any] | list[Any] | None = None
     consumers: int | None = None
     messages: int | None = None

@@ -198,6 +198,22 @@ def test_a_full_queue_that_drops_gets_nothing(
     assert fits.count("published") == depth(vhost, "small") == 2
 
 
+def test_a_limit_by_a_policy_with_an_unsupported_pattern_counts(ops: Ops, vhost: Vhost) -> None:
+    """Which queues it matches is not simulated: the broker reports it, some seconds later."""
+    vhost.api("PUT", "queues/{vhost}/small", {"durable": True, "arguments": {"x-queue-type": "classic"}})
+    send(ops, *[envelope(n=n) for n in range(3)])
+    vhost.api("PUT", "policies/{vhost}/p", {"pattern": "^(small+)+$", "definition": {"max-length": 2}})
+
+    def reported() -> bool:
+        answer = vhost.api("GET", "queues/{vhost}/small").json()
+        return bool(answer.get("effective_policy_definition"))
+
+    eventually(reported)
+    with pytest.raises(ActionError, match=r"'small' has max-length 2 \(policy 'p'\): 0 messages are ready.*nothing"):
+        ops.messages.move("work", "small", apply=True)
+    assert (depth(vhost, "work"), depth(vhost, "small")) == (3, 0)
+
+
 def test_what_only_another_user_may_publish_stays(ops: Ops, vhost: Vhost) -> None:
     mine = properties(delivery_mode=2, user_id=vhost.user, message_id="mine")
     send(ops, (mine, b"{}"))

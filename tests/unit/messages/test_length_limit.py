@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from attune_ops.installation.config import resolve
-from attune_ops.messages.length_limit import Room, dropping, read_room
+from attune_ops.installation.management_types.objects import OneQueue
+from attune_ops.messages.length_limit import Room, dropping, read_room, reported_policy
 from attune_ops.messages.selection import Target
 from attune_ops.model.errors import ActionError
 from attune_ops.model.snapshot import PolicyState
@@ -80,3 +81,10 @@ def test_only_a_queue_has_one_limit() -> None:
     for target in (Target(), Target("x", "k"), Target("", None), Target(None, "k")):
         assert read_room(settings, target) == Room()
     assert "127.0.0.1:1" in read_room(settings, Target("", "q")).unknown
+
+
+def test_the_policy_that_the_broker_reports() -> None:
+    assert reported_policy(None) is reported_policy(OneQueue("q", "/")) is None
+    for definition, has in (({"max-length": 7}, {"max-length": 7}), ([], {})):
+        found = reported_policy(OneQueue("q", "/", policy="p", effective_policy_definition=definition))
+        assert found == PolicyState("/", "p", "", definition=has)
