@@ -11,7 +11,7 @@ from attune_ops.cli import _base, _complete, _exit
 from attune_ops.cli._base import format_option
 from attune_ops.cli._options import check_vhost, confirm_option, confirmed, json_object
 from attune_ops.cli._run import Cli, pass_cli
-from attune_ops.model.units import counted
+from attune_ops.model.units import counted, listed
 from attune_ops.routing.route import REASONS, Reason
 
 if TYPE_CHECKING:
@@ -113,9 +113,19 @@ def _routers(
 
     if file is None:
         return {cli.settings.vhost: cli.ops.router()}, cli.settings.vhost
+    from attune_ops.model.errors import ConfigError
     from attune_ops.model.snapshot_file import choose_vhost, load_brokers
 
     brokers = load_brokers(file)
+    for broker in brokers.values():
+        unread = [name for name in Router.LISTINGS if getattr(broker, name) is None]
+        if unread not in ([], ["policies"]):
+            why = brokers.missing or "not read"
+            raise ConfigError(f"{file}: no route is known without the {listed(unread)} of the broker: {why}")
+        if unread:
+            cli.note(f"{file}: without policies; alternate and dead-letter exchanges that they set are left out")
+    if brokers.missing:
+        cli.note(f"{file}: the broker was not read completely: {brokers.missing}")
     routers = {name: Router.from_snapshot(broker) for name, broker in brokers.items()}
     if brokers.nameless:
         return _Nameless(routers), next(iter(routers))

@@ -18,7 +18,7 @@ import msgspec
 from attune_ops.model.decoding import decode
 from attune_ops.model.definitions import UNKNOWN, Definitions
 from attune_ops.model.errors import ConfigError
-from attune_ops.model.facts import SCHEMA, Facts, encode, with_topology
+from attune_ops.model.facts import SCHEMA, Facts, Source, encode, with_topology
 from attune_ops.model.files import shown, write_file
 from attune_ops.model.secret import Secret, is_common, mask_url, scrubbed
 from attune_ops.model.snapshot import BrokerSnapshot
@@ -90,12 +90,14 @@ class Brokers(dict[str, BrokerSnapshot]):
     """The broker of a file, each virtual host by its name.
 
     `filled` are the names of those with an exchange, a queue or a binding. `nameless`: a file of one virtual host
-    without its name. `whole`: an export of a whole broker, with all its virtual hosts.
+    without its name. `whole`: an export of a whole broker, with all its virtual hosts. `missing`: why a snapshot lacks
+    something of the broker.
     """
 
     filled: frozenset[str] = frozenset()
     nameless = False
     whole = False
+    missing = ""
 
 
 def choose_vhost(
@@ -131,10 +133,11 @@ def load_brokers(path: str) -> Brokers:
     if not content.is_snapshot:
         return content.brokers()
     facts = content.decode(Facts)
+    missing = facts.missing.get(Source.BROKER, "")
     if facts.broker is None:
-        raise ConfigError(f"{content.shown}: the snapshot has no broker: {facts.missing.get('broker', 'not read')}")  # type: ignore[call-overload]
+        raise ConfigError(f"{content.shown}: the snapshot has no broker: {missing or 'not read'}")
     found = Brokers({facts.vhost: facts.broker})
-    found.filled = frozenset(found)
+    found.filled, found.missing = frozenset(found), missing
     return found
 
 

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from attune_ops.model.facts import Source
+from attune_ops.model.snapshot_file import save_facts
 from tests.cli.described import described
+from tests.unit.facts import facts
 from tests.world import Run
 
 VHOSTS: dict[str, Any] = {
@@ -165,6 +169,7 @@ def test_a_hundred_thousand_lines_over_ten_thousand_bindings(run: Run, tmp_path:
             {"source": "e", "destination": n, "routing_key": f"execution.*.worker.{i}" if i % 2 else f"#.worker.{i}"}
             for i, n in enumerate(names)
         ],
+        "policies": [],
     }
     (tmp_path / "many.json").write_text(json.dumps(world))
     with (tmp_path / "many.jsonl").open("w") as file:
@@ -183,3 +188,23 @@ def test_a_hundred_thousand_lines_over_ten_thousand_bindings(run: Run, tmp_path:
     assert told.count('"unroutable":true') == 16_000
     assert float(seconds) < 10
     assert int(kilobytes) < 400_000
+
+
+def test_a_snapshot_without_a_listing_gives_no_route(run: Run, tmp_path: Path) -> None:
+    """What could not be read is not empty: the message would seem to be unroutable."""
+    whole, why = facts(), "no answer within 10 s"
+    cases: tuple[tuple[dict[str, Any], int, str], ...] = (
+        ({"bindings": None, "policies": ()}, 2, f"no route is known without the bindings of the broker: {why}"),
+        ({"queues": None}, 2, f"without the queues, policies of the broker: {why}"),
+        ({"policies": ()}, 0, f"the broker was not read completely: {why}"),
+        ({}, 0, "without policies; alternate and dead-letter exchanges that they set are left out"),
+    )
+    for n, (changes, status, said) in enumerate(cases):
+        part = msgspec.structs.replace(
+            whole,
+            broker=msgspec.structs.replace(whole.actual, **changes),
+            missing={Source.BROKER: why},
+        )
+        save_facts(part, str(tmp_path / f"{n}"))
+        done = run("route", "attune.events", "event.created", "--from", tmp_path / f"{n}", status=status)
+        assert said in done.stderr
