@@ -14,6 +14,8 @@ from attune_ops.model.redaction import Redactor
 from attune_ops.model.units import size
 
 TEXT = 4096  # bytes shown of a body that is not JSON, with --reveal
+LEVELS = 50  # nested objects and arrays that are shown; each takes some calls to mask and to print
+TOO_DEEP = "nested too deeply to show"
 HISTORY = ("x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-exchange",
            "x-last-death-queue", "x-last-death-reason")  # fmt: skip
 
@@ -71,7 +73,9 @@ def preview(message: Message, at: datetime, redactor: Redactor | None) -> Previe
             for name in decoded.__struct_fields__
             if name != "headers" and (value := getattr(decoded, name)) is not None
         },
-        "headers": {name: plain(v) for name, v in message.headers.items() if name not in HISTORY},
+        "headers": {
+            name: TOO_DEEP if too_deep(v) else plain(v) for name, v in message.headers.items() if name not in HISTORY
+        },
         "body": body,
         "body_note": note,
     }
@@ -107,6 +111,8 @@ def _body(message: Message, revealed: bool) -> tuple[Any, str]:
     if count > LARGEST:
         return None, f"{size(count)}{encoding}: too large to show; drain it to a file"
     if message.data is not None:
+        if too_deep(message.data):
+            return None, f"{size(count)}{encoding}: {TOO_DEEP}; drain it to a file"
         return plain(message.data), ""
     if not count:
         return None, "no body"
@@ -116,6 +122,19 @@ def _body(message: Message, revealed: bool) -> tuple[Any, str]:
         return None, what
     more = "…" if count > TEXT else ""
     return None, f"{what}: {message.body[:TEXT].decode(errors='backslashreplace')}{more}"
+
+
+def too_deep(value: Any) -> bool:
+    """Whether objects and arrays are nested in more than `LEVELS`."""
+    level = [value]
+    for _ in range(LEVELS + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list, tuple))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def plain(value: Any) -> Any:

@@ -31,6 +31,7 @@ PARTS = ("apikey", "credential", "passphrase", "passwd", "password", "privatekey
 HARMLESS = frozenset(("routing_key", "routing_keys", "binding_key", "binding_keys", "key_count", "message_key"))
 
 DEEPEST = 24  # nested encodings; what is nested deeper is masked completely
+NESTED = 100  # nested objects and arrays, in all encodings together; the same
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
@@ -84,28 +85,41 @@ class _Pass:
         self._is_secret = redactor.is_secret
         self._texts = set(redactor._known)
         self._spellings: tuple[str, ...] | None = None
+        self._nested = 0  # objects and arrays that are being masked
 
-    def collect(self, value: Any, depth: int, secret: bool = False) -> None:
-        """Collects every text with a secret name."""
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                is_secret = self._is_secret(str(name)) and _plain(str(name)) != CONFIG
-                self.collect(inner, depth, secret or is_secret)
-        elif isinstance(value, (list, tuple)):
-            for inner in value:
-                self.collect(inner, depth, secret)
-        elif isinstance(value, bytes):
-            self.collect(value.decode(errors="replace"), depth, secret)
-        elif isinstance(value, str):
-            if secret and not is_common(value):
-                self._texts.add(value)
-            for inner in _inside(value) if depth else ():
-                self.collect(inner, depth - 1, secret)
-        elif secret and isinstance(value, (int, float)) and not is_common(str(value)):
-            self._texts.add(str(value))
+    def collect(self, value: Any, depth: int) -> None:
+        """Collects every text with a secret name; a loop, because data may be nested deeper than calls."""
+        waiting = [(value, depth, False)]
+        while waiting:
+            value, depth, secret = waiting.pop()
+            if isinstance(value, dict):
+                for name, inner in value.items():
+                    is_secret = self._is_secret(str(name)) and _plain(str(name)) != CONFIG
+                    waiting.append((inner, depth, secret or is_secret))
+            elif isinstance(value, (list, tuple)):
+                waiting.extend((inner, depth, secret) for inner in value)
+            elif isinstance(value, bytes):
+                waiting.append((value.decode(errors="replace"), depth, secret))
+            elif isinstance(value, str):
+                if secret and not is_common(value):
+                    self._texts.add(value)
+                waiting.extend((inner, depth - 1, secret) for inner in (_inside(value) if depth else ()))
+            elif secret and isinstance(value, (int, float)) and not is_common(str(value)):
+                self._texts.add(str(value))
 
     def mask(self, value: Any, depth: int = DEEPEST) -> Any:
         """The masked copy."""
+        if not isinstance(value, (dict, list, tuple)):
+            return self._scalar(value, depth)
+        if self._nested == NESTED:
+            return MASK
+        self._nested += 1
+        try:
+            return self._container(value, depth)
+        finally:
+            self._nested -= 1
+
+    def _container(self, value: Any, depth: int) -> Any:
         if isinstance(value, dict):
             return {
                 (self._text(k, depth) if isinstance(k, str) else k): MASK
@@ -113,8 +127,9 @@ class _Pass:
                 else self.mask(v, depth)
                 for k, v in value.items()
             }
-        if isinstance(value, (list, tuple)):
-            return type(value)([self.mask(v, depth) for v in value])
+        return type(value)([self.mask(v, depth) for v in value])
+
+    def _scalar(self, value: Any, depth: int) -> Any:
         if isinstance(value, bytes):
             shown = value.decode(errors="replace")
             masked = self._text(shown, depth)

@@ -56,6 +56,27 @@ def test_a_secret_that_is_shown_elsewhere_in_the_message_is_masked_there_too() -
     assert CORE not in forms(redacted(Message(1, CORE, CORE, raw, json.dumps(body).encode())))
 
 
+def nested(levels: int, inner: Any) -> Any:
+    for _ in range(levels):
+        inner = {"a": [inner]}
+    return inner
+
+
+@pytest.mark.parametrize("levels", [20, 24, 30, 60, 250])
+def test_deeply_nested_data_neither_fails_nor_reveals(levels: int) -> None:
+    deep = nested(levels, {"password": CORE, "error": f"{CORE} is wrong"})
+    text = json.dumps(deep)
+    headers = {"deep": nested(min(levels, 60), {"token": CORE}), "text": text, "x": CORE}
+    raw = properties(headers=headers, message_id=CORE)
+    bodies = [text, json.dumps({"payload": text}), json.dumps([json.dumps([text])])]
+    for body in (*bodies, json.dumps({"note": f"seen {text}"})):
+        message = Message(1, CORE, "k", raw, body.encode())
+        assert CORE not in forms(redacted(message))
+        assert forms(preview(message, NOW, None))
+    shown = redacted(Message(1, "x", "k", raw, text.encode()))
+    assert (shown.body is None) is (levels >= 25)
+
+
 def test_revealed_it_is_all_there() -> None:
     body = {"message_type": "X", "payload": {"config": {"password": CORE}}}
     shown = preview(Message(1, "x", "k", properties(headers={"token": CORE}), json.dumps(body).encode()), NOW, None)
@@ -70,6 +91,7 @@ def test_revealed_it_is_all_there() -> None:
         (b"\xff\xfe", "2 bytes, not JSON"),
         (b'{"a": ', "6 bytes, not JSON"),
         (b"[" * 100_000, "100000 bytes, not JSON"),
+        (b"[" * 500 + b"]" * 500, "nested too deeply to show; drain it to a file"),
         (b"x" * LARGEST, f"{LARGEST} bytes, not JSON"),
         (b'"' + b"x" * LARGEST + b'"', "too large to show"),
     ],

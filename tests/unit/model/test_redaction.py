@@ -156,3 +156,14 @@ def test_hostile_text_takes_no_time(text: str) -> None:
 def test_nothing_raises_and_masking_twice_is_masking_once(value: Any) -> None:
     once = REDACTOR.value(value)
     assert REDACTOR.value(once) == once
+
+
+def test_deep_nesting_is_masked_and_never_raises() -> None:
+    deep: Any = {"password": CORE}
+    for _ in range(5000):
+        deep = [deep]
+    assert CORE not in repr(REDACTOR.value({"deep": deep, "error": f"{CORE} is wrong"}))
+    text = json.dumps(CORE)
+    for _ in range(400):
+        text = f'{{"token": {text}}}'
+    assert CORE not in REDACTOR.text(f"cannot read {text}")
