@@ -53,8 +53,9 @@ def _header(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     "--reason", type=click.Choice(REASONS), default="rejected", show_default=True, help="Why QUEUE dead-letters it."
 )
 @click.option("--canary", is_flag=True,
-              help="Prove the route on the live broker, in a temporary virtual host with the same definitions; no "
-                   "existing queue receives the message. Needs tag administrator.")  # fmt: skip
+              help="Prove the route on the live broker, in a temporary virtual host with copies of the exchanges "
+                   "and queues (at most 1,000) within reach; no existing queue receives the message. Needs tag "
+                   "administrator.")  # fmt: skip
 @confirm_option
 @format_option("mermaid", "svg", "dot", "html")
 @pass_cli

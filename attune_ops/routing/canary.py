@@ -23,11 +23,13 @@ from attune_ops.model.waiting import wait_until
 from attune_ops.routing import Router
 from attune_ops.routing.route import Canary, Route
 from attune_ops.routing.route_notes import with_notes
+from attune_ops.routing.virtual_host import ALTERNATE_EXCHANGE
 
 ARRIVAL_S = 5.0  # a confirmed message is in its queues; the API counts it some milliseconds later
 SURPLUS_S = 0.2  # wait for unexpected copies
 STAND_IN = "attune-ops "  # prefix of the stand-in of a server-named queue, which cannot be declared
 HARMLESS = {"max-length": 2**31}  # replaces a policy's definition for queues; has no effect on an exchange
+MOST_QUEUES = 1_000  # copies; 10,000 would take the broker some ten seconds and a GB of memory
 
 
 def prove(
@@ -40,10 +42,10 @@ def prove(
 ) -> Route:
     """Simulates a publish, then publishes in a scratch virtual host with the same exchanges, queues and bindings.
 
-    The queues there have no arguments and no consumers, so that messages stay. Creates that virtual host and deletes it
-    again, also after an interrupt; needs tag administrator. `Route.canary` has the broker's result. `confirm` is the
-    environment's name where it is protected. Raises `SourceError` where the broker cannot be read, `ConfigError` and
-    `ActionError`.
+    What no message to this exchange can reach, with any key, is not copied. The queues there have no arguments and no
+    consumers, so that messages stay; more than 1,000 are refused. Creates that virtual host and deletes it again, also
+    after an interrupt; needs tag administrator. `Route.canary` has the broker's result. `confirm` is the environment's
+    name where it is protected. Raises `SourceError` where the broker cannot be read, `ConfigError` and `ActionError`.
     """
     audit.check_confirmation(settings, confirm)
     broker = broker_of(collect(settings, (Source.BROKER,), listings=Router.LISTINGS))
@@ -51,6 +53,12 @@ def prove(
     route = with_notes(router, router.route(exchange, routing_key, headers))
     if route.error is not None:
         return route
+    broker = within_reach(router, broker, route)
+    if len(broker.queues or ()) > MOST_QUEUES:
+        raise ActionError(
+            f"the canary would copy {len(broker.queues or ()):,} queues to a scratch virtual host, more than "
+            f"{MOST_QUEUES:,}: too much for a broker in use; without --canary the route is simulated"
+        )
     started = time.perf_counter()
     names = {q.name: STAND_IN + q.name if q.name.startswith("amq.") else q.name for q in broker.queues or ()}
     with audit.change(settings, "route --canary", exchange, confirm=confirm), scratch_vhost(settings) as scratch:
@@ -71,6 +79,29 @@ def prove(
         notes=tuple(notes),
     )
     return msgspec.structs.replace(route, canary=canary)
+
+
+def within_reach(router: Router, broker: BrokerSnapshot, route: Route) -> BrokerSnapshot:
+    """The broker with the objects that a message to the exchange of this route can reach, whatever its key.
+
+    An exchange of a policy is always one of them: the broker decides itself where the policy applies.
+    """
+    waiting: list[str | None] = [route.exchange, *(p.definition.get(ALTERNATE_EXCHANGE) for p in broker.policies or ())]
+    reached: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name is not None and name not in reached:
+            reached.add(name)
+            waiting += router.alternates(name)
+            waiting += (b.destination for b in router.bindings(name) if b.destination_kind == "exchange")
+    bindings = tuple(b for b in broker.bindings or () if b.source in reached)
+    queues = {*route.queues, *route.possible, *(b.destination for b in bindings if b.destination_kind == "queue")}
+    return msgspec.structs.replace(
+        broker,
+        exchanges=tuple(e for e in broker.exchanges or () if e.name in reached),
+        queues=tuple(q for q in broker.queues or () if q.name in queues),
+        bindings=bindings,
+    )
 
 
 def _copy(broker: BrokerSnapshot, names: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:

@@ -86,6 +86,13 @@ def test_server_named_and_exclusive_queues_have_stand_ins(site: Vhost, run: Run)
     assert direct["canary"]["queues"] == [name]
 
 
+def test_too_many_copies_are_refused(site: Vhost, run: Run) -> None:
+    define(site, queues=[queue(f"q{i}") for i in range(1001)], bindings=[bound("h", f"q{i}", n=i) for i in range(1001)])
+    run("route", "x", "job.1", "--canary", target=site, status=0)
+    done = run("route", "h", "", "--canary", target=site, status=1)
+    assert "would copy 1,002 queues to a scratch virtual host, more than 1,000" in done.stderr
+
+
 def test_needs_an_administrator(site: Vhost, run: Run, user: Users) -> None:
     monitor = user(site, tags="monitoring")
     done = run("route", "x", "job.1", "--canary", target=monitor, status=3)
@@ -94,7 +101,11 @@ def test_needs_an_administrator(site: Vhost, run: Run, user: Users) -> None:
 
 
 def test_an_interrupt_leaves_nothing(site: Vhost, run: Run, broker: Broker) -> None:
-    define(site, queues=[queue(f"q{i}") for i in range(500)])
+    define(
+        site,
+        queues=[queue(f"q{i}") for i in range(500)],
+        bindings=[bound("x", f"q{i}", "other") for i in range(500)],
+    )
     before = set(left_behind(broker))
     with run.start("route", "x", "job.1", "--canary", target=site) as process:
         eventually(lambda: set(left_behind(broker)) - before, every=0.02)

@@ -6,10 +6,10 @@ import time
 from typing import cast
 
 from attune_ops.installation.management_write import ManagementWriter
-from attune_ops.model.snapshot import BrokerSnapshot, QueueState
-from attune_ops.routing.canary import HARMLESS, _arrived, _copy, _for_exchanges
+from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
+from attune_ops.routing.canary import HARMLESS, _arrived, _copy, _for_exchanges, within_reach
 from tests.unit.facts import NOW
-from tests.unit.routing.build import bind, exchange, link, policy, queue
+from tests.unit.routing.build import bind, exchange, link, policy, queue, router
 
 
 def test_only_the_policies_of_exchanges_are_copied() -> None:
@@ -56,3 +56,30 @@ def test_a_copy_that_arrives_after_the_expected_ones_is_seen() -> None:
             return [queue("q", messages=1), queue("p", messages=int(late)), queue("none", messages=0)]
 
     assert _arrived(cast(ManagementWriter, Scratch()), {"q"}) == ["p", "q"]
+
+
+def test_only_what_the_message_can_reach_is_copied() -> None:
+    """By any key: what the simulation gets wrong must show."""
+    objects = (
+        exchange("x", "topic"), exchange("next", arguments={"alternate-exchange": "alt"}), exchange("alt"),
+        exchange("by-policy"), exchange("far"),
+        link("x", "next", "k"), bind("next", "a"), bind("alt", "b"), bind("by-policy", "c"), bind("far", "d"),
+        bind("x", "e", "other"), queue("f"), policy("p", "(unknown+)+", {"alternate-exchange": "by-policy"}),
+    )  # fmt: skip
+    simulated = router(*objects)
+    broker = BrokerSnapshot(
+        "/", NOW,
+        exchanges=tuple(o for o in objects if isinstance(o, ExchangeState)),
+        queues=tuple(queue(name) for name in "abcdef"),
+        bindings=tuple(o for o in objects if isinstance(o, BindingState)),
+        policies=tuple(o for o in objects if isinstance(o, PolicyState)),
+    )  # fmt: skip
+
+    def copied(exchange: str, key: str) -> tuple[set[str], str]:
+        found = within_reach(simulated, broker, simulated.route(exchange, key))
+        assert {b.source for b in found.bindings or ()} <= {e.name for e in found.exchanges or ()}
+        return {e.name for e in found.exchanges or ()}, "".join(q.name for q in found.queues or ())
+
+    assert copied("x", "none") == ({"x", "next", "alt", "by-policy"}, "abce")
+    assert copied("far", "") == ({"far", "by-policy"}, "cd")
+    assert copied("", "f") == ({"by-policy"}, "cf")
