@@ -191,7 +191,8 @@ def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:
         b = d.item
         assert isinstance(b, Binding)
         message, instead, unbind = not_bound(facts, b)
-        unbind = unbind if commands else ()
+        if commands and instead:  # the declaration of all reports what is not desired as a failure
+            commands = (command_lines.bind(b), *unbind)  # until this one is there, the other may be used
         unbound = ""
         if _has_none_left(facts, b.source):
             unbound = f"; {b.source} has no bindings left: it was deleted and redeclared, or they were removed"
@@ -200,8 +201,8 @@ def _missing_bindings(facts: Facts) -> Iterator[tuple[object, Problem]]:
             f"{message}{unbound}",
             evidence={"source": b.source, "destination": b.destination, "routing_key": b.routing_key,
                       "instead": instead, "unbound": unbound},
-            remedy=remedy + (THEN_UNBIND if unbind else ""),
-            commands=(*commands, *unbind),  # in this order: until the right binding is there, the wrong one may be used
+            remedy=remedy + (THEN_UNBIND if commands and unbind else ""),
+            commands=commands,
             # The broker removes the bindings of a queue when its node is down.
             related={"vhost": (facts.vhost,), "source": (b.source,), "destination": (b.destination,)},
         )  # fmt: skip

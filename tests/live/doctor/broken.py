@@ -350,7 +350,7 @@ STATES = {
     "wrong base key": State(
         wrong_base_key,
         {("AT204", binding_name("attune.executions", EXECUTIONS, "execution"))},
-        prints={"AT204 topology unbind", "AT204 topology apply"},
+        prints={"AT204 topology bind", "AT204 topology unbind"},
     ),
     "lost exchange": State(lost_exchange, {("AT201", "attune.executions")}, prints={"AT201 topology apply"}),
     "wrong type": State(wrong_type, {("AT205", "attune.notifications")}, prints={"AT205 topology diff"}),

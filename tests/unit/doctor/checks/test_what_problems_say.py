@@ -14,7 +14,7 @@ from attune_ops.doctor.checks.unexpected_bindings import LISTED
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
-from attune_ops.model.command_lines import DECLARE, bind, binding, consumers, exchange, reap, retire, safety_policy
+from attune_ops.model.command_lines import bind, binding, consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import (
@@ -1026,9 +1026,9 @@ def test_a_binding_in_the_place_of_a_missing_one_is_removed_once_and_last() -> N
             facts = bound(facts, "attune.events", queue_name, f"wrong.{i}")
         assert {p.commands for p in problems("AT204", changed(facts, assumed=True))} == {()}
         *others, last = problems("AT204", facts)
-        assert [p.commands for p in others] == [(DECLARE,)] * 6
+        assert [[c.words[1] for c in p.commands] for p in others] == [["bind"]] * 6
         removed = 0 if count > LISTED else count
-        assert (last.commands[0], len(last.commands)) == (DECLARE, 1 + removed)
+        assert [c.words[1] for c in last.commands] == ["bind"] + ["unbind"] * removed
         assert last.remedy.endswith(then) is bool(removed)
 
 
