@@ -32,6 +32,7 @@ REGISTER_AGAIN = (
     "Its process is alive: do not stop its consumers or delete the queue. Restart the worker when it is idle: "
     "registration sets its status to active."
 )
+DELETE = "Delete the queue; its messages are saved to a file."
 NOT_CLASSIC = "Delete the queue by hand: `reap` deletes classic queues only, and keeps this one."
 BLIND = "Delete the queue with `reap`, which needs the list of consumers: without it the queue may be in use."
 NO_MAJORITY = (
@@ -44,9 +45,10 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
     """The queue of a worker that is not live keeps its messages, and may still receive more.
 
     The id in the queue's name is looked up in the registry: the worker does not exist, was stopped, or is dead
-    (AT409). Messages in such a queue are never consumed: that is an error. Empty durable queues of a stopped worker
-    are only reported as info, because the worker may return. If every queue appears orphaned, this tool probably
-    reads another registry than the workers use.
+    (AT409). Messages in such a queue are not consumed, which is an error: a registered worker consumes them when it
+    starts again under its name, because it keeps its id; those of an id that is not registered are never consumed.
+    Empty durable queues of a stopped worker are only reported as info. If every queue appears orphaned, this tool
+    probably reads another registry than the workers use.
     """
     yield from merged(
         _orphans(facts),
@@ -72,12 +74,13 @@ def _orphans(facts: Facts) -> Iterator[tuple[object, Problem]]:
         held += f"; {counted(depth, 'message')} in it" if depth else ""
         held += f"; {counted(consumers, 'consumer')} on it" if consumers else ""
         state = _state(worker, process)
-        yield (state, bool(consumers), o.alive, o.unavailable, o.removable), Problem(
+        remedy = NO_MAJORITY if alone and not o.unavailable else _orphan_remedy(o, related)
+        yield (state, bool(consumers), o.removable, remedy), Problem(
             Subject("queue", names[0]),
             f"{listed(names)}: {_with_name(o.why, worker)}{held}",
             evidence={"worker": o.worker_id, "queues": names, "messages": depth, "consumers": consumers, "why": o.why,
                       "state": state},
-            remedy=NO_MAJORITY if alone and not o.unavailable else _orphan_remedy(o, related),
+            remedy=remedy,
             commands=tuple(map(command_lines.reap, names)) if o.removable and not alone else (),
             inspect_commands=(command_lines.consumers(names[0]),) if consumers else (),
             severity=o.severity,
@@ -95,6 +98,7 @@ class _Orphaned(msgspec.Struct, frozen=True):
     messages: int
     consumers: int
     alive: bool  # its process runs
+    returns: bool  # its worker keeps its id, and so its queues, when it starts again
     blind: bool  # the list of consumers was not read, which `reap` needs
 
     @property
@@ -121,6 +125,7 @@ def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
     """For `facts.memo`: the workers that are not live and left queues."""
     found = []
     blind = facts.missing_reason((Source.CONSUMERS,)) is not None
+    newest = {facts.worker_named[i].name: i for i in sorted(facts.worker_named)}  # the row that a start uses again
     for worker_id, all_queues in facts.worker_queues.items():
         why = why_not_live(facts, worker_id)
         if why is not None and (queues := _left(all_queues)):
@@ -128,7 +133,8 @@ def _orphaned(facts: Facts) -> tuple[_Orphaned, ...]:
             depth = sum(q.messages or 0 for q in queues)
             consumers = sum(most_consumers(facts, q.name) for q in queues)
             alive = worker is not None and worker.has_queues and _is_alive(facts, worker)
-            found.append(_Orphaned(worker_id, worker, why, queues, depth, consumers, alive, blind))
+            returns = worker is not None and worker.has_queues and newest[worker.name] == worker_id
+            found.append(_Orphaned(worker_id, worker, why, queues, depth, consumers, alive, returns, blind))
     return tuple(found)
 
 
@@ -176,12 +182,11 @@ def _orphan_remedy(o: _Orphaned, is_registry_related: bool) -> str:
         return REGISTER_AGAIN
     if o.consumers:
         return "Stop its consumers."
-    if o.blind:
-        return BLIND
-    if not o.is_classic:
-        return NOT_CLASSIC
-    deletion = "If the worker does not return, delete" if o.severity is Severity.INFO else "Delete"
-    return f"{deletion} the queue; its messages are saved to a file."
+    deletion = BLIND if o.blind else DELETE if o.is_classic else NOT_CLASSIC
+    if not o.returns:
+        return deletion
+    start = f"{START_ONLY} " if o.messages else ""
+    return f"{start}If the worker does not return, d{deletion[1:]}"
 
 
 def _orphan_severity(queues: tuple[QueueState, ...], depth: int, in_use: bool, status: str | None) -> Severity:

@@ -972,6 +972,21 @@ def test_how_a_worker_ended_that_left_queues(updated: timedelta | None, state: s
     assert problem.evidence["state"] == state
 
 
+def test_a_worker_with_a_backlog_is_started_before_its_queue_is_deleted() -> None:
+    """It keeps its id, and so its queues; of two rows with its name a start uses the newest."""
+    left = without_consumers(S, *(q.name for q in S.topology.worker_queues(3)))
+    left = queues(left, "worker.3.executions", messages=20)
+    starts, deletes = "Start the worker: it consumes from the queue. If the worker does not return, delete", "Delete"
+    for row, renewed, remedy in (
+        (worker(3, status="inactive"), worker(4), starts),
+        (worker(3, status="inactive"), worker(4, name="w3"), deletes),
+        (worker(3, status="inactive", role="sensor"), worker(4), deletes),
+        (worker(5), worker(4), deletes),
+    ):
+        (problem,) = problems("AT407", registered(left, worker(1), worker(2), row, renewed))
+        assert problem.remedy.startswith(remedy)
+
+
 def test_a_consumer_of_a_server_named_queue_is_known_by_its_tag() -> None:
     replica = queue("amq.gen-1", exclusive=True, durable=False)
     facts = bound(
