@@ -60,11 +60,12 @@ def policies_keep_messages(facts: Facts, *, harmless_ttl_s: float = 86_400) -> I
 
     The check judges the effective settings of policies and operator policies, on each queue that a service consumes
     from. It is an error if messages are lost now: a length limit is reached or is below the prefetch of the consumers,
-    messages wait longer than the TTL (estimated from the oldest message, the backlog and the acknowledgements), or a
-    queue expires sooner than a worker starts. It is a warning if messages can be lost, except by a TTL of a day or
-    more. With `reject-publish` nothing confirmed is lost, but a full queue refuses new messages. Queues that no service
-    consumes from, and dead-letter queues, need a limit and are not judged. Where the broker counts the messages that
-    were removed (Prometheus endpoint of a single node), the finding has the number, which is of all virtual hosts.
+    messages wait longer than the TTL (estimated from the oldest message, the backlog and the acknowledgements; without
+    a consumer they wait longer than any TTL below a day), or a queue expires sooner than a worker starts. It is a
+    warning if messages can be lost, except by a TTL of a day or more. With `reject-publish` nothing confirmed is lost,
+    but a full queue refuses new messages. Queues that no service consumes from, and dead-letter queues, need a limit
+    and are not judged. Where the broker counts the messages that were removed (Prometheus endpoint of a single node),
+    the finding has the number, which is of all virtual hosts.
     """
     found: dict[tuple[str, str], list[Loss]] = {}
     for queue, prefetch, is_base in _consumed(facts) if facts.actual.policies else ():
@@ -190,11 +191,12 @@ def _losses(
     yield from _by_size(queue, values, loss, prefetch, does, rejects)
     ttl = values.get("message-ttl")
     if isinstance(ttl, int):
-        waits, limit = _wait(facts, queue, prefetch), f"message-ttl {_time(ttl)}"
+        harmless, limit = ttl >= harmless_ttl_s * 1000, f"message-ttl {_time(ttl)}"
+        waits = _wait(facts, queue, prefetch, harmless)
         if waits is not None and waits * 1000 > ttl:
             reason = "have no consumer" if waits == float("inf") else f"wait {number(waits)} s"
             yield loss("message-ttl", True, f"{limit}: messages {reason} and expire")
-        elif ttl < harmless_ttl_s * 1000:
+        elif not harmless:
             yield loss("message-ttl", False, f"{limit} expires messages that wait longer")
     expires = values.get("expires")
     if isinstance(expires, int):
@@ -232,14 +234,17 @@ def _by_size(
         yield loss("max-length-bytes", False, f"max-length-bytes {size(limit)} drops the oldest messages of a backlog")
 
 
-def _wait(facts: Facts, queue: QueueState, prefetch: int) -> float | None:
-    """For how long messages wait in this queue now, in s; None where that is unknown."""
+def _wait(facts: Facts, queue: QueueState, prefetch: int, restarts: bool) -> float | None:
+    """For how long messages wait in this queue now, in s; None where that is unknown.
+
+    Without a consumer that is infinite, unless the TTL is so long that the service `restarts` before it is over.
+    """
     ready, held = queue.messages_ready or 0, queue.messages_unacknowledged or 0
     waits = []
     if queue.head_message_timestamp is not None and ready:
         waits.append((facts.taken_at - queue.head_message_timestamp).total_seconds())
     if queue.name in facts.actual.unconsumed:
-        if ready:
+        if ready and not restarts:
             waits.append(float("inf"))
     elif held >= prefetch > 0 and queue.ack_rate is not None:
         # A message is delivered when those before it, and one of the prefetch, are acknowledged.

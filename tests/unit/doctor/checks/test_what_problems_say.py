@@ -422,6 +422,15 @@ def test_a_ttl_of_a_day_does_no_harm(milliseconds: int, found: int) -> None:
     assert len(problems("AT215", policy(H, "ttl", EXECUTIONS, message_ttl=milliseconds))) == found
 
 
+@pytest.mark.parametrize(("minutes", "says"), [(None, []), (1, []), (60 * 24 * 8, ["wait 691200 s"])])
+def test_a_long_ttl_does_no_harm_while_its_service_restarts(minutes: int | None, says: list[str]) -> None:
+    head = None if minutes is None else NOW - timedelta(minutes=minutes)
+    down = queues(without_consumers(H, EXECUTIONS), EXECUTIONS, messages_ready=3, head_message_timestamp=head)
+    found = problems("AT215", policy(down, "ttl", EXECUTIONS, message_ttl=7 * 86_400_000))
+    assert [p.severity for p in found] == [Severity.ERROR for _ in says]
+    assert all(s in p.message for s, p in zip(says, found, strict=True))
+
+
 @pytest.mark.parametrize(("ready", "found"), [(None, 0), (10_000, 0), (10_001, 1)])
 def test_a_backlog_is_large_from_more_than_ten_thousand_messages_on(ready: int | None, found: int) -> None:
     assert len(problems("AT511", queues(H, EVENTS, messages_ready=ready))) == found
