@@ -12,7 +12,7 @@ import msgspec
 
 from attune_ops.installation.management import Management, bound, merge
 from attune_ops.installation.management_types.clients import ChannelDetails, ConsumerWire
-from attune_ops.installation.management_types.cluster import Overview
+from attune_ops.installation.management_types.cluster import Overview, VirtualHost
 from attune_ops.installation.management_types.fields import MessageStats
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
 from attune_ops.installation.metadata_store import majority
@@ -75,7 +75,7 @@ class BrokerReading:
             ("channels", Source.CONNECTIONS, m.channels),
             ("exchanges", Source.BROKER, m.exchanges),
             ("policies", Source.BROKER, m.policies),
-            ("default_queue_type", Source.BROKER, m.default_queue_type),
+            ("default_queue_type", Source.BROKER, m.virtual_hosts),
             ("alarms", Source.ALARMS, m.alarms),
             ("nodes", Source.NODES, m.nodes),
             ("limits", Source.LIMITS, m.limits),
@@ -96,6 +96,7 @@ class BrokerReading:
         for name, source, read in reads:
             wanted = (name in listings if source is Source.BROKER else True) and source in sources
             wanted |= name == "queues" and Source.DEPTHS in sources
+            wanted |= name == "nodes" and Source.DEAD_LETTERED in sources  # each node has counters of its own
             if wanted and source not in self.missing:
                 self._asked[name] = (source, pool.submit(read))
 
@@ -112,10 +113,13 @@ class BrokerReading:
                 f"RabbitMQ {overview.rabbitmq_version} does not report deprecated features; 3.13 and later do",
             )
         permissions, others = _connected(read, self._users)
-        nodes = len(read.get("nodes") or ())
-        if nodes > 1:
-            self.missing.setdefault(Source.DEAD_LETTERED, f"each of the {nodes} nodes counts its own dead letters")
-        counters: Counters | None = read.get("dead_lettered") if nodes <= 1 else None
+        counters: Counters | None = read.get("dead_lettered")
+        nodes: tuple[NodeState, ...] | None = read.get("nodes")
+        if counters is not None and (nodes is None or len(nodes) > 1):
+            known_nodes = "the nodes are unknown" if nodes is None else f"there are {len(nodes)} nodes"
+            self.missing[Source.DEAD_LETTERED] = f"each node counts its own dead letters, and {known_nodes}"
+            counters = None
+        queue_type, others_used = self._of_virtual_hosts(read.get("default_queue_type") or ())
         known = BrokerSnapshot(
             vhost=self._management.vhost,
             taken_at=datetime.now(UTC),
@@ -138,7 +142,8 @@ class BrokerReading:
             removed=counters.removed if counters else None,
             user_permissions=permissions,
             others_may_declare=others,
-            default_queue_type=read.get("default_queue_type") or overview.default_queue_type,
+            default_queue_type=queue_type or overview.default_queue_type,
+            other_vhosts_used=others_used,
             statistics_disabled=overview.disable_stats,
             returned_unroutable=stats.return_unroutable,
             dropped_unroutable=stats.drop_unroutable,
@@ -155,6 +160,16 @@ class BrokerReading:
         made = msgspec.structs.replace(known, taken_at=datetime.now(UTC), queues=queues, statistics_left_out=left_out)
         vars(made).update(built)
         return made
+
+    def _of_virtual_hosts(self, listed: tuple[VirtualHost, ...]) -> tuple[str | None, bool | None]:
+        """The default queue type of the own one, and whether others are in use; None where that is unknown."""
+        own = next((v for v in listed if v.name == self._management.vhost), None)
+        if own is None:
+            return None, None
+        others = [v for v in listed if v is not own]
+        complete = SEES_EVERYTHING & set(self._tags) and not self._overview.disable_stats
+        used = any(v.is_used for v in others)
+        return own.queue_type, used if used or complete else None
 
     def _statistics(self) -> dict[str, Statistics]:
         m = self._management

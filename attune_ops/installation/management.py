@@ -236,14 +236,13 @@ class Management:
         own = [p.to_state(False) for p in self._list("policies", PolicyWire)]
         return (*own, *(p.to_state(True) for p in self._list("operator-policies", PolicyWire)))
 
-    def default_queue_type(self) -> str | None:
-        """Reads the type of queues declared without one, None before 4.0. Needs tag management, changes nothing."""
-        # Only administrators can read one virtual host by its name. Everybody can list their own; an empty list stands
-        # for a virtual host that is being deleted.
-        listed = self._get("vhosts?columns=name,default_queue_type", list[VirtualHost | list[Any]])
-        own = (v for v in listed if isinstance(v, VirtualHost) and v.name == self.vhost)
-        kind = next((v.default_queue_type for v in own), None)
-        return None if kind == "undefined" else kind
+    def virtual_hosts(self) -> tuple[VirtualHost, ...]:
+        """Reads the virtual hosts, with tag monitoring all. Needs tag management, changes nothing."""
+        # Only administrators can read one virtual host by its name. An empty list stands for a virtual host that is
+        # being deleted.
+        path = "vhosts?columns=name,default_queue_type,messages,message_stats"
+        listed = self._get(path, list[VirtualHost | list[Any]])
+        return tuple(v for v in listed if isinstance(v, VirtualHost))
 
     def virtual_hosts_with(self, exchanges: Collection[str]) -> set[str]:
         """Reads which virtual hosts have an exchange of one of these names. Needs tag management, changes nothing.

@@ -249,6 +249,7 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
     user_permissions: tuple[UserPermissions, ...] | None = None  # of the users that are connected, and AMQP's
     others_may_declare: bool | None = None  # whether any further user may configure or write something there
     default_queue_type: str | None = None
+    other_vhosts_used: bool | None = None  # whether another virtual host has messages, or had some
     statistics_disabled: bool = False
     returned_unroutable: int | None = None  # messages since the broker started, all virtual hosts
     dropped_unroutable: int | None = None

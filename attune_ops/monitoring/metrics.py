@@ -127,9 +127,10 @@ def _broker(facts: Facts) -> Iterator[Metric]:
 def _dead_letters(facts: Facts) -> Iterator[Metric]:
     lost = (q for several in facts.memo(lost_dead_letters).values() for d in several if d.own for q in d.queues)
     yield gauge("queues_losing_dead_letters", "Attune's queues of which no queue receives the dead letters.", {*lost})
-    if facts.missing_reason((Source.DEPTHS, Source.CONSUMERS, Source.DEAD_LETTERED)) is None:
+    read = facts.missing_reason((Source.DEPTHS, Source.CONSUMERS, Source.DEAD_LETTERED)) is None
+    if read and (count := missing_dead_letters(facts)) is not None:
         missing = GaugeMetricFamily("attune_ops_dead_letters_lost", "Since the broker started: no queue received them.")
-        missing.add_metric([], missing_dead_letters(facts))
+        missing.add_metric([], count)
         yield missing
     waiting = GaugeMetricFamily("attune_ops_dead_letter_queue_messages", "In a dead-letter queue.", labels=QUEUE)
     for queue in dead_letter_queues(facts):

@@ -35,7 +35,9 @@ def test_members_of_a_finding(member: str) -> None:
     assert f'"{member}"' in json.dumps(_schemas.schema("finding" if member != "env" else "doctor-all"))
 
 
-@pytest.mark.parametrize("member", ["removed", "dead_lettered", "others_may_declare", "user_permissions"])
+@pytest.mark.parametrize(
+    "member", ["removed", "dead_lettered", "others_may_declare", "other_vhosts_used", "user_permissions"]
+)
 def test_members_of_a_snapshot(member: str) -> None:
     assert member in {field.name for field in msgspec.structs.fields(BrokerSnapshot)}
     assert f"`{member}`" in page("commands.md")

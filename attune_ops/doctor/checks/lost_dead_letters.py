@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attune_ops.doctor.checks import check
 from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.checks.dead_letters import lost_dead_letters
-from attune_ops.doctor.findings import Problem, Severity, Subject
+from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.snapshot import QueueState
@@ -29,14 +29,18 @@ def dead_letters_received(facts: Facts) -> Iterator[Problem]:
 
     Compares the counters of its Prometheus endpoint with what the dead-letter queues received: the messages in them
     and those that were consumed, without those that were published to them. The counters begin at the start of the
-    node and include all virtual hosts. A dead-letter queue that was purged, or in which messages expired, counts as
-    not having received them. If all dead letters are routed now, the finding is only info. In a cluster each node has
-    counters of its own, and the check is skipped. A rejected message says nothing of its body: AT308 counts a message
-    that lacks a field, `attune-ops explain` reads the error in the consumer's log.
+    node and include all virtual hosts: where another one has or had messages, dead letters that are missing may be its
+    own, and the check is skipped. So it is in a cluster, where each node has counters of its own. A dead-letter queue
+    that was purged, or in which messages expired, counts as not having received them. If all dead letters are routed
+    now, the finding is only info. A rejected message says nothing of its body: AT308 counts a message that lacks a
+    field, `attune-ops explain` reads the error in the consumer's log.
     """
     counters, lost = facts.actual.dead_lettered or {}, facts.memo(lost_dead_letters)
     queues, sent = dead_letter_queues(facts), _sent(facts)
     received, missing = sum(map(_received, queues)), missing_dead_letters(facts)
+    if missing is None:
+        others = "others have messages, too" if facts.actual.other_vhosts_used else "those of others are unknown"
+        raise Unknown(f"the broker counts the dead letters of all virtual hosts together, and {others}")
     if not missing:
         return
     by_reason = listed(f"{n:,} {reason}" for reason, n in sorted(sent.items()))
@@ -53,9 +57,13 @@ def dead_letters_received(facts: Facts) -> Iterator[Problem]:
     )  # fmt: skip
 
 
-def missing_dead_letters(facts: Facts) -> int:
-    """Dead letters since the broker started that no dead-letter queue received; needs the sources of AT308."""
-    return max(sum(_sent(facts).values()) - sum(map(_received, dead_letter_queues(facts))), 0)
+def missing_dead_letters(facts: Facts) -> int | None:
+    """Dead letters since the broker started that no dead-letter queue received; needs the sources of AT308.
+
+    None where they may be of another virtual host.
+    """
+    missing = max(sum(_sent(facts).values()) - sum(map(_received, dead_letter_queues(facts))), 0)
+    return None if missing and facts.actual.other_vhosts_used is not False else missing
 
 
 def _sent(facts: Facts) -> dict[str, int]:

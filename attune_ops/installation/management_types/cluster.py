@@ -45,6 +45,18 @@ class VirtualHost(msgspec.Struct):
 
     name: str
     default_queue_type: str | None = None
+    messages: int | None = None
+    message_stats: MessageStats | list[Any] | None = None  # none in one that never had a message
+
+    @property
+    def queue_type(self) -> str | None:
+        """The type of queues declared without one, None before 4.0."""
+        return None if self.default_queue_type == "undefined" else self.default_queue_type
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it has messages, or had some since the broker started."""
+        return bool(self.messages or self.message_stats)
 
 
 class WhoAmI(msgspec.Struct):

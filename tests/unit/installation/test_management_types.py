@@ -155,8 +155,44 @@ def test_an_empty_list_of_what_every_broker_has_is_no_answer(what: str) -> None:
 
 def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
     listed = b'[[],{"name":"v","default_queue_type":"quorum"},{"name":"/","default_queue_type":"undefined"}]'
-    assert Management(Canned(200, listed), "v").default_queue_type() == "quorum"
-    assert Management(Canned(200, listed), "/").default_queue_type() is None
+    found = Management(Canned(200, listed), "v").virtual_hosts()
+    assert {v.name: v.queue_type for v in found} == {"v": "quorum", "/": None}
+
+
+@pytest.mark.parametrize(
+    ("others", "tag", "used"),
+    [
+        ([], "monitoring", False),
+        ([{"name": "/", "messages": 0}], "administrator", False),
+        ([{"name": "/", "messages": 0}], "management", None),
+        ([{"name": "/", "messages": 1}], "management", True),
+        ([{"name": "/", "message_stats": {"publish": 9}}], "monitoring", True),
+    ],
+)
+def test_whether_another_virtual_host_is_in_use(others: list[Any], tag: str, used: bool | None) -> None:
+    path = "vhosts?columns=name,default_queue_type,messages,message_stats"
+    listed = msgspec.json.encode([{"name": "v", "messages": 3, "default_queue_type": "quorum"}, *others])
+    reading = BrokerReading(Management(ByPath({path: (200, listed)}), "v"), Overview(), (tag,))
+    with SideBySide(1) as pool:
+        reading.ask(pool, frozenset({Source.BROKER}), frozenset({"default_queue_type"}), lambda: Counters({}, {}))
+        found = reading.snapshot()
+    assert (found.other_vhosts_used, found.default_queue_type) == (used, "quorum")
+
+
+@pytest.mark.parametrize(
+    ("status", "names", "reason"),
+    [(200, ["a"], None), (200, ["a", "b"], "there are 2 nodes"), (500, [], "the nodes are unknown")],
+)
+def test_dead_letters_are_counted_by_each_node(status: int, names: list[str], reason: str | None) -> None:
+    """The counters of one node are not those of a cluster, and it may be one where the nodes could not be read."""
+    nodes = msgspec.json.encode([{"name": n, "running": True} for n in names])
+    answers = {"nodes": (status, nodes)}
+    reading = BrokerReading(Management(ByPath(answers), "v"), Overview(), ("monitoring",))
+    with SideBySide(1) as pool:
+        reading.ask(pool, frozenset({Source.DEAD_LETTERED}), frozenset(), lambda: Counters({"rejected": 3}, {}))
+        found = reading.snapshot()
+    assert found.dead_lettered == (None if reason else {"rejected": 3})
+    assert (reason or "") in reading.missing.get(Source.DEAD_LETTERED, "")
 
 
 def test_health_checks_of_the_broker() -> None:

@@ -75,7 +75,12 @@ BROKEN: dict[str, list[dict[str, str]]] = {
     "AttuneOtherError": [{'attune_ops_findings{code="AT101", severity="error"}': "_x20 1x40 stale"}],
 }  # fmt: skip
 UP = 'up{job="attune-ops", instance="here"}'
-COUNTED: dict[str, Any] = {"alarms": (), "dead_lettered": {"rejected": 2}, "dropped_unroutable": 1}
+COUNTED: dict[str, Any] = {
+    "alarms": (),
+    "dead_lettered": {"rejected": 2},
+    "other_vhosts_used": False,
+    "dropped_unroutable": 1,
+}
 BEFORE, DURING, AFTER = "15m", "45m", "110m"
 NO_ALERT = {
     # What says the same of a state that a rule knows.

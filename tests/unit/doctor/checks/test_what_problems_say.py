@@ -28,6 +28,7 @@ from attune_ops.model.snapshot import (
 )
 from attune_ops.model.topologies import candidates
 from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue
+from attune_ops.monitoring.metrics import families
 from tests.unit.doctor.checks.firing import quorum
 from tests.unit.doctor.checks.world import (
     EVENTS,
@@ -451,6 +452,16 @@ def test_three_dead_letter_queues_are_named_and_the_others_are_counted() -> None
         facts = bound(facts, "attune.dlx", f"dead.{i}", "other")
     (problem,) = problems("AT308", facts)
     assert problem.message.endswith("; attune.dlx.queue, dead.1, dead.2 and 1 more received 0")
+
+
+@pytest.mark.parametrize(("used", "says"), [(True, "others have messages, too"), (None, "those of others are unknown")])
+def test_dead_letters_of_another_virtual_host_are_not_called_lost(used: bool | None, says: str) -> None:
+    facts = change(S, dead_lettered={"expired": 1_000_000}, other_vhosts_used=used)
+    with pytest.raises(Unknown, match=says):
+        problems("AT308", facts)
+    assert "attune_ops_dead_letters_lost" not in [m.name for m in families(diagnose(facts)) if m.samples]
+    received = queues(facts, "attune.dlx.queue", consumed=1_000_000)
+    assert problems("AT308", received) == []
 
 
 def test_whose_message_another_worker_gets_too() -> None:

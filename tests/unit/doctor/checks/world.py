@@ -92,6 +92,7 @@ def healthy(topology: str | Topology = JANUARY, workers: tuple[Worker, ...] | No
         deprecated=(feature(used=False),),
         policies=(),
         dead_lettered={},
+        other_vhosts_used=False,
         channels=(),
         dropped_unroutable=0,
         user_permissions=(),
