@@ -12,7 +12,7 @@ from attune_ops.installation.amqp import Exclusive, depth, in_time, short_connec
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.passive import PassiveReading
+from attune_ops.model.passive import MOST_WORKERS, PassiveReading
 from attune_ops.model.recognition import Fit, Recognition, best_first
 from attune_ops.model.snapshot import ExchangeState, QueueState
 from attune_ops.model.topologies import candidates
@@ -21,7 +21,6 @@ from attune_ops.model.topology import Topology
 if TYPE_CHECKING:
     import pika
 
-MOST_WORKERS = 500  # about 2 ms for each of their queues
 STATISTICS_OFF = "the broker collects no statistics (management_agent.disable_metrics_collector)"
 
 

@@ -180,6 +180,16 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """Whether of exchanges and queues only their existence is known, by passive declares."""
         return self.origin == PASSIVE_DECLARE and self.actual.bindings is None
 
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """The names of the queues that passive declares asked for, which of more than 500 workers is not all."""
+        reading = self.passive
+        return frozenset((*(q.name for q in reading.queues), *reading.missing)) if reading else frozenset()
+
+    def is_missing(self, queue: str) -> bool:
+        """Whether a queue is not on the broker; False where that is unknown: no passive declare asked for it."""
+        return queue not in self.actual.queue_named and (not self.only_names or queue in self.asked)
+
     def could_not_read(self, source: Source) -> bool:
         """Whether queues, bindings, consumers or the registry were asked for and could not be read.
 

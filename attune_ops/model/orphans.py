@@ -77,5 +77,5 @@ def leftover_queues(facts: Facts) -> Iterator[Orphan]:
 def workers_without_queue(facts: Facts) -> Iterator[Orphan]:
     """The registered live workers' queues that are not on the broker."""
     for worker in facts.live_workers:
-        for queue in missing_queues(facts, worker):
+        for queue in missing_queues(facts, worker) or ():
             yield Orphan("worker", queue, worker.id, "the worker is live, but its queue is missing", worker)

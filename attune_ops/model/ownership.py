@@ -126,9 +126,11 @@ def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
     return found
 
 
-def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...]:
-    """The queues of a worker that are missing on the broker; none for a role without queues."""
+def missing_queues(facts: Facts, worker: Worker) -> tuple[str, ...] | None:
+    """The queues of a worker that are missing on the broker; none for a role without queues; None where unknown."""
     wanted = facts.topology.worker_queues(worker.id) if worker.has_queues else ()
+    if facts.only_names and any(q.name not in facts.asked for q in wanted):
+        return None
     return tuple(q.name for q in wanted if q.name not in facts.actual.queue_named)
 
 

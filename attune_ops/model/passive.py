@@ -13,6 +13,7 @@ from attune_ops.model.snapshot import BrokerSnapshot, ExchangeState, QueueState
 from attune_ops.model.units import counted, listed
 
 MANAGEMENT_API, PASSIVE_DECLARE = "management API", "passive declare"
+MOST_WORKERS = 500  # that are asked for: each of their queues takes about 2 ms
 
 
 class PassiveReading(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -141,7 +141,7 @@ class Comparison:
                 attributes = tuple(self.answers.queue_attributes(desired, actual))
                 if attributes or self.broker.policies:
                     yield from self._existing("queue", desired, actual, attributes, worker_id)
-            elif worker_id is None or worker_id in self.live:
+            elif self.facts.is_missing(desired.name) and (worker_id is None or worker_id in self.live):
                 declaring = self.answers.new_queue(desired)
                 using = self.answers.not_found("queue", desired.name)
                 yield self._missing("queue", desired.name, desired, NOBODY_CONSUMES, declaring, using, worker_id)

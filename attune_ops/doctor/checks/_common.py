@@ -9,7 +9,7 @@ from datetime import timedelta
 from attune_ops.doctor.alike import SEVERAL
 from attune_ops.doctor.alike import merged as merged
 from attune_ops.doctor.alike import names_of as names_of
-from attune_ops.doctor.findings import Unknown
+from attune_ops.doctor.findings import NotRead, Unknown
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.ownership import (
     exchange_kind,
@@ -19,6 +19,7 @@ from attune_ops.model.ownership import (
     starting_workers,
     tags_by_queue,
 )
+from attune_ops.model.passive import MOST_WORKERS, PASSIVE_DECLARE
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
 from attune_ops.model.topology import ID, Consumer, binding_name
@@ -171,6 +172,20 @@ def missing_worker_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:
 def all_missing(facts: Facts) -> bool:
     """Whether no live worker of several has its queues: that has one cause and gives one finding."""
     return len(facts.memo(missing_worker_queues)) == len(facts.live_workers) >= SEVERAL
+
+
+def require_all_asked(facts: Facts) -> None:
+    """Raises `NotRead` where passive declares asked for the queues of some live workers only.
+
+    A check does this when it has said what it found of the others.
+    """
+    if facts.passive is None or facts.origin != PASSIVE_DECLARE:
+        return
+    names = ([q.name for q in facts.topology.worker_queues(w.id)] for w in facts.live_workers)
+    unasked = sum(not facts.asked.issuperset(several) for several in names)
+    if unasked:
+        live = counted(unasked, "live worker")
+        raise NotRead(f"the queues of {live} are unknown: passive declares ask for {MOST_WORKERS} workers at most")
 
 
 def missing_queue_of(facts: Facts, worker_id: int | None) -> tuple[str, ...]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, merged, names_of, worker_name, worker_remedy
+from attune_ops.doctor.checks._common import (
+    counted,
+    listed,
+    merged,
+    names_of,
+    require_all_asked,
+    worker_name,
+    worker_remedy,
+)
 from attune_ops.doctor.checks._common import worker_consumers as expected_of_workers
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
@@ -41,6 +49,7 @@ def worker_consumers(facts: Facts) -> Iterator[Problem]:
             f"{_backlog(problems)}: {names_of(problems)}"
         ),
     )
+    require_all_asked(facts)
 
 
 def _backlog(problems: Sequence[Problem]) -> str:
@@ -130,6 +139,7 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
                 alike=(number, len(connections), bool(worker)),
             )  # fmt: skip
             break
+    require_all_asked(facts)
 
 
 @check(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import UNREAD_BY_DESIGN, counted, expected_consumers_of, own, without_statistics
+from attune_ops.doctor.checks._common import (
+    UNREAD_BY_DESIGN,
+    counted,
+    expected_consumers_of,
+    own,
+    require_all_asked,
+    without_statistics,
+)
 from attune_ops.doctor.checks.orphaned_queues import removable_queues
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
@@ -69,6 +76,7 @@ def no_backlog_unread(facts: Facts, *, foreign_backlog: float = 10_000) -> Itera
                 severity=Severity.INFO,
                 alike="foreign",
             )
+    require_all_asked(facts)
 
 
 @check(

@@ -13,6 +13,7 @@ from attune_ops.doctor.checks._common import (
     missing_queue_of,
     missing_worker_queues,
     names_of,
+    require_all_asked,
     spanned,
     worker_name,
     worker_remedy,
@@ -55,13 +56,14 @@ def worker_queues(facts: Facts) -> Iterator[Problem]:
     missing = facts.memo(missing_worker_queues)
     if facts.memo(all_missing):
         yield _none_has_its_queue(facts, missing)
-        return
-    yield from merged(
-        ((_problem_key(facts, i, ds), _no_queue(facts, i, ds)) for i, ds in missing.items()),
-        lambda problems: (
-            f"{len(problems):,} workers have no queues ({problems[0].evidence['process']}): " + names_of(problems)
-        ),
-    )
+    else:
+        yield from merged(
+            ((_problem_key(facts, i, ds), _no_queue(facts, i, ds)) for i, ds in missing.items()),
+            lambda problems: (
+                f"{len(problems):,} workers have no queues ({problems[0].evidence['process']}): " + names_of(problems)
+            ),
+        )
+    require_all_asked(facts)
 
 
 def _problem_key(facts: Facts, worker_id: int, differences: Sequence[Difference]) -> object:

@@ -14,8 +14,10 @@ from attune_ops.doctor.checks.unexpected_bindings import LISTED
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.findings import NotRead, Problem, Severity, Unknown
+from attune_ops.inventory.workers import workers
 from attune_ops.model.command_lines import bind, binding, consumers, exchange, reap, retire, safety_policy
 from attune_ops.model.facts import Facts, Source, changed, with_topology
+from attune_ops.model.passive import PassiveReading
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import (
     BindingState,
@@ -108,6 +110,24 @@ def test_executions_of_a_dead_worker_follow_from_the_first_that_is_overdue() -> 
 def test_what_waits_for_the_missing_consumer_of_a_service(messages: int | None, says: str) -> None:
     (problem,) = problems("AT405", queues(without_consumers(H, EXECUTIONS), EXECUTIONS, messages=messages))
     assert problem.message == f"{EXECUTIONS} has no consumer" + (f"{says} the executor" if says else "")
+
+
+def test_workers_that_no_passive_declare_asked_for_are_unknown() -> None:
+    """It asks for the queues of 500 workers; nothing is said of the others, and the check has not passed."""
+    there = tuple(q for q in H.actual.queues or () if q.name not in ("worker.2.executions", "worker.3.executions"))
+    missing = dict.fromkeys((Source.BROKER, Source.DEPTHS, Source.CONSUMERS), "refused")
+    others = tuple(q for q in H.actual.queues or () if q.name != "worker.3.executions")
+    for queues_there, absent, status in ((there, ("worker.2.executions",), "failed"), (others, (), "skipped")):
+        passive = PassiveReading("refused", H.actual.exchanges or (), queues_there, absent)
+        unread = msgspec.structs.replace(H, broker=None, earlier=None, missing=missing, passive=passive)
+        report = diagnose(unread, [CHECKS[c] for c in ("AT401", "AT403", "AT404", "AT501")])
+        by_code = {r.code: r for r in report.results}
+        assert [f.subject.name for f in report.findings] == list(absent)
+        assert by_code["AT401"].status == status
+        assert "the queues of 1 live worker are unknown" in (by_code["AT403"].reason or "")
+        assert all(r.unread for r in report.results)
+        rows = {r["name"]: r for r in workers(unread.by_passive_declare).to_dicts()}
+        assert (rows["w3"]["state"], rows["w3"]["queue"], rows["w3"]["missing"]) == (None, None, None)
 
 
 def test_the_numbers_of_an_unread_backlog() -> None:
