@@ -12,6 +12,7 @@ from attune_ops.doctor.checks._common import (
     route_name,
     step_name,
 )
+from attune_ops.doctor.checks.orphaned_queues import START_UNKNOWN
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
@@ -152,7 +153,8 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
 
     Checks every queue of the topology that receives messages and should have a consumer. If the cause is known (the
     service is down, the worker's consumer is missing), this finding follows from it. The queues of a worker that is not
-    live are reported by AT407.
+    live are reported by AT407. Where no registry was read, and other workers consume, the worker may have been removed:
+    it is a warning.
     """
     consumed = {c.queue for c in facts.topology.consumers}
     routed: dict[str, str] = {}
@@ -160,6 +162,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         for reached in live.queues:
             routed.setdefault(reached, live.publish.message_type)
     unconsumed, own, starting = facts.actual.unconsumed, facts.memo(own_queues), facts.memo(starting_workers)
+    served = any(queue not in unconsumed for queue in facts.owner_of)
     for name, message_type in routed.items():
         if name not in unconsumed or own.get(name) not in consumed:
             continue
@@ -169,12 +172,15 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
             or (facts.registry is not None and owner not in facts.live_ids)  # AT407 reports its queues
         ):
             continue
+        unregistered = owner is not None and facts.registry is None
+        removed = unregistered and served  # its worker may be: others are alive
         yield Problem(
             Subject("queue", name),
             f"{message_type} is routed to {name}, which has no consumer",
             evidence={"message_type": message_type, "messages": facts.actual.queue_named[name].messages},
-            remedy="Start the service that consumes from it.",
+            remedy=START_UNKNOWN if unregistered else "Start the service that consumes from it.",
             inspect_commands=(command_lines.consumers(name),),
+            severity=Severity.WARNING if removed else None,
             related=expected_consumers_of(facts, name),
         )
 
