@@ -42,11 +42,19 @@ def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
 def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
     """Which known leftover of an earlier release the queue is, or None."""
     for known in facts.topology.leftovers:
-        if known.matches(queue.name, queue.durable) and not queue.exclusive:
-            bound = (b.source for b in facts.actual.bindings_to_queue.get(queue.name, ()))
-            if not known.bound_to or known.bound_to in bound:
-                return known
+        if known.matches(queue.name, queue.durable) and not queue.exclusive and _is_as_declared(facts, queue, known):
+            return known
     return None
+
+
+def _is_as_declared(facts: Facts, queue: QueueState, known: Leftover) -> bool:
+    """Whether the queue is bound as that leftover is, and has no arguments, where this tells it from other queues."""
+    if not known.bound_to:
+        return True
+    bound = {(b.source, b.routing_key) for b in facts.actual.bindings_to_queue.get(queue.name, ()) if b.source}
+    left = {(known.bound_to, key) for key in known.routing_keys}
+    declared = queue.arguments.keys() - {"x-queue-type"}  # which the broker may add
+    return bool(bound) and bound <= left and not declared
 
 
 def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:

@@ -117,14 +117,15 @@ class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """A queue that an earlier `release` made and an upgrade leaves on the broker.
 
     In `queue`, `{id}` stands for a worker's id and `*` for any text. A queue of another program can have such a name:
-    with `bound_to` it is a leftover only if it is bound to that exchange, with `durable` only if it is so declared.
-    `topology` is the one that has this queue, if any.
+    with `bound_to` it is a leftover only if it has no arguments and is bound to that exchange alone, each time with one
+    of the `routing_keys`; with `durable` only if it is so declared. `topology` is the one that has this queue, if any.
     """
 
     queue: str
     release: str
     topology: str = ""
     bound_to: str = ""
+    routing_keys: tuple[str, ...] = ()
     durable: bool | None = None
 
     def matches(self, name: str, durable: bool) -> bool:

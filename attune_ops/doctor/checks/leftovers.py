@@ -24,10 +24,11 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
     """After an upgrade, queues of the old release remain bound and fill up without a consumer.
 
     Known by name and release are the queues that upgrades leave: `attune.rules.lifecycle.queue` (on 0.6), the
-    `sensor.…` queues of the timer sensor, `attune.executions.queue`, `attune.notifications.queue`, and transient worker
-    queues. Of each the finding says what is still routed to it, whether a limit stops its growth, and the command that
-    saves its messages and deletes it. No command is printed while the queue has a consumer, or while the release that
-    uses it fits the broker as well as the one in use.
+    `sensor.…` queues of the timer sensor (durable, without arguments, bound by `rule.…` keys only),
+    `attune.executions.queue`, `attune.notifications.queue`, and transient worker queues. Of each the finding
+    says what is still routed to it, whether a limit stops its growth, and the command that saves its messages and
+    deletes it. No command is printed while the queue has a consumer, or while the release that uses it fits the broker
+    as well as the one in use.
 
     Other objects that are named like the topology's (the common prefix of its exchanges, or `worker.<id>.`) and are not
     part of it are one finding: another release made them, or the doctor uses the wrong topology. If such an object is

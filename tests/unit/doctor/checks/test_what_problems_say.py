@@ -206,6 +206,24 @@ def test_a_leftover_is_reaped_unless_it_has_a_consumer() -> None:
         assert problem.commands == commands
 
 
+@pytest.mark.parametrize(
+    ("key", "changes", "left"),
+    [
+        ("rule.created", {}, True),
+        ("rule.created", {"arguments": {"x-queue-type": "classic"}}, True),
+        ("event.created", {}, False),
+        ("rule.created", {"durable": False}, False),
+        ("rule.created", {"arguments": {"x-expires": 9}}, False),
+    ],
+)
+def test_a_queue_of_another_program_is_no_leftover(key: str, changes: dict[str, Any], left: bool) -> None:
+    """It may have such a name, and be bound to Attune's exchange."""
+    facts = bound(more_queues(S, queue("sensor.room", consumers=0, **changes)), "attune.events", "sensor.room", key)
+    assert [p.subject.name for p in problems("AT412", facts)] == ["sensor.room"] * left
+    mixed = bound(facts, "attune.events", "sensor.room", "event.created")
+    assert problems("AT412", mixed) == []
+
+
 def test_a_leftover_of_a_worker_is_reaped_unless_the_registry_has_it_as_live() -> None:
     """Its queue of the release in use has the same name. Without the registry nobody knows."""
     left = with_topology(queues(without_consumers(S, W1), W1, durable=False), candidates(), given=True)
