@@ -11,7 +11,7 @@ import msgspec
 from attune_ops.model import units
 from attune_ops.model.display import Shown
 from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
-from attune_ops.model.registry import Worker
+from attune_ops.model.registry import Worker, WorkerStatus
 
 SCHEMA: Final = "attune-ops/health/1"
 Kind = Literal["worker", "broker", "route"]
@@ -79,15 +79,19 @@ def starting(check: HealthCheck, worker: Worker, now: datetime) -> None:
     check.expect(False, "", f"starting: its queues exist, no consumer yet; heartbeat {_ago(worker, now)}")
 
 
-def heartbeat(check: HealthCheck, worker: Worker, limit: timedelta, now: datetime) -> None:
-    """Records the worker's status and heartbeat, as registered."""
-    ago = _ago(worker, now)
+def heartbeat(check: HealthCheck, worker: Worker, limit: timedelta, now: datetime, *, consumes: bool = False) -> None:
+    """Records the worker's status and heartbeat, as registered; `consumes`: its process is alive."""
+    ago, is_stale = _ago(worker, now), worker.is_stale(now, limit)
+    if consumes and worker.status == WorkerStatus.INACTIVE and not is_stale:  # see `ownership.is_wrongly_inactive`
+        reason = f"status is inactive, but it consumes and sends heartbeats (last {ago}): no work until restarted"
+        check.expect(False, "", reason)
+        return
     if not worker.is_registered_live:
         stopped = {True: " (crashed: its heartbeat stopped)", False: " (stopped cleanly)", None: ""}[worker.crashed]
         check.expect(False, "", f"status is {worker.status}{stopped}, last heartbeat {ago}")
         return
     late = f" (stale: more than {limit.total_seconds():g} s)" if worker.last_heartbeat else ""
-    check.expect(not worker.is_stale(now, limit), f"heartbeat {ago}", f"heartbeat {ago}{late}")
+    check.expect(not is_stale, f"heartbeat {ago}", f"heartbeat {ago}{late}")
     if worker.cordoned:
         check.expect(True, "cordoned: it receives no new work", "")
 

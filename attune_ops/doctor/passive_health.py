@@ -45,7 +45,7 @@ def by_passive_declare(
     if worker.can_be_starting(now, limit) and all(q and q.consumers == 0 for q in queues.values()):
         starting(check, worker, now)
     else:
-        heartbeat(check, worker, limit, now)
+        heartbeat(check, worker, limit, now, consumes=any(q and q.consumers for q in queues.values()))
         _queues(check, topology, worker.id, queues)
     check.skip(unseen, str(unread))
 

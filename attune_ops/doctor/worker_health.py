@@ -65,7 +65,9 @@ def _by_management(
     if worker.can_be_starting(now, limit) and all(q and q.consumer_details == [] for q in found.values()):
         starting(check, worker, now)
         return
-    heartbeat(check, worker, limit, now)
+    tags = {c.tag for c in settings.topology.worker_consumers(worker.id)}
+    consumes = any(c.consumer_tag in tags for q in there for c in q.consumer_details or ())
+    heartbeat(check, worker, limit, now, consumes=consumes)
     _queues(check, management, settings, worker.id, found)
 
 

@@ -6,7 +6,14 @@ from collections import Counter
 
 from attune_ops.inventory import clock_skew, freshness, row, wrong_vhost
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import backlog, is_consumed, missing_queues, require, starting_workers
+from attune_ops.model.ownership import (
+    backlog,
+    is_consumed,
+    is_wrongly_inactive,
+    missing_queues,
+    require,
+    starting_workers,
+)
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.table import Cell, Column, Kind, Table
 from attune_ops.model.worker_process import worker_process
@@ -27,8 +34,8 @@ COLUMNS = (
     Column(
         "state",
         Kind.CATEGORY,
-        doc="ready, or why it cannot work: unregistered, starting, stopped, crashed, error, stale, no queue, "
-        "no consumer; unknown where the broker was not read",
+        doc="ready, or why it cannot work: unregistered, starting, stopped, crashed, set inactive (although it "
+        "sends heartbeats and consumes), error, stale, no queue, no consumer; unknown where the broker was not read",
     ),
     Column("process", doc="whether its process is connected; unknown where its connections are", priority=3),
     Column("status", Kind.CATEGORY, doc="its status in the registry", priority=2),
@@ -106,7 +113,7 @@ def _state(facts: Facts, worker: Worker, missing: tuple[str, ...] | None, consum
     if worker.id in facts.memo(starting_workers):
         return "starting"
     if worker.status == WorkerStatus.INACTIVE:
-        return "crashed" if worker.crashed else "stopped"
+        return "set inactive" if is_wrongly_inactive(facts, worker) else "crashed" if worker.crashed else "stopped"
     if not worker.is_registered_live:
         return worker.status
     if facts.registry is not None and worker.is_stale(facts.taken_at, facts.registry.limit):

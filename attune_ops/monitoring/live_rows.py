@@ -30,8 +30,8 @@ ERROR, WARNING, INFO, GOOD, REST = (
 )
 Mark = tuple[str, str, int]
 WORKER_MARKS: dict[str | None, Mark] = {
-    "no queue": ERROR, "no consumer": ERROR, "crashed": ERROR, "stale": ERROR, "error": ERROR,
-    "unregistered": WARNING, "starting": INFO, "ready": GOOD, "stopped": REST, None: REST,
+    "no queue": ERROR, "no consumer": ERROR, "crashed": ERROR, "set inactive": ERROR, "stale": ERROR,
+    "error": ERROR, "unregistered": WARNING, "starting": INFO, "ready": GOOD, "stopped": REST, None: REST,
 }  # fmt: skip
 ALERT_MARKS: dict[str | None, Mark] = {
     "no consumer": ERROR, "stuck": ERROR, "unavailable": ERROR, "unread": WARNING, "prefetch full": WARNING,

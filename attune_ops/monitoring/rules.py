@@ -75,12 +75,13 @@ RULES = (
     Rule(
         "AttuneNoLiveWorker",
         f"(attune_ops_workers_live == 0 and on ({INSTALLATION}) "
-        'attune_ops_workers{state=~"crashed|stale|error"} > 0) '
+        'attune_ops_workers{state=~"crashed|stale|error|set inactive"} > 0) '
         f'unless on ({INSTALLATION}) attune_ops_workers{{state="starting"}} > 0',
         "5m", CRITICAL,
         "no worker is live",
-        "No worker that has queues sends heartbeats, and not all were stopped cleanly: no execution is scheduled. "
-        "Start a worker, then request the executions again that were requested meanwhile.",
+        "No worker that has queues is registered as running with a fresh heartbeat, and not all were stopped cleanly: "
+        "no execution is scheduled. Start a worker, or restart one that was set inactive, then request the executions "
+        "again that were requested meanwhile.",
         "AT416",
     ),
     Rule(

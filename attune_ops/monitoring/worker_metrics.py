@@ -14,9 +14,11 @@ from attune_ops.model.startup_progress import Step, progress
 from attune_ops.model.table import Cell
 from attune_ops.monitoring.prometheus import GaugeMetricFamily, Metric
 
-STATES = ("ready", "starting", "stopped", "crashed", "error", "stale", "no queue", "no consumer", "unregistered")
-BY_CONSUMERS = ("ready", "starting", "no consumer")  # the states that are unknown without the list of consumers
-BY_QUEUES = ("no queue", "unregistered")  # and without that of queues
+STATES = ("ready", "starting", "stopped", "crashed", "set inactive", "error", "stale", "no queue", "no consumer",
+          "unregistered")  # fmt: skip
+# The states that are unknown without the list of consumers, and those without that of queues.
+BY_CONSUMERS = ("ready", "starting", "set inactive", "no consumer")
+BY_QUEUES = ("no queue", "unregistered")
 WORKER = ("worker", "id")
 
 

@@ -29,6 +29,7 @@ STYLES = {
     "stuck": "red",
     "unavailable": "red",
     "crashed": "red",
+    "set inactive": "red",
     "stale": "yellow",
     "unregistered": "yellow",
     "no queue": "red",

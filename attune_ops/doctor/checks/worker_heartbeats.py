@@ -19,7 +19,7 @@ from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.command_lines import PROGRAM
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import backlog, consumes, starting_workers
+from attune_ops.model.ownership import backlog, consumes, is_wrongly_inactive, starting_workers
 from attune_ops.model.registry import RegistryView, Worker, WorkerStatus
 from attune_ops.model.units import age
 from attune_ops.model.worker_process import process_counts, worker_process
@@ -206,12 +206,16 @@ def schedulable(facts: Facts) -> Iterator[Problem]:
     comes. To uncordon one, use the list of workers on the page Runtimes of Attune's web interface, or send
     `POST /api/v1/workers/ID/uncordon` to Attune's API as an identity with the permission `workers: manage`.
 
+    A worker that is registered as inactive is not chosen, although it sends heartbeats and consumes: before 0.6 a
+    heartbeat did not set it active again, and only a restart does.
+
     It is a warning where all workers were stopped cleanly, none is registered, or one may still be starting.
     """
     subject = facts.memo(nobody_takes_work)
     if subject is None or facts.registry is None:
         return
     live, workers = facts.live_workers, [w for w in facts.registry.workers if w.has_queues]
+    alive = [w.name for w in workers if is_wrongly_inactive(facts, w)]
     if live and all(w.cordoned for w in live):
         reasons = sorted({w.cordon_reason for w in live if w.cordon_reason})
         said = f"every live worker is cordoned: {listed([w.name for w in live])}"
@@ -222,9 +226,13 @@ def schedulable(facts: Facts) -> Iterator[Problem]:
     else:
         said = f"no worker can take executions: {listed([w.name for w in workers]) or 'none is registered'}"
         remedy = "Start a worker, then request the executions again that were requested meanwhile."
+        if alive:
+            said += f"; registered as inactive, but sending heartbeats and consuming: {listed(alive)}"
+            remedy = f"Restart {listed(alive)} when idle: registration sets the status to active. Then request the "
+            remedy += "executions again that were requested meanwhile."
         evidence = {}
     shown, processes = live or workers, process_counts(facts, live or workers)
-    harmless = not live and all(w.status == WorkerStatus.INACTIVE and not w.crashed for w in workers)
+    harmless = not live and not alive and all(w.status == WorkerStatus.INACTIVE and not w.crashed for w in workers)
     starting = any(not w.cordoned for w in facts.memo(starting_workers).values())
     yield Problem(
         Subject("worker" if live else "registry", subject),

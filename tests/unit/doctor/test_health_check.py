@@ -87,6 +87,17 @@ def test_what_the_registry_says_of_a_worker(row: dict[str, Any], reasons: Any, s
     assert (found.reasons, found.seen) == (reasons, seen)
 
 
+def test_a_worker_that_was_set_inactive_and_consumes() -> None:
+    """A heartbeat did not set it active again before 0.6."""
+    for beat, consumes, says in ((5, True, "consumes and sends heartbeats (last 5 s ago)"), (5, False, "stopped"),
+                                 (95, True, "stopped")):  # fmt: skip
+        row = worker(1, status="inactive", last_heartbeat=NOW - timedelta(seconds=beat), updated=NOW)
+        check = HealthCheck("worker", "1 (w1)")
+        heartbeat(check, row, LIMIT, NOW, consumes=consumes)
+        (reason,) = check.health().reasons
+        assert says in reason
+
+
 def test_a_worker_that_starts_is_not_healthy_yet() -> None:
     check = HealthCheck("worker", "1 (w1)")
     starting(check, worker(1, last_heartbeat=None), NOW)

@@ -112,9 +112,10 @@ def test_worker_states() -> None:
         worker(10, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=20)),
         worker(11, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=95)),
         worker(12, last_heartbeat=NOW - timedelta(minutes=5)),
+        worker(13, status="inactive"),
     )
     topology = facts().topology
-    whole = broker(topology, (1, 4, 5, 6, 9, 12))
+    whole = broker(topology, (1, 4, 5, 6, 9, 12, 13))
     seen = msgspec.structs.replace(
         whole,
         queues=tuple(
@@ -128,7 +129,7 @@ def test_worker_states() -> None:
     table = workers(msgspec.structs.replace(here, broker=seen))
     assert dict(zip(table.column("id"), table.column("state"), strict=True)) == {
         1: "ready", 2: "stopped", 3: "error", 4: "stale", 5: "no queue", 6: "no consumer", 7: "ready", 8: "stale",
-        9: "unregistered", 10: "stopped", 11: "crashed", 12: "starting",
+        9: "unregistered", 10: "stopped", 11: "crashed", 12: "starting", 13: "set inactive",
     }  # fmt: skip
     assert of(table, "id", 5)["missing"] == ("worker.5.executions",)
     assert of(table, "id", 7)["queue"] is None

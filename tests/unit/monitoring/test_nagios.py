@@ -30,6 +30,13 @@ def test_a_crash_is_critical_for_one_hour(ago: timedelta, line: str) -> None:
     assert outcome(workers(facts), (), ()).line.partition(" |")[0] == line
 
 
+def test_a_worker_that_was_set_inactive_and_consumes_is_critical() -> None:
+    """Nothing is scheduled to it."""
+    row = worker(1, status="inactive", updated=NOW - timedelta(minutes=5))
+    facts = world.registered(world.healthy("attune-0.6"), row, worker(2), worker(3))
+    assert outcome(workers(facts), (), ()).line.startswith("WORKERS CRITICAL - w1: set inactive")
+
+
 @pytest.mark.parametrize(
     ("queue", "line"),
     [

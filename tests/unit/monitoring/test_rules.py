@@ -44,6 +44,7 @@ BROKEN: dict[str, list[dict[str, str]]] = {
         {LIVE: "3x20 0x40 3x60", CORDONED: "0x120", 'attune_ops_workers{state="crashed"}': "1x120",
          # The alert about a crash has ended: it was hours ago.
          state("crashed"): "1x120", AGE: "90000+60x120", 'attune_ops_workers{state="starting"}': "0x80 1x40"},
+        {LIVE: "3x20 0x40 3x60", CORDONED: "0x120", 'attune_ops_workers{state="set inactive"}': "0x20 3x40 0x60"},
     ],
     "AttuneQueueMissing": [{'attune_ops_queue_present{queue="q"}': "1x20 0x40 1x60"}],
     "AttuneQueueWithoutConsumer": [

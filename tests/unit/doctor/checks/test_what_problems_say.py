@@ -592,6 +592,14 @@ def test_no_worker_can_take_executions(rows: tuple[Worker, ...], severity: Sever
     assert [c.code for f in waiting.findings if f.code == "AT416" for c in f.consequences] == ["AT413"]
 
 
+def test_workers_that_were_set_inactive_and_are_alive_get_no_executions() -> None:
+    rows = (worker(i, status="inactive", updated=NOW - timedelta(minutes=20)) for i in (1, 2, 3))
+    (problem,) = problems("AT416", registered(S, *rows))
+    assert problem.severity is None
+    assert "registered as inactive, but sending heartbeats and consuming: w1, w2, w3" in problem.message
+    assert problem.remedy.startswith("Restart w1, w2, w3 when idle: registration sets the status to active.")
+
+
 @pytest.mark.parametrize(
     ("messages", "lost", "remedy"),
     [
