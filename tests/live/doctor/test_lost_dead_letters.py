@@ -81,3 +81,20 @@ def test_where_the_endpoint_does_not_answer_nothing_is_claimed(counted: Place) -
     )
     (result,) = p.look(["AT308"]).results
     assert result.status == "skipped"
+
+
+def test_dead_letters_of_another_virtual_host_are_not_called_lost(counted: Place) -> None:
+    p = counted
+    before = lost(p) or 0
+    reject_new(p, 2)
+    eventually(lambda: lost(p) == before + 2, within=20, every=1)
+    with Broker(p.vhost.amqp_url, p.vhost.management_url).vhost() as theirs:
+        with theirs.channel() as channel:
+            channel.queue_declare("retry")
+            channel.basic_publish("", "retry", b"{}")
+
+        def reason() -> str:
+            (result,) = p.look(["AT308"]).results
+            return result.reason or ""
+
+        eventually(lambda: "others have messages, too" in reason(), within=20, every=1)
