@@ -134,6 +134,8 @@ def test_each_way_to_be_sick(worker: Worker) -> None:
     worker.update(last_heartbeat=None)
     assert "heartbeat never sent" in worker.sick()
     worker.update(last_heartbeat=beat(), status="inactive", updated=beat())
+    assert "status is inactive, but it consumes and sends heartbeats (last " in worker.sick()
+    worker.update(last_heartbeat=beat(120), updated=beat(110))
     assert "status is inactive (stopped cleanly)" in worker.sick()
     worker.update(last_heartbeat=beat(1200), updated=beat(1100))
     assert "status is inactive (crashed: its heartbeat stopped)" in worker.sick()
