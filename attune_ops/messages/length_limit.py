@@ -14,6 +14,15 @@ from attune_ops.model.snapshot import PolicyState
 from attune_ops.routing.effective_policy import REJECTS, EffectiveSetting, EffectiveSettings, PolicySet, queue_settings
 from attune_ops.routing.rules import Rules
 
+STATISTICS_OFF = (
+    "the bytes in it are unknown: statistics are disabled (management_agent.disable_metrics_collector); with overflow "
+    "reject-publish it would nack what does not fit"
+)
+NOT_YET = "it is not known yet whether the messages exceed it: try again in some seconds"
+OF_ALL = (
+    "; that is the size of all messages of the source, because the selected ones are known only when they are read; "
+    "drain these to a file and restore it: restore counts only the messages of the file"
+)
 UNITS = {"max-length": "messages", "max-length-bytes": "bytes"}
 
 
@@ -25,9 +34,13 @@ class Room(msgspec.Struct, frozen=True):
     ready: int | None = None
     size: int | None = None  # bytes ready
     unknown: str = ""
+    statistics_off: bool = False
 
-    def notes(self, messages: int, size: int | None) -> tuple[str, ...]:
-        """That the limits are unknown; raises `ActionError` where these messages may exceed one."""
+    def notes(self, messages: int, size: int | None, *, of_all: bool = False) -> tuple[str, ...]:
+        """That the limits are unknown; raises `ActionError` where these messages may exceed one.
+
+        `of_all` says that the size is that of all messages of a queue, and only some are selected.
+        """
         dropped = "a full queue drops its oldest messages"
         if self.unknown:
             return (f"the length limit of queue {self.queue!r} is unknown ({self.unknown}): {dropped}",)
@@ -35,13 +48,12 @@ class Room(msgspec.Struct, frozen=True):
             limit = f"queue {self.queue!r} has {key} {setting.value:,} ({_origin(setting)})"
             has, more = (self.ready, messages) if key == "max-length" else (self.size, size)
             if has is None or more is None:
-                raise ActionError(
-                    f"{limit}, and it is not known yet whether the messages exceed it: try again in some seconds; "
-                    f"{dropped}, so nothing was published"
-                )
+                why = STATISTICS_OFF if self.statistics_off and key == "max-length-bytes" else NOT_YET
+                raise ActionError(f"{limit}, and {why}; {dropped}, so nothing was published")
             if has + more > setting.value:
+                hint = OF_ALL if of_all and key == "max-length-bytes" else ""
                 raise ActionError(
-                    f"{limit}: {has:,} {UNITS[key]} are ready, and up to {more:,} more would exceed it; "
+                    f"{limit}: {has:,} {UNITS[key]} are ready, and up to {more:,} more would exceed it{hint}; "
                     f"{dropped}, so nothing was published"
                 )
         return ()
@@ -76,7 +88,9 @@ def read_room(settings: Settings, target: Target) -> Room:
     except SourceError as e:
         return Room(name, unknown=str(e))
     ready = queue.messages_ready
-    return Room(name, limits, ready, None if ready is None else ready and size_of(statistics, ready))
+    size = None if ready is None else ready and size_of(statistics, ready)
+    off = statistics is not None and statistics.consumer_details is None
+    return Room(name, limits, ready, size, statistics_off=off)
 
 
 def reported_policy(queue: OneQueue | None) -> PolicyState | None:

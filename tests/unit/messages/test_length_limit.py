@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from attune_ops.installation.config import resolve
@@ -53,6 +54,20 @@ def test_what_may_exceed_the_limit_is_refused(limited: Room, messages: int, size
 )
 def test_what_fits_or_is_nacked_is_published(limited: Room, messages: int, size: int | None) -> None:
     assert limited.notes(messages, size) == ()
+
+
+def test_bytes_that_are_never_counted_are_not_waited_for() -> None:
+    off = msgspec.structs.replace(room(BYTES, size=None), statistics_off=True)
+    with pytest.raises(ActionError, match=r"max-length-bytes 5,000 .*statistics are disabled.* reject-publish") as e:
+        off.notes(1, None)
+    assert "try again" not in str(e.value)
+
+
+def test_the_size_of_all_messages_is_not_that_of_the_selected_ones() -> None:
+    with pytest.raises(ActionError, match="up to 9,999 more would exceed it; that is the size of all messages"):
+        room(BYTES).notes(1, 9999, of_all=True)
+    with pytest.raises(ActionError, match="up to 801 more would exceed it; a full queue"):
+        room(LIMIT).notes(801, 1, of_all=True)
 
 
 def test_limits_that_cannot_be_read_are_a_note() -> None:
