@@ -76,7 +76,8 @@ def peek(
     """Shows the first messages of QUEUE: envelope, age, retries, why they are in the queue. Secrets are masked.
 
     The messages are delivered and requeued: they keep their position and are flagged `redelivered`; consumers do not
-    get them meanwhile. A quorum queue counts a delivery; a message at its delivery limit moves to the end of the queue.
+    get them meanwhile. Up to RabbitMQ 4.2 a quorum queue counts a delivery. A message at its delivery limit is then
+    republished at the end of the queue, which needs write permission on amq.default.
     """
     if reveal:
         confirm = _may_reveal(cli, confirm)

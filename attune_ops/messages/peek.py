@@ -27,9 +27,9 @@ def peek(
     """Shows the first `count` messages of a queue that match `filters`; secrets are masked unless `reveal` is set.
 
     Peeking delivers and requeues the messages. They keep their position and are flagged as redelivered; other
-    consumers do not get them meanwhile. A quorum queue counts a delivery. `reveal` is logged to the audit log and
-    needs confirmation in a protected environment. Raises `ActionError`, or `SourceError` where the connection
-    breaks; the messages are requeued then too.
+    consumers do not get them meanwhile. A quorum queue up to RabbitMQ 4.2 counts a delivery. `reveal` is logged to the
+    audit log and needs confirmation in a protected environment. Raises `ActionError`, or `SourceError` where the
+    connection breaks; the messages are requeued then too.
 
     >>> for message in ops.messages.peek("attune.events.queue", 2).messages:
     ...     print(message.exchange, message.routing_key)

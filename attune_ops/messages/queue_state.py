@@ -10,6 +10,7 @@ from attune_ops.installation.management import open_management
 from attune_ops.installation.management_types.objects import OneQueue
 from attune_ops.model.errors import ActionError, SourceError
 from attune_ops.model.units import counted
+from attune_ops.routing.rules import Rules
 
 
 class QueueInfo(msgspec.Struct, frozen=True):
@@ -21,6 +22,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     type: str | None = None
     auto_delete: bool | None = None
     delivery_limit: int | None = None  # of a quorum queue
+    counts_requeues: bool = True  # whether a message that basic.nack requeues counts towards it
     unknown: str = ""
     size: int | None = None  # bytes of the ready messages
     unacknowledged: int | None = None  # messages, by statistics that are seconds old
@@ -48,7 +50,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
             found.append("requeued messages keep their position and are flagged `redelivered`")
             if self.type == "quorum":
                 found.append("a quorum queue before RabbitMQ 4.3 counts a delivery for each requeued message")
-            if self.delivery_limit is not None:
+            if self.delivery_limit is not None and self.counts_requeues:
                 limit = f"its delivery limit ({self.delivery_limit})"
                 found.append(f"a message that has reached {limit} is republished at the end of the queue instead")
         return tuple(found)
@@ -63,24 +65,30 @@ def read_queue(settings: Settings, queue: str) -> QueueInfo:
         live, version = depth(connection, queue), server_version(connection) or ""
     if live is None:
         raise ActionError(f"no queue {queue!r} in virtual host {settings.vhost!r}; see `attune-ops queues`")
+    unknown = "the management API does not list it"
     with open_management(settings) as management:
         try:
             listed = management.queue(queue)
         except SourceError as e:
-            return QueueInfo(
-                queue, live.messages, live.consumers, delivery_limit=_default_limit(version), unknown=str(e)
-            )
+            listed, unknown = None, str(e)
+    limit = _limit(listed, version)
+    info = QueueInfo(
+        queue,
+        live.messages,
+        live.consumers,
+        delivery_limit=limit,
+        counts_requeues=not version or Rules.of(version).counts_requeues,
+        unknown=unknown if listed is None else "",
+    )
     if listed is None:
-        return QueueInfo(queue, live.messages, live.consumers, unknown="the management API does not list it")
+        return info
     type = listed.type.removeprefix("rabbit_").removesuffix("_queue")
     if type == "stream":
         raise ActionError(f"queue {queue!r} is a stream: messages cannot be removed from it, they expire")
-    limit = _limit(listed, version) if type == "quorum" else None
     size = size_of(listed, live.messages)
-    return QueueInfo(
-        queue, live.messages, live.consumers, type, listed.auto_delete, limit,
-        size=size, unacknowledged=listed.messages_unacknowledged,
-    )  # fmt: skip
+    return msgspec.structs.replace(
+        info, type=type, auto_delete=listed.auto_delete, size=size, unacknowledged=listed.messages_unacknowledged
+    )
 
 
 def size_of(statistics: OneQueue | None, ready: int) -> int | None:
@@ -90,8 +98,12 @@ def size_of(statistics: OneQueue | None, ready: int) -> int | None:
     return statistics.message_bytes_ready
 
 
-def _limit(queue: OneQueue, version: str) -> int | None:
+def _limit(queue: OneQueue | None, version: str) -> int | None:
     """The effective delivery limit: the lower of argument and policy, else the release's default; below 0 is none."""
+    if queue is None:  # it may be a quorum queue
+        return _default_limit(version)
+    if "quorum" not in queue.type:
+        return None
     policy = queue.effective_policy_definition
     by_policy = policy.get("delivery-limit") if isinstance(policy, dict) else None
     limits = [limit for limit in (queue.arguments.get("x-delivery-limit"), by_policy) if isinstance(limit, int)]

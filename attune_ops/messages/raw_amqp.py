@@ -119,6 +119,14 @@ def enable_confirms(
     return publish
 
 
+def cancel(channel: BlockingChannel, tag: str) -> None:
+    """Cancels a consumer; what arrives until then is delivered. Pika's own cancel rejects it."""
+    is_off: list[Any] = []
+    channel._impl._rpc(spec.Basic.Cancel(tag), is_off.append, [(spec.Basic.CancelOk, {"consumer_tag": tag})])
+    channel._flush_output(lambda: bool(is_off))
+    channel._process_data_events(time_limit=0)
+
+
 def process_events(channel: BlockingChannel, timeout: float) -> None:
     """Reads and writes pending frames, for at most `timeout` seconds or TURN_S; raises what closed the channel."""
     interrupts.interruption_point()

@@ -47,6 +47,11 @@ class Rules(msgspec.Struct, frozen=True):
         return self.version < (4, 0, 0)
 
     @property
+    def counts_requeues(self) -> bool:
+        """Whether a quorum queue counts a delivery for a basic.nack that requeues (before 4.3)."""
+        return self.version < (4, 3, 0)
+
+    @property
     def has_queue_type_policies(self) -> bool:
         """Whether `apply-to` may name a queue type (from 3.12)."""
         return self.version >= (3, 12, 0)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from attune_ops.installation.config import resolve
@@ -129,6 +130,7 @@ LIMIT = (
         (QueueInfo("q", 1, 2, "classic", False), False, (OTHERS,)),
         (QueueInfo("q", 1, 0, "classic", False), True, (REQUEUED,)),
         (QueueInfo("q", 1, 0, "quorum", False, 20), True, (REQUEUED, QUORUM, LIMIT)),
+        (QueueInfo("q", 1, 0, "quorum", False, 20, False), True, (REQUEUED, QUORUM)),
         (QueueInfo("q", 1, 0, "quorum", False), True, (REQUEUED, QUORUM)),
         (QueueInfo("q", 1, 0, "quorum", False, 20), False, ()),
         (
@@ -168,6 +170,12 @@ def test_the_delivery_limit_of_a_quorum_queue(argument: Any, policy: Any, versio
         effective_policy_definition=[] if policy is None else {"delivery-limit": policy},
     )  # fmt: skip
     assert _limit(made, version) == limit
+    assert _limit(msgspec.structs.replace(made, type="classic"), version) is None
+
+
+@pytest.mark.parametrize(("version", "limit"), [("3.13.7", None), ("4.3.6", 20)])
+def test_a_queue_of_unknown_type_may_have_the_default_delivery_limit(version: str, limit: int | None) -> None:
+    assert _limit(None, version) == limit
 
 
 @pytest.mark.parametrize(("version", "limit"), [("2.8.7", None), ("3.13.7", None), ("4.0.0", 20), ("", 20)])

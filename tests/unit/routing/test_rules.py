@@ -100,3 +100,7 @@ def test_the_first_death_stays_the_first() -> None:
     assert with_death_headers(before, "q", "expired", "x", False, Rules.of("4.3.6")) == {**before, **LAST}
     again = with_death_headers(DEATH, "p", "maxlen", "", False, Rules.of("3.10.8"))
     assert again["x-death"] == DEATH["x-death"]
+
+
+def test_a_requeue_is_counted_before_4_3() -> None:
+    assert [Rules.of(version).counts_requeues for version in ("3.10.8", "4.2.9", "4.3.0")] == [True, True, False]
