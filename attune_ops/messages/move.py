@@ -21,6 +21,7 @@ from attune_ops.model.errors import ActionError, ConfigError
 from attune_ops.model.units import counted
 
 PREFETCH = WINDOW + BATCH
+AHEAD_S = 60  # of messages are read ahead at a given rate: for 30 minutes the broker lets them be unacknowledged
 DEAD_ONLY = "messages that were not dead-lettered stay in the queue; with --apply the exit status is then 1"
 
 
@@ -57,21 +58,24 @@ def move(
     if to is not None and (exchange is not None or routing_key is not None):
         raise ConfigError("give a queue to move to, or an exchange and key, not both")
     dead_only = to is None and exchange is None and routing_key is None
-    target = Target(exchange, routing_key, dead_only=dead_only) if to is None else Target("", to)
+    if to is not None:
+        exchange, routing_key = "", to
+    target = Target(exchange, routing_key, counted=dead_only, dead_only=dead_only)
     if (target.exchange, target.routing_key) == ("", queue):
         raise ConfigError(f"queue {queue!r} is both source and destination")
+    filters = tuple(filters)
     selector = Selector(settings, filters, target, max_replays)
     began = time.perf_counter()
     info = read_queue(settings, queue)
     _require_queue(settings, target)
     most = info.ready if limit is None else min(limit, info.ready)
-    room = read_room(settings, target).notes(most, info.size)
+    room = read_room(settings, target).notes(most, info.size, of_all=limit is not None or bool(filters))
     run = _Run(settings, info, limit)
     with selector.registry(finished=finished) as note:
         if apply:
             with audit.change(settings, "messages move", queue, confirm=confirm, **selector.detail) as outcome:
                 try:
-                    with raw_amqp.resume_hint(lambda: f"{run.counter.were_published} moved", ", the others stayed"):
+                    with raw_amqp.resume_hint(run.so_far, ", the others stayed"):
                         run.publish(selector, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
@@ -106,6 +110,7 @@ class _Run:
         self._redelivered = self._read = self._sent = 0
         self._in_flight: dict[int, Delivery] = {}
         self._notes: tuple[str, ...] = ()
+        self._reader: QueueReader | None = None
 
     @property
     def requeues(self) -> bool:
@@ -120,6 +125,18 @@ class _Run:
         before = counted(self._redelivered, "message was redelivered", "messages were redelivered")
         return (*self._notes, f"{before}: possible duplicates, if an earlier move was killed")
 
+    def so_far(self) -> str:
+        """What is certain after an error: how many messages were moved, and how many may be in both places."""
+        confirmed, doubtful = self.counter.count("published"), len(self._in_flight)
+        if self._reader is not None and not self._reader.closed:  # the last acknowledgements may not have arrived
+            doubtful = min(PREFETCH, confirmed + doubtful)
+        if not doubtful:
+            return f"{self.counter.were_published} moved"
+        return (
+            f"{self.counter.were_published} confirmed; up to {counted(doubtful, 'message')} (in flight, or confirmed "
+            "and not acknowledged) may be in both places"
+        )
+
     def publish(
         self,
         selector: Selector,
@@ -129,14 +146,17 @@ class _Run:
     ) -> None:
         """Moves batch by batch."""
         ahead = self._limit is None or self._limit > PREFETCH
+        prefetch = PREFETCH if rate is None else int(min(PREFETCH, rate * AHEAD_S + 1))
         with (
             open_publisher(self._settings, rate, on_notice) as publisher,
-            open_reader(self._settings, self._info, ahead=ahead, prefetch=PREFETCH) as reader,
-            publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, reader)),
+            open_reader(self._settings, self._info, ahead=ahead, prefetch=prefetch) as reader,
+            publisher.drain_confirms_on_error(lambda: self._settle(publisher, reader)),
         ):
+            self._reader = reader
+            publisher.on_wait = lambda: self._while_waiting(publisher, reader)
             while (wanted := self._remaining(reader)) > 0 and not reader.empty:
                 interrupts.interruption_point()
-                batch = reader.next_batch(wanted)
+                batch = reader.next_batch(min(wanted, prefetch))
                 self._read = reader.read
                 publisher.publish(self._selected(selector, reader, batch))
                 self._settle(publisher, reader, all=not batch)
@@ -162,6 +182,10 @@ class _Run:
                 self._in_flight[delivery.tag] = delivery
                 self._redelivered += delivery.message.redelivered
                 yield delivery.tag, decision, delivery.message.body
+
+    def _while_waiting(self, publisher: Publisher, reader: QueueReader) -> None:
+        self._settle(publisher, reader)
+        reader.keep_alive()
 
     def _settle(self, publisher: Publisher, reader: QueueReader, all: bool = False) -> None:
         safe = []

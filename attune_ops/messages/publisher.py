@@ -90,7 +90,8 @@ class Publisher:
         self._every = 0.0 if rate is None else 1 / rate
         self._on_notice = on_notice
         self._blocked_since: float | None = None
-        self._noticed = 0.0
+        self._noticed = self._served = 0.0
+        self.on_wait: Callable[[], None] | None = None  # called every TURN_S during a wait
         self._next = self._since = time.monotonic()  # _since: the last confirm, or the first message without one
 
     def publish(self, messages: Iterable[tuple[int, Destination, bytes]]) -> None:
@@ -123,12 +124,12 @@ class Publisher:
         return done
 
     @contextlib.contextmanager
-    def drain_confirms_on_interrupt(self, settle: Callable[[], None]) -> Iterator[None]:
-        """On an interrupt, waits briefly for confirms and calls `settle`: what is settled is not published twice."""
+    def drain_confirms_on_error(self, settle: Callable[[], None]) -> Iterator[None]:
+        """After an error or interrupt, waits briefly for confirms and calls `settle`: these are not published twice."""
         try:
             yield
-        except KeyboardInterrupt:
-            with contextlib.suppress(AttuneOpsError):  # pika may be unusable after an interrupt
+        except (AttuneOpsError, KeyboardInterrupt):
+            with contextlib.suppress(AttuneOpsError):  # the connection may be lost, or pika unusable after an interrupt
                 self._await_confirms()
                 settle()
             raise
@@ -136,12 +137,13 @@ class Publisher:
     def _await_confirms(self) -> None:
         until = time.monotonic() + min(raw_amqp.INTERRUPT_S, deadline.left())
         with contextlib.suppress(AttuneOpsError), raw_amqp.broker_errors("waiting for the broker's confirms", WRITE):
-            while self._in_flight and time.monotonic() < until and not interrupts.forced():
+            while self._in_flight and self._connection.is_open and time.monotonic() < until and not interrupts.forced():
                 raw_amqp.process_events(self._channel, raw_amqp.INTERRUPT_S / 10)
 
     def _has_exchange(self, name: str) -> bool:
         """Whether the exchange exists (passive declare); assumed where the user has no permission."""
         if name not in self._exchanges:
+            self._wait(lambda: self._connection.blocked is None)  # pika would wait for the answer without `on_wait`
             channel = self._connection.channel()
             try:
                 channel.exchange_declare(name, passive=True)
@@ -177,6 +179,9 @@ class Publisher:
                 f"no publisher confirm for {now - self._since:.0f} s; it is unknown whether "
                 f"{counted(len(self._in_flight), 'message')} arrived"
             )
+        if self.on_wait is not None and now - self._served >= raw_amqp.TURN_S:
+            self._served = now
+            self.on_wait()
 
     def _tell_of_alarm(self, now: float) -> None:
         """Shows that it still waits for the end of an alarm."""

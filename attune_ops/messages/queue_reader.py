@@ -155,7 +155,7 @@ class QueueReader:
 
     def close_after_error(self) -> None:
         """The same, as far as the connection can still be used, and briefly; raises nothing."""
-        if self._channel.is_open and not interrupts.forced():
+        if self._connection.is_open and self._channel.is_open and not interrupts.forced():
             with contextlib.suppress(AttuneOpsError), in_time(self._connection, CLOSE_S):
                 self.close()
 

@@ -149,7 +149,7 @@ class _Run:
         with (
             open_progress(self._path, header.id, target_of(settings.amqp)) as progress,
             open_publisher(settings, rate, on_notice) as publisher,
-            publisher.drain_confirms_on_interrupt(lambda: self._settle(publisher, progress)),
+            publisher.drain_confirms_on_error(lambda: self._settle(publisher, progress)),
         ):
             for i, chunk in enumerate(_chunks(read_messages(self._path))):
                 interrupts.interruption_point()

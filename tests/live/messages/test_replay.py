@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from attune_ops.installation.amqp import interruptible
+from attune_ops.installation.amqp import interruptible, open_connection
+from attune_ops.installation.timed_connection import TimedConnection
+from attune_ops.messages import raw_amqp
 from attune_ops.messages.message import REPLAYS, Message
 from attune_ops.messages.publisher import WINDOW
+from attune_ops.messages.queue_reader import open_reader
 from attune_ops.messages.queue_state import read_queue
 from attune_ops.messages.transfer import Outcome, Transfer
 from attune_ops.model.errors import ActionError, ConfigError, SourceError
@@ -23,7 +30,10 @@ from tests.live.messages.ledger import fill
 from tests.live.messages.site import bodies, connect, declare_work, depth, envelope, reject, send
 from tests.live.messages.test_round_trip import HEADERS, declare, fetch, publish
 from tests.unit.messages.wire import properties
-from tests.world import Run, Vhost, eventually
+from tests.world import Run, Users, Vhost, eventually
+
+HEARTBEAT_S = 2
+AT_LIMIT = 200
 
 
 @pytest.fixture
@@ -78,6 +88,9 @@ def test_what_is_replayed_for_ever_is_kept_back(ops: Ops, vhost: Vhost) -> None:
     assert stuck.outcomes[0].why == "already replayed 3 times"
     assert stuck.incomplete
     assert depth(vhost, "dead") == 1
+    declare(vhost, "parking")
+    for source, target in (("dead", "parking"), ("parking", "dead")):  # a named destination: no replay
+        assert counts(ops.messages.move(source, target, apply=True)) == {"published": 1}
     assert counts(ops.messages.move("dead", max_replays=4, apply=True)) == {"published": 1}
     ((_, raw, body),) = fetch(ops.settings, "work")
     assert Message(1, "", "", raw, body).headers[REPLAYS] == 4
@@ -311,6 +324,54 @@ def test_no_faster_than_the_rate(ops: Ops, vhost: Vhost) -> None:
     assert time.monotonic() - began > 0.9
 
 
+@pytest.mark.slow
+def test_a_slow_move_keeps_its_source(ops: Ops, vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker closes a connection without heartbeats after two to three times this, and requeues its messages."""
+    monkeypatch.setattr(raw_amqp, "open_connection", partial(open_connection, heartbeat=HEARTBEAT_S))
+    count = 3 * HEARTBEAT_S + 3
+    send(ops, *[envelope(n=n) for n in range(count)])
+    assert counts(ops.messages.move("work", "dead", rate=1, apply=True)) == {"published": count}
+    assert (depth(vhost, "work"), depth(vhost, "dead")) == (0, count)
+
+
+def test_an_error_of_the_command_leaves_no_message_in_both_queues(ops: Ops, vhost: Vhost) -> None:
+    fill(ops.settings, "work", 1000)
+
+    def fail(_: int) -> None:
+        raise ActionError("stop")
+
+    with pytest.raises(ActionError, match=r"^stop; 500 messages were moved, the others stayed$"):
+        ops.messages.move("work", "dead", apply=True, on_progress=fail)
+    eventually(lambda: depth(vhost, "work") == 500)
+    assert depth(vhost, "dead") == 500
+
+
+def test_a_lost_connection_to_the_source_is_said_to_leave_duplicates(
+    ops: Ops, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ops.settings, "work", 1000)
+    opened: dict[str, TimedConnection] = {}
+
+    def kept(*address: Any, name: str, **options: Any) -> TimedConnection:
+        opened[name] = open_connection(*address, name=name, **options)
+        return opened[name]
+
+    def lose(_: int) -> None:
+        opened["attune-ops reading work"]._impl._transport._sock.shutdown(socket.SHUT_RDWR)
+
+    monkeypatch.setattr(raw_amqp, "open_connection", kept)
+
+    with pytest.raises(SourceError) as lost:
+        ops.messages.move("work", "dead", apply=True, on_progress=lose)
+    pattern = r"; ([\d,]+) messages were confirmed; up to ([\d,]+) messages \(.*\) may be in both places, the others"
+    said = re.search(pattern, str(lost.value))
+    assert said is not None, lost.value
+    confirmed, doubtful = (int(n.replace(",", "")) for n in said.groups())
+    eventually(lambda: depth(vhost, "work") + depth(vhost, "dead") >= 1000)
+    assert depth(vhost, "dead") == confirmed
+    assert depth(vhost, "work") + confirmed - 1000 <= doubtful
+
+
 def test_without_apply_nothing_happens(ops: Ops, vhost: Vhost, tmp_path: Path) -> None:
     send(ops, envelope(), envelope())
     assert not ops.messages.drain("work", tmp_path / "f").applied
@@ -344,6 +405,54 @@ def test_a_message_at_its_delivery_limit_survives_being_given_back(ops: Ops, vho
     assert counts(ops.messages.move("limited", "dead", filters=["type=none"], apply=True)) == {"other": 2}
     eventually(lambda: depth(vhost, "limited") == 2)
     assert sorted(b["payload"]["n"] for b in bodies(ops, "limited")) == [1, 2]
+
+
+@pytest.fixture
+def limited(ops: Ops, vhost: Vhost) -> Callable[[], None]:
+    """A quorum queue with 2 MB of messages at its delivery limit; the function asserts that they are there."""
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1}
+    vhost.api("PUT", "queues/{vhost}/limited", {"durable": True, "arguments": arguments})
+    send(ops, *[envelope(n=n, pad="x" * 10_000) for n in range(AT_LIMIT)], key="limited", exchange="")
+    with vhost.channel() as channel:
+        tags = [eventually(lambda: channel.basic_get("limited")[0]).delivery_tag for _ in range(AT_LIMIT)]
+        for tag in tags:
+            channel.basic_reject(tag)
+    eventually(lambda: depth(vhost, "limited") == AT_LIMIT)
+
+    def complete() -> None:
+        eventually(lambda: depth(vhost, "limited") == AT_LIMIT)
+        assert sorted(b["payload"]["n"] for b in bodies(ops, "limited")) == list(range(AT_LIMIT))
+
+    return complete
+
+
+@pytest.mark.parametrize("error", [ActionError, KeyboardInterrupt])
+def test_an_error_loses_no_message_at_its_delivery_limit(
+    error: type[BaseException], ops: Ops, limited: Callable[[], None]
+) -> None:
+    def fail() -> None:
+        with open_reader(ops.settings, read_queue(ops.settings, "limited")) as reader:
+            reader.requeue_later(reader.next_batch(1)[0])
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    limited()
+
+
+def test_who_cannot_republish_a_message_at_its_delivery_limit_reads_none(
+    ops: Ops, vhost: Vhost, user: Users, limited: Callable[[], None], tmp_path: Path
+) -> None:
+    reader = connect(user(vhost, tags="monitoring", configure="^$", write="^$", read="^limited$"))
+    if not read_queue(ops.settings, "limited").counts_requeues:
+        assert reader.messages.peek("limited").messages
+    else:
+        refused = r"delivery limit \(1\).*amq\.default.*write permission.*no message was read"
+        with pytest.raises(ActionError, match=refused):
+            reader.messages.peek("limited")
+        with pytest.raises(ActionError, match=refused):
+            reader.messages.drain("limited", tmp_path / "f", filters=["type=none"], apply=True)
+    limited()
 
 
 def test_a_stream_is_refused(ops: Ops, vhost: Vhost) -> None:
