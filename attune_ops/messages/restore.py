@@ -20,8 +20,9 @@ from attune_ops.messages.restore_progress import (
     CONFIRMED,
     NOT_SENT,
     SENT,
+    SEVERAL,
     Progress,
-    marked_elsewhere,
+    marked_through,
     open_progress,
     progress_file,
     read_marks,
@@ -78,7 +79,7 @@ def restore(
     path = Path(file)
     target = Target(exchange, routing_key, counted=exchange is None and routing_key is None)
     selector = Selector(settings, filters, target, max_replays)
-    header, elsewhere = read_header(path), marked_elsewhere(path, target_of(settings.amqp))
+    header, through = read_header(path), marked_through(path)
     with selector.registry(finished=finished) as note:
         room, planned = read_room(settings, target), _Run(path, selector, again, copies)
         if room.limits or not apply:
@@ -96,7 +97,10 @@ def restore(
                         run.publish(settings, header, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
-    others = _other_broker(settings, header, path, run.counter.count("before") if elsewhere else 0)
+    before = run.counter.count("before") if through not in ("", target_of(settings.amqp)) else 0
+    # After publishing here, that would publish the same messages a second time.
+    renaming = "" if apply or through == SEVERAL else str(progress_file(path))
+    others = _other_broker(settings, header, before, renaming)
     source = None if header.of_tap else header.queue
     copies_to = fan_out_notes(settings, selector, source, apply) if run.counter.count("published") else ()
     return Transfer(
@@ -225,16 +229,22 @@ def _chunks(messages: Iterable[Message | Damaged]) -> Iterator[list[Message | Da
         yield chunk
 
 
-def _other_broker(settings: Settings, header: Header, path: Path, before: int) -> Iterator[str]:
-    """That the file is of another broker or virtual host, and how many messages may have been restored to another."""
+def _other_broker(settings: Settings, header: Header, before: int, renaming: str) -> Iterator[str]:
+    """That the file is of another broker or virtual host, and how many messages may have been restored to another.
+
+    `renaming` is the progress file, without which all messages are published here; "" where some were already.
+    """
     if header.broker.rpartition("@")[2] != str(settings.amqp).rpartition("@")[2]:
         yield f"the messages are from {header.broker}; this is {settings.amqp}"
     if before:
-        were = counted(before, "message was", "messages were")
-        yield (
-            f"{were} restored through another address or virtual host: if that was another broker, rename "
-            f"{str(progress_file(path))!r}; then all are published here"
-        )
+        were = f"{counted(before, 'message was', 'messages were')} restored before"
+        if renaming:
+            yield (
+                f"{were}, through another address or virtual host: if that was another broker, rename "
+                f"{renaming!r}; then all are published here"
+            )
+        else:
+            yield f"{were}, some or all through another address or virtual host; they were not published again"
 
 
 def _was_resumed(path: Path) -> bool:

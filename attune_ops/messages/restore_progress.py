@@ -22,6 +22,7 @@ NOT_SENT, SENT, CONFIRMED = b".", b"s", b"c"
 LINE = 64  # bytes of the first line, with the id of the message file
 GROWS = 1 << 16
 WORDS = 4  # of a first line with a target; before 0.2.0 it had none
+SEVERAL = "several"  # as target: the marks are of restores to more than one
 
 
 class Progress:
@@ -29,6 +30,7 @@ class Progress:
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor, self._name = descriptor, name
+        self.first_line = b""  # to be written with the next mark
         with _writing(name):
             # A hole that is written through the map when the disk is full would end the process (SIGBUS).
             os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
@@ -40,6 +42,8 @@ class Progress:
 
     def __setitem__(self, n: int, mark: bytes) -> None:
         at = LINE + n - 1
+        if self.first_line:
+            self._pages[:LINE], self.first_line = self.first_line, b""
         if at >= len(self._pages):
             self._grow(at + GROWS)
         self._pages[at : at + 1] = mark
@@ -84,7 +88,8 @@ def progress_file(path: Path) -> Path:
 def open_progress(path: Path, id: str, target: str = "") -> Iterator[Progress]:
     """Opens or creates the progress file of the message file with that id, locked for this process.
 
-    Its first line gets the `target` while no message is marked (`target_of`).
+    Its first line gets the `target` while no message is marked (`target_of`), and with the first mark of another
+    target `SEVERAL`.
 
     Raises `ConfigError` where it belongs to another message file, `ActionError` where it cannot be written.
     """
@@ -101,6 +106,8 @@ def open_progress(path: Path, id: str, target: str = "") -> Iterator[Progress]:
                 _write(descriptor, _first_line(id, target), 0)
         check(os.pread(descriptor, LINE, 0), path, id)
         progress = Progress(descriptor, str(marks))
+        if marked_through(path) not in ("", target):
+            progress.first_line = _first_line(id, SEVERAL)
         try:
             yield progress
             progress.sync()
@@ -129,10 +136,10 @@ def target_of(endpoint: Endpoint) -> str:
     return blake2b(f"{endpoint.address}/{endpoint.path}".encode(), digest_size=4).hexdigest()
 
 
-def marked_elsewhere(path: Path, target: str) -> bool:
-    """Whether the marks are of a restore to another address or virtual host, which may be another broker."""
-    words = _read(progress_file(path))[:LINE].split()
-    return len(words) == WORDS and words[-1] != target.encode()
+def marked_through(path: Path) -> str:
+    """The target of the restore that made the marks, `SEVERAL` of more than one; "" where that is unknown."""
+    words = _read(progress_file(path))[:LINE].decode(errors="replace").split()
+    return words[-1] if len(words) == WORDS else ""
 
 
 def _read(marks: Path) -> bytes:

@@ -19,7 +19,7 @@ from attune_ops.messages.restore_progress import (
     CONFIRMED,
     NOT_SENT,
     SENT,
-    marked_elsewhere,
+    marked_through,
     open_progress,
     read_marks,
     target_of,
@@ -201,11 +201,18 @@ def test_another_broker_or_virtual_host_is_named(settings: Settings, file: Path)
         progress[1] = CONFIRMED
     with open_progress(file, id, there):
         pass
-    assert (marked_elsewhere(file, here), marked_elsewhere(file, there)) == (False, True)
-    rename = "1 message was restored through another address or virtual host: if that was another broker, rename"
+    assert marked_through(file) == here
+    rename = (
+        "1 message was restored before, through another address or virtual host: if that was another broker, rename"
+    )
     assert [any(n.startswith(rename) for n in restore(s, file).notes) for s in (settings, other)] == [False, True]
     drained_again = restore(other, file, again=True)
     assert not any(n.startswith(rename) for n in drained_again.notes)
+    with open_progress(file, id, there) as progress:
+        progress[2] = CONFIRMED
+    several = "2 messages were restored before, some or all through another address or virtual host"
+    for either in (settings, other):  # without the marks, those that are there already would be published again
+        assert any(n.startswith(several) for n in restore(either, file).notes)
     with pytest.raises(ConfigError, match="was restored"):
         check_file(file, settings, "q")
 
@@ -214,7 +221,7 @@ def test_a_progress_file_of_an_older_release_counts_everywhere(settings: Setting
     drained(file, settings, message("a"))
     with open_progress(file, read_header(file).id) as progress:
         progress[1] = CONFIRMED
-    assert not marked_elsewhere(file, target_of(settings.amqp))
+    assert marked_through(file) == ""
     assert restore(settings, file).count("before") == 1
 
 
