@@ -118,13 +118,15 @@ def _routers(
     from attune_ops.model.snapshot_file import choose_vhost, load_brokers
 
     brokers = load_brokers(file)
+    without_policies = False
     for broker in brokers.values():
         unread = [name for name in Router.LISTINGS if getattr(broker, name) is None]
         if unread not in ([], ["policies"]):
             why = brokers.missing or "not read"
             raise ConfigError(f"{file}: no route is known without the {listed(unread)} of the broker: {why}")
-        if unread:
-            cli.note(f"{file}: without policies; alternate and dead-letter exchanges that they set are left out")
+        without_policies |= bool(unread)
+    if without_policies:
+        cli.note(f"{file}: without policies; alternate and dead-letter exchanges that they set are left out")
     if brokers.missing:
         cli.note(f"{file}: the broker was not read completely: {brokers.missing}")
     routers = {name: Router.from_snapshot(broker) for name, broker in brokers.items()}

@@ -49,7 +49,9 @@ def other_queues(router: Router, selector: Selector, source: str | None, applied
         others = sorted(queues - {own})
         if others and (own is not None or len(others) > 1 or not named):
             end = _destination(own, own in queues, others, named) + ("" if applied else _alone(selector, own, died))
-            groups.setdefault((exchange, "was" if applied else "is", end), []).append(repr(key))
+            certain = set(others) <= set(route.queues)
+            verb = ("is", "was") if certain else ("may be", "may have been")
+            groups.setdefault((exchange, verb[applied], end), []).append(repr(key))
     notes = [
         f"each message to {f'exchange {exchange!r}' if exchange else 'the default exchange'} with key "
         f"{listed(keys)} {verb} {end}"

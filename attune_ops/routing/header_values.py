@@ -32,6 +32,8 @@ def comparable(value: Any, loose: bool = False, depth: int = 0) -> Value:
         return ("number" if loose else "float", value)
     if value is None:
         return VOID
+    if not isinstance(value, dict | list | tuple):  # of a message over AMQP: a time, a decimal, bytes
+        return ("other", type(value).__name__, str(value))
     if not value and not depth:  # an empty array and an empty table are both Erlang's []; further in, types count
         return ("empty",)
     if depth == DEEPEST:

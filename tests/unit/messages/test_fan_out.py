@@ -14,7 +14,7 @@ from attune_ops.messages.message_file import Header
 from attune_ops.messages.selection import Selector, Target
 from attune_ops.messages.tap import _label
 from attune_ops.routing import Router
-from tests.unit.messages.wire import properties
+from tests.unit.messages.wire import Typed, properties
 from tests.unit.routing.build import bind, exchange, router
 
 ROUTER = router(
@@ -74,6 +74,12 @@ def test_dead_letters_are_of_the_queue_that_dead_lettered_them(settings: Setting
     mixed = noted(settings, dead, message("events", "event.gone"), source="dlx.queue")
     assert [alone in n for n in mixed] == [True, False]
     assert "--routing-key" not in mixed[1], "it would take the dead letters of other queues"
+
+
+def test_headers_of_a_dead_letter_are_compared(settings: Settings) -> None:
+    """Over AMQP they have values that JSON does not: x-death has the time."""
+    dead = message("h", "", died="one", n=1, time=Typed(b"T", 1), price=Typed(b"D", (1, 15)))
+    assert noted(settings, dead, source="dlx.queue")[0].startswith("each message to exchange 'h' with key '' is also")
 
 
 def test_the_copies_of_a_tap_were_delivered_before(settings: Settings) -> None:
