@@ -78,9 +78,9 @@ def read_room(settings: Settings, target: Target) -> Room:
             if unreadable := [p for p in policies.unreadable if p.apply_to != "exchanges"]:
                 statistics = management.queue(name)
                 reported = reported_policy(statistics)
-                by_report = queue_settings(queue.arguments, queue.type, reported, None)
-                limits = dropping(queue.type, by_report) or limits
-                if reported is None and not limits:
+                if reported is not None:
+                    limits = dropping(queue.type, queue_settings(queue.arguments, queue.type, reported, None)) or limits
+                elif not limits:
                     patterns = ", ".join(repr(p.pattern) for p in unreadable)
                     return Room(name, unknown=f"a policy has the unsupported pattern {patterns}")
             if statistics is None and "max-length-bytes" in limits:

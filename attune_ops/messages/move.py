@@ -60,7 +60,7 @@ def move(
     dead_only = to is None and exchange is None and routing_key is None
     if to is not None:
         exchange, routing_key = "", to
-    target = Target(exchange, routing_key, counted=dead_only, dead_only=dead_only)
+    target = Target(exchange, routing_key, counted=dead_only, counted_back=True, dead_only=dead_only)
     if (target.exchange, target.routing_key) == ("", queue):
         raise ConfigError(f"queue {queue!r} is both source and destination")
     filters = tuple(filters)
@@ -75,7 +75,7 @@ def move(
         if apply:
             with audit.change(settings, "messages move", queue, confirm=confirm, **selector.detail) as outcome:
                 try:
-                    with raw_amqp.resume_hint(run.so_far, ", the others stayed"):
+                    with raw_amqp.resume_hint(run.so_far, ""):
                         run.publish(selector, rate, on_progress, on_notice)
                 finally:
                     outcome |= run.counter.by_outcome
@@ -131,10 +131,10 @@ class _Run:
         if self._reader is not None and not self._reader.closed:  # the last acknowledgements may not have arrived
             doubtful = min(PREFETCH, confirmed + doubtful)
         if not doubtful:
-            return f"{self.counter.were_published} moved"
+            return f"{self.counter.were_published} moved, the others stayed"
         return (
-            f"{self.counter.were_published} confirmed; up to {counted(doubtful, 'message')} (in flight, or confirmed "
-            "and not acknowledged) may be in both places"
+            f"{self.counter.were_published} confirmed, the others stayed; up to {counted(doubtful, 'message')} (in "
+            "flight, or confirmed and not acknowledged) may be in both places"
         )
 
     def publish(

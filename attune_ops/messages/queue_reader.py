@@ -153,11 +153,15 @@ class QueueReader:
                 f"({why}): the broker dead-letters or drops what exceeds the limit"
             )
 
-    def close_after_error(self) -> None:
-        """The same, as far as the connection can still be used, and briefly; raises nothing."""
+    def close_after_error(self) -> str:
+        """The same, as far as the connection can still be used, and briefly; returns why it failed, raises nothing."""
         if self._connection.is_open and self._channel.is_open and not interrupts.forced():
-            with contextlib.suppress(AttuneOpsError), in_time(self._connection, CLOSE_S):
-                self.close()
+            try:
+                with in_time(self._connection, CLOSE_S):
+                    self.close()
+            except AttuneOpsError as e:
+                return str(e) if self._at_limit else ""
+        return ""
 
     def _acknowledge_each(self) -> None:
         for tag in sorted(self._safe):
@@ -260,8 +264,10 @@ def open_reader(
             reader = QueueReader(connection, info, info.may_consume and ahead, prefetch)
         try:
             yield reader
-        except (AttuneOpsError, KeyboardInterrupt):
-            reader.close_after_error()
+        except BaseException as e:
+            lost = reader.close_after_error()
+            if lost and isinstance(e, AttuneOpsError):
+                raise raw_amqp.extended(e, lost) from e
             raise
         reader.close()
 

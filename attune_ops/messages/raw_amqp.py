@@ -154,12 +154,12 @@ def resume_hint(done: Callable[[], str], hint: str, useful: Callable[[], bool] =
         with interruptible():
             yield
     except AttuneOpsError as e:
-        raise _extended(e, f"{done()}{hint}" if useful() else "") from e
+        raise extended(e, f"{done()}{hint}" if useful() else "") from e
     except KeyboardInterrupt:
         raise Interrupted(f"{done()}; run the same command again to resume") from None
 
 
-def _extended(error: AttuneOpsError, more: str) -> AttuneOpsError:
+def extended(error: AttuneOpsError, more: str) -> AttuneOpsError:
     """The same kind of error with a longer text; a wrong command line stays as it is."""
     if isinstance(error, ConfigError) or not more:
         return error

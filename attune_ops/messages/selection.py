@@ -39,13 +39,15 @@ class Target(msgspec.Struct, frozen=True):
     """Where messages are published: to a named exchange, or (None) back where each came from.
 
     Back means: for a dead letter the exchange and key before it was dead-lettered, for any other those it was
-    published with. A replayed dead letter is `counted`: its header `x-attune-ops-replays` is incremented.
-    With `dead_only` only dead letters are published.
+    published with. A replayed dead letter is counted, in its header `x-attune-ops-replays`: with `counted` each one,
+    with `counted_back` only one that is published to the queue that dead-lettered it. With `dead_only` only dead
+    letters are published.
     """
 
     exchange: str | None = None
     routing_key: str | None = None
     counted: bool = True
+    counted_back: bool = False
     dead_only: bool = False
 
     @property
@@ -70,25 +72,34 @@ class Target(msgspec.Struct, frozen=True):
         if self.routing_key is not None:
             key = self.routing_key
         raw = message.properties
-        if self.counted and message.deaths:
+        if self.is_replay(message):
             raw = with_header(raw, REPLAYS, message.replays + 1)
         return Destination(exchange, key, raw)
+
+    def is_replay(self, message: Message) -> bool:
+        """Whether that counts as a replay of a dead letter: the message may come back."""
+        if not message.deaths:
+            return False
+        back = self.exchange == "" and self.routing_key == message.deaths[0].queue
+        return self.counted or (self.counted_back and back)
 
 
 class Guard(msgspec.Struct, frozen=True):
     """What prevents a message from being published again.
 
-    `max_replays` is how often a dead letter may be replayed; None is no limit. `user` is the connection's user.
+    `max_replays` is how often a dead letter may be replayed to the `target`; None is no limit. `user` is the
+    connection's user.
     """
 
     max_replays: int | None = MAX_REPLAYS
     user: str = ""
+    target: Target = Target()
 
     def why_not(self, message: Message, ended: Mapping[int, str]) -> str | None:
         """The reason not to publish it, or None; `ended` maps executions to their final status."""
         if names_user(message.properties) and message.decoded.user_id != self.user:
             return f"only user {message.decoded.user_id!r} may publish it (its user_id)"
-        if self.max_replays is not None and message.deaths and message.replays >= self.max_replays:
+        if self.max_replays is not None and message.replays >= self.max_replays and self.target.is_replay(message):
             return f"already replayed {message.replays} times"
         status = ended.get(message.execution_id or 0) if message.type in WORK else None
         return None if status is None else f"its execution is already {status}"
@@ -106,8 +117,7 @@ class Selector:
 
     def __init__(self, settings: Settings, filters: Iterable[str], target: Target, max_replays: int | None) -> None:
         self._settings, self._filters, self.target = settings, parse(filters), target
-        # Publishing to a named destination is not a replay.
-        self._guard = Guard(max_replays if target.counted else None, settings.amqp.user)
+        self._guard = Guard(max_replays, settings.amqp.user, target)
         self._session: Session | None = None
         # Where the selected messages go, and the queue that dead-lettered them or '', with the headers of the first.
         self.routed: dict[tuple[str, str, str], Mapping[str, Any]] = {}

@@ -269,6 +269,7 @@ class _Tap:
         except SourceError as e:
             self._unread = str(e)
             return
+        self._unread = ""
         for binding in self._bindings:
             match = _match(binding)
             if match in there and match in self._unbound:

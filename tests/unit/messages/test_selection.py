@@ -52,8 +52,17 @@ def test_only_a_dead_letter_is_counted_and_only_on_its_way_again() -> None:
     assert (decode(once.properties).headers or {})[REPLAYS] == 1
     again = Target().of(message(death(), headers={REPLAYS: Typed(b"I", 4)}))
     assert (decode(again.properties).headers or {})[REPLAYS] == 5
-    for target, of in ((Target(), message()), (Target("to", "k", counted=False), message(death()))):
+    named = Target("to", "k", counted=False, counted_back=True)
+    for target, of in (
+        (Target(), message()),
+        (named, message(death())),
+        (Target("", "k", counted=False), message(death())),
+    ):
         assert target.of(of).properties == of.properties
+    back = Target("", death()["queue"], counted=False, counted_back=True)
+    assert (decode(back.of(message(death())).properties).headers or {})[REPLAYS] == 1
+    assert Guard(0, target=back).why_not(message(death()), {}) == "already replayed 0 times"
+    assert Guard(0, target=named).why_not(message(death()), {}) is None
 
 
 @pytest.mark.parametrize("nonsense", ["x", -1, None, {"a": 1}, [1]])
