@@ -118,7 +118,12 @@ def test_the_jobs_around_an_upgrade_work(line: Callable[[list[str]], list[str]])
     (diff,) = [c["args"] for _, c in containers("upgrade/after") if c["name"] == "attune-ops"]
     assert run(line(after)).returncode == 0
     done = run(line(diff))
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Which deprecated features are used is known of the whole broker: another test may declare such a queue meanwhile.
+    if done.returncode == 1:
+        _, *rows = done.stdout.partition("\n\n")[0].splitlines()
+        assert {row.split()[1] for row in rows} == {"feature"}, done.stdout
+    else:
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_deployment_serves(line: Callable[[list[str]], list[str]]) -> None:

@@ -20,7 +20,7 @@ from attune_ops.model.errors import ConfigError
 from tests.cli.described import described
 from tests.live.attack.proxy import Proxy
 from tests.live.places import Place
-from tests.world import Broker, Run
+from tests.world import Broker, Run, eventually
 
 QUEUE = "attune.events.queue"
 SECRET = "Wr0ng-S3cret-of-this-test"
@@ -72,6 +72,7 @@ def shared(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stack.callback(places[-1].close)
             places[-1].populate()
         good, broken = places
+        eventually(lambda: not any(place.look(["AT403"]).findings for place in places))  # the consumers are listed
         yield Installations(folder / "attune-ops.toml", good, broken, proxy)
 
 
