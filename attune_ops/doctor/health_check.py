@@ -82,8 +82,11 @@ def starting(check: HealthCheck, worker: Worker, now: datetime) -> None:
 def heartbeat(check: HealthCheck, worker: Worker, limit: timedelta, now: datetime, *, consumes: bool = False) -> None:
     """Records the worker's status and heartbeat, as registered; `consumes`: its process is alive."""
     ago, is_stale = _ago(worker, now), worker.is_stale(now, limit)
-    if consumes and worker.status == WorkerStatus.INACTIVE and not is_stale:  # see `ownership.is_wrongly_inactive`
-        reason = f"status is inactive, but it consumes and sends heartbeats (last {ago}): no work until restarted"
+    inactive = worker.status == WorkerStatus.INACTIVE
+    if consumes and inactive and worker.beat_last and not is_stale:  # see `ownership.is_wrongly_inactive`
+        reason = (
+            f"status is inactive, but it consumes and sends heartbeats (last {ago}): it gets no work while inactive"
+        )
         check.expect(False, "", reason)
         return
     if not worker.is_registered_live:

@@ -182,7 +182,13 @@ def is_wrongly_inactive(facts: Facts, worker: Worker) -> bool:
     """Whether a worker is registered as inactive although it sends heartbeats and consumes.
 
     The executor sets a worker that starts slowly inactive, and before 0.6 a heartbeat did not set it active again.
+    The consumers of a worker that stopped cleanly are listed for up to 10 s more.
     """
+    return worker.beat_last and consumes_while_inactive(facts, worker)
+
+
+def consumes_while_inactive(facts: Facts, worker: Worker) -> bool:
+    """Whether an inactive worker with a fresh heartbeat is listed with a consumer: it runs, or has just stopped."""
     if worker.status != WorkerStatus.INACTIVE or facts.registry is None or facts.broker is None:
         return False
     return not worker.is_stale(facts.taken_at, facts.registry.limit) and consumes(facts, worker)

@@ -79,6 +79,16 @@ class Worker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             return None
         return None if self.updated < self.last_heartbeat else self.updated - self.last_heartbeat >= STALE_AFTER
 
+    @property
+    def beat_last(self) -> bool:
+        """Whether a heartbeat, not a clean stop, can be its last change; so it is where `updated` is unknown.
+
+        A heartbeat also sets `updated`, by a trigger. A clean stop sets `updated` later than the last heartbeat.
+        """
+        if self.updated is None or self.last_heartbeat is None:
+            return self.last_heartbeat is not None
+        return self.updated - self.last_heartbeat <= ONE_WRITE
+
     def is_beating(self, at: datetime, after: timedelta = STALE_AFTER) -> bool:
         """Whether it sends heartbeats although its status is not that of a running worker: it is alive."""
         if self.is_registered_live or self.last_heartbeat is None or self.is_stale(at, after):

@@ -20,7 +20,7 @@ from attune_ops.doctor.checks._common import (
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import is_wrongly_inactive, why_not_live
+from attune_ops.model.ownership import consumes_while_inactive, why_not_live
 from attune_ops.model.registry import Execution, WorkerStatus
 from attune_ops.model.topology import ID
 from attune_ops.model.units import age
@@ -178,8 +178,8 @@ def _lost_executions(facts: Facts) -> Iterator[tuple[object, Problem]]:
         if why is None:
             continue
         worker = facts.worker_named.get(worker_id)
-        if worker is not None and is_wrongly_inactive(facts, worker):
-            continue  # it works on them: AT407 reports the worker
+        if worker is not None and consumes_while_inactive(facts, worker):
+            continue  # it may work on them: AT407 reports the worker
         process = None if worker is None or facts.broker is None else worker_process(facts, worker)
         state = "" if process is None or process.state in ("unknown", "unlisted") else f"; {process.words}"
         summary = "not in the registry" if worker is None else process.summary if process else "unknown"

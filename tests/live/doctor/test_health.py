@@ -133,9 +133,9 @@ def test_each_way_to_be_sick(worker: Worker) -> None:
     assert re.search(r"heartbeat 10 min( \d s)? ago \(stale: more than 90 s\)", worker.sick())
     worker.update(last_heartbeat=None)
     assert "heartbeat never sent" in worker.sick()
-    worker.update(last_heartbeat=beat(), status="inactive", updated=beat())
+    worker.update(last_heartbeat=beat(), status="inactive", updated=beat(60))
     assert "status is inactive, but it consumes and sends heartbeats (last " in worker.sick()
-    worker.update(last_heartbeat=beat(120), updated=beat(110))
+    worker.update(last_heartbeat=beat(20), updated=beat())  # its consumer is listed for up to 10 s more
     assert "status is inactive (stopped cleanly)" in worker.sick()
     worker.update(last_heartbeat=beat(1200), updated=beat(1100))
     assert "status is inactive (crashed: its heartbeat stopped)" in worker.sick()

@@ -89,9 +89,13 @@ def test_what_the_registry_says_of_a_worker(row: dict[str, Any], reasons: Any, s
 
 def test_a_worker_that_was_set_inactive_and_consumes() -> None:
     """A heartbeat did not set it active again before 0.6."""
-    for beat, consumes, says in ((5, True, "consumes and sends heartbeats (last 5 s ago)"), (5, False, "stopped"),
-                                 (95, True, "stopped")):  # fmt: skip
-        row = worker(1, status="inactive", last_heartbeat=NOW - timedelta(seconds=beat), updated=NOW)
+    lives = "consumes and sends heartbeats (last 20 s ago)"
+    for beat, updated, consumes, says in (
+        (20, 1200, True, lives), (20, 20, True, lives), (20, 20, False, "stopped"), (95, 94, True, "stopped"),
+        (20, 0, True, "stopped cleanly"),  # its consumer is listed for up to 10 s more
+    ):  # fmt: skip
+        ago = {"last_heartbeat": NOW - timedelta(seconds=beat), "updated": NOW - timedelta(seconds=updated)}
+        row = worker(1, status="inactive", **ago)
         check = HealthCheck("worker", "1 (w1)")
         heartbeat(check, row, LIMIT, NOW, consumes=consumes)
         (reason,) = check.health().reasons

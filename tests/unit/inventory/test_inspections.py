@@ -113,9 +113,10 @@ def test_worker_states() -> None:
         worker(11, status="inactive", last_heartbeat=OLD, updated=OLD + timedelta(seconds=95)),
         worker(12, last_heartbeat=NOW - timedelta(minutes=5)),
         worker(13, status="inactive"),
+        worker(14, status="inactive", last_heartbeat=NOW - timedelta(seconds=20), updated=NOW),
     )
     topology = facts().topology
-    whole = broker(topology, (1, 4, 5, 6, 9, 12, 13))
+    whole = broker(topology, (1, 4, 5, 6, 9, 12, 13, 14))
     seen = msgspec.structs.replace(
         whole,
         queues=tuple(
@@ -130,6 +131,7 @@ def test_worker_states() -> None:
     assert dict(zip(table.column("id"), table.column("state"), strict=True)) == {
         1: "ready", 2: "stopped", 3: "error", 4: "stale", 5: "no queue", 6: "no consumer", 7: "ready", 8: "stale",
         9: "unregistered", 10: "stopped", 11: "crashed", 12: "starting", 13: "set inactive",
+        14: "stopped",
     }  # fmt: skip
     assert of(table, "id", 5)["missing"] == ("worker.5.executions",)
     assert of(table, "id", 7)["queue"] is None

@@ -556,6 +556,10 @@ def test_a_worker_that_is_registered_as_inactive_and_works() -> None:
     assert "worker 1 (w1) is registered as inactive, but sends heartbeats and consumes" in problem.message
     assert problem.remedy.startswith("Its process is alive: do not stop its consumers")
     assert problems("AT414", running) == []
+    stopping = worker(1, status="inactive", last_heartbeat=NOW - timedelta(seconds=20), updated=NOW)
+    assert (
+        problems("AT414", executing(healthy(SEPTEMBER, (stopping, worker(2))), execution(7, "running", worker=1))) == []
+    )
     gone = without_consumers(running, *(q.name for q in running.topology.worker_queues(1)))
     assert "registered as inactive, but" not in problems("AT407", gone)[0].message
     assert len(problems("AT414", gone)) == 1
@@ -598,6 +602,9 @@ def test_workers_that_were_set_inactive_and_are_alive_get_no_executions() -> Non
     assert problem.severity is None
     assert "registered as inactive, but sending heartbeats and consuming: w1, w2, w3" in problem.message
     assert problem.remedy.startswith("Restart w1, w2, w3 when idle: registration sets the status to active.")
+    just = (worker(i, status="inactive", last_heartbeat=NOW - timedelta(seconds=20), updated=NOW) for i in (1, 2, 3))
+    (problem,) = problems("AT416", registered(S, *just))
+    assert (problem.severity, "registered as inactive" in problem.message) == (Severity.WARNING, False), "a clean stop"
 
 
 @pytest.mark.parametrize(
