@@ -34,7 +34,7 @@ from attune_ops.doctor.findings import (
 from attune_ops.doctor.urgency import worst_first
 from attune_ops.model.docs_address import docs_address
 from attune_ops.model.errors import ConfigError
-from attune_ops.model.facts import Facts
+from attune_ops.model.facts import Facts, Source
 from attune_ops.model.passive import PASSIVE_DECLARE
 
 IN_VHOST = ("queue", "exchange", "binding", "route", "consumer", "connection", "policy", "operator policy")
@@ -142,6 +142,7 @@ class _Run(msgspec.Struct, frozen=True):
     reason: str | None = None
     duration_ms: float = 0.0
     unread: bool = False
+    lost: bool = False  # the query for the executions failed: then the check is required, although they are optional
 
 
 def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Callable[[], float]) -> _Run:
@@ -149,7 +150,8 @@ def _run(facts: Facts, check: Check, thresholds: Mapping[str, float], now: Calla
         passive = facts.by_passive_declare
         if check.passive and passive is not facts and check.skip_reason(passive) is None:
             return _by_passive_declare(_run(passive, check, thresholds, now))
-        return _Run(CheckStatus.SKIPPED, reason=reason, unread=any(map(facts.could_not_read, check.sources(facts))))
+        lost = [s for s in check.sources(facts) if facts.could_not_read(s)]
+        return _Run(CheckStatus.SKIPPED, reason=reason, unread=bool(lost), lost=Source.EXECUTIONS in lost)
     started = now()
     changed = {name: thresholds[name] for name in check.thresholds if name in thresholds}
     problems: list[Problem] = []
@@ -298,8 +300,8 @@ def _results(
             or ("explained by " + ", ".join(sorted(explained[c.code])) if c.code in explained else None),
             findings=counts[c.code],
             duration_ms=run.duration_ms,
-            required=c.required,
-            unread=c.required and run.unread,
+            required=c.required or run.lost,
+            unread=run.lost or (c.required and run.unread),
             may_recover=c.may_recover,
         )
         for c, run in runs

@@ -55,7 +55,7 @@ def read_registry(
         registry_locked.raise_if_locked(e, s.database, s.connection)
         hint = "; try a longer --timeout" if getattr(e, "pgcode", None) == QUERY_CANCELED else ""
         unreadable = f"the executions were not read: {first_line(e)}{hint}"
-        return RegistryView(s.kind, workers, None, notes, stale_after, unreadable=unreadable)
+        return RegistryView(s.kind, workers, None, notes, stale_after, unreadable=unreadable, read_failed=True)
     if len(running) > MOST_EXECUTIONS:
         running = running[:MOST_EXECUTIONS]
         notes += (f"of the executions that have not ended only the oldest {MOST_EXECUTIONS:,} were read",)

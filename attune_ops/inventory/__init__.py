@@ -63,9 +63,11 @@ def inspect(settings: Settings, name: str, **filters: Unpack[TableFilters]) -> T
 
 
 def _unread(facts: Facts, sources: Collection[Source]) -> tuple[str, ...]:
-    """Why the registry or the whole broker was not read; what else lacks is in the notes of the table."""
+    """Why registry, executions or the whole broker were not read; what else lacks is in the notes of the table."""
     lost = {Source.REGISTRY} & set(sources) | ({Source.MANAGEMENT} if facts.broker is None else set())
-    return tuple(r.error for r in facts.reach if r.source in lost and r.error)
+    failed = Source.EXECUTIONS in sources and facts.could_not_read(Source.EXECUTIONS)
+    executions = (facts.missing[Source.EXECUTIONS],) if failed else ()
+    return (*(r.error for r in facts.reach if r.source in lost and r.error), *executions)
 
 
 def filtered(table: Table, filters: TableFilters) -> Table:

@@ -193,8 +193,11 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     def could_not_read(self, source: Source) -> bool:
         """Whether queues, bindings, consumers or the registry were asked for and could not be read.
 
-        What nobody asked for (no registry is configured, a file is read) does not count.
+        What nobody asked for (no registry is configured, a file is read) does not count. Executions without a table or
+        without the right to read them do not count either: only a query that failed.
         """
+        if source is Source.EXECUTIONS:
+            return self.registry is not None and self.registry.read_failed
         if source not in ASKED_OF or self.missing_reason((source,)) in (None, NOT_ASKED):
             return False
         return any(r.source is ASKED_OF[source] for r in self.reach)

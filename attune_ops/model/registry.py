@@ -130,6 +130,7 @@ class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
     `kind` is postgresql or sqlite. `notes` name missing and unknown columns. A heartbeat is stale after `stale_after`
     seconds. `assigned`: executions name their worker. `parking_known`: executions that are parked are marked so.
     `unreadable` says why executions, or columns of them, could not be read, with the GRANT where one lacks.
+    `read_failed`: the query for the executions failed (a time-out, a lost connection).
     """
 
     kind: str
@@ -140,6 +141,7 @@ class RegistryView(msgspec.Struct, frozen=True, omit_defaults=True):
     assigned: bool = True
     parking_known: bool = True
     unreadable: str = ""
+    read_failed: bool = False
 
     @property
     def limit(self) -> timedelta:

@@ -164,6 +164,20 @@ def test_a_source_that_is_missing_skips_with_its_reason() -> None:
     assert report.verdict == f"unknown: 1 passed, 1 skipped (no monitoring tag); 2 of {len(all_checks())} checks chosen"
 
 
+@pytest.mark.parametrize(("failed", "status", "unread"), [(True, "unknown", ["AT413", "AT414", "AT418"]),
+                                                          (False, "healthy", [])])  # fmt: skip
+def test_executions_are_optional_unless_their_query_failed(failed: bool, status: str, unread: list[str]) -> None:
+    """A missing table or right is usual; after a time-out a second run could read them."""
+    missing = dict.fromkeys((Source.EXECUTIONS, Source.ASSIGNMENTS), "statement timeout")
+    facts = executing(healthy(SEPTEMBER))
+    assert facts.registry is not None
+    registry = msgspec.structs.replace(facts.registry, executions=None, read_failed=failed)
+    chosen = [c for c in all_checks() if c.group == "workers"]
+    report = diagnose(msgspec.structs.replace(facts, registry=registry, missing=missing), chosen)
+    assert (report.status, [r.code for r in report.unread]) == (status, unread)
+    assert ("(statement timeout)" in report.verdict) is failed
+
+
 def test_every_check_can_be_skipped_without_facts() -> None:
     report = diagnose(Facts(FLAWLESS, healthy().taken_at))
     looked = {r.code for r in report.results if r.status is not CheckStatus.SKIPPED}

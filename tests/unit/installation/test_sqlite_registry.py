@@ -83,7 +83,7 @@ def test_older_and_newer_columns_are_noted(tmp_path: Path) -> None:
     )
     found = read(database)
     assert found.workers == (Worker(1, "w"),)
-    assert found.executions is None
+    assert (found.executions, found.read_failed) == (None, False)
     older, newer = found.notes
     assert "worker_role" in older
     assert "cordoned" in older
@@ -144,7 +144,7 @@ def test_executions_that_cannot_be_read_leave_the_workers(tmp_path: Path) -> Non
     )
     found = read(database)
     assert [w.name for w in found.workers] == ["w"]
-    assert found.executions is None
+    assert (found.executions, found.read_failed) == (None, True)
     assert found.unreadable == "the executions were not read: malformed JSON"
 
 

@@ -158,6 +158,11 @@ def test_workers_without_a_broker_are_not_all_that_was_asked_for() -> None:
     declared = msgspec.structs.replace(away, passive=PassiveReading("refused"))
     assert inspect(settings, "workers", facts=declared).unread == (), "read by passive declares"
     assert inspect(settings, "workers", facts=facts()).unread == ()
+    assert here.registry is not None
+    for failed in (False, True):
+        registry = msgspec.structs.replace(here.registry, executions=None, read_failed=failed)
+        slow = msgspec.structs.replace(facts(), registry=registry, missing={Source.EXECUTIONS: "a time-out"})
+        assert inspect(settings, "workers", facts=slow).unread == (("a time-out",) if failed else ())
 
 
 @pytest.mark.parametrize("inspection", [workers, orphans])
