@@ -51,10 +51,11 @@ def _is_as_declared(facts: Facts, queue: QueueState, known: Leftover) -> bool:
     """Whether the queue is bound as that leftover is, and has no arguments, where this tells it from other queues."""
     if not known.bound_to:
         return True
-    bound = {(b.source, b.routing_key) for b in facts.actual.bindings_to_queue.get(queue.name, ()) if b.source}
-    left = {(known.bound_to, key) for key in known.routing_keys}
+    bound = [b for b in facts.actual.bindings_to_queue.get(queue.name, ()) if b.source]
+    keys = known.routing_keys  # without them any key
+    left = all(b.source == known.bound_to and (not keys or b.routing_key in keys) for b in bound)
     declared = queue.arguments.keys() - {"x-queue-type"}  # which the broker may add
-    return bool(bound) and bound <= left and not declared
+    return bool(bound) and left and not declared
 
 
 def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:

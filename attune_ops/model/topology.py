@@ -118,7 +118,8 @@ class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     In `queue`, `{id}` stands for a worker's id and `*` for any text. A queue of another program can have such a name:
     with `bound_to` it is a leftover only if it has no arguments and is bound to that exchange alone, each time with one
-    of the `routing_keys`; with `durable` only if it is so declared. `topology` is the one that has this queue, if any.
+    of the `routing_keys`, if it has some; with `durable` only if it is so declared. `topology` is the one that has this
+    queue, if any.
     """
 
     queue: str

@@ -165,3 +165,6 @@ def test_what_an_amqp_url_leaves_out_is_said_on_stderr(run: Run) -> None:
         assert done.stderr.startswith(f"{said}The management API is expected at http://127.0.0.2:15672; "), command
         assert "127.0.0.1" not in done.stderr
     assert "http://guest:***@127.0.0.2:15672" in done.stdout
+    assert "is not used" not in done.stdout
+    report = run("doctor", "--only", "AT101", *target, status=3)
+    assert (report.stderr.count("is not used"), report.stdout.count("is not used")) == (1, 0)

@@ -77,8 +77,8 @@ def same_installation(facts: Facts) -> Iterator[Problem]:
     """
     live = facts.live_workers
     others = _of_others(facts) if live else _consumed_of_unregistered(facts)
-    if not live and not others and facts.worker_queues:
-        raise Unknown("the registry has no live worker to compare with the worker queues on the broker")
+    if not live and not others and (facts.worker_queues or facts.worker_named):
+        raise Unknown("the registry has no live worker to compare with the broker")
     if not others or any(_is_here(facts, w) for w in live):
         return
     ids = listed(map(str, others))

@@ -82,12 +82,11 @@ def resolve(
             # The lab instead of the installation that the user named would hide the problems of that installation.
             said.maps.append(_refuse(name, attune) if name or attune.files else _lab() or _nothing_found(file, path))
     found = _settings(said, file, name)
-    left_out = _left_out(said["amqp_url"], dropped, found.management)
     return msgspec.structs.replace(
         found,
         docs_url=docs_url_of(file, path, environ),
-        left_out=left_out,
-        notes=(*([left_out] if left_out else []), *remarks(given, _others(variables, dropped), below, said)),
+        left_out=_left_out(said["amqp_url"], dropped, found.management),
+        notes=remarks(given, _others(variables, dropped), below, said),
     )
 
 

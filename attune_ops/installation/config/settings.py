@@ -128,7 +128,7 @@ class Settings(msgspec.Struct, frozen=True):
     lab: str | None = None
     docs_url: str | None = None  # the address of the documentation
     notes: tuple[str, ...] = ()  # which variables are overridden, or override a file
-    left_out: str = ""  # which settings are of another broker than `amqp`, and not used; one of the notes
+    left_out: str = ""  # which settings are of another broker than `amqp`, and not used; printed by every command
 
     @property
     def check_settings(self) -> CheckSettings:

@@ -222,6 +222,11 @@ def test_a_queue_of_another_program_is_no_leftover(key: str, changes: dict[str, 
     assert [p.subject.name for p in problems("AT412", facts)] == ["sensor.room"] * left
     mixed = bound(facts, "attune.events", "sensor.room", "event.created")
     assert problems("AT412", mixed) == []
+    any_key = tuple(msgspec.structs.replace(known, routing_keys=()) for known in S.topology.leftovers)
+    topology = msgspec.structs.replace(S.topology, leftovers=any_key)
+    for other, found in ((facts, left or key == "event.created"), (bound(facts, "other", "sensor.room", key), False)):
+        without_keys = msgspec.structs.replace(other, topology=topology)
+        assert [p.subject.name for p in problems("AT412", without_keys)] == ["sensor.room"] * found
 
 
 def test_a_leftover_of_a_worker_is_reaped_unless_the_registry_has_it_as_live() -> None:
@@ -1102,10 +1107,11 @@ def test_a_registry_without_a_live_worker_cannot_be_compared() -> None:
     """Its workers are stopped, or it has others, and nobody consumes what they may have left."""
     names = [f"worker.{i}.executions" for i in (1, 2, 3)]
     stopped = registered(H, *(worker(i, status="inactive") for i in (1, 2, 3)))
-    for facts in (stopped, registered(without_consumers(H, *names), worker(9, status="inactive"))):
+    others = registered(without_consumers(H, *names), worker(9, status="inactive"))
+    for facts in (stopped, others, registered(others), without_queues(stopped, *names)):
         with pytest.raises(Unknown, match="no live worker"):
             problems("AT118", facts)
-    assert problems("AT118", without_queues(stopped, *names)) == []
+    assert problems("AT118", registered(without_queues(H, *names))) == [], "a new installation"
 
 
 def test_a_binding_in_the_place_of_a_missing_one_is_removed_once_and_last() -> None:
