@@ -14,7 +14,16 @@ from attune_ops.doctor.checks import all_checks
 from attune_ops.doctor.checks.unacknowledged import consumers_move, may_be_stuck
 from attune_ops.doctor.checks.upgrade import target_note
 from attune_ops.doctor.diagnose import choose, diagnose, garbage_collection_paused, verify
-from attune_ops.doctor.findings import Baseline, CheckPages, Consequence, Finding, Report, Severity, Subject
+from attune_ops.doctor.findings import (
+    Baseline,
+    CheckPages,
+    Consequence,
+    Finding,
+    Report,
+    Severity,
+    Subject,
+    consequence_key,
+)
 from attune_ops.doctor.lab_commands import on_lab
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config.settings import CheckSettings, Settings
@@ -223,7 +232,9 @@ def read_baseline(path: str | None, env: str | None = None) -> Baseline | None:
                     "write it with --format json --full"
                 )
     findings.sort(key=lambda f: f.severity.rank)  # of two findings with one key the worst is kept
+    found = [(f, s) for f in findings for s in (f.subject, *f.subjects)]
+    consequences = {c.key for f in findings for c in f.consequences}
     return Baseline(
-        {(f.code, s.kind, s.name): f.severity for f in findings for s in (f.subject, *f.subjects)},
-        frozenset(c.key for f in findings for c in f.consequences),
+        {(f.code, s.kind, s.name): f.severity for f, s in found},
+        frozenset(consequences | {consequence_key(f.code, s) for f, s in found}),
     )

@@ -148,6 +148,15 @@ class CheckPages(Shown, msgspec.Struct, frozen=True):
     checks: tuple[Check, ...]
 
 
+def consequence_key(code: str, subject: Subject) -> Key:
+    """What identifies a consequence: code, kind and name; no name that is another one in every report.
+
+    So are the first of several executions, a connection, and the tag of a consumer where the broker chose it.
+    """
+    changes = subject.kind in ("execution", "connection") or subject.name.startswith("amq.ctag-")
+    return code, subject.kind, "" if changes else subject.name
+
+
 class Consequence(msgspec.Struct, frozen=True):
     """A finding of another check that this finding explains."""
 
@@ -157,8 +166,8 @@ class Consequence(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> Key:
-        """What identifies it in another report, as that of a finding does."""
-        return self.code, self.subject.kind, self.subject.name
+        """What identifies it in another report, as that of a finding does; see `consequence_key`."""
+        return consequence_key(self.code, self.subject)
 
 
 class Finding(Shown, msgspec.Struct, frozen=True):
@@ -197,7 +206,10 @@ class Finding(Shown, msgspec.Struct, frozen=True):
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """The accepted findings of an earlier report, each key with its severity, and the keys of their consequences."""
+    """The accepted findings of an earlier report, each key with its severity.
+
+    `consequences`: the keys that they and their consequences have as consequences of a finding.
+    """
 
     findings: Mapping[Key, Severity] = {}
     consequences: frozenset[Key] = frozenset()
@@ -206,7 +218,7 @@ class Baseline(msgspec.Struct, frozen=True):
         """Whether it has all subjects and consequences of a finding, which is not more severe than it was."""
         accepted = [self.findings.get(key) for key in finding.keys]
         return all(s is not None and s.rank >= finding.severity.rank for s in accepted) and all(
-            c.key in self.consequences or c.key in self.findings for c in finding.consequences
+            c.key in self.consequences for c in finding.consequences
         )
 
 

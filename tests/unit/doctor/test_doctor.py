@@ -31,6 +31,7 @@ from tests.unit.doctor.checks.world import (
     EXECUTIONS,
     FLAWLESS,
     JANUARY,
+    REQUESTS,
     SEPTEMBER,
     W1,
     accepted,
@@ -241,6 +242,10 @@ def test_a_baseline_hides_nothing_that_got_worse(tmp_path: Path) -> None:
     assert found.code == "AT606"
     assert any(c.subject.name == EVENTS for c in found.consequences)
     assert diagnose(six, known=accepted(diagnose(backlog), tmp_path)).findings == ()
+    waits = [executing(without_consumers(six, REQUESTS), execution(i, "requested")) for i in (1, 2)]
+    for facts in waits:  # the first execution is another one: nothing got worse
+        assert any(c.subject.kind == "execution" for f in diagnose(facts).findings for c in f.consequences)
+        assert diagnose(facts, known=accepted(diagnose(waits[0]), tmp_path)).findings == ()
     names = [q.name for q in healthy(SEPTEMBER).topology.worker_queues(3)]
     stopped = registered(healthy(SEPTEMBER), worker(1), worker(2), worker(3, status="inactive"))
     stopped = without_consumers(stopped, *names)
