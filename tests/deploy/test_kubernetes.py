@@ -97,17 +97,21 @@ def test_the_pod_of_kubectl_run_is_valid_and_restricted(tmp_path: Path) -> None:
 
 
 def test_an_upgrade_waits_for_each_job() -> None:
-    """The second job fails for a difference, and its log cannot be read before its container runs."""
+    """The second job fails for a difference, and its log cannot be read before its container runs.
+
+    Where the first one fails, nobody waits for ten minutes: then its deadline deletes the pod, with the log.
+    """
     shown = re.search(r"^kubectl replace .*?^```", DEPLOYMENT, re.MULTILINE | re.DOTALL)
     assert shown
     lines = shown[0].splitlines()
-    ends = {"upgrade/before": "condition=complete", "upgrade/after": "jsonpath={.status.conditions}"}
-    for folder, end in ends.items():
+    ended, complete = ("jsonpath={.status.conditions}", "10m"), ("condition=complete", "10s")
+    for folder, waits in {"upgrade/before": (ended, complete), "upgrade/after": (ended,)}.items():
         (job,) = [o["metadata"]["name"] for o in objects(folder) if o["kind"] == "Job"]
         at = lines.index(f"kubectl replace --force -k deploy/kubernetes/{folder}")
-        assert shlex.split(lines[at + 1]) == ["kubectl", "wait", f"--for={end}", "--timeout=10m", f"job/{job}"]
+        for line, (end, timeout) in zip(lines[at + 1 :], waits, strict=False):
+            assert shlex.split(line) == ["kubectl", "wait", f"--for={end}", f"--timeout={timeout}", f"job/{job}"]
         manifest = (MANIFESTS / folder / "kustomization.yaml").read_text()
-        assert all(f"#   {line}\n" in manifest for line in lines[at : at + 2])
+        assert all(f"#   {line}\n" in manifest for line in lines[at : at + 1 + len(waits)])
 
 
 @pytest.mark.parametrize("folder", RUNNING)
