@@ -132,7 +132,7 @@ def clock_skew(facts: Facts) -> tuple[str, ...]:
     ahead = offset > 0
     effect = f"a {'dead' if ahead else 'live'} worker can appear {'live' if ahead else 'dead'}"
     skew = f"{abs(offset):,.0f} s {'ahead of' if ahead else 'behind'} this host's"
-    return (f"the clock of registry is {skew}: {effect} here (AT107)",)
+    return (f"the registry's clock is {skew}: {effect} here (AT107)",)
 
 
 def row(columns: tuple[Column, ...], item: object, **computed: Cell) -> tuple[Cell, ...]:

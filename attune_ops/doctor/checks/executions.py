@@ -202,7 +202,7 @@ def _remedy_of_lost(executions: Sequence[Execution]) -> str:
     canceling = [e.status == CANCELING for e in executions]
     if all(canceling):
         return "Mark the executions cancelled. Do not request them again."
-    again = "only those again that are not canceling" if any(canceling) else "them again"
+    again = "again only those that are not canceling" if any(canceling) else "them again"
     return f"Restart that worker, or mark the executions abandoned and request {again}."
 
 

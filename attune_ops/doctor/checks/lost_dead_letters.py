@@ -30,10 +30,10 @@ def dead_letters_received(facts: Facts) -> Iterator[Problem]:
     Compares the counters of its Prometheus endpoint with what the dead-letter queues received: the messages in them
     and those that were consumed, without those that were published to them. The counters begin at the start of the
     node and include all virtual hosts: where another one has or had messages, dead letters that are missing may be its
-    own, and the check is skipped. So it is in a cluster, where each node has counters of its own. A dead-letter queue
-    that was purged, or in which messages expired, counts as not having received them. If all dead letters are routed
-    now, the finding is only info. A rejected message says nothing of its body: AT308 counts a message that lacks a
-    field, `attune-ops explain` reads the error in the consumer's log.
+    own, and the check is skipped. It is also skipped in a cluster, where each node has counters of its own. A
+    dead-letter queue that was purged, or in which messages expired, counts as not having received them. If all dead
+    letters are routed now, the finding is only info. A rejected message says nothing of its body: AT308 counts a
+    message that lacks a field, `attune-ops explain` reads the error in the consumer's log.
     """
     counters, lost = facts.actual.dead_lettered or {}, facts.memo(lost_dead_letters)
     queues, sent = dead_letter_queues(facts), _sent(facts)

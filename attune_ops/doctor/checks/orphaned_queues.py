@@ -45,8 +45,8 @@ def no_orphans(facts: Facts) -> Iterator[Problem]:
     """The queue of a worker that is not live keeps its messages, and may still receive more.
 
     The id in the queue's name is looked up in the registry: the worker does not exist, was stopped, or is dead
-    (AT409). Messages in such a queue are not consumed, which is an error: a registered worker consumes them when it
-    starts again under its name, because it keeps its id; those of an id that is not registered are never consumed.
+    (AT409). Messages in such a queue are not consumed: that is an error. A registered worker consumes them when it
+    starts again under its name, because it keeps its id. Those of an id that is not registered are never consumed.
     Empty durable queues of a stopped worker are only reported as info. If every queue appears orphaned, this tool
     probably reads another registry than the workers use.
     """

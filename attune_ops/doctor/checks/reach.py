@@ -273,9 +273,10 @@ def version_known(facts: Facts) -> Iterator[Problem]:
 def certificate_lasts(facts: Facts, *, certificate_days: float = 21) -> Iterator[Problem]:
     """When a certificate expires, services can no longer connect, and disconnected ones cannot reconnect.
 
-    The certificates are those that this tool's own connections to AMQP and the management API received: behind a proxy
-    that of the proxy, without TLS (amqp://, http://) none, even if the services use TLS. The certificate of the
-    registry is not read. Less than three days is an error. Where a certificate cannot be read, the check is skipped.
+    The certificates are those that this tool's own connections to AMQP and the management API received. Behind a proxy
+    this is the certificate of the proxy. Without TLS (amqp://, http://) there is none, even if the services use TLS.
+    The certificate of the registry is not read. It is an error if a certificate expires in less than three days. Where
+    a certificate cannot be read, the check is skipped.
     """
     unread = [r for r in facts.reach if r.target.startswith(TLS) and r.certificate_days is None]
     for reach in facts.reach:

@@ -70,10 +70,10 @@ def same_installation(facts: Facts) -> Iterator[Problem]:
 
     So it is where no live worker of the registry has a queue, a consumer or a connection on this broker, and the
     broker has queues of other workers that are consumed, or that have a higher id than every worker in the registry.
-    Where the registry has no live worker at all, only consumed queues of workers that are not in it show this. Without
-    such queues the two cannot be compared, and the check is skipped. Queues that nobody consumes, of workers that the
-    registry may have had, are those of removed workers (AT407). Where the two are of different installations, no other
-    finding prints a command that changes anything: it would delete the queues of live workers.
+    Where the registry has no live worker at all, it is reported only if queues of workers that it does not have are
+    consumed. Without such queues the two cannot be compared, and the check is skipped. Queues that nobody consumes, of
+    workers that the registry may have had, are those of removed workers (AT407). Where the two are of different
+    installations, no other finding prints a command that changes anything: it would delete the queues of live workers.
     """
     live = facts.live_workers
     others = _of_others(facts) if live else _consumed_of_unregistered(facts)

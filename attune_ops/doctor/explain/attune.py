@@ -56,7 +56,7 @@ RULES = (
         r"remaining connection slots are reserved[^\n]*|sorry, too many clients already|"
         r"password authentication failed for user[^\n]*",
         "A service cannot use the database (PostgreSQL): it is not reachable, refuses the log-in, or has no free "
-        "connection. This is no error of RabbitMQ. A worker that starts cannot register. A running one goes on "
+        "connection. RabbitMQ is not the cause. A worker that starts cannot register. A running one goes on "
         "consuming, but its heartbeat becomes stale after 90 s.",
         "Check that PostgreSQL runs, and that the service's `database.url` is right. If no connection is free, find "
         "what holds them. Do not restart workers that still consume: they could not register again.",
@@ -67,7 +67,7 @@ RULES = (
         r"(?:column \\*\"[^\"\n]{1,100}?\\*\" of )?relation \\*\"(?P<subject>[^\"\\\n]{1,130})\\*\" does not exist",
         "The database that a service uses has no table {subject!r}, or lacks a column of it. The service uses another "
         "database than Attune's, or another schema (`search_path`), or the migrations of its release have not been run "
-        "there. This is no error of RabbitMQ. A worker that starts cannot register.",
+        "there. RabbitMQ is not the cause. A worker that starts cannot register.",
         "Compare the service's `database.url` and `database.schema` with those of the other services; AT103 names the "
         "schemas of the database that have the table `worker`. If both are right, run the migrations of the release.",
         kind="table",

@@ -169,8 +169,8 @@ def test_workers_without_a_broker_are_not_all_that_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("offset", "note"),
     [
-        (-120.0, "the clock of registry is 120 s behind this host's: a live worker can appear dead here (AT107)"),
-        (120.0, "the clock of registry is 120 s ahead of this host's: a dead worker can appear live here (AT107)"),
+        (-120.0, "the registry's clock is 120 s behind this host's: a live worker can appear dead here (AT107)"),
+        (120.0, "the registry's clock is 120 s ahead of this host's: a dead worker can appear live here (AT107)"),
         (10.0, None),
         (None, None),
     ],

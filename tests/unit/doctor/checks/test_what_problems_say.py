@@ -368,7 +368,7 @@ def test_three_executions_are_named_and_the_others_are_counted() -> None:
     ("statuses", "remedy"),
     [
         (("scheduled", "running"), "mark the executions abandoned and request them again."),
-        (("running", "canceling"), "and request only those again that are not canceling."),
+        (("running", "canceling"), "and request again only those that are not canceling."),
         (("canceling",), "Mark the executions cancelled. Do not request them again."),
     ],
 )
