@@ -80,7 +80,10 @@ def starting(check: HealthCheck, worker: Worker, now: datetime) -> None:
 
 
 def heartbeat(check: HealthCheck, worker: Worker, limit: timedelta, now: datetime, *, consumes: bool = False) -> None:
-    """Records the worker's status and heartbeat, as registered; `consumes`: its process is alive."""
+    """Records the worker's status and heartbeat, as registered.
+
+    `consumes`: its process is alive, and no heartbeat sets it active again (`Topology.sets_active`).
+    """
     ago, is_stale = _ago(worker, now), worker.is_stale(now, limit)
     inactive = worker.status == WorkerStatus.INACTIVE
     if consumes and inactive and worker.beat_last and not is_stale:  # see `ownership.is_wrongly_inactive`

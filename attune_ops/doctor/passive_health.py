@@ -45,7 +45,8 @@ def by_passive_declare(
     if worker.can_be_starting(now, limit) and all(q and q.consumers == 0 for q in queues.values()):
         starting(check, worker, now)
     else:
-        heartbeat(check, worker, limit, now, consumes=any(q and q.consumers for q in queues.values()))
+        consumes = any(q and q.consumers for q in queues.values())
+        heartbeat(check, worker, limit, now, consumes=consumes and not topology.sets_active)
         _queues(check, topology, worker.id, queues)
     check.skip(unseen, str(unread))
 

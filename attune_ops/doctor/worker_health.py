@@ -67,7 +67,7 @@ def _by_management(
         return
     tags = {c.tag for c in settings.topology.worker_consumers(worker.id)}
     consumes = any(c.consumer_tag in tags for q in there for c in q.consumer_details or ())
-    heartbeat(check, worker, limit, now, consumes=consumes)
+    heartbeat(check, worker, limit, now, consumes=consumes and not settings.topology.sets_active)
     _queues(check, management, settings, worker.id, found)
 
 

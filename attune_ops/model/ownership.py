@@ -184,7 +184,7 @@ def is_wrongly_inactive(facts: Facts, worker: Worker) -> bool:
     The executor sets a worker that starts slowly inactive, and before 0.6 a heartbeat did not set it active again.
     The consumers of a worker that stopped cleanly are listed for up to 10 s more.
     """
-    return worker.beat_last and consumes_while_inactive(facts, worker)
+    return not facts.topology.sets_active and worker.beat_last and consumes_while_inactive(facts, worker)
 
 
 def consumes_while_inactive(facts: Facts, worker: Worker) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from attune_ops.model.display import Shown
 
 ID = "{id}"
+HEARTBEAT_SETS_ACTIVE = "2026-09-11"  # release 0.6.0
 _AN_ID = r"(-?[1-9][0-9]*|0)"  # as a worker writes its own into a name: 007 is nobody's
 
 # A value of an exchange, queue or binding argument, as the AMQP field table and JSON have it.
@@ -155,6 +156,11 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     def exchange(self, name: str) -> Exchange | None:
         """The exchange of that name, or None."""
         return next((e for e in self.exchanges if e.name == name), None)
+
+    @property
+    def sets_active(self) -> bool:
+        """Whether a heartbeat of its workers sets the status active: an inactive worker then stops, or is dead."""
+        return self.released >= HEARTBEAT_SETS_ACTIVE
 
     @cached_property
     def base_queues(self) -> tuple[Queue, ...]:

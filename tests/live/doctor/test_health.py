@@ -158,6 +158,17 @@ def test_each_way_to_be_sick(worker: Worker) -> None:
     assert worker.sick().endswith(f"queue {QUEUE} is missing\n")
 
 
+def test_an_inactive_worker_whose_next_heartbeat_sets_it_active(run: Run, vhost: Vhost, tmp_path: Path) -> None:
+    """It stops: its consumer is listed for up to 10 s more."""
+    with working(run, vhost, "attune-0.6", tmp_path / "r.sqlite") as worker:
+        worker.health("--wait", "30s", status=0)
+        worker.update(last_heartbeat=beat(), status="inactive", updated=beat(60))
+        assert "status is inactive, last heartbeat " in worker.sick()
+        closed = worker.env | {"ATTUNE_OPS_MANAGEMENT_URL": "http://127.0.0.1:1"}
+        said = worker.run("health", "worker", "1", target=vhost, env=closed, status=1).stdout
+        assert "status is inactive, last heartbeat " in said
+
+
 def test_wrong_tag_and_no_consumer(run: Run, vhost: Vhost, tmp_path: Path) -> None:
     with working(run, vhost, "attune-2026-09", tmp_path / "r.sqlite") as worker:
         worker.health("--wait", "30s", status=0)

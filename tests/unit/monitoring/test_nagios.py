@@ -32,10 +32,13 @@ def test_a_crash_is_critical_for_one_hour(ago: timedelta, line: str) -> None:
 
 def test_a_worker_that_was_set_inactive_and_consumes_is_critical() -> None:
     """Nothing is scheduled to it. One that stops cleanly is listed with its consumer for up to 10 s more."""
-    for updated, line in ((300, "CRITICAL - w1: set inactive"), (0, "OK - 3 workers checked")):
+    for topology, updated, line in (
+        (world.SEPTEMBER, 300, "CRITICAL - w1: set inactive"), (world.SEPTEMBER, 0, "OK - 3 workers checked"),
+        ("attune-0.6", 20, "OK - 3 workers checked"),  # its next heartbeat sets it active: it stops
+    ):  # fmt: skip
         row = worker(1, status="inactive", last_heartbeat=NOW - timedelta(seconds=20),
                      updated=NOW - timedelta(seconds=updated))  # fmt: skip
-        facts = world.registered(world.healthy(world.SEPTEMBER), row, worker(2), worker(3))
+        facts = world.registered(world.healthy(topology), row, worker(2), worker(3))
         assert outcome(workers(facts), (), ()).line.startswith(f"WORKERS {line}")
 
 
