@@ -43,7 +43,7 @@ class Overview(msgspec.Struct):
 class VirtualHost(msgspec.Struct):
     """An element of `/api/vhosts`; before 4.0 the type is "undefined"."""
 
-    name: str
+    name: str = ""  # of one that is being deleted only the statistics are left
     default_queue_type: str | None = None
     messages: int | None = None
     message_stats: MessageStats | list[Any] | None = None  # none in one that never had a message

@@ -166,6 +166,8 @@ def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
         ([{"name": "/", "messages": 0}], "administrator", False),
         ([{"name": "/", "messages": 0}], "management", None),
         ([{"name": "/", "messages": 1}], "management", True),
+        ([{"messages": 1}], "management", True),
+        ([{"messages": 0, "message_stats": []}, []], "monitoring", False),
         ([{"name": "/", "message_stats": {"publish": 9}}], "monitoring", True),
     ],
 )
