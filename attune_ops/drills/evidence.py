@@ -108,9 +108,14 @@ def _deliveries(context: Context) -> Iterator[ConsumerEvent]:
     for service in context.services.all:
         for e in service.events() if service not in context.services.loads else ():
             if e["event"] in DELIVERIES and e["message_id"] in ids:
-                early, crashed = bool(e.get("before_handling")), bool(service.status)
                 yield ConsumerEvent(
-                    e["number"], e["event"], e["queue"], bool(e.get("redelivered")), early=early, crashed=crashed
+                    e["number"],
+                    e["event"],
+                    e["queue"],
+                    bool(e.get("redelivered")),
+                    early=bool(e.get("before_handling")),
+                    crashed=bool(service.status),
+                    killed=(service.status or 0) < 0,
                 )
 
 

@@ -28,6 +28,7 @@ class ConsumerEvent(NamedTuple):
     """One event of a consumer: received, handled, acked, rejected or requeued.
 
     `early`: acknowledged before it was handled. `crashed`: the process of the consumer did not end by a clean stop.
+    `killed`: a signal ended it.
     """
 
     number: int
@@ -36,6 +37,7 @@ class ConsumerEvent(NamedTuple):
     redelivered: bool = False
     early: bool = False
     crashed: bool = False
+    killed: bool = False
 
 
 class Leftover(NamedTuple):
@@ -53,7 +55,7 @@ class _Life:
         self.outcomes: Counter[str] = Counter()
         self.queues: list[str] = []
         self.events: Counter[str] = Counter()
-        self.redelivered = self.early = self.crashed = False
+        self.redelivered = self.early = self.crashed = self.handled_by_killed = False
         self.queued = 0
         self.died: list[str] = []
 
@@ -80,6 +82,7 @@ def account(
             lives[delivery.number].redelivered |= delivery.redelivered
             lives[delivery.number].early |= delivery.early
             lives[delivery.number].crashed |= delivery.early and delivery.crashed
+            lives[delivery.number].handled_by_killed |= delivery.event == "handled" and delivery.killed
     for leftover in leftovers:
         if leftover.number in lives:
             life = lives[leftover.number]
@@ -110,6 +113,8 @@ def _judge(life: _Life, gone: Mapping[str, str], expires: frozenset[str]) -> tup
     if not life.outcomes["confirmed"]:
         return next(o for o in ("indeterminate", "nacked", "returned") if life.outcomes[o]), ""
     reason = _loss(life, gone, expires)
+    if not reason and life.handled_by_killed and not life.redelivered:
+        return "acknowledged_once", ""  # the kill came between the acknowledgement and its line in the log
     return ("lost" if reason else ""), reason
 
 

@@ -24,7 +24,7 @@ ATTEMPTS = st.builds(
 )
 DELIVERIES = st.builds(
     ConsumerEvent, NUMBERS, st.sampled_from(["received", "handled", "acked", "rejected", "requeued"]), st.just(Q),
-    st.booleans(), st.booleans(), st.booleans(),
+    st.booleans(), st.booleans(), st.booleans(), st.booleans(),
 )  # fmt: skip
 LEFTOVERS = st.builds(Leftover, NUMBERS, st.just(Q), st.sampled_from([None, "expired", "rejected", "maxlen"]))
 
@@ -49,6 +49,7 @@ def one(
     gone: bool = False,
     ttl: bool = False,
     crashed: bool = False,
+    killed: bool = False,
 ) -> str:
     """The class of a message, or of a lost one its reason; '' where nothing explains it.
 
@@ -56,7 +57,7 @@ def one(
     """
     deliveries = [
         ConsumerEvent(1, "acked" if event == "early" else event.removesuffix("!"), Q, event.endswith("!"),
-                      early=event == "early", crashed=crashed)
+                      early=event == "early", crashed=crashed, killed=killed)
         for event in events
     ]  # fmt: skip
     ledger = account(
@@ -97,6 +98,15 @@ def test_what_is_acknowledged_at_dispatch_counts_when_it_is_handled() -> None:
     assert one("confirmed", "received", "early", "received!", "early", "handled", crashed=True) == "redelivered"
     assert one("confirmed", "received", "early", left=(None,), crashed=True) == "queued"
     assert one("confirmed", "received", "early", "handled", "received!", "early", "handled") == "duplicated"
+
+
+def test_a_kill_between_the_acknowledgement_and_its_line_in_the_log() -> None:
+    assert one("confirmed", "received", "handled", killed=True) == "acknowledged_once"
+    assert one("confirmed", "received", "handled", crashed=True) == "", "its broker may have lost it"
+    assert one("confirmed", "received", killed=True) == "", "it was not handled"
+    assert one("confirmed", "received", "handled", "received!", killed=True) == "", "it was requeued"
+    assert one("confirmed", "received", "handled", killed=True, gone=True) == "its queue went"
+    assert one("confirmed", "received", "handled", killed=True, left=(None,)) == "queued"
 
 
 def test_a_second_attempt_that_arrived_settles_the_number() -> None:
