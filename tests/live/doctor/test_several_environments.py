@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import attune_ops
+from attune_ops import Ops
 from attune_ops.model.errors import ConfigError
 from tests.cli.described import described
 from tests.live.attack.proxy import Proxy
@@ -72,7 +73,8 @@ def shared(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stack.callback(places[-1].close)
             places[-1].populate()
         good, broken = places
-        eventually(lambda: not any(place.look(["AT403"]).findings for place in places))  # the consumers are listed
+        # Until the statistics list their consumers, the workers are starting.
+        eventually(lambda: {s for place in places for s in Ops(place.settings).workers()["state"]} == {"ready"})
         yield Installations(folder / "attune-ops.toml", good, broken, proxy)
 
 
