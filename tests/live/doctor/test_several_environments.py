@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import attune_ops
-from attune_ops import Ops
 from attune_ops.model.errors import ConfigError
+from attune_ops.ops import Ops
 from tests.cli.described import described
 from tests.live.attack.proxy import Proxy
 from tests.live.places import Place
