@@ -16,6 +16,7 @@ from attune_ops.installation.management import open_management
 from attune_ops.model.envelope import NotAnEnvelope, parse
 from attune_ops.model.errors import SourceError
 from attune_ops.model.topology import Topology
+from attune_ops.startup.processes import RunningService
 from attune_ops.startup.standins.publishing import number_of
 
 DELIVERIES = ("received", "handled", "acked", "rejected", "requeued")
@@ -115,8 +116,13 @@ def _deliveries(context: Context) -> Iterator[ConsumerEvent]:
                     bool(e.get("redelivered")),
                     early=bool(e.get("before_handling")),
                     crashed=bool(service.status),
-                    killed=(service.status or 0) < 0,
+                    killed=_was_killed(service),
                 )
+
+
+def _was_killed(service: RunningService) -> bool:
+    """Whether a signal ended its process."""
+    return (service.status or 0) < 0
 
 
 def _auto_deleted(context: Context) -> dict[str, str]:
@@ -125,7 +131,7 @@ def _auto_deleted(context: Context) -> dict[str, str]:
     for worker in context.services.workers:
         if worker.worker_id is None:
             continue
-        lost = any(e["event"] in ("lost", "cancelled") for e in worker.events()) or (worker.status or 0) < 0
+        lost = any(e["event"] in ("lost", "cancelled") for e in worker.events()) or _was_killed(worker)
         if lost:
             found |= {q.name: DELETED for q in context.services.queues_of(worker) if q.auto_delete}
     return found

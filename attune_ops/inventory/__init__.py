@@ -126,7 +126,7 @@ def freshness(facts: Facts, live: dict[str, Source], sampled: dict[str, Source] 
 
 def clock_skew(facts: Facts) -> tuple[str, ...]:
     """A note where the clock of the registry is off, by which the age of every heartbeat is wrong."""
-    offset = next((r.clock_offset_s for r in facts.reach if r.source is Source.REGISTRY), None) or 0.0
+    offset = facts.registry_clock_offset_s or 0.0
     if abs(offset) <= CLOCK_OFFSET_S:
         return ()
     ahead = offset > 0

@@ -180,6 +180,11 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """Whether of exchanges and queues only their existence is known, by passive declares."""
         return self.origin == PASSIVE_DECLARE and self.actual.bindings is None
 
+    @property
+    def registry_clock_offset_s(self) -> float | None:
+        """By how many seconds the clock of the registry is ahead of this host's; None where that is unknown."""
+        return next((r.clock_offset_s for r in self.reach if r.source is Source.REGISTRY), None)
+
     @cached_property
     def asked(self) -> frozenset[str]:
         """The names of the queues that passive declares asked for, which of more than 500 workers is not all."""

@@ -216,7 +216,7 @@ def clocks_agree(facts: Facts, *, clock_offset_s: float = CLOCK_OFFSET_S) -> Ite
                 evidence={"offset_s": offset, "limit_s": clock_offset_s},
                 remedy="Synchronise both hosts by NTP.",
             )
-    registry = next((r.clock_offset_s for r in facts.reach if r.source is Source.REGISTRY), None)
+    registry = facts.registry_clock_offset_s
     in_time = registry is None or registry <= clock_offset_s
     workers = facts.registry.workers if facts.registry and in_time else ()
     leads = ((w.name, (w.last_heartbeat - facts.taken_at).total_seconds()) for w in workers if w.last_heartbeat)
