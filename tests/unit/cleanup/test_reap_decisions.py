@@ -225,3 +225,16 @@ def test_a_broker_that_is_down_keeps_the_queue_and_its_saved_messages(settings: 
     done = reaper(settings).reap(saved)
     assert (done.verdict, done.saved, done.saved_messages) == ("kept", "file.jsonl", 3)
     assert done.reason.startswith("failed: ")
+
+
+def test_a_deletion_that_fails_after_saving_names_the_file(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = reaper(settings)
+
+    def saves_and_fails(one: Candidate) -> Candidate:
+        made._latest = msgspec.structs.replace(one, saved="file.jsonl", saved_messages=3)
+        raise ActionError("the connection was lost")
+
+    monkeypatch.setattr(made, "_save_and_delete", saves_and_fails)
+    done = made.reap(candidate())
+    assert (done.verdict, done.saved, done.saved_messages) == ("kept", "file.jsonl", 3)
+    assert done.reason == "failed: the connection was lost"
