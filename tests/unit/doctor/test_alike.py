@@ -236,11 +236,12 @@ def test_the_first_five_commands_are_printed_and_the_others_are_counted() -> Non
 def test_the_commands_of_one_subject_stay_together() -> None:
     """To unbind the wrong key without binding the right one would make it worse."""
     of = [(CommandLine(("unbind", f"{i}")), CommandLine(("bind", f"{i}"))) for i in range(4)]
+    last = (CommandLine(("bind", "4")),)  # there would be room for it, but not for those before
     (finding,) = found_of(
-        *(Problem(Subject("queue", f"q{i}"), "it stands", commands=c, alike="cause") for i, c in enumerate(of))
+        *(Problem(Subject("queue", f"q{i}"), "it stands", commands=c, alike="cause") for i, c in enumerate((*of, last)))
     )
     assert finding.commands == (*of[0], *of[1])
-    assert finding.remedy.endswith("4 more commands: --format json --full.")
+    assert finding.remedy.endswith("5 more commands: --format json --full.")
 
 
 def test_a_check_merges_three_with_one_key_and_severity() -> None:

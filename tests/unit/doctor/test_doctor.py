@@ -161,6 +161,7 @@ def test_a_source_that_is_missing_skips_with_its_reason() -> None:
         (CheckStatus.SKIPPED, "no monitoring tag"),
         (CheckStatus.PASSED, None),
     ]
+    assert report.unread == (), "to ask again would not read it"
     assert report.status == "unknown"
     assert report.verdict == f"unknown: 1 passed, 1 skipped (no monitoring tag); 2 of {len(all_checks())} checks chosen"
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from attune_ops.doctor.health import worker_health
-from attune_ops.doctor.health_check import HealthCheck, heartbeat, starting
+from attune_ops.doctor import health
+from attune_ops.doctor.health import _until_healthy, worker_health
+from attune_ops.doctor.health_check import Health, HealthCheck, heartbeat, starting
 from attune_ops.installation import registry_write
 from attune_ops.installation.config import resolve
+from attune_ops.model.errors import SourceError
 from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE
 from tests.unit.facts import NOW, worker
 
@@ -31,6 +33,24 @@ def test_a_worker_is_healthy_where_nothing_is_against_it() -> None:
     assert (found.healthy, found.reasons, found.seen) == (False, ("no consumer",), ("q is bound",))
     assert found.line == "not healthy: worker 1 (w1): no consumer"
     assert 0 < found.duration_ms <= (time.perf_counter() - began) * 1000
+
+
+def test_it_is_checked_again_until_it_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "INTERVAL_S", 0.01)
+    outcomes: list[tuple[str, ...] | None] = [None, ("no consumer",), ()]
+    said: list[str] = []
+
+    def check() -> Health:
+        reasons = outcomes.pop(0)
+        if reasons is None:
+            raise SourceError("the registry is away")
+        return Health("worker", "1 (w1)", reasons, (), NOW, 1.0)
+
+    assert _until_healthy(check, 60, said.append).healthy
+    assert [s.partition(": ")[2] for s in said] == ["the registry is away", "no consumer"]
+    outcomes[:] = [None]
+    with pytest.raises(SourceError, match="the registry is away"):
+        _until_healthy(check, 0, said.append)
 
 
 @pytest.mark.parametrize(

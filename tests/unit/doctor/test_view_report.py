@@ -239,6 +239,17 @@ def test_each_form_says_that_an_environment_is_incomplete(form: str) -> None:
     assert told == [True, False]
 
 
+def test_several_environments_stand_in_one_document() -> None:
+    report = broken()
+    failed, whole = EnvironmentReport("a", error="no such host"), EnvironmentReport("b", report)
+    assert (whole.headline, whole.verdict) == (report.headline, report.verdict)
+    assert failed.headline == failed.verdict == "not diagnosed: no such host"
+    root = ET.fromstring(render.form(Reports((failed, whole), report.taken_at), "junit"))
+    groups = [s.attrib["name"] for s in ET.fromstring(render.form(report, "junit"))]
+    assert [s.attrib["name"] for s in root] == ["a", *(f"b.{name}" for name in groups)]
+    assert int(root.attrib["tests"]) == 1 + len(all_checks())
+
+
 def test_junit_has_the_time_of_each_check_in_seconds() -> None:
     report = broken()
     results = tuple(msgspec.structs.replace(r, duration_ms=2000.0) for r in report.results)

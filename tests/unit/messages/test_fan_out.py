@@ -97,6 +97,14 @@ def test_a_named_exchange_and_headers(settings: Settings) -> None:
     assert noted(settings, message("x", "y", n=2), target=named) == ()
 
 
+@pytest.mark.parametrize("named", [Target("events"), Target(None, "event.created")])
+def test_one_that_is_named_chooses_the_queues(settings: Settings, named: Target) -> None:
+    """Then no queue counts as the message's own, and there is no other form to advise."""
+    assert noted(settings, message("events", "event.created"), target=named) == (
+        "each message to exchange 'events' with key 'event.created' is routed to events.queue, executor.events",
+    )
+
+
 def test_few_notes_are_shown(settings: Settings) -> None:
     exchanges = [f"x{n}" for n in range(SHOWN + 2)]
     objects = [o for x in exchanges for o in (exchange(x, "fanout"), bind(x, "a"), bind(x, f"b{x}"))]

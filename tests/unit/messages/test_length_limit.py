@@ -103,3 +103,7 @@ def test_the_policy_that_the_broker_reports() -> None:
     for definition, has in (({"max-length": 7}, {"max-length": 7}), ([], {})):
         found = reported_policy(OneQueue("q", "/", policy="p", effective_policy_definition=definition))
         assert found == PolicyState("/", "p", "", definition=has)
+    limit = {"max-length": 7}
+    for policy, operator_policy, named in (None, "o", "o"), ("p", "o", "p"), (None, None, ""):
+        reported = OneQueue("q", "/", policy=policy, operator_policy=operator_policy, effective_policy_definition=limit)
+        assert reported_policy(reported) == PolicyState("/", named, "", definition=limit)

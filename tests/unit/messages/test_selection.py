@@ -57,12 +57,16 @@ def test_only_a_dead_letter_is_counted_and_only_on_its_way_again() -> None:
         (Target(), message()),
         (named, message(death())),
         (Target("", "k", counted=False), message(death())),
+        (Target("", death()["queue"], counted=False), message(death())),
     ):
         assert target.of(of).properties == of.properties
     back = Target("", death()["queue"], counted=False, counted_back=True)
     assert (decode(back.of(message(death())).properties).headers or {})[REPLAYS] == 1
     assert Guard(0, target=back).why_not(message(death()), {}) == "already replayed 0 times"
     assert Guard(0, target=named).why_not(message(death()), {}) is None
+    twice = message(death(), death(queue="before"))
+    assert back.is_replay(twice)
+    assert not Target("", "before", counted=False, counted_back=True).is_replay(twice)
 
 
 @pytest.mark.parametrize("nonsense", ["x", -1, None, {"a": 1}, [1]])

@@ -353,6 +353,12 @@ def test_other_text_holds_no_error(text: str) -> None:
     assert explain(text) == ()
 
 
+def test_a_bare_reply_code_is_an_error_in_a_short_text() -> None:
+    for length, found in (200, ["404"]), (201, []):
+        text = "reply code 404".ljust(length, "-")
+        assert [str(e.code) for e in explain(text)] == found
+
+
 def test_a_log_is_counted_and_sorted() -> None:
     q1, q2 = (pika_text(404, f"NOT_FOUND - no queue 'worker.{i}.executions' in vhost '/'") for i in (1, 2))
     log = "\n".join([q2, "INFO all fine", q1, "connection refused? no", q1, q1])
