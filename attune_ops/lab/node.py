@@ -143,7 +143,7 @@ def _ask(lab: RunningLab, node: LabNode, read: Callable[[Management], T]) -> T |
 
 
 def last_output(node: LabNode) -> str:
-    """The node's own words about its failure: the line after BOOT FAILED, or else its last one."""
+    """The node's own words about its failure: the line or Erlang term after BOOT FAILED, or else its last line."""
     try:
         lines = Path(node.folder, CONSOLE).read_text(errors="replace").splitlines()
     except OSError:
@@ -151,8 +151,18 @@ def last_output(node: LabNode) -> str:
     printed = [line.strip() for line in lines if line.strip(" =\t")]
     for i, line in enumerate(printed[:-1]):
         if "BOOT FAILED" in line:
-            return printed[i + 1][:300]
+            return _whole(printed[i + 1 :])[:300]
     return printed[-1][:300] if printed else "no output"
+
+
+def _whole(lines: list[str]) -> str:
+    """The first line, with those that follow up to the last bracket that it opened."""
+    text = lines[0]
+    for line in lines[1:]:
+        if sum(map(text.count, "{[(")) <= sum(map(text.count, "}])")):
+            break
+        text += f" {line}"
+    return text
 
 
 @contextlib.contextmanager
