@@ -31,10 +31,16 @@ from attune_ops.installation.management import SAMPLE_INTERVAL_S
 from attune_ops.model.errors import ConfigError
 from attune_ops.model.facts import Facts, changed
 from attune_ops.model.files import shown
+from attune_ops.model.ownership import expected_consumers, expected_prefetch, lacking_consumers
 from attune_ops.model.snapshot_file import load_facts
 from attune_ops.model.units import listed
 from attune_ops.model.waiting import SECOND_SAMPLE, at_changes, pause, wait_until
+from attune_ops.topology.binding_keys import desired_keys, keys_of_live_workers, keys_on_broker
 
+# What checks look up of everything but queues: made while the answer about the queues, the slowest, is awaited.
+WITHOUT_QUEUES = (
+    expected_consumers, expected_prefetch, lacking_consumers, keys_on_broker, keys_of_live_workers, desired_keys,
+)  # fmt: skip
 RETRY_INTERVAL_S = 2.0
 REPORT, REPORT_OF_SEVERAL = "attune-ops/doctor/", "attune-ops/doctor-all/"
 
@@ -110,8 +116,9 @@ def diagnose_live(
         if facts is not None:
             return facts
         first = collect(
-            settings, samples=samples or 1, interval=interval, skip_worker_statistics=True, passive=True, confirm=True
-        )
+            settings, samples=samples or 1, interval=interval, skip_worker_statistics=True, passive=True, confirm=True,
+            prepare=WITHOUT_QUEUES,
+        )  # fmt: skip
         chosen = choose(all_checks(), options.get("only", ()), options.get("skip", ()))
         suspects = may_be_stuck(first) if samples is None and any(c.function is consumers_move for c in chosen) else {}
         if not suspects:
@@ -121,7 +128,9 @@ def diagnose_live(
             "whether it is stuck (--samples 1: no second sample)"
         )
         pause(interval, SECOND_SAMPLE)
-        return collect(settings, earlier=first.broker, skip_worker_statistics=True, confirm=True)
+        return collect(
+            settings, earlier=first.broker, skip_worker_statistics=True, confirm=True, prepare=WITHOUT_QUEUES
+        )
 
     report = read_and_diagnose(read, settings.check_settings, notes=settings.notes, **options)
     return report if settings.lab is None else on_lab(report, settings.lab)

@@ -45,11 +45,14 @@ class BrokerReading:
         self,
         management: Management,
         overview: Overview,
-        tags: tuple[str, ...],
+        tags: Callable[[], tuple[str, ...]],
         skip_statistics: str | None = None,
         amqp_user: str = "",
     ) -> None:
-        """`skip_statistics`: with more than 2,000 queues, statistics of queues that match this pattern are not read."""
+        """`tags` gives those of the user, and may wait for them.
+
+        `skip_statistics`: with more than 2,000 queues, statistics of queues that match this pattern are not read.
+        """
         self._management, self._overview, self._tags = management, overview, tags
         self._users = {management.http.endpoint.user, amqp_user}
         totals = overview.object_totals
@@ -66,10 +69,12 @@ class BrokerReading:
     ) -> None:
         """Sends the requests, those with the slowest answers first; `dead_lettered` reads the counters."""
         m = self._management
-        reads: list[tuple[str, Source, Callable[[], Any]]] = [
+        of_any_user: list[tuple[str, Source, Callable[[], Any]]] = [
             ("statistics", Source.BROKER, self._statistics),
             ("queues", Source.BROKER, m.totals),
             ("bindings", Source.BROKER, m.bindings if self._skip_statistics is None else m.bindings_by_source),
+        ]
+        reads: list[tuple[str, Source, Callable[[], Any]]] = [
             ("consumers", Source.CONSUMERS, m.consumers if self._skip_statistics is None else m.consumers_in_short),
             ("connections", Source.CONNECTIONS, m.connections),
             ("channels", Source.CONNECTIONS, m.channels),
@@ -83,25 +88,34 @@ class BrokerReading:
             ("user_permissions", Source.USER_PERMISSIONS, lambda: read_user_permissions(m)),
             ("dead_lettered", Source.DEAD_LETTERED, dead_lettered),
         ]
-        if not SEES_EVERYTHING & set(self._tags):
+
+        def submit(requests: list[tuple[str, Source, Callable[[], Any]]]) -> None:
+            for name, source, read in requests:
+                wanted = (name in listings if source is Source.BROKER else True) and source in sources
+                wanted |= name == "queues" and Source.DEPTHS in sources
+                wanted |= name == "nodes" and Source.DEAD_LETTERED in sources  # each node has counters of its own
+                if wanted and source not in self.missing:
+                    self._asked[name] = (source, pool.submit(read))
+
+        submit(of_any_user)
+        tags = self._tags()
+        if not SEES_EVERYTHING & set(tags):
             # Such a user gets a list of its own objects only: those of others would seem to be missing.
             user = self._management.http.endpoint.user
             for source in sources & {Source.CONNECTIONS, Source.CONSUMERS}:
                 self.missing[source] = f"user {user!r} has no monitoring tag and sees only its own {source}"
-        if "administrator" not in self._tags and Source.USER_PERMISSIONS in sources:
+        if "administrator" not in tags and Source.USER_PERMISSIONS in sources:
             self.missing[Source.USER_PERMISSIONS] = (
                 f"user {self._management.http.endpoint.user!r} does not have the administrator tag and cannot see the "
                 "permissions of users"
             )
-        for name, source, read in reads:
-            wanted = (name in listings if source is Source.BROKER else True) and source in sources
-            wanted |= name == "queues" and Source.DEPTHS in sources
-            wanted |= name == "nodes" and Source.DEAD_LETTERED in sources  # each node has counters of its own
-            if wanted and source not in self.missing:
-                self._asked[name] = (source, pool.submit(read))
+        submit(reads)
 
-    def snapshot(self) -> BrokerSnapshot:
-        """Waits for the answers; what failed is None in the snapshot, and its source is in `missing`."""
+    def snapshot(self, meanwhile: Callable[[BrokerSnapshot], None] = lambda _: None) -> BrokerSnapshot:
+        """Waits for the answers; what failed is None in the snapshot, and its source is in `missing`.
+
+        `meanwhile` gets the snapshot without its queues while their answer, which takes the longest, is awaited.
+        """
         read = {name: self._result(name) for name in self._asked if name != "queues"}
         if self._skip_statistics is not None:
             read["consumers"] = _in_full(read)
@@ -149,11 +163,9 @@ class BrokerReading:
             dropped_unroutable=stats.drop_unroutable,
             statistics_backlog=overview.statistics_db_event_queue,
         )
-        return self._with_queues(known, read)
-
-    def _with_queues(self, known: BrokerSnapshot, read: dict[str, Any]) -> BrokerSnapshot:
-        """The snapshot with its queues. Their answer takes the longest: look-ups of the others are built meanwhile."""
+        # While the queues are awaited: look-ups of what is there already.
         built = {name: getattr(known, name) for name in ("bindings_to_queue", "bindings_from", "consumers_of")}
+        meanwhile(known)
         queues, left_out = self._queues(read)
         if Source.BROKER in self.missing:
             self.missing.setdefault(Source.DEPTHS, self.missing[Source.BROKER])
@@ -167,7 +179,7 @@ class BrokerReading:
         if own is None:
             return None, None
         others = [v for v in listed if v is not own]
-        complete = SEES_EVERYTHING & set(self._tags) and not self._overview.disable_stats
+        complete = SEES_EVERYTHING & set(self._tags()) and not self._overview.disable_stats
         used = any(v.is_used for v in others)
         return own.queue_type, used if used or complete else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -14,8 +14,7 @@ from attune_ops.installation.broker_reading import LISTINGS, BrokerReading
 from attune_ops.installation.broker_release import recognised_or_default
 from attune_ops.installation.config.settings import NO_REGISTRY, Endpoint, Settings
 from attune_ops.installation.live_consumers import with_counts_of_equal_releases, with_live_consumers
-from attune_ops.installation.management import SAMPLE_INTERVAL_S, Management, open_management
-from attune_ops.installation.management_types.cluster import Overview, WhoAmI
+from attune_ops.installation.management import SAMPLE_INTERVAL_S, open_management
 from attune_ops.installation.passive import with_passive_declares
 from attune_ops.installation.second_reading import confirmed
 from attune_ops.installation.side_by_side import SideBySide
@@ -49,6 +48,7 @@ def collect(
     skip_worker_statistics: bool = False,
     passive: bool = False,
     confirm: bool = False,
+    prepare: Sequence[Callable[[Facts], object]] = (),
 ) -> Facts:
     """Reads the `sources` (default: all) of broker and registry in parallel; changes nothing.
 
@@ -59,6 +59,7 @@ def collect(
     queues are not read where the broker has more than 2,000 queues: they take the longest. With `passive`, what the
     management API does not tell of the expected queues is asked by passive declares over AMQP (`Facts.passive`). With
     `confirm`, all is read again where a live worker seems to lack a queue or binding: it may have started meanwhile.
+    `prepare` is for `Facts.prepare`, which is called while the answer about the queues is awaited.
     """
     wanted, asked = frozenset(Source if sources is None else sources), frozenset(listings)
     whole = Source.BROKER in wanted and {"exchanges", "queues", "bindings"} <= asked
@@ -73,7 +74,7 @@ def collect(
         pause(interval, SECOND_SAMPLE)
 
     def read() -> Facts:
-        facts = Round(settings, wanted, asked, skip).read()
+        facts = Round(settings, wanted, asked, skip).read(prepare)
         return _recognised(settings, facts, known) if whole else facts
 
     facts = read()
@@ -149,19 +150,28 @@ class Round:
         self._missing: dict[Source, str] = {s: NOT_ASKED for s in Source if s not in sources | {Source.EARLIER}}
         self._reach: dict[Source, Reach] = {}
 
-    def read(self) -> Facts:
+    def read(self, prepare: Sequence[Callable[[Facts], object]] = ()) -> Facts:
         """Sends all requests and waits for the answers."""
         sources = self._sources
+        early: Facts | None = None
+
+        def meanwhile(known: BrokerSnapshot) -> None:
+            # The age of a heartbeat counts from when it was read: the answer about many queues comes seconds later.
+            nonlocal early
+            view = registry.result() if registry else None
+            early = Facts(self._settings.topology, datetime.now(UTC), broker=known, registry=view)
+            early.prepare(prepare)
+
         with SideBySide(THREADS) as pool:
             amqp = pool.submit(self._amqp) if Source.AMQP in sources else None
             registry = pool.submit(self._registry) if REGISTERED & sources else None
-            broker = self._broker(pool) if MANAGED & sources else None
+            broker = self._broker(pool, meanwhile) if MANAGED & sources else None
             view = registry.result() if registry else None
             if amqp:
                 amqp.result()
-        return Facts(
+        facts = Facts(
             topology=self._settings.topology,
-            taken_at=datetime.now(UTC),
+            taken_at=early.taken_at if early else datetime.now(UTC),
             broker=broker,
             registry=view,
             reach=tuple(self._reach[s] for s in Source if s in self._reach),
@@ -169,6 +179,9 @@ class Round:
             env=self._settings.env,
             vhost=self._settings.vhost,
         )
+        if early:
+            facts.take_prepared(early)
+        return facts
 
     def _amqp(self) -> None:
         from attune_ops.installation import amqp
@@ -217,13 +230,17 @@ class Round:
             self._missing[Source.ASSIGNMENTS] = reason
         return view
 
-    def _broker(self, pool: SideBySide) -> BrokerSnapshot | None:
+    def _broker(self, pool: SideBySide, meanwhile: Callable[[BrokerSnapshot], None]) -> BrokerSnapshot | None:
         settings = self._settings
         with open_management(settings) as management:
             try:
                 before = time.time()
                 overview, answer = management.overview_answer()
-                me = management.whoami()
+                whoami = pool.submit(management.whoami)
+                user, skip = self._settings.amqp.user, self._skip_statistics
+                reading = BrokerReading(management, overview, lambda: whoami.result().all_tags, skip, user)
+                reading.ask(pool, self._sources, self._listings, self._dead_lettered)
+                me = whoami.result()
                 admin = "administrator" in me.all_tags
                 rights = _or_none(lambda: management.permissions(me.name)) if admin else None
                 if rights is None and Source.PERMISSIONS in self._sources:
@@ -243,19 +260,14 @@ class Round:
                     clock_offset_s=_clock_offset(answer, before),
                 )
                 self._reach[Source.MANAGEMENT] = self._with_certificate(reached, settings.management)
-                return self._objects(management, overview, me, pool)
+                snapshot = reading.snapshot(meanwhile)
+                self._missing |= reading.missing
+                return snapshot
             except SourceError as e:
                 # The first request failed: so would the others.
                 self._lost(Source.MANAGEMENT, str(settings.management), e)
                 self._missing |= dict.fromkeys(MANAGED & self._sources, str(e))
                 return None
-
-    def _objects(self, management: Management, overview: Overview, me: WhoAmI, pool: SideBySide) -> BrokerSnapshot:
-        reading = BrokerReading(management, overview, me.all_tags, self._skip_statistics, self._settings.amqp.user)
-        reading.ask(pool, self._sources, self._listings, self._dead_lettered)
-        snapshot = reading.snapshot()
-        self._missing |= reading.missing
-        return snapshot
 
     def _dead_lettered(self) -> prometheus.Counters:
         settings = self._settings

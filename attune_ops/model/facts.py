@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -19,7 +19,7 @@ from attune_ops.model.passive import MANAGEMENT_API, PASSIVE_DECLARE, PassiveRea
 from attune_ops.model.recognition import Recognition, recognise
 from attune_ops.model.registry import RegistryView, Worker
 from attune_ops.model.snapshot import BrokerSnapshot, QueueState
-from attune_ops.model.topology import Topology
+from attune_ops.model.topology import Queue, Topology
 
 SCHEMA = "attune-ops/snapshot/1"
 NOT_ASKED = "not requested"
@@ -232,14 +232,29 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     def memo(self, make: Callable[[Facts], Made]) -> Made:
         """The value of `make(self)`, made at the first call: used by several checks."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        value: Made = self._made[make]
+        made = self._prepared if make in self._prepared else self._made
+        if make not in made:
+            made[make] = make(self)
+        value: Made = made[make]
         return value
 
     @cached_property
     def _made(self) -> dict[Any, Any]:
         return {}
+
+    @cached_property
+    def _prepared(self) -> dict[Any, Any]:
+        return {}
+
+    def prepare(self, makes: Iterable[Callable[[Facts], object]]) -> None:
+        """Makes these values for `memo`, and who is live, of facts without queues, which none of `makes` uses."""
+        for make in makes:
+            self._prepared[make] = make(self)
+        _ = self.worker_named, self.live_ids, self._owners_of_bound
+
+    def take_prepared(self, early: Facts) -> None:
+        """Takes over what was prepared of the same facts without queues."""
+        vars(self).update({name: found for name, found in vars(early).items() if name in _WITHOUT_QUEUES})
 
     @property
     def actual(self) -> BrokerSnapshot:
@@ -281,8 +296,15 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     @cached_property
     def _owned(self) -> tuple[tuple[int, str, QueueState], ...]:
         queues = (self.broker.queues if self.broker else None) or ()
-        owners = ((self.topology.worker_of(q.name), q) for q in queues)
-        return tuple((owner[0], owner[1].name, q) for owner, q in owners if owner)
+        known, worker_of = self._owners_of_bound, self.topology.worker_of
+        owned = ((known[q.name] if q.name in known else worker_of(q.name), q) for q in queues)
+        return tuple([(owner[0], owner[1].name, q) for owner, q in owned if owner])
+
+    @cached_property
+    def _owners_of_bound(self) -> Mapping[str, tuple[int, Queue] | None]:
+        """The owner of each queue that has a binding, by its name: most queues have one."""
+        worker_of = self.topology.worker_of
+        return {name: worker_of(name) for name in (self.broker.bindings_to_queue if self.broker else ())}
 
     @cached_property
     def live_workers(self) -> tuple[Worker, ...]:
@@ -308,7 +330,8 @@ def changed(facts: Facts, **members: Any) -> Facts:
     return made
 
 
-_OF_WORKERS = ("worker_named", "worker_queues", "worker_templates", "owner_of", "_owned", "live_workers", "live_ids")
+_WITHOUT_QUEUES = ("worker_named", "live_workers", "live_ids", "_owners_of_bound", "_prepared")
+_OF_WORKERS = (*_WITHOUT_QUEUES, "worker_queues", "worker_templates", "owner_of", "_owned")
 
 
 def with_topology(facts: Facts, candidates: Mapping[str, Topology], *, given: bool) -> Facts:
@@ -321,10 +344,8 @@ def with_topology(facts: Facts, candidates: Mapping[str, Topology], *, given: bo
         return facts
     found = recognise(broker, candidates.values())
     chosen = None if given or found.best is None else candidates[found.best.name]
-    made: Facts = msgspec.structs.replace(
-        facts, recognition=found, topology=chosen or facts.topology, recognised=chosen is not None
-    )
-    return made
+    other = {} if chosen in (None, facts.topology) else {"topology": chosen}
+    return changed(facts, recognition=found, recognised=chosen is not None, **other)
 
 
 def encode(facts: Facts) -> bytes:

@@ -14,7 +14,7 @@ from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.facts import Facts, Source
 from attune_ops.model.registry import Worker, WorkerStatus
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ConsumerState, QueueState
-from attune_ops.model.topology import ID, Binding, Per, Topology
+from attune_ops.model.topology import ID, Binding, Consumer, Per, Topology
 
 QueueKind = Literal["base", "worker", "replica", "foreign"]
 ExchangeKind = Literal["base", "builtin", "foreign"]
@@ -100,6 +100,37 @@ def tags_by_queue(facts: Facts) -> Mapping[str, list[tuple[str, str]]]:
     return found
 
 
+def expected_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
+    """For `facts.memo`: the consumers that each live worker should have on its own queues."""
+    return {w.id: facts.topology.worker_consumers(w.id) for w in facts.live_workers}
+
+
+def expected_prefetch(facts: Facts) -> Mapping[tuple[str, str], int | None]:
+    """For `facts.memo`: queue and tag of each consumer that should be there, with its prefetch; None where unknown.
+
+    It is of the queues that exist once, and of those of live workers; no tag is one that the broker chooses.
+    """
+    base = {q.name for q in facts.topology.base_queues}
+    found = {(c.queue, c.tag): _prefetch(c, None) for c in facts.topology.consumers if c.queue in base and c.tag}
+    expected_of = facts.memo(expected_consumers)
+    for worker in facts.live_workers:
+        for c in expected_of[worker.id]:
+            if c.tag:
+                found[c.queue, c.tag] = _prefetch(c, worker.concurrency)
+    return found
+
+
+def lacking_consumers(facts: Facts) -> frozenset[tuple[str, str]]:
+    """For `facts.memo`: queue and tag of each expected consumer that the list of consumers does not have."""
+    there = {(c.queue, c.tag) for c in facts.actual.consumers or ()}
+    return frozenset(facts.memo(expected_prefetch).keys() - there)
+
+
+def _prefetch(consumer: Consumer, concurrency: int | None) -> int | None:
+    known = concurrency is not None or isinstance(consumer.prefetch, int)
+    return consumer.prefetch_at(concurrency or 0) if known else None
+
+
 def unread_by_design(facts: Facts) -> frozenset[str]:
     """For `facts.memo`: the topology's queues that exist once and that no service consumes; none without consumers."""
     consumed = facts.memo(tags_by_queue)
@@ -114,9 +145,11 @@ def unknown_consumers(facts: Facts) -> Mapping[str, tuple[ConsumerState, ...]]:
     """
     found = {}
     consumers_of, owner_of, known = facts.actual.consumers_of, facts.owner_of, facts.memo(tags_by_queue)
-    for queue, template in facts.memo(own_queues).items():
-        there = consumers_of.get(queue)
-        if not there:
+    expected, own = facts.memo(expected_prefetch), facts.memo(own_queues)
+    suspects = dict.fromkeys([c.queue for c in facts.actual.consumers or () if (c.queue, c.tag) not in expected])
+    for queue in suspects:
+        template, there = own.get(queue), consumers_of[queue]
+        if template is None:
             continue
         own_id = str(owner_of.get(queue))
         tags = [tag.replace(ID, own_id) for _, tag in known.get(template, ())]
@@ -211,10 +244,9 @@ def starting_workers(facts: Facts) -> Mapping[int, Worker]:
     """
     if facts.registry is None or facts.broker is None or facts.broker.queues is None:
         return {}
-    limit = facts.registry.limit
-    able = [w for w in facts.registry.workers if w.can_be_starting(facts.taken_at, limit)]
-    unread = {facts.owner_of.get(name) for name in facts.actual.unconsumed} if able else set()
-    return {w.id: w for w in able if w.id in unread and _waits_for_consumers(facts, w)}
+    at, limit, unread = facts.taken_at, facts.registry.limit, {facts.owner_of.get(q) for q in facts.actual.unconsumed}
+    able = [w for w in facts.registry.workers if w.id in unread and w.can_be_starting(at, limit)]
+    return {w.id: w for w in able if _waits_for_consumers(facts, w)}
 
 
 def _waits_for_consumers(facts: Facts, worker: Worker) -> bool:

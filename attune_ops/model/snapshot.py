@@ -293,6 +293,11 @@ class BrokerSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, dict=True)
         return _grouped(self.consumers, attrgetter("queue"))
 
     @cached_property
+    def consumers_on(self) -> Mapping[str, tuple[ConsumerState, ...]]:
+        """The consumers by channel."""
+        return _grouped(self.consumers, attrgetter("channel"))
+
+    @cached_property
     def channel_named(self) -> Mapping[str, ChannelState]:
         """The channels by name."""
         return {c.name: c for c in self.channels or ()}

@@ -7,7 +7,7 @@ contain `{id}`, the worker's id; such an object exists once for each worker.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from attune_ops.model.display import Shown
 
 ID = "{id}"
 HEARTBEAT_SETS_ACTIVE = "2026-09-11"  # release 0.6.0
-_AN_ID = r"(-?[1-9][0-9]*|0)"  # as a worker writes its own into a name: 007 is nobody's
+_AN_ID = r"-?[1-9][0-9]*|0"  # as a worker writes its own into a name: 007 is nobody's
 
 # A value of an exchange, queue or binding argument, as the AMQP field table and JSON have it.
 Argument = bool | int | float | str | None | list[Any] | dict[str, Any]
@@ -304,9 +304,18 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         return _pattern(names) if names else None
 
     @cached_property
-    def _worker_patterns(self) -> tuple[tuple[re.Pattern[str], Queue], ...]:
-        templates = self.worker_queue_templates
-        return tuple((re.compile(re.escape(q.name).replace(re.escape(ID), _AN_ID)), q) for q in templates)
+    def _worker_pattern(self) -> re.Pattern[str]:
+        """One pattern for the names of all worker queues; its group that matches is named after the template."""
+        names = (re.escape(q.name) for q in self.worker_queue_templates)
+        an_id = re.escape(ID)
+        parts = [
+            name.replace(an_id, f"(?P<t{i}>{_AN_ID})", 1).replace(an_id, f"(?P=t{i})") for i, name in enumerate(names)
+        ]
+        return re.compile("|".join(parts) or "(?!)")
+
+    @cached_property
+    def _worker_groups(self) -> Mapping[str | None, Queue]:
+        return {f"t{i}": q for i, q in enumerate(self.worker_queue_templates)}
 
     @cached_property
     def replica_consumers(self) -> tuple[Consumer, ...]:
@@ -325,11 +334,11 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
 
     def worker_of(self, queue_name: str) -> tuple[int, Queue] | None:
         """The owner of a queue by its name: the worker's id and the queue's template, or None."""
-        for pattern, template in self._worker_patterns:
-            found = pattern.fullmatch(queue_name)
-            if found:
-                return int(found[1]), template
-        return None
+        found = self._worker_pattern.fullmatch(queue_name)
+        if found is None:
+            return None
+        group = found.lastgroup
+        return int(found[group]), self._worker_groups[group]  # type: ignore[index]
 
 
 def _pattern(names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ the route lists the exchange as uncertain.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from attune_ops.model.topology import Arguments
@@ -179,6 +179,13 @@ def matcher_for(type: str, arguments: Arguments, steps: Sequence[RouteStep], rul
     if type == "x-local-random":  # matches bindings with the empty key
         steps = [s for s in steps if not s.binding_key]
     return _BY_TYPE.get(type, UnknownMatcher)(steps)
+
+
+def plain_keys(matcher: Matcher) -> Mapping[str, Sequence[RouteStep]]:
+    """The bindings by key, where only the binding of an equal key matches; else nothing."""
+    if isinstance(matcher, DirectMatcher) or (isinstance(matcher, TopicMatcher) and not matcher.has_wildcards):
+        return matcher.by_key
+    return {}
 
 
 _BY_TYPE: dict[str, Callable[[Sequence[RouteStep]], Matcher]] = {

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.routing.dead_letters import follow
+from attune_ops.routing.matchers import plain_keys
 from attune_ops.routing.route import Reason, Refusal, Route
 from attune_ops.routing.routed_message import RoutedMessage, routing_keys
 from attune_ops.routing.virtual_host import VirtualHost
@@ -53,6 +54,18 @@ class Router(VirtualHost):
             if len(found.certain) == 1 and not found.perhaps and found.certain[0].destination_kind == "queue":
                 return (name,) if (name := found.certain[0].destination) in self._queues else ()
         return tuple(self.walk(exchange, message).queues)
+
+    def reached_by_each(self, exchange: str, routing_keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
+        """For each key what `reached` gives: a quarter of its time where one binding has exactly this key."""
+        start, queues = self._exchanges.get(exchange), self._queues
+        plain = plain_keys(start.matcher) if exchange and start is not None and not start.state.internal else {}
+        for key in routing_keys:
+            steps = plain.get(key, ())
+            if len(steps) == 1 and steps[0].destination_kind == "queue":
+                name = steps[0].destination
+                yield (name,) if name in queues else ()
+            else:
+                yield self.reached(exchange, key)
 
     def dead_letter(
         self,

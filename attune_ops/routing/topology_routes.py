@@ -6,7 +6,7 @@ broker's bindings are routed for every live worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -134,8 +134,8 @@ class LiveRoute(NamedTuple):
     worker: int | None
     key: str
     queues: tuple[str, ...]
-    expected: frozenset[str]
-    for_replicas: bool = False
+    expected: tuple[str, ...]
+    for_replicas: bool
 
     def route(self, facts: Facts) -> Route:
         """The full route."""
@@ -153,12 +153,33 @@ def steps_to(path: Sequence[RouteStep], queue: str) -> list[RouteStep]:
     return found
 
 
-def live_routes(facts: Facts) -> tuple[LiveRoute, ...]:
-    """For `facts.memo`: every publish of the topology, for every worker, through the broker's bindings."""
-    return tuple(_live_routes(facts, facts.memo(live_router), facts.memo(desired_routes), worker_ids(facts)))
+class LiveRoutes(NamedTuple):
+    """Every publish of the topology, for every worker, through the broker's bindings.
+
+    `wrong` are those that do not reach exactly the expected queues, or none; `reached` are all queues that receive
+    one, each with the message type of the first. Where all is well, no route is kept.
+    """
+
+    wrong: tuple[LiveRoute, ...]
+    reached: Mapping[str, str]
 
 
-def _live_routes(facts: Facts, router: Router, desired: TopologyRoutes, ids: tuple[int, ...]) -> Iterator[LiveRoute]:
+def live_routes(facts: Facts) -> LiveRoutes:
+    """For `facts.memo`: where the topology's messages are routed on the broker."""
+    wrong: list[LiveRoute] = []
+    reached: dict[str, str] = {}
+    for route in every_route(facts):
+        publish, _, _, queues, expected, _ = route
+        for queue in queues:
+            reached.setdefault(queue, publish.message_type)
+        if not queues or (queues != expected and set(queues) != set(expected)):
+            wrong.append(LiveRoute(*route))
+    return LiveRoutes(tuple(wrong), reached)
+
+
+def every_route(facts: Facts) -> Iterator[tuple[Publish, int | None, str, tuple[str, ...], tuple[str, ...], bool]]:
+    """The members of each `LiveRoute`: most are as expected, and an object for each takes as long as the rest."""
+    router, desired, ids = facts.memo(live_router), facts.memo(desired_routes), worker_ids(facts)
     there: dict[str, list[str]] = {}
     for name, template in facts.memo(own_queues).items():
         there.setdefault(template, []).append(name)
@@ -167,17 +188,16 @@ def _live_routes(facts: Facts, router: Router, desired: TopologyRoutes, ids: tup
         templates, only = reached - desired.replicas, bool(reached) and reached <= desired.replicas
         exchange, key = publish.exchange, publish.routing_key
         if ID in key:
-            for i in ids:
-                text = str(i)
-                own_key = key.replace(ID, text)
-                expected = frozenset([t.replace(ID, text) for t in templates])
-                yield LiveRoute(publish, i, own_key, router.reached(exchange, own_key), expected, only)
+            texts = list(map(str, ids))
+            keys = [key.replace(ID, text) for text in texts]
+            for i, text, own_key, found in zip(ids, texts, keys, router.reached_by_each(exchange, keys), strict=True):
+                yield publish, i, own_key, found, tuple([t.replace(ID, text) for t in templates]), only
             continue
         names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
         # Queues of other workers on the broker receive it too; they are not required.
         names.update(*(there.get(t, ()) for t in templates))
         names |= {t for t in templates if ID not in t}
-        yield LiveRoute(publish, None, key, router.reached(exchange, key), frozenset(names), only)
+        yield publish, None, key, router.reached(exchange, key), tuple(names), only
 
 
 class LiveDeadLetters(NamedTuple):

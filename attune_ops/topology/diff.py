@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from operator import attrgetter
 
 import msgspec
 
@@ -19,7 +20,14 @@ from attune_ops.routing.effective_policy import (
     queue_settings,
 )
 from attune_ops.routing.rules import Rules
-from attune_ops.topology.binding_keys import BindingKey, binding_key, worker_keys
+from attune_ops.topology.binding_keys import (
+    BindingKey,
+    binding_key,
+    desired_keys,
+    keys_of_live_workers,
+    keys_on_broker,
+    worker_keys,
+)
 from attune_ops.topology.drift import (
     Attribute,
     BrokerError,
@@ -51,7 +59,6 @@ class Comparison:
         self.answers = Answers.of(facts)
         self.policies = PolicySet(self.broker.policies or (), Rules.of(self.broker.version))
         self.live = frozenset(w.id for w in facts.live_workers)
-        self._as_declared: dict[tuple[object, ...], bool] = {}
         self.refused: set[tuple[str, str]] = set()  # what cannot be declared, so that its bindings cannot either
 
     def diff(self) -> TopologyDiff:
@@ -61,7 +68,7 @@ class Comparison:
             *self._queues(self.topology.base_queues, None),
             *self._bindings(self.topology.base_bindings, None),
         )
-        workers = (d for worker_id in self._worker_keys for d in self._worker(worker_id))
+        workers = (d for worker_id in self._suspects for d in self._worker(worker_id))
         found = [*base, *workers, *self._other_bindings(), *self._unmanaged()]
         return TopologyDiff(
             topology=self.topology.name,
@@ -98,29 +105,49 @@ class Comparison:
     @cached_property
     def _worker_keys(self) -> dict[int, list[BindingKey]]:
         """The keys of the bindings of each live worker, and of every other id that has a queue here."""
-        return worker_keys(self.topology, sorted(self.live.union(self.facts.worker_queues)))
+        known = self.facts.memo(keys_of_live_workers)
+        others = self.facts.worker_queues.keys() - self.live
+        return dict(sorted((known | worker_keys(self.topology, others)).items())) if others else known
+
+    @property
+    def _suspects(self) -> list[int]:
+        """The workers of which there may be something to say: most are as they should be, which is quick to see."""
+        bound = self._all_bound
+        return [i for i in self._worker_keys if i not in self._as_declared or not (bound or self._is_bound(i))]
 
     def _worker(self, worker_id: int) -> Iterator[Difference]:
-        if not self._has_queues_as_declared(worker_id):
+        if worker_id not in self._as_declared:
             yield from self._queues(self.topology.worker_queues(worker_id), worker_id)
-        if worker_id in self.live and not self._actual_bindings.issuperset(self._worker_keys[worker_id]):
+        if not self._is_bound(worker_id):
             yield from self._bindings(self.topology.worker_bindings(worker_id), worker_id)
 
-    def _has_queues_as_declared(self, worker_id: int) -> bool:
-        """Whether there is nothing to say of the worker's queues: so it is with most, and takes a third of the time."""
-        declared, there = self.topology.worker_queue_templates, self.facts.worker_queues.get(worker_id, ())
-        if self.broker.policies or len(there) != len(declared):
-            return False
-        return all(map(self._is_as_declared, declared, there))
+    def _is_bound(self, worker_id: int) -> bool:
+        """Whether no binding of the worker is missing; of one that is not live, none ever is."""
+        return worker_id not in self.live or self._actual_bindings.issuperset(self._worker_keys[worker_id])
 
-    def _is_as_declared(self, declared: Queue, there: QueueState) -> bool:
-        """Whether no attribute differs; most queues of a template are alike, and what was compared once is known."""
-        arguments = repr(there.arguments) if there.arguments else ""
-        shape = declared.name, there.type, there.durable, there.auto_delete, there.exclusive, arguments
-        known = self._as_declared.get(shape)
-        if known is None:
-            known = self._as_declared[shape] = not any(self.answers.queue_attributes(declared, there))
-        return known
+    @cached_property
+    def _as_declared(self) -> frozenset[int]:
+        """The workers that have all of their queues, as declared, and no policies that could change them.
+
+        Most queues of a template are alike, and what was compared once is known.
+        """
+        if self.broker.policies:
+            return frozenset()
+        wanted = self.topology.worker_queue_templates
+        compared: dict[tuple[object, ...], bool] = {}
+
+        def is_as_declared(declared: Queue, there: QueueState) -> bool:
+            shape = declared.name, *_SHAPE(there), repr(there.arguments) if there.arguments else ""
+            known = compared.get(shape)
+            if known is None:
+                known = compared[shape] = not any(self.answers.queue_attributes(declared, there))
+            return known
+
+        return frozenset(
+            worker_id
+            for worker_id, there in self.facts.worker_queues.items()
+            if len(there) == len(wanted) and all(map(is_as_declared, wanted, there))
+        )
 
     def _exchanges(self) -> Iterator[Difference]:
         for desired in self.topology.exchanges if self.broker.exchanges is not None else ():
@@ -153,13 +180,17 @@ class Comparison:
                 yield self._missing("binding", name, desired, NOTHING_ARRIVES, refused, None, worker_id)
 
     @cached_property
-    def _actual_bindings(self) -> frozenset[BindingKey]:
-        return frozenset(self._keys)
+    def _desired_bindings(self) -> frozenset[BindingKey]:
+        others = self._worker_keys.keys() - self.live
+        return self.facts.memo(desired_keys).union(*(self._worker_keys[i] for i in others))
 
     @cached_property
-    def _keys(self) -> list[BindingKey]:
-        """The key of each binding on the broker."""
-        return [binding_key(b) for b in self.broker.bindings or ()]
+    def _all_bound(self) -> bool:
+        return self._desired_bindings <= self._actual_bindings
+
+    @cached_property
+    def _actual_bindings(self) -> frozenset[BindingKey]:
+        return frozenset(self.facts.memo(keys_on_broker))
 
     def _unbindable(self, desired: Binding) -> BrokerError | None:
         kind, destination = desired.destination_kind, desired.destination
@@ -210,9 +241,10 @@ class Comparison:
 
     def _other_bindings(self) -> Iterator[Difference]:
         """The bindings that the topology does not have: unexpected where they lead to an object of the topology."""
-        bindings = self.broker.bindings or ()
-        desired = {binding_key(b) for b in self.topology.base_bindings}.union(*self._worker_keys.values())
-        for key, binding in zip(self._keys, bindings, strict=True):
+        bindings, desired = self.broker.bindings or (), self._desired_bindings
+        if self._all_bound and len(self._actual_bindings) == len(desired):
+            return
+        for key, binding in zip(self.facts.memo(keys_on_broker), bindings, strict=True):
             if key in desired or self._is_replicas(binding):
                 continue
             if self._is_owned(binding.destination_kind, binding.destination):
@@ -246,8 +278,7 @@ class Comparison:
     @cached_property
     def _owned(self) -> frozenset[str]:
         """The names of the base queues, and of all worker queues that are there."""
-        there = (q.name for queues in self.facts.worker_queues.values() for q in queues)
-        return frozenset((*(q.name for q in self.topology.base_queues), *there))
+        return frozenset(q.name for q in self.topology.base_queues) | self.facts.worker_templates.keys()
 
     def _is_replicas(self, binding: BindingState) -> bool:
         return binding.destination_kind == "queue" and binding.destination in self._replicas
@@ -266,6 +297,8 @@ class Comparison:
             if queue.name not in managed:
                 yield Difference(DiffKind.UNMANAGED, "queue", queue.name, Fix.NOTHING, UNMANAGED)
 
+
+_SHAPE = attrgetter("type", "durable", "auto_delete", "exclusive")  # what a queue was declared with, besides arguments
 
 _ORDER = {DiffKind.UNEXPECTED: 1, DiffKind.SET_BY_POLICY: 2, DiffKind.UNMANAGED: 3}
 

@@ -22,7 +22,7 @@ from attune_ops.model.ownership import (
 from attune_ops.model.passive import MOST_WORKERS, PASSIVE_DECLARE
 from attune_ops.model.registry import Worker
 from attune_ops.model.snapshot import QueueState
-from attune_ops.model.topology import ID, Consumer, binding_name
+from attune_ops.model.topology import ID, binding_name
 from attune_ops.model.units import counted as counted
 from attune_ops.model.units import listed as listed
 from attune_ops.model.units import spanned as spanned
@@ -133,31 +133,29 @@ def nobody_takes_work(facts: Facts) -> str | None:
     return live[0].name if live else "workers"
 
 
-def worker_consumers(facts: Facts) -> Mapping[int, tuple[Consumer, ...]]:
-    """For `facts.memo`: the consumers that each live worker should have."""
-    return {w.id: facts.topology.worker_consumers(w.id) for w in facts.live_workers}
-
-
 def expected_consumers_of(facts: Facts, *queues: str) -> dict[str, tuple[str, ...]]:
     """For `Problem.related`: the queues, and the services, workers and consumers that should consume from them."""
+    if len(queues) == 1:
+        return {"queue": queues, **_should_consume(facts, queues[0])}
     related: dict[str, tuple[str, ...]] = {"queue": queues}
-    tags = facts.memo(tags_by_queue)
     for queue in queues:
-        owner = owner_and_template(facts, queue)
-        if owner is None:
-            known = tags.get(queue, ())
-            found = {"service": [service for service, _ in known], "consumer": [tag for _, tag in known]}
-        else:
-            worker_id, template = owner
-            worker, text = facts.worker_named.get(worker_id), str(worker_id)
-            found = {
-                "worker queue": [q.name for q in facts.worker_queues.get(worker_id, ())],
-                "worker": [worker.name] if worker else [],
-                "consumer": [tag.replace(ID, text) for _, tag in tags.get(template, ())],
-            }
-        for role, names in found.items():
+        for role, names in _should_consume(facts, queue).items():
             related[role] = (*related.get(role, ()), *names)
     return related
+
+
+def _should_consume(facts: Facts, queue: str) -> dict[str, tuple[str, ...]]:
+    tags, owner = facts.memo(tags_by_queue), owner_and_template(facts, queue)
+    if owner is None:
+        known = tags.get(queue, ())
+        return {"service": tuple([service for service, _ in known]), "consumer": tuple([tag for _, tag in known])}
+    worker_id, template = owner
+    worker, text = facts.worker_named.get(worker_id), str(worker_id)
+    return {
+        "worker queue": tuple([q.name for q in facts.worker_queues.get(worker_id, ())]),
+        "worker": (worker.name,) if worker else (),
+        "consumer": tuple([tag.replace(ID, text) for _, tag in tags.get(template, ())]),
+    }
 
 
 def missing_worker_queues(facts: Facts) -> Mapping[int, tuple[Difference, ...]]:

@@ -14,11 +14,17 @@ from attune_ops.doctor.checks._common import (
     worker_name,
     worker_remedy,
 )
-from attune_ops.doctor.checks._common import worker_consumers as expected_of_workers
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues, starting_workers, unknown_consumers
+from attune_ops.model.ownership import (
+    expected_consumers,
+    expected_prefetch,
+    lacking_consumers,
+    own_queues,
+    starting_workers,
+    unknown_consumers,
+)
 from attune_ops.model.recognition import server_named
 from attune_ops.model.snapshot import ConsumerState
 from attune_ops.model.worker_process import worker_process
@@ -58,11 +64,13 @@ def _backlog(problems: Sequence[Problem]) -> str:
 
 
 def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
-    starting, expected_of = facts.memo(starting_workers), facts.memo(expected_of_workers)
+    starting, expected_of = facts.memo(starting_workers), facts.memo(expected_consumers)
     consumers_of, unconsumed = facts.actual.consumers_of, facts.actual.unconsumed
     queue_named = facts.actual.queue_named
-    for worker in facts.live_workers:
-        if worker.id in starting:
+    suspects = {queue for queue, _ in facts.memo(lacking_consumers)} | unconsumed
+    owners = {facts.owner_of.get(queue) for queue in suspects}
+    for worker in facts.live_workers if suspects else ():
+        if worker.id not in owners or worker.id in starting:
             continue
         silent, strange = [], []
         for expected in expected_of[worker.id]:
@@ -115,7 +123,8 @@ def one_process_per_worker(facts: Facts) -> Iterator[Problem]:
     """
     wanted = {q.name: len([c for c in facts.topology.consumers if c.queue == q.name]) for q in facts.topology.queues}
     is_listed, consumers_of = facts.actual.consumers is not None, facts.actual.consumers_of
-    for worker_id, queues in facts.worker_queues.items():
+    doubled = not is_listed or any(len(there) > 1 for there in consumers_of.values())
+    for worker_id, queues in facts.worker_queues.items() if doubled else ():
         for queue in queues:
             if is_listed and len(consumers_of.get(queue.name, ())) < 2:
                 continue
@@ -250,15 +259,7 @@ def prefetch(facts: Facts) -> Iterator[Problem]:
     expected number depends on a worker's concurrency, and the registry does not have it, the consumer is not
     checked.
     """
-    expected: dict[tuple[str, str], int] = {}
-    for c in facts.topology.consumers:
-        if isinstance(c.prefetch, int):
-            expected[c.queue, c.tag] = c.prefetch
-    expected_of = facts.memo(expected_of_workers)
-    for worker in facts.live_workers:
-        for c in expected_of[worker.id]:
-            if isinstance(c.prefetch, int) or worker.concurrency is not None:
-                expected[c.queue, c.tag] = c.prefetch_at(worker.concurrency or 0)
+    expected = facts.memo(expected_prefetch)
     for there in facts.actual.consumers or ():
         wanted = expected.get((there.queue, there.tag))
         if wanted is not None and there.prefetch not in (None, wanted):

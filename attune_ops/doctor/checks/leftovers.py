@@ -43,7 +43,7 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
 
 def _known_leftover(facts: Facts, queue: QueueState, left: Leftover) -> Problem:
     name, owner = queue.name, worker_id(facts.topology, queue.name)
-    receives = sorted({r.publish.message_type for r in facts.memo(live_routes) if name in r.queues})
+    receives = sorted({r.publish.message_type for r in facts.memo(live_routes).wrong if name in r.queues})
     limited = any(key in facts.memo(live_router).queue_settings(name) for key in LIMITS)
     consumed = has_consumer(facts, queue)
     unsure = may_be_in_use(facts, left)

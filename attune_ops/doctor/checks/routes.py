@@ -37,7 +37,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
     broker. If a missing object is the cause, the finding is about that object, and this one is listed as its
     consequence. Messages that only replicas of a service receive are not reported while no replica is running.
     """
-    for live in facts.memo(live_routes):
+    for live in facts.memo(live_routes).wrong:
         if live.queues or live.for_replicas:
             continue
         key, error = live.key, live.route(facts).error
@@ -51,7 +51,7 @@ def publishes_arrive(facts: Facts) -> Iterator[Problem]:
             remedy="Bind a queue with this key.",
             inspect_commands=(command_lines.route(live.publish.exchange, key),),
             severity=None if live.expected else Severity.WARNING,  # the topology itself has no queue for it
-            related=_related(facts, live, live.expected),
+            related=_related(facts, live, frozenset(live.expected)),
         )  # fmt: skip
 
 
@@ -68,8 +68,8 @@ def publishes_complete(facts: Facts) -> Iterator[Problem]:
     Nobody gets an error, because the message was routed. The check compares the queues given by the topology with
     the queues given by the objects on the broker.
     """
-    for live in facts.memo(live_routes):
-        lacking = live.expected.difference(live.queues)
+    for live in facts.memo(live_routes).wrong:
+        lacking = frozenset(live.expected).difference(live.queues)
         if not live.queues or not lacking:
             continue
         key = live.key
@@ -101,7 +101,7 @@ def publishes_confined(facts: Facts) -> Iterator[Problem]:
     """
     extra: dict[str, set[str]] = {}
     steps_of: dict[str, dict[str, RouteStep]] = {}
-    for live in facts.memo(live_routes):
+    for live in facts.memo(live_routes).wrong:
         for q in set(live.queues).difference(live.expected):
             extra.setdefault(q, set()).add(live.publish.message_type)
             steps_of.setdefault(q, {}).update({repr(s): s for s in steps_to(live.route(facts).path, q)})
@@ -157,13 +157,8 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     it is a warning.
     """
     consumed = {c.queue for c in facts.topology.consumers}
-    routed: dict[str, str] = {}
-    for live in facts.memo(live_routes):
-        for reached in live.queues:
-            routed.setdefault(reached, live.publish.message_type)
     unconsumed, own, starting = facts.actual.unconsumed, facts.memo(own_queues), facts.memo(starting_workers)
-    served = any(queue not in unconsumed for queue in facts.owner_of)
-    for name, message_type in routed.items():
+    for name, message_type in facts.memo(live_routes).reached.items():
         if name not in unconsumed or own.get(name) not in consumed:
             continue
         owner = facts.owner_of.get(name)
@@ -173,7 +168,8 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         ):
             continue
         unregistered = owner is not None and facts.registry is None
-        removed = unregistered and served  # its worker may be: others are alive
+        # Its worker may be: others are alive.
+        removed = unregistered and any(queue not in unconsumed for queue in facts.owner_of)
         yield Problem(
             Subject("queue", name),
             f"{message_type} is routed to {name}, which has no consumer",

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from attune_ops.doctor.checks import check
-from attune_ops.doctor.checks._common import counted, listed, worker_consumers, worker_name
+from attune_ops.doctor.checks._common import counted, listed, worker_name
 from attune_ops.doctor.findings import Problem, Severity, Subject, Unknown
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import own_queues, starting_workers
+from attune_ops.model.ownership import expected_consumers, own_queues, starting_workers
 from attune_ops.model.snapshot import BrokerSnapshot, ChannelState, ConsumerState
 from attune_ops.model.units import age
 
@@ -24,15 +24,12 @@ BUSY_REMEDY = (
 
 def _holding(facts: Facts, idle: float) -> Iterator[tuple[ChannelState, tuple[ConsumerState, ...], timedelta]]:
     """The channels with unacknowledged messages that are idle for `idle` seconds, with their consumers and the time."""
-    consumers: dict[str, list[ConsumerState]] = {}
-    for c in facts.actual.consumers or ():
-        consumers.setdefault(c.channel, []).append(c)
     for channel in facts.actual.channels or ():
         if not channel.messages_unacknowledged or channel.idle_since is None:
             continue
         since = facts.taken_at - channel.idle_since
         if since.total_seconds() >= idle:
-            yield channel, tuple(consumers.get(channel.name, ())), since
+            yield channel, facts.actual.consumers_on.get(channel.name, ()), since
 
 
 def _is_full(consumers: tuple[ConsumerState, ...], held: int) -> bool:
@@ -247,7 +244,7 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
         if (c.tag, c.connection) not in present and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
     starting, expected_of, unconsumed = (
-        facts.memo(starting_workers), facts.memo(worker_consumers), facts.actual.unconsumed
+        facts.memo(starting_workers), facts.memo(expected_consumers), facts.actual.unconsumed
     )  # fmt: skip
     for worker in facts.live_workers if unconsumed else ():
         for expected in () if worker.id in starting else expected_of[worker.id]:

@@ -134,14 +134,14 @@ def bindings_can_match(facts: Facts) -> Iterator[Problem]:
     dead letters, because a policy gives them exactly this key, is not reported.
     """
     found = facts.actual.exchange_named
-    kinds, used = {name: e.type for name, e in found.items()}, facts.memo(_of_dead_letters)
+    kinds = {name: e.type for name, e in found.items()}
     literal = (
         d
         for kind in (DiffKind.UNEXPECTED, DiffKind.UNMANAGED)
         for d in facts.memo(diff).of(kind)
         if isinstance(d.item, Binding)
         and taken_literally(kinds.get(d.item.source, ""), d.item.routing_key)
-        and (d.item.source, d.item.routing_key, d.item.destination) not in used
+        and (d.item.source, d.item.routing_key, d.item.destination) not in facts.memo(_of_dead_letters)
     )
     for several in _by_ends(literal):
         own = facts.topology.exchange(several.first[0][1].source) is not None

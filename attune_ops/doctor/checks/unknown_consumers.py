@@ -36,6 +36,8 @@ def no_unknown_consumers(facts: Facts) -> Iterator[Problem]:
     than the topology. Server-named queues are not checked: they are exclusive to the connection of their replica.
     """
     strangers = facts.memo(unknown_consumers)
+    if not strangers:
+        return
     services = {c.queue for c in facts.topology.consumers}
     serving = {c.connection for c in facts.actual.consumers or () if c not in strangers.get(c.queue, ())}
     printed: set[str] = set()  # a connection is closed once

@@ -132,7 +132,9 @@ def test_a_queue_of_which_it_cannot_be_read_whether_it_is_there(status: int, mis
         "queues/v?disable_stats=true": (status, b'[{"name":"q","vhost":"v","state":"down"}]'),
         "bindings/v": (200, msgspec.json.encode([bound])),
     }
-    reading = BrokerReading(Management(ByPath(answers), "v"), Overview(rabbitmq_version="4.3.6"), ("administrator",))
+    reading = BrokerReading(
+        Management(ByPath(answers), "v"), Overview(rabbitmq_version="4.3.6"), lambda: ("administrator",)
+    )
     with SideBySide(1) as pool:
         reading.ask(pool, frozenset({Source.BROKER}), frozenset({"queues", "bindings"}), lambda: Counters({}, {}))
         found = reading.snapshot()
@@ -174,7 +176,7 @@ def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
 def test_whether_another_virtual_host_is_in_use(others: list[Any], tag: str, used: bool | None) -> None:
     path = "vhosts?columns=name,default_queue_type,messages,message_stats"
     listed = msgspec.json.encode([{"name": "v", "messages": 3, "default_queue_type": "quorum"}, *others])
-    reading = BrokerReading(Management(ByPath({path: (200, listed)}), "v"), Overview(), (tag,))
+    reading = BrokerReading(Management(ByPath({path: (200, listed)}), "v"), Overview(), lambda: (tag,))
     with SideBySide(1) as pool:
         reading.ask(pool, frozenset({Source.BROKER}), frozenset({"default_queue_type"}), lambda: Counters({}, {}))
         found = reading.snapshot()
@@ -189,7 +191,7 @@ def test_dead_letters_are_counted_by_each_node(status: int, names: list[str], re
     """The counters of one node are not those of a cluster, and it may be one where the nodes could not be read."""
     nodes = msgspec.json.encode([{"name": n, "running": True} for n in names])
     answers = {"nodes": (status, nodes)}
-    reading = BrokerReading(Management(ByPath(answers), "v"), Overview(), ("monitoring",))
+    reading = BrokerReading(Management(ByPath(answers), "v"), Overview(), lambda: ("monitoring",))
     with SideBySide(1) as pool:
         reading.ask(pool, frozenset({Source.DEAD_LETTERED}), frozenset(), lambda: Counters({"rejected": 3}, {}))
         found = reading.snapshot()

@@ -39,3 +39,4 @@ def test_reached_is_what_the_route_says(seed: int) -> None:
         for key in KEYS:
             route = router.route(exchange, key)
             assert sorted(router.reached(exchange, key)) == sorted((*route.queues, *route.possible))
+        assert list(router.reached_by_each(exchange, KEYS)) == [router.reached(exchange, key) for key in KEYS]

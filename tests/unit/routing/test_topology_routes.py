@@ -13,9 +13,11 @@ from attune_ops.model.topologies import load
 from attune_ops.model.topology import Binding, Exchange, Per, Publish, Queue, Topology
 from attune_ops.routing.route import RouteStep
 from attune_ops.routing.topology_routes import (
+    LiveRoute,
     TopologyRoutes,
     dead_letters,
     desired_routes,
+    every_route,
     live_routes,
     reasons,
     steps_to,
@@ -84,21 +86,25 @@ def test_why_a_queue_may_dead_letter(made: QueueState, expected: list[str]) -> N
 
 @pytest.mark.parametrize("topology", ["attune-2026-01", NEW])
 def test_a_healthy_broker_routes_as_the_topology_defines(topology: str) -> None:
-    found = live_routes(facts(topology=topology))
+    found = [LiveRoute(*route) for route in every_route(facts(topology=topology))]
     for route in found:
         if not route.for_replicas:
-            assert set(route.queues) == route.expected, route.key
+            assert set(route.queues) == set(route.expected), route.key
     assert not any(r.for_replicas for r in found if r.expected)
     own = [r for r in found if r.worker is not None]
     assert {r.worker for r in own} == {1, 2, 3}
     assert all(r.key == r.publish.routing_key.replace("{id}", str(r.worker)) for r in own)
-    assert all(r.expected == set(r.queues) != set() for r in own)
+    assert all(set(r.expected) == set(r.queues) != set() for r in own)
     of_metadata = [r for r in found if r.publish.exchange == "attune.metadata"]
     assert not any(r.expected for r in of_metadata)
     assert {r.key for r in of_metadata if not r.for_replicas} <= {"metadata.trigger.changed"}
     assert any(r.for_replicas for r in of_metadata) is (topology == NEW)
     one = own[0]
     assert one.route(facts(topology=topology)).queues == one.queues
+    routes = live_routes(facts(topology=topology))
+    assert list(routes.wrong) == [r for r in found if r.for_replicas or not r.queues]
+    assert routes.reached.keys() == {q for r in found for q in r.queues}
+    assert {routes.reached[q] for r in own for q in r.queues} == {r.publish.message_type for r in own}
 
 
 @pytest.mark.parametrize(("key", "only"), [("both", True), ("one", True), ("mixed", False), ("none", False)])
@@ -112,7 +118,7 @@ def test_a_message_is_for_replicas_where_no_other_queue_receives_it(key: str, on
         bindings=tuple(Binding("x", queue, k) for queue, keys in ends.items() for k in keys),
         publishes=(Publish("Made", "x", key),),
     )
-    (route,) = live_routes(msgspec.structs.replace(facts(topology=NEW), topology=made))
+    (route,) = map(LiveRoute._make, every_route(msgspec.structs.replace(facts(topology=NEW), topology=made)))
     assert route.for_replicas is only
 
 
@@ -121,8 +127,8 @@ def test_a_shared_key_reaches_the_queues_of_every_worker() -> None:
     made = facts(topology=NEW)
     assert made.registry is not None
     gone = msgspec.structs.replace(made, registry=msgspec.structs.replace(made.registry, workers=(worker(1),)))
-    (packs,) = (r for r in live_routes(gone) if r.key == "pack.registered")
-    assert {f"worker.{i}.packs" for i in (1, 2, 3)} <= packs.expected
+    (packs,) = (r for r in map(LiveRoute._make, every_route(gone)) if r.key == "pack.registered")
+    assert {f"worker.{i}.packs" for i in (1, 2, 3)} <= set(packs.expected)
     assert worker_ids(gone) == (1,)
     assert worker_ids(msgspec.structs.replace(gone, registry=None)) == (1, 2, 3)
 
