@@ -44,19 +44,14 @@ class BrokerReading:
     def __init__(
         self,
         management: Management,
-        overview: Overview,
-        tags: Callable[[], tuple[str, ...]],
+        tags: tuple[str, ...],
         skip_statistics: str | None = None,
         amqp_user: str = "",
     ) -> None:
-        """`tags` gives those of the user, and may wait for them.
-
-        `skip_statistics`: with more than 2,000 queues, statistics of queues that match this pattern are not read.
-        """
-        self._management, self._overview, self._tags = management, overview, tags
+        """`skip_statistics`: with more than 2,000 queues, statistics of queues that match this pattern are not read."""
+        self._management, self._tags, self._skip_statistics = management, tags, skip_statistics
         self._users = {management.http.endpoint.user, amqp_user}
-        totals = overview.object_totals
-        self._skip_statistics = skip_statistics if totals is not None and (totals.queues or 0) > MANY_QUEUES else None
+        self.overview = Overview()
         self._asked: dict[str, tuple[Source, Future[Any]]] = {}
         self.missing: dict[Source, str] = {}
 
@@ -67,14 +62,20 @@ class BrokerReading:
         listings: frozenset[str],
         dead_lettered: Callable[[], Counters],
     ) -> None:
-        """Sends the requests, those with the slowest answers first; `dead_lettered` reads the counters."""
+        """Sends the requests, those with the slowest answers first; `dead_lettered` reads the counters.
+
+        Raises `SourceError` where the overview cannot be read.
+        """
         m = self._management
-        of_any_user: list[tuple[str, Source, Callable[[], Any]]] = [
-            ("statistics", Source.BROKER, self._statistics),
-            ("queues", Source.BROKER, m.totals),
-            ("bindings", Source.BROKER, m.bindings if self._skip_statistics is None else m.bindings_by_source),
-        ]
+        if Source.DEPTHS in sources or (Source.BROKER in sources and "queues" in listings):
+            self._asked["queues"] = (Source.BROKER, pool.submit(m.totals))
+        self.overview = m.overview()
+        totals = self.overview.object_totals
+        if totals is None or (totals.queues or 0) <= MANY_QUEUES:
+            self._skip_statistics = None
         reads: list[tuple[str, Source, Callable[[], Any]]] = [
+            ("statistics", Source.BROKER, self._statistics),
+            ("bindings", Source.BROKER, m.bindings if self._skip_statistics is None else m.bindings_by_source),
             ("consumers", Source.CONSUMERS, m.consumers if self._skip_statistics is None else m.consumers_in_short),
             ("connections", Source.CONNECTIONS, m.connections),
             ("channels", Source.CONNECTIONS, m.channels),
@@ -88,28 +89,21 @@ class BrokerReading:
             ("user_permissions", Source.USER_PERMISSIONS, lambda: read_user_permissions(m)),
             ("dead_lettered", Source.DEAD_LETTERED, dead_lettered),
         ]
-
-        def submit(requests: list[tuple[str, Source, Callable[[], Any]]]) -> None:
-            for name, source, read in requests:
-                wanted = (name in listings if source is Source.BROKER else True) and source in sources
-                wanted |= name == "queues" and Source.DEPTHS in sources
-                wanted |= name == "nodes" and Source.DEAD_LETTERED in sources  # each node has counters of its own
-                if wanted and source not in self.missing:
-                    self._asked[name] = (source, pool.submit(read))
-
-        submit(of_any_user)
-        tags = self._tags()
-        if not SEES_EVERYTHING & set(tags):
+        if not SEES_EVERYTHING & set(self._tags):
             # Such a user gets a list of its own objects only: those of others would seem to be missing.
             user = self._management.http.endpoint.user
             for source in sources & {Source.CONNECTIONS, Source.CONSUMERS}:
                 self.missing[source] = f"user {user!r} has no monitoring tag and sees only its own {source}"
-        if "administrator" not in tags and Source.USER_PERMISSIONS in sources:
+        if "administrator" not in self._tags and Source.USER_PERMISSIONS in sources:
             self.missing[Source.USER_PERMISSIONS] = (
                 f"user {self._management.http.endpoint.user!r} does not have the administrator tag and cannot see the "
                 "permissions of users"
             )
-        submit(reads)
+        for name, source, read in reads:
+            wanted = (name in listings if source is Source.BROKER else True) and source in sources
+            wanted |= name == "nodes" and Source.DEAD_LETTERED in sources  # each node has counters of its own
+            if wanted and source not in self.missing:
+                self._asked[name] = (source, pool.submit(read))
 
     def snapshot(self, meanwhile: Callable[[BrokerSnapshot], None] = lambda _: None) -> BrokerSnapshot:
         """Waits for the answers; what failed is None in the snapshot, and its source is in `missing`.
@@ -119,7 +113,7 @@ class BrokerReading:
         read = {name: self._result(name) for name in self._asked if name != "queues"}
         if self._skip_statistics is not None:
             read["consumers"] = _in_full(read)
-        overview = self._overview
+        overview = self.overview
         stats = overview.message_stats or MessageStats()
         if "deprecated" in read and read["deprecated"] is None:
             self.missing.setdefault(
@@ -179,7 +173,7 @@ class BrokerReading:
         if own is None:
             return None, None
         others = [v for v in listed if v is not own]
-        complete = SEES_EVERYTHING & set(self._tags()) and not self._overview.disable_stats
+        complete = SEES_EVERYTHING & set(self._tags) and not self.overview.disable_stats
         used = any(v.is_used for v in others)
         return own.queue_type, used if used or complete else None
 

@@ -235,12 +235,9 @@ class Round:
         with open_management(settings) as management:
             try:
                 before = time.time()
-                overview, answer = management.overview_answer()
-                whoami = pool.submit(management.whoami)
-                user, skip = self._settings.amqp.user, self._skip_statistics
-                reading = BrokerReading(management, overview, lambda: whoami.result().all_tags, skip, user)
+                me, answer = management.whoami_answer()
+                reading = BrokerReading(management, me.all_tags, self._skip_statistics, settings.amqp.user)
                 reading.ask(pool, self._sources, self._listings, self._dead_lettered)
-                me = whoami.result()
                 admin = "administrator" in me.all_tags
                 rights = _or_none(lambda: management.permissions(me.name)) if admin else None
                 if rights is None and Source.PERMISSIONS in self._sources:
@@ -256,7 +253,7 @@ class Round:
                     user=me.name,
                     tags=me.all_tags,
                     permissions=rights,
-                    version=overview.rabbitmq_version,
+                    version=reading.overview.rabbitmq_version,
                     clock_offset_s=_clock_offset(answer, before),
                 )
                 self._reach[Source.MANAGEMENT] = self._with_certificate(reached, settings.management)

@@ -93,14 +93,14 @@ class Management:
         """Reads versions, cluster name and counters. Needs tag management, changes nothing."""
         return self._get("overview", Overview)
 
-    def overview_answer(self) -> tuple[Overview, http.Answer]:
-        """Like `overview`, with the answer itself: its duration and headers."""
-        answer = self._answer("overview")
-        return http.decode(self.http.endpoint, "overview", answer, Overview), answer
-
     def whoami(self) -> WhoAmI:
         """Reads the user's own name and tags. Needs tag management, changes nothing."""
         return self._get("whoami", WhoAmI)
+
+    def whoami_answer(self) -> tuple[WhoAmI, http.Answer]:
+        """Like `whoami`, with the answer itself: its duration and headers."""
+        answer = self._answer("whoami")
+        return http.decode(self.http.endpoint, "whoami", answer, WhoAmI), answer
 
     def exchanges(self) -> tuple[ExchangeState, ...]:
         """Reads the exchanges of the virtual host. Needs tag management and any permission there, changes nothing."""

@@ -14,7 +14,7 @@ from attune_ops.installation.config.urls import parse_amqp, parse_management
 from attune_ops.installation.http import Answer, ApiError
 from attune_ops.installation.management import Management, merge
 from attune_ops.installation.management_types.clients import ChannelWire, ConnectionWire, ConsumerWire
-from attune_ops.installation.management_types.cluster import NodeWire, Overview, WhoAmI
+from attune_ops.installation.management_types.cluster import NodeWire, WhoAmI
 from attune_ops.installation.management_types.objects import QueueWire, Statistics
 from attune_ops.installation.prometheus import Counters
 from attune_ops.installation.side_by_side import SideBySide
@@ -116,7 +116,7 @@ class ByPath(Canned):
     """Gives each path its own answer."""
 
     def __init__(self, answers: dict[str, tuple[int, bytes]]) -> None:
-        self._answers = answers
+        self._answers = {"overview": (200, b"{}"), **answers}
 
     def request(self, method: str, path: str, body: bytes | None = None, timeout: float | None = None) -> Answer:
         status, said = self._answers[path]
@@ -132,9 +132,7 @@ def test_a_queue_of_which_it_cannot_be_read_whether_it_is_there(status: int, mis
         "queues/v?disable_stats=true": (status, b'[{"name":"q","vhost":"v","state":"down"}]'),
         "bindings/v": (200, msgspec.json.encode([bound])),
     }
-    reading = BrokerReading(
-        Management(ByPath(answers), "v"), Overview(rabbitmq_version="4.3.6"), lambda: ("administrator",)
-    )
+    reading = BrokerReading(Management(ByPath(answers), "v"), ("administrator",))
     with SideBySide(1) as pool:
         reading.ask(pool, frozenset({Source.BROKER}), frozenset({"queues", "bindings"}), lambda: Counters({}, {}))
         found = reading.snapshot()
@@ -176,7 +174,7 @@ def test_a_virtual_host_that_is_being_deleted_is_an_empty_list() -> None:
 def test_whether_another_virtual_host_is_in_use(others: list[Any], tag: str, used: bool | None) -> None:
     path = "vhosts?columns=name,default_queue_type,messages,message_stats"
     listed = msgspec.json.encode([{"name": "v", "messages": 3, "default_queue_type": "quorum"}, *others])
-    reading = BrokerReading(Management(ByPath({path: (200, listed)}), "v"), Overview(), lambda: (tag,))
+    reading = BrokerReading(Management(ByPath({path: (200, listed)}), "v"), (tag,))
     with SideBySide(1) as pool:
         reading.ask(pool, frozenset({Source.BROKER}), frozenset({"default_queue_type"}), lambda: Counters({}, {}))
         found = reading.snapshot()
@@ -191,7 +189,7 @@ def test_dead_letters_are_counted_by_each_node(status: int, names: list[str], re
     """The counters of one node are not those of a cluster, and it may be one where the nodes could not be read."""
     nodes = msgspec.json.encode([{"name": n, "running": True} for n in names])
     answers = {"nodes": (status, nodes)}
-    reading = BrokerReading(Management(ByPath(answers), "v"), Overview(), lambda: ("monitoring",))
+    reading = BrokerReading(Management(ByPath(answers), "v"), ("monitoring",))
     with SideBySide(1) as pool:
         reading.ask(pool, frozenset({Source.DEAD_LETTERED}), frozenset(), lambda: Counters({"rejected": 3}, {}))
         found = reading.snapshot()
