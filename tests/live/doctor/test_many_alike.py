@@ -34,16 +34,15 @@ def test_three_hundred_workers_are_one_finding(place: Callable[..., Place], run:
             f"({i}, 'many-{i}', 'action', 'active', '2025-01-01 00:00:00', datetime('now'), datetime('now'))"
         )
 
-    def serious() -> dict[str, Finding]:
-        """The findings about this installation, of which no two are of one check."""
+    def serious() -> list[Finding]:
+        """The findings about this installation."""
         here.beat()
         here.sql("UPDATE worker SET last_heartbeat = datetime('now') WHERE id > 1000 AND status = 'active'")
-        found = [f for f in here.look(samples=1).problems if f.severity is not Severity.INFO]
-        assert len({f.code for f in found}) == len(found)
-        return {f.code: f for f in found}
+        return [f for f in here.look(samples=1).problems if f.severity is not Severity.INFO]
 
-    eventually(lambda: [len(f.subjects) for f in serious().values()] == [MANY], within=120, every=2)
-    assert list(serious()) == ["AT403"]
+    # Before that a consumer of worker 1 or 2 may not be listed yet.
+    eventually(lambda: [len(f.subjects) for f in serious()] == [MANY], within=120, every=2)
+    assert [f.code for f in serious()] == ["AT403"]
     shown = run("doctor", "--samples", "1", env=here.environment, status=1).stdout.splitlines()
     assert len(shown) < 50
     data = json.loads(run("doctor", "--samples", "1", "--format", "json", env=here.environment, status=1).stdout)
@@ -55,11 +54,11 @@ def test_three_hundred_workers_are_one_finding(place: Callable[..., Place], run:
         "last_heartbeat = datetime('now', '-2 days') WHERE id > 1000"
     )
     left = serious()
-    assert {code: len(f.subjects) for code, f in left.items()} == {"AT408": MANY}
-    (command,) = map(str, left["AT408"].commands)
+    assert [(f.code, len(f.subjects)) for f in left] == [("AT408", MANY)]
+    (command,) = map(str, left[0].commands)
     done = run.shell(command, here.environment)
     assert done.returncode == 0, done.stderr
     named = {q["name"] for q in vhost.api("GET", "queues/{vhost}?columns=name").json()}
     assert not named & {q.name for q in queues}
     assert {"worker.1.executions", "worker.2.executions"} <= named
-    assert serious() == {}
+    assert serious() == []
