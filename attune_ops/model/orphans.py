@@ -41,6 +41,8 @@ def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
 
 def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
     """Which known leftover of an earlier release the queue is, or None."""
+    if facts.topology.leftover_pattern.fullmatch(queue.name) is None:  # so it is with most
+        return None
     for known in facts.topology.leftovers:
         if known.matches(queue.name, queue.durable) and not queue.exclusive and _is_as_declared(facts, queue, known):
             return known

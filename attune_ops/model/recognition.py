@@ -185,8 +185,6 @@ def server_named(broker: BrokerSnapshot) -> list[frozenset[tuple[str, str]]]:
 def _unknown_in_use(broker: BrokerSnapshot, topology: Topology) -> set[str]:
     """The queues that are consumed from in Attune's name and that the topology does not know."""
     known = {q.name for q in topology.base_queues}
-    return {
-        name
-        for name in {*broker.consumers_of, *(q.name for q in broker.queues or () if q.consumers)}
-        if name.startswith("attune.") and name not in known and topology.worker_of(name) is None
-    }
+    in_use = {name for name in broker.consumers_of if name.startswith("attune.")}
+    in_use.update([q.name for q in broker.queues or () if q.consumers and q.name.startswith("attune.")])
+    return {name for name in in_use if name not in known and topology.worker_of(name) is None}

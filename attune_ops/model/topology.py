@@ -132,10 +132,11 @@ class Leftover(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     def matches(self, name: str, durable: bool) -> bool:
         """Whether a queue of this name, so declared, can be this leftover."""
-        return self.durable in (None, durable) and self._pattern.fullmatch(name) is not None
+        return self.durable in (None, durable) and self.pattern.fullmatch(name) is not None
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern of its name."""
         return re.compile(re.escape(self.queue).replace(re.escape(ID), "[0-9]+").replace(re.escape("*"), ".+"))
 
 
@@ -302,6 +303,11 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         own_keys = (q for q in self.queues if "x-dead-letter-routing-key" not in q.arguments)
         names = [q.name for q in own_keys if q.arguments.get("x-dead-letter-exchange") == exchange]
         return _pattern(names) if names else None
+
+    @cached_property
+    def leftover_pattern(self) -> re.Pattern[str]:
+        """The pattern of the names that a known leftover can have."""
+        return re.compile("|".join(known.pattern.pattern for known in self.leftovers) or "(?!)")
 
     @cached_property
     def _worker_pattern(self) -> re.Pattern[str]:

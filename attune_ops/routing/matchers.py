@@ -7,7 +7,7 @@ the route lists the exchange as uncertain.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from attune_ops.model.topology import Arguments
@@ -181,11 +181,11 @@ def matcher_for(type: str, arguments: Arguments, steps: Sequence[RouteStep], rul
     return _BY_TYPE.get(type, UnknownMatcher)(steps)
 
 
-def plain_keys(matcher: Matcher) -> Mapping[str, Sequence[RouteStep]]:
-    """The bindings by key, where only the binding of an equal key matches; else nothing."""
-    if isinstance(matcher, DirectMatcher) or (isinstance(matcher, TopicMatcher) and not matcher.has_wildcards):
-        return matcher.by_key
-    return {}
+def matching_key(matcher: Matcher) -> Callable[[str], Sequence[RouteStep] | None]:
+    """What finds the bindings that match a message with only this key, in less time than `match`; else None."""
+    if isinstance(matcher, TopicMatcher) and matcher.has_wildcards:
+        return matcher.matching
+    return matcher.by_key.get if isinstance(matcher, DirectMatcher | TopicMatcher) else lambda _: None
 
 
 _BY_TYPE: dict[str, Callable[[Sequence[RouteStep]], Matcher]] = {

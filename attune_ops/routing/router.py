@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from attune_ops.routing.dead_letters import follow
-from attune_ops.routing.matchers import plain_keys
+from attune_ops.routing.matchers import matching_key
 from attune_ops.routing.route import Reason, Refusal, Route
 from attune_ops.routing.routed_message import RoutedMessage, routing_keys
 from attune_ops.routing.virtual_host import VirtualHost
@@ -56,12 +56,12 @@ class Router(VirtualHost):
         return tuple(self.walk(exchange, message).queues)
 
     def reached_by_each(self, exchange: str, routing_keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
-        """For each key what `reached` gives: a quarter of its time where one binding has exactly this key."""
+        """For each key what `reached` gives: a quarter of its time where one binding matches, to a queue."""
         start, queues = self._exchanges.get(exchange), self._queues
-        plain = plain_keys(start.matcher) if exchange and start is not None and not start.state.internal else {}
+        matching = matching_key(start.matcher) if exchange and start and not start.state.internal else None
         for key in routing_keys:
-            steps = plain.get(key, ())
-            if len(steps) == 1 and steps[0].destination_kind == "queue":
+            steps = matching(key) if matching else None
+            if steps and len(steps) == 1 and steps[0].destination_kind == "queue":
                 name = steps[0].destination
                 yield (name,) if name in queues else ()
             else:

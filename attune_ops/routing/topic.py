@@ -92,11 +92,12 @@ class TopicMatcher:
         """The bindings that match any of the message's keys."""
         keys = message.keys
         if len(keys) == 1:
-            return Match(self._match(keys[0]))
-        found = {id(step): step for key in keys for step in self._match(key)}
+            return Match(self.matching(keys[0]))
+        found = {id(step): step for key in keys for step in self.matching(key)}
         return Match(list(found.values()))
 
-    def _match(self, key: str) -> Sequence[RouteStep]:
+    def matching(self, key: str) -> Sequence[RouteStep]:
+        """The bindings that match this key."""
         found = self.by_key.get(key, ())
         if not self.has_wildcards:
             return found

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
+
 from attune_ops.installation.collect import collect
 from attune_ops.installation.config import Settings
 from attune_ops.model.facts import Facts, Source
@@ -211,10 +213,11 @@ class LiveDeadLetters(NamedTuple):
 def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
     """For `facts.memo`: every dead-letter route on the broker; identical queues are followed once."""
     router, desired, own = facts.memo(live_router), facts.memo(desired_routes), facts.memo(own_queues)
-    alike: dict[tuple[str, ...], list[QueueState]] = {}
+    alike: dict[tuple[str, bytes, str | None], list[QueueState]] = {}
     for q in facts.actual.queues or ():
         if q.arguments or q.policy or facts.actual.policies:
-            alike.setdefault((own.get(q.name, q.name), repr(q.arguments), str(q.policy)), []).append(q)
+            # As JSON because it is fast: all were read from JSON.
+            alike.setdefault((own.get(q.name, q.name), msgspec.json.encode(q.arguments), q.policy), []).append(q)
     found = []
     for queues in alike.values():
         first = queues[0]

@@ -34,6 +34,11 @@ def desired_keys(facts: Facts) -> frozenset[BindingKey]:
     return frozenset(base).union(*facts.memo(keys_of_live_workers).values())
 
 
+def missing_keys(facts: Facts) -> frozenset[BindingKey]:
+    """For `facts.memo`: the keys of `desired_keys` that no binding on the broker has."""
+    return facts.memo(desired_keys).difference(facts.memo(keys_on_broker))
+
+
 def worker_keys(topology: Topology, ids: Iterable[int]) -> dict[int, list[BindingKey]]:
     """The keys of each worker's bindings, in a third of the time that the bindings themselves take."""
     templates = [binding_key(b) for b in topology.worker_binding_templates]

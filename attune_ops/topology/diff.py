@@ -26,6 +26,7 @@ from attune_ops.topology.binding_keys import (
     desired_keys,
     keys_of_live_workers,
     keys_on_broker,
+    missing_keys,
     worker_keys,
 )
 from attune_ops.topology.drift import (
@@ -112,8 +113,8 @@ class Comparison:
     @property
     def _suspects(self) -> list[int]:
         """The workers of which there may be something to say: most are as they should be, which is quick to see."""
-        bound = self._all_bound
-        return [i for i in self._worker_keys if i not in self._as_declared or not (bound or self._is_bound(i))]
+        as_declared, missing = self._as_declared, self.facts.memo(missing_keys)
+        return [i for i in self._worker_keys if i not in as_declared or (missing and not self._is_bound(i))]
 
     def _worker(self, worker_id: int) -> Iterator[Difference]:
         if worker_id not in self._as_declared:
@@ -123,7 +124,7 @@ class Comparison:
 
     def _is_bound(self, worker_id: int) -> bool:
         """Whether no binding of the worker is missing; of one that is not live, none ever is."""
-        return worker_id not in self.live or self._actual_bindings.issuperset(self._worker_keys[worker_id])
+        return worker_id not in self.live or self.facts.memo(missing_keys).isdisjoint(self._worker_keys[worker_id])
 
     @cached_property
     def _as_declared(self) -> frozenset[int]:
@@ -137,7 +138,7 @@ class Comparison:
         compared: dict[tuple[object, ...], bool] = {}
 
         def is_as_declared(declared: Queue, there: QueueState) -> bool:
-            shape = declared.name, *_SHAPE(there), repr(there.arguments) if there.arguments else ""
+            shape = declared.name, *_SHAPE(there), msgspec.json.encode(there.arguments) if there.arguments else b""
             known = compared.get(shape)
             if known is None:
                 known = compared[shape] = not any(self.answers.queue_attributes(declared, there))
@@ -175,7 +176,7 @@ class Comparison:
 
     def _bindings(self, bindings: tuple[Binding, ...], worker_id: int | None) -> Iterator[Difference]:
         for desired in bindings if self.broker.bindings is not None else ():
-            if binding_key(desired) not in self._actual_bindings:
+            if binding_key(desired) in self.facts.memo(missing_keys):
                 name, refused = _name(desired), self._unbindable(desired)
                 yield self._missing("binding", name, desired, NOTHING_ARRIVES, refused, None, worker_id)
 
@@ -183,14 +184,6 @@ class Comparison:
     def _desired_bindings(self) -> frozenset[BindingKey]:
         others = self._worker_keys.keys() - self.live
         return self.facts.memo(desired_keys).union(*(self._worker_keys[i] for i in others))
-
-    @cached_property
-    def _all_bound(self) -> bool:
-        return self._desired_bindings <= self._actual_bindings
-
-    @cached_property
-    def _actual_bindings(self) -> frozenset[BindingKey]:
-        return frozenset(self.facts.memo(keys_on_broker))
 
     def _unbindable(self, desired: Binding) -> BrokerError | None:
         kind, destination = desired.destination_kind, desired.destination
@@ -242,9 +235,10 @@ class Comparison:
     def _other_bindings(self) -> Iterator[Difference]:
         """The bindings that the topology does not have: unexpected where they lead to an object of the topology."""
         bindings, desired = self.broker.bindings or (), self._desired_bindings
-        if self._all_bound and len(self._actual_bindings) == len(desired):
-            return
-        for key, binding in zip(self.facts.memo(keys_on_broker), bindings, strict=True):
+        keys = self.facts.memo(keys_on_broker)
+        if len(keys) == len(self.facts.memo(desired_keys)) and not self.facts.memo(missing_keys):
+            return  # they are the same
+        for key, binding in zip(keys, bindings, strict=True):
             if key in desired or self._is_replicas(binding):
                 continue
             if self._is_owned(binding.destination_kind, binding.destination):
