@@ -158,6 +158,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
     """
     consumed = {c.queue for c in facts.topology.consumers}
     unconsumed, own, starting = facts.actual.unconsumed, facts.memo(own_queues), facts.memo(starting_workers)
+    served = any(queue not in unconsumed for queue in facts.owner_of)
     for name, message_type in facts.memo(live_routes).reached.items():
         if name not in unconsumed or own.get(name) not in consumed:
             continue
@@ -168,8 +169,7 @@ def publishes_read(facts: Facts) -> Iterator[Problem]:
         ):
             continue
         unregistered = owner is not None and facts.registry is None
-        # Its worker may be: others are alive.
-        removed = unregistered and any(queue not in unconsumed for queue in facts.owner_of)
+        removed = unregistered and served  # its worker may be: others are alive
         yield Problem(
             Subject("queue", name),
             f"{message_type} is routed to {name}, which has no consumer",
