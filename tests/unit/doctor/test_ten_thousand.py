@@ -207,9 +207,17 @@ def test_the_page_of_many_is_bounded(many: Facts) -> None:
     assert len(whole.actual.bindings or ()) == len(facts.actual.bindings or ())
 
 
-@pytest.mark.parametrize("broken", [False, True])
-@pytest.mark.parametrize(("topology", "each"), [(JANUARY, 1), ("attune-0.6", 4)])
-def test_twice_as_many_take_twice_as_long(broken: bool, topology: str, each: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "topology", "each"),
+    [
+        ("healthy", JANUARY, 1),
+        ("healthy", "attune-0.6", 4),
+        ("unconsumed", JANUARY, 1),
+        ("unconsumed", "attune-0.6", 4),
+        ("unregistered", JANUARY, 1),
+    ],
+)
+def test_twice_as_many_take_twice_as_long(state: str, topology: str, each: int) -> None:
     """Processor time of a diagnosis of 20,000 queues against 10,000, each from its file; the JSON does not grow.
 
     A worker has `each` queues.
@@ -217,7 +225,8 @@ def test_twice_as_many_take_twice_as_long(broken: bool, topology: str, each: int
 
     def file(queues: int) -> bytes:
         facts = healthy(topology, tuple(worker(i) for i in range(1, queues // each + 1)))
-        return encode(without_consumers(facts, *names(facts)) if broken else facts)
+        facts = facts if state == "healthy" else without_consumers(facts, *names(facts))
+        return encode(unregistered(facts) if state == "unregistered" else facts)
 
     def measured(data: bytes) -> tuple[float, int]:
         times = []
