@@ -10,13 +10,14 @@ on a laptop and fail where `CI` is set.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -68,6 +69,20 @@ def _in_memory() -> str | None:
     if {"TMPDIR", "ATTUNE_OPS_TEST_SERVER"} & os.environ.keys():
         return None
     return MEMORY if free >= ROOM and os.access(MEMORY, os.W_OK | os.X_OK) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects without garbage collections, each of which would go through all that is there so far.
+
+    What was collected stays to the end, so no later one goes through it either.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
