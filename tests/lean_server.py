@@ -17,8 +17,9 @@ from attune_ops.model.errors import ConfigError
 
 BASE = ("rabbit", "rabbitmq_prelaunch", *PLUGINS)
 NEEDED = (*BASE, "rabbitmq_mqtt", "rabbitmq_stream")  # the last two by a test
-# Threads that have nothing to do sleep; tables for the processes of a small broker, not for a million.
-LEAN = "+sbwt none +sbwtdcpu none +sbwtdio none +P 65536 +hms 1000"
+# One scheduler has no locks to share, and tests keep all processors busy anyway; threads that have nothing to do sleep;
+# tables for the processes of a small broker, not for a million.
+LEAN = "+S 1:1 +SDcpu 1:1 +SDio 2 +sbwt none +sbwtdcpu none +sbwtdio none +P 65536 +hms 1000"
 LOAD = """-eval 'code:ensure_modules_loaded([list_to_atom(filename:basename(File, ".beam")) || Application <- [{}],
     File <- filelib:wildcard(filename:join([code:lib_dir(Application), "ebin", "*.beam"]))]).'"""
 EXEC = "    exec erl \\\n"  # in the script rabbitmq-server
