@@ -103,6 +103,11 @@ class Broker:
         assert answer.status_code in ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
+    @property
+    def vhosts(self) -> set[str]:
+        """The names of the virtual hosts. One that is deleted meanwhile may be listed without a name."""
+        return {found["name"] for found in self.api("GET", "vhosts").json() if "name" in found}
+
     @contextmanager
     def vhost(self, name: str | None = None) -> Iterator[Vhost]:
         """Makes a fresh virtual host that the administrator may use, and deletes it after."""

@@ -63,8 +63,8 @@ def drill(lab: Lab, *more: str) -> tuple[str, ...]:
 
 def scratch(lab: Lab) -> list[str]:
     """The virtual hosts of drills on the lab."""
-    listed = Broker(lab.state.amqp_url, lab.state.management_url).api("GET", "vhosts").json()
-    return [v["name"] for v in listed if v["name"].startswith("attune-ops-drill-")]
+    listed = Broker(lab.state.amqp_url, lab.state.management_url).vhosts
+    return [name for name in listed if name.startswith("attune-ops-drill-")]
 
 
 def environment() -> dict[str, str]:

@@ -66,7 +66,7 @@ def test_a_drill_that_was_killed_is_recovered(broker: Broker) -> None:
     assert recover(lambda r: resolve(told, {}), print) >= 1
     assert not file.exists()
     assert not [e for e in hung if start_time(int(e.name)) == e.started]
-    assert vhost not in {v["name"] for v in broker.api("GET", "vhosts").json()}
+    assert vhost not in broker.vhosts
     assert not [e for e in record.undo if e.kind == "folder" and Path(e.name).exists()]
 
 
@@ -136,7 +136,7 @@ def test_an_interrupt_undoes_everything(broker: Broker) -> None:
     assert process.returncode != 0
     vhost = next(word for word in process.stdout.split() if word.startswith("attune-ops-drill-"))
     assert vhost not in [e.name for _, record in records() for e in record.undo]
-    eventually(lambda: vhost not in {v["name"] for v in broker.api("GET", "vhosts").json()})
+    eventually(lambda: vhost not in broker.vhosts)
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def nothing_is_left(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert not [r for _, r in records() if [e for e in r.undo if e in made]], "an undo list is not done"
     assert not [e for e in made if e.kind == "process" and Process(int(e.name), e.started).alive]
     names = {Path(e.name).name for e in made if e.kind != "process"}
-    there = {found["name"] for what in ("vhosts", "users") for found in broker.api("GET", what).json()}
+    there = broker.vhosts | {found["name"] for found in broker.api("GET", "users").json()}
     for folder in (Path(tempfile.gettempdir()), platformdirs.user_state_path("attune-ops") / "lab"):
         there |= {path.stem for path in folder.glob("*")}  # with a broker of somebody else there is no lab
     assert not names & there

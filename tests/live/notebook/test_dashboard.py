@@ -267,12 +267,12 @@ def test_a_drill_that_is_stopped_undoes_what_it_did(drilling: Any, broker: Broke
     drilling.run.click()
     eventually(lambda: "hangs" in drilling.timeline.value, within=60)
     scratch = re.findall(r"attune-ops-drill-\w+", drilling.timeline.value)[0]
-    assert scratch in vhosts(broker)
+    assert scratch in broker.vhosts
     drilling.stop.click()
     eventually(lambda: not drilling.run.disabled, within=60)
     assert "stopped" in drilling.outcome.value
     assert "resumes" in drilling.timeline.value, "the worker that hung was resumed"
-    assert scratch not in vhosts(broker)
+    assert scratch not in broker.vhosts
 
 
 def test_a_drill_wants_the_environment_s_name(drilling: Any) -> None:
@@ -280,10 +280,6 @@ def test_a_drill_wants_the_environment_s_name(drilling: Any) -> None:
     drilling.run.click()
     eventually(lambda: not drilling.run.disabled, within=60)
     assert "must be confirmed with its name" in drilling.outcome.value
-
-
-def vhosts(broker: Broker) -> set[str]:
-    return {v["name"] for v in broker.api("GET", "vhosts").json()}
 
 
 def test_pause_and_close(board: Dashboard, vhost: Vhost) -> None:

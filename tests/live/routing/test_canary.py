@@ -52,7 +52,7 @@ def site(vhost: Vhost) -> Vhost:
 
 
 def left_behind(broker: Broker) -> list[str]:
-    return [v["name"] for v in broker.api("GET", "vhosts").json() if v["name"].startswith(PREFIX)]
+    return [name for name in broker.vhosts if name.startswith(PREFIX)]
 
 
 @pytest.mark.parametrize(
