@@ -30,14 +30,17 @@ PATIENCE_S = 60.0  # for what comes in a second or in ten on an idle machine
 def eventually(question: Callable[[], Any], within: float = PATIENCE_S, every: float = 0.1) -> Any:
     """Asks until the answer is true and returns it; fails with the last answer once the time is over.
 
-    That is `within` in s, but never less than `PATIENCE_S`: the machine may have other load.
+    That is `within` in s, but never less than `PATIENCE_S`: the machine may have other load. Between two questions are
+    `every` s, or as long as one took: the tests that run beside this one need the processor too.
     """
     within = max(within, PATIENCE_S)
     deadline = time.monotonic() + within
-    while not (answer := question()):
+    while True:
+        asked = time.monotonic()
+        if answer := question():
+            return answer
         assert time.monotonic() < deadline, f"still {answer!r} after {within} s"
-        time.sleep(every)
-    return answer
+        time.sleep(max(every, time.monotonic() - asked))
 
 
 def loaded(seconds: float) -> float:
