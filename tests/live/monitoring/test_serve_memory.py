@@ -25,6 +25,7 @@ from tests.world import Broker, Run, Vhost, eventually
 
 WORKERS, MOST_MB = 10_000, 200
 SCRAPES = int(os.environ.get("ATTUNE_OPS_TEST_SCRAPES", "150"))
+POLL_S = 0.5  # less than the second between two readings; each question is a scrape
 GROWTH_MB = 35  # readings differ by 20 MB; a scrape is 6 MB, so that a few that are kept show
 
 
@@ -34,7 +35,7 @@ def test_memory_with_ten_thousand_workers(module_lab: Lab, run: Run, tmp_path: P
         populate(vhost, tmp_path / "registry.sqlite")
         env = {"ATTUNE_OPS_DATABASE_URL": f"sqlite:///{tmp_path / 'registry.sqlite'}"}
         with serving_with(run.environment(vhost, env=env), "--max-workers", str(WORKERS)) as server:
-            eventually(lambda: readings(server) >= 3, within=200)
+            eventually(lambda: readings(server) >= 3, within=200, every=POLL_S)
             assert number(server, "workers_without_series") == 0
             with closing(HTTPConnection(urlsplit(server.url).netloc, timeout=60)) as connection:
                 scrape(connection, SCRAPES // 10)
@@ -57,7 +58,7 @@ def at_rest(server: Server) -> float:
         seen.append(memory(server, "VmRSS"))
         return readings(server) >= first + 2
 
-    eventually(two_later, within=200)
+    eventually(two_later, within=200, every=POLL_S)
     return min(seen)
 
 
