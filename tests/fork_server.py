@@ -1,7 +1,7 @@
 """The helper process of `tests.forked`: imports `attune_ops`, then forks for each call that it is sent.
 
 `fork_server.py DESCRIPTOR FOLDER`: calls come over that socket, each with five file descriptors: stdin, stdout and
-stderr of the call, a socket for the process id and the exit status, a file with the rest. FOLDER is the command's.
+stderr of the call, a socket for the answers, a file with the rest. FOLDER is the command's.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
                     answer = socket.socket(fileno=fds[3])
                     for descriptor in (*fds[:3], fds[4]):
                         os.close(descriptor)
-                    tell(answer, pid)
+                    tell(answer, str(pid))
                     pidfd = os.pidfd_open(pid)
                     running[pidfd] = pid, answer
                     events.register(pidfd, selectors.EVENT_READ)
@@ -65,7 +65,8 @@ def main() -> None:
                     events.unregister(key.fd)
                     os.close(key.fd)
                     pid, answer = running.pop(key.fd)
-                    tell(answer, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                    _, ended, used = os.wait4(pid, 0)
+                    tell(answer, f"{os.waitstatus_to_exitcode(ended)} {used.ru_maxrss}")
                     answer.close()
 
 
@@ -80,10 +81,10 @@ def import_ahead() -> None:
         importlib.import_module(library)
 
 
-def tell(answer: socket.socket, number: int) -> None:
-    """Sends a number to whoever waits for it, if somebody still does."""
+def tell(answer: socket.socket, what: str) -> None:
+    """Sends a line to whoever waits for it, if somebody still does."""
     try:
-        answer.sendall(f"{number}\n".encode())
+        answer.sendall(f"{what}\n".encode())
     except BrokenPipeError:
         return
 
@@ -120,7 +121,7 @@ def standard_streams() -> None:
         raw: Any = io.FileIO(number, mode, closefd=False)
         raw.name = f"<{name}>"
         buffer: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-        made = io.TextIOWrapper(buffer, old.encoding, old.errors, line_buffering=name == "stderr")
+        made = io.TextIOWrapper(buffer, old.encoding, old.errors, line_buffering=name == "stderr" or raw.isatty())
         setattr(sys, name, made)
         setattr(sys, f"__{name}__", made)
 

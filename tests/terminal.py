@@ -11,8 +11,12 @@ import struct
 import subprocess
 import termios
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
+
+from tests.forked import Fork
+from tests.world import FORKED
 
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\r")
 
@@ -42,11 +46,20 @@ def printed(
     """Runs a command with one stream at a terminal and the other unread; the terminal must not wrap a line."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-    with subprocess.Popen(
-        [os.fspath(a) for a in arguments], stdin=subprocess.DEVNULL, cwd=cwd, env={"TERM": "xterm", **env},
-        stdout=theirs if stream == "stdout" else subprocess.DEVNULL,
-        stderr=theirs if stream == "stderr" else subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    command, *words = [os.fspath(a) for a in arguments]
+    environment = {"TERM": "xterm", **env}
+    with ExitStack() as stack:
+        unread = stack.enter_context(open(os.devnull, "r+b")).fileno()
+        streams = (unread, theirs, unread) if stream == "stdout" else (unread, unread, theirs)
+        process: subprocess.Popen[bytes] | Fork
+        if FORKED.usable(Path(command), environment, None):
+            process = stack.enter_context(FORKED.begun(words, cwd or Path.cwd(), environment, streams))
+        else:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [command, *words], stdin=streams[0], stdout=streams[1], stderr=streams[2], cwd=cwd, env=environment
+                )
+            )
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # the terminal goes with the last process on it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -48,12 +49,14 @@ def loaded(seconds: float) -> float:
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def words_of(line: str) -> list[str]:
+def words_of(line: str, folder: Path | None = None, env: Mapping[str, str] | None = None) -> list[str]:
     """The words that a shell hands to `attune-ops` for this line."""
     told = line.replace("attune-ops", r"printf '%s\0'", 1)
-    return subprocess.run(["bash", "-c", told], capture_output=True, check=True).stdout.decode().split("\0")[:-1]
+    done = subprocess.run(["bash", "-c", told], cwd=folder, env=env, capture_output=True, check=True)
+    return done.stdout.decode().split("\0")[:-1]
 
 
+ONE_COMMAND = re.compile(r"attune-ops [^;&|<>()`\n]+")
 COMMAND = Path(sys.executable).with_name("attune-ops")
 FORKED = Forked(COMMAND)
 
@@ -270,7 +273,7 @@ class Run:
         """Runs `attune-ops ARGUMENTS` against `target`; `status`, where given, must be the exit status."""
         words, env = [str(a) for a in arguments], self.environment(*([target] if target else []), env=env)
         if FORKED.usable(self.command, env, stdin):
-            done = FORKED(words, self.folder, env, stdin, timeout)
+            done: subprocess.CompletedProcess[str] = FORKED(words, self.folder, env, stdin, timeout)
         else:
             done = subprocess.run(
                 [str(self.command), *words],
@@ -288,9 +291,11 @@ class Run:
         return done
 
     def shell(self, line: str, env: Mapping[str, str], timeout: float = 180) -> subprocess.CompletedProcess[str]:
-        """Runs a line as somebody would who copies it."""
+        """Runs a line as somebody would who copies it; a fork gets the words that bash makes of it."""
         environment = self.environment(env=env)
         environment["PATH"] = f"{self.command.parent}:{environment['PATH']}"
+        if ONE_COMMAND.fullmatch(line) and FORKED.usable(self.command, environment, None):
+            return FORKED(words_of(line, self.folder, environment), self.folder, environment, None, timeout)
         return subprocess.run(
             ["bash", "-c", line],
             cwd=self.folder,

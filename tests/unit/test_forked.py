@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.forked import Forked
-from tests.world import COMMAND, clean_environment, eventually
+from tests.terminal import printed
+from tests.world import COMMAND, FORKED, clean_environment, eventually
 
 pytestmark = pytest.mark.skipif("COVERAGE_FILE" in os.environ, reason="while coverage is measured nothing is forked")
 
@@ -47,6 +48,25 @@ def test_does_what_a_new_process_does(forked: Forked, words: list[str], stdin: s
         text=True, check=False,
     )  # fmt: skip
     assert (mine.returncode, mine.stdout, mine.stderr) == (new.returncode, new.stdout, new.stderr)
+
+
+def test_at_a_terminal_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = clean_environment(tmp_path) | {"ATTUNE_OPS_AMQP_URL": "amqp://u:p@127.0.0.1:1/v"}
+    for words in (["topology", "show", "attune-0.6"], ["queues"]):
+        shown = [printed([COMMAND, *words], env, width=70, cwd=tmp_path, stream=s) for s in ("stdout", "stderr")]
+        with monkeypatch.context() as patched:
+            patched.setattr(FORKED, "usable", lambda *_: False)
+            new = [printed([COMMAND, *words], env, width=70, cwd=tmp_path, stream=s) for s in ("stdout", "stderr")]
+        assert [(p.raw, p.status) for p in shown] == [(p.raw, p.status) for p in new]
+        assert words == ["queues"] or "\x1b[" in shown[0].raw
+
+
+def test_both_streams_in_one_and_the_memory(forked: Forked, tmp_path: Path) -> None:
+    env = clean_environment(tmp_path)
+    apart = forked(["no-such-command"], tmp_path, env, None, 60)
+    merged = forked(["no-such-command"], tmp_path, env, None, 60, merged=True)
+    assert (merged.returncode, merged.stdout, merged.stderr) == (apart.returncode, apart.stdout + apart.stderr, "")
+    assert 20 << 10 < merged.memory < 200 << 10
 
 
 def test_leaves_nothing_to_the_next_call(forked: Forked, tmp_path: Path) -> None:
