@@ -1,7 +1,8 @@
 """The helper process of `tests.forked`: imports `attune_ops`, then forks for each call that it is sent.
 
-`fork_server.py DESCRIPTOR FOLDER`: calls come over that socket, each with five file descriptors: stdin, stdout and
-stderr of the call, a socket for the answers, a file with the rest. FOLDER is the command's.
+`fork_server.py DESCRIPTOR FOLDER SERVERS`: calls come over that socket, each with five file descriptors: stdin, stdout
+and stderr of the call, a socket for the answers, a file with the rest. FOLDER is the command's, SERVERS are the folders
+in which a lab looks for RabbitMQ.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def main() -> None:
     calls = socket.socket(fileno=int(sys.argv[1]))
     sys.path[0] = sys.argv[2]
     import_ahead()
+    lab_server: Any = importlib.import_module("attune_ops.lab.server")
+    lab_server.FOLDERS = tuple(sys.argv[3].split(os.pathsep))
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the calls and for pytest
     gc.collect()
     gc.freeze()

@@ -27,6 +27,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from attune_ops.lab import server
+
 SERVER = Path(__file__).with_name("fork_server.py")
 LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_CORE)
 CHUNK = 1 << 16  # bytes of a read; also what a pipe holds before somebody reads it
@@ -147,7 +149,7 @@ class Forked:
         self._started = _at_start(env)
         calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, SERVER, str(theirs.fileno()), self.command.parent],
+            [sys.executable, SERVER, str(theirs.fileno()), self.command.parent, os.pathsep.join(server.FOLDERS)],
             pass_fds=[theirs.fileno()], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         theirs.close()
