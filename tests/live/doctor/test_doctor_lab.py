@@ -21,6 +21,7 @@ from attune_ops.lab.server import find
 from attune_ops.model.errors import ConfigError, SourceError
 from attune_ops.model.secret import Secret
 from attune_ops.model.topology import Binding
+from tests.conftest import end_lab
 from tests.live.conftest import path_with_rabbitmqctl
 from tests.live.doctor.broken import NOTIFICATIONS
 from tests.live.places import Place, found
@@ -48,7 +49,7 @@ def own(request: pytest.FixtureRequest) -> Iterator[lab.Lab]:
     try:
         yield lab.up(name, server=server, nodes=getattr(request, "param", 1))
     finally:
-        lab.down(name)
+        end_lab(name)
 
 
 def statistics_say_alarm(place: Place) -> bool:

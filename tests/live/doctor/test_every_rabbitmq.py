@@ -25,7 +25,7 @@ from attune_ops import lab
 from attune_ops.doctor.findings import Severity
 from attune_ops.lab import Lab
 from attune_ops.lab.node import is_free
-from tests.conftest import lacking
+from tests.conftest import end_lab, lacking
 from tests.live.attack import proxy as proxies
 from tests.live.attack.proxy import Proxy, between
 from tests.live.network_namespace import losing
@@ -130,7 +130,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     name = f"t{secrets.token_hex(4)}"
     made = lab.up(name, server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=config, plugins=PLUGINS)
     with ExitStack() as stack:
-        stack.callback(lab.down, name)
+        stack.callback(end_lab, name)
         broker = Broker(made.state.amqp_url, made.state.management_url)
         place = Place(stack.enter_context(broker.vhost()), folder, JANUARY).populate()
         stack.callback(place.close)

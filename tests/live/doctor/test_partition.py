@@ -18,6 +18,7 @@ import pytest
 
 from attune_ops import lab
 from attune_ops.lab import Lab
+from tests.conftest import end_lab
 from tests.live.doctor.test_healthy_installations import SIX, all_listed, looks_healthy, trouble
 from tests.live.places import SEPTEMBER, Place
 from tests.live.screen import doctor
@@ -97,7 +98,7 @@ def three() -> Iterator[Lab]:
     """A cluster of three; what cuts it is the last test."""
     made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), nodes=3)
     yield made
-    lab.down(made.name)
+    end_lab(made.name)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from attune_ops import lab
 from attune_ops.installation.config import resolve
 from attune_ops.lab import node
 from attune_ops.lab.server import find
+from tests.conftest import end_lab
 from tests.live.places import Place
 from tests.world import Broker, Run, Users, Vhost
 
@@ -49,7 +50,7 @@ def own_broker(stack: ExitStack, how: str) -> tuple[lab.Lab, Broker]:
     """A broker of the test's own, without statistics where that is the way."""
     config = [COLLECTOR_OFF] if how == "collector off" else []
     made = lab.up(f"t{secrets.token_hex(4)}", server=os.environ.get("ATTUNE_OPS_TEST_SERVER"), config=config)
-    stack.callback(lab.down, made.name)
+    stack.callback(end_lab, made.name)
     return made, Broker(made.state.amqp_url, made.state.management_url)
 
 

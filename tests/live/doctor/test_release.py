@@ -15,6 +15,7 @@ import pytest
 
 from attune_ops import lab
 from attune_ops.model.topologies import load
+from tests.conftest import end_lab
 from tests.live.doctor.incidents import LIFECYCLE, SIX, lifecycle_queue
 from tests.live.doctor.test_healthy_installations import trouble
 from tests.live.places import JANUARY, SEPTEMBER, Place
@@ -98,4 +99,4 @@ def test_release_0_5_before_there_are_statistics(run: Run, tmp_path: Path) -> No
                 assert screen.finding("AT412").startswith("WARNING"), "\n".join(screen.lines)
                 assert screen.says("AT412", f"{LIFECYCLE} is a leftover of release 0.5")
     finally:
-        lab.down(made.name)
+        end_lab(made.name)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from attune_ops import lab
+from tests.conftest import end_lab
 from tests.world import Run
 
 NAME = "rabbit.test"  # in the broker's certificate; nothing resolves it
@@ -80,7 +81,7 @@ def urls(files: Path) -> Iterator[dict[str, str]]:
             "ATTUNE_OPS_TLS_SERVER_NAME": NAME,
         }
     finally:
-        lab.down(name)
+        end_lab(name)
 
 
 def test_with_a_client_certificate_everything_is_reached(urls: dict[str, str], files: Path, run: Run) -> None:
