@@ -75,13 +75,14 @@ def _in_memory() -> str | None:
 def pytest_collection() -> Generator[None, object, object]:
     """Collects without garbage collections, each of which would go through all that is there so far.
 
-    What was collected stays to the end, so no later one goes through it either.
+    What was collected is old then, so that those of young objects do not go through it either.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.unfreeze()
         gc.enable()
 
 
