@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from attune_ops.installation.config import Settings
 
 
+POLL_S = 0.1
 PATIENCE_S = 60.0  # for what comes in a second or in ten on an idle machine
 
 
-def eventually(question: Callable[[], Any], within: float = PATIENCE_S, every: float = 0.1) -> Any:
+def eventually(question: Callable[[], Any], within: float = PATIENCE_S, every: float = POLL_S) -> Any:
     """Asks until the answer is true and returns it; fails with the last answer once the time is over.
 
     That is `within` in s, but never less than `PATIENCE_S`: the machine may have other load. Between two questions are
-    `every` s, or as long as one took: the tests that run beside this one need the processor too.
+    `every` s, or as long as one took: the tests that run beside this one need the processor too. Only who waits for a
+    moment, with less than `POLL_S`, does not miss it for that.
     """
     within = max(within, PATIENCE_S)
     deadline = time.monotonic() + within
@@ -41,7 +43,7 @@ def eventually(question: Callable[[], Any], within: float = PATIENCE_S, every: f
         if answer := question():
             return answer
         assert time.monotonic() < deadline, f"still {answer!r} after {within} s"
-        time.sleep(max(every, time.monotonic() - asked))
+        time.sleep(every if every < POLL_S else max(every, time.monotonic() - asked))
 
 
 def loaded(seconds: float) -> float:
