@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from attune_ops.doctor.explain import explain
 from attune_ops.installation import audit
 from attune_ops.installation.amqp import Depth, depth, short_connection
 from attune_ops.installation.amqp_write import BrokerRefused
@@ -109,6 +108,8 @@ def hold(running: Service, on_failure: Callable[[AttuneOpsError], None]) -> None
 
 def explained(error: BrokerRefused, settings: Settings, skipped: Collection[Step]) -> StepError:
     """What a refusal means on this installation. Reads management API and registry, changes and raises nothing."""
+    from attune_ops.doctor.explain import explain  # a third of the time of a start, which rarely needs it
+
     facts = collect(settings, SOURCES, listings=("exchanges", "queues", "bindings"))
     found = next(iter(explain(error.text, facts, tuple(skipped))), None)
     if found is None:
