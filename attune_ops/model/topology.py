@@ -320,7 +320,7 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         return re.compile("|".join(parts) or "(?!)")
 
     @cached_property
-    def _worker_groups(self) -> Mapping[str | None, Queue]:
+    def _worker_groups(self) -> Mapping[str, Queue]:
         return {f"t{i}": q for i, q in enumerate(self.worker_queue_templates)}
 
     @cached_property
@@ -343,8 +343,8 @@ class Topology(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         found = self._worker_pattern.fullmatch(queue_name)
         if found is None:
             return None
-        group = found.lastgroup
-        return int(found[group]), self._worker_groups[group]  # type: ignore[index]
+        group = found.lastgroup or ""
+        return int(found[group]), self._worker_groups[group]
 
 
 def _pattern(names: Iterable[str]) -> str:

@@ -180,11 +180,6 @@ class Comparison:
                 name, refused = _name(desired), self._unbindable(desired)
                 yield self._missing("binding", name, desired, NOTHING_ARRIVES, refused, None, worker_id)
 
-    @cached_property
-    def _desired_bindings(self) -> frozenset[BindingKey]:
-        others = self._worker_keys.keys() - self.live
-        return self.facts.memo(desired_keys).union(*(self._worker_keys[i] for i in others))
-
     def _unbindable(self, desired: Binding) -> BrokerError | None:
         kind, destination = desired.destination_kind, desired.destination
         if ("exchange", desired.source) in self.refused:
@@ -234,11 +229,12 @@ class Comparison:
 
     def _other_bindings(self) -> Iterator[Difference]:
         """The bindings that the topology does not have: unexpected where they lead to an object of the topology."""
-        bindings, desired = self.broker.bindings or (), self._desired_bindings
-        keys = self.facts.memo(keys_on_broker)
-        if len(keys) == len(self.facts.memo(desired_keys)) and not self.facts.memo(missing_keys):
+        keys, desired = self.facts.memo(keys_on_broker), self.facts.memo(desired_keys)
+        if len(keys) == len(desired) and not self.facts.memo(missing_keys):
             return  # they are the same
-        for key, binding in zip(keys, bindings, strict=True):
+        others = self._worker_keys.keys() - self.live
+        desired = desired.union(*(self._worker_keys[i] for i in others))
+        for key, binding in zip(keys, self.broker.bindings or (), strict=True):
             if key in desired or self._is_replicas(binding):
                 continue
             if self._is_owned(binding.destination_kind, binding.destination):
