@@ -11,7 +11,7 @@ import msgspec
 from attune_ops.installation.config.settings import Settings
 from attune_ops.model.errors import AttuneOpsError
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.ownership import has_consumer
+from attune_ops.model.ownership import has_consumer, lacking_consumers
 from attune_ops.model.topology import Topology
 
 MOST_SUSPECTS = 50  # 1 to 2 ms each
@@ -21,6 +21,7 @@ SAMPLE = 10  # of more suspects than that: where none of these is consumed, the 
 def with_live_consumers(settings: Settings, facts: Facts) -> Facts:
     """The facts with live consumer counts for queues that lack consumers by the statistics, which are up to 10 s old.
 
+    Where the list of consumers has some of a queue's and lacks others, the count tells whether it is behind.
     Only a passive declare reports the live number. Opens one AMQP connection where there is such a queue; changes
     nothing. Needs a permission on the queue from RabbitMQ 4.3 on; where it is refused, the statistics stand.
     """
@@ -80,15 +81,15 @@ def _is_unreachable(facts: Facts) -> bool:
 
 
 def _suspects(facts: Facts) -> Iterator[str]:
-    """The queues that have a consumer in the topology, and none or no statistics on the broker; the services' first."""
+    """The queues that lack a consumer of the topology, by the statistics or in the list; the services' first."""
     if not any(r.source is Source.AMQP and r.error is None for r in facts.reach):
         return
     if facts.missing_reason((Source.BROKER, Source.CONSUMERS)) is not None:
         return
     expected, base = {c.queue for c in facts.topology.consumers}, {q.name for q in facts.topology.base_queues}
-    queues = facts.actual.queues or ()
+    queues, lacking = facts.actual.queues or (), {queue for queue, _ in facts.memo(lacking_consumers)}
     for q in chain((q for q in queues if q.name in base), (q for q in queues if q.name not in base)):
-        if q.consumers or facts.actual.consumers_of.get(q.name) or q.is_silent:
+        if q.is_silent or (q.name not in lacking and has_consumer(facts, q)):
             continue
         owner = facts.topology.worker_of(q.name)
         if (owner[1].name if owner else q.name) in expected:

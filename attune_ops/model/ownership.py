@@ -289,6 +289,11 @@ def most_consumers(facts: Facts, queue: str) -> int:
     return max(listed, (state.consumers or 0) if state is not None else 0)
 
 
+def not_yet_listed(facts: Facts, queue: str) -> int:
+    """How many consumers of a queue the list does not have yet, which is up to 10 s old."""
+    return most_consumers(facts, queue) - len(facts.actual.consumers_of.get(queue, ()))
+
+
 def _replica_bindings(topology: Topology) -> tuple[Binding, ...]:
     labels = {q.name for q in topology.queues if q.per is Per.REPLICA}
     return tuple(b for b in topology.bindings if b.destination in labels)

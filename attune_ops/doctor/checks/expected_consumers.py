@@ -21,6 +21,7 @@ from attune_ops.model.ownership import (
     expected_consumers,
     expected_prefetch,
     lacking_consumers,
+    not_yet_listed,
     own_queues,
     starting_workers,
     unknown_consumers,
@@ -78,7 +79,9 @@ def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
                 silent.append(expected.queue)
                 continue
             there = consumers_of.get(expected.queue, ())
-            if there and expected.tag and expected.tag not in [c.tag for c in there]:
+            if not there or not expected.tag or not_yet_listed(facts, expected.queue):
+                continue
+            if expected.tag not in [c.tag for c in there]:
                 strange.append((expected, there))
         if silent:
             depth = sum([queue_named[q].messages or 0 for q in silent])
@@ -227,7 +230,7 @@ def _missing_tags(facts: Facts, service: str, queue: str, tags: list[str], silen
     if silent:
         depth = facts.actual.queue_named[queue].messages or 0
         message = f"{queue} has no consumer" + (f"; {counted(depth, 'message')} for the {service}" if depth else "")
-    elif there and missing:
+    elif there and len(missing) > not_yet_listed(facts, queue):
         depth = None
         message = f"{queue}: consumer {listed(missing)} of the {service} is missing; found: {listed(map(_name, there))}"
     else:
