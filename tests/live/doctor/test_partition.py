@@ -64,8 +64,16 @@ class Cluster:
         return {q["name"] for q in self.broker(node).api("GET", path).json() if "consumers" in q}
 
     def cut(self) -> None:
-        """Closes the third node's connections to the others and refuses new ones: they have another cookie."""
+        """Closes the third node's connections to the others and refuses new ones: they have another cookie.
+
+        The others are suspended meanwhile, so that they notice it together: the one that loses the third node while the
+        other still has it disconnects from the other, too ("Partial partition detected").
+        """
+        for name in self.names[:2]:
+            self._lab.suspend_node(name)
         self._with_each("erlang:set_cookie(N, cut), erlang:disconnect_node(N)")
+        for name in self.names[:2]:
+            self._lab.resume_node(name)
         eventually(lambda: (len(self.running(0)), len(self.running(2))) == (2, 1), within=60)
 
     @property
@@ -88,7 +96,6 @@ class Cluster:
         return {other for n in listed for other in n.get("partitions") or () if n["running"]}
 
     def _with_each(self, expression: str) -> None:
-        """Both at once: the broker itself reacts when a node is cut off from one of two only."""
         others = ", ".join(f"'{name}'" for name in self.names[:2])
         self._lab.ctl("eval", f"[begin {expression} end || N <- [{others}]].", node=self.names[2])
 
