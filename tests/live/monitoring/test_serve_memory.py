@@ -30,6 +30,7 @@ GROWTH_MB = 35  # readings differ by 20 MB; a scrape is 6 MB, so that a few that
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_memory_with_ten_thousand_workers(module_lab: Lab, run: Run, tmp_path: Path) -> None:
     broker = Broker(module_lab.state.amqp_url, module_lab.state.management_url)
     vhost = Vhost(broker, "/", broker.user, broker.password)  # which goes with the lab: to delete all takes 10 s

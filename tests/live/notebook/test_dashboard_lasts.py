@@ -69,6 +69,7 @@ def threads() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_refreshes_hold_no_more_memory_and_the_end_leaves_nothing(
     vhost: Vhost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def test_the_page_of_many_is_bounded(many: Facts) -> None:
     assert len(whole.actual.bindings or ()) == len(facts.actual.bindings or ())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("state", "topology", "each"),
     [
