@@ -87,9 +87,10 @@ def _suspects(facts: Facts) -> Iterator[str]:
     if facts.missing_reason((Source.BROKER, Source.CONSUMERS)) is not None:
         return
     expected, base = {c.queue for c in facts.topology.consumers}, {q.name for q in facts.topology.base_queues}
-    queues, lacking = facts.actual.queues or (), {queue for queue, _ in facts.memo(lacking_consumers)}
+    queues, listed = facts.actual.queues or (), facts.actual.consumers_of
+    lacking = {queue for queue, _ in facts.memo(lacking_consumers)}
     for q in chain((q for q in queues if q.name in base), (q for q in queues if q.name not in base)):
-        if q.is_silent or (q.name not in lacking and has_consumer(facts, q)):
+        if ((q.consumers or q.name in listed) and q.name not in lacking) or q.is_silent:
             continue
         owner = facts.topology.worker_of(q.name)
         if (owner[1].name if owner else q.name) in expected:
