@@ -35,12 +35,13 @@ from attune_ops.model.ownership import expected_consumers, expected_prefetch, la
 from attune_ops.model.snapshot_file import load_facts
 from attune_ops.model.units import listed
 from attune_ops.model.waiting import SECOND_SAMPLE, at_changes, pause, wait_until
+from attune_ops.routing.topology_routes import bound_as_expected, bound_router
 from attune_ops.topology.binding_keys import desired_keys, keys_of_live_workers, keys_on_broker, missing_keys
 
 # What checks look up of everything but queues: made while the answer about the queues, the slowest, is awaited.
 WITHOUT_QUEUES = (
     expected_consumers, expected_prefetch, lacking_consumers, keys_on_broker, keys_of_live_workers, desired_keys,
-    missing_keys,
+    missing_keys, bound_router, bound_as_expected,
 )  # fmt: skip
 RETRY_INTERVAL_S = 2.0
 REPORT, REPORT_OF_SEVERAL = "attune-ops/doctor/", "attune-ops/doctor-all/"

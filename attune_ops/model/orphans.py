@@ -39,10 +39,14 @@ def orphaned_queues(facts: Facts) -> Iterator[Orphan]:
             yield from (Orphan("queue", queue.name, owner, why, worker, queue) for queue in left)
 
 
-def leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
-    """Which known leftover of an earlier release the queue is, or None."""
-    if facts.topology.leftover_pattern.fullmatch(queue.name) is None:  # so it is with most
-        return None
+def known_leftovers(facts: Facts) -> list[tuple[QueueState, Leftover]]:
+    """The queues that an earlier release is known to have left behind, each with what is known of it."""
+    is_named_so = facts.topology.leftover_pattern.fullmatch
+    named = [q for q in facts.actual.queues or () if is_named_so(q.name)]
+    return [(q, known) for q in named if (known := _leftover_of(facts, q)) is not None]
+
+
+def _leftover_of(facts: Facts, queue: QueueState) -> Leftover | None:
     for known in facts.topology.leftovers:
         if known.matches(queue.name, queue.durable) and not queue.exclusive and _is_as_declared(facts, queue, known):
             return known
@@ -77,11 +81,8 @@ def may_be_in_use(facts: Facts, leftover: Leftover) -> bool:
 
 def leftover_queues(facts: Facts) -> Iterator[Orphan]:
     """The known leftovers that are not a worker's and that the release on this broker does not use, for deletion."""
-    for queue in facts.actual.queues or ():
-        known = leftover_of(facts, queue)
-        if known is None or worker_id(facts.topology, queue.name) is not None:
-            continue
-        if not may_be_in_use(facts, known):
+    for queue, known in known_leftovers(facts):
+        if worker_id(facts.topology, queue.name) is None and not may_be_in_use(facts, known):
             yield Orphan("queue", queue.name, None, f"a leftover of {known.release}", None, queue)
 
 

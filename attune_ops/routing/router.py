@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -45,20 +45,35 @@ class Router(VirtualHost):
         """The queues that a publish reaches, for certain or perhaps; none where it is refused."""
         return next(self.reached_by_each(exchange, (routing_key,)))
 
-    def reached_by_each(self, exchange: str, routing_keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
-        """What `reached` gives for each key. One binding that leads to a queue, the usual case, needs no walk."""
+    def reached_by_each(self, exchange: str, routing_keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """What `reached` gives for each key."""
         start, queues = self._exchanges.get(exchange), self._queues
         if start is None or start.state.internal:
             yield from (() for _ in routing_keys)
             return
-        by_key = start.matcher if exchange and isinstance(start.matcher, DirectMatcher | TopicMatcher) else None
-        for key in routing_keys:
-            steps = by_key.matching(key) if by_key else ()
-            if len(steps) == 1 and steps[0].destination_kind == "queue":
-                name = steps[0].destination
+        for key, name in zip(routing_keys, self.bound_to_each(exchange, routing_keys), strict=True):
+            if name is not None:
                 yield (name,) if name in queues else ()
             else:
                 yield tuple(self.walk(exchange, RoutedMessage((key,), None, self.loose)).queues)
+
+    def bound_to_each(self, exchange: str, routing_keys: Iterable[str]) -> Iterator[str | None]:
+        """For each key the queue, there or not, to which the only binding leads; None where only a walk tells.
+
+        Usually there is one, and nothing else to find out.
+        """
+        start = self._exchanges.get(exchange) if exchange else None
+        if start is None or start.state.internal or not isinstance(start.matcher, DirectMatcher | TopicMatcher):
+            yield from (None for _ in routing_keys)
+            return
+        matching = start.matcher.matching
+        for key in routing_keys:
+            steps = matching(key)
+            yield steps[0].destination if len(steps) == 1 and steps[0].destination_kind == "queue" else None
+
+    def has_queues(self, names: Iterable[str]) -> bool:
+        """Whether all these queues are there."""
+        return all(map(self._queues.__contains__, names))
 
     def dead_letter(
         self,

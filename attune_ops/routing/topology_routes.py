@@ -6,6 +6,7 @@ broker's bindings are routed for every live worker.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -107,9 +108,14 @@ def reasons(router: Router, queue: str) -> Iterator[Reason]:
         yield "delivery_limit"
 
 
+def bound_router(facts: Facts) -> Router:
+    """For `facts.memo`: the router over the broker without its queues."""
+    return Router.from_snapshot(msgspec.structs.replace(facts.actual, queues=()))
+
+
 def live_router(facts: Facts) -> Router:
     """For `facts.memo`: the router over the broker."""
-    return Router.from_snapshot(facts.actual)
+    return facts.memo(bound_router).with_queues(facts.actual.queues or ())
 
 
 def read_router(settings: Settings, facts: Facts | None = None) -> Router:
@@ -144,6 +150,10 @@ class LiveRoute(NamedTuple):
         return facts.memo(live_router).route(self.publish.exchange, self.key)
 
 
+# The members of a `LiveRoute`: most routes are as expected, and an object for each takes as long as the rest.
+Members = tuple[Publish, int | None, str, tuple[str, ...], tuple[str, ...], bool]
+
+
 def steps_to(path: Sequence[RouteStep], queue: str) -> list[RouteStep]:
     """The steps of a path that lead to this queue, the last ones first."""
     found: list[RouteStep] = []
@@ -166,21 +176,57 @@ class LiveRoutes(NamedTuple):
     reached: Mapping[str, str]
 
 
+def bound_as_expected(facts: Facts) -> Mapping[tuple[str, str], Sequence[str]]:
+    """For `facts.memo`, without queues: where bindings lead the messages to each live worker to the one expected queue.
+
+    By exchange and routing key of the publish: the queues, one for each live worker. Only where this is so of all.
+    """
+    if facts.registry is None:
+        return {}  # the queues tell which workers there are
+    router, desired, texts = (
+        facts.memo(bound_router),
+        facts.memo(desired_routes),
+        [str(w.id) for w in facts.live_workers],
+    )
+    found = {}
+    for publish, route in desired.routes:
+        templates = {desired.template(q) for q in (*route.queues, *route.possible)} - desired.replicas
+        if ID in publish.routing_key and len(templates) == 1:
+            (template,) = templates
+            names = [template.replace(ID, text) for text in texts]
+            keys = [publish.routing_key.replace(ID, text) for text in texts]
+            if names == list(router.bound_to_each(publish.exchange, keys)):
+                found[publish.exchange, publish.routing_key] = names
+    return found
+
+
 def live_routes(facts: Facts) -> LiveRoutes:
     """For `facts.memo`: where the topology's messages are routed on the broker."""
     wrong: list[LiveRoute] = []
     reached: dict[str, str] = {}
-    for route in every_route(facts):
-        publish, _, _, queues, expected, _ = route
-        for queue in queues:
-            reached.setdefault(queue, publish.message_type)
-        if not queues or (queues != expected and set(queues) != set(expected)):
-            wrong.append(LiveRoute(*route))
+    router, bound = facts.memo(live_router), facts.memo(bound_as_expected)
+    for publish, routes in _routes_by_publish(facts):
+        names = bound.get((publish.exchange, publish.routing_key))
+        if names is not None and router.has_queues(names):
+            for queue in names:
+                reached.setdefault(queue, publish.message_type)
+            continue
+        for route in routes:
+            _, _, _, queues, expected, _ = route
+            for queue in queues:
+                reached.setdefault(queue, publish.message_type)
+            if not queues or (queues != expected and set(queues) != set(expected)):
+                wrong.append(LiveRoute(*route))
     return LiveRoutes(tuple(wrong), reached)
 
 
-def every_route(facts: Facts) -> Iterator[tuple[Publish, int | None, str, tuple[str, ...], tuple[str, ...], bool]]:
-    """The members of each `LiveRoute`: most are as expected, and an object for each takes as long as the rest."""
+def every_route(facts: Facts) -> Iterator[Members]:
+    """Each publish, for each worker where its key has the id of one."""
+    for _, routes in _routes_by_publish(facts):
+        yield from routes
+
+
+def _routes_by_publish(facts: Facts) -> Iterator[tuple[Publish, Iterator[Members]]]:
     router, desired, ids = facts.memo(live_router), facts.memo(desired_routes), worker_ids(facts)
     there: dict[str, list[str]] = {}
     for name, template in facts.memo(own_queues).items():
@@ -188,18 +234,25 @@ def every_route(facts: Facts) -> Iterator[tuple[Publish, int | None, str, tuple[
     for publish, route in desired.routes:
         reached = {desired.template(q) for q in (*route.queues, *route.possible)}
         templates, only = reached - desired.replicas, bool(reached) and reached <= desired.replicas
-        exchange, key = publish.exchange, publish.routing_key
-        if ID in key:
-            texts = list(map(str, ids))
-            keys = [key.replace(ID, text) for text in texts]
-            for i, text, own_key, found in zip(ids, texts, keys, router.reached_by_each(exchange, keys), strict=True):
-                yield publish, i, own_key, found, tuple([t.replace(ID, text) for t in templates]), only
+        if ID in publish.routing_key:
+            yield publish, _routes_by_worker(publish, ids, router, templates, only)
             continue
         names = {t.replace(ID, str(i)) for t in templates if ID in t for i in ids}
         # Queues of other workers on the broker receive it too; they are not required.
         names.update(*(there.get(t, ()) for t in templates))
         names |= {t for t in templates if ID not in t}
-        yield publish, None, key, router.reached(exchange, key), tuple(names), only
+        queues = router.reached(publish.exchange, publish.routing_key)
+        yield publish, iter([(publish, None, publish.routing_key, queues, tuple(names), only)])
+
+
+def _routes_by_worker(
+    publish: Publish, ids: Sequence[int], router: Router, templates: Iterable[str], only: bool
+) -> Iterator[Members]:
+    texts = list(map(str, ids))
+    keys = [publish.routing_key.replace(ID, text) for text in texts]
+    reached = router.reached_by_each(publish.exchange, keys)
+    for i, text, key, found in zip(ids, texts, keys, reached, strict=True):
+        yield publish, i, key, found, tuple([t.replace(ID, text) for t in templates]), only
 
 
 class LiveDeadLetters(NamedTuple):
@@ -213,13 +266,12 @@ class LiveDeadLetters(NamedTuple):
 def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
     """For `facts.memo`: every dead-letter route on the broker; identical queues are followed once."""
     router, desired, own = facts.memo(live_router), facts.memo(desired_routes), facts.memo(own_queues)
-    alike: dict[tuple[str, bytes, str | None], list[QueueState]] = {}
+    by_name: defaultdict[tuple[str, str | None], list[QueueState]] = defaultdict(list)
     for q in facts.actual.queues or ():
         if q.arguments or q.policy or facts.actual.policies:
-            # As JSON because it is fast: all were read from JSON.
-            alike.setdefault((own.get(q.name, q.name), msgspec.json.encode(q.arguments), q.policy), []).append(q)
+            by_name[own.get(q.name, q.name), q.policy].append(q)
     found = []
-    for queues in alike.values():
+    for queues in (alike for several in by_name.values() for alike in _with_equal_arguments(several)):
         first = queues[0]
         if "dead-letter-exchange" not in router.queue_settings(first.name):
             continue
@@ -228,6 +280,16 @@ def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
             for key in _keys(facts, desired, first.name):
                 found.append(LiveDeadLetters(names, first.name in own, router.dead_letter(first.name, reason, key)))
     return tuple(found)
+
+
+def _with_equal_arguments(queues: list[QueueState]) -> Iterable[list[QueueState]]:
+    first = queues[0].arguments
+    if all(q.arguments == first for q in queues):
+        return (queues,)
+    alike: dict[bytes, list[QueueState]] = {}
+    for q in queues:
+        alike.setdefault(msgspec.json.encode(q.arguments), []).append(q)
+    return alike.values()
 
 
 def _keys(facts: Facts, desired: TopologyRoutes, queue: str) -> list[str]:

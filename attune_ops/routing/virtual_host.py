@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import ClassVar, Self
 
 from attune_ops.model.snapshot import BindingState, BrokerSnapshot, ExchangeState, PolicyState, QueueState
@@ -111,6 +112,12 @@ class VirtualHost:
         tied = self.policies.effective("exchange", state.name, reported=state.policy)
         names = dict.fromkeys(p.definition.get(ALTERNATE_EXCHANGE) for p in tied)
         return () if not names or set(names) == {None} else tuple(names)
+
+    def with_queues(self, queues: Iterable[QueueState]) -> Self:
+        """The same virtual host with these queues in place of its own."""
+        made = copy(self)
+        made._queues, made._settings = {q.name: q for q in queues}, {}
+        return made
 
     def queue_settings(self, name: str) -> EffectiveSettings:
         """The effective settings of a queue, by key without `x-`; empty where it does not exist."""

@@ -81,13 +81,16 @@ def fix(facts: Facts, exchange: str) -> tuple[str, tuple[CommandLine, ...]]:
     An object has one effective policy. One that also applies to objects that are not Attune's is not changed, and one
     that limits queues is left to AT215: two findings must not print different settings of one policy.
     """
-    queues = [q for letters in facts.memo(lost_dead_letters).get(exchange, ()) if letters.own for q in letters.queues]
+    # Without policies the first of those that are alike tells about all.
+    alike = None if facts.actual.policies else 1
+    lost = facts.memo(lost_dead_letters).get(exchange, ())
+    queues = [q for letters in lost if letters.own for q in letters.queues[:alike]]
     preset, router = presets(facts.topology).get(DEAD_LETTERS), facts.memo(live_router)
     key = preset.definition[DEAD_LETTER_KEY] if preset else ""
     there = facts.actual.exchange_named.get(exchange)
     bound = [b for b in facts.actual.bindings_from.get(exchange, ()) if b.routing_key == key and _is_queue(facts, b)]
     if there is None or preset is None or there.type != "direct" or not bound or not queues:
-        keys = sorted({letters.route.routing_key for letters in facts.memo(lost_dead_letters).get(exchange, ())})
+        keys = sorted({letters.route.routing_key for letters in lost})
         bound_with = f"key{'s' * (len(keys) > 1)} {listed(keys)}"
         return f"Bind a queue to {exchange} with {bound_with}." if exchange else "Correct the routing key.", ()
     wanted = f"routing key {key!r}: {exchange} then routes them to {listed(b.destination for b in bound)}"

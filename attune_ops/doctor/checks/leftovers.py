@@ -10,7 +10,7 @@ from attune_ops.doctor.checks._common import counted, listed
 from attune_ops.doctor.findings import Problem, Severity, Subject
 from attune_ops.model import command_lines
 from attune_ops.model.facts import Facts, Source
-from attune_ops.model.orphans import leftover_of, may_be_in_use
+from attune_ops.model.orphans import known_leftovers, may_be_in_use
 from attune_ops.model.ownership import exchange_kind, has_consumer, own_queues, why_not_live, worker_id
 from attune_ops.model.snapshot import COUNTED, QueueState
 from attune_ops.model.topology import ID, Leftover, Topology
@@ -35,7 +35,7 @@ def no_leftovers(facts: Facts) -> Iterator[Problem]:
     intended, add it to the topology file. Streams and exclusive queues are not among them: no release has a stream, and
     the broker deletes an exclusive queue with its connection.
     """
-    known = [(q, left) for q in facts.actual.queues or () if (left := leftover_of(facts, q)) is not None]
+    known = known_leftovers(facts)
     for queue, left in known:
         yield _known_leftover(facts, queue, left)
     yield from _others(facts, {q.name for q, _ in known})

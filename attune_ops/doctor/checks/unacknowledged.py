@@ -231,8 +231,6 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
     broker cancelled it. Two samples show this directly. One sample shows it indirectly: a connection has the worker's
     name or consumer tag, but no such consumer exists.
     """
-    named = [(c.client_name, c) for c in facts.actual.connections or () if c.client_name]
-    open_connections = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     gone: dict[tuple[str, str], list[tuple[str, str]]] = {}
     consumed = {c.queue for c in facts.topology.consumers}
     for c in (facts.earlier.consumers if facts.earlier else None) or ():
@@ -243,11 +241,13 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
         present = {(t.tag, t.connection) for t in facts.actual.consumers_of.get(c.queue, ())}
         if (c.tag, c.connection) not in present and c.connection in facts.actual.connection_named:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
-    starting, expected_of, unconsumed = (
-        facts.memo(starting_workers), facts.memo(expected_consumers), facts.actual.unconsumed
-    )  # fmt: skip
-    for worker in facts.live_workers if unconsumed else ():
-        for expected in () if worker.id in starting else expected_of[worker.id]:
+    expected_of, unconsumed = facts.memo(expected_consumers), facts.actual.unconsumed
+    owners = {facts.owner_of.get(queue) for queue in unconsumed} - facts.memo(starting_workers).keys()
+    workers = [w for w in facts.live_workers if w.id in owners] if owners else []
+    named = [(c.client_name, c) for c in (workers and facts.actual.connections) or () if c.client_name]
+    open_connections = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
+    for worker in workers:
+        for expected in expected_of[worker.id]:
             # An auto-delete queue would have been deleted with its consumer: this one never had any.
             if expected.queue not in unconsumed or facts.actual.queue_named[expected.queue].auto_delete:
                 continue

@@ -11,6 +11,7 @@ from attune_ops.doctor.diagnose import diagnose
 from attune_ops.doctor.diagnosis import WITHOUT_QUEUES
 from attune_ops.model.facts import Facts, changed, decode, encode
 from attune_ops.model.topologies import names
+from attune_ops.routing import Router
 from tests.unit.facts import facts
 
 
@@ -24,9 +25,11 @@ def without_queues(made: Facts) -> Facts:
 @pytest.mark.parametrize("make", WITHOUT_QUEUES, ids=lambda make: str(make.__name__))
 def test_it_is_the_same_without_queues(make: Callable[[Facts], object], topology: str) -> None:
     made = facts(topology=topology)
-    found = make(made)
+    found, early = make(made), make(without_queues(made))
+    if isinstance(found, Router) and isinstance(early, Router):
+        found, early = ([(e, r.bindings(e)) for e in r.exchange_names] for r in (found, early))
     assert found or make.__name__ in ("lacking_consumers", "missing_keys")
-    assert make(without_queues(made)) == found
+    assert early == found
 
 
 @pytest.mark.parametrize("topology", names())
