@@ -32,11 +32,11 @@ PATIENCE_S = 60.0  # for what comes in a second or in ten on an idle machine
 def eventually(question: Callable[[], Any], within: float = PATIENCE_S, every: float = POLL_S) -> Any:
     """Asks until the answer is true and returns it; fails with the last answer once the time is over.
 
-    That is `within` in s, but never less than `PATIENCE_S`: the machine may have other load. Between two questions are
-    `every` s, or as long as one took: the tests that run beside this one need the processor too. Only who waits for a
-    moment, with less than `POLL_S`, does not miss it for that.
+    That is `within` in s, never less than `PATIENCE_S`, and more on a busy machine. Between two questions are `every`
+    s, or as long as one took: the tests that run beside this one need the processor too. Only who waits for a moment,
+    with less than `POLL_S`, does not miss it for that.
     """
-    within = max(within, PATIENCE_S)
+    within = loaded(max(within, PATIENCE_S))
     deadline = time.monotonic() + within
     while True:
         asked = time.monotonic()

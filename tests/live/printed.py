@@ -58,4 +58,13 @@ def fix(place: Place, report: Report, run: Run, only: tuple[str, ...] = ()) -> N
             done = run.shell(line, place.environment)
             assert done.returncode == _exit.OK, f"{finding.code}: {line}\n{done.stdout}{done.stderr}"
     if broken:
-        eventually(lambda: not broken & {f.key for f in place.look(only).findings}, within=30)
+        left: list[object] = []
+
+        def gone() -> bool:
+            left[:] = broken & {f.key for f in place.look(only).findings}
+            return not left
+
+        try:
+            eventually(gone)
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {left}") from None

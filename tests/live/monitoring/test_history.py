@@ -131,7 +131,9 @@ def test_a_broker_that_restarts_leaves_a_gap(own_lab: Lab, run: Run, tmp_path: P
     failed = {r["time"] for r in rows if r["kind"] == "reading" and r["state"] == "failed"}
     assert not [r for r in rows if r["time"] in failed and r["kind"] != "reading"], "nothing is invented"
     gaps = json.loads(run("history", "show", "--of", "gaps", "--folder", folder, "--format", "json", env=env).stdout)
-    assert [bool(g["reason"]) for g in gaps["rows"] if g["until"]] == [True]
+    reasons = [g["reason"] for g in gaps["rows"] if g["until"]]
+    assert reasons, "one, or on a busy machine another where the started broker was late"
+    assert all(reasons)
     (cluster,) = folder.glob("cluster=*")
     assert cluster.name == f"cluster=attune-ops-lab-{own_lab.name}-{state.created:%Y%m%dT%H%M%S}"
 
