@@ -6,7 +6,6 @@ broker's bindings are routed for every live worker.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -183,11 +182,8 @@ def bound_as_expected(facts: Facts) -> Mapping[tuple[str, str], Sequence[str]]:
     """
     if facts.registry is None:
         return {}  # the queues tell which workers there are
-    router, desired, texts = (
-        facts.memo(bound_router),
-        facts.memo(desired_routes),
-        [str(w.id) for w in facts.live_workers],
-    )
+    router, desired = facts.memo(bound_router), facts.memo(desired_routes)
+    texts = [str(w.id) for w in facts.live_workers]
     found = {}
     for publish, route in desired.routes:
         templates = {desired.template(q) for q in (*route.queues, *route.possible)} - desired.replicas
@@ -266,12 +262,13 @@ class LiveDeadLetters(NamedTuple):
 def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
     """For `facts.memo`: every dead-letter route on the broker; identical queues are followed once."""
     router, desired, own = facts.memo(live_router), facts.memo(desired_routes), facts.memo(own_queues)
-    by_name: defaultdict[tuple[str, str | None], list[QueueState]] = defaultdict(list)
+    alike: dict[tuple[str, bytes, str | None], list[QueueState]] = {}
     for q in facts.actual.queues or ():
         if q.arguments or q.policy or facts.actual.policies:
-            by_name[own.get(q.name, q.name), q.policy].append(q)
+            # As JSON because it is fast: all were read from JSON.
+            alike.setdefault((own.get(q.name, q.name), msgspec.json.encode(q.arguments), q.policy), []).append(q)
     found = []
-    for queues in (alike for several in by_name.values() for alike in _with_equal_arguments(several)):
+    for queues in alike.values():
         first = queues[0]
         if "dead-letter-exchange" not in router.queue_settings(first.name):
             continue
@@ -280,16 +277,6 @@ def dead_letters(facts: Facts) -> tuple[LiveDeadLetters, ...]:
             for key in _keys(facts, desired, first.name):
                 found.append(LiveDeadLetters(names, first.name in own, router.dead_letter(first.name, reason, key)))
     return tuple(found)
-
-
-def _with_equal_arguments(queues: list[QueueState]) -> Iterable[list[QueueState]]:
-    first = queues[0].arguments
-    if all(q.arguments == first for q in queues):
-        return (queues,)
-    alike: dict[bytes, list[QueueState]] = {}
-    for q in queues:
-        alike.setdefault(msgspec.json.encode(q.arguments), []).append(q)
-    return alike.values()
 
 
 def _keys(facts: Facts, desired: TopologyRoutes, queue: str) -> list[str]:
