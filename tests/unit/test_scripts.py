@@ -6,6 +6,7 @@ import contextlib
 import importlib.machinery
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,10 +50,26 @@ def test_each_script_is_executable_and_parses(path: Path) -> None:
     assert path.name.startswith("_") or os.access(path, os.X_OK)
 
 
-def test_ci_runs_the_tests_and_nothing_else() -> None:
-    lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
-    assert len(lines) == 1
-    assert "./scripts/test" in lines[0]
+@pytest.mark.parametrize(
+    ("words", "status", "calls"),
+    [
+        ([], 0, ["true:", "true:--nightly"]),
+        ([], 1, ["true:"]),
+        (["-k", "reap"], 0, ["true:-k reap"]),
+    ],
+    ids=["all", "failed", "some"],
+)
+def test_ci_runs_the_tests_and_nothing_else(tmp_path: Path, words: list[str], status: int, calls: list[str]) -> None:
+    """With another `scripts/test`, which notes how it is called, and nothing else beside it."""
+    for folder in (".ci", "scripts"):
+        (tmp_path / folder).mkdir()
+    run, test = tmp_path / ".ci" / "run", tmp_path / "scripts" / "test"
+    shutil.copy(ROOT / ".ci" / "run", run)
+    test.write_text(f'#!/bin/sh\necho "$CI:$*" >>calls\nexit {status}\n')
+    test.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name != "CI"}
+    assert subprocess.run([run, *words], env=env, check=False).returncode == status
+    assert (tmp_path / "calls").read_text().splitlines() == calls
 
 
 def processes_of(session: int) -> list[int]:
