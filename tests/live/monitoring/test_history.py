@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from attune_ops.lab import Lab
-from attune_ops.monitoring.history_read import period, recorded
+from attune_ops.monitoring.history_read import NOBODY, period, recorded
 from attune_ops.monitoring.recorder import Recorder
 from attune_ops.ops import Ops
 from tests.live.places import Place
@@ -131,9 +132,10 @@ def test_a_broker_that_restarts_leaves_a_gap(own_lab: Lab, run: Run, tmp_path: P
     failed = {r["time"] for r in rows if r["kind"] == "reading" and r["state"] == "failed"}
     assert not [r for r in rows if r["time"] in failed and r["kind"] != "reading"], "nothing is invented"
     gaps = json.loads(run("history", "show", "--of", "gaps", "--folder", folder, "--format", "json", env=env).stdout)
-    reasons = [g["reason"] for g in gaps["rows"] if g["until"]]
-    assert reasons, "one, or on a busy machine another where the started broker was late"
-    assert all(reasons)
+    # On a busy machine a reading may be late, which is a gap too, and the broker may fail again while it starts.
+    reasons = [g["reason"] for g in gaps["rows"] if g["until"] and g["reason"] != NOBODY]
+    periods = [is_failed for is_failed, _ in groupby(states(folder), "failed".__eq__)]
+    assert len(reasons) == sum(periods[:-1]) >= 1
     (cluster,) = folder.glob("cluster=*")
     assert cluster.name == f"cluster=attune-ops-lab-{own_lab.name}-{state.created:%Y%m%dT%H%M%S}"
 
