@@ -47,12 +47,16 @@ class TopologyRoutes:
         owner = self.topology.worker_of(queue)
         return owner[1].name if owner else queue
 
+    def reached_by(self, route: Route) -> dict[str, None]:
+        """The templates of the queues that a route leads to, for certain or perhaps."""
+        return {self.template(q): None for q in (*route.queues, *route.possible)}
+
     @cached_property
     def keys(self) -> dict[str, list[str]]:
         """The routing keys that reach each queue, by template, from publishes (not from dead letters)."""
         found: dict[str, list[str]] = {}
         for _, route in self.routes:
-            for queue in {self.template(q): None for q in (*route.queues, *route.possible)}:
+            for queue in self.reached_by(route):
                 found.setdefault(queue, []).append(route.routing_key)
         return found
 
@@ -186,7 +190,7 @@ def bound_as_expected(facts: Facts) -> Mapping[tuple[str, str], Sequence[str]]:
     texts = [str(w.id) for w in facts.live_workers]
     found = {}
     for publish, route in desired.routes:
-        templates = {desired.template(q) for q in (*route.queues, *route.possible)} - desired.replicas
+        templates = desired.reached_by(route).keys() - desired.replicas
         if ID in publish.routing_key and len(templates) == 1:
             (template,) = templates
             names = [template.replace(ID, text) for text in texts]
@@ -228,7 +232,7 @@ def _routes_by_publish(facts: Facts) -> Iterator[tuple[Publish, Iterator[Members
     for name, template in facts.memo(own_queues).items():
         there.setdefault(template, []).append(name)
     for publish, route in desired.routes:
-        reached = {desired.template(q) for q in (*route.queues, *route.possible)}
+        reached = desired.reached_by(route).keys()
         templates, only = reached - desired.replicas, bool(reached) and reached <= desired.replicas
         if ID in publish.routing_key:
             yield publish, _routes_by_worker(publish, ids, router, templates, only)

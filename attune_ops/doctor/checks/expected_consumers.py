@@ -79,9 +79,8 @@ def _silent_workers(facts: Facts) -> Iterator[tuple[object, Problem]]:
                 silent.append(expected.queue)
                 continue
             there = consumers_of.get(expected.queue, ())
-            if not there or not expected.tag or not_yet_listed(facts, expected.queue):
-                continue
-            if expected.tag not in [c.tag for c in there]:
+            is_lacking = expected.tag and expected.tag not in [c.tag for c in there]
+            if there and is_lacking and not not_yet_listed(facts, expected.queue):
                 strange.append((expected, there))
         if silent:
             depth = sum([queue_named[q].messages or 0 for q in silent])

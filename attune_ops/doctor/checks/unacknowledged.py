@@ -243,8 +243,9 @@ def consumers_stay(facts: Facts) -> Iterator[Problem]:
             gone.setdefault((c.connection, "it existed in the first sample"), []).append((c.tag, c.queue))
     expected_of, unconsumed = facts.memo(expected_consumers), facts.actual.unconsumed
     owners = {facts.owner_of.get(queue) for queue in unconsumed} - facts.memo(starting_workers).keys()
-    workers = [w for w in facts.live_workers if w.id in owners] if owners else []
-    named = [(c.client_name, c) for c in (workers and facts.actual.connections) or () if c.client_name]
+    workers = [w for w in facts.live_workers if w.id in owners]
+    connections = facts.actual.connections or () if workers else ()
+    named = [(c.client_name, c) for c in connections if c.client_name]
     open_connections = {word: c for name, c in named for word in (name, name.rpartition(" ")[2])}
     for worker in workers:
         for expected in expected_of[worker.id]:
