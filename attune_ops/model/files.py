@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 import stat
 import sys
 from pathlib import Path
@@ -36,7 +35,8 @@ def write_file(path: str, data: bytes, what: str, *, replace: bool = False, mode
     target = check_target(path, replace=replace)
     if target is None:
         return _to_stdout(data, what)
-    partly = target.parent / f".attune-ops-{os.getpid()}-{secrets.token_hex(4)}.part"
+    # Not from `secrets`, which loads OpenSSL, and so does a health probe that imports this.
+    partly = target.parent / f".attune-ops-{os.getpid()}-{os.urandom(4).hex()}.part"
     try:
         with os.fdopen(os.open(partly, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask
