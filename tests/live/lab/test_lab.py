@@ -209,6 +209,7 @@ def test_an_interrupted_up(run: Run, name: str, server: str | None, how: signal.
         state = eventually(lambda: (s := read_state(name)) and s.nodes[0].process and s)
         assert state.epmd.alive
         assert not state.ready
+        eventually(lambda: told_to_go(state.nodes[0].process))  # before that the node would end with the pipe
         up.send_signal(how)
         assert up.wait(60) == (130 if how == signal.SIGINT else -signal.SIGKILL)
     if how == signal.SIGKILL:  # nobody could undo it: that is for the next one
@@ -218,6 +219,11 @@ def test_an_interrupted_up(run: Run, name: str, server: str | None, how: signal.
     assert not state.nodes[0].alive
     assert not state.epmd.alive
     assert not Path(state.folder).exists()
+
+
+def told_to_go(process: Process) -> bool:
+    """Whether it runs the broker's program, and no longer the shell that waits for the word to do so."""
+    return "read -r go" not in Path(f"/proc/{process.pid}/cmdline").read_text()
 
 
 def test_a_recycled_id_is_never_signalled(name: str) -> None:
