@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from attune_ops.doctor.checks import all_checks
+from attune_ops.doctor.checks._common import expected_consumers_of
 from attune_ops.doctor.checks.reach import DRIVER
 from attune_ops.doctor.checks.unexpected_bindings import LISTED
 from attune_ops.doctor.checks.upgrade import target_note
@@ -392,6 +393,22 @@ def test_a_second_process_is_seen_where_only_the_queue_counts_its_consumers(
     """A passive declare tells their number, not which they are."""
     facts = change(queues(H, W1, consumers=number), consumers=None)
     assert [p.message.partition(";")[0] for p in problems("AT404", facts)] == found
+
+
+def test_a_second_process_is_seen_where_no_queue_has_more_consumers() -> None:
+    (problem,) = problems("AT404", change(H, consumers=H.actual.consumers_of[W1] * 2))
+    assert problem.message.startswith("worker.1.executions has 2 consumers ")
+
+
+def test_who_should_consume_from_several_queues() -> None:
+    several = (W1, "worker.2.executions", EXECUTIONS)
+    assert expected_consumers_of(H, *several) == {
+        "queue": several,
+        "worker queue": several[:2],
+        "worker": ("w1", "w2"),
+        "consumer": ("worker-1", "worker-2", "executor.enforcement", "executor.scheduler", "executor.manager"),
+        "service": ("executor",) * 3,
+    }
 
 
 @pytest.mark.parametrize(
