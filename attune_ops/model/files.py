@@ -35,7 +35,7 @@ def write_file(path: str, data: bytes, what: str, *, replace: bool = False, mode
     target = check_target(path, replace=replace)
     if target is None:
         return _to_stdout(data, what)
-    # Not from `secrets`, which loads OpenSSL, and so does a health probe that imports this.
+    # Not from `secrets`: it loads OpenSSL, which each health probe would wait for.
     partly = target.parent / f".attune-ops-{os.getpid()}-{os.urandom(4).hex()}.part"
     try:
         with os.fdopen(os.open(partly, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:

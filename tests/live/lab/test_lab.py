@@ -29,6 +29,7 @@ from attune_ops.installation.config.running_lab import (
     start_time,
 )
 from attune_ops.lab import folder as files
+from attune_ops.lab.process import _BARRIER
 from attune_ops.lab.server import find
 from attune_ops.model.errors import ActionError, ConfigError
 from tests.world import Broker, Run, eventually
@@ -223,7 +224,7 @@ def test_an_interrupted_up(run: Run, name: str, server: str | None, how: signal.
 
 def told_to_go(process: Process) -> bool:
     """Whether it runs the broker's program, and no longer the shell that waits for the word to do so."""
-    return "read -r go" not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    return _BARRIER not in Path(f"/proc/{process.pid}/cmdline").read_text()
 
 
 def test_a_recycled_id_is_never_signalled(name: str) -> None:
